@@ -1,0 +1,53 @@
+"""Typed errors: one base, and every message says what to do next."""
+
+
+class RevisageError(Exception):
+    """Base of everything the package raises on purpose; its text is one line fit for a user."""
+
+
+class UsageError(RevisageError):
+    """An option or argument has a value that cannot be used."""
+
+
+class PhotoError(RevisageError):
+    """A photo cannot be read. The photo is untouched."""
+
+
+class UnsupportedFormatError(PhotoError):
+    """The file is not one of the allowed picture formats."""
+
+
+class PhotoTooLargeError(PhotoError):
+    """The photo has more pixels, or needs more memory or time, than the limits allow."""
+
+
+class SaveError(RevisageError):
+    """A result could not be written. Nothing partial was left behind."""
+
+
+class ModelError(RevisageError):
+    """Base of the errors about models."""
+
+
+class UnknownModelError(ModelError):
+    """No model of that name in the catalogue or the model folders."""
+
+
+class ModelMissingError(ModelError):
+    """The model is known but its weights are not here and could not be downloaded."""
+
+
+class ModelCorruptError(ModelError):
+    """A weight file does not have the expected sha256, is truncated, or breaks its contract."""
+
+
+class RuntimeUnavailableError(RevisageError):
+    """The asked device, precision or inference library is not available on this machine."""
+
+
+class FaceError(RevisageError):
+    """One face could not be restored; the report names it and the photo goes on without it."""
+
+
+class TrainingError(RevisageError):
+    """Training cannot start or go on: missing data, a foreign checkpoint, persistent NaN."""

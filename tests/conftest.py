@@ -1,0 +1,17 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of data and outside weights that lies beside a checkout (`REVISAGE_SHARED` overrides it)."""
+    folder = Path(os.environ.get("REVISAGE_SHARED", Path(__file__).parents[2] / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"needs the shared data folder; none at {folder}")
+    return folder
