@@ -1,0 +1,46 @@
+"""Resizing with the three filters of Real-ESRGAN, and the step that loses resolution and comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .recipe import between, clip
+
+FILTERS = {"area": cv2.INTER_AREA, "bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
+
+
+def resize(image: np.ndarray, height: int, width: int, how: str) -> np.ndarray:
+    """``image`` at ``height`` x ``width`` by filter ``how`` ("area", "bilinear", "bicubic"), clipped to [0, 1]."""
+    if image.shape[:2] == (height, width):
+        return image
+    resized = cv2.resize(image, (width, height), interpolation=FILTERS[how])
+    return clip(resized) if how == "bicubic" else resized
+
+
+def scaled(length: int, factor: float) -> int:
+    """``length`` times ``factor`` in whole pixels, at least one."""
+    return max(1, round(length * factor))
+
+
+@dataclass(frozen=True)
+class LowResolution:
+    """Downsample by ``factor`` >= 1 and back to the original size."""
+
+    factor: float
+    down: str
+    up: str
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, low: float = 1.0, high: float = 4.0) -> LowResolution:
+        names = tuple(FILTERS)
+        return cls(
+            between(rng, low, high), names[int(rng.integers(3))], ("bilinear", "bicubic")[int(rng.integers(2))]
+        )
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        height, width = image.shape[:2]
+        low = resize(image, scaled(height, 1 / self.factor), scaled(width, 1 / self.factor), self.down)
+        return resize(low, height, width, self.up)

@@ -1,0 +1,52 @@
+"""The compact VGG-style network for whole photos: all work at low resolution, one pixel-shuffle at the end.
+
+Source: Wang et al., *Real-ESRGAN*, ICCVW 2021 (the "compact" generator of its later releases).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class CompactConfig:
+    """Features per layer, hidden 3x3 layers between the first and the last, and upscaling factor."""
+
+    features: int = 64
+    layers: int = 16
+    scale: int = 2
+
+
+SCENE_X2 = CompactConfig(features=48, layers=14, scale=2)
+
+
+class Compact(nn.Module):
+    """(N, 3, H, W) in [0, 1] -> (N, 3, H r, W r): nearest-neighbour input plus a learned correction.
+
+    Receptive field: 2 (layers + 2) + 1 input pixels, so tiles need an overlap of layers + 2.
+    """
+
+    def __init__(self, config: CompactConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.features
+        body: list[nn.Module] = [nn.Conv2d(3, width, 3, 1, 1), nn.PReLU(width)]
+        for _ in range(config.layers):
+            body += [nn.Conv2d(width, width, 3, 1, 1), nn.PReLU(width)]
+        body.append(nn.Conv2d(width, 3 * config.scale**2, 3, 1, 1))
+        self.body = nn.Sequential(*body)
+        for module in self.body:
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=0.25)
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+        last = self.body[-1]
+        assert isinstance(last, nn.Conv2d)
+        last.weight.data *= 0.05
+
+    def forward(self, x: Tensor) -> Tensor:
+        base = F.interpolate(x, scale_factor=self.config.scale, mode="nearest")
+        return base + F.pixel_shuffle(self.body(x), self.config.scale)

@@ -1,0 +1,213 @@
+"""GFP-GAN's generator: a degradation-removing U-Net that steers a StyleGAN2 decoder.
+
+Source: Wang et al., *Towards Real-World Blind Face Restoration with Generative Facial Prior*, CVPR 2021,
+§3.1-3.3. One class for every size: the published 512 px layout and the compact 256 px one are presets.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from revisage.networks.stylegan2 import StyleDecoder
+
+
+@dataclass(frozen=True)
+class GFPGANConfig:
+    """Sizes of a generator.
+
+    Attributes:
+        size: side of the picture in pixels.
+        unet: U-Net features at 4, 8, ... size/stem pixels.
+        prior: decoder features at the same resolutions.
+        style_dim: length of one latent code.
+        latent_channels: the bottleneck is reduced to so many channels before the linear layer that makes
+            the codes (None: not reduced, as published).
+        stem: pixel-unshuffle factor in front; the U-Net and the decoder then work at size/stem, and their
+            pictures are pixel-shuffled back. Moves work from thin full-resolution layers, which a CPU
+            runs badly, to wider ones.
+        condition_layers: convolutions from a U-Net map to (alpha, beta): 2 for each (as published) or
+            1 shared by both.
+        head_kernel: kernel of the U-Net's RGB outputs.
+        residual: the picture starts from the input and from the U-Net's own RGB output, so that the
+            prior adds instead of rebuilding, and the stem's features join the last U-Net scale.
+        noise: noise buffers in the decoder.
+    """
+
+    size: int
+    unet: tuple[int, ...]
+    prior: tuple[int, ...]
+    style_dim: int = 512
+    latent_channels: int | None = None
+    stem: int = 1
+    condition_layers: int = 2
+    head_kernel: int = 1
+    residual: bool = False
+    noise: bool = True
+
+    def __post_init__(self) -> None:
+        levels = int(math.log2(self.size // self.stem)) - 1
+        if 4 * 2 ** (levels - 1) * self.stem != self.size:
+            raise ValueError(f"size / stem must be a power of two of at least 4, got {self.size}/{self.stem}")
+        for name, channels in (("unet", self.unet), ("prior", self.prior)):
+            if len(channels) != levels:
+                raise ValueError(f"{name} needs {levels} entries for {self.size} px, got {len(channels)}")
+        if self.condition_layers not in (1, 2):
+            raise ValueError(f"condition_layers must be 1 or 2, got {self.condition_layers}")
+
+
+COMPACT_256 = GFPGANConfig(
+    size=256,
+    unet=(160, 192, 192, 128, 96),
+    prior=(160, 192, 192, 128, 96),
+    style_dim=128,
+    latent_channels=64,
+    stem=4,
+    condition_layers=1,
+    head_kernel=3,
+    residual=True,
+    noise=False,
+)
+
+
+def _activate(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, 0.2)
+
+
+class ResBlock(nn.Module):
+    """Two 3x3 convolutions with a resampling by 2 between them, and a 1x1 convolution beside them."""
+
+    def __init__(self, in_channels: int, out_channels: int, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+        self.conv1 = nn.Conv2d(in_channels, in_channels, 3, 1, 1)
+        self.conv2 = nn.Conv2d(in_channels, out_channels, 3, 1, 1)
+        self.skip = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+
+    def _resample(self, x: Tensor) -> Tensor:
+        return F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self._resample(_activate(self.conv1(x)))
+        y = _activate(self.conv2(y))
+        return y + self._resample(self.skip(x))
+
+
+class Condition(nn.Module):
+    """(alpha, beta) of CS-SFT from one U-Net map: (N, C, H, W) -> two of (N, out, H, W)."""
+
+    def __init__(self, channels: int, out: int, layers: int) -> None:
+        super().__init__()
+        if layers == 1:
+            self.joint = nn.Conv2d(channels, 2 * out, 3, 1, 1)
+        else:
+            self.scale, self.shift = (
+                nn.Sequential(
+                    nn.Conv2d(channels, channels, 3, 1, 1),
+                    nn.LeakyReLU(0.2),
+                    nn.Conv2d(channels, out, 3, 1, 1),
+                )
+                for _ in range(2)
+            )
+        self.layers = layers
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if self.layers == 1:
+            alpha, beta = self.joint(x).chunk(2, dim=1)
+            return 1 + alpha, beta
+        return self.scale(x), self.shift(x)
+
+
+class GFPGAN(nn.Module):
+    """Degraded face -> (restored face, the U-Net's pictures at each decoder scale).
+
+    forward: (N, 3, size, size) in [-1, 1] -> ((N, 3, size, size), list of (N, 3, s, s) from the smallest
+    s to the largest). The list serves the pyramid restoration loss (§3.4) and is ignored in use.
+    """
+
+    def __init__(self, config: GFPGANConfig) -> None:
+        super().__init__()
+        self.config = config
+        unet, stem = config.unet, config.stem
+        top = len(unet) - 1
+        self.first = nn.Conv2d(3 * stem**2, unet[top], 1 if stem == 1 else 3, 1, 0 if stem == 1 else 1)
+        self.down = nn.ModuleList(ResBlock(unet[i], unet[i - 1], 0.5) for i in range(top, 0, -1))
+        self.bottleneck = nn.Conv2d(unet[0], unet[0], 3, 1, 1)
+        self.up = nn.ModuleList(ResBlock(unet[i - 1], unet[i], 2) for i in range(1, top + 1))
+        self.heads = nn.ModuleList(
+            nn.Conv2d(
+                unet[i], 3 * stem**2 if i == top else 3, config.head_kernel, 1, config.head_kernel // 2
+            )
+            for i in range(1, top + 1)
+        )
+        self.conditions = nn.ModuleList(
+            Condition(unet[i], config.prior[i] // 2, config.condition_layers) for i in range(1, top + 1)
+        )
+        self.decoder = StyleDecoder(config.prior, config.style_dim, shuffle=stem, noise=config.noise)
+        squeezed = config.latent_channels or unet[0]
+        self.squeeze = nn.Conv2d(unet[0], squeezed, 1) if config.latent_channels else nn.Identity()
+        self.codes = nn.Linear(squeezed * 16, self.decoder.layers * config.style_dim)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=0.2)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for block in (*self.down, *self.up):
+            # Two branches are summed: without this the variance doubles at every block.
+            block.conv2.weight.data *= math.sqrt(0.5)
+            block.skip.weight.data *= math.sqrt(0.5)
+        if self.config.residual:
+            for head in (*self.heads, *(rgb.conv for rgb in self.decoder.rgb)):
+                head.weight.data *= 0.02
+        for condition in self.conditions:
+            if condition.layers == 1:
+                condition.joint.weight.data *= 0.1
+
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        config = self.config
+        first = _activate(self.first(F.pixel_unshuffle(x, config.stem) if config.stem > 1 else x))
+        features, skips = first, []
+        for block in self.down:
+            features = block(features)
+            skips.append(features)
+        features = _activate(self.bottleneck(features))
+        codes = self.codes(self.squeeze(features).flatten(1))
+        codes = codes.view(-1, self.decoder.layers, config.style_dim)
+
+        pyramid, conditions = [], []
+        for i, block in enumerate(self.up):
+            features = block(features + skips[-1 - i])
+            last = i == len(self.up) - 1
+            if last and config.residual:
+                features = features + first
+            picture = self.heads[i](features)
+            if last and config.stem > 1:
+                picture = F.pixel_shuffle(picture, config.stem)
+            if config.residual:
+                picture = picture + F.interpolate(x, size=picture.shape[-2:], mode="area")
+            pyramid.append(picture)
+            conditions.append(self.conditions[i](features))
+        restored = self.decoder(codes, conditions)
+        if config.residual:
+            restored = restored + pyramid[-1]
+        return restored, pyramid
+
+
+class UnitRange(nn.Module):
+    """A face network with [-1, 1] pictures as one picture-to-picture function on [0, 1]."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.network(x * 2 - 1)
+        picture = y[0] if isinstance(y, tuple) else y
+        return torch.clamp(picture * 0.5 + 0.5, 0, 1)

@@ -1,0 +1,83 @@
+"""MobileFaceNet: a small face embedding, trained with the ArcFace loss.
+
+Source: Chen et al., *MobileFaceNets*, CCBR 2018, table 1. Layer names follow the published PyTorch
+checkpoints, so that their state dicts load as they are.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+# expansion, channels, repeats, stride of the first
+_STAGES = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
+
+
+class _ConvUnit(nn.Module):
+    def __init__(
+        self,
+        cin: int,
+        cout: int,
+        kernel: int | tuple[int, int],
+        stride: int = 1,
+        padding: int = 0,
+        *,
+        depthwise: bool = False,
+        linear: bool = False,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            cin, cout, kernel, stride, padding, groups=cin if depthwise else 1, bias=False
+        )
+        self.bn = nn.BatchNorm2d(cout)
+        self.prelu = nn.Identity() if linear else nn.PReLU(cout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.prelu(self.bn(self.conv(x)))
+        return y
+
+
+class _Bottleneck(nn.Module):
+    def __init__(self, cin: int, cout: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        inner = cin * expansion
+        self.connect = stride == 1 and cin == cout
+        self.conv = nn.Sequential(
+            nn.Conv2d(cin, inner, 1, bias=False),
+            nn.BatchNorm2d(inner),
+            nn.PReLU(inner),
+            nn.Conv2d(inner, inner, 3, stride, 1, groups=inner, bias=False),
+            nn.BatchNorm2d(inner),
+            nn.PReLU(inner),
+            nn.Conv2d(inner, cout, 1, bias=False),
+            nn.BatchNorm2d(cout),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(x)
+        return x + y if self.connect else y
+
+
+class MobileFaceNet(nn.Module):
+    """(N, 3, 112, 96) RGB in [-1, 1], aligned to the ArcFace template -> (N, 128) embedding.
+
+    The embedding is not normalised; compare two by the angle between them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = _ConvUnit(3, 64, 3, 2, 1)
+        self.dw_conv1 = _ConvUnit(64, 64, 3, 1, 1, depthwise=True)
+        blocks, cin = [], 64
+        for expansion, cout, repeats, stride in _STAGES:
+            for i in range(repeats):
+                blocks.append(_Bottleneck(cin, cout, stride if i == 0 else 1, expansion))
+                cin = cout
+        self.blocks = nn.Sequential(*blocks)
+        self.conv2 = _ConvUnit(128, 512, 1)
+        self.linear7 = _ConvUnit(512, 512, (7, 6), depthwise=True, linear=True)
+        self.linear1 = _ConvUnit(512, 128, 1, linear=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.blocks(self.dw_conv1(self.conv1(x)))
+        y = self.linear1(self.linear7(self.conv2(y)))
+        return y.flatten(1)
