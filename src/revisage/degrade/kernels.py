@@ -59,7 +59,9 @@ def sinc(size: int, cutoff: float) -> np.ndarray:
     axis = np.arange(-half, half + 1)
     squares, where = np.unique(axis[:, None] ** 2 + axis[None, :] ** 2, return_inverse=True)
     radius = np.sqrt(squares[1:].astype(np.float64))
-    values = np.concatenate([[cutoff**2 / (4 * math.pi)], cutoff * bessel_j1(cutoff * radius) / (2 * math.pi * radius)])
+    values = np.concatenate(
+        [[cutoff**2 / (4 * math.pi)], cutoff * bessel_j1(cutoff * radius) / (2 * math.pi * radius)]
+    )
     return _normalised(values[where].reshape(size, size))
 
 

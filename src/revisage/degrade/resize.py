@@ -37,7 +37,9 @@ class LowResolution:
     def sample(cls, rng: np.random.Generator, low: float = 1.0, high: float = 4.0) -> LowResolution:
         names = tuple(FILTERS)
         return cls(
-            between(rng, low, high), names[int(rng.integers(3))], ("bilinear", "bicubic")[int(rng.integers(2))]
+            between(rng, low, high),
+            names[int(rng.integers(3))],
+            ("bilinear", "bicubic")[int(rng.integers(2))],
         )
 
     def apply(self, image: np.ndarray) -> np.ndarray:

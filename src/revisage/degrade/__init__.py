@@ -1,0 +1,22 @@
+"""Synthetic degradation: parameters are drawn (``sample``) apart from being applied (``apply``).
+
+>>> recipe = RECIPES["old-photo"]
+>>> params = recipe.sample(np.random.default_rng(0))
+>>> low = recipe.apply(clean, params)          # (H, W, 3) float32 RGB in [0, 1], as ``clean``
+"""
+
+from . import mixtures, old_photo
+from .esrgan import FirstOrder, SecondOrder
+from .gfpgan import Gfpgan
+from .recipe import Chain, Recipe, Step, apply
+
+RECIPES: dict[str, Recipe] = {
+    "gfpgan": Recipe("gfpgan", Gfpgan.sample, apply),
+    "first-order": Recipe("first-order", FirstOrder.sample, apply),
+    "second-order": Recipe("second-order", SecondOrder.sample, apply),
+    "old-photo": Recipe("old-photo", old_photo.sample, apply),
+    "face": Recipe("face", mixtures.sample_face, apply),
+    "scene": Recipe("scene", mixtures.sample_scene, apply),
+}
+
+__all__ = ["RECIPES", "Chain", "Recipe", "Step", "apply"]

@@ -1,0 +1,327 @@
+"""What happens to a print's surface: scratches, dust, hairs, creases, folded corners, stains.
+
+Every step keeps a seed from which its shapes are drawn, and lengths in reference pixels (512 x 512), so the
+same parameters put the same marks on the same places of a picture of any size.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .fields import smooth_field
+from .recipe import between, chance, clip, draw_seed, unit
+
+_SHIFT = 4  # cv2 draws with 4 fractional bits
+
+
+def _points(xy: np.ndarray) -> np.ndarray:
+    """(N, 2) float pixel coordinates as cv2's fixed point, within what its 16 integer bits can hold."""
+    return np.rint(np.clip(xy, -1e4, 3e4) * (1 << _SHIFT)).astype(np.int32)
+
+
+def _line(mask: np.ndarray, start: np.ndarray, end: np.ndarray, level: float, width: float) -> None:
+    """Draw on the uint8 ``mask``; a line thinner than a pixel is a one-pixel line of less strength."""
+    shown = level * min(1.0, width)
+    cv2.line(
+        mask,
+        (int(start[0]), int(start[1])),
+        (int(end[0]), int(end[1])),
+        int(255 * shown),
+        max(1, round(width)),
+        cv2.LINE_AA,
+        _SHIFT,
+    )
+
+
+def blend(image: np.ndarray, mask: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """``image`` covered by ``colour`` ((3,)) where the uint8 (H, W) ``mask`` is 255."""
+    alpha = (mask.astype(np.float32) * np.float32(1 / 255))[..., None]
+    return image + alpha * (colour.astype(np.float32) - image)
+
+
+def wander(
+    rng: np.random.Generator, start: np.ndarray, heading: float, length: float, bend: float, steps: int
+) -> np.ndarray:
+    """A curved polyline of ``steps`` + 1 points (float (steps + 1, 2)); ``bend`` is the spread of the total turn."""
+    turn = rng.normal(0, bend / math.sqrt(steps), steps).cumsum() + rng.normal(0, bend) * np.linspace(
+        -0.5, 0.5, steps
+    )
+    angles = heading + turn
+    moves = np.stack([np.cos(angles), np.sin(angles)], axis=1) * (length / steps)
+    return np.concatenate([start[None], start + moves.cumsum(axis=0)])
+
+
+@dataclass(frozen=True)
+class Scratches:
+    """Long thin lines, straight or curved, whole or broken.
+
+    width: mean, reference pixels. opacity: of the strongest. light: share of light ones. vertical: share that
+    runs near upright, as scratches from transport through a camera or projector do. bend: radians of turning.
+    """
+
+    count: int
+    width: float
+    opacity: float
+    light: float
+    vertical: float
+    bend: float
+    broken: float
+    seed: int
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Scratches:
+        return cls(
+            count=1 + int(rng.exponential(5.0) * strength),
+            width=between(rng, 0.7, 2.2),
+            opacity=between(rng, 0.35, 0.95),
+            light=float(rng.choice([0.15, 0.7, 1.0], p=[0.2, 0.4, 0.4])),
+            vertical=between(rng, 0.0, 0.8),
+            bend=between(rng, 0.0, 0.9),
+            broken=between(rng, 0.0, 0.5),
+            seed=draw_seed(rng),
+        )
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        rng = np.random.default_rng(self.seed)
+        height, width = image.shape[:2]
+        size, scale = np.array([width, height], float), unit(image)
+        masks = {True: np.zeros((height, width), np.uint8), False: np.zeros((height, width), np.uint8)}
+        for _ in range(min(self.count, 60)):
+            upright = rng.random() < self.vertical
+            heading = rng.normal(math.pi / 2, 0.08) if upright else rng.uniform(0, 2 * math.pi)
+            length = min(rng.exponential(0.35) + 0.05, 1.5) * 512 * scale
+            bend = self.bend * (0.2 if upright else 1.0)
+            steps = 24
+            # The start lies half a length back, so that long lines do not all begin inside the picture.
+            middle = rng.uniform(0, 1, 2) * size
+            start = middle - length / 2 * np.array([math.cos(heading), math.sin(heading)])
+            line = _points(wander(rng, start, heading, length, bend, steps))
+            level = self.opacity * rng.uniform(0.4, 1.0)
+            thickness = self.width * scale * rng.lognormal(0, 0.4)
+            # Pressure: it changes slowly along the line, vanishes at the ends and here and there between.
+            pressure = np.interp(np.linspace(0, 6, steps), np.arange(7), rng.uniform(0.4, 1.0, 7))
+            pressure *= np.minimum(
+                1.0, 6 * np.minimum(np.linspace(0.05, 1, steps), np.linspace(1, 0.05, steps))
+            )
+            gone = np.repeat(rng.random(steps // 3) < self.broken, 3)
+            mask = masks[bool(rng.random() < self.light)]
+            for i in np.flatnonzero(~gone):
+                _line(mask, line[i], line[i + 1], level * pressure[i], thickness)
+        image = blend(image, masks[True], rng.uniform(0.82, 1.0) * np.array([1.0, 0.99, 0.96]))
+        return clip(blend(image, masks[False], np.full(3, rng.uniform(0.0, 0.18))))
+
+
+@dataclass(frozen=True)
+class Dust:
+    """Specks and blobs, light where dust lay on the negative, dark where it lies on the print.
+
+    radius: of a typical speck, reference pixels; sizes spread log-normally. softness: blur, reference pixels.
+    """
+
+    count: int
+    radius: float
+    opacity: float
+    light: float
+    softness: float
+    seed: int
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Dust:
+        return cls(
+            count=3 + int(rng.exponential(45.0) * strength),
+            radius=between(rng, 0.5, 1.4),
+            opacity=between(rng, 0.4, 0.95),
+            light=float(rng.choice([0.1, 0.6, 0.95])),
+            softness=between(rng, 0.0, 0.8),
+            seed=draw_seed(rng),
+        )
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        rng = np.random.default_rng(self.seed)
+        height, width = image.shape[:2]
+        scale, count = unit(image), min(self.count, 250)
+        masks = {True: np.zeros((height, width), np.uint8), False: np.zeros((height, width), np.uint8)}
+        centres = rng.uniform(0, 1, (count, 2)) * [width, height]
+        radii = np.minimum(self.radius * rng.lognormal(0, 0.6, count), 9.0) * scale
+        levels = self.opacity * rng.uniform(0.3, 1.0, count)
+        lights = rng.random(count) < self.light
+        corners = np.arange(7) * (2 * math.pi / 7)
+        ring = np.stack([np.cos(corners), np.sin(corners)], axis=1)
+        uneven = rng.uniform(0.5, 1.4, (count, 7, 1))
+        stretch = rng.uniform(0.5, 1.0, (count, 1, 2))
+        # Below one pixel the area decides how much a speck shows, not its outline.
+        shown = levels * np.minimum(1.0, (radii / 0.7) ** 2)
+        outlines = _points(centres[:, None] + np.maximum(radii, 0.7)[:, None, None] * ring * uneven * stretch)
+        for outline, level, light in zip(outlines, shown, lights, strict=True):
+            cv2.fillPoly(masks[bool(light)], [outline], int(255 * level), cv2.LINE_AA, _SHIFT)
+        soft = self.softness * scale
+        if soft > 0.2:
+            masks = {light: cv2.GaussianBlur(mask, (0, 0), soft) for light, mask in masks.items()}
+        image = blend(image, masks[True], np.full(3, rng.uniform(0.8, 1.0)))
+        return clip(blend(image, masks[False], np.full(3, rng.uniform(0.02, 0.25))))
+
+
+@dataclass(frozen=True)
+class Hairs:
+    """Fibres and hairs: thin, curled, shadow-dark or (from the negative) light."""
+
+    count: int
+    length: float
+    curl: float
+    opacity: float
+    light: float
+    seed: int
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Hairs:
+        return cls(
+            count=1 + int(rng.exponential(2.0) * strength),
+            length=between(rng, 20.0, 120.0),
+            curl=between(rng, 1.0, 4.0),
+            opacity=between(rng, 0.35, 0.9),
+            light=between(rng, 0.0, 1.0),
+            seed=draw_seed(rng),
+        )
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        rng = np.random.default_rng(self.seed)
+        height, width = image.shape[:2]
+        scale = unit(image)
+        masks = {True: np.zeros((height, width), np.uint8), False: np.zeros((height, width), np.uint8)}
+        for _ in range(min(self.count, 20)):
+            start = rng.uniform(0, 1, 2) * [width, height]
+            length = self.length * rng.lognormal(0, 0.4) * scale
+            line = _points(wander(rng, start, rng.uniform(0, 2 * math.pi), length, self.curl, 32))
+            level = self.opacity * rng.uniform(0.6, 1.0)
+            shown = level * min(1.0, 1.2 * scale)
+            mask = masks[bool(rng.random() < self.light)]
+            cv2.polylines(
+                mask, [line], False, int(255 * shown), max(1, round(1.2 * scale)), cv2.LINE_AA, _SHIFT
+            )
+        image = blend(image, masks[True], np.full(3, rng.uniform(0.8, 1.0)))
+        return clip(blend(image, masks[False], np.full(3, rng.uniform(0.02, 0.2))))
+
+
+@dataclass(frozen=True)
+class Crease:
+    """A fold across the picture: cracked emulsion along a nearly straight line, shading to both sides.
+
+    offset: distance of the line from the centre, as a share of the mean side; angle: of its normal, radians.
+    width: of the crack; relief: of the shading, reference pixels. core: how much of the picture is gone on the
+    line (negative: it is a dark line); shade: how much lighter one side and darker the other are. bare: how
+    much of the line has lost its emulsion, 0 to 1. corner: the part beyond the line is dulled, as a folded
+    corner is.
+    """
+
+    offset: float
+    angle: float
+    width: float
+    relief: float
+    core: float
+    shade: float
+    bare: float
+    corner: bool
+    seed: int
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Crease:
+        corner = chance(rng, 0.3)
+        diagonal = math.pi / 4 + math.pi / 2 * int(rng.integers(4)) + float(rng.normal(0, 0.25))
+        square = math.pi / 2 * int(rng.integers(4)) + float(rng.normal(0, 0.05))
+        free = between(rng, 0, 2 * math.pi)
+        return cls(
+            offset=between(rng, 0.42, 0.62) if corner else between(rng, -0.4, 0.4),
+            angle=diagonal if corner else (square if chance(rng, 0.5) else free),
+            width=between(rng, 0.8, 2.5) * (0.6 + 0.4 * strength),
+            relief=between(rng, 4.0, 22.0),
+            core=between(rng, 0.35, 0.95) * (-0.7 if chance(rng, 0.25) else 1.0),
+            shade=between(rng, 0.03, 0.16),
+            bare=between(rng, 0.2, 0.9),
+            corner=corner,
+            seed=draw_seed(rng),
+        )
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        rng = np.random.default_rng(self.seed)
+        height, width = image.shape[:2]
+        scale = unit(image)
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        x = np.arange(width, dtype=np.float32) - (width - 1) / 2
+        y = np.arange(height, dtype=np.float32)[:, None] - (height - 1) / 2
+        across = (x * cos + y * sin) * np.float32(1 / scale) - np.float32(self.offset * 512)
+        jitter = smooth_field(int(rng.integers(2**31)), height, width, 14.0 * scale)
+        across = across + jitter * np.float32(0.5 + self.width)
+        fine = smooth_field(int(rng.integers(2**31)), height, width, 3.0 * scale)
+        slope = np.exp(-np.abs(across) * np.float32(1 / self.relief))
+        image = image * (1 + np.float32(self.shade) * slope * np.tanh(across * np.float32(0.5)))[..., None]
+        if self.corner:
+            beyond = 1 / (1 + np.exp(-np.clip(across, -20, 20)))
+            image = image + (np.float32(0.35) * beyond)[..., None] * (image.mean() * np.float32(1.1) - image)
+        # The crack widens and closes along the line; where it closes the emulsion is only bent.
+        reach = np.float32(self.width) * np.clip(np.float32(2 * self.bare) + fine, 0.15, 3.0)
+        visible = max(self.width * scale, 0.3)
+        crack = np.exp(-((across / np.maximum(reach, np.float32(0.5 / scale))) ** 2)) * min(1.0, visible)
+        colour = np.array([0.95, 0.94, 0.9]) if self.core > 0 else np.full(3, 0.12)
+        alpha = (abs(self.core) * crack).astype(np.float32)[..., None]
+        return clip(image + alpha * (colour.astype(np.float32) - image))
+
+
+@dataclass(frozen=True)
+class Stains:
+    """Soft-edged blotches (water, foxing, fingerprints' grease) with a darker rim where the liquid dried.
+
+    radius: reference pixels. tint: what white becomes in the middle of a stain, RGB. rim: extra darkness there.
+    """
+
+    count: int
+    radius: float
+    tint: tuple[float, float, float]
+    rim: float
+    seed: int
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Stains:
+        dark = between(rng, 0.08, 0.4) * strength
+        brown = between(rng, 0.3, 1.0)
+        tint = (1 - dark * (1 - 0.55 * brown), 1 - dark, 1 - dark * (1 + 0.5 * brown))
+        # Many small spots are foxing, few large ones are water.
+        small = chance(rng, 0.4)
+        return cls(
+            count=int(rng.integers(6, 30)) if small else int(rng.integers(1, 4)),
+            radius=between(rng, 3.0, 10.0) if small else between(rng, 40.0, 160.0),
+            tint=tint,
+            rim=between(rng, 0.0, 0.18),
+            seed=draw_seed(rng),
+        )
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        rng = np.random.default_rng(self.seed)
+        height, width = image.shape[:2]
+        scale = unit(image)
+        cover = np.zeros((height, width), np.float32)
+        rims = np.zeros((height, width), np.float32)
+        ragged = smooth_field(int(rng.integers(2**31)), height, width, max(self.radius * 0.45, 3.0) * scale)
+        for _ in range(min(self.count, 40)):
+            centre = rng.uniform(-0.05, 1.05, 2) * [width, height]
+            radius = self.radius * scale * rng.lognormal(0, 0.35)
+            stretch, level = rng.uniform(0.6, 1.0), rng.uniform(0.5, 1.0)
+            reach = 1.9 * radius + 2
+            left, right = np.clip([centre[0] - reach, centre[0] + reach + 1], 0, width).astype(int)
+            top, bottom = np.clip([centre[1] - reach, centre[1] + reach + 1], 0, height).astype(int)
+            if left >= right or top >= bottom:
+                continue
+            part = np.s_[top:bottom, left:right]
+            x = (np.arange(left, right, dtype=np.float32) - np.float32(centre[0])) * np.float32(stretch)
+            y = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(centre[1])
+            edge = (
+                np.sqrt(x**2 + y**2) * np.float32(1 / max(radius, 0.5)) + np.float32(0.16) * ragged[part] - 1
+            )
+            inside = np.float32(level) / (1 + np.exp(np.clip(edge * 14, -30, 30)))
+            cover[part] = np.maximum(cover[part], inside)
+            rims[part] = np.maximum(rims[part], np.float32(level) * np.exp(-((edge * 16) ** 2)))
+        loss = cover[..., None] * (1 - np.array(self.tint, np.float32))
+        return clip(image * (1 - loss) * (1 - np.float32(self.rim) * rims)[..., None])

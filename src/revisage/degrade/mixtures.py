@@ -1,0 +1,54 @@
+"""Mixtures for training: which share of the samples gets which recipe."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import esrgan, old_photo
+from .ageing import Toning
+from .colour import Gray
+from .esrgan import FirstOrder, SecondOrder
+from .gfpgan import Gfpgan
+from .recipe import Chain, Step, chance
+
+# A face from an old print: the scan's own losses come from GFP-GAN's equation instead.
+OLD_FACE = old_photo.Chances(
+    blur=0.0,
+    low_resolution=0.0,
+    gray=0.25,
+    toned=0.15,
+    halftone=0.05,
+    scan_noise=0.0,
+    jpeg=0.0,
+    strength=0.85,
+)
+# Whole photos keep their sharpness: the scene model removes damage and invents nothing.
+OLD_SCENE = old_photo.Chances(
+    blur=0.2, low_resolution=0.0, gray=0.3, toned=0.2, fading=0.3, dyes=0.2, strength=0.85
+)
+
+
+def sample_face(rng: np.random.Generator) -> Chain:
+    """55 % GFP-GAN's equation, 20 % second order in milder ranges, 25 % old photo and then GFP-GAN's equation in
+    milder ranges. Some 15 % of all come out gray or toned."""
+    kind = rng.random()
+    if kind < 0.75:
+        steps: list[Step] = []
+        if chance(rng, 0.065):
+            steps.append(Gray() if chance(rng, 0.6) else Toning.sample(rng))
+        if kind < 0.55:
+            return Chain((*steps, Gfpgan.sample(rng)))
+        return Chain((*steps, SecondOrder.sample(rng, esrgan.MILD_FIRST, esrgan.MILD_SECOND, (1, 2))))
+    return Chain((old_photo.sample(rng, OLD_FACE), Gfpgan.sample(rng, blur=5.0, factor=5.0)))
+
+
+def sample_scene(rng: np.random.Generator) -> Chain:
+    """45 % first order mild, 20 % second order mild, 25 % old photo without heavy blur, 10 % clean."""
+    kind = rng.random()
+    if kind < 0.45:
+        return Chain((FirstOrder.sample(rng, esrgan.MILD_FIRST),))
+    if kind < 0.65:
+        return Chain((SecondOrder.sample(rng, esrgan.MILD_FIRST, esrgan.MILD_SECOND, (1,)),))
+    if kind < 0.9:
+        return old_photo.sample(rng, OLD_SCENE)
+    return Chain(())

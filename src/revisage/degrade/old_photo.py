@@ -1,0 +1,110 @@
+"""The life of an old photo: taken, printed, aged, damaged, scanned. Each part has its own probability."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .ageing import DyeFading, Fading, Grain, Halftone, PaperTexture, Toning, Yellowing
+from .colour import Gray
+from .compress import Jpeg
+from .damage import Crease, Dust, Hairs, Scratches, Stains
+from .kernels import GaussianBlur
+from .noise import GaussianNoise
+from .recipe import Chain, Step, chance
+from .resize import LowResolution
+
+
+@dataclass(frozen=True)
+class Chances:
+    """Probabilities of the parts, and ``strength``, which multiplies how hard ageing and damage strike."""
+
+    blur: float = 0.5
+    low_resolution: float = 0.45
+    gray: float = 0.28
+    toned: float = 0.27
+    dyes: float = 0.7
+    grain: float = 0.65
+    halftone: float = 0.08
+    texture: float = 0.3
+    fading: float = 0.7
+    yellow: float = 0.3
+    stains: float = 0.25
+    crease: float = 0.3
+    scratches: float = 0.6
+    dust: float = 0.6
+    hairs: float = 0.2
+    scan_noise: float = 0.3
+    jpeg: float = 0.7
+    strength: float = 1.0
+
+
+def sample(rng: np.random.Generator, chances: Chances = Chances()) -> Chain:  # noqa: B008 (frozen)
+    """Draw a life in the order in which it happens; ``dyes`` and ``yellow`` are given a picture that has colours
+    or is untoned respectively."""
+    steps = [*taken(rng, chances), *printed(rng, chances), *aged(rng, chances), *damaged(rng, chances)]
+    return Chain((*steps, *scanned(rng, chances)))
+
+
+def taken(rng: np.random.Generator, chances: Chances) -> list[Step]:
+    """The camera: a soft lens."""
+    return [GaussianBlur.sample(rng, 0.3, 2.2)] if chance(rng, chances.blur) else []
+
+
+def printed(rng: np.random.Generator, chances: Chances) -> list[Step]:
+    """The process: gray, toned or colour dyes; grain; a printing screen."""
+    steps: list[Step] = []
+    process = rng.random()
+    if process < chances.gray:
+        steps.append(Gray())
+    elif process < chances.gray + chances.toned:
+        steps.append(Toning.sample(rng))
+    elif chance(rng, chances.dyes):
+        steps.append(DyeFading.sample(rng, chances.strength))
+    if chance(rng, chances.halftone):
+        steps.append(Halftone.sample(rng, chances.strength))
+    elif chance(rng, chances.grain):
+        steps.append(Grain.sample(rng, chances.strength))
+    return steps
+
+
+def aged(rng: np.random.Generator, chances: Chances) -> list[Step]:
+    """Time: fading, yellow paper, the relief of the paper, stains."""
+    steps: list[Step] = []
+    if chance(rng, chances.fading):
+        steps.append(Fading.sample(rng, chances.strength))
+    if chance(rng, chances.texture):
+        steps.append(PaperTexture.sample(rng, chances.strength))
+    if chance(rng, chances.yellow):
+        steps.append(Yellowing.sample(rng, chances.strength))
+    if chance(rng, chances.stains):
+        steps.append(Stains.sample(rng, chances.strength))
+    return steps
+
+
+def damaged(rng: np.random.Generator, chances: Chances) -> list[Step]:
+    """Hands: creases, scratches, dust, hairs."""
+    steps: list[Step] = []
+    if chance(rng, chances.crease):
+        creases = 1 + (rng.random() < 0.25)
+        steps.extend(Crease.sample(rng, chances.strength) for _ in range(creases))
+    if chance(rng, chances.scratches):
+        steps.append(Scratches.sample(rng, chances.strength))
+    if chance(rng, chances.dust):
+        steps.append(Dust.sample(rng, chances.strength))
+    if chance(rng, chances.hairs):
+        steps.append(Hairs.sample(rng, chances.strength))
+    return steps
+
+
+def scanned(rng: np.random.Generator, chances: Chances) -> list[Step]:
+    """The scanner and the file: low resolution, sensor noise, JPEG."""
+    steps: list[Step] = []
+    if chance(rng, chances.low_resolution):
+        steps.append(LowResolution.sample(rng, 1.2, 4.5))
+    if chance(rng, chances.scan_noise):
+        steps.append(GaussianNoise.sample(rng, 0.5, 6.0))
+    if chance(rng, chances.jpeg):
+        steps.append(Jpeg.sample(rng, 45, 96))
+    return steps
