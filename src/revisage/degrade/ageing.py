@@ -67,9 +67,11 @@ class DyeFading:
     @classmethod
     def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> DyeFading:
         """Cyan fades first in most papers (a red cast), magenta or yellow in others."""
-        weak = int(rng.choice(3, p=[0.6, 0.2, 0.2]))
-        keep = [1 - between(rng, 0.0, 0.2) * strength for _ in range(3)]
-        keep[weak] -= between(rng, 0.1, 0.45) * strength
+        weak = int(rng.choice(3, p=[0.65, 0.15, 0.2]))
+        together = 1 - between(rng, 0.0, 0.2) * strength
+        keep = [together - between(rng, 0.0, 0.06) * strength for _ in range(3)]
+        # A lost magenta dye turns skin green, which prints show far less often and far less strongly.
+        keep[weak] -= between(rng, 0.05, (0.4, 0.12, 0.35)[weak]) * strength
         stain = between(rng, 0.0, 0.14) * strength
         return cls((keep[0], keep[1], keep[2]), (1.0, 1 - 0.35 * stain, 1 - stain))
 
@@ -131,8 +133,8 @@ class Yellowing:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Yellowing:
-        depth = between(rng, 0.05, 0.4) * strength
-        return cls((1 - 0.08 * depth, 1 - 0.3 * depth * between(rng, 0.7, 1.2), 1 - depth))
+        depth = between(rng, 0.05, 0.33) * strength
+        return cls((1 - 0.08 * depth, 1 - depth * between(rng, 0.3, 0.5), 1 - depth))
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         return image * np.array(self.paper, np.float32)
@@ -184,7 +186,7 @@ class Grain:
 
 @functools.cache
 def _screen_levels() -> np.ndarray:
-    """Thresholds t(v) for 1,024 tones v, so that a share v of cos + cos lies below t: dots of the right area."""
+    """Thresholds t(v) for 1,024 tones v: a share v of the screen lies below t, so dots keep areas."""
     wave = np.cos((np.arange(256) + 0.5) * (2 * math.pi / 256))
     ordered = np.sort((wave[:, None] + wave[None, :]).ravel() / 2)
     return np.interp(np.linspace(0, 1, 1024), np.linspace(0, 1, ordered.size), ordered).astype(np.float32)
@@ -239,7 +241,10 @@ class Halftone:
 
 @dataclass(frozen=True)
 class PaperTexture:
-    """The paper's relief seen by the scanner: ``texture`` is "paper", "linen" or "silk"; depth is its spread."""
+    """The paper's relief as a scanner sees it.
+
+    texture: "paper", "linen" or "silk". depth: its spread. size: of a texel, reference pixels.
+    """
 
     texture: str
     depth: float

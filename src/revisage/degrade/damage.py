@@ -7,13 +7,14 @@ same parameters put the same marks on the same places of a picture of any size.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from .fields import smooth_field
-from .recipe import between, chance, clip, draw_seed, unit
+from .recipe import REFERENCE, between, chance, clip, draw_seed, unit
 
 _SHIFT = 4  # cv2 draws with 4 fractional bits
 
@@ -44,9 +45,9 @@ def blend(image: np.ndarray, mask: np.ndarray, colour: np.ndarray) -> np.ndarray
 
 
 def wander(
-    rng: np.random.Generator, start: np.ndarray, heading: float, length: float, bend: float, steps: int
+    rng: np.random.Generator, start: np.ndarray, heading: float, length: float, *, bend: float, steps: int
 ) -> np.ndarray:
-    """A curved polyline of ``steps`` + 1 points (float (steps + 1, 2)); ``bend`` is the spread of the total turn."""
+    """A curved polyline, float (steps + 1, 2); ``bend`` is the spread of the total turn in radians."""
     turn = rng.normal(0, bend / math.sqrt(steps), steps).cumsum() + rng.normal(0, bend) * np.linspace(
         -0.5, 0.5, steps
     )
@@ -75,9 +76,9 @@ class Scratches:
     @classmethod
     def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Scratches:
         return cls(
-            count=1 + int(rng.exponential(5.0) * strength),
-            width=between(rng, 0.7, 2.2),
-            opacity=between(rng, 0.35, 0.95),
+            count=2 + int(rng.exponential(5.0) * strength),
+            width=between(rng, 0.7, 2.4),
+            opacity=between(rng, 0.4, 1.0),
             light=float(rng.choice([0.15, 0.7, 1.0], p=[0.2, 0.4, 0.4])),
             vertical=between(rng, 0.0, 0.8),
             bend=between(rng, 0.0, 0.9),
@@ -90,29 +91,37 @@ class Scratches:
         height, width = image.shape[:2]
         size, scale = np.array([width, height], float), unit(image)
         masks = {True: np.zeros((height, width), np.uint8), False: np.zeros((height, width), np.uint8)}
-        for _ in range(min(self.count, 60)):
-            upright = rng.random() < self.vertical
-            heading = rng.normal(math.pi / 2, 0.08) if upright else rng.uniform(0, 2 * math.pi)
-            length = min(rng.exponential(0.35) + 0.05, 1.5) * 512 * scale
-            bend = self.bend * (0.2 if upright else 1.0)
-            steps = 24
-            # The start lies half a length back, so that long lines do not all begin inside the picture.
-            middle = rng.uniform(0, 1, 2) * size
-            start = middle - length / 2 * np.array([math.cos(heading), math.sin(heading)])
-            line = _points(wander(rng, start, heading, length, bend, steps))
-            level = self.opacity * rng.uniform(0.4, 1.0)
-            thickness = self.width * scale * rng.lognormal(0, 0.4)
-            # Pressure: it changes slowly along the line, vanishes at the ends and here and there between.
-            pressure = np.interp(np.linspace(0, 6, steps), np.arange(7), rng.uniform(0.4, 1.0, 7))
-            pressure *= np.minimum(
-                1.0, 6 * np.minimum(np.linspace(0.05, 1, steps), np.linspace(1, 0.05, steps))
-            )
-            gone = np.repeat(rng.random(steps // 3) < self.broken, 3)
+        for _ in range(min(self.count, 40)):
             mask = masks[bool(rng.random() < self.light)]
-            for i in np.flatnonzero(~gone):
-                _line(mask, line[i], line[i + 1], level * pressure[i], thickness)
+            for line, levels, thickness in self._bundle(rng, size, scale):
+                points = _points(line)
+                for i in np.flatnonzero(levels > 0.02):
+                    _line(mask, points[i], points[i + 1], levels[i], thickness)
         image = blend(image, masks[True], rng.uniform(0.82, 1.0) * np.array([1.0, 0.99, 0.96]))
         return clip(blend(image, masks[False], np.full(3, rng.uniform(0.0, 0.18))))
+
+    def _bundle(
+        self, rng: np.random.Generator, size: np.ndarray, scale: float
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
+        """One scratch, or a few side by side from one rub: (points, level of each piece, width in pixels)."""
+        steps = 24
+        upright = rng.random() < self.vertical
+        heading = rng.normal(math.pi / 2, 0.08) if upright else rng.uniform(0, 2 * math.pi)
+        length = min(rng.exponential(0.35) + 0.08, 1.5) * REFERENCE * scale
+        bend = self.bend * (0.2 if upright else 1.0)
+        # The start lies half a length back, so that long lines do not all begin inside the picture.
+        start = rng.uniform(0, 1, 2) * size - length / 2 * np.array([math.cos(heading), math.sin(heading)])
+        line = wander(rng, start, heading, length, bend=bend, steps=steps)
+        sideways = np.array([-math.sin(heading), math.cos(heading)])
+        for n in range(int(rng.integers(2, 6)) if rng.random() < 0.25 else 1):
+            # Pressure changes slowly along the line, and vanishes at the ends and here and there between.
+            pressure = np.interp(np.linspace(0, 6, steps), np.arange(7), rng.uniform(0.3, 1.0, 7))
+            ends = np.minimum(np.linspace(0.02, 1, steps), np.linspace(1, 0.02, steps))
+            kept = np.repeat(rng.random(steps // 3) >= self.broken, 3)
+            level = self.opacity * rng.uniform(0.4, 1.0)
+            thickness = self.width * scale * min(rng.lognormal(0, 0.4), 1.8)
+            aside = n * rng.uniform(2.0, 6.0) * scale
+            yield line + aside * sideways, level * pressure * kept * np.minimum(1, 5 * ends), thickness
 
 
 @dataclass(frozen=True)
@@ -179,11 +188,11 @@ class Hairs:
     @classmethod
     def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Hairs:
         return cls(
-            count=1 + int(rng.exponential(2.0) * strength),
+            count=1 + int(rng.exponential(3.0) * strength),
             length=between(rng, 20.0, 120.0),
             curl=between(rng, 1.0, 4.0),
-            opacity=between(rng, 0.35, 0.9),
-            light=between(rng, 0.0, 1.0),
+            opacity=between(rng, 0.45, 0.95),
+            light=float(rng.choice([0.1, 0.9])),
             seed=draw_seed(rng),
         )
 
@@ -195,7 +204,7 @@ class Hairs:
         for _ in range(min(self.count, 20)):
             start = rng.uniform(0, 1, 2) * [width, height]
             length = self.length * rng.lognormal(0, 0.4) * scale
-            line = _points(wander(rng, start, rng.uniform(0, 2 * math.pi), length, self.curl, 32))
+            line = _points(wander(rng, start, rng.uniform(0, 2 * math.pi), length, bend=self.curl, steps=32))
             level = self.opacity * rng.uniform(0.6, 1.0)
             shown = level * min(1.0, 1.2 * scale)
             mask = masks[bool(rng.random() < self.light)]
@@ -211,10 +220,10 @@ class Crease:
     """A fold across the picture: cracked emulsion along a nearly straight line, shading to both sides.
 
     offset: distance of the line from the centre, as a share of the mean side; angle: of its normal, radians.
-    width: of the crack; relief: of the shading, reference pixels. core: how much of the picture is gone on the
-    line (negative: it is a dark line); shade: how much lighter one side and darker the other are. bare: how
-    much of the line has lost its emulsion, 0 to 1. corner: the part beyond the line is dulled, as a folded
-    corner is.
+    width: of the crack; relief: of the shading, reference pixels. core: how much of the picture is gone on
+    the line (negative: it is a dark line); shade: how much lighter one side and darker the other are. bare:
+    how much of the line has lost its emulsion, 0 to 1. corner: the part beyond the line is dulled, as in a
+    folded corner.
     """
 
     offset: float
@@ -252,9 +261,10 @@ class Crease:
         cos, sin = math.cos(self.angle), math.sin(self.angle)
         x = np.arange(width, dtype=np.float32) - (width - 1) / 2
         y = np.arange(height, dtype=np.float32)[:, None] - (height - 1) / 2
-        across = (x * cos + y * sin) * np.float32(1 / scale) - np.float32(self.offset * 512)
-        jitter = smooth_field(int(rng.integers(2**31)), height, width, 14.0 * scale)
-        across = across + jitter * np.float32(0.5 + self.width)
+        across = (x * cos + y * sin) * np.float32(1 / scale) - np.float32(self.offset * REFERENCE)
+        waver = smooth_field(int(rng.integers(2**31)), height, width, 70.0 * scale)
+        jitter = smooth_field(int(rng.integers(2**31)), height, width, 9.0 * scale)
+        across = across + waver * np.float32(1.5) + jitter * np.float32(0.3 + 0.35 * self.width)
         fine = smooth_field(int(rng.integers(2**31)), height, width, 3.0 * scale)
         slope = np.exp(-np.abs(across) * np.float32(1 / self.relief))
         image = image * (1 + np.float32(self.shade) * slope * np.tanh(across * np.float32(0.5)))[..., None]
@@ -274,13 +284,15 @@ class Crease:
 class Stains:
     """Soft-edged blotches (water, foxing, fingerprints' grease) with a darker rim where the liquid dried.
 
-    radius: reference pixels. tint: what white becomes in the middle of a stain, RGB. rim: extra darkness there.
+    radius: reference pixels. tint: what white becomes in the middle of a stain, RGB. rim: its extra darkness.
+    hardness: of the edge, about the radius over the width in which it fades out.
     """
 
     count: int
     radius: float
     tint: tuple[float, float, float]
     rim: float
+    hardness: float
     seed: int
 
     @classmethod
@@ -294,7 +306,8 @@ class Stains:
             count=int(rng.integers(6, 30)) if small else int(rng.integers(1, 4)),
             radius=between(rng, 3.0, 10.0) if small else between(rng, 40.0, 160.0),
             tint=tint,
-            rim=between(rng, 0.0, 0.18),
+            rim=0.0 if small else between(rng, 0.0, 0.18),
+            hardness=between(rng, 3.0, 7.0) if small else between(rng, 8.0, 20.0),
             seed=draw_seed(rng),
         )
 
@@ -304,7 +317,7 @@ class Stains:
         scale = unit(image)
         cover = np.zeros((height, width), np.float32)
         rims = np.zeros((height, width), np.float32)
-        ragged = smooth_field(int(rng.integers(2**31)), height, width, max(self.radius * 0.45, 3.0) * scale)
+        ragged = smooth_field(int(rng.integers(2**31)), height, width, max(self.radius * 0.7, 4.0) * scale)
         for _ in range(min(self.count, 40)):
             centre = rng.uniform(-0.05, 1.05, 2) * [width, height]
             radius = self.radius * scale * rng.lognormal(0, 0.35)
@@ -318,9 +331,9 @@ class Stains:
             x = (np.arange(left, right, dtype=np.float32) - np.float32(centre[0])) * np.float32(stretch)
             y = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(centre[1])
             edge = (
-                np.sqrt(x**2 + y**2) * np.float32(1 / max(radius, 0.5)) + np.float32(0.16) * ragged[part] - 1
+                np.sqrt(x**2 + y**2) * np.float32(1 / max(radius, 0.5)) + np.float32(0.11) * ragged[part] - 1
             )
-            inside = np.float32(level) / (1 + np.exp(np.clip(edge * 14, -30, 30)))
+            inside = np.float32(level) / (1 + np.exp(np.clip(edge * np.float32(self.hardness), -30, 30)))
             cover[part] = np.maximum(cover[part], inside)
             rims[part] = np.maximum(rims[part], np.float32(level) * np.exp(-((edge * 16) ** 2)))
         loss = cover[..., None] * (1 - np.array(self.tint, np.float32))

@@ -20,7 +20,7 @@ from .resize import FILTERS, resize, scaled
 
 @dataclass(frozen=True)
 class Ranges:
-    """What one order draws from. Probabilities sum as (up, down, keep) for ``resize``; noise on the 8-bit scale."""
+    """What one order draws from; ``resize``: chances of (up, down, keep); ``noise``: on the 8-bit scale."""
 
     blur_probability: float = 1.0
     sigma: tuple[float, float] = (0.2, 3.0)
@@ -40,7 +40,7 @@ SECOND = Ranges(
     noise=(1.0, 25.0),
     poisson=(0.05, 2.5),
 )
-# Milder ranges: for faces of 256 pixels and for whole photos, where less is lost than the published ranges take.
+# Milder ranges for faces of 256 pixels: the published ones leave no face to restore.
 MILD_FIRST = Ranges(
     sigma=(0.2, 2.0),
     factor=(0.35, 1.3),
@@ -56,6 +56,23 @@ MILD_SECOND = Ranges(
     noise=(1.0, 12.0),
     poisson=(0.05, 1.2),
     quality=(50, 95),
+)
+# Milder still, for whole photos seen at their own size.
+SCENE_FIRST = Ranges(
+    sigma=(0.2, 1.6),
+    factor=(0.45, 1.3),
+    noise=(1.0, 13.0),
+    poisson=(0.05, 1.3),
+    quality=(45, 95),
+)
+SCENE_SECOND = Ranges(
+    blur_probability=0.4,
+    sigma=(0.2, 0.8),
+    resize=(0.2, 0.3, 0.5),
+    factor=(0.6, 1.2),
+    noise=(1.0, 8.0),
+    poisson=(0.05, 0.8),
+    quality=(55, 95),
 )
 
 
@@ -85,7 +102,7 @@ class Order:
         return cls(blur, factor, _filter(rng), noise)
 
     def apply(self, image: np.ndarray, height: int, width: int) -> np.ndarray:
-        """``height`` and ``width`` are what factor 1 means here; the picture comes back at factor times them."""
+        """``height`` and ``width`` are what factor 1 means; the picture comes back at factor times them."""
         if self.blur is not None:
             image = self.blur.apply(image)
         resized = resize(image, scaled(height, self.factor), scaled(width, self.factor), self.how)

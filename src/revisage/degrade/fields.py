@@ -12,7 +12,7 @@ _SIDE = 256
 
 
 def smooth_field(seed: int, height: int, width: int, period: float) -> np.ndarray:
-    """(height, width) float32 of about zero mean and unit spread whose bumps are some ``period`` pixels apart.
+    """(height, width) float32 of about zero mean and unit spread, its bumps some ``period`` pixels apart.
 
     White noise on a coarse grid, enlarged by cubic interpolation.
     """
@@ -49,7 +49,7 @@ TEXTURES = ("paper", "linen", "silk")
 
 
 def texture_field(name: str, seed: int, height: int, width: int, scale: float) -> np.ndarray:
-    """(height, width) float32 cut at a random place and turn from a tiled texture enlarged ``scale`` times."""
+    """(height, width) float32 cut at a random place and turn from a texture enlarged ``scale`` times."""
     rng = np.random.default_rng(seed)
     tile = np.rot90(_texture(name), int(rng.integers(4)))
     tile = np.roll(tile, tuple(int(n) for n in rng.integers(0, _SIDE, 2)), axis=(0, 1))

@@ -11,9 +11,9 @@ from .esrgan import FirstOrder, SecondOrder
 from .gfpgan import Gfpgan
 from .recipe import Chain, Step, chance
 
-# A face from an old print: the scan's own losses come from GFP-GAN's equation instead.
+# A face on an old print: what the scan loses comes from GFP-GAN's equation instead.
 OLD_FACE = old_photo.Chances(
-    blur=0.0,
+    blur=0.7,
     low_resolution=0.0,
     gray=0.25,
     toned=0.15,
@@ -29,8 +29,11 @@ OLD_SCENE = old_photo.Chances(
 
 
 def sample_face(rng: np.random.Generator) -> Chain:
-    """55 % GFP-GAN's equation, 20 % second order in milder ranges, 25 % old photo and then GFP-GAN's equation in
-    milder ranges. Some 15 % of all come out gray or toned."""
+    """Draw for face restoration.
+
+    55 % GFP-GAN's equation; 20 % second order in milder ranges; 25 % old photo, scanned by GFP-GAN's equation
+    in milder ranges so that the damage stays to be seen. Some 15 % of all come out gray or toned.
+    """
     kind = rng.random()
     if kind < 0.75:
         steps: list[Step] = []
@@ -39,16 +42,19 @@ def sample_face(rng: np.random.Generator) -> Chain:
         if kind < 0.55:
             return Chain((*steps, Gfpgan.sample(rng)))
         return Chain((*steps, SecondOrder.sample(rng, esrgan.MILD_FIRST, esrgan.MILD_SECOND, (1, 2))))
-    return Chain((old_photo.sample(rng, OLD_FACE), Gfpgan.sample(rng, blur=5.0, factor=5.0)))
+    return Chain((old_photo.sample(rng, OLD_FACE), Gfpgan.sample(rng, blur=3.0, factor=4.0)))
 
 
 def sample_scene(rng: np.random.Generator) -> Chain:
-    """45 % first order mild, 20 % second order mild, 25 % old photo without heavy blur, 10 % clean."""
+    """Draw for whole photos.
+
+    45 % first order and 20 % second order, both mild; 25 % old photo without heavy blur; 10 % clean.
+    """
     kind = rng.random()
     if kind < 0.45:
-        return Chain((FirstOrder.sample(rng, esrgan.MILD_FIRST),))
+        return Chain((FirstOrder.sample(rng, esrgan.SCENE_FIRST),))
     if kind < 0.65:
-        return Chain((SecondOrder.sample(rng, esrgan.MILD_FIRST, esrgan.MILD_SECOND, (1,)),))
+        return Chain((SecondOrder.sample(rng, esrgan.SCENE_FIRST, esrgan.SCENE_SECOND, (1,)),))
     if kind < 0.9:
         return old_photo.sample(rng, OLD_SCENE)
     return Chain(())

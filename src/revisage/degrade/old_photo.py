@@ -18,7 +18,11 @@ from .resize import LowResolution
 
 @dataclass(frozen=True)
 class Chances:
-    """Probabilities of the parts, and ``strength``, which multiplies how hard ageing and damage strike."""
+    """Probabilities of the parts; ``strength`` multiplies how hard ageing and damage strike.
+
+    ``gray`` and ``toned`` share the pictures with colour (the rest); ``dyes`` is asked of colour prints,
+    ``yellow`` of all that are not toned, ``grain`` of all without a printing screen.
+    """
 
     blur: float = 0.5
     low_resolution: float = 0.45
@@ -29,8 +33,8 @@ class Chances:
     halftone: float = 0.08
     texture: float = 0.3
     fading: float = 0.7
-    yellow: float = 0.3
-    stains: float = 0.25
+    yellow: float = 0.25
+    stains: float = 0.22
     crease: float = 0.3
     scratches: float = 0.6
     dust: float = 0.6
@@ -40,20 +44,19 @@ class Chances:
     strength: float = 1.0
 
 
-def sample(rng: np.random.Generator, chances: Chances = Chances()) -> Chain:  # noqa: B008 (frozen)
-    """Draw a life in the order in which it happens; ``dyes`` and ``yellow`` are given a picture that has colours
-    or is untoned respectively."""
-    steps = [*taken(rng, chances), *printed(rng, chances), *aged(rng, chances), *damaged(rng, chances)]
-    return Chain((*steps, *scanned(rng, chances)))
+def sample(rng: np.random.Generator, chances: Chances = Chances()) -> Chain:
+    """Draw a life, in the order in which it happens."""
+    stages = (taken, printed, aged, damaged, scanned)
+    return Chain(tuple(step for stage in stages for step in stage(rng, chances)))
 
 
 def taken(rng: np.random.Generator, chances: Chances) -> list[Step]:
     """The camera: a soft lens."""
-    return [GaussianBlur.sample(rng, 0.3, 2.2)] if chance(rng, chances.blur) else []
+    return [GaussianBlur.sample(rng, 0.3, 2.5)] if chance(rng, chances.blur) else []
 
 
 def printed(rng: np.random.Generator, chances: Chances) -> list[Step]:
-    """The process: gray, toned or colour dyes; grain; a printing screen."""
+    """The process and its paper: gray, toned or colour dyes; yellow paper; grain or a printing screen."""
     steps: list[Step] = []
     process = rng.random()
     if process < chances.gray:
@@ -62,6 +65,9 @@ def printed(rng: np.random.Generator, chances: Chances) -> list[Step]:
         steps.append(Toning.sample(rng))
     elif chance(rng, chances.dyes):
         steps.append(DyeFading.sample(rng, chances.strength))
+    toned = chances.gray <= process < chances.gray + chances.toned
+    if not toned and chance(rng, chances.yellow):
+        steps.append(Yellowing.sample(rng, chances.strength))
     if chance(rng, chances.halftone):
         steps.append(Halftone.sample(rng, chances.strength))
     elif chance(rng, chances.grain):
@@ -70,14 +76,12 @@ def printed(rng: np.random.Generator, chances: Chances) -> list[Step]:
 
 
 def aged(rng: np.random.Generator, chances: Chances) -> list[Step]:
-    """Time: fading, yellow paper, the relief of the paper, stains."""
+    """Time: fading, the relief of the paper, stains."""
     steps: list[Step] = []
     if chance(rng, chances.fading):
         steps.append(Fading.sample(rng, chances.strength))
     if chance(rng, chances.texture):
         steps.append(PaperTexture.sample(rng, chances.strength))
-    if chance(rng, chances.yellow):
-        steps.append(Yellowing.sample(rng, chances.strength))
     if chance(rng, chances.stains):
         steps.append(Stains.sample(rng, chances.strength))
     return steps

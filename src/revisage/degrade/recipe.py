@@ -60,7 +60,8 @@ def apply(image: np.ndarray, params: Step) -> np.ndarray:
         raise ValueError(f"degradations want floats in [0, 1], not {image.dtype}: divide by 255 first")
     clean = np.clip(image, 0.0, 1.0).astype(np.float32, copy=False)
     low = params.apply(clean)
-    assert low.shape == image.shape and low.dtype == np.float32, (low.shape, low.dtype)
+    assert low.shape == image.shape, low.shape
+    assert low.dtype == np.float32, low.dtype
     return np.ascontiguousarray(clip(low))
 
 

@@ -13,7 +13,7 @@ FILTERS = {"area": cv2.INTER_AREA, "bilinear": cv2.INTER_LINEAR, "bicubic": cv2.
 
 
 def resize(image: np.ndarray, height: int, width: int, how: str) -> np.ndarray:
-    """``image`` at ``height`` x ``width`` by filter ``how`` ("area", "bilinear", "bicubic"), clipped to [0, 1]."""
+    """``image`` at ``height`` x ``width`` by ``how`` ("area", "bilinear", "bicubic"), still in [0, 1]."""
     if image.shape[:2] == (height, width):
         return image
     resized = cv2.resize(image, (width, height), interpolation=FILTERS[how])
