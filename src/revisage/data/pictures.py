@@ -1,0 +1,57 @@
+"""Folders of pictures for training, kept in memory once read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from revisage.data.split import held_out
+from revisage.errors import TrainingError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
+
+
+def find_pictures(folder: Path, *, name: Callable[[Path], str] | None = None, held: bool = False) -> list[Path]:
+    """Pictures below a folder, sorted, on one side of the split.
+
+    `name` gives the string that is hashed (the file's stem unless told; the folder's name where a folder
+    holds one person). With `held` the held-out pictures are listed, otherwise all others.
+
+    Raises TrainingError when the folder is missing or holds none.
+    """
+    if not folder.is_dir():
+        raise TrainingError(f"no folder {folder}: give the folder that holds the training pictures")
+    name = name or (lambda path: path.stem)
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    chosen = [p for p in paths if held_out(name(p)) == held]
+    if not chosen:
+        raise TrainingError(f"no pictures for {'validation' if held else 'training'} in {folder}")
+    return chosen
+
+
+class Pictures:
+    """Pictures by number, decoded once and kept as uint8: [i] -> (H, W, 3) RGB uint8."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self.paths = paths
+        self._cache: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        picture = self._cache.get(i)
+        if picture is None:
+            with Image.open(self.paths[i]) as image:
+                picture = np.asarray(image.convert("RGB"))
+            self._cache[i] = picture
+        return picture
+
+
+def shuffled(index: int, count: int, seed: int) -> int:
+    """The picture of sample `index`: every epoch is a permutation of its own, drawn from (seed, epoch)."""
+    epoch, place = divmod(index, count)
+    return int(np.random.default_rng((seed, epoch)).permutation(count)[place])

@@ -1,0 +1,1 @@
+"""One function a file, its equation and source in the docstring. Scalars out; lower is better."""

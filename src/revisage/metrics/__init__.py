@@ -1,0 +1,1 @@
+"""One metric a file: a function on batches that gives one value a picture."""

@@ -1,0 +1,13 @@
+"""Identity angle ("Deg" in GFP-GAN's tables)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def degrees(fake: Tensor, real: Tensor) -> Tensor:
+    """Angle in degrees between two face embeddings, each (N, D) -> (N,), in [0, 180]."""
+    cosine = F.cosine_similarity(fake.float(), real.float(), dim=1).clamp(-1, 1)
+    return torch.rad2deg(torch.arccos(cosine))

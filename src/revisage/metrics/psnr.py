@@ -1,0 +1,15 @@
+"""Peak signal-to-noise ratio."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def psnr(fake: Tensor, real: Tensor) -> Tensor:
+    """10 log10(1 / MSE) in dB over RGB, data range 1: two (N, 3, H, W) in [0, 1] -> (N,).
+
+    Equal pictures give infinity.
+    """
+    mse = (fake.float().clamp(0, 1) - real.float().clamp(0, 1)).square().mean(dim=(1, 2, 3))
+    return -10 * torch.log10(mse)

@@ -1,0 +1,1 @@
+"""Training: presets, one task a system, one loop for all of them."""

@@ -1,0 +1,155 @@
+"""Training of the face model, GFP-GAN's generator, by reconstruction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from revisage.data.loader import Sample
+from revisage.data.pictures import Pictures, find_pictures, shuffled
+from revisage.degrade import RECIPES
+from revisage.errors import TrainingError
+from revisage.losses.identity import identity
+from revisage.losses.l1 import l1
+from revisage.losses.pyramid import pyramid
+from revisage.metrics.degrees import degrees
+from revisage.metrics.psnr import psnr
+from revisage.metrics.ssim import ssim
+from revisage.networks.arcface_crop import ArcFaceCrop
+from revisage.networks.gfpgan import COMPACT_256, GFPGAN, GFPGANConfig
+from revisage.networks.mobilefacenet import MobileFaceNet
+from revisage.train.people import apart
+from revisage.train.pictures import from_unit, grid, to_unit
+from revisage.train.task import Batch, Phase
+
+
+@dataclass(frozen=True)
+class FaceSettings:
+    """Data and loss weights of the face model.
+
+    Attributes:
+        data: folder of faces aligned to the FFHQ template.
+        identity_weights: MobileFaceNet checkpoint for the identity loss, for the identity angle in
+            validation and for keeping held-out people out of training; None goes without all three.
+        network: sizes.
+        recipe: degradation of the training pictures; held-out ones always get "gfpgan".
+        l1, pyramid, identity: loss weights; pictures are in [-1, 1].
+        validation: held-out pictures used.
+        seed: of every draw.
+    """
+
+    data: Path
+    identity_weights: Path | None = None
+    network: GFPGANConfig = COMPACT_256
+    recipe: str = "face"
+    l1: float = 1.0
+    pyramid: float = 0.5
+    identity: float = 0.1
+    validation: int = 48
+    seed: int = 0
+
+
+class Embedder(nn.Module):
+    """Faces on the FFHQ template, (N, 3, S, S) in [-1, 1] -> MobileFaceNet embeddings (N, 128). Frozen."""
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__()
+        self.crop = ArcFaceCrop()
+        self.network = MobileFaceNet()
+        try:
+            state = torch.load(weights, map_location="cpu", weights_only=True)
+            self.network.load_state_dict(state.get("net_state_dict", state))
+        except Exception as error:
+            raise TrainingError(f"{weights} is not a MobileFaceNet checkpoint: {str(error).splitlines()[0]}") from None
+        self.eval().requires_grad_(False)
+
+    def forward(self, faces: Tensor) -> Tensor:
+        embedding: Tensor = self.network(self.crop(faces))
+        return embedding
+
+
+class FaceTask:
+    """See `revisage.train.task.Task`."""
+
+    averaged = "generator"
+    best = "psnr"
+
+    def __init__(self, settings: FaceSettings) -> None:
+        self.settings = settings
+        self.embedder = Embedder(settings.identity_weights) if settings.identity_weights else None
+        training, held = find_pictures(settings.data), find_pictures(settings.data, held=True)
+        if self.embedder is not None:
+            training = apart(training, held, self._embed)
+        self.training = Pictures(training)
+        self.held = Pictures(held[: settings.validation])
+        torch.manual_seed(settings.seed)
+        self.networks: dict[str, nn.Module] = {"generator": GFPGAN(settings.network)}
+
+    def phases(self) -> list[Phase]:
+        return [Phase("generator", "generator", self._losses)]
+
+    def sample(self, index: int) -> Sample:
+        settings = self.settings
+        rng = np.random.default_rng((settings.seed, index))
+        clean = to_unit(self.training[shuffled(index, len(self.training), settings.seed)])
+        if rng.random() < 0.5:
+            clean = np.ascontiguousarray(clean[:, ::-1])
+        recipe = RECIPES[settings.recipe]
+        low = recipe.apply(clean, recipe.sample(rng))
+        return {"low": from_unit(low), "clean": from_unit(clean)}
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        settings, clean = self.settings, batch["clean"]
+        fake, pictures = self.networks["generator"](batch["low"])
+        losses = {
+            "l1": settings.l1 * l1(fake, clean),
+            "pyramid": settings.pyramid * pyramid(pictures, clean),
+        }
+        if self.embedder is not None and settings.identity:
+            with torch.no_grad():
+                real = self.embedder(clean)
+            losses["identity"] = settings.identity * identity(self.embedder(fake.float()), real)
+        return losses
+
+    def _held_out(self) -> tuple[Tensor, Tensor]:
+        recipe, low, clean = RECIPES["gfpgan"], [], []
+        for i in range(len(self.held)):
+            picture = to_unit(self.held[i])
+            low.append(from_unit(recipe.apply(picture, recipe.sample(np.random.default_rng(i)))))
+            clean.append(from_unit(picture))
+        return torch.from_numpy(np.stack(low)), torch.from_numpy(np.stack(clean))
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        low, clean = self._held_out()
+        fake = torch.cat([network(part)[0] for part in low.split(8)])
+        figures = {}
+        for prefix, picture in (("", fake), ("input_", low)):
+            a, b = picture * 0.5 + 0.5, clean * 0.5 + 0.5
+            figures[f"{prefix}psnr"] = float(psnr(a, b).mean())
+            figures[f"{prefix}ssim"] = float(ssim(a, b).mean())
+            if self.embedder is not None:
+                angle = degrees(self.embedder(picture.clamp(-1, 1)), self.embedder(clean))
+                figures[f"{prefix}degrees"] = float(angle.mean())
+        return figures
+
+    @torch.no_grad()
+    def pictures(self, network: nn.Module) -> np.ndarray:
+        recipes = ("gfpgan", "gfpgan", "gfpgan", "second-order", "old-photo", "old-photo")
+        rows = []
+        for i, name in enumerate(recipes * 2):
+            clean, recipe = to_unit(self.held[i % len(self.held)]), RECIPES[name]
+            low = from_unit(recipe.apply(clean, recipe.sample(np.random.default_rng(100 + i))))
+            fake = network(torch.from_numpy(low[None]))[0][0]
+            rows.append((low, fake.numpy(), from_unit(clean)))
+        return grid(rows, columns=2)
+
+    def _embed(self, pictures: Pictures, i: int) -> Tensor:
+        assert self.embedder is not None
+        with torch.no_grad():
+            embedding: Tensor = self.embedder(torch.from_numpy(from_unit(to_unit(pictures[i])))[None])[0]
+        return embedding
