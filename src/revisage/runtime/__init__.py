@@ -1,0 +1,59 @@
+"""Running a network: one protocol, OpenVINO on the CPU, ONNX Runtime on GPUs.
+
+Neither library is imported before a session is opened.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from revisage.errors import ModelMissingError, RuntimeUnavailableError, UsageError
+from revisage.runtime.session import DEVICES, PRECISIONS, RuntimeInfo, Session
+
+__all__ = ["RuntimeInfo", "Session", "open_session"]
+
+
+def open_session(
+    path: Path, *, device: str = "auto", precision: str = "auto", threads: int | None = None
+) -> Session:
+    """Open an ONNX file for inference.
+
+    Args:
+        path: the model.
+        device: "cpu"; "gpu", which needs ONNX Runtime with a GPU provider; "auto" for the GPU where one
+            works, else the CPU.
+        precision: "fp32", "bf16", "fp16"; "auto" for bf16 on a CPU that has it, provided that a check on
+            first use shows the difference from fp32 to be invisible, else fp32.
+        threads: CPU threads; None for the library's choice.
+
+    Raises:
+        UsageError: an option is not one of the above.
+        RuntimeUnavailableError: this machine lacks the device, precision or library asked for.
+        ModelMissingError, ModelCorruptError: the file is not there, or is no usable network.
+    """
+    if device not in DEVICES:
+        raise UsageError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
+    if precision not in PRECISIONS:
+        raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads must be at least 1, got {threads}")
+    path = Path(path)
+    if not path.is_file():
+        raise ModelMissingError(f"there is no model file {path}")
+
+    if device != "cpu":
+        from revisage.runtime import onnxruntime
+
+        gpu_can = precision in ("auto", "fp32")
+        if device == "gpu" or (gpu_can and onnxruntime.gpu_providers()):
+            try:
+                return onnxruntime.OnnxRuntimeSession(
+                    path, device="gpu", precision=precision, threads=threads
+                )
+            except RuntimeUnavailableError:
+                # "auto" with a provider that is installed but does not start, such as CUDA without a driver.
+                if device == "gpu":
+                    raise
+    from revisage.runtime import openvino
+
+    return openvino.OpenVinoSession(path, precision=precision, threads=threads)

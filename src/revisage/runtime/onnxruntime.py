@@ -1,0 +1,102 @@
+"""ONNX Runtime: the GPU session, and on the CPU the yardstick that the OpenVINO session is tested against."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from revisage.errors import ModelCorruptError, RuntimeUnavailableError
+from revisage.runtime.session import Device, RuntimeInfo, check_batch, is_finite, non_finite
+
+_GPU_PROVIDERS = ("CUDAExecutionProvider", "DmlExecutionProvider", "CoreMLExecutionProvider")
+_CPU_PROVIDER = "CPUExecutionProvider"
+_ERRORS_ONLY = 3
+
+
+def gpu_providers() -> list[str]:
+    """The GPU providers of the installed ONNX Runtime, best first; empty without it."""
+    try:
+        import onnxruntime as ort
+    except ImportError:
+        return []
+    available = ort.get_available_providers()
+    return [name for name in _GPU_PROVIDERS if name in available]
+
+
+class OnnxRuntimeSession:
+    """A `Session` in fp32: for ONNX Runtime, half precision would have to be written into the file."""
+
+    def __init__(
+        self, path: Path, *, device: Device = "gpu", precision: str = "auto", threads: int | None = None
+    ) -> None:
+        """Raises RuntimeUnavailableError without the library, the GPU or the precision; ModelCorruptError."""
+        if precision not in ("auto", "fp32"):
+            raise RuntimeUnavailableError(
+                f"ONNX Runtime computes in fp32 here, not {precision}; use --precision auto, or --device cpu"
+            )
+        try:
+            import onnxruntime as ort
+        except ImportError:
+            raise RuntimeUnavailableError(_how_to_get(device)) from None
+        ort.disable_telemetry_events()
+        providers = gpu_providers() if device == "gpu" else []
+        if device == "gpu" and not providers:
+            raise RuntimeUnavailableError(_how_to_get(device))
+
+        options = ort.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        # Tiles come in many sizes: a plan of memory per size would never be let go. DirectML needs both.
+        options.enable_mem_pattern = False
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        try:
+            self._session = ort.InferenceSession(
+                str(path), sess_options=options, providers=[*providers, _CPU_PROVIDER]
+            )
+        except Exception as error:
+            raise ModelCorruptError(f"ONNX Runtime cannot open {path}: {_first_line(error)}") from None
+        if device == "gpu" and self._session.get_providers()[0] == _CPU_PROVIDER:
+            raise RuntimeUnavailableError(
+                f"{providers[0]} is installed but does not start (driver or CUDA libraries missing?); "
+                "use --device cpu"
+            )
+        self._path = path
+        self._lock = threading.Lock()
+        self._input = self._session.get_inputs()[0]
+        self._shape = [length if isinstance(length, int) else None for length in self._input.shape]
+        self._info = RuntimeInfo("onnxruntime", device, "fp32")
+
+    @property
+    def info(self) -> RuntimeInfo:
+        return self._info
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        outputs = self.run_all(batch)
+        assert len(outputs) == 1, f"{self._path} has {len(outputs)} outputs: use run_all"
+        return next(iter(outputs.values()))
+
+    def run_all(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """As `run`, for a network of several outputs: every output by its name."""
+        batch = check_batch(batch, self._shape)
+        with self._lock:
+            outputs: list[Any] = self._session.run(None, {self._input.name: batch})
+        if not all(is_finite(output) for output in outputs):
+            raise non_finite(self._path)
+        return {info.name: output for info, output in zip(self._session.get_outputs(), outputs, strict=True)}
+
+
+def _how_to_get(device: Device) -> str:
+    if device == "cpu":
+        return "ONNX Runtime is not installed: `pip install onnxruntime`"
+    return (
+        "no GPU is usable: install ONNX Runtime for yours (NVIDIA: `pip install revisage[gpu]`, Windows: "
+        "`pip install onnxruntime-directml`, macOS: `pip install onnxruntime`), or use --device cpu"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0][:300]

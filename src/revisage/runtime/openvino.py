@@ -1,0 +1,169 @@
+"""OpenVINO on the CPU: the session that most people use.
+
+A network with free axes is compiled once and takes every size. Against compiling per size this costs
+0-10 % (compact scene and face models, 2 cores, fp32 and bf16), and it keeps one copy of the weights.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from revisage.errors import ModelCorruptError, RuntimeUnavailableError, UsageError
+from revisage.runtime import selfcheck
+from revisage.runtime.session import Precision, RuntimeInfo, check_batch, is_finite, non_finite
+
+_HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+_CAPABILITIES: dict[Precision, str] = {"bf16": "BF16", "fp16": "FP16"}
+_PROBE_SIDE = 64
+
+
+def _load() -> ModuleType:
+    # Importing OpenVINO imports its model converter, which reports the import to Google Analytics unless
+    # its telemetry package is missing. Restoring a photo tells nobody: for this import it is missing.
+    name = "openvino_telemetry"
+    hidden = name not in sys.modules and "openvino" not in sys.modules
+    if hidden:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    except ImportError as error:
+        raise RuntimeUnavailableError(f"OpenVINO does not load ({error}): `pip install openvino`") from None
+    finally:
+        if hidden:
+            del sys.modules[name]
+    return openvino
+
+
+@lru_cache(maxsize=1)
+def _core() -> Any:
+    return _load().Core()
+
+
+def cpu_precisions() -> list[Precision]:
+    """The number formats this CPU computes in natively, fp32 first."""
+    capabilities = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return ["fp32", *(name for name, capability in _CAPABILITIES.items() if capability in capabilities)]
+
+
+class OpenVinoSession:
+    """A `Session` on the CPU.
+
+    One request with a lock serves all threads: in latency mode OpenVINO gives every core to one run, so
+    that a second request would wait inside it just the same, and hold its own buffers.
+    """
+
+    def __init__(self, path: Path, *, precision: str = "auto", threads: int | None = None) -> None:
+        """Raises RuntimeUnavailableError (no such precision here), ModelCorruptError (not a network)."""
+        self._path = path
+        self._threads = threads
+        self._lock = threading.Lock()
+        native = cpu_precisions()
+        if precision == "auto":
+            self._precision, self._compiled = self._choose("bf16" in native)
+        else:
+            self._precision = next((name for name in native if name == precision), "fp32")
+            if self._precision != precision:
+                raise RuntimeUnavailableError(
+                    f"this CPU has no {precision} (it has {', '.join(native)}); use --precision auto"
+                )
+            self._compiled = self._compile(self._precision)
+        self._shape = _lengths(self._compiled)
+        self._request = self._compiled.create_infer_request()
+
+    @property
+    def info(self) -> RuntimeInfo:
+        return RuntimeInfo("openvino", "cpu", self._precision)
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        assert len(self._compiled.outputs) == 1, f"{self._path} has several outputs: use run_all"
+        return next(iter(self.run_all(batch).values()))
+
+    def run_all(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """As `run`, for a network of several outputs: every output by its name."""
+        batch = check_batch(batch, self._shape)
+        with self._lock:
+            outputs = self._infer(batch)
+            if outputs is None and self._precision != "fp32":
+                self._compiled = self._compile("fp32")
+                self._request = self._compiled.create_infer_request()
+                self._precision = "fp32"
+                outputs = self._infer(batch)
+        if outputs is None:
+            raise non_finite(self._path)
+        return outputs
+
+    def _infer(self, batch: np.ndarray) -> dict[str, np.ndarray] | None:
+        """The outputs, copied out of the request's buffers; None if one is not finite."""
+        try:
+            results = self._request.infer({0: batch})
+        except RuntimeError as error:
+            raise UsageError(
+                f"{self._path.name} cannot take a batch of shape {batch.shape}: {_first_line(error)}"
+            ) from None
+        outputs = {
+            output.get_any_name(): np.array(results[i], dtype=np.float32)
+            for i, output in enumerate(self._compiled.outputs)
+        }
+        return outputs if all(is_finite(output) for output in outputs.values()) else None
+
+    def _compile(self, precision: Precision) -> Any:
+        config: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": _HINTS[precision],
+            "PERFORMANCE_HINT": "LATENCY",
+            # Pinned threads of several processes (`--workers`) would all sit on the same cores.
+            "ENABLE_CPU_PINNING": False,
+        }
+        if self._threads is not None:
+            config["INFERENCE_NUM_THREADS"] = self._threads
+        try:
+            compiled = _core().compile_model(_core().read_model(str(self._path)), "CPU", config)
+        except RuntimeError as error:
+            raise ModelCorruptError(f"OpenVINO cannot open {self._path}: {_first_line(error)}") from None
+        if len(compiled.inputs) != 1:
+            raise ModelCorruptError(f"{self._path} takes {len(compiled.inputs)} inputs, not one picture")
+        return compiled
+
+    def _choose(self, has_bf16: bool) -> tuple[Precision, Any]:
+        """The format, bf16 if the CPU has it and it looks like fp32, and the network compiled in it."""
+        if not has_bf16:
+            return "fp32", self._compile("fp32")
+        key = selfcheck.fingerprint(
+            self._path, "bf16", _load().__version__, _core().get_property("CPU", "FULL_DEVICE_NAME")
+        )
+        difference = selfcheck.recall(key)
+        if difference is not None:
+            chosen: Precision = "bf16" if difference.invisible else "fp32"
+            return chosen, self._compile(chosen)
+        full, half = self._compile("fp32"), self._compile("bf16")
+        difference = _difference(half, full)
+        selfcheck.remember(key, difference)
+        return ("bf16", half) if difference.invisible else ("fp32", full)
+
+
+def _difference(half: Any, full: Any) -> selfcheck.Difference:
+    """The largest difference over all outputs on the probe picture."""
+    shape = _lengths(full)
+    if len(shape) != 4:
+        raise ModelCorruptError(f"the network takes arrays of {len(shape)} axes, not batches of pictures")
+    picture = selfcheck.probe(shape[2] or _PROBE_SIDE, shape[3] or _PROBE_SIDE)
+    batch = np.repeat(picture, shape[0] or 1, axis=0)
+    a, b = half.create_infer_request().infer({0: batch}), full.create_infer_request().infer({0: batch})
+    differences = [selfcheck.compare(a[i], b[i]) for i in range(len(full.outputs))]
+    # max() would drop a NaN: a difference that is no number is the largest.
+    return max(differences, key=lambda d: d.max_abs if np.isfinite(d.max_abs) else np.inf)
+
+
+def _lengths(compiled: Any) -> list[int | None]:
+    return [None if axis.is_dynamic else axis.get_length() for axis in compiled.inputs[0].get_partial_shape()]
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__)[:300]

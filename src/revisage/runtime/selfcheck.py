@@ -1,0 +1,90 @@
+"""Is half precision good enough for this network on this machine? Asked once, the answer is remembered.
+
+Half precision has 8 (bf16) or 11 (fp16) bits of mantissa, and networks differ in how far that shows: some
+go black. So the same picture runs through both formats, and the half one is used where nobody could see
+the difference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+MAX_RMS = 2 / 255
+MAX_ABS = 24 / 255
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Between two outputs of one network, in units of the larger of 1 and the output's largest number."""
+
+    rms: float
+    max_abs: float
+
+    @property
+    def invisible(self) -> bool:
+        """RMS of at most 2 steps of 8 bits (42 dB) and 24 steps at any one place. False for NaN."""
+        return self.rms <= MAX_RMS and self.max_abs <= MAX_ABS
+
+
+def compare(half: np.ndarray, full: np.ndarray) -> Difference:
+    """Difference of a half-precision output from the fp32 one, arrays of equal shape."""
+    unit = max(1.0, float(np.abs(full).max()))
+    error = (half.astype(np.float64) - full) / unit
+    return Difference(rms=float(np.sqrt(np.mean(error**2))), max_abs=float(np.abs(error).max()))
+
+
+def probe(height: int, width: int) -> np.ndarray:
+    """A picture to try networks on: (1, 3, height, width) float32 in [0, 1], always the same.
+
+    Smooth shading, edges, fine texture and clipped black and white, as photos have.
+    """
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    u, v = x / max(width - 1, 1) - 0.5, y / max(height - 1, 1) - 0.5
+    disc = (u**2 + 1.4 * v**2 < 0.09).astype(np.float32)
+    bars = (np.sin(24 * u) > 0.6).astype(np.float32) * (v > 0.3)
+    base = 0.45 + 0.7 * u * v + 0.3 * disc - 0.4 * bars + 0.25 * np.cos(5 * v)
+    grain = np.random.default_rng(0).normal(0, 0.04, (3, height, width))
+    tint = np.array([0.06, 0.0, -0.08])[:, None, None]
+    return np.clip(base + tint + grain, 0, 1).astype(np.float32)[None]
+
+
+def fingerprint(path: Path, *facts: str) -> str:
+    """Key of one verdict: of the file's bytes and of whatever else it depends on (CPU, library version)."""
+    digest = hashlib.sha256("\n".join(facts).encode())
+    with path.open("rb") as stream:
+        digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:32]
+
+
+def recall(key: str) -> Difference | None:
+    """The remembered difference; None when there is none, or it cannot be read."""
+    try:
+        entry = json.loads((_folder() / f"{key}.json").read_text())
+        return Difference(rms=float(entry["rms"]), max_abs=float(entry["max_abs"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def remember(key: str, difference: Difference) -> None:
+    """Keep a difference for later processes; without a writable cache folder nothing is kept."""
+    folder = _folder()
+    temporary = folder / f"{key}.{uuid.uuid4().hex}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(asdict(difference)))
+        os.replace(temporary, folder / f"{key}.json")
+    except OSError:
+        temporary.unlink(missing_ok=True)
+
+
+def _folder() -> Path:
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("revisage", appauthor=False)) / "selfcheck"

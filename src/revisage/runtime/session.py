@@ -1,0 +1,80 @@
+"""What every inference backend offers, and the checks they share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from revisage.errors import ModelCorruptError, UsageError
+
+Backend = Literal["openvino", "onnxruntime"]
+Device = Literal["cpu", "gpu"]
+Precision = Literal["fp32", "bf16", "fp16"]
+DEVICES = ("auto", "cpu", "gpu")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class RuntimeInfo:
+    """Where a session computes and in which number format its layers work."""
+
+    backend: Backend
+    device: Device
+    precision: Precision
+
+
+class Session(Protocol):
+    """One opened network. Many threads may call `run` at once; the calls take turns."""
+
+    @property
+    def info(self) -> RuntimeInfo:
+        """As of now: a session falls back to fp32 when half precision gives non-finite numbers."""
+        ...
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """The network's output for a batch.
+
+        Args:
+            batch: (N, 3, H, W) float32, finite. Pictures are RGB in [0, 1].
+
+        Returns:
+            float32, always finite, not clipped, owned by the caller: (N, 3, H r, W r) for a network whose
+            contract has scale r.
+
+        Raises:
+            UsageError: the batch has another shape or type than the network takes.
+            ModelCorruptError: the network gives non-finite numbers even in fp32.
+        """
+        ...
+
+
+def check_batch(batch: np.ndarray, shape: Sequence[int | None]) -> np.ndarray:
+    """`batch`, contiguous, if it fits the network's input shape (None: any length); UsageError if not."""
+    if batch.ndim != 4 or batch.dtype != np.float32 or batch.shape[0] == 0:
+        raise UsageError(
+            f"a batch must be float32 of shape (N, 3, H, W) with N >= 1, got {batch.dtype} {batch.shape}"
+        )
+    if len(shape) != 4 or any(
+        want not in (None, have) for want, have in zip(shape, batch.shape, strict=True)
+    ):
+        wanted = ", ".join("any" if length is None else str(length) for length in shape)
+        raise UsageError(f"this model takes batches of shape ({wanted}), got {batch.shape}")
+    if not is_finite(batch):
+        raise UsageError("a batch must hold finite numbers only")
+    return np.ascontiguousarray(batch)
+
+
+def is_finite(array: np.ndarray) -> bool:
+    """Whether a float32 array holds neither NaN nor infinity."""
+    # One sum needs no array of booleans, and float64 cannot overflow from finite float32 numbers.
+    return bool(np.isfinite(np.sum(array, dtype=np.float64)))
+
+
+def non_finite(path: object) -> ModelCorruptError:
+    """The error for a network whose output is not finite in fp32."""
+    return ModelCorruptError(
+        f"{path} gives non-finite numbers in fp32: its weights are damaged; get it again"
+    )

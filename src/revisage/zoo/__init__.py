@@ -1,0 +1,40 @@
+"""The models: what is known of each, where its weights are, how they get here."""
+
+from revisage.zoo.catalogue import CATALOGUE
+from revisage.zoo.contract import Contract, read_contract, read_metadata
+from revisage.zoo.fetch import Progress, fetch, pull
+from revisage.zoo.spec import TASKS, Model, ModelSpec, Task
+from revisage.zoo.store import (
+    Ignored,
+    find,
+    folders,
+    get,
+    ignored,
+    import_model,
+    installed,
+    resolve,
+    user_folder,
+)
+
+__all__ = [
+    "CATALOGUE",
+    "TASKS",
+    "Contract",
+    "Ignored",
+    "Model",
+    "ModelSpec",
+    "Progress",
+    "Task",
+    "fetch",
+    "find",
+    "folders",
+    "get",
+    "ignored",
+    "import_model",
+    "installed",
+    "pull",
+    "read_contract",
+    "read_metadata",
+    "resolve",
+    "user_folder",
+]

@@ -1,0 +1,43 @@
+"""The models that Revisage knows by name.
+
+Within one task the best comes first: `auto` takes the first that is installed.
+"""
+
+from __future__ import annotations
+
+from revisage.zoo.spec import ModelSpec
+
+_RESEARCH = "non-commercial research use (trained on research data sets; see the card)"
+
+CATALOGUE: dict[str, ModelSpec] = {
+    "revisage-face-256": ModelSpec(
+        name="revisage-face-256",
+        task="face",
+        size=256,
+        scale=1,
+        version="1",
+        licence=_RESEARCH,
+        file="revisage-face-256.onnx",
+        description="restores one aligned face, 256 px, compact GFP-GAN",
+    ),
+    "revisage-scene-x2": ModelSpec(
+        name="revisage-scene-x2",
+        task="scene",
+        size=None,
+        scale=2,
+        version="1",
+        licence=_RESEARCH,
+        file="revisage-scene-x2.onnx",
+        description="cleans and doubles a whole photo, compact",
+    ),
+    "revisage-finder": ModelSpec(
+        name="revisage-finder",
+        task="finder",
+        size=None,
+        scale=None,
+        version="1",
+        licence=_RESEARCH,
+        file="revisage-finder.onnx",
+        description="finds faces and five landmarks, also in old photos",
+    ),
+}

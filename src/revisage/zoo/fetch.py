@@ -1,0 +1,232 @@
+"""Downloads: checked before they are visible, resumed where they stopped, safe when two run at once."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from revisage.errors import ModelCorruptError, ModelMissingError, UnknownModelError
+from revisage.zoo import store
+from revisage.zoo.catalogue import CATALOGUE
+from revisage.zoo.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import requests
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes here so far and the bytes in all (None when the server does not say)."""
+
+TIMEOUT = 30.0  # seconds without a byte
+ATTEMPTS = 4
+_CHUNK = 1 << 16
+_WORTH_RETRYING = frozenset({408, 425, 429})  # and every 5xx
+
+
+def pull(name: str, *, progress: Progress | None = None) -> Path:
+    """The weights of a catalogue model, downloaded into the user's model folder unless they are here.
+
+    Raises:
+        UnknownModelError: the catalogue has no such name.
+        ModelMissingError: the download failed, or an embedded model is missing from the installation.
+        ModelCorruptError: the server gave another file than the catalogue's sha256 says.
+    """
+    if name not in CATALOGUE:
+        raise UnknownModelError(f"the catalogue has no {name!r}; it has {', '.join(CATALOGUE)}")
+    spec = CATALOGUE[name]
+    path = store.find(spec)
+    if path is not None and (spec.sha256 is None or store.sha256(path) == spec.sha256):
+        return path
+    if spec.url is None:
+        raise ModelMissingError(
+            f"{name} comes with the package but is missing or damaged: install revisage again"
+        )
+    return fetch(spec, store.user_folder(), progress=progress)
+
+
+def fetch(
+    spec: ModelSpec,
+    folder: Path,
+    *,
+    progress: Progress | None = None,
+    attempts: int = ATTEMPTS,
+    pause: float = 1.0,
+) -> Path:
+    """Download `spec.url` to `folder / spec.file`.
+
+    The bytes gather in a hidden subfolder, where a later call finds and resumes them (HTTP Range); the
+    file moves to its name only after its sha256 is right. A second call for the same file, in this or
+    another process, waits for the first and takes its result.
+
+    Args:
+        attempts: how often to try before giving up on a server that fails or cuts off.
+        pause: seconds before the second try; doubled before each further one.
+
+    Raises:
+        ModelMissingError: no connection, the server refuses, or the folder cannot be written to.
+        ModelCorruptError: the file is complete and has another sha256. Nothing is kept.
+    """
+    import filelock
+    import requests
+
+    assert spec.url is not None
+    assert spec.sha256 is not None
+    effort = _Effort(attempts, pause, progress)
+    target = folder / spec.file
+    part = folder / store.PARTIAL / f"{spec.sha256[:16]}.part"
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(part.with_suffix(".lock")):
+            if target.is_file() and store.sha256(target) == spec.sha256:
+                return target
+            if part.exists() and not _is_part_of(spec, part):
+                part.unlink()
+            resumed = part.exists()
+            wrong = _try(spec, part, target, effort)
+            if wrong is not None and resumed:
+                # What an earlier call left may have been of another file: once more from the start.
+                wrong = _try(spec, part, target, effort)
+    except requests.exceptions.RequestException as error:
+        raise ModelMissingError(
+            f"cannot download {spec.file} from {spec.url} ({_reason(error)}); to install it without a "
+            f"network, put the file into {folder}"
+        ) from None
+    except OSError as error:
+        raise ModelMissingError(f"cannot write to {folder}: {error.strerror or error}") from None
+    if wrong is not None:
+        raise ModelCorruptError(f"{spec.url} gave {wrong} instead of {spec.sha256}; nothing was installed")
+    return target
+
+
+@dataclass(frozen=True)
+class _Effort:
+    attempts: int
+    pause: float
+    progress: Progress | None
+
+
+def _is_part_of(spec: ModelSpec, part: Path) -> bool:
+    return spec.bytes is None or part.stat().st_size <= spec.bytes
+
+
+def _try(spec: ModelSpec, part: Path, target: Path, effort: _Effort) -> str | None:
+    """Download and publish: None when the file is in place, or what came instead of it, `part` removed."""
+    try:
+        _download(spec, part, effort)
+    except _TooLongError:
+        part.unlink()
+        return f"more than the {spec.bytes} bytes"
+    actual = store.sha256(part)
+    if actual == spec.sha256:
+        store.publish(part, target)
+        return None
+    part.unlink()
+    return f"a file with sha256 {actual}"
+
+
+def _download(spec: ModelSpec, part: Path, effort: _Effort) -> None:
+    """Bring `part` to the length the server gives, going on from the bytes it has."""
+    import requests
+
+    for attempt in range(effort.attempts):
+        if attempt:
+            time.sleep(effort.pause * 2 ** (attempt - 1))
+        try:
+            with part.open("ab") as stream:
+                if stream.tell() != spec.bytes:
+                    _request(spec, stream, effort.progress)
+            return
+        except requests.exceptions.RequestException as error:
+            status = error.response.status_code if error.response is not None else None
+            if status == 416:
+                # Nothing lies beyond `part`: it is whole, or it is of another file.
+                if store.sha256(part) == spec.sha256:
+                    return
+                part.unlink()
+            elif status is not None and status < 500 and status not in _WORTH_RETRYING:
+                raise
+            if attempt == effort.attempts - 1:
+                raise
+
+
+def _request(spec: ModelSpec, stream: BinaryIO, progress: Progress | None) -> None:
+    import pooch
+
+    sink = _Sink(stream, spec.bytes, progress)
+
+    def on_response(response: requests.Response, *_: Any, **__: Any) -> None:
+        if response.status_code == 200:
+            sink.restart()  # the server cannot resume and sends the file from its start
+        elif response.status_code == 206 and not sink.continued_by(response):
+            sink.restart()
+            response.status_code = 502  # not the range asked for: the next try asks for none
+
+    headers = {"Accept-Encoding": "identity"}  # lengths and ranges then count the file's own bytes
+    if sink.here:
+        headers["Range"] = f"bytes={sink.here}-"
+    download = pooch.HTTPDownloader(
+        progressbar=sink,
+        chunk_size=_CHUNK,
+        timeout=TIMEOUT,
+        headers=headers,
+        hooks={"response": on_response},
+    )
+    download(spec.url, sink, None)
+
+
+class _TooLongError(Exception):
+    pass
+
+
+class _Sink:
+    """The file a download goes to, and at the same time the progress bar that pooch reports its length to."""
+
+    def __init__(self, stream: BinaryIO, limit: int | None, progress: Progress | None) -> None:
+        self.here = self._start = stream.seek(0, 2)
+        self.total = 0  # set by pooch to the bytes still to come, 0 when unknown
+        self._stream = stream
+        self._limit = limit
+        self._progress = progress
+
+    def continued_by(self, response: requests.Response) -> bool:
+        match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+        return match is not None and int(match[1]) == self.here
+
+    def restart(self) -> None:
+        self._stream.truncate(0)
+        self.here = self._start = 0
+
+    def write(self, data: bytes) -> None:
+        if self._limit is not None and self.here + len(data) > self._limit:
+            raise _TooLongError
+        self._stream.write(data)
+        self.here += len(data)
+        if self._progress is not None:
+            self._progress(self.here, self._start + self.total if self.total else self._limit)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def update(self, count: int) -> None:
+        """Nothing: `write` has counted. pooch would add whole chunks even where the last is shorter."""
+
+    def reset(self) -> None:
+        """Nothing to reset."""
+
+    def close(self) -> None:
+        """Nothing: the caller closes the file."""
+
+
+def _reason(error: requests.exceptions.RequestException) -> str:
+    if error.response is not None:
+        return f"HTTP {error.response.status_code}"
+    import requests
+
+    if isinstance(error, requests.exceptions.Timeout):
+        return "the server does not answer"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection was cut"
+    return "no connection"

@@ -1,0 +1,80 @@
+"""What the zoo knows about one model, before its weights are opened."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+Task = Literal["face", "scene", "finder", "identity"]
+TASKS: tuple[str, ...] = get_args(Task)
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+RESERVED_NAMES = frozenset({"auto", "none"})  # they mean something else to --model and --scene
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` can name a model: letters, digits, `.`, `_`, `-`, at most 64, not `auto` or `none`."""
+    return _NAME.fullmatch(text) is not None and text.lower() not in RESERVED_NAMES
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model of the catalogue, or one of the user's own.
+
+    Attributes:
+        name: what `--model NAME` says.
+        task: what it is for.
+        size: side in pixels of the square picture it takes; None when any size will do.
+        scale: output side over input side; None when the output is no picture (a finder).
+        version: grows whenever the weights change; goes into the label of a restored file.
+        licence: SPDX expression or one plain sentence about the weights.
+        file: file name of the weights.
+        url: where `pull` gets them; None for embedded models and the user's own.
+        sha256: of the file, in lower-case hex; None when there is nothing to compare with.
+        bytes: size of the file; None when unknown.
+        description: one line for `models list`.
+    """
+
+    name: str
+    task: Task
+    size: int | None
+    scale: int | None
+    version: str
+    licence: str
+    file: str
+    url: str | None = None
+    sha256: str | None = None
+    bytes: int | None = None
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        if not is_name(self.name):
+            raise ValueError(f"{self.name!r} cannot name a model")
+        if self.task not in TASKS:
+            raise ValueError(f"task must be one of {', '.join(TASKS)}, got {self.task!r}")
+        if Path(self.file).name != self.file:
+            raise ValueError(f"file must be a bare file name, got {self.file!r}")
+        if self.sha256 is not None and not _SHA256.fullmatch(self.sha256):
+            raise ValueError(f"sha256 must be 64 lower-case hex digits, got {self.sha256!r}")
+        if self.url is not None and self.sha256 is None:
+            raise ValueError(f"{self.name} has an address but no sha256: a download could not be checked")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model whose weights are on this machine, at `path`."""
+
+    spec: ModelSpec
+    path: Path
+
+    @property
+    def card(self) -> Path | None:
+        """The model card (Markdown) lying beside the weights, if there is one."""
+        card = self.path.with_suffix(".md")
+        return card if card.is_file() else None
+
+    def __str__(self) -> str:
+        return f"{self.spec.name} {self.spec.version}"

@@ -1,0 +1,247 @@
+"""Where models are on this machine, and which one a name or a task means.
+
+Looked in, in this order: the weights inside the package, the folders of the environment variable
+`REVISAGE_MODELS`, the user's model folder, where `pull` and `import` put theirs. A file of the catalogue is
+known by its file name and checked by its sha256; any other `.onnx` file is known by the contract in its
+metadata, and its file name without the ending is the model's name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from revisage.errors import ModelCorruptError, ModelError, ModelMissingError, UnknownModelError, UsageError
+from revisage.zoo.catalogue import CATALOGUE
+from revisage.zoo.contract import Contract, read_contract
+from revisage.zoo.spec import Model, ModelSpec, is_name
+
+EMBEDDED = Path(__file__).parent / "weights"
+PARTIAL = ".partial"  # inside the user's model folder: what is not whole yet
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """An `.onnx` file in a model folder that cannot be used, and why."""
+
+    path: Path
+    reason: str
+
+
+def user_folder() -> Path:
+    """The user's model folder (not created): `revisage/models` in the platform's cache folder."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("revisage", appauthor=False)) / "models"
+
+
+def folders() -> list[Path]:
+    """Every folder models are looked for in, first match first; some may not exist."""
+    named = os.environ.get("REVISAGE_MODELS", "")
+    own = [Path(entry).expanduser() for entry in named.split(os.pathsep) if entry.strip()]
+    return [EMBEDDED, *own, user_folder()]
+
+
+def find(spec: ModelSpec) -> Path | None:
+    """The file of a catalogue model, unchecked, or None when it is not on this machine."""
+    return next((path for folder in folders() if (path := folder / spec.file).is_file()), None)
+
+
+def installed() -> list[Model]:
+    """The models on this machine: the catalogue's, in its order, then the user's own by name.
+
+    Contracts are read, weights are not: a damaged file shows up when it is resolved.
+    """
+    return _survey()[0]
+
+
+def ignored() -> list[Ignored]:
+    """The `.onnx` files in the model folders that are no usable models, each with its reason."""
+    return _survey()[1]
+
+
+def resolve(task: str, name: str = "auto") -> Model:
+    """The model that `--model NAME` means.
+
+    Args:
+        task: "face", "scene", "finder" or "identity".
+        name: a model's name; the path of an `.onnx` file (must end so); or "auto" for the best one
+            installed, which is the first of the catalogue, or else the first of the user's own.
+
+    Raises:
+        UnknownModelError: no model of that name, or it is of another task.
+        ModelMissingError: it is known, but its weights are not on this machine.
+        ModelCorruptError: its file does not have the catalogue's sha256, or breaks its contract.
+    """
+    if name == "auto":
+        models = [model for model in installed() if model.spec.task == task]
+        if models:
+            return _checked(models[0])
+        known = [spec.name for spec in CATALOGUE.values() if spec.task == task]
+        if known:
+            raise ModelMissingError(_missing(CATALOGUE[known[0]]))
+        raise UnknownModelError(f"no {task} model is known; `revisage models import FILE` adds one")
+    model = _by_path(Path(name)) if name.lower().endswith(".onnx") else _by_name(name)
+    if model.spec.task != task:
+        raise UnknownModelError(f"{name} is a {model.spec.task} model; {_choice(task)}")
+    return _checked(model)
+
+
+def get(name: str) -> Model:
+    """The installed model of that name, whatever its task, unchecked; raises as `resolve` does."""
+    return _by_name(name)
+
+
+def import_model(file: Path, name: str | None = None) -> Path:
+    """Copy an ONNX model into the user's model folder, so that its name works everywhere.
+
+    Args:
+        file: a single `.onnx` file that carries the contract in its metadata.
+        name: what to call it; the name in its metadata if not given.
+
+    Returns:
+        The copy. It appears whole or not at all.
+
+    Raises:
+        UsageError: not an `.onnx` file, or the name cannot be used or is taken by another model.
+        ModelMissingError: there is no such file, or the folder cannot be written to.
+        ModelCorruptError: it is no whole ONNX file, or breaks the contract.
+    """
+    file = Path(file)
+    if file.suffix.lower() != ".onnx":
+        raise UsageError(f"{file}: only .onnx files can be imported; `revisage export` makes them")
+    contract = read_contract(file)
+    name = contract.name if name is None else name
+    if not is_name(name):
+        raise UsageError(f"{name!r} cannot name a model: use letters, digits, '.', '_' and '-'")
+    if name in CATALOGUE:
+        raise UsageError(f"{name} is a model of the catalogue; give yours another name with --as NAME")
+    target = user_folder() / f"{name}.onnx"
+    if target.exists():
+        if sha256(target) == sha256(file):
+            return target
+        raise UsageError(f"{target} exists and differs; remove it or give another name with --as NAME")
+    temporary = user_folder() / PARTIAL / f"{name}.{uuid.uuid4().hex}"
+    try:
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(file, temporary)
+            publish(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise ModelMissingError(f"cannot write {target}: {error.strerror or error}") from None
+    return target
+
+
+def publish(temporary: Path, target: Path) -> None:
+    """Move a whole file to its final name in one step, after it has reached the disk."""
+    with temporary.open("rb+") as stream:
+        os.fsync(stream.fileno())
+    os.replace(temporary, target)
+
+
+def sha256(path: Path) -> str:
+    """sha256 of a file in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _known_sha256(path: Path, size: int, time: int) -> str:
+    # Size and time are part of the key, so that a replaced file is read again.
+    return sha256(path)
+
+
+def _survey() -> tuple[list[Model], list[Ignored]]:
+    models = [Model(spec, path) for spec in CATALOGUE.values() if (path := find(spec)) is not None]
+    catalogue_files = {spec.file for spec in CATALOGUE.values()}
+    own: dict[str, Model] = {}
+    refused: list[Ignored] = []
+    for path in _onnx_files():
+        if path.name in catalogue_files:
+            continue
+        try:
+            model = _by_path(path)
+        except ModelError as error:
+            refused.append(Ignored(path, str(error)))
+            continue
+        first = own.setdefault(model.spec.name, model)
+        if first is not model:
+            refused.append(Ignored(path, f"{path}: {first.path} has the same name and comes first"))
+    return models + [own[name] for name in sorted(own)], refused
+
+
+def _onnx_files() -> Iterator[Path]:
+    for folder in folders():
+        if folder.is_dir():
+            yield from sorted(
+                path for path in folder.iterdir() if path.suffix.lower() == ".onnx" and path.is_file()
+            )
+
+
+def _by_path(path: Path) -> Model:
+    contract = read_contract(path)
+    name = path.stem if is_name(path.stem) else re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")[:64]
+    return Model(_spec(contract, name if is_name(name) else contract.name, path), path)
+
+
+def _spec(contract: Contract, name: str, path: Path) -> ModelSpec:
+    return ModelSpec(
+        name=name,
+        task=contract.task,
+        size=contract.size,
+        scale=contract.scale,
+        version=contract.version,
+        licence=contract.licence,
+        file=path.name,
+        bytes=path.stat().st_size,
+        description=f"your own ({contract.name})",
+    )
+
+
+def _by_name(name: str) -> Model:
+    if name in CATALOGUE:
+        path = find(CATALOGUE[name])
+        if path is None:
+            raise ModelMissingError(_missing(CATALOGUE[name]))
+        return Model(CATALOGUE[name], path)
+    models = {model.spec.name: model for model in installed()}
+    if name in models:
+        return models[name]
+    close = difflib.get_close_matches(name, [*CATALOGUE, *models], n=1)
+    hint = f"did you mean {close[0]}?" if close else "`revisage models list` shows the known ones"
+    raise UnknownModelError(f"no model is called {name!r}; {hint}")
+
+
+def _missing(spec: ModelSpec) -> str:
+    if spec.url is None:
+        return (
+            f"{spec.name} should be part of this installation but {spec.file} is not: install revisage again"
+        )
+    return f"{spec.name} is not on this machine; `revisage models pull {spec.name}` gets it"
+
+
+def _choice(task: str) -> str:
+    names = [model.spec.name for model in installed() if model.spec.task == task]
+    return f"installed {task} models: {', '.join(names) or 'none'}"
+
+
+def _checked(model: Model) -> Model:
+    if model.spec.sha256 is None:
+        return model
+    status = model.path.stat()
+    if _known_sha256(model.path, status.st_size, status.st_mtime_ns) != model.spec.sha256:
+        raise ModelCorruptError(
+            f"{model.path} does not have the sha256 of {model.spec.name}; remove it and "
+            + ("pull it again" if model.spec.url else "install revisage again")
+        )
+    return model
