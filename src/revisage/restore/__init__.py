@@ -1,0 +1,32 @@
+"""Whole-photo restoration: find the faces, restore each, run the scene model over the rest, paste, report.
+
+restorer = Restorer()                       # models load on first use; share it between threads
+result = restorer.restore("grandmother.jpg", strength=0.8)
+result.save("grandmother.restored.jpg")
+"""
+
+from __future__ import annotations
+
+from revisage.restore.models import FaceModel, FinderModel, InstalledModels, ModelSource, SceneModel
+from revisage.restore.progress import Progress, Stage
+from revisage.restore.report import FaceReport, document, failure
+from revisage.restore.restorer import Restorer
+from revisage.restore.result import Result
+from revisage.restore.settings import RestoreOptions, Settings
+
+__all__ = [
+    "FaceModel",
+    "FaceReport",
+    "FinderModel",
+    "InstalledModels",
+    "ModelSource",
+    "Progress",
+    "RestoreOptions",
+    "Restorer",
+    "Result",
+    "SceneModel",
+    "Settings",
+    "Stage",
+    "document",
+    "failure",
+]

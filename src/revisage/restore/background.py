@@ -1,0 +1,108 @@
+"""Everything that is not a face: the scene model in tiles, or plain resampling where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from revisage.errors import RuntimeUnavailableError
+from revisage.restore import colour, tiles
+from revisage.restore.models import SceneModel
+
+CORE = 512
+"""Largest tile side in photo pixels without its halo."""
+
+RECEPTIVE = 20
+"""Receptive radius in input pixels that a scene model may have for its tiles to be exact."""
+
+LANCZOS_RADIUS = 4
+
+
+@dataclass(frozen=True)
+class Background:
+    """The canvas (H scale, W scale, 3) in the photo's dtype, and how it was made, in words."""
+
+    canvas: np.ndarray
+    method: str
+
+
+def resample(pixels: np.ndarray, scale: int) -> np.ndarray:
+    """Pixels or alpha, (H, W) or (H, W, 3), enlarged by Lanczos; always a new array."""
+    if scale == 1:
+        return pixels.copy()
+    size = (pixels.shape[1] * scale, pixels.shape[0] * scale)
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_LANCZOS4)
+
+
+def passes(model_scale: int, scale: int) -> int:
+    """How often the model runs over its own output to reach at least `scale`."""
+    count = 1
+    while model_scale > 1 and model_scale**count < scale:
+        count += 1
+    return count
+
+
+def halo(model_scale: int, count: int) -> int:
+    """Context in photo pixels for `count` passes, resampling and the chroma filter."""
+    model = sum(RECEPTIVE / model_scale**k for k in range(count))
+    return int(np.ceil(model)) + LANCZOS_RADIUS + colour.SCENE_RADIUS
+
+
+def enlarge(
+    pixels: np.ndarray,
+    model: SceneModel | None,
+    *,
+    scale: int,
+    keep: bool,
+    neutral: bool,
+    on_tile: Callable[[int, int], None],
+) -> Background:
+    """The photo at `scale` times its size.
+
+    Args:
+        pixels: (H, W, 3), uint8 or uint16.
+        model: None for Lanczos. A model whose scale is not the asked one runs as often as needed, then its
+            output is reduced by area or enlarged by Lanczos, tile by tile.
+        keep: keep the photo's tone.
+        neutral: the photo is gray (with `keep`, its channels stay equal).
+        on_tile: called with (done, total).
+    """
+    if model is None:
+        canvas = resample(pixels, scale)
+        on_tile(1, 1)
+        return Background(canvas, "unchanged" if scale == 1 else "lanczos")
+    count = passes(model.scale, scale)
+    produced = model.scale**count
+
+    def operation(source: np.ndarray) -> np.ndarray:
+        batch = np.ascontiguousarray(source.transpose(2, 0, 1)[None])
+        for _ in range(count):
+            batch = model.session.run(batch)
+        if not np.isfinite(batch).all():
+            raise RuntimeUnavailableError(
+                f"scene model {model.label} gave invalid numbers on this machine: try --precision fp32"
+            )
+        output = np.ascontiguousarray(batch[0].transpose(1, 2, 0), np.float32)
+        if produced != scale:
+            way = cv2.INTER_AREA if produced > scale else cv2.INTER_LANCZOS4
+            size = (source.shape[1] * scale, source.shape[0] * scale)
+            output = cv2.resize(output, size, interpolation=way)
+        if keep and neutral:
+            return colour.gray(output)
+        return colour.keep_scene(output, source, scale) if keep else output
+
+    canvas = tiles.run(
+        pixels, operation, scale=scale, core=CORE, halo=halo(model.scale, count), on_tile=on_tile
+    )
+    return Background(canvas, _words(model.scale, count, scale))
+
+
+def _words(model_scale: int, count: int, scale: int) -> str:
+    words = f"model x{model_scale}" + (f", {count} times" if count > 1 else "")
+    produced = model_scale**count
+    if produced == scale:
+        return words
+    return f"{words}, then {'area' if produced > scale else 'lanczos'} to x{scale}"

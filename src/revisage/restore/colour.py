@@ -1,0 +1,85 @@
+"""Colour handling on float pixels: luma and chroma apart, so that a photo keeps its own tone.
+
+Chroma is BT.601's (B - Y, R - Y) unscaled; adding chroma to a luma never changes the luma.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+"""ITU-R BT.601 luma weights of R, G, B."""
+
+SCENE_BLUR = 4
+"""Sigma in photo pixels of the band in which the background keeps the photo's colours."""
+
+SCENE_RADIUS = 3 * SCENE_BLUR
+"""Pixels of context that `keep_scene` reads around each pixel."""
+
+
+def is_neutral(pixels: np.ndarray) -> bool:
+    """Whether (H, W, 3) pixels are gray throughout: three equal channels."""
+    first = pixels[..., 0]
+    return bool(np.array_equal(first, pixels[..., 1]) and np.array_equal(first, pixels[..., 2]))
+
+
+def luma(rgb: np.ndarray) -> np.ndarray:
+    """(H, W, 3) -> (H, W)."""
+    return rgb @ LUMA
+
+
+def gray(rgb: np.ndarray) -> np.ndarray:
+    """(H, W, 3) -> the same shape with its luma in each channel."""
+    return np.repeat(luma(rgb)[..., None], 3, axis=2)
+
+
+def keep_face(restored: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """Luma of the restored face, chroma of the photo's, low-passed against its noise and blocks.
+
+    Both (S, S, 3) float32; returns the same shape, not clipped. A toned photo keeps its tone.
+    """
+    chroma = source - luma(source)[..., None]
+    sigma = restored.shape[0] / 64
+    return luma(restored)[..., None] + cv2.GaussianBlur(chroma, (0, 0), sigma)
+
+
+def keep_scene(output: np.ndarray, source: np.ndarray, scale: int) -> np.ndarray:
+    """The model's background with the low band of its chroma replaced by the photo's.
+
+    Fine colour comes from the model (edges sharp, noise gone), the tone from the photo.
+
+    Args:
+        output: (h scale, w scale, 3) float32.
+        source: (h, w, 3) float32, what the model was given.
+    """
+    small = output if scale == 1 else cv2.resize(output, source.shape[1::-1], interpolation=cv2.INTER_AREA)
+    shift = source - small
+    shift -= luma(shift)[..., None]
+    size = 2 * SCENE_RADIUS + 1
+    shift = cv2.GaussianBlur(shift, (size, size), SCENE_BLUR, borderType=cv2.BORDER_REPLICATE)
+    if scale > 1:
+        shift = cv2.resize(shift, output.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return output + shift
+
+
+def match(restored: np.ndarray, base: np.ndarray, ring: np.ndarray) -> np.ndarray:
+    """A smooth offset that takes `restored` to `base` where they meet.
+
+    The difference on the ring of the seam, carried inwards by normalised convolution (Knutsson and Westin,
+    CVPR 1993): large-scale casts vanish, the face's own contrast stays.
+
+    Args:
+        restored: (S, S, 3) float32, the face.
+        base: (S, S, 3) float32, the surroundings in the same place.
+        ring: (S, S) float32 in [0, 1], 0 where the surroundings say nothing.
+
+    Returns:
+        (S, S, 3) float32 to be added to `restored`; zero where the ring is empty.
+    """
+    side = 64
+    weighted = np.dstack([(base - restored) * ring[..., None], ring])
+    small = cv2.resize(weighted, (side, side), interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(small, (0, 0), side / 8, borderType=cv2.BORDER_CONSTANT)
+    offset = blurred[..., :3] / np.maximum(blurred[..., 3:], 1e-6)
+    return cv2.resize(offset, restored.shape[1::-1], interpolation=cv2.INTER_LINEAR)

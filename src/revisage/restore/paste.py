@@ -1,0 +1,268 @@
+"""A restored face back onto the canvas: geometry, oval mask, detail beyond the model's resolution.
+
+All work happens in the face's bounding region, block by block; no full-size float array is made. Pixel
+coordinates name pixel centres, as OpenCV has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from revisage.restore import colour, tiles
+
+CENTRE = (0.5, 0.52)
+RADII = (0.46, 0.47)
+"""The mask's oval in an FFHQ crop, as shares of its side: from above the hairline to below the chin."""
+
+SOLID = 0.76
+"""Share of the oval's radius up to which the mask is 1; from there it fades to 0 at the edge."""
+
+CONTEST = 0.1
+"""Width, in radii, over which a pixel between two faces passes from one to the other."""
+
+TRUST = 0.1
+"""Mean difference between face and photo at which the photo's own finest detail counts 1/e."""
+
+BLOCK = 1 << 20
+"""Pixels of canvas held in floating point at once."""
+
+CUBIC = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+LINEAR = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a crop lies on the canvas.
+
+    Args:
+        size: side of the crop, S.
+        to_crop: (2, 3) float64 similarity, canvas (x, y) -> crop (x, y).
+        source_ratio: photo pixels per crop pixel; above 1 the photo has detail that the crop cannot hold.
+    """
+
+    size: int
+    to_crop: np.ndarray
+    source_ratio: float
+
+    @property
+    def ratio(self) -> float:
+        """Canvas pixels per crop pixel."""
+        return 1 / _zoom(self.to_crop)
+
+    def region(self, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+        """(left, top, right, bottom) around the oval on a canvas of `shape`, cut to it; may be empty."""
+        angles = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+        unit = np.stack([np.cos(angles), np.sin(angles)], 1) * 1.02
+        points = (np.array(CENTRE) + unit * RADII) * self.size - 0.5
+        return _cut(_apply(invert(self.to_crop), points), shape, margin=1)
+
+    def radius(self, block: tuple[int, int, int, int]) -> np.ndarray:
+        """(h, w) float32: the oval's radius at each pixel of a block; 0 in the middle, 1 at the edge."""
+        left, top, right, bottom = block
+        x = np.arange(left, right, dtype=np.float32)[None, :]
+        y = np.arange(top, bottom, dtype=np.float32)[:, None]
+        (a, b, c), (d, e, f) = self.to_crop.tolist()
+        u = (a * x + (b * y + (c + 0.5 - CENTRE[0] * self.size))) / (RADII[0] * self.size)
+        v = (d * x + (e * y + (f + 0.5 - CENTRE[1] * self.size))) / (RADII[1] * self.size)
+        return np.sqrt(u * u + v * v)
+
+
+def place(matrix: np.ndarray, size: int, scale: int) -> Placement:
+    """The placement of a crop that `matrix` (photo -> crop) cut, on a canvas `scale` times the photo."""
+    linear = matrix[:, :2] / scale
+    shift = matrix[:, 2] + matrix[:, :2].sum(axis=1) * (0.5 / scale - 0.5)
+    return Placement(size, np.column_stack([linear, shift]).astype(np.float64), 1 / _zoom(matrix))
+
+
+def meeting(placements: Sequence[Placement]) -> list[list[int]]:
+    """For each placement, the indices of the others whose ovals may overlap it."""
+    centres = np.array(
+        [_apply(invert(p.to_crop), np.array([CENTRE]) * p.size - 0.5)[0] for p in placements]
+    ).reshape(-1, 2)
+    reach = np.array([max(RADII) * p.size * p.ratio for p in placements])
+    met = []
+    for index, centre in enumerate(centres):
+        near = np.hypot(*(centres - centre).T) < reach + reach[index]
+        met.append([int(other) for other in np.flatnonzero(near) if other != index])
+    return met
+
+
+def mask(radius: np.ndarray) -> np.ndarray:
+    """Oval radius -> weight in [0, 1]: 1 up to SOLID, smooth fade to 0 at 1."""
+    return 1 - _smooth((radius - SOLID) / (1 - SOLID))
+
+
+def sample(canvas: np.ndarray, placement: Placement) -> np.ndarray:
+    """The canvas seen through the crop: (S, S, 3) float32 in [0, 1], area-filtered where it shrinks."""
+    size = placement.size
+    corners = np.array([(0, 0), (size, 0), (0, size), (size, size)], float) - 0.5
+    left, top, right, bottom = _cut(_apply(invert(placement.to_crop), corners), canvas.shape, margin=3)
+    part, to_crop = canvas[top:bottom, left:right], _moved(placement.to_crop, left, top)
+    if part.size == 0:
+        return np.zeros((size, size, 3), np.float32)
+    part, to_crop = _shrink(part, to_crop, placement.ratio)
+    return cv2.warpAffine(
+        tiles.to_float(part), invert(to_crop), (size, size), flags=CUBIC, borderMode=cv2.BORDER_REFLECT_101
+    )
+
+
+def inside(canvas_shape: tuple[int, ...], placement: Placement) -> np.ndarray:
+    """(S, S) float32: 1 where the crop lies within the canvas, 0 outside."""
+    axis = np.arange(placement.size, dtype=np.float64)
+    x, y = np.meshgrid(axis, axis)
+    points = _apply(invert(placement.to_crop), np.stack([x.ravel(), y.ravel()], 1))
+    height, width = canvas_shape[:2]
+    within = (points >= -0.5).all(1) & (points[:, 0] <= width - 0.5) & (points[:, 1] <= height - 0.5)
+    return within.reshape(placement.size, placement.size).astype(np.float32)
+
+
+def paste(
+    canvas: np.ndarray,
+    face: np.ndarray,
+    placement: Placement,
+    *,
+    strength: float,
+    blend_offset: bool,
+    neighbours: Sequence[Placement] = (),
+) -> None:
+    """Blend a restored face into the canvas, in place.
+
+    Where the photo resolves more than the model (`source_ratio` > 1), only the change the model made is
+    added: canvas + up(face - down(canvas)), so the photo's bands above the model's Nyquist frequency stay.
+    They stay less where the model changed the picture much, since there they hold the damage it removed.
+
+    Args:
+        canvas: (H, W, 3), uint8 or uint16.
+        face: (S, S, 3) float32, RGB; need not be clipped.
+        placement: where the face lies.
+        strength: 0 leaves the canvas as it is, 1 shows the face fully.
+        blend_offset: True limits colour matching to the rim, so that the middle has the model's colours;
+            False matches the whole face to its surroundings.
+        neighbours: the faces whose ovals meet this one; a pixel goes to the face in whose oval it lies
+            deepest.
+    """
+    region = placement.region(canvas.shape)
+    if strength == 0 or region[2] <= region[0] or region[3] <= region[1]:
+        return
+    base = sample(canvas, placement)
+    face = _matched(face, base, inside(canvas.shape, placement), blend_offset)
+    own = _own_detail(face, base, placement.source_ratio)
+    change = face - own[..., None] * base
+    layer, to_layer = _shrink(np.dstack([change, own]), placement.to_crop, 1 / placement.ratio, inverse=True)
+    rows = max(1, BLOCK // (region[2] - region[0]))
+    for top in range(region[1], region[3], rows):
+        block = (region[0], top, region[2], min(top + rows, region[3]))
+        _blend(canvas, layer, to_layer, block, strength * _weight(placement, neighbours, block))
+
+
+def _blend(
+    canvas: np.ndarray,
+    layer: np.ndarray,
+    to_layer: np.ndarray,
+    block: tuple[int, int, int, int],
+    weight: np.ndarray,
+) -> None:
+    left, top, right, bottom = block
+    target = canvas[top:bottom, left:right]
+    warp = cv2.warpAffine(
+        layer,
+        _moved(to_layer, left, top),
+        (right - left, bottom - top),
+        flags=CUBIC,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    before = tiles.to_float(target)
+    own = np.clip(warp[..., 3:], 0, 1)
+    after = before + weight[..., None] * (warp[..., :3] - (1 - own) * before)
+    target[...] = tiles.to_integer(after, canvas.dtype)
+
+
+def _weight(
+    placement: Placement, rivals: Sequence[Placement], block: tuple[int, int, int, int]
+) -> np.ndarray:
+    radius = placement.radius(block)
+    weight = mask(radius)
+    for rival in rivals:
+        weight *= _smooth((rival.radius(block) - radius) / (2 * CONTEST) + 0.5)
+    return weight
+
+
+def _matched(face: np.ndarray, base: np.ndarray, within: np.ndarray, blend_offset: bool) -> np.ndarray:
+    size = face.shape[0]
+    axis = (np.arange(size, dtype=np.float32) + 0.5) / size
+    x, y = np.meshgrid((axis - CENTRE[0]) / RADII[0], (axis - CENTRE[1]) / RADII[1])
+    oval = mask(np.sqrt(x * x + y * y))
+    offset = colour.match(face, base, 4 * oval * (1 - oval) * within)
+    return face + (offset * (1 - oval)[..., None] if blend_offset else offset)
+
+
+def _own_detail(face: np.ndarray, base: np.ndarray, source_ratio: float) -> np.ndarray:
+    """(S, S) float32 in [0, 1]: how much of the photo's own finest detail to keep at each place."""
+    size = face.shape[0]
+    ramp = min(max(2 * (source_ratio - 1), 0), 1)
+    if ramp == 0:
+        return np.zeros((size, size), np.float32)
+    change = np.abs(face - base).mean(axis=2)
+    change = cv2.GaussianBlur(change, (0, 0), size / 64)
+    return np.float32(ramp) * np.exp(-np.square(change / TRUST))
+
+
+def _shrink(
+    picture: np.ndarray, to_other: np.ndarray, ratio: float, inverse: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reduce a picture by area so that one of its pixels is about one pixel of the other grid.
+
+    Args:
+        picture: (h, w, C).
+        to_other: (2, 3), picture -> other grid; with `inverse`, other grid -> picture.
+        ratio: picture pixels per other pixel; at most 1 leaves all as it is.
+
+    Returns:
+        The reduced picture and the transform for it, in the same direction as given.
+    """
+    if ratio <= 1:
+        return picture, to_other
+    height, width = picture.shape[:2]
+    w, h = max(1, round(width / ratio)), max(1, round(height / ratio))
+    small = cv2.resize(picture, (w, h), interpolation=cv2.INTER_AREA)
+    fx, fy = w / width, h / height
+    reduce = np.array([[fx, 0, 0.5 * fx - 0.5], [0, fy, 0.5 * fy - 0.5], [0, 0, 1]])
+    full = np.vstack([to_other, [0, 0, 1]])
+    return small, (reduce @ full if inverse else full @ np.linalg.inv(reduce))[:2]
+
+
+def invert(matrix: np.ndarray) -> np.ndarray:
+    """The inverse of a (2, 3) affine map."""
+    return np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]
+
+
+def _zoom(matrix: np.ndarray) -> float:
+    return float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+
+
+def _apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+def _moved(to_other: np.ndarray, left: int, top: int) -> np.ndarray:
+    """The same map for a picture cut at (left, top)."""
+    moved = np.array(to_other, np.float64)
+    moved[:, 2] += moved[:, :2] @ (left, top)
+    return moved
+
+
+def _cut(points: np.ndarray, shape: tuple[int, ...], margin: int) -> tuple[int, int, int, int]:
+    low = np.floor(points.min(axis=0)).astype(int) - margin
+    high = np.ceil(points.max(axis=0)).astype(int) + margin + 1
+    left, right = np.clip((low[0], high[0]), 0, shape[1])
+    top, bottom = np.clip((low[1], high[1]), 0, shape[0])
+    return int(left), int(top), int(right), int(bottom)
+
+
+def _smooth(t: np.ndarray) -> np.ndarray:
+    t = np.clip(t, 0, 1)
+    return t * t * (3 - 2 * t)

@@ -1,0 +1,69 @@
+"""The JSON report: one entry per photo, one document around them (schema 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import revisage
+
+SCHEMA = 1
+STAGES = ("decode", "find", "faces", "scene", "paste", "encode")
+
+
+@dataclass(frozen=True)
+class FaceReport:
+    """What became of one face.
+
+    Args:
+        box: x, y, width, height in pixels of the input.
+        landmarks: five (x, y) in pixels of the input, in the finder's order.
+        score: the finder's confidence, 0 to 1.
+        outcome: "restored", "skipped" or "failed".
+        reason: why it was skipped or failed; None when restored.
+        identity_degrees: angle between the face's embeddings before and after; None, as there is no
+            identity model in the catalogue yet.
+    """
+
+    box: tuple[float, float, float, float]
+    landmarks: tuple[tuple[float, float], ...]
+    score: float
+    outcome: str
+    reason: str | None = None
+    identity_degrees: float | None = None
+
+    def entry(self) -> dict[str, Any]:
+        """The face as the report states it, in JSON types."""
+        return {
+            "box": [round(value, 2) for value in self.box],
+            "landmarks": [[round(x, 2), round(y, 2)] for x, y in self.landmarks],
+            "score": round(self.score, 4),
+            "outcome": self.outcome,
+            "reason": self.reason,
+            "identity_degrees": self.identity_degrees,
+        }
+
+
+def document(photos: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The report of many photos from their entries (`Result.entry()` and `failure()`)."""
+    return {"schema": SCHEMA, "tool": f"revisage {revisage.__version__}", "photos": [dict(p) for p in photos]}
+
+
+def failure(source: object, error: BaseException) -> dict[str, Any]:
+    """The entry of a photo that could not be restored; it has the keys of every other entry."""
+    lines = str(error).splitlines()
+    return {
+        "input": str(source),
+        "output": None,
+        "status": "failed",
+        "error": lines[0] if lines else type(error).__name__,
+        "size_in": None,
+        "size_out": None,
+        "scale": None,
+        "background": None,
+        "models": {"face": None, "scene": None, "finder": None},
+        "runtime": None,
+        "seconds": dict.fromkeys(STAGES, 0.0),
+        "faces": [],
+    }

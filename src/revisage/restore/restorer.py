@@ -1,0 +1,226 @@
+"""One photo, whole: decode, find, background, faces, paste. No per-photo state, so threads share it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from revisage.errors import FaceError, PhotoTooLargeError, UsageError
+from revisage.faces import Face, template
+from revisage.image import DecodeLimits, Photo, decode, from_array, from_pillow
+from revisage.restore import background, crops, people, tiles
+from revisage.restore import colour as tone
+from revisage.restore.job import Job
+from revisage.restore.models import FaceModel, InstalledModels, ModelSource, SceneModel
+from revisage.restore.progress import Progress, Stage, silent
+from revisage.restore.report import FaceReport
+from revisage.restore.result import Result
+from revisage.restore.settings import RestoreOptions, Settings
+
+Source = str | Path | bytes | Image.Image | np.ndarray | Photo
+
+MAX_OUTPUT = 400_000_000
+"""Pixels of the largest result; its canvas is held in memory in the photo's depth."""
+
+
+class Restorer:
+    """Restores photos with models that are opened on first use and kept.
+
+    One Restorer may be used from many threads at once: a call shares nothing with another but the models.
+
+    Args:
+        model, scene, device, precision, threads, limits: see `Settings`.
+        models: where the models come from; by default the installed ones that the other arguments name.
+
+    Raises:
+        UsageError: a setting has no such value.
+    """
+
+    def __init__(
+        self,
+        model: str = "auto",
+        scene: str = "auto",
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | None = None,
+        limits: DecodeLimits | None = None,
+        models: ModelSource | None = None,
+    ) -> None:
+        self.settings = Settings(model, scene, device, precision, threads, limits or DecodeLimits())
+        self._models = InstalledModels(self.settings) if models is None else models
+
+    def restore(
+        self,
+        source: Source,
+        *,
+        strength: float = 1.0,
+        scale: str | int = "auto",
+        faces: str | Sequence[int] = "all",
+        colour: str = "keep",
+        aligned: bool = False,
+        progress: Progress | None = None,
+    ) -> Result:
+        """Restore one photo.
+
+        Args:
+            source: a path, the bytes of a file, a Pillow image, or an array: (H, W), (H, W, 3) RGB or
+                (H, W, 4) RGBA, uint8 or uint16.
+            strength, scale, faces, colour, aligned: see `RestoreOptions`.
+            progress: called with a `Stage` as work gets done; what it raises ends the restoration.
+
+        Returns:
+            The result. A face that could not be restored is a "failed" entry of `result.faces`. Pixels stay
+            in the photo's own colour space, whose profile is kept.
+
+        Raises:
+            UsageError: an option has no such value.
+            PhotoError: the photo cannot be read, or the result would be too large.
+            ModelError: a model is unknown, missing or corrupt.
+            FaceError: `aligned`, and the face model failed.
+        """
+        return self.run(source, RestoreOptions(strength, scale, faces, colour, aligned), progress=progress)
+
+    def run(self, source: Source, options: RestoreOptions, *, progress: Progress | None = None) -> Result:
+        """`restore` with its options in one object."""
+        job = Job(options, progress or silent)
+        with job.timed("decode"):
+            photo = self._open(source)
+        job.progress(Stage("decode", 1, 1))
+        path = Path(source) if isinstance(source, str | Path) else None
+        return self._aligned(photo, path, job) if options.aligned else self._whole(photo, path, job)
+
+    def _open(self, source: Source) -> Photo:
+        if isinstance(source, Photo):
+            return source
+        if isinstance(source, np.ndarray):
+            return from_array(source)
+        if isinstance(source, Image.Image):
+            return from_pillow(source)
+        return decode(source, limits=self.settings.limits)
+
+    def _whole(self, photo: Photo, path: Path | None, job: Job) -> Result:
+        height, width = photo.pixels.shape[:2]
+        scale = job.options.factor((width, height))
+        if height * width * scale**2 > MAX_OUTPUT:
+            raise PhotoTooLargeError(
+                f"the result would have {width * scale} x {height * scale} pixels, "
+                f"more than {MAX_OUTPUT // 10**6} million: choose a smaller scale"
+            )
+        model, scene = self._models.face(), self._models.scene()
+        neutral = photo.gray or tone.is_neutral(photo.pixels)
+        found: list[Face] = []
+        finder_label = None
+        if model is not None:
+            with job.timed("find"):
+                finder = self._models.finder()
+                found = _by_size(finder.finder.find(_eight_bits(photo.pixels)))
+            finder_label = finder.label
+        job.progress(Stage("find", len(found), len(found)))
+        with job.timed("scene"):
+            rest = background.enlarge(
+                photo.pixels,
+                scene,
+                scale=scale,
+                keep=job.keep,
+                neutral=neutral,
+                on_tile=lambda done, total: job.progress(Stage("scene", done, total)),
+            )
+            alpha = None if photo.alpha is None else background.resample(photo.alpha, scale)
+        reports: tuple[FaceReport, ...] = ()
+        if model is not None:
+            reports = people.restore(
+                photo.pixels, rest.canvas, found, model, scale=scale, neutral=neutral, job=job
+            )
+        _level(rest.canvas, neutral and job.keep)
+        restored = any(face.outcome == "restored" for face in reports)
+        return Result(
+            photo=replace(photo, pixels=rest.canvas, alpha=alpha, gray=photo.gray and job.keep),
+            faces=reports,
+            input=path,
+            size_in=(width, height),
+            scale=scale,
+            background=rest.method,
+            models=_labels(model, scene) | {"finder": finder_label},
+            changed_by=_names(model if restored else None, scene),
+            runtime=_runtime(model or scene),
+            seconds=job.seconds(),
+        )
+
+    def _aligned(self, photo: Photo, path: Path | None, job: Job) -> Result:
+        model = self._models.face()
+        if model is None:
+            raise UsageError("an aligned face needs a face model: choose one instead of none")
+        size, strength = model.size, job.options.strength
+        height, width = photo.pixels.shape[:2]
+        source = tiles.to_float(_square(photo.pixels, size))
+        neutral = photo.gray or tone.is_neutral(photo.pixels)
+        with job.timed("faces"):
+            output = crops.restore(model, [crops.Crop(0, source)])[0]
+        if isinstance(output, FaceError):
+            raise output
+        face = crops.coloured(output, source, keep=job.keep, neutral=neutral)
+        pixels = tiles.to_integer(source + strength * (face - source), photo.pixels.dtype)
+        _level(pixels, neutral and job.keep)
+        job.progress(Stage("faces", 1, 1))
+        box = (0.0, 0.0, float(width), float(height))
+        landmarks = template(size) * (width / size, height / size)
+        return Result(
+            photo=replace(
+                photo,
+                pixels=pixels,
+                alpha=None if photo.alpha is None else _square(photo.alpha, size),
+                gray=photo.gray and job.keep,
+            ),
+            faces=(FaceReport(box, people.points(landmarks), 1.0, "restored"),),
+            input=path,
+            size_in=(width, height),
+            scale=1,
+            background="none: an aligned face",
+            models=_labels(model, None) | {"finder": None},
+            changed_by=_names(model if strength > 0 else None, None),
+            runtime=_runtime(model),
+            seconds=job.seconds(),
+        )
+
+
+def _by_size(found: Sequence[Face]) -> list[Face]:
+    return sorted(found, key=lambda face: face.box[2] * face.box[3], reverse=True)
+
+
+def _eight_bits(pixels: np.ndarray) -> np.ndarray:
+    return pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
+
+
+def _square(pixels: np.ndarray, size: int) -> np.ndarray:
+    if pixels.shape[:2] == (size, size):
+        return pixels
+    shrinks = pixels.shape[0] * pixels.shape[1] > size * size
+    way = cv2.INTER_AREA if shrinks else cv2.INTER_LANCZOS4
+    return cv2.resize(pixels, (size, size), interpolation=way)
+
+
+def _level(pixels: np.ndarray, gray: bool) -> None:
+    """Make channels that are equal but for float rounding equal exactly, in place."""
+    if gray:
+        pixels[..., 1:] = pixels[..., :1]
+
+
+def _labels(model: FaceModel | None, scene: SceneModel | None) -> dict[str, str | None]:
+    return {"face": model.label if model else None, "scene": scene.label if scene else None}
+
+
+def _names(*models: FaceModel | SceneModel | None) -> tuple[str, ...]:
+    return tuple(model.label for model in models if model is not None)
+
+
+def _runtime(model: FaceModel | SceneModel | None) -> dict[str, str] | None:
+    if model is None:
+        return None
+    info = model.session.info
+    return {"backend": info.backend, "device": info.device, "precision": info.precision}

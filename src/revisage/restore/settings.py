@@ -1,0 +1,101 @@
+"""What a caller may choose: once per Restorer (`Settings`) and per photo (`RestoreOptions`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from revisage.errors import UsageError
+from revisage.image import DecodeLimits
+
+AUTO_SCALE_BELOW = 1600
+"""Long side in pixels under which `scale="auto"` doubles a photo."""
+
+DEVICES = ("auto", "cpu", "gpu")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+SCALES = (1, 2, 4)
+COLOURS = ("keep", "enhance")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Choices that stay for the life of a Restorer.
+
+    Args:
+        model: face model: "auto" (best installed), "none", or a name.
+        scene: model for the rest of the picture: "auto", "none" (Lanczos resampling), or a name.
+        device: "auto", "cpu" or "gpu".
+        precision: "auto", "fp32", "bf16" or "fp16".
+        threads: CPU threads of one model run; None lets the runtime choose.
+        limits: what an untrusted photo may cost to decode.
+    """
+
+    model: str = "auto"
+    scene: str = "auto"
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+    limits: DecodeLimits = field(default_factory=DecodeLimits)
+
+    def __post_init__(self) -> None:
+        for name in ("model", "scene"):
+            if not getattr(self, name):
+                raise UsageError(f"--{name} is empty: give auto, none or the name of a model")
+        if self.device not in DEVICES:
+            raise UsageError(f"device {self.device!r}: choose one of {', '.join(DEVICES)}")
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"precision {self.precision!r}: choose one of {', '.join(PRECISIONS)}")
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"threads {self.threads}: give at least 1, or None")
+
+
+@dataclass(frozen=True)
+class RestoreOptions:
+    """Choices for one photo.
+
+    Args:
+        strength: 0 (each face as the background model left it) to 1 (fully restored).
+        scale: "auto" (2 where the long side is under 1,600 px, else 1), 1, 2 or 4; also as text.
+        faces: "all", "largest", or indices in report order (largest first, from 0): "0,2" or (0, 2).
+        colour: "keep" (hue and saturation of the photo) or "enhance" (the model's colours).
+        aligned: the photo is a face crop on the FFHQ template; the result has the model's square size.
+    """
+
+    strength: float = 1.0
+    scale: str | int = "auto"
+    faces: str | Sequence[int] = "all"
+    colour: str = "keep"
+    aligned: bool = False
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.strength) and 0 <= self.strength <= 1):
+            raise UsageError(f"strength {self.strength}: give a number from 0 to 1")
+        if self.colour not in COLOURS:
+            raise UsageError(f"colour {self.colour!r}: choose one of {', '.join(COLOURS)}")
+        self.factor((1, 1))
+        self.chosen(0)
+
+    def factor(self, size: tuple[int, int]) -> int:
+        """The upscaling factor for a photo of `size` (width, height)."""
+        if self.scale == "auto":
+            return 2 if max(size) < AUTO_SCALE_BELOW else 1
+        for scale in SCALES:
+            if self.scale in (scale, str(scale)):
+                return scale
+        raise UsageError(f"scale {self.scale!r}: choose one of auto, 1, 2, 4")
+
+    def chosen(self, count: int) -> frozenset[int]:
+        """Which of `count` faces, counted from the largest, to restore; indices beyond are ignored."""
+        if self.faces == "all":
+            return frozenset(range(count))
+        if self.faces == "largest":
+            return frozenset(range(min(count, 1)))
+        wanted = self.faces.split(",") if isinstance(self.faces, str) else self.faces
+        try:
+            indices = [int(index) for index in wanted]
+        except (TypeError, ValueError):
+            indices = [-1]
+        if not indices or min(indices) < 0:
+            raise UsageError(f"faces {self.faces!r}: give all, largest, or indices from 0 such as 0,2")
+        return frozenset(index for index in indices if index < count)
