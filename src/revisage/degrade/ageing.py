@@ -207,13 +207,14 @@ class Halftone:
     colour: bool
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Halftone:
+    def sample(cls, rng: np.random.Generator, strength: float = 1.0, *, colour: bool = False) -> Halftone:
+        """``colour`` asks for one screen per ink instead of a single black one."""
         return cls(
             pitch=between(rng, 3.0, 7.0),
             angle=math.pi / 4 + float(rng.normal(0, 0.2)),
             sharpness=between(rng, 1.5, 5.0),
             amount=between(rng, 0.2, 0.7) * strength,
-            colour=chance(rng, 0.4),
+            colour=colour,
         )
 
     def _dots(self, tone: np.ndarray, angle: float, pitch: float) -> np.ndarray:

@@ -297,17 +297,17 @@ class Stains:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Stains:
-        dark = between(rng, 0.08, 0.4) * strength
-        brown = between(rng, 0.3, 1.0)
-        tint = (1 - dark * (1 - 0.55 * brown), 1 - dark, 1 - dark * (1 + 0.5 * brown))
         # Many small spots are foxing, few large ones are water.
         small = chance(rng, 0.4)
+        dark = between(rng, 0.1, 0.4) * strength if small else between(rng, 0.04, 0.22) * strength
+        brown = between(rng, 0.3, 1.0)
+        tint = (1 - dark * (1 - 0.55 * brown), 1 - dark, 1 - dark * (1 + 0.5 * brown))
         return cls(
             count=int(rng.integers(6, 30)) if small else int(rng.integers(1, 4)),
             radius=between(rng, 3.0, 10.0) if small else between(rng, 40.0, 160.0),
             tint=tint,
             rim=0.0 if small else between(rng, 0.0, 0.18),
-            hardness=between(rng, 3.0, 7.0) if small else between(rng, 8.0, 20.0),
+            hardness=between(rng, 3.0, 7.0) if small else between(rng, 5.0, 15.0),
             seed=draw_seed(rng),
         )
 
@@ -322,7 +322,8 @@ class Stains:
             centre = rng.uniform(-0.05, 1.05, 2) * [width, height]
             radius = self.radius * scale * rng.lognormal(0, 0.35)
             stretch, level = rng.uniform(0.6, 1.0), rng.uniform(0.5, 1.0)
-            reach = 1.9 * radius + 2
+            # Beyond this the soft edge is below half a level, so the cut to a rectangle cannot show.
+            reach = radius * (1.4 + 5 / self.hardness) / stretch + 2
             left, right = np.clip([centre[0] - reach, centre[0] + reach + 1], 0, width).astype(int)
             top, bottom = np.clip([centre[1] - reach, centre[1] + reach + 1], 0, height).astype(int)
             if left >= right or top >= bottom:

@@ -65,11 +65,12 @@ def printed(rng: np.random.Generator, chances: Chances) -> list[Step]:
         steps.append(Toning.sample(rng))
     elif chance(rng, chances.dyes):
         steps.append(DyeFading.sample(rng, chances.strength))
-    toned = chances.gray <= process < chances.gray + chances.toned
+    colour = process >= chances.gray + chances.toned
+    toned = not colour and process >= chances.gray
     if not toned and chance(rng, chances.yellow):
         steps.append(Yellowing.sample(rng, chances.strength))
     if chance(rng, chances.halftone):
-        steps.append(Halftone.sample(rng, chances.strength))
+        steps.append(Halftone.sample(rng, chances.strength, colour=colour))
     elif chance(rng, chances.grain):
         steps.append(Grain.sample(rng, chances.strength))
     return steps

@@ -1,0 +1,386 @@
+"""Each piece against its equation, a second implementation, or a statistic that it must have."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from revisage.degrade import kernels, mixtures, old_photo
+from revisage.degrade.ageing import DyeFading, Fading, Grain, Halftone, PaperTexture, Toning
+from revisage.degrade.colour import ColourJitter, Gray
+from revisage.degrade.compress import jpeg
+from revisage.degrade.damage import Dust, Hairs, Scratches
+from revisage.degrade.esrgan import FIRST, FirstOrder, Order, SecondOrder
+from revisage.degrade.fields import smooth_field, texture_field
+from revisage.degrade.gfpgan import Gfpgan
+from revisage.degrade.kernels import GaussianBlur, KernelBlur
+from revisage.degrade.noise import GaussianNoise, PoissonNoise, normal_field
+from revisage.degrade.recipe import Chain
+from revisage.degrade.resize import LowResolution
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def flat(value: float, side: int = 256) -> np.ndarray:
+    return np.full((side, side, 3), value, np.float32)
+
+
+def photo(side: int = 256) -> np.ndarray:
+    """Smooth, textured, within [0.1, 0.9]."""
+    rng = np.random.default_rng(5)
+    image = sum(
+        cv2.resize(rng.random((n, n, 3), dtype=np.float32), (side, side), interpolation=cv2.INTER_CUBIC) / n
+        for n in (3, 9, 27)
+    )
+    return 0.1 + 0.8 * (image - image.min()) / (image.max() - image.min())
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    return -10 * math.log10(float(((a - b) ** 2).mean()) + 1e-12)
+
+
+# Kernels
+
+
+@given(seed=seeds)
+@settings(deadline=None)
+def test_every_kernel_sums_to_one_and_is_point_symmetric(seed: int) -> None:
+    kernel = KernelBlur.sample(np.random.default_rng(seed)).kernel()
+    assert kernel.dtype == np.float32
+    assert kernel.shape[0] == kernel.shape[1]
+    assert kernel.shape[0] % 2 == 1
+    assert kernel.sum() == pytest.approx(1, abs=1e-4)
+    np.testing.assert_allclose(kernel, kernel[::-1, ::-1], atol=1e-6)
+
+
+def test_generalised_with_beta_one_is_gaussian() -> None:
+    np.testing.assert_allclose(
+        kernels.generalised(15, 2.0, 1.0, 0.4, 1.0), kernels.gaussian(15, 2.0, 1.0, 0.4)
+    )
+
+
+def test_isotropic_gaussian_is_opencvs() -> None:
+    line = cv2.getGaussianKernel(13, 1.7)
+    np.testing.assert_allclose(kernels.gaussian(13, 1.7, 1.7), line @ line.T, atol=1e-6)
+
+
+def test_angle_turns_the_long_axis() -> None:
+    upright = kernels.gaussian(21, 4.0, 1.0, math.pi / 2)
+    np.testing.assert_allclose(upright, kernels.gaussian(21, 4.0, 1.0, 0.0).T, atol=1e-7)
+    # The variance along x of a Gaussian turned by a is (sx cos a)^2 + (sy sin a)^2.
+    x = np.arange(41) - 20
+    spread = (kernels.gaussian(41, 4.0, 2.0, 0.5).sum(axis=0) * x**2).sum()
+    assert spread == pytest.approx((4 * math.cos(0.5)) ** 2 + (2 * math.sin(0.5)) ** 2, rel=1e-2)
+
+
+def test_bessel_has_its_tabulated_values() -> None:
+    # Abramowitz and Stegun, table 9.1.
+    values = kernels.bessel_j1(np.array([0.0, 1.0, 5.0, 10.0, 15.0]))
+    np.testing.assert_allclose(
+        values, [0.0, 0.4400505857, -0.3275791376, 0.0434727462, 0.2051040386], atol=1e-9
+    )
+
+
+def test_sinc_passes_below_its_cutoff_and_stops_above() -> None:
+    spectrum = np.abs(np.fft.fft2(kernels.sinc(41, math.pi / 2), (128, 128)))
+    assert spectrum[0, 16] == pytest.approx(1, abs=0.15)  # pi / 4
+    assert spectrum[0, 48] < 0.1  # 3 pi / 4
+
+
+def test_unequal_axis_aligned_blur_equals_its_kernel() -> None:
+    image = photo(64)
+    direct = kernels.convolve(image, kernels.gaussian(31, 3.0, 1.0))
+    np.testing.assert_allclose(kernels.gaussian_blur(image, 3.0, 1.0), direct, atol=2e-3)
+
+
+@given(seed=seeds)
+@settings(max_examples=20, deadline=None)
+def test_blur_keeps_flat_pictures(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for blur in (KernelBlur.sample(rng), GaussianBlur.sample(rng)):
+        np.testing.assert_allclose(blur.apply(flat(0.4, 48)), 0.4, atol=1e-4)
+
+
+# Noise, JPEG, resizing
+
+
+def test_gaussian_noise_has_its_sigma_and_no_drift() -> None:
+    low = GaussianNoise(0.05, False, 3).apply(flat(0.5))
+    assert low.std() == pytest.approx(0.05, rel=0.02)
+    assert low.mean() == pytest.approx(0.5, abs=1e-3)
+
+
+@pytest.mark.parametrize("noise", [GaussianNoise(0.05, True, 3), PoissonNoise(2.0, True, 3)])
+def test_gray_noise_is_the_same_in_all_channels(noise: GaussianNoise | PoissonNoise) -> None:
+    change = noise.apply(photo() * 0.5 + 0.25) - (photo() * 0.5 + 0.25)
+    np.testing.assert_allclose(change[..., 0], change[..., 2], atol=1e-6)
+
+
+def test_poisson_noise_has_poisson_variance() -> None:
+    for value in (0.2, 0.8):
+        low = PoissonNoise(1.0, False, 1).apply(flat(value))
+        assert low.var() == pytest.approx(value / 256, rel=0.03)
+
+
+@given(
+    seed=st.integers(0, 2**31 - 1), levels=st.lists(st.floats(0, 0.2), min_size=2, max_size=4, unique=True)
+)
+@settings(max_examples=15, deadline=None)
+def test_more_noise_is_never_closer(seed: int, levels: list[float]) -> None:
+    clean = photo(48)
+    quality = [psnr(GaussianNoise(sigma, False, seed).apply(clean), clean) for sigma in sorted(levels)]
+    assert quality == sorted(quality, reverse=True)
+
+
+@pytest.mark.parametrize(
+    "worse",
+    [
+        [jpeg(photo(), quality) for quality in (95, 75, 50, 20, 5)],
+        [LowResolution(factor, "area", "bicubic").apply(photo()) for factor in (1.5, 3.0, 6.0, 12.0)],
+        [GaussianBlur(sigma, sigma, 0.0).apply(photo()) for sigma in (1.0, 3.0, 9.0, 20.0)],
+    ],
+    ids=["jpeg", "low-resolution", "blur"],
+)
+def test_more_is_worse(worse: list[np.ndarray]) -> None:
+    quality = [psnr(low, photo()) for low in worse]
+    assert quality == sorted(quality, reverse=True)
+
+
+def test_jpeg_keeps_red_red() -> None:
+    low = jpeg(np.broadcast_to(np.array([0.9, 0.2, 0.1], np.float32), (32, 32, 3)), 95)
+    np.testing.assert_allclose(low.mean(axis=(0, 1)), [0.9, 0.2, 0.1], atol=0.01)
+
+
+# GFP-GAN
+
+
+def reference_gfpgan(image: np.ndarray, p: Gfpgan) -> np.ndarray:
+    """Equation 11 written out at 512 pixels."""
+    axis = np.arange(-40, 41)
+    x, y = np.meshgrid(axis, axis)
+    turn = np.array([[math.cos(p.angle), math.sin(p.angle)], [-math.sin(p.angle), math.cos(p.angle)]])
+    inverse = turn.T @ np.diag([p.sigma_x**-2, p.sigma_y**-2]) @ turn
+    kernel = np.exp(-0.5 * (inverse[0, 0] * x * x + 2 * inverse[0, 1] * x * y + inverse[1, 1] * y * y))
+    low = cv2.filter2D(image, -1, kernel / kernel.sum())
+    side = round(512 / p.factor)
+    low = cv2.resize(low, (side, side), interpolation=cv2.INTER_LINEAR)
+    low = low + p.noise * np.random.default_rng(p.seed).standard_normal((side, side, 3), dtype=np.float32)
+    low8 = np.rint(np.clip(low, 0, 1) * 255).astype(np.uint8)
+    _, data = cv2.imencode(".jpg", low8[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, p.quality])
+    low = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1].astype(np.float32) / 255
+    return cv2.resize(low, (512, 512), interpolation=cv2.INTER_LINEAR)
+
+
+@given(seed=seeds)
+@settings(max_examples=8, deadline=None)
+def test_gfpgan_is_its_equation_at_512(seed: int) -> None:
+    params = Gfpgan.sample(np.random.default_rng(seed))
+    image = photo(512)
+    # A rounding that falls the other way before JPEG moves a few pixels: the mean has to agree, not each one.
+    assert np.abs(params.apply(image) - reference_gfpgan(image, params)).mean() < 1 / 255
+
+
+def test_gfpgan_means_the_same_at_half_the_size() -> None:
+    large = photo(512)
+    small = cv2.resize(large, (256, 256), interpolation=cv2.INTER_AREA)
+    for factor in (1.0, 2.5, 4.0, 6.0):
+        params = Gfpgan(4.0, 2.0, 0.7, factor, 10 / 255, 100, 11)
+        at_512 = cv2.resize(params.apply(large), (256, 256), interpolation=cv2.INTER_AREA)
+        assert psnr(params.apply(small), small) == pytest.approx(psnr(at_512, small), abs=1.0)
+
+
+def test_gfpgan_without_degradation_is_nearly_the_identity() -> None:
+    params = Gfpgan(0.01, 0.01, 0.0, 1.0, 0.0, 100, 0)
+    for side in (64, 256, 512):
+        assert psnr(params.apply(photo(side)), photo(side)) > 40
+
+
+@given(seed=seeds)
+@settings(deadline=None)
+def test_gfpgan_draws_within_the_papers_ranges(seed: int) -> None:
+    p = Gfpgan.sample(np.random.default_rng(seed))
+    assert 0.2 <= p.sigma_x <= 10
+    assert 0.2 <= p.sigma_y <= 10
+    assert 1 <= p.factor <= 8
+    assert 0 <= p.noise <= 15 / 255
+    assert 60 <= p.quality <= 100
+
+
+# Real-ESRGAN
+
+
+def test_first_order_without_degradation_is_nearly_the_identity() -> None:
+    order = Order(None, 1.0, "area", GaussianNoise(0.0, False, 0))
+    mild = FirstOrder(order, FirstOrder.sample(np.random.default_rng(0)).jpeg, "area")
+    assert psnr(mild.apply(photo()), photo()) > 30
+
+
+def test_second_order_draws_what_is_published() -> None:
+    rng = np.random.default_rng(0)
+    draws = [SecondOrder.sample(rng) for _ in range(2000)]
+
+    def share(flags: list[bool]) -> float:
+        return sum(flags) / len(flags)
+
+    assert share([d.sinc_size > 0 for d in draws]) == pytest.approx(0.8, abs=0.03)
+    assert share([d.second.blur is not None for d in draws]) == pytest.approx(0.8, abs=0.03)
+    assert share([d.first.factor > 1 for d in draws]) == pytest.approx(0.2, abs=0.03)
+    assert share([d.first.factor < 1 for d in draws]) == pytest.approx(0.7, abs=0.03)
+    assert share([isinstance(d.first.noise, GaussianNoise) for d in draws]) == pytest.approx(0.5, abs=0.04)
+    kinds = [d.first.blur.kind for d in draws if d.first.blur is not None]
+    assert share([kind == "sinc" for kind in kinds]) == pytest.approx(0.1, abs=0.03)
+    assert share([kind == "gaussian" for kind in kinds]) == pytest.approx(0.63, abs=0.04)
+    assert all(FIRST.factor[0] <= d.first.factor <= FIRST.factor[1] for d in draws)
+
+
+@given(seed=seeds)
+@settings(max_examples=15, deadline=None)
+def test_second_order_does_not_shift_the_mean(seed: int) -> None:
+    low = SecondOrder.sample(np.random.default_rng(seed)).apply(photo(128) * 0.5 + 0.25)
+    assert abs(float(low.mean() - (photo(128) * 0.5 + 0.25).mean())) < 0.03
+
+
+# Old photo
+
+
+def test_halftone_dots_cover_the_area_of_the_tone() -> None:
+    for value in (0.1, 0.3, 0.5, 0.8):
+        for colour in (False, True):
+            low = Halftone(5.0, 0.7, 5.0, 1.0, colour).apply(flat(value, 512))
+            assert low.mean() == pytest.approx(value, abs=0.05)
+            assert low.std() > 0.1
+
+
+def test_grain_is_correlated_strongest_in_middle_tones_and_does_not_drift() -> None:
+    spread = {value: Grain(0.08, 2.0, 0.0, 7).apply(flat(value, 512)) for value in (0.1, 0.5, 0.9)}
+    assert spread[0.5].std() == pytest.approx(0.08, rel=0.05)
+    assert spread[0.1].std() < 0.75 * spread[0.5].std()
+    assert spread[0.5].mean() == pytest.approx(0.5, abs=5e-3)
+    gray = spread[0.5][..., 0] - 0.5
+    assert (gray[:, 1:] * gray[:, :-1]).mean() > 0.4 * gray.var()
+    coloured = Grain(0.08, 2.0, 0.5, 7).apply(flat(0.5, 512))
+    assert coloured.std() == pytest.approx(0.08, rel=0.05)
+    assert (coloured[..., 0] - coloured[..., 1]).std() > 0.02
+
+
+def test_dye_fading_keeps_the_base_and_lightens_the_faded_dye_only() -> None:
+    params = DyeFading((0.5, 1.0, 1.0), (1.0, 0.98, 0.9))
+    np.testing.assert_allclose(params.apply(flat(1.0, 4))[0, 0], [1.0, 0.98, 0.9], atol=1e-6)
+    dark = params.apply(flat(0.25, 4))[0, 0]
+    np.testing.assert_allclose(dark, [0.5, 0.98 * 0.25, 0.9 * 0.25], atol=1e-5)
+
+
+def test_toning_passes_through_its_three_tones() -> None:
+    params = Toning((0.06, 0.03, 0.01), (0.58, 0.49, 0.37), (1.0, 0.95, 0.8), 1.0)
+    for value, tone in ((0.0, params.shadow), (0.5, params.middle), (1.0, params.light)):
+        np.testing.assert_allclose(params.apply(flat(value, 4))[0, 0], tone, atol=1e-5)
+
+
+@given(seed=seeds)
+@settings(deadline=None)
+def test_toning_never_turns_tones_round(seed: int) -> None:
+    ramp = np.repeat(np.linspace(0, 1, 64, dtype=np.float32)[None, :, None], 3, axis=2)
+    assert (np.diff(Toning.sample(np.random.default_rng(seed)).apply(ramp), axis=1) >= 0).all()
+
+
+def test_fading_narrows_the_range() -> None:
+    ramp = np.repeat(np.linspace(0, 1, 64, dtype=np.float32)[None, :, None], 3, axis=2)
+    faded = Fading(0.2, 0.85, 1.0, 0.0, 0.0, 0).apply(ramp)
+    assert faded.min() == pytest.approx(0.2, abs=1e-5)
+    assert faded.max() == pytest.approx(0.85, abs=1e-5)
+
+
+def test_vignette_darkens_the_corners_and_leaves_the_middle() -> None:
+    low = Fading(0.0, 1.0, 1.0, 0.4, 0.0, 0).apply(flat(0.5, 65))
+    assert low[32, 32, 0] == pytest.approx(0.5, abs=1e-3)
+    np.testing.assert_allclose(low[[0, 0, -1, -1], [0, -1, 0, -1], 0], 0.5 * 0.6, atol=1e-3)
+
+
+@pytest.mark.parametrize("texture", ["paper", "linen", "silk"])
+def test_paper_texture_does_not_drift(texture: str) -> None:
+    low = PaperTexture(texture, 0.04, 1.3, 2).apply(flat(0.5))
+    assert low.mean() == pytest.approx(0.5, abs=0.01)
+    assert 0.005 < low.std() < 0.03
+
+
+def test_fields_have_zero_mean_and_unit_spread() -> None:
+    rough = np.stack([smooth_field(seed, 64, 96, 8.0) for seed in range(20)])
+    assert abs(rough.mean()) < 0.1
+    assert 0.5 < rough.std() < 1.2
+    paper = texture_field("paper", 1, 300, 500, 1.0)
+    assert paper.shape == (300, 500)
+    assert 0.8 < paper.std() < 1.2
+    np.testing.assert_array_equal(normal_field(4, 5, 6, 1), normal_field(4, 5, 6, 1))
+
+
+@pytest.mark.parametrize("operator", [Scratches, Dust, Hairs])
+def test_marks_cover_little_and_are_visible(operator: type[Scratches] | type[Dust] | type[Hairs]) -> None:
+    gray = flat(0.45)
+    for seed in range(20):
+        change = np.abs(operator.sample(np.random.default_rng(seed)).apply(gray) - gray).max(axis=2)
+        assert (change > 0.05).mean() < 0.25
+    strong = [operator.sample(np.random.default_rng(seed)).apply(gray) for seed in range(20)]
+    assert np.median([np.abs(low - gray).max() for low in strong]) > 0.1
+
+
+def test_light_scratches_lighten_and_dark_ones_darken() -> None:
+    gray = flat(0.45)
+    for light, sign in ((1.0, 1), (0.0, -1)):
+        change = Scratches(10, 2.0, 0.9, light, 0.3, 0.5, 0.2, 3).apply(gray) - gray
+        assert (sign * change).min() > -1e-6
+        assert (sign * change).max() > 0.1
+
+
+def test_zero_chances_leave_the_picture() -> None:
+    never = old_photo.Chances(
+        blur=0, low_resolution=0, gray=0, toned=0, dyes=0, grain=0, halftone=0, texture=0, fading=0,
+        yellow=0, stains=0, crease=0, scratches=0, dust=0, hairs=0, scan_noise=0, jpeg=0,
+    )  # fmt: skip
+    assert old_photo.sample(np.random.default_rng(0), never) == Chain(())
+
+
+def test_most_old_photos_keep_the_picture_recognisable() -> None:
+    """Not absurdly destructive: the luma of nearly all still correlates well with the clean one."""
+    clean = photo()
+    gray = Gray().apply(clean)[..., 0].ravel()
+    rng = np.random.default_rng(1)
+    likeness = [
+        np.corrcoef(gray, Gray().apply(old_photo.sample(rng).apply(clean))[..., 0].ravel())[0, 1]
+        for _ in range(60)
+    ]
+    assert np.quantile(likeness, 0.1) > 0.6
+    assert np.median(likeness) > 0.8
+
+
+# Colour pieces and mixtures
+
+
+def test_neutral_jitter_is_the_identity() -> None:
+    np.testing.assert_allclose(ColourJitter(1.0, 1.0, 1.0).apply(photo()), photo(), atol=1e-6)
+    np.testing.assert_allclose(ColourJitter(1.0, 1.0, 0.0).apply(photo()), Gray().apply(photo()), atol=1e-5)
+
+
+def flattened(chain: Chain) -> list[object]:
+    return [
+        inner for step in chain.steps for inner in (flattened(step) if isinstance(step, Chain) else [step])
+    ]
+
+
+def test_the_face_mixture_has_its_shares() -> None:
+    rng = np.random.default_rng(0)
+    draws = [flattened(mixtures.sample_face(rng)) for _ in range(4000)]
+    colourless = sum(any(isinstance(step, Gray | Toning) for step in steps) for steps in draws)
+    second = sum(any(isinstance(step, SecondOrder) for step in steps) for steps in draws)
+    assert colourless / len(draws) == pytest.approx(0.15, abs=0.025)
+    assert second / len(draws) == pytest.approx(0.20, abs=0.025)
+
+
+def test_the_scene_mixture_has_its_shares() -> None:
+    rng = np.random.default_rng(0)
+    draws = [mixtures.sample_scene(rng).steps for _ in range(4000)]
+    assert sum(not steps for steps in draws) / len(draws) == pytest.approx(0.10, abs=0.025)
+    first = sum(any(isinstance(step, FirstOrder) for step in steps) for steps in draws)
+    assert first / len(draws) == pytest.approx(0.45, abs=0.03)
