@@ -45,7 +45,7 @@ class Separable(nn.Module):
 
 
 class Head(nn.Module):
-    """One level's predictions: a shared block, then a depthwise and a pointwise convolution to 16 channels."""
+    """One level's predictions: a shared block, then one separable convolution to 16 channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -54,9 +54,8 @@ class Head(nn.Module):
         self.norm = nn.BatchNorm2d(channels)
         self.predict = nn.Conv2d(channels, sum(CHANNELS.values()), 1)
         nn.init.normal_(self.predict.weight, std=0.01)
-        nn.init.zeros_(self.predict.bias)
         # Nearly every cell is empty: start from a score of 2 % (focal loss paper, section 3.3).
-        nn.init.constant_(self.predict.bias[:2], -4.0)
+        self.predict.bias = nn.Parameter(torch.tensor([-4.0] * 2 + [0.0] * 14))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.predict(F.relu(self.norm(self.depthwise(self.shared(x)))))

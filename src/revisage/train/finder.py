@@ -2,63 +2,162 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
-from torch.utils.data import Dataset
+from torch import Tensor, nn
 
-from revisage.data.compose import Source, compose, load_source
-from revisage.data.detection import Teacher, add_missed
+from revisage.data.compose import Scene, compose, load_source
+from revisage.data.detection import Detections, Teacher, add_missed, decode, match, suppress
+from revisage.data.loader import Sample
+from revisage.degrade import RECIPES
+from revisage.errors import TrainingError
 from revisage.losses.detection import box_iou_distance, box_smooth_l1, landmark_smooth_l1, quality_focal
+from revisage.networks.finder import STRIDES, FinderConfig, FinderNetwork
+from revisage.train.task import Batch, Phase
 
-KEPT_CLEAN = 0.35
-# Recipes of the rest, by weight: the finder is for old photos first.
+# Recipes of the degraded share, by weight: the finder is for old photos first. None of them moves a face.
 MIXTURE = {"old-photo": 0.55, "second-order": 0.25, "gfpgan": 0.2}
+DEFAULT = FinderConfig()
+FACE_SCORE = 0.3  # cells with at least this teacher score are asked for a box and landmarks
 
 
-class FinderScenes(Dataset):
-    """Sample `index` is (degraded scene (3, S, S) uint8 BGR, three dense targets (16, S/s, S/s)).
+@dataclass(frozen=True)
+class FinderSettings:
+    """Data and weights of the finder's training.
 
-    Targets are the teacher's answers on the clean scene, completed by composed faces it missed. Every index
-    gives another scene, the same one each time; there is no end (`length` only bounds a sampler).
+    Attributes:
+        data: folder with faces256, faces256.csv, lfw128 and scenes.
+        teacher: ONNX detector in the layout of `FaceDetectorYN`; its answers on clean scenes are the targets.
+        network: sizes.
+        size: side of a scene in pixels, a multiple of 32.
+        clean: share of scenes that are left undegraded.
+        validation: held-out scenes used.
+        threshold: score from which a detection counts in validation.
+        seed: of every draw.
     """
 
-    def __init__(
-        self, data: Path, teacher: Path, *, size: int, seed: int, length: int = 2**40, validation: bool = False
-    ) -> None:
-        self.data, self.teacher_path, self.size, self.seed = data, teacher, size, seed
-        self.length, self.validation = length, validation
-        self._source: Source | None = None
-        self._teacher: Teacher | None = None
+    data: Path
+    teacher: Path
+    network: FinderConfig = DEFAULT
+    size: int = 256
+    clean: float = 0.35
+    validation: int = 300
+    threshold: float = 0.6
+    seed: int = 0
 
-    def __len__(self) -> int:
-        return self.length
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        if self._source is None or self._teacher is None:  # once in each worker
-            cv2.setNumThreads(1)
-            self._source = load_source(self.data, validation=self.validation)
-            self._teacher = Teacher(self.teacher_path)
-        scene = compose(self._source, self.seed, index, self.size)
-        levels = self._teacher(scene.pixels)
+class FinderTask:
+    """See `revisage.train.task.Task`."""
+
+    averaged = "finder"
+    best = "old_photo_f1"
+
+    def __init__(self, settings: FinderSettings) -> None:
+        if settings.size % max(STRIDES):
+            raise TrainingError(f"size must be a multiple of {max(STRIDES)}, got {settings.size}")
+        cv2.setNumThreads(1)  # the loader's threads are the parallelism
+        self.settings = settings
+        self.teacher = Teacher(settings.teacher)
+        self.source = load_source(settings.data, validation=False)
+        self.held = load_source(settings.data, validation=True)
+        torch.manual_seed(settings.seed)
+        self.networks: dict[str, nn.Module] = {"finder": FinderNetwork(settings.network)}
+
+    def phases(self) -> list[Phase]:
+        return [Phase("finder", "finder", self._losses)]
+
+    def sample(self, index: int) -> Sample:
+        """ "image" (3, S, S) uint8 BGR and "target_8", "target_16", "target_32" (16, S/s, S/s)."""
+        settings = self.settings
+        scene = compose(self.source, settings.seed, index, settings.size)
+        levels = self._targets(scene)
+        rng = np.random.default_rng((settings.seed, index, 1))
+        pixels = scene.pixels if rng.random() < settings.clean else degrade_scene(scene.pixels, rng)
+        targets = {f"target_{stride}": level for stride, level in zip(STRIDES, levels, strict=True)}
+        return {"image": np.ascontiguousarray(pixels[..., ::-1].transpose(2, 0, 1)), **targets}
+
+    def _targets(self, scene: Scene) -> list[np.ndarray]:
+        levels = self.teacher(scene.pixels)
         add_missed(levels, scene)
-        rng = np.random.default_rng((self.seed, index, 1))
-        pixels = scene.pixels if rng.random() < KEPT_CLEAN else degrade_scene(scene.pixels, rng)
-        image = np.ascontiguousarray(pixels[..., ::-1].transpose(2, 0, 1))
-        fine, middle, coarse = (torch.from_numpy(level) for level in levels)
-        return torch.from_numpy(image), fine, middle, coarse
+        return levels
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        image = batch["image"].float().contiguous(memory_format=torch.channels_last)
+        network = self.networks["finder"]
+        assert isinstance(network, FinderNetwork)
+        return finder_losses(network.raw(image), [batch[f"target_{stride}"] for stride in STRIDES])
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Recall and precision against the clean targets, on held-out scenes clean and under old-photo.
+
+        The teacher's own figures under old-photo stand beside them.
+        """
+        found = {name: np.zeros(3) for name in ("clean", "old_photo", "teacher_old_photo")}
+        threshold = self.settings.threshold
+        for index in range(self.settings.validation):
+            scene = compose(self.held, self.settings.seed, index, self.settings.size)
+            truth = suppress(decode(self._targets(scene), threshold))
+            old = degrade_scene(scene.pixels, np.random.default_rng(index), "old-photo")
+            for name, answer in (
+                ("clean", predict(network, scene.pixels, threshold)),
+                ("old_photo", predict(network, old, threshold)),
+                ("teacher_old_photo", suppress(decode(self.teacher(old), threshold))),
+            ):
+                found[name] += match(truth, answer), len(truth.boxes), len(answer.boxes)
+        figures = {}
+        for name, (hits, faces, answers) in found.items():
+            figures[f"{name}_recall"] = float(hits / max(faces, 1))
+            figures[f"{name}_precision"] = float(hits / max(answers, 1))
+            figures[f"{name}_f1"] = float(2 * hits / max(faces + answers, 1))
+        return figures
+
+    def pictures(self, network: nn.Module) -> np.ndarray:
+        """Eight held-out scenes: clean targets above, the network's answers under old-photo below."""
+        above, below = [], []
+        for index in range(8):
+            scene = compose(self.held, self.settings.seed, index, self.settings.size)
+            old = degrade_scene(scene.pixels, np.random.default_rng(index), "old-photo")
+            truth = suppress(decode(self._targets(scene), self.settings.threshold))
+            above.append(draw(scene.pixels, truth))
+            below.append(draw(old, predict(network, old, self.settings.threshold)))
+        return np.vstack(
+            [np.hstack(above[:4]), np.hstack(below[:4]), np.hstack(above[4:]), np.hstack(below[4:])]
+        )
 
 
-def degrade_scene(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A recipe of `MIXTURE`, drawn by weight, on (H, W, 3) uint8; none of them moves a face."""
-    from revisage.degrade import RECIPES
-
-    recipe = RECIPES[str(rng.choice(list(MIXTURE), p=list(MIXTURE.values())))]
-    low = recipe.apply(pixels.astype(np.float32) / 255, recipe.sample(rng))
+def degrade_scene(pixels: np.ndarray, rng: np.random.Generator, recipe: str | None = None) -> np.ndarray:
+    """`recipe`, or one of `MIXTURE` drawn by weight, on (H, W, 3) RGB uint8."""
+    name = recipe or str(rng.choice(list(MIXTURE), p=list(MIXTURE.values())))
+    chosen = RECIPES[name]
+    low = chosen.apply(pixels.astype(np.float32) / 255, chosen.sample(rng))
     return np.rint(low * 255).astype(np.uint8)
+
+
+@torch.no_grad()
+def predict(network: nn.Module, pixels: np.ndarray, threshold: float) -> Detections:
+    """The network's faces in (H, W, 3) RGB uint8, sides multiples of 32."""
+    assert isinstance(network, FinderNetwork)
+    blob = np.ascontiguousarray(pixels[..., ::-1].transpose(2, 0, 1)[None], np.float32)
+    levels = []
+    for level in network.raw(torch.from_numpy(blob)):
+        values = level[0].float()
+        levels.append(torch.cat([values[:2].sigmoid(), values[2:]]).numpy())
+    return suppress(decode(levels, threshold))
+
+
+def draw(pixels: np.ndarray, detections: Detections) -> np.ndarray:
+    """A copy of (H, W, 3) uint8 with boxes and landmarks."""
+    picture = np.ascontiguousarray(pixels).copy()
+    for box, landmarks in zip(detections.boxes, detections.landmarks, strict=True):
+        x, y, w, h = (round(float(v)) for v in box)
+        cv2.rectangle(picture, (x, y), (x + w, y + h), (0, 255, 0), 1)
+        for px, py in landmarks:
+            cv2.circle(picture, (round(float(px)), round(float(py))), 1, (255, 255, 0), -1)
+    return picture
 
 
 def finder_losses(predicted: list[Tensor], targets: list[Tensor]) -> dict[str, Tensor]:
@@ -70,8 +169,7 @@ def finder_losses(predicted: list[Tensor], targets: list[Tensor]) -> dict[str, T
     cells = torch.cat([level.permute(0, 2, 3, 1).reshape(-1, 16) for level in predicted]).float()
     truth = torch.cat([level.permute(0, 2, 3, 1).reshape(-1, 16) for level in targets]).float()
     score = truth[:, 0].mul(truth[:, 1]).clamp(0, 1).sqrt()
-    total = torch.where(score > 0.3, score, 0).sum().clamp(min=1)
-    face = score > 0.3
+    face = score > FACE_SCORE
     weight, ours, theirs = score[face], cells[face], truth[face]
     size = theirs[:, 4:6].sum(-1).mul(0.5).exp()
     losses = {
@@ -82,4 +180,5 @@ def finder_losses(predicted: list[Tensor], targets: list[Tensor]) -> dict[str, T
         "box": 0.5 * box_smooth_l1(ours[:, 2:6], theirs[:, 2:6], weight),
         "landmarks": landmark_smooth_l1(ours[:, 6:], theirs[:, 6:], size, weight),
     }
+    total = weight.sum().clamp(min=1)
     return {name: loss / total for name, loss in losses.items()}

@@ -1,0 +1,354 @@
+"""Scenes with known faces, composed from photographs, aligned face crops and whole portraits.
+
+The finder learns from these. A face is pasted under a soft mask of varying shape, size, turn and light, or
+stands in its own whole picture, so that neither a square edge nor a halo gives it away.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from revisage.data.split import held_out
+from revisage.errors import TrainingError
+
+HELD_OUT_SHARE = 0.1
+CROP = 256
+THUMBNAIL = 64
+# The box that goes with the landmarks of an aligned 256 px crop: left, top, width, height. It is the median
+# of what the teacher detector answers on the crops, so both kinds of target mean the same by a face's box.
+CROP_BOX = (59.0, 46.4, 138.0, 187.7)
+KINDS = {"portrait": 0.16, "few": 0.3, "crowd": 0.16, "mosaic": 0.16, "close": 0.12, "empty": 0.1}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A composed picture and the faces that were put in.
+
+    `pixels` (S, S, 3) RGB uint8; `boxes` (n, 4) float32 x, y, w, h in pixels; `landmarks` (n, 5, 2) float32
+    in `revisage.faces.Face` order. Pictures without known landmarks bring faces that are not listed:
+    `complete` says whether the list has every face that was put in.
+    """
+
+    pixels: np.ndarray
+    boxes: np.ndarray
+    landmarks: np.ndarray
+    complete: bool
+    kind: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """The pictures scenes are made of, of one side of the split. Paths are read when they are needed."""
+
+    faces: tuple[Path, ...]
+    thumbnails: np.ndarray  # (len(faces), 64, 64, 3) uint8: a crowd is not worth decoding whole crops for
+    landmarks: np.ndarray  # (len(faces), 5, 2) in the 256 px crop
+    portraits: tuple[Path, ...]
+    backgrounds: tuple[np.ndarray, ...]
+
+
+def load_source(data: Path, *, validation: bool) -> Source:
+    """The training or the held-out side of `data` (folders faces256, lfw128 and scenes).
+
+    Held out are a tenth of the people (lfw128), of the crops (faces256) and of the backgrounds, by a hash
+    of the name. Raises TrainingError when a folder is missing.
+    """
+    table = data / "faces256.csv"
+    for path in (table, data / "faces256", data / "lfw128", data / "scenes"):
+        if not path.exists():
+            raise TrainingError(
+                f"{path} is missing; --data must hold faces256, faces256.csv, lfw128 and scenes"
+            )
+
+    def ours(name: str) -> bool:
+        return held_out(name, HELD_OUT_SHARE) == validation
+
+    with table.open(newline="") as file:
+        rows = list(csv.reader(file))[1:]
+    rows = [row for row in rows if ours(Path(row[0]).stem) and float(row[3]) > 0.8]
+    faces = tuple(data / "faces256" / row[0] for row in rows)
+    landmarks = np.array([[float(v) for v in row[4:14]] for row in rows], np.float32).reshape(-1, 5, 2)
+    people = sorted(path for path in (data / "lfw128").iterdir() if path.is_dir() and ours(path.name))
+    portraits = tuple(path for person in people for path in sorted(person.iterdir()))
+    scenes = sorted(path for path in (data / "scenes").rglob("*") if path.is_file() and ours(path.stem))
+    backgrounds = tuple(_read(path) for path in scenes if path.suffix.lower() in {".jpg", ".png", ".webp"})
+    if not (faces and portraits and backgrounds):
+        raise TrainingError(f"{data} has too few pictures to compose scenes from")
+    small = [cv2.resize(_read(path), (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA) for path in faces]
+    return Source(faces, np.stack(small), landmarks, portraits, backgrounds)
+
+
+def compose(source: Source, seed: int, index: int, size: int = 256) -> Scene:
+    """Scene `index` of the sequence `seed`: the same arguments give the same pixels."""
+    rng = np.random.default_rng((seed, index))
+    kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
+    canvas = _Canvas(_background(source, rng, size))
+    if kind == "portrait":
+        _paste_face(canvas, source, rng, float(np.exp(rng.uniform(np.log(size * 0.25), np.log(size * 0.85)))))
+    elif kind == "few":
+        for _ in range(rng.integers(1, 7)):
+            _paste_face(canvas, source, rng, float(np.exp(rng.uniform(np.log(14), np.log(size * 0.45)))))
+    elif kind == "crowd":
+        _crowd(canvas, source, rng)
+    elif kind == "mosaic":
+        _mosaic(canvas, source, rng)
+    elif kind == "close":
+        _close(canvas, source, rng)
+    if rng.random() < 0.1:
+        _margin(canvas, rng)
+    pixels = canvas.pixels
+    if rng.random() < 0.15:
+        pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.4, 1.2))
+    boxes = np.array(canvas.boxes, np.float32).reshape(-1, 4)
+    landmarks = np.array(canvas.landmarks, np.float32).reshape(-1, 5, 2)
+    if rng.random() < 0.5:
+        pixels, boxes, landmarks = _mirror(pixels, boxes, landmarks)
+    return Scene(np.ascontiguousarray(pixels), boxes, landmarks, canvas.complete, kind)
+
+
+class _Canvas:
+    """The picture while it is being composed."""
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        self.pixels = pixels
+        self.boxes: list[tuple[float, float, float, float]] = []
+        self.landmarks: list[np.ndarray] = []
+        self.complete = True
+
+    def free(self, box: tuple[float, float, float, float], margin: float) -> bool:
+        """Whether a face of that box, widened by `margin` of its size, would touch no earlier one."""
+        x, y, w, h = box
+        dx, dy = margin * w, margin * h
+        return all(
+            x - dx > bx + bw or bx > x + w + dx or y - dy > by + bh or by > y + h + dy
+            for bx, by, bw, bh in self.boxes
+        )
+
+
+def _read(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _background(source: Source, rng: np.random.Generator, size: int) -> np.ndarray:
+    """A crop of a photograph, of random scale, turn and tone; rarely plain paper."""
+    if rng.random() < 0.06:
+        shade = rng.uniform(20, 240) + rng.uniform(-15, 15, 3)
+        ramp = np.linspace(-1, 1, size)[:, None, None] * rng.uniform(-30, 30)
+        plain = np.clip(shade + ramp + rng.normal(0, rng.uniform(0, 8), (size, size, 1)), 0, 255)
+        return plain.astype(np.uint8)
+    picture = source.backgrounds[rng.integers(len(source.backgrounds))]
+    height, width = picture.shape[:2]
+    side = int(rng.uniform(min(0.35 * size, height, width), min(height, width)))
+    top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
+    crop = picture[top : top + side, left : left + side]
+    crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
+    return _tone(np.rot90(crop, int(rng.integers(4))) if rng.random() < 0.2 else crop, rng)
+
+
+def _margin(canvas: _Canvas, rng: np.random.Generator) -> None:
+    """Plain strips along one or two sides: a print's border, a scanner's lid, a detector's padding.
+
+    A face that loses more than a third under them is no longer listed.
+    """
+    size = canvas.pixels.shape[0]
+    shade = rng.choice([0.0, 255.0, rng.uniform(0, 255)])
+    covered = np.zeros((size, size), np.float32)
+    for turn in rng.choice(4, int(rng.integers(1, 3)), replace=False):
+        np.rot90(covered, turn)[: int(rng.uniform(0.02, 0.2) * size)] = 1.0  # a view: writes into `covered`
+    canvas.pixels = np.where(covered[..., None] > 0, np.uint8(shade), canvas.pixels)
+    kept = []
+    for index, (x, y, w, h) in enumerate(canvas.boxes):
+        under = covered[max(0, int(y)) : max(0, int(y + h)), max(0, int(x)) : max(0, int(x + w))]
+        if under.sum() < 0.33 * w * h:
+            kept.append(index)
+    canvas.boxes = [canvas.boxes[index] for index in kept]
+    canvas.landmarks = [canvas.landmarks[index] for index in kept]
+
+
+def _tone(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Another exposure, contrast and tint."""
+    table = np.arange(256)[:, None] / 255.0
+    gain = rng.normal(1.0, 0.12) * (1 + rng.normal(0, 0.05, 3))
+    table = np.clip((table - 0.5) * gain + 0.5 + rng.normal(0, 0.07), 0, 1) ** np.exp(rng.normal(0, 0.2))
+    table = np.rint(table * 255).astype(np.uint8).reshape(256, 1, 3)
+    return cv2.LUT(np.ascontiguousarray(pixels), table)
+
+
+def _place_box(matrix: np.ndarray) -> tuple[float, float, float, float]:
+    """The upright box of `CROP_BOX` after the similarity `matrix` (2, 3) from crop to scene."""
+    x, y, w, h = CROP_BOX
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    cx, cy = matrix @ np.array([x + w / 2, y + h / 2, 1.0])
+    turn = abs(float(np.arctan2(matrix[1, 0], matrix[0, 0])))
+    # A turned face's upright box is wider and lower than the turned box is.
+    width = scale * (w * np.cos(turn) + 0.6 * h * np.sin(turn))
+    height = scale * (h * np.cos(turn) + 0.6 * w * np.sin(turn))
+    return float(cx - width / 2), float(cy - height / 2), float(width), float(height)
+
+
+def _turn(rng: np.random.Generator) -> float:
+    """Degrees: nearly always slight, sometimes a face lying on its side."""
+    return float(rng.normal(0, 10) if rng.random() < 0.85 else rng.uniform(-50, 50))
+
+
+def _paste_face(
+    canvas: _Canvas,
+    source: Source,
+    rng: np.random.Generator,
+    height: float,
+    centre: tuple[float, float] | None = None,
+) -> None:
+    """One aligned crop, its face `height` px high, under a soft mask; none where no place is free."""
+    size = canvas.pixels.shape[0]
+    index = int(rng.integers(len(source.faces)))
+    angle, scale = np.deg2rad(_turn(rng)), height / CROP_BOX[3]
+    linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    middle = np.array([CROP_BOX[0] + CROP_BOX[2] / 2, CROP_BOX[1] + CROP_BOX[3] / 2])
+    for _ in range(6):
+        lowest = min(height * 0.4, size / 2)
+        place = centre or rng.uniform(lowest, size - lowest, 2)
+        matrix = np.column_stack([linear, np.asarray(place) - linear @ middle])
+        box = _place_box(matrix)
+        if canvas.free(box, 0.05):
+            break
+        if centre is not None:
+            return
+    else:
+        return
+    crop = source.thumbnails[index] if scale * CROP < THUMBNAIL / 1.3 else _read(source.faces[index])
+    points = source.landmarks[index]
+    mask = _mask(rng)
+    _blend(canvas.pixels, _tone(crop, rng), mask, matrix, rng)
+    canvas.boxes.append(box)
+    canvas.landmarks.append(points @ linear.T.astype(np.float32) + matrix[:, 2].astype(np.float32))
+
+
+def _mask(rng: np.random.Generator) -> np.ndarray:
+    """(64, 64) float32 in [0, 1]: superellipse, head and shoulders or nearly all, with a soft rim."""
+    y, x = np.mgrid[0:64, 0:64].astype(np.float32) / 63.0
+    shape = rng.random()
+    power = rng.uniform(2, 5)
+    cx, cy = rng.normal(0.5, 0.02), rng.normal(0.52, 0.03)
+    rx, ry = rng.uniform(0.32, 0.48), rng.uniform(0.4, 0.5)
+    soft = rng.uniform(0.04, 0.25)
+    distance = (np.abs((x - cx) / rx) ** power + np.abs((y - cy) / ry) ** power) ** (1 / power)
+    mask = np.clip((1.0 - distance) / soft + 0.5, 0, 1)
+    if shape < 0.4:
+        shoulders = np.clip((y - rng.uniform(0.72, 0.9)) / soft + 0.5, 0, 1)
+        mask = np.maximum(mask, shoulders)
+    if shape > 0.5 or shape < 0.4:
+        rim = np.minimum(np.minimum(x, 1 - x), np.minimum(y, 1 - y))
+        mask *= np.clip(rim / max(0.03, soft * 0.5), 0, 1)
+    return mask.astype(np.float32)
+
+
+def _blend(
+    pixels: np.ndarray, crop: np.ndarray, mask: np.ndarray, matrix: np.ndarray, rng: np.random.Generator
+) -> None:
+    """Warp crop and mask by `matrix` into the scene, in place, with some of the surroundings' light."""
+    size = pixels.shape[0]
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    matrix = matrix.copy()
+    side = max(16, int(np.ceil(CROP * scale * 1.3)))
+    if side < crop.shape[0]:  # warping alone would alias: shrink by area first
+        crop = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
+    side = crop.shape[0]
+    matrix[:, 2] += matrix[:, :2] @ np.full(2, (CROP / side - 1) / 2)
+    matrix[:, :2] *= CROP / side
+    corners = np.array([[0, 0], [side, 0], [0, side], [side, side]]) @ matrix[:, :2].T + matrix[:, 2]
+    left, top = np.maximum(np.floor(corners.min(0)).astype(int), 0)
+    right, bottom = np.minimum(np.ceil(corners.max(0)).astype(int) + 1, size)
+    if right <= left or bottom <= top:
+        return
+    matrix[:, 2] -= (left, top)
+    window = (int(right - left), int(bottom - top))
+    face = cv2.warpAffine(crop, matrix, window, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    matrix[:, :2] *= side / 64
+    alpha = cv2.warpAffine(mask, matrix, window)[..., None]
+    under = pixels[top:bottom, left:right].astype(np.float32)
+    if rng.random() < 0.5:
+        face += rng.uniform(0, 0.7) * (under.mean((0, 1)) - face.mean((0, 1)))
+    if rng.random() < 0.3:
+        across = np.linspace(-1, 1, window[0], dtype=np.float32)[None, :, None]
+        face *= 1 + rng.uniform(-0.45, 0.45) * across
+    mixed = under + alpha * (face - under)
+    pixels[top:bottom, left:right] = np.clip(mixed, 0, 255).astype(np.uint8)
+
+
+def _crowd(canvas: _Canvas, source: Source, rng: np.random.Generator) -> None:
+    """Rows of small faces, as in a school photo, or scattered ones."""
+    size = canvas.pixels.shape[0]
+    height = float(np.exp(rng.uniform(np.log(12), np.log(40))))
+    if rng.random() < 0.5:
+        for _ in range(int(rng.integers(5, 18))):
+            _paste_face(canvas, source, rng, height * float(np.exp(rng.normal(0, 0.2))))
+        return
+    pitch_x, pitch_y = height * rng.uniform(1.3, 2.2), height * rng.uniform(1.4, 2.5)
+    start = rng.uniform(0.2, 1.0) * size / 2
+    places = [
+        (x + rng.normal(0, 0.1) * height, y + rng.normal(0, 0.1) * height)
+        for row, y in enumerate(np.arange(start, size - height / 2, pitch_y))
+        for x in np.arange(height * 0.7 + (row % 2) * pitch_x / 2, size - height / 2, pitch_x)
+    ]
+    for place in [places[i] for i in rng.permutation(len(places))[:20]]:
+        _paste_face(canvas, source, rng, height * float(np.exp(rng.normal(0, 0.08))), place)
+
+
+def _mosaic(canvas: _Canvas, source: Source, rng: np.random.Generator) -> None:
+    """Whole portraits: one cropped and enlarged, or a few side by side. Their faces are not listed."""
+    size = canvas.pixels.shape[0]
+    canvas.complete = False
+    count = int(rng.choice([1, 2, 3, 4, 5], p=[0.35, 0.3, 0.15, 0.1, 0.1]))
+    edges = np.linspace(0, size, count + 1).astype(int)
+    for top, bottom in pairwise(edges):
+        for left, right in pairwise(edges):
+            if count > 2 and rng.random() < 0.4:
+                continue
+            portrait = _tone(_read(source.portraits[rng.integers(len(source.portraits))]), rng)
+            if count == 1:
+                portrait = _random_crop(portrait, rng, 0.4)
+            window = (int(right - left), int(bottom - top))
+            shrinking = window[0] < portrait.shape[1]
+            how = cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
+            canvas.pixels[top:bottom, left:right] = cv2.resize(portrait, window, interpolation=how)
+
+
+def _random_crop(picture: np.ndarray, rng: np.random.Generator, smallest: float) -> np.ndarray:
+    side = picture.shape[0]
+    part = int(side * rng.uniform(smallest, 1.0))
+    top, left = rng.integers(side - part + 1, size=2)
+    return picture[top : top + part, left : left + part]
+
+
+def _close(canvas: _Canvas, source: Source, rng: np.random.Generator) -> None:
+    """One aligned crop that fills the picture or more, without any mask."""
+    size = canvas.pixels.shape[0]
+    index = int(rng.integers(len(source.faces)))
+    angle, scale = np.deg2rad(rng.normal(0, 8)), size / CROP * rng.uniform(0.95, 1.6)
+    linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    place = rng.normal(size / 2, size * 0.08, 2)
+    matrix = np.column_stack([linear, place - linear @ np.full(2, CROP / 2)])
+    crop = _tone(_read(source.faces[index]), rng)
+    border = cv2.BORDER_REFLECT_101 if rng.random() < 0.5 else cv2.BORDER_REPLICATE
+    canvas.pixels = cv2.warpAffine(crop, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
+    canvas.boxes.append(_place_box(matrix))
+    canvas.landmarks.append(source.landmarks[index] @ linear.T + matrix[:, 2])
+
+
+def _mirror(
+    pixels: np.ndarray, boxes: np.ndarray, landmarks: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Left and right exchanged; the landmarks keep their order by side."""
+    width = pixels.shape[1]
+    boxes, landmarks = boxes.copy(), landmarks[:, [1, 0, 2, 4, 3]].copy()
+    boxes[:, 0] = width - boxes[:, 0] - boxes[:, 2]
+    landmarks[..., 0] = width - landmarks[..., 0]
+    return pixels[:, ::-1], boxes, landmarks
