@@ -1,0 +1,24 @@
+"""Photos in and out of files: decoding that a hostile file cannot harm, encoding that keeps what it had."""
+
+from revisage.image.decode import decode, from_array, from_pillow
+from revisage.image.encode import can_encode, encode
+from revisage.image.formats import FORMAT_OF_EXTENSION, format_of
+from revisage.image.limits import DecodeLimits
+from revisage.image.names import output_paths
+from revisage.image.photo import Photo
+from revisage.image.save import save, write_atomically
+
+__all__ = [
+    "FORMAT_OF_EXTENSION",
+    "DecodeLimits",
+    "Photo",
+    "can_encode",
+    "decode",
+    "encode",
+    "format_of",
+    "from_array",
+    "from_pillow",
+    "output_paths",
+    "save",
+    "write_atomically",
+]

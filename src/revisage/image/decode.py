@@ -1,0 +1,125 @@
+"""Files, bytes, Pillow images and arrays to a Photo."""
+
+from __future__ import annotations
+
+import io
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from revisage.errors import PhotoError, PhotoTooLargeError, UsageError
+from revisage.image._colour import oriented, planes_from_pillow
+from revisage.image._pool import decode_isolated
+from revisage.image._read import Decoded, check_pixels, checked_format, exif_and_orientation, read, xmp_of
+from revisage.image.formats import HEAD_BYTES, declared_size
+from revisage.image.limits import DecodeLimits
+from revisage.image.metadata import valid_dpi
+from revisage.image.photo import Photo
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+def decode(source: str | Path | bytes, *, limits: DecodeLimits | None = None, isolate: bool = True) -> Photo:
+    """Read the first picture of a file (a path) or of its bytes.
+
+    With `isolate`, in a child process that `limits` bound and that may crash without harm; without, in this
+    process, where only `limits.max_pixels` holds: for files you made yourself. Thread-safe.
+
+    Raises UnsupportedFormatError for a format other than JPEG, PNG, WebP, TIFF, BMP, HEIF, AVIF;
+    PhotoTooLargeError beyond the limits; PhotoError when it cannot be opened or is damaged. The message does not
+    name the file.
+    """
+    limits = limits or DecodeLimits()
+    if isinstance(source, bytes | bytearray | memoryview):
+        data = bytes(source)
+        return _decode_stream(io.BytesIO(data), len(data), limits, isolate)
+    path = Path(source)
+    try:
+        with path.open("rb") as file:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise PhotoError("it is not a regular file")
+            return _decode_stream(file, status.st_size, limits, isolate)
+    except OSError as error:
+        raise PhotoError(f"it cannot be opened ({error.strerror or error})") from error
+    except ValueError as error:  # a NUL in the name
+        raise PhotoError(f"it cannot be opened ({error})") from error
+
+
+def from_array(array: np.ndarray) -> Photo:
+    """A Photo of an array: (H, W) or (H, W, 1) gray, (H, W, 2) gray and alpha, (H, W, 3) RGB, (H, W, 4) RGBA.
+
+    uint8 or uint16 over the full range, channels in RGB order; the pixels are copied. Raises UsageError
+    otherwise.
+    """
+    array = np.asarray(array)
+    if array.dtype not in (np.uint8, np.uint16):
+        raise UsageError(f"the array must be uint8 or uint16 over the full range, not {array.dtype}")
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or 0 in array.shape:
+        raise UsageError(f"the array must be (H, W) or (H, W, 1 to 4), not {array.shape}")
+    channels = array.shape[2]
+    alpha = np.array(array[..., -1], order="C") if channels in (2, 4) else None
+    gray = channels <= 2
+    pixels = np.repeat(array[..., :1], 3, axis=2) if gray else np.array(array[..., :3], order="C")
+    return Photo(pixels=pixels, alpha=alpha, gray=gray)
+
+
+def from_pillow(image: Image.Image) -> Photo:
+    """A Photo of a Pillow image of any mode, its EXIF orientation applied. Raises PhotoError when it fails to load."""
+    format = "JPEG" if image.format in ("JPEG", "MPO") else image.format or "PNG"
+    try:
+        exif, orientation = exif_and_orientation(image, format)
+        image.load()
+        if format == "TIFF":
+            orientation = 1  # Pillow turns it on loading
+        planes = planes_from_pillow(image)
+    except Exception as error:
+        raise PhotoError(f"the Pillow image cannot be loaded ({error})") from error
+    planes = type(planes)(
+        oriented(planes.colour, orientation),
+        None if planes.alpha is None else oriented(planes.alpha, orientation),
+        planes.icc,
+    )
+    known = format if format in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "HEIF", "AVIF") else "PNG"
+    return _photo(Decoded(planes, exif, xmp_of(image), valid_dpi(image.info.get("dpi")), known))
+
+
+def _decode_stream(stream: BinaryIO, length: int, limits: DecodeLimits, isolate: bool) -> Photo:
+    # What the header alone decides is refused here, before a child is troubled with it.
+    head = stream.read(HEAD_BYTES)
+    stream.seek(0)
+    declared = declared_size(head, checked_format(head))
+    if declared is not None:
+        check_pixels(declared, limits.max_pixels)
+    if length > limits.memory_bytes:
+        raise PhotoTooLargeError(f"the file has {length:,} bytes, more than the limit of memory allows")
+    if isolate:
+        return _photo(decode_isolated(stream, length, limits))
+    return _photo(read(stream.read(), limits.max_pixels))
+
+
+def _photo(found: Decoded) -> Photo:
+    colour = found.planes.colour
+    gray = found.planes.gray
+    pixels = np.repeat(colour[..., None], 3, axis=2) if gray else colour
+    pixels, alpha = _own(pixels), None if found.planes.alpha is None else _own(found.planes.alpha)
+    return Photo(
+        pixels=pixels,
+        alpha=alpha,
+        gray=gray,
+        icc=found.planes.icc,
+        exif=found.exif,
+        xmp=found.xmp,
+        dpi=found.dpi,
+        format=found.format,
+    )
+
+
+def _own(array: np.ndarray) -> np.ndarray:
+    """Contiguous and writable: Pillow lends its arrays read-only."""
+    return np.require(array, requirements=["C", "W", "O"])

@@ -1,0 +1,84 @@
+"""The allowed formats: told apart by their first bytes, never by the name of the file."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import PurePath
+
+FORMAT_OF_EXTENSION = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".bmp": "BMP",
+    ".dib": "BMP",
+    ".heic": "HEIF",
+    ".heif": "HEIF",
+    ".hif": "HEIF",
+    ".avif": "AVIF",
+}
+
+NAMES = "JPEG, PNG, WebP, TIFF, BMP, HEIC or AVIF"
+
+HEAD_BYTES = 64  # enough for `sniff` and `declared_size`
+
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def format_of(path: PurePath) -> str | None:
+    """The format that a file name's extension stands for; None when it is none of ours."""
+    return FORMAT_OF_EXTENSION.get(path.suffix.lower())
+
+
+def sniff(head: bytes) -> str | None:
+    """The format that the first `HEAD_BYTES` bytes of a file announce; None when it is not an allowed one."""
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head.startswith(_TIFF_MAGIC):
+        return "TIFF"
+    if head.startswith(b"BM"):
+        return "BMP"
+    if head[4:8] == b"ftyp":
+        return _isobmff(head)
+    return None
+
+
+def _isobmff(head: bytes) -> str | None:
+    # A ftyp box: length, "ftyp", major brand, version, then compatible brands up to the box's length.
+    end = min(struct.unpack(">I", head[:4])[0], len(head))
+    brands = [head[8:12], *(head[i : i + 4] for i in range(16, end - 3, 4))]
+    if b"avif" in brands or b"avis" in brands:
+        return "AVIF"
+    return "HEIF" if _HEIF_BRANDS.intersection(brands) else None
+
+
+def declared_size(head: bytes, format: str) -> tuple[int, int] | None:
+    """Width and height as the header states them, for the formats whose decoder allocates on opening.
+
+    PNG: W3C PNG 3, 11.2.1 (IHDR). WebP: RFC 9649, 2.5–2.7 (VP8, VP8L, VP8X).
+    """
+    if format == "PNG" and head[12:16] == b"IHDR" and len(head) >= 24:
+        return struct.unpack(">II", head[16:24])
+    if format != "WEBP" or len(head) < 30:
+        return None
+    if head[12:16] == b"VP8X":
+        return (
+            1 + int.from_bytes(head[24:27], "little"),
+            1 + int.from_bytes(head[27:30], "little"),
+        )
+    if head[12:16] == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if head[12:16] == b"VP8 ":
+        width, height = struct.unpack("<HH", head[26:30])
+        return width & 0x3FFF, height & 0x3FFF
+    return None

@@ -1,0 +1,184 @@
+"""What is kept of a photo's metadata, and what must go because the picture is upright, changed or private."""
+
+from __future__ import annotations
+
+import math
+import re
+from xml.dom import minidom
+from xml.parsers.expat import ExpatError
+
+from revisage.image._ifd import (
+    EXIF_IFD,
+    GPS_IFD,
+    JPEG_BYTES,
+    JPEG_OFFSET,
+    ORIENTATION,
+    STRIP_BYTES,
+    STRIP_OFFSETS,
+    Block,
+)
+
+EXIF_PREFIX = b"Exif\0\0"
+
+_MAX_XMP = 4 << 20
+_PIXEL_X, _PIXEL_Y, _WIDTH, _HEIGHT = 0xA002, 0xA003, 0x0100, 0x0101
+
+_EXIF_NS = "http://ns.adobe.com/exif/1.0/"
+_TIFF_NS = "http://ns.adobe.com/tiff/1.0/"
+# Properties of the old file that are wrong in the new one. Orientation goes because the pixels are upright,
+# and not to "1": a reader of tiff:Orientation takes its absence as upright.
+_STALE = {
+    (_TIFF_NS, "Orientation"),
+    (_TIFF_NS, "ImageWidth"),
+    (_TIFF_NS, "ImageLength"),
+    (_EXIF_NS, "PixelXDimension"),
+    (_EXIF_NS, "PixelYDimension"),
+    ("http://ns.adobe.com/xap/1.0/", "Thumbnails"),
+    ("http://ns.adobe.com/xmp/note/", "HasExtendedXMP"),
+}
+# Motion photos, depth and gain maps: they describe data appended to the old file, which no longer exists.
+_STALE_SPACES = ("http://ns.google.com/photos/", "http://ns.adobe.com/hdr-gain-map/")
+
+
+def clean_exif(exif: bytes | None) -> bytes | None:
+    """The block with orientation 1 and without its thumbnail, all else byte for byte as it was.
+
+    Returns None for no EXIF or for one whose first directory cannot be read.
+    """
+    block = _open_exif(exif)
+    if block is None:
+        return None
+    _set_upright(block)
+    _drop_thumbnails(block)
+    return EXIF_PREFIX + bytes(block.bytes)
+
+
+def exif_for(
+    exif: bytes | None, size: tuple[int, int], *, keep_gps: bool, orientation: bool = True
+) -> bytes | None:
+    """The block as it goes into a file of `size` (width, height): sizes put right, GPS out unless kept.
+
+    With `orientation` False the orientation tag is left out as well, for formats that state it elsewhere.
+    """
+    block = _open_exif(exif)
+    if block is None:
+        return None
+    directories = [block.first]
+    inner = block.pointer(block.first, EXIF_IFD)
+    if inner is not None:
+        directories.append(inner)
+    for ifd in directories:
+        if not keep_gps:
+            gps = block.pointer(ifd, GPS_IFD)
+            block.remove(ifd, GPS_IFD)
+            if gps is not None and gps not in directories:
+                block.wipe_directory(gps)
+        for tags, value in (((_PIXEL_X, _WIDTH), size[0]), ((_PIXEL_Y, _HEIGHT), size[1])):
+            for tag in tags:
+                entry = block.find(ifd, tag)
+                if entry is not None:
+                    block.set_integer(entry, value)
+    _set_upright(block)  # again: a Photo may have been made by hand
+    if not orientation:
+        block.remove(block.first, ORIENTATION)
+    return EXIF_PREFIX + bytes(block.bytes)
+
+
+def _open_exif(exif: bytes | None) -> Block | None:
+    if not exif:
+        return None
+    try:
+        return Block(exif.removeprefix(EXIF_PREFIX))
+    except ValueError:
+        return None
+
+
+def _set_upright(block: Block) -> None:
+    entry = block.find(block.first, ORIENTATION)
+    if entry is not None:
+        block.set_integer(entry, 1)
+
+
+def _drop_thumbnails(block: Block) -> None:
+    ifd = block.next(block.first)
+    block.end_chain(block.first)
+    try:
+        block.entries(ifd)
+    except ValueError:
+        return
+    end = len(block.bytes)
+    for offsets, lengths in ((JPEG_OFFSET, JPEG_BYTES), (STRIP_OFFSETS, STRIP_BYTES)):
+        at, size = block.find(ifd, offsets), block.find(ifd, lengths)
+        if at is None or size is None:
+            continue
+        for start, length in zip(block.integers(at), block.integers(size), strict=False):
+            if start < 8:
+                continue
+            block.wipe(start, length)
+            if start + length >= end > start:
+                end = start
+    block.wipe_directory(ifd)
+    del block.bytes[end:]
+
+
+def clean_xmp(xmp: bytes | None, *, keep_gps: bool = True) -> bytes | None:
+    """The packet without what is stale in a new file, and without exif:GPS* unless kept.
+
+    Returns None for no packet, one larger than 4 MiB, one that is not well-formed, and one with a document type:
+    XMP has none (ISO 16684-1, 7.1), and entities are how XML parsers are attacked.
+    """
+    text = _xmp_text(xmp)
+    if text is None:
+        return None
+    try:
+        document = minidom.parseString(text.encode())
+        for element in list(document.getElementsByTagName("*")):
+            for attribute in list((element.attributes or {}).values()):
+                if _unwanted(attribute, keep_gps):
+                    element.removeAttributeNode(attribute)
+            if element.parentNode is not None and _unwanted(element, keep_gps):
+                element.parentNode.removeChild(element)
+        cleaned = "".join(node.toxml() for node in document.childNodes)
+    except (ExpatError, ValueError, RecursionError, AttributeError):
+        return None
+    return cleaned.encode()
+
+
+def _xmp_text(xmp: bytes | None) -> str | None:
+    if not xmp or len(xmp) > _MAX_XMP:
+        return None
+    encoding = "utf-16" if xmp[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = xmp.decode(encoding).strip("\0 \r\n\t")
+    except UnicodeDecodeError:
+        return None
+    text = re.sub(r"^<\?xml\s[^>]*\?>", "", text)
+    return None if "<!DOCTYPE" in text or "<!ENTITY" in text else text
+
+
+def _unwanted(node: minidom.Attr | minidom.Element, keep_gps: bool) -> bool:
+    space, name = node.namespaceURI or "", node.localName or ""
+    if (space, name) in _STALE or space.startswith(_STALE_SPACES):
+        return True
+    return not keep_gps and space == _EXIF_NS and name.startswith("GPS")
+
+
+def valid_icc(profile: bytes | None, space: str) -> bytes | None:
+    """The profile when its header is one and its colour space is `space` ("RGB ", "GRAY", "CMYK"), else None.
+
+    ICC.1:2022, 7.2: size in bytes 0–3, data colour space in 16–19, signature "acsp" in 36–39.
+    """
+    if not profile or len(profile) < 132 or profile[36:40] != b"acsp":
+        return None
+    if int.from_bytes(profile[:4], "big") > len(profile):
+        return None
+    return profile if profile[16:20] == space.encode() else None
+
+
+def valid_dpi(dpi: object) -> tuple[float, float] | None:
+    """Two finite resolutions between 1 and 100,000 pixels per inch, or None."""
+    try:
+        x, y = (float(v) for v in dpi)  # type: ignore[attr-defined]
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return None
+    return (x, y) if all(math.isfinite(v) and 1 <= v <= 100_000 for v in (x, y)) else None

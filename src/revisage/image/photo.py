@@ -1,0 +1,45 @@
+"""A decoded photo: pixels, and what a file says about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """One picture in memory, upright, with the metadata that survives to the output.
+
+    `dataclasses.replace(photo, pixels=...)` gives a restored photo that keeps everything else; the new pixels
+    may have another size or depth, as long as `alpha` goes with them.
+    """
+
+    pixels: np.ndarray
+    """(H, W, 3) RGB, uint8 or uint16 over the full range, orientation already applied."""
+    alpha: np.ndarray | None = None
+    """(H, W), same dtype as `pixels`, straight (not premultiplied); None when the source has no transparency."""
+    gray: bool = False
+    """The source was single channel: the three channels of `pixels` are equal, and it is written as one."""
+    icc: bytes | None = None
+    """Profile of `pixels` (RGB, or GRAY when `gray`); None stands for sRGB."""
+    exif: bytes | None = None
+    """EXIF block beginning with b"Exif\\0\\0", orientation 1, thumbnail of the old picture removed."""
+    xmp: bytes | None = None
+    """XMP packet, UTF-8, what it said of orientation, size and thumbnail removed."""
+    dpi: tuple[float, float] | None = None
+    """Pixels per inch, horizontal and vertical."""
+    format: str = "PNG"
+    """Where it came from: JPEG, PNG, WEBP, TIFF, BMP, HEIF or AVIF."""
+
+    def __post_init__(self) -> None:
+        assert self.pixels.ndim == 3 and self.pixels.shape[2] == 3, self.pixels.shape
+        assert self.pixels.dtype in (np.uint8, np.uint16), self.pixels.dtype
+        if self.alpha is not None:
+            assert self.alpha.shape == self.pixels.shape[:2], (self.alpha.shape, self.pixels.shape)
+            assert self.alpha.dtype == self.pixels.dtype, (self.alpha.dtype, self.pixels.dtype)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.pixels.shape[1], self.pixels.shape[0]

@@ -1,0 +1,73 @@
+"""A Photo into a file, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from revisage.errors import SaveError, UsageError
+from revisage.image.encode import encode
+from revisage.image.formats import NAMES, format_of
+from revisage.image.photo import Photo
+
+
+def save(
+    photo: Photo,
+    path: str | Path,
+    *,
+    quality: int = 95,
+    keep_gps: bool = False,
+    finish: Callable[[bytes, str], bytes] | None = None,
+) -> Path:
+    """Write the photo to `path`, in the format of its extension, and return the path.
+
+    Missing folders are made. `finish(data, format)` may change the encoded bytes, for example label them. Whatever
+    goes wrong, the path holds either what it held before or the complete new file. Which path is safe to write is
+    the caller's decision (`output_paths` makes it for many photos).
+
+    Raises UsageError for an extension that is no format, SaveError when it cannot be encoded or written.
+    """
+    path = Path(path)
+    format = format_of(path)
+    if format is None:
+        raise UsageError(f"cannot tell the format of {path.name!r}: end it with the extension of {NAMES}")
+    data = encode(photo, format=format, quality=quality, keep_gps=keep_gps)
+    if finish is not None:
+        data = finish(data, format)
+    write_atomically(path, data)
+    return path
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file by a temporary one beside it, fsync and rename. Raises SaveError, leaving nothing partial."""
+    # The name is short whatever the target's, and hidden; the mode follows the umask, unlike tempfile's 0600.
+    temporary = path.parent / f".revisage-{secrets.token_hex(8)}.part"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise SaveError(f"{path} cannot be written ({reason})") from error
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    # Makes the rename itself durable; Windows cannot open a folder, and some network drives refuse.
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
