@@ -1,0 +1,300 @@
+"""Network -> one ONNX file that carries its contract, checked against the network it came from.
+
+Weights are stored as float16 and cast to float32 when the file is opened: the runtimes fold the casts, so
+that only the file, not the arithmetic, is in half precision. Inputs and outputs stay float32.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import logging
+import math
+import os
+import uuid
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from revisage.errors import ModelError, UsageError
+from revisage.runtime.onnxruntime import OnnxRuntimeSession
+from revisage.runtime.openvino import OpenVinoSession
+from revisage.runtime.selfcheck import probe
+from revisage.zoo import Contract
+
+__all__ = ["Contract", "Parity", "export"]
+
+OPSET = 18
+TOLERANCE = 1e-3
+HALF_TOLERANCE = 2 / 255
+_AXES = {0: "batch", 2: "height", 3: "width"}
+_BATCH = 2  # torch takes an axis of length 1 for a constant
+_FP16_MAX = float(np.finfo(np.float16).max)
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Largest differences between the network in PyTorch fp32 and the written file, per runtime in fp32.
+
+    Attributes:
+        max_abs: over both runtimes, all outputs and all test batches.
+        openvino, onnxruntime: the same for one runtime.
+        magnitude: the largest number in the network's outputs.
+        tolerance: what `max_abs` was allowed to be, for outputs no larger than 1.
+    """
+
+    max_abs: float
+    openvino: float
+    onnxruntime: float
+    magnitude: float
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether `max_abs` is within the tolerance, which grows with outputs larger than 1."""
+        return self.max_abs <= self.tolerance * max(1.0, self.magnitude)  # False for NaN
+
+
+def export(
+    network: nn.Module,
+    path: Path,
+    *,
+    contract: Contract,
+    example_size: tuple[int, int],
+    half: bool = True,
+    dynamic: Literal["batch", "size", "none"] | None = None,
+    input_name: str = "input",
+    output_names: Sequence[str] = ("output",),
+    input_max: float = 1.0,
+    tolerance: float | None = None,
+) -> Parity:
+    """Write a network as ONNX with its contract in the metadata.
+
+    Args:
+        network: takes one (N, 3, H, W) float32 tensor and gives a tensor or a tuple of tensors; pictures
+            are RGB in [0, 1] in and out. It is copied and not changed.
+        path: the `.onnx` file; written whole or not at all.
+        contract: name, task, size, scale, version and licence.
+        example_size: (height, width) to trace with. With free sizes, multiples of what the network needs.
+        half: store weights of two and more axes as float16. Not for files that OpenCV's DNN reads.
+        dynamic: which axes stay free: "batch" (N), "size" (N, H and W) or "none" (N = 1). If not given:
+            "batch" when the contract has a size, else "size".
+        output_names: one per output, in the network's order.
+        input_max: inputs lie in [0, input_max]; only the check uses it.
+        tolerance: what the check allows; if not given 2/255 with `half`, else 0.001.
+
+    Returns:
+        The measured differences.
+
+    Raises:
+        UsageError: the arguments do not fit each other or the network.
+        ModelError: the network cannot be exported, or the file differs by more than the tolerance.
+    """
+    path = Path(path)
+    dynamic = dynamic or ("batch" if contract.size is not None else "size")
+    if path.suffix != ".onnx":
+        raise UsageError(f"the file must end in .onnx, got {path.name}")
+    if contract.size is not None and (example_size != (contract.size,) * 2 or dynamic == "size"):
+        raise UsageError(f"the contract's size is {contract.size}: export that size and no other")
+    tolerance = tolerance if tolerance is not None else HALF_TOLERANCE if half else TOLERANCE
+    network = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
+
+    model = _trace(network, example_size, dynamic, input_name, output_names)
+    _clean(model)
+    _name_axes(model, dynamic, contract.scale)
+    if half:
+        _halve(model)
+    for key, value in contract.to_metadata().items():
+        model.metadata_props.add(key=key, value=value)
+    onnx.checker.check_model(model)
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.onnx")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(model.SerializeToString())
+            stream.flush()
+            os.fsync(stream.fileno())
+        parity = _measure(
+            network, temporary, _batches(example_size, dynamic, input_max), output_names, tolerance
+        )
+        if not parity.passed:
+            raise ModelError(
+                f"{path.name} differs from the network by {parity.max_abs:.2g}, allowed are {tolerance:.2g}"
+                f" (outputs up to {parity.magnitude:.2g}); nothing was written"
+            )
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return parity
+
+
+def _trace(
+    network: nn.Module,
+    example_size: tuple[int, int],
+    dynamic: str,
+    input_name: str,
+    output_names: Sequence[str],
+) -> onnx.ModelProto:
+    free = _free(dynamic)
+    example = torch.rand(_BATCH if 0 in free else 1, 3, *example_size)
+    outputs = _as_tuple(_forward(network, example))
+    if len(outputs) != len(output_names):
+        raise UsageError(f"the network has {len(outputs)} outputs, {len(output_names)} names were given")
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                network,
+                (example,),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[input_name],
+                output_names=list(output_names),
+                # AUTO finds by itself that a size must be a multiple of some number.
+                dynamic_shapes=(dict.fromkeys(free, torch.export.Dim.AUTO),),
+                verbose=False,
+            )
+    except Exception as error:
+        reason = str(error).strip().split("\n", 1)[0][:300]
+        raise ModelError(f"the network cannot be exported: {type(error).__name__}: {reason}") from error
+    assert program is not None
+    model = program.model_proto
+    shape = model.graph.input[0].type.tensor_type.shape.dim
+    fixed = [name for axis, name in _AXES.items() if axis in free and not shape[axis].dim_param]
+    if fixed:
+        raise ModelError(
+            f"the network works for one {' and '.join(fixed)} only: it uses a size as a constant"
+        )
+    return model
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter's progress notes and the warnings about its own internals are nobody's concern."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
+
+
+def _clean(model: onnx.ModelProto) -> None:
+    """Remove what the exporter notes about the machine and the source: stack traces, file paths."""
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    del model.graph.value_info[:]
+    model.doc_string = model.graph.doc_string = ""
+    graph = model.graph
+    for part in (*graph.node, *graph.initializer, *graph.input, *graph.output):
+        del part.metadata_props[:]
+        part.doc_string = ""
+
+
+def _name_axes(model: onnx.ModelProto, dynamic: str, scale: int | None) -> None:
+    """Give free axes speaking names in place of the tracer's symbols."""
+    symbols: dict[str, str] = {}
+    for axis, dim in enumerate(model.graph.input[0].type.tensor_type.shape.dim):
+        if dim.dim_param:
+            symbols[dim.dim_param] = _AXES[axis]
+            dim.dim_param = _AXES[axis]
+    for output in model.graph.output:
+        for axis, dim in enumerate(output.type.tensor_type.shape.dim):
+            if dim.dim_param in symbols:
+                dim.dim_param = symbols[dim.dim_param]
+            elif dim.dim_param:
+                dim.dim_param = f"{output.name}_{axis}"
+
+
+def _halve(model: onnx.ModelProto) -> None:
+    """Store float32 initialisers of two and more axes as float16, each with a Cast back to float32.
+
+    Vectors (biases, slopes, resize factors) stay as they are: they are small, and some operators want
+    them as constants.
+    """
+    graph = model.graph
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or len(tensor.dims) < 2:
+            continue
+        values = onnx.numpy_helper.to_array(tensor)
+        if not np.all(np.abs(values) <= _FP16_MAX):
+            continue
+        name = tensor.name
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}.fp16"))
+        casts.append(
+            onnx.helper.make_node(
+                "Cast", [tensor.name], [name], name=f"{name}.cast", to=onnx.TensorProto.FLOAT
+            )
+        )
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _batches(example_size: tuple[int, int], dynamic: str, input_max: float) -> list[np.ndarray]:
+    """Pictures to compare on: one; where axes are free, also three and other sizes."""
+    height, width = example_size
+    batches = [probe(height, width)]
+    if dynamic != "none":
+        one = batches[0]
+        batches.append(np.concatenate([one[..., ::-1], 1 - one, one[:, ::-1] * 0.5]))
+    if dynamic == "size":
+        batches += [probe(2 * height, width), probe(height, 3 * width)]
+    return [np.ascontiguousarray(batch * np.float32(input_max)) for batch in batches]
+
+
+def _measure(
+    network: nn.Module,
+    path: Path,
+    batches: Sequence[np.ndarray],
+    output_names: Sequence[str],
+    tolerance: float,
+) -> Parity:
+    sessions: dict[str, Any] = {
+        "openvino": OpenVinoSession(path, precision="fp32"),
+        "onnxruntime": OnnxRuntimeSession(path, device="cpu", precision="fp32"),
+    }
+    worst = dict.fromkeys(sessions, 0.0)
+    magnitude = 0.0
+    for batch in batches:
+        expected = [t.numpy() for t in _as_tuple(_forward(network, torch.from_numpy(batch)))]
+        magnitude = max(magnitude, *(float(np.abs(e).max()) for e in expected))
+        for runtime, session in sessions.items():
+            outputs = session.run_all(batch)
+            for name, e in zip(output_names, expected, strict=True):
+                if outputs[name].shape != e.shape:
+                    raise ModelError(f"{runtime} gives {name} the shape {outputs[name].shape}, not {e.shape}")
+                error = float(np.abs(outputs[name] - e).max())
+                worst[runtime] = error if math.isnan(error) else max(worst[runtime], error)
+    return Parity(
+        max_abs=max(worst.values()),
+        openvino=worst["openvino"],
+        onnxruntime=worst["onnxruntime"],
+        magnitude=magnitude,
+        tolerance=tolerance,
+    )
+
+
+def _free(dynamic: str) -> tuple[int, ...]:
+    return {"batch": (0,), "size": (0, 2, 3), "none": ()}[dynamic]
+
+
+@torch.no_grad()
+def _forward(network: nn.Module, batch: Tensor) -> Any:
+    return network(batch)
+
+
+def _as_tuple(outputs: Any) -> tuple[Tensor, ...]:
+    return (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
