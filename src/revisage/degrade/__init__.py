@@ -8,7 +8,7 @@
 from . import mixtures, old_photo
 from .esrgan import FirstOrder, SecondOrder
 from .gfpgan import Gfpgan
-from .recipe import Chain, Recipe, Step, apply
+from .recipe import Chain, Recipe, Step, apply, rng_for
 
 RECIPES: dict[str, Recipe] = {
     "gfpgan": Recipe("gfpgan", Gfpgan.sample, apply),
@@ -19,4 +19,4 @@ RECIPES: dict[str, Recipe] = {
     "scene": Recipe("scene", mixtures.sample_scene, apply),
 }
 
-__all__ = ["RECIPES", "Chain", "Recipe", "Step", "apply"]
+__all__ = ["RECIPES", "Chain", "Recipe", "Step", "apply", "rng_for"]

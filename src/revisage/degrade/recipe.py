@@ -10,6 +10,7 @@ scratch keeps its share of the picture whatever the size.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -78,6 +79,13 @@ def unit(image: np.ndarray) -> float:
 def draw_seed(rng: np.random.Generator) -> int:
     """A seed to keep among the parameters, from which a step draws its own noise."""
     return int(rng.integers(2**31))
+
+
+def rng_for(seed: int, name: str) -> np.random.Generator:
+    """The generator of one picture in a set: it depends on ``seed`` and the picture's name, not on the order
+    or the number of pictures. ``seed`` must not be negative."""
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+    return np.random.default_rng([seed, int.from_bytes(digest[:16], "big")])
 
 
 def chance(rng: np.random.Generator, probability: float) -> bool:
