@@ -21,7 +21,7 @@ RADII = (0.46, 0.47)
 SOLID = 0.76
 """Share of the oval's radius up to which the mask is 1; from there it fades to 0 at the edge."""
 
-CONTEST = 0.1
+CONTEST = 0.3
 """Width, in radii, over which a pixel between two faces passes from one to the other."""
 
 TRUST = 0.1

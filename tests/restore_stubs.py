@@ -1,0 +1,88 @@
+"""Sessions and a finder that stand in for models, so that the tests of restoration know what must come out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+
+from revisage.faces import Face, template
+from revisage.restore import FaceModel, FinderModel, SceneModel
+
+SIZE = 64
+
+Picture = Callable[[np.ndarray], np.ndarray]
+
+
+class StubSession:
+    """Runs a function of one (H, W, 3) picture over a batch and counts its runs."""
+
+    def __init__(self, picture: Picture) -> None:
+        self.picture = picture
+        self.info = SimpleNamespace(backend="stub", device="cpu", precision="fp32")
+        self.batches: list[tuple[int, ...]] = []
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        assert batch.dtype == np.float32
+        self.batches.append(batch.shape)
+        pictures = [self.picture(item.transpose(1, 2, 0)) for item in batch]
+        return np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32)
+
+
+class StubFinder:
+    """Finds the faces it was told of, or what a function of the pixels says."""
+
+    def __init__(self, faces: Sequence[Face] | Callable[[np.ndarray], list[Face]]) -> None:
+        self.faces = faces
+
+    def find(self, pixels: np.ndarray) -> list[Face]:
+        assert pixels.dtype == np.uint8
+        return self.faces(pixels) if callable(self.faces) else list(self.faces)
+
+
+class StubModels:
+    """A source of stub models; a `face` or `scene` of None is a model left out."""
+
+    def __init__(
+        self,
+        face: Picture | None = None,
+        scene: Picture | None = None,
+        faces: Sequence[Face] | Callable[[np.ndarray], list[Face]] = (),
+        size: int = SIZE,
+    ) -> None:
+        self.face_session = StubSession(face) if face else None
+        self.scene_session = StubSession(scene) if scene else None
+        self._finder = StubFinder(faces)
+        self._size = size
+
+    def face(self) -> FaceModel | None:
+        return FaceModel(self.face_session, "stub-face 1", self._size) if self.face_session else None
+
+    def scene(self) -> SceneModel | None:
+        return SceneModel(self.scene_session, "stub-scene 1", 2) if self.scene_session else None
+
+    def finder(self) -> FinderModel:
+        return FinderModel(self._finder, "stub-finder 1")
+
+
+def same(picture: np.ndarray) -> np.ndarray:
+    return picture
+
+
+def twice(picture: np.ndarray) -> np.ndarray:
+    return cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+
+
+def red(picture: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(np.float32([1, 0, 0]), picture.shape)
+
+
+def face_at(x: float, y: float, side: float, angle: float = 0.0) -> Face:
+    """An upright (or turned, in degrees) face whose FFHQ crop of `side` pixels is centred on (x, y)."""
+    turn = np.radians(angle)
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    points = (np.asarray(template(512), np.float64) / 512 - 0.5) * side
+    box = (x - 0.25 * side, y - 0.25 * side, 0.5 * side, 0.6 * side)
+    return Face(box, np.float32(points @ rotation.T + (x, y)), 0.9)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from revisage.errors import UsageError
+from revisage.restore import RestoreOptions, Restorer, Settings
+
+
+@pytest.mark.parametrize(
+    ("scale", "size", "factor"),
+    [
+        ("auto", (1599, 1000), 2),
+        ("auto", (1600, 10), 1),
+        ("auto", (10, 1600), 1),
+        (1, (9, 9), 1),
+        (2, (5000, 9), 2),
+        ("4", (9, 9), 4),
+    ],
+)
+def test_scale(scale: str | int, size: tuple[int, int], factor: int) -> None:
+    assert RestoreOptions(scale=scale).factor(size) == factor
+
+
+@pytest.mark.parametrize(
+    ("faces", "chosen"),
+    [
+        ("all", {0, 1, 2}),
+        ("largest", {0}),
+        ("0,2", {0, 2}),
+        (" 1 ", {1}),
+        ((2, 9), {2}),
+        ([0], {0}),
+    ],
+)
+def test_faces(faces: str | tuple[int, ...], chosen: set[int]) -> None:
+    assert RestoreOptions(faces=faces).chosen(3) == chosen
+
+
+def test_no_face_to_choose_from() -> None:
+    assert RestoreOptions(faces="largest").chosen(0) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"strength": -0.1},
+        {"strength": 1.1},
+        {"strength": math.nan},
+        {"scale": 3},
+        {"scale": "big"},
+        {"scale": 0},
+        {"faces": "biggest"},
+        {"faces": "-1"},
+        {"faces": ""},
+        {"faces": ()},
+        {"colour": "sepia"},
+    ],
+)
+def test_wrong_options_say_what_to_do(wrong: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match=str(next(iter(wrong)))) as caught:
+        RestoreOptions(**wrong)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"model": ""}, {"scene": ""}, {"device": "tpu"}, {"precision": "int4"}, {"threads": 0}]
+)
+def test_wrong_settings(wrong: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        Settings(**wrong)
+    with pytest.raises(UsageError):
+        Restorer(**wrong)
