@@ -1,0 +1,173 @@
+"""The XMP packet that carries the label (ISO 16684-1), made anew or merged into an existing one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from xml.dom import minidom
+from xml.parsers.expat import ExpatError
+
+DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+"""IPTC's term: an existing picture altered by a trained model."""
+
+_WHOLLY_GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+
+_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+_X = "adobe:ns:meta/"
+_XMP = "http://ns.adobe.com/xap/1.0/"
+_IPTC_EXT = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+_OURS = "urn:x-revisage:xmp:1.0#"
+_XMLNS = "http://www.w3.org/2000/xmlns/"
+
+_BEGIN = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
+_END = '\n<?xpacket end="w"?>'
+_EMPTY = f'<x:xmpmeta xmlns:x="{_X}"><rdf:RDF xmlns:rdf="{_RDF}"/></x:xmpmeta>'
+_MAX_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class Label:
+    """Who made the edit."""
+
+    tool: str
+    """Name and version, e.g. "revisage 0.1.0"."""
+    models: tuple[str, ...] = ()
+    """Name and version of each model used, e.g. ("revisage-face-256 1",)."""
+
+
+def packet(label: Label, old: bytes | None = None) -> bytes:
+    """A packet (UTF-8) of the label and everything an old packet says besides.
+
+    The old one is dropped when it is not well-formed XMP, above 4 MiB, or has a document type or entities: XMP
+    has none, and they are how XML parsers are attacked. Its xmp:CreatorTool stays (it names the first tool), and
+    so does a source type of wholly generated, which says more than ours.
+    """
+    document = _parse(old) or _parse(_EMPTY.encode())
+    assert document is not None
+    rdf = document.getElementsByTagNameNS(_RDF, "RDF")[0]
+    about = next((d.getAttributeNS(_RDF, "about") for d in _descriptions(rdf)), "")
+    source = _value(rdf, _IPTC_EXT, "DigitalSourceType")
+    creator = _value(rdf, _XMP, "CreatorTool")
+    if creator == _value(rdf, _OURS, "Tool"):  # put there by an earlier label, if at all
+        creator = None
+    _forget(rdf, creator_too=creator is None)
+
+    description = document.createElementNS(_RDF, _name(rdf, "Description"))
+    description.setAttributeNS(_RDF, _name(rdf, "about"), about)
+    for prefix, space in (("xmp", _XMP), ("Iptc4xmpExt", _IPTC_EXT), ("revisage", _OURS)):
+        description.setAttributeNS(_XMLNS, f"xmlns:{prefix}", space)
+
+    def put(space: str, name: str, text: str) -> None:
+        element = document.createElementNS(space, name)
+        element.appendChild(document.createTextNode(_printable(text)))
+        description.appendChild(element)
+
+    put(
+        _IPTC_EXT,
+        "Iptc4xmpExt:DigitalSourceType",
+        source if source == _WHOLLY_GENERATED else DIGITAL_SOURCE_TYPE,
+    )
+    if creator is None:
+        put(_XMP, "xmp:CreatorTool", label.tool)
+    put(_OURS, "revisage:Tool", label.tool)
+    models = document.createElementNS(_OURS, "revisage:Models")
+    sequence = document.createElementNS(_RDF, _name(rdf, "Seq"))
+    for model in label.models:
+        item = document.createElementNS(_RDF, _name(rdf, "li"))
+        item.appendChild(document.createTextNode(_printable(model)))
+        sequence.appendChild(item)
+    models.appendChild(sequence)
+    description.appendChild(models)
+    rdf.appendChild(description)
+
+    body = "".join(n.toxml() for n in document.childNodes if n.nodeType == n.ELEMENT_NODE)
+    return (_BEGIN + body + _END).encode()
+
+
+def label_of(xmp: bytes | None) -> Label | None:
+    """The label in a packet; None when there is none or the packet is not well-formed."""
+    document = _parse(xmp)
+    if document is None:
+        return None
+    rdf = document.getElementsByTagNameNS(_RDF, "RDF")[0]
+    tool = _value(rdf, _OURS, "Tool")
+    if tool is None:
+        return None
+    models: list[str] = []
+    for element in rdf.getElementsByTagNameNS(_OURS, "Models"):
+        models += [_text(item) for item in element.getElementsByTagNameNS(_RDF, "li")]
+    return Label(tool, tuple(models))
+
+
+def _parse(xmp: bytes | None) -> minidom.Document | None:
+    """The packet as a tree that holds an rdf:RDF; None when it is not one, or not safe to parse."""
+    if not xmp or len(xmp) > _MAX_BYTES:
+        return None
+    try:
+        encoding = "utf-16" if xmp[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        text = xmp.decode(encoding).strip("\0 \r\n\t")
+        text = re.sub(r"^<\?xml\s[^>]*\?>", "", text)
+        if "<!DOCTYPE" in text or "<!ENTITY" in text:
+            return None
+        document = minidom.parseString(text.encode())
+        document.toxml()  # a tree too deep to be written is as good as broken
+    except (ExpatError, ValueError, RecursionError):
+        return None
+    return document if document.getElementsByTagNameNS(_RDF, "RDF") else None
+
+
+def _name(rdf: minidom.Element, local: str) -> str:
+    return f"{rdf.prefix}:{local}" if rdf.prefix else local
+
+
+def _descriptions(rdf: minidom.Element) -> Iterator[minidom.Element]:
+    for node in list(rdf.childNodes):
+        if (
+            node.nodeType == node.ELEMENT_NODE
+            and node.namespaceURI == _RDF
+            and node.localName == "Description"
+        ):
+            yield node
+
+
+def _text(element: minidom.Element) -> str:
+    return "".join(n.data for n in element.childNodes if n.nodeType in (n.TEXT_NODE, n.CDATA_SECTION_NODE))
+
+
+def _value(rdf: minidom.Element, space: str, local: str) -> str | None:
+    """A simple property, written as an attribute or as an element."""
+    for description in _descriptions(rdf):
+        if description.hasAttributeNS(space, local):
+            return description.getAttributeNS(space, local)
+        for node in description.childNodes:
+            if node.nodeType == node.ELEMENT_NODE and node.namespaceURI == space and node.localName == local:
+                return _text(node).strip() or node.getAttributeNS(_RDF, "resource")
+    return None
+
+
+def _forget(rdf: minidom.Element, *, creator_too: bool) -> None:
+    """Take out what an earlier label said, and the description that it leaves empty."""
+
+    def stale(node: minidom.Node) -> bool:
+        name = (node.namespaceURI, node.localName)
+        return (
+            node.namespaceURI == _OURS
+            or name == (_IPTC_EXT, "DigitalSourceType")
+            or (creator_too and name == (_XMP, "CreatorTool"))
+        )
+
+    for description in _descriptions(rdf):
+        for attribute in list((description.attributes or {}).values()):
+            if stale(attribute):
+                description.removeAttributeNode(attribute)
+        for node in list(description.childNodes):
+            if node.nodeType == node.ELEMENT_NODE and stale(node):
+                description.removeChild(node)
+        said = [a for a in (description.attributes or {}).values() if a.namespaceURI not in (_XMLNS, _RDF)]
+        if not said and not any(n.nodeType == n.ELEMENT_NODE for n in description.childNodes):
+            rdf.removeChild(description)
+
+
+def _printable(text: str) -> str:
+    return "".join(c for c in text if c.isprintable())
