@@ -14,7 +14,7 @@ import math
 import os
 import uuid
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -35,7 +35,8 @@ __all__ = ["Contract", "Parity", "export"]
 OPSET = 18
 TOLERANCE = 1e-3
 HALF_TOLERANCE = 2 / 255
-_AXES = {0: "batch", 2: "height", 3: "width"}
+Axis = Literal["batch", "height", "width"]
+_AXES: dict[Axis, int] = {"batch": 0, "height": 2, "width": 3}
 _BATCH = 2  # torch takes an axis of length 1 for a constant
 _FP16_MAX = float(np.finfo(np.float16).max)
 
@@ -70,7 +71,7 @@ def export(
     contract: Contract,
     example_size: tuple[int, int],
     half: bool = True,
-    dynamic: Literal["batch", "size", "none"] | None = None,
+    dynamic: Collection[Axis] | None = None,
     input_name: str = "input",
     output_names: Sequence[str] = ("output",),
     input_max: float = 1.0,
@@ -84,9 +85,11 @@ def export(
         path: the `.onnx` file; written whole or not at all.
         contract: name, task, size, scale, version and licence.
         example_size: (height, width) to trace with. With free sizes, multiples of what the network needs.
-        half: store weights of two and more axes as float16. Not for files that OpenCV's DNN reads.
-        dynamic: which axes stay free: "batch" (N), "size" (N, H and W) or "none" (N = 1). If not given:
-            "batch" when the contract has a size, else "size".
+        half: store weights of two and more axes as float16.
+        dynamic: which axes stay free, of "batch", "height" and "width"; a fixed batch is 1. If not given:
+            the batch when the contract has a size, else all.
+            A file for OpenCV's DNN (a finder) needs exactly ("height", "width"): OpenCV 4 cannot read the
+            arithmetic that a free batch puts into reshapes; float16 weights it reads, as OpenCV 5 does.
         output_names: one per output, in the network's order.
         input_max: inputs lie in [0, input_max]; only the check uses it.
         tolerance: what the check allows; if not given 2/255 with `half`, else 0.001.
@@ -99,17 +102,20 @@ def export(
         ModelError: the network cannot be exported, or the file differs by more than the tolerance.
     """
     path = Path(path)
-    dynamic = dynamic or ("batch" if contract.size is not None else "size")
+    if dynamic is None:
+        dynamic = ("batch",) if contract.size is not None else tuple(_AXES)
     if path.suffix != ".onnx":
         raise UsageError(f"the file must end in .onnx, got {path.name}")
-    if contract.size is not None and (example_size != (contract.size,) * 2 or dynamic == "size"):
+    if contract.size is not None and (
+        example_size != (contract.size,) * 2 or not {"height", "width"}.isdisjoint(dynamic)
+    ):
         raise UsageError(f"the contract's size is {contract.size}: export that size and no other")
     tolerance = tolerance if tolerance is not None else HALF_TOLERANCE if half else TOLERANCE
     network = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
 
     model = _trace(network, example_size, dynamic, input_name, output_names)
     _clean(model)
-    _name_axes(model, dynamic, contract.scale)
+    _name_axes(model)
     if half:
         _halve(model)
     for key, value in contract.to_metadata().items():
@@ -140,12 +146,11 @@ def export(
 def _trace(
     network: nn.Module,
     example_size: tuple[int, int],
-    dynamic: str,
+    dynamic: Collection[Axis],
     input_name: str,
     output_names: Sequence[str],
 ) -> onnx.ModelProto:
-    free = _free(dynamic)
-    example = torch.rand(_BATCH if 0 in free else 1, 3, *example_size)
+    example = torch.rand(_BATCH if "batch" in dynamic else 1, 3, *example_size)
     outputs = _as_tuple(_forward(network, example))
     if len(outputs) != len(output_names):
         raise UsageError(f"the network has {len(outputs)} outputs, {len(output_names)} names were given")
@@ -159,7 +164,7 @@ def _trace(
                 input_names=[input_name],
                 output_names=list(output_names),
                 # AUTO finds by itself that a size must be a multiple of some number.
-                dynamic_shapes=(dict.fromkeys(free, torch.export.Dim.AUTO),),
+                dynamic_shapes=({_AXES[name]: torch.export.Dim.AUTO for name in dynamic},),
                 verbose=False,
             )
     except Exception as error:
@@ -168,7 +173,7 @@ def _trace(
     assert program is not None
     model = program.model_proto
     shape = model.graph.input[0].type.tensor_type.shape.dim
-    fixed = [name for axis, name in _AXES.items() if axis in free and not shape[axis].dim_param]
+    fixed = [name for name in dynamic if not shape[_AXES[name]].dim_param]
     if fixed:
         raise ModelError(
             f"the network works for one {' and '.join(fixed)} only: it uses a size as a constant"
@@ -202,13 +207,14 @@ def _clean(model: onnx.ModelProto) -> None:
         part.doc_string = ""
 
 
-def _name_axes(model: onnx.ModelProto, dynamic: str, scale: int | None) -> None:
+def _name_axes(model: onnx.ModelProto) -> None:
     """Give free axes speaking names in place of the tracer's symbols."""
     symbols: dict[str, str] = {}
-    for axis, dim in enumerate(model.graph.input[0].type.tensor_type.shape.dim):
-        if dim.dim_param:
-            symbols[dim.dim_param] = _AXES[axis]
-            dim.dim_param = _AXES[axis]
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    for name, axis in _AXES.items():
+        if dims[axis].dim_param:
+            symbols[dims[axis].dim_param] = name
+            dims[axis].dim_param = name
     for output in model.graph.output:
         for axis, dim in enumerate(output.type.tensor_type.shape.dim):
             if dim.dim_param in symbols:
@@ -243,15 +249,17 @@ def _halve(model: onnx.ModelProto) -> None:
     graph.node.extend(nodes)
 
 
-def _batches(example_size: tuple[int, int], dynamic: str, input_max: float) -> list[np.ndarray]:
+def _batches(example_size: tuple[int, int], dynamic: Collection[Axis], input_max: float) -> list[np.ndarray]:
     """Pictures to compare on: one; where axes are free, also three and other sizes."""
     height, width = example_size
     batches = [probe(height, width)]
-    if dynamic != "none":
+    if "batch" in dynamic:
         one = batches[0]
         batches.append(np.concatenate([one[..., ::-1], 1 - one, one[:, ::-1] * 0.5]))
-    if dynamic == "size":
-        batches += [probe(2 * height, width), probe(height, 3 * width)]
+    if "height" in dynamic:
+        batches.append(probe(2 * height, width))
+    if "width" in dynamic:
+        batches.append(probe(height, 3 * width))
     return [np.ascontiguousarray(batch * np.float32(input_max)) for batch in batches]
 
 
@@ -285,10 +293,6 @@ def _measure(
         magnitude=magnitude,
         tolerance=tolerance,
     )
-
-
-def _free(dynamic: str) -> tuple[int, ...]:
-    return {"batch": (0,), "size": (0, 2, 3), "none": ()}[dynamic]
 
 
 @torch.no_grad()
