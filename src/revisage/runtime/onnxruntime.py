@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,13 +18,22 @@ _CPU_PROVIDER = "CPUExecutionProvider"
 _ERRORS_ONLY = 3
 
 
+def _load() -> ModuleType:
+    """ONNX Runtime; raises ImportError without it."""
+    # From 1.29 on it reports every opened network to its maker, from the import on, unless this is set.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime
+
+
 def gpu_providers() -> list[str]:
     """The GPU providers of the installed ONNX Runtime, best first; empty without it."""
     try:
-        import onnxruntime as ort
+        available = _load().get_available_providers()
     except ImportError:
         return []
-    available = ort.get_available_providers()
     return [name for name in _GPU_PROVIDERS if name in available]
 
 
@@ -38,10 +49,9 @@ class OnnxRuntimeSession:
                 f"ONNX Runtime computes in fp32 here, not {precision}; use --precision auto, or --device cpu"
             )
         try:
-            import onnxruntime as ort
+            ort = _load()
         except ImportError:
             raise RuntimeUnavailableError(_how_to_get(device)) from None
-        ort.disable_telemetry_events()
         providers = gpu_providers() if device == "gpu" else []
         if device == "gpu" and not providers:
             raise RuntimeUnavailableError(_how_to_get(device))
