@@ -1,0 +1,112 @@
+"""The similarity between a face in a picture and its crop on the FFHQ template, both ways."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from revisage.errors import FaceError
+
+# Right eye, left eye, nose, right and left mouth corner of an FFHQ picture at 512 px: the mean landmarks that
+# GFPGAN and facexlib align to. The mean of the landmarks of aligned FFHQ-style crops is within 3 px of it.
+_FFHQ_512 = (
+    (192.98138, 239.94708),
+    (318.90277, 240.1936),
+    (256.63416, 314.01935),
+    (201.26117, 371.41043),
+    (313.08905, 371.15118),
+)
+# Five points of a face seen from any side follow the template's variance by well over half; points in
+# another order, or scattered ones, do not.
+_LEAST_EXPLAINED = 0.2
+
+
+def template(size: int) -> np.ndarray:
+    """(5, 2) float32: where the five landmarks lie in a crop of `size` x `size` pixels."""
+    if size < 1:
+        raise ValueError(f"the size of a crop must be at least 1, got {size}")
+    return (np.array(_FFHQ_512) * (size / 512)).astype(np.float32)
+
+
+def estimate(landmarks: np.ndarray, size: int) -> np.ndarray:
+    """(2, 3) float64 similarity (turn, scale, shift) from picture to crop, least squares over five landmarks.
+
+    Umeyama, *Least-squares estimation of transformation parameters between two point patterns*, TPAMI 1991;
+    in the plane, points as complex numbers, its solution without reflection is one division.
+
+    Raises FaceError when the landmarks are not finite, coincide, or do not lie like a face's.
+    """
+    points = np.asarray(landmarks, np.float64)
+    if points.shape != (5, 2):
+        raise ValueError(f"five landmarks (5, 2) are needed, got shape {points.shape}")
+    if not np.isfinite(points).all():
+        raise FaceError("the landmarks of this face are not finite numbers")
+    source = points[:, 0] + 1j * points[:, 1]
+    target = template(size).astype(np.float64) @ np.array([1, 1j])
+    source_mean, target_mean = source.mean(), target.mean()
+    source, target = source - source_mean, target - target_mean
+    spread = float((np.abs(source) ** 2).sum())
+    if spread < 1e-3:
+        raise FaceError("the landmarks of this face coincide: it is too small to align")
+    factor = np.vdot(source, target) / spread
+    explained = abs(factor) ** 2 * spread / float((np.abs(target) ** 2).sum())
+    if explained < _LEAST_EXPLAINED:
+        raise FaceError("the landmarks of this face do not lie like a face's")
+    shift = target_mean - factor * source_mean
+    return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
+
+
+def invert(matrix: np.ndarray) -> np.ndarray:
+    """The (2, 3) float64 transform back: crop -> picture. Raises FaceError when there is none."""
+    linear = np.asarray(matrix, np.float64)[:, :2]
+    determinant = linear[0, 0] * linear[1, 1] - linear[0, 1] * linear[1, 0]
+    if not math.isfinite(determinant) or abs(determinant) < 1e-12:
+        raise FaceError("the transform of this face cannot be inverted")
+    inverse = np.array([[linear[1, 1], -linear[0, 1]], [-linear[1, 0], linear[0, 0]]]) / determinant
+    return np.column_stack([inverse, -inverse @ matrix[:, 2]])
+
+
+def align(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """The face's crop, (size, size, C) of the picture's dtype (uint8, uint16 or float32).
+
+    `pixels` (H, W, C), `matrix` (2, 3) from picture to crop, pixel centres at whole numbers. A face larger
+    than the crop is averaged down first, so fine texture does not alias; beyond the picture's edge the
+    picture is mirrored, as in FFHQ.
+    """
+    inverse = invert(matrix)
+    scale = math.sqrt(abs(np.linalg.det(np.asarray(matrix, np.float64)[:, :2])))
+    corners = (
+        np.array([[-0.5, -0.5], [size, -0.5], [-0.5, size], [size, size]]) @ inverse[:, :2].T + inverse[:, 2]
+    )
+    height, width = pixels.shape[:2]
+    margin = 2 + 2 / scale
+    left, right = _span(corners[:, 0], margin, width)
+    top, bottom = _span(corners[:, 1], margin, height)
+    part = np.ascontiguousarray(pixels[top:bottom, left:right])
+    local = np.asarray(matrix, np.float64).copy()
+    local[:, 2] += local[:, :2] @ (left, top)
+    if scale < 0.85:
+        part_size = max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale))
+        ratio = np.array([part.shape[1] / part_size[0], part.shape[0] / part_size[1]])
+        part = cv2.resize(part, part_size, interpolation=cv2.INTER_AREA)
+        local[:, 2] += local[:, :2] @ ((ratio - 1) / 2)
+        local[:, :2] *= ratio
+    crop = cv2.warpAffine(part, local, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+    if np.issubdtype(
+        crop.dtype, np.floating
+    ):  # cubic interpolation overshoots; integers saturate by themselves
+        crop = np.clip(crop, part.min(), part.max())
+    return crop.reshape(size, size, *pixels.shape[2:])
+
+
+def _span(values: np.ndarray, margin: float, length: int) -> tuple[int, int]:
+    """The whole pixels from the least to the greatest value, widened by `margin`, within [0, length).
+
+    At least one pixel; where the span reaches over an edge by d it also holds the d pixels to mirror.
+    """
+    low, high = float(values.min()) - margin, float(values.max()) + margin
+    low, high = min(low, 2 * length - high), max(high, -low)
+    start = min(max(math.floor(low), 0), length - 1)
+    return start, min(max(math.ceil(high) + 1, start + 1), length)
