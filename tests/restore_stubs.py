@@ -1,4 +1,4 @@
-"""Sessions and a finder that stand in for models, so that the tests of restoration know what must come out."""
+"""Sessions and a finder that stand in for models, so that tests know what restoration must give."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from restore_stubs import SIZE, StubModels, face_at, red, same, twice
+from restore_stubs import SIZE, Picture, StubModels, face_at, red, same, twice
 
+from revisage import label
 from revisage.errors import FaceError, PhotoTooLargeError, SaveError, UsageError
 from revisage.faces import Face
 from revisage.image import Photo, from_array
@@ -30,8 +32,14 @@ def astronaut() -> np.ndarray:
     return data.astronaut()
 
 
-def restorer_with(face=red, scene=twice, faces=(face_at(*PORTRAIT),), **more: int) -> Restorer:
-    return Restorer(models=StubModels(face, scene, faces, **more))
+def restorer_with(
+    face: Picture | None = red,
+    scene: Picture | None = twice,
+    faces: Sequence[Face] | None = None,
+    size: int = SIZE,
+) -> Restorer:
+    found = [face_at(*PORTRAIT)] if faces is None else faces
+    return Restorer(models=StubModels(face, scene, found, size))
 
 
 def centre(result: Result, scale: int = 1) -> np.ndarray:
@@ -231,12 +239,14 @@ def test_without_models_the_photo_is_only_resampled(astronaut: np.ndarray, tmp_p
 
 
 def test_the_label_names_the_models_that_changed_the_photo(astronaut: np.ndarray, tmp_path: Path) -> None:
-    label = pytest.importorskip("revisage.label")
     result = restorer_with().restore(astronaut)
     assert result.changed_by == ("stub-face 1", "stub-scene 1")
     written = label.read(result.save(tmp_path / "a.jpg").read_bytes())
     assert written.models == ("stub-face 1", "stub-scene 1")
     assert written.tool.startswith("revisage ")
+    for format in ("JPEG", "PNG", "WEBP", "TIFF"):
+        assert label.read(result.encode(format)) == written
+        assert label.read(result.encode(format, label=False)) is None
     assert label.read(result.save(tmp_path / "b.jpg", label=False).read_bytes()) is None
     assert restorer_with(faces=()).restore(astronaut).changed_by == ("stub-scene 1",)
 
@@ -263,7 +273,7 @@ def test_aligned(astronaut: np.ndarray) -> None:
     plain = restorer_with().restore(crop, aligned=True, colour="enhance", strength=0).pixels
     assert np.abs(plain.mean(axis=(0, 1)) - crop.mean(axis=(0, 1))).max() < 2
     half = restorer_with().restore(crop, aligned=True, colour="enhance", strength=0.5).pixels
-    assert np.abs(half - (plain.astype(int) + [255, 0, 0]) / 2).max() <= 1
+    assert np.abs(half - (plain + np.float32([255, 0, 0])) / 2).max() <= 1
     gray = restorer_with().restore(crop[..., 0], aligned=True)
     assert np.ptp(gray.pixels, axis=2).max() == 0
 

@@ -43,16 +43,6 @@ def unfit(face: Face, size: tuple[int, int]) -> str | None:
     return None
 
 
-def transform(face: Face, size: int) -> np.ndarray:
-    """(2, 3) float64, photo -> crop of side `size`. Raises FaceError where the landmarks give none."""
-    if not np.isfinite(face.landmarks).all():
-        raise FaceError("its landmarks are not numbers")
-    matrix = np.asarray(faces.estimate(face.landmarks, size), np.float64)
-    if not np.isfinite(matrix).all():
-        raise FaceError("its landmarks give no transform")
-    return matrix
-
-
 def cut(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     """Align one face: (S, S, 3) float32 in [0, 1]."""
     crop = faces.align(pixels, matrix, size)

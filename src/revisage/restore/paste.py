@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from revisage.faces import align, invert
 from revisage.restore import colour, tiles
 
 CENTRE = (0.5, 0.52)
@@ -31,7 +32,6 @@ BLOCK = 1 << 20
 """Pixels of canvas held in floating point at once."""
 
 CUBIC = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-LINEAR = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 
 @dataclass(frozen=True)
@@ -98,16 +98,7 @@ def mask(radius: np.ndarray) -> np.ndarray:
 
 def sample(canvas: np.ndarray, placement: Placement) -> np.ndarray:
     """The canvas seen through the crop: (S, S, 3) float32 in [0, 1], area-filtered where it shrinks."""
-    size = placement.size
-    corners = np.array([(0, 0), (size, 0), (0, size), (size, size)], float) - 0.5
-    left, top, right, bottom = _cut(_apply(invert(placement.to_crop), corners), canvas.shape, margin=3)
-    part, to_crop = canvas[top:bottom, left:right], _moved(placement.to_crop, left, top)
-    if part.size == 0:
-        return np.zeros((size, size, 3), np.float32)
-    part, to_crop = _shrink(part, to_crop, placement.ratio)
-    return cv2.warpAffine(
-        tiles.to_float(part), invert(to_crop), (size, size), flags=CUBIC, borderMode=cv2.BORDER_REFLECT_101
-    )
+    return tiles.to_float(align(canvas, placement.to_crop, placement.size))
 
 
 def inside(canvas_shape: tuple[int, ...], placement: Placement) -> np.ndarray:
@@ -152,7 +143,7 @@ def paste(
     face = _matched(face, base, inside(canvas.shape, placement), blend_offset)
     own = _own_detail(face, base, placement.source_ratio)
     change = face - own[..., None] * base
-    layer, to_layer = _shrink(np.dstack([change, own]), placement.to_crop, 1 / placement.ratio, inverse=True)
+    layer, to_layer = _reduced(np.dstack([change, own]), placement.to_crop, placement.ratio)
     rows = max(1, BLOCK // (region[2] - region[0]))
     for top in range(region[1], region[3], rows):
         block = (region[0], top, region[2], min(top + rows, region[3]))
@@ -211,33 +202,19 @@ def _own_detail(face: np.ndarray, base: np.ndarray, source_ratio: float) -> np.n
     return np.float32(ramp) * np.exp(-np.square(change / TRUST))
 
 
-def _shrink(
-    picture: np.ndarray, to_other: np.ndarray, ratio: float, inverse: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
-    """Reduce a picture by area so that one of its pixels is about one pixel of the other grid.
+def _reduced(layer: np.ndarray, to_layer: np.ndarray, ratio: float) -> tuple[np.ndarray, np.ndarray]:
+    """Where the layer is finer than the canvas, average it down to the canvas's resolution.
 
-    Args:
-        picture: (h, w, C).
-        to_other: (2, 3), picture -> other grid; with `inverse`, other grid -> picture.
-        ratio: picture pixels per other pixel; at most 1 leaves all as it is.
-
-    Returns:
-        The reduced picture and the transform for it, in the same direction as given.
+    `ratio` is canvas pixels per layer pixel. Returns the layer and the transform canvas -> layer.
     """
-    if ratio <= 1:
-        return picture, to_other
-    height, width = picture.shape[:2]
-    w, h = max(1, round(width / ratio)), max(1, round(height / ratio))
-    small = cv2.resize(picture, (w, h), interpolation=cv2.INTER_AREA)
-    fx, fy = w / width, h / height
-    reduce = np.array([[fx, 0, 0.5 * fx - 0.5], [0, fy, 0.5 * fy - 0.5], [0, 0, 1]])
-    full = np.vstack([to_other, [0, 0, 1]])
-    return small, (reduce @ full if inverse else full @ np.linalg.inv(reduce))[:2]
-
-
-def invert(matrix: np.ndarray) -> np.ndarray:
-    """The inverse of a (2, 3) affine map."""
-    return np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]
+    if ratio >= 1:
+        return layer, to_layer
+    size = layer.shape[0]
+    side = max(1, round(size * ratio))
+    factor = side / size
+    reduced = to_layer * factor
+    reduced[:, 2] += 0.5 * factor - 0.5
+    return cv2.resize(layer, (side, side), interpolation=cv2.INTER_AREA), reduced
 
 
 def _zoom(matrix: np.ndarray) -> float:

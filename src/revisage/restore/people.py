@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from revisage.errors import FaceError
-from revisage.faces import Face
+from revisage.faces import Face, estimate
 from revisage.restore import crops
 from revisage.restore.crops import BATCH, Crop
 from revisage.restore.job import Job
@@ -46,7 +46,7 @@ def restore(
     placements: dict[int, Placement] = {}
     for index in todo:
         try:
-            placements[index] = place(crops.transform(found[index], model.size), model.size, scale)
+            placements[index] = place(estimate(found[index].landmarks, model.size), model.size, scale)
         except FaceError as error:
             reasons[index] = ("failed", str(error))
     todo = list(placements)
@@ -74,7 +74,7 @@ def restore(
 
 
 def _cut(pixels: np.ndarray, face: Face, index: int, size: int) -> Crop:
-    return Crop(index, crops.cut(pixels, crops.transform(face, size), size))
+    return Crop(index, crops.cut(pixels, estimate(face.landmarks, size), size))
 
 
 def points(landmarks: np.ndarray) -> tuple[tuple[float, float], ...]:

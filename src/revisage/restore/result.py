@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,8 @@ import numpy as np
 
 import revisage
 from revisage.errors import SaveError
-from revisage.image import Photo, save
-from revisage.label import Label, add
+from revisage.image import Photo, encode, save
+from revisage.label import Label, add, packet
 from revisage.restore.report import FaceReport, document
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Result:
     changed_by: tuple[str, ...]
     runtime: dict[str, str] | None
     seconds: dict[str, float]
-    output: Path | None = field(default=None)
+    output: Path | None = None
 
     @property
     def pixels(self) -> np.ndarray:
@@ -84,14 +85,30 @@ class Result:
         if self.input is not None and _same(path, self.input):
             raise SaveError(f"{path} is the original and is never written to: choose another name")
         start = time.perf_counter()
-        finish = self._label if label and self.changed_by else None
-        saved = save(self.photo, path, quality=quality, keep_gps=keep_gps, finish=finish)
+        photo, finish = self._labelled() if label and self.changed_by else (self.photo, None)
+        saved = save(photo, path, quality=quality, keep_gps=keep_gps, finish=finish)
         self.seconds["encode"] = round(time.perf_counter() - start, 4)
         self.output = saved
         return saved
 
-    def _label(self, data: bytes, format: str) -> bytes:
-        return add(data, format, Label(f"revisage {revisage.__version__}", self.changed_by))
+    def encode(
+        self, format: str | None = None, *, quality: int = 95, keep_gps: bool = False, label: bool = True
+    ) -> bytes:
+        """The photo as a file of `format` (default: its source's), labelled as `save` does."""
+        start = time.perf_counter()
+        format = format or self.photo.format
+        photo, finish = self._labelled() if label and self.changed_by else (self.photo, None)
+        data = encode(photo, format=format, quality=quality, keep_gps=keep_gps)
+        data = data if finish is None else finish(data, format)
+        self.seconds["encode"] = round(time.perf_counter() - start, 4)
+        return data
+
+    def _labelled(self) -> tuple[Photo, Callable[[bytes, str], bytes]]:
+        """The photo with the label in its XMP, which all encoders but BMP's write, and what puts it into
+        files whose encoder had to leave a large XMP out."""
+        label = Label(f"revisage {revisage.__version__}", self.changed_by)
+        photo = replace(self.photo, xmp=packet(label, self.photo.xmp))
+        return photo, lambda data, format: add(data, format, label)
 
     def entry(self) -> dict[str, Any]:
         """This photo's part of a report, in JSON types."""
