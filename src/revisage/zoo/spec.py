@@ -10,6 +10,8 @@ from typing import Literal, get_args
 Task = Literal["face", "scene", "finder", "identity"]
 TASKS: tuple[str, ...] = get_args(Task)
 
+EMBEDDED = Path(__file__).parent / "weights"
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 RESERVED_NAMES = frozenset({"auto", "none"})  # they mean something else to --model and --scene
@@ -69,6 +71,11 @@ class Model:
 
     spec: ModelSpec
     path: Path
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the weights are part of the package."""
+        return self.path.parent == EMBEDDED
 
     @property
     def card(self) -> Path | None:

@@ -22,9 +22,8 @@ from pathlib import Path
 from revisage.errors import ModelCorruptError, ModelError, ModelMissingError, UnknownModelError, UsageError
 from revisage.zoo.catalogue import CATALOGUE
 from revisage.zoo.contract import Contract, read_contract
-from revisage.zoo.spec import Model, ModelSpec, is_name
+from revisage.zoo.spec import EMBEDDED, Model, ModelSpec, is_name
 
-EMBEDDED = Path(__file__).parent / "weights"
 PARTIAL = ".partial"  # inside the user's model folder: what is not whole yet
 
 

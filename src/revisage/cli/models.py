@@ -1,0 +1,206 @@
+"""`revisage models`: which models there are, what each is, get one, add your own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.table import Table
+from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
+
+from revisage import zoo
+from revisage.errors import ModelError, RevisageError, UnknownModelError, UsageError
+from revisage.zoo import Model, ModelSpec
+
+_PIPE_WIDTH = 200  # columns of a table when no terminal says how wide it is
+
+
+@dataclass(frozen=True)
+class List:
+    """Show every model known by name and every one of your own, and whether it is on this machine."""
+
+
+@dataclass(frozen=True)
+class Info:
+    """Show what is known of one model: where it is, its licence, its card."""
+
+    name: Positional[Annotated[str, arg(metavar="NAME")]]
+    """A name that `revisage models list` shows."""
+
+
+@dataclass(frozen=True)
+class Pull:
+    """Download models into your model folder; what is here already is left alone."""
+
+    names: Positional[Annotated[tuple[str, ...], arg(metavar="NAME...")]]
+    """Names of the catalogue."""
+
+
+@dataclass(frozen=True)
+class Import:
+    """Copy an ONNX model of your own into your model folder, so that `--model NAME` finds it."""
+
+    file: Positional[Annotated[Path, arg(metavar="FILE")]]
+    """A single .onnx file with the contract in its metadata, as `revisage export` writes it."""
+    name: Annotated[str | None, arg(name="as", metavar="NAME")] = None
+    """What to call it, if not by the name in its metadata."""
+
+
+Command = (
+    Annotated[List, subcommand("list")]
+    | Annotated[Info, subcommand("info")]
+    | Annotated[Pull, subcommand("pull")]
+    | Annotated[Import, subcommand("import")]
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; 0: done, 1: a model is missing, damaged or cannot be got, 2: bad usage."""
+    try:
+        command = tyro.cli(
+            OmitArgPrefixes[Command],  # type: ignore[arg-type]
+            prog="revisage models",
+            description=__doc__,
+            args=list(argv),
+        )
+    except SystemExit as stop:  # tyro leaves this way after --help and after bad arguments
+        return stop.code if isinstance(stop.code, int) else 2
+    try:
+        return _run(command)
+    except (UsageError, UnknownModelError) as error:
+        _complain(error)
+        return 2
+    except RevisageError as error:
+        _complain(error)
+        return 1
+
+
+def _run(command: List | Info | Pull | Import) -> int:
+    match command:
+        case List():
+            return _list()
+        case Info(name):
+            return _info(name)
+        case Pull(names):
+            return _pull(names)
+        case Import(file, name):
+            path = zoo.import_model(file, name)
+            print(f"{path.stem}: {path}")
+            return 0
+
+
+def _list() -> int:
+    here = {model.spec.name: model for model in zoo.installed()}
+    specs = {**zoo.CATALOGUE, **{name: model.spec for name, model in here.items()}}
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("NAME", "TASK", "STATE", "SIZE", "VERSION"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("ABOUT", overflow="fold")
+    for name, spec in specs.items():
+        about = f"{spec.description}; {spec.licence}" if spec.description else spec.licence
+        table.add_row(
+            name, spec.task, _state(here.get(name)), _size(spec, here.get(name)), spec.version, about
+        )
+    _console().print(table, markup=False, highlight=False)
+    for refused in zoo.ignored():
+        print(f"ignored: {refused.reason}", file=sys.stderr)
+    return 0
+
+
+def _info(name: str) -> int:
+    spec = zoo.CATALOGUE.get(name)
+    model: Model | None
+    try:
+        model = zoo.get(name)
+    except ModelError:
+        if spec is None:
+            raise
+        model = None
+    spec = spec or (model.spec if model is not None else None)
+    assert spec is not None
+    facts = {
+        "name": spec.name,
+        "task": spec.task,
+        "input": f"{spec.size} x {spec.size} px" if spec.size else "any size",
+        "scale": f"x{spec.scale}" if spec.scale else "no picture",
+        "version": spec.version,
+        "licence": spec.licence,
+        "about": spec.description,
+        "state": _state(model),
+        "file": str(model.path) if model is not None else spec.file,
+        "size": _size(spec, model),
+        "address": spec.url or "",
+        "sha256": spec.sha256 or "",
+    }
+    for key, value in facts.items():
+        if value:
+            print(f"{key:<8} {value}")
+    card = model.card if model is not None else None
+    if card is not None:
+        text = card.read_text(encoding="utf-8")
+        console = _console()
+        print()
+        if console.is_terminal:
+            console.print(Markdown(text))
+        else:
+            print(text.rstrip())
+    return 0
+
+
+def _pull(names: Sequence[str]) -> int:
+    if not names:
+        raise UsageError("name at least one model to pull")
+    for name in names:
+        if name not in zoo.CATALOGUE:
+            raise UnknownModelError(f"the catalogue has no {name!r}; it has {', '.join(zoo.CATALOGUE)}")
+    failed = 0
+    for name in names:
+        try:
+            print(f"{name}: {_pull_one(name)}")
+        except RevisageError as error:
+            failed += 1
+            _complain(error)
+    return 1 if failed else 0
+
+
+def _pull_one(name: str) -> Path:
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with bar:
+        task = bar.add_task(name, total=zoo.CATALOGUE[name].bytes)
+        return zoo.pull(name, progress=lambda here, total: bar.update(task, completed=here, total=total))
+
+
+def _state(model: Model | None) -> str:
+    if model is None:
+        return "not installed"
+    return "embedded" if model.embedded else "installed"
+
+
+def _size(spec: ModelSpec, model: Model | None) -> str:
+    count = model.path.stat().st_size if model is not None else spec.bytes
+    return f"{count / 2**20:.1f} MiB" if count is not None else "?"
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=_PIPE_WIDTH)
+
+
+def _complain(error: Exception) -> None:
+    print(f"revisage models: {error}", file=sys.stderr)
