@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
-from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
+from rich.text import Text
+from tyro.conf import Positional, arg, subcommand
 
 from revisage import zoo
 from revisage.errors import ModelError, RevisageError, UnknownModelError, UsageError
@@ -64,10 +65,10 @@ Command = (
 def main(argv: Sequence[str]) -> int:
     """Run the command; 0: done, 1: a model is missing, damaged or cannot be got, 2: bad usage."""
     try:
-        command = tyro.cli(
-            OmitArgPrefixes[Command],  # type: ignore[arg-type]
+        command: Command = tyro.cli(
+            Command,  # type: ignore[arg-type]
             prog="revisage models",
-            description=__doc__,
+            description="Which models there are, what each is; get one, add your own.",
             args=list(argv),
         )
     except SystemExit as stop:  # tyro leaves this way after --help and after bad arguments
@@ -82,7 +83,7 @@ def main(argv: Sequence[str]) -> int:
         return 1
 
 
-def _run(command: List | Info | Pull | Import) -> int:
+def _run(command: Command) -> int:
     match command:
         case List():
             return _list()
@@ -100,15 +101,23 @@ def _list() -> int:
     here = {model.spec.name: model for model in zoo.installed()}
     specs = {**zoo.CATALOGUE, **{name: model.spec for name, model in here.items()}}
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("NAME", "TASK", "STATE", "SIZE", "VERSION"):
+    # "ABOUT" alone may wrap, so that every other cell can be read off a line.
+    for heading in ("NAME", "TASK", "STATE", "SIZE", "VERSION", "LICENCE"):
         table.add_column(heading, no_wrap=True)
     table.add_column("ABOUT", overflow="fold")
     for name, spec in specs.items():
-        about = f"{spec.description}; {spec.licence}" if spec.description else spec.licence
-        table.add_row(
-            name, spec.task, _state(here.get(name)), _size(spec, here.get(name)), spec.version, about
+        model = here.get(name)
+        cells = (
+            name,
+            spec.task,
+            _state(model),
+            _size(spec, model),
+            spec.version,
+            spec.licence,
+            spec.description,
         )
-    _console().print(table, markup=False, highlight=False)
+        table.add_row(*(Text(cell) for cell in cells))
+    _console().print(table)
     for refused in zoo.ignored():
         print(f"ignored: {refused.reason}", file=sys.stderr)
     return 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from revisage.zoo.spec import ModelSpec
 
-_RESEARCH = "non-commercial research use (trained on research data sets; see the card)"
+_RESEARCH = "non-commercial research"  # as the data sets they were trained on; the cards say more
 
 CATALOGUE: dict[str, ModelSpec] = {
     "revisage-face-256": ModelSpec(
