@@ -83,6 +83,36 @@ def test_keeps_shape_type_and_range(sample: Sample, seed: int, height: int, widt
     assert low.max() <= 1
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        Crease,
+        Dust,
+        DyeFading,
+        Fading,
+        Grain,
+        Hairs,
+        Halftone,
+        PaperTexture,
+        Scratches,
+        Stains,
+        Toning,
+        Yellowing,
+    ],
+)
+@given(seed=seeds, strength=st.floats(0, 2))
+@settings(max_examples=8, deadline=None)
+def test_any_strength_keeps_the_range_and_something_of_the_picture(
+    part: type[Crease], seed: int, strength: float
+) -> None:
+    clean = picture(64, 64, seed)
+    low = part.sample(np.random.default_rng(seed), strength).apply(clean)
+    assert np.isfinite(low).all()
+    assert low.min() >= 0
+    assert low.max() <= 1
+    assert low.std() > 0.02
+
+
 @every_operator
 @given(seed=seeds)
 @settings(max_examples=4, deadline=None)

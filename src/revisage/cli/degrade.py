@@ -6,13 +6,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import tyro
 from rich.console import Console
 from rich.progress import track
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from revisage.degrade import RECIPES, Recipe, rng_for
 from revisage.errors import RevisageError, UsageError
@@ -36,10 +36,10 @@ class Job:
 class Options:
     """Make degraded copies of a photo, or of every photo in a folder and below."""
 
-    src: Positional[Path]
+    src: Positional[Annotated[Path, arg(metavar="SRC")]]
     """A photo or a folder. Never written to."""
-    out: Positional[Path]
-    """A file, whose extension names the format, or a folder, where TIFF and BMP stay and the rest becomes PNG.
+    out: Positional[Annotated[Path, arg(metavar="OUT")]]
+    """A file, whose extension names the format, or a folder, where TIFF and BMP stay and others become PNG.
     A folder of photos needs a folder."""
     recipe: Literal["gfpgan", "first-order", "second-order", "old-photo", "face", "scene"] = "old-photo"
     """How to degrade."""

@@ -73,6 +73,7 @@ class DyeFading:
         # A lost magenta dye turns skin green, which prints show far less often and far less strongly.
         keep[weak] -= between(rng, 0.05, (0.4, 0.12, 0.35)[weak]) * strength
         stain = between(rng, 0.0, 0.14) * strength
+        keep = [max(share, 0.2) for share in keep]
         return cls((keep[0], keep[1], keep[2]), (1.0, 1 - 0.35 * stain, 1 - stain))
 
     def apply(self, image: np.ndarray) -> np.ndarray:
@@ -213,7 +214,7 @@ class Halftone:
             pitch=between(rng, 3.0, 7.0),
             angle=math.pi / 4 + float(rng.normal(0, 0.2)),
             sharpness=between(rng, 1.5, 5.0),
-            amount=between(rng, 0.2, 0.7) * strength,
+            amount=min(between(rng, 0.2, 0.7) * strength, 1.0),
             colour=colour,
         )
 

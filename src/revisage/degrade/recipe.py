@@ -5,7 +5,8 @@ the class method ``sample(rng)`` draws them, ``apply(image)`` uses them and draw
 from a seed that is itself a field. Applying the same step to the same picture gives the same bytes.
 
 Lengths written as "reference pixels" are pixels of a 512 x 512 picture; ``unit(image)`` converts them, so a
-scratch keeps its share of the picture whatever the size.
+scratch keeps its share of the picture whatever the size. Where ``sample`` takes a ``strength``, 1 is what the
+recipes were tuned to by eye, less is milder, and up to 2 is sensible.
 """
 
 from __future__ import annotations
