@@ -55,6 +55,17 @@ class Restorer:
         self.settings = Settings(model, scene, device, precision, threads, limits or DecodeLimits())
         self._models = InstalledModels(self.settings) if models is None else models
 
+    def check(self) -> None:
+        """Open the models now, so that a missing or unknown one is told before the first photo.
+
+        Raises:
+            ModelError: a model is unknown, missing or corrupt.
+            RuntimeUnavailableError: the device or precision is not available.
+        """
+        self._models.scene()
+        if self._models.face() is not None:
+            self._models.finder()
+
     def restore(
         self,
         source: Source,

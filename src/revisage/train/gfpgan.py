@@ -148,8 +148,8 @@ class FaceTask:
             rows.append((low, fake.numpy(), from_unit(clean)))
         return grid(rows, columns=2)
 
-    def _embed(self, pictures: Pictures, i: int) -> Tensor:
+    @torch.no_grad()
+    def _embed(self, pictures: list[np.ndarray]) -> Tensor:
         assert self.embedder is not None
-        with torch.no_grad():
-            embedding: Tensor = self.embedder(torch.from_numpy(from_unit(to_unit(pictures[i])))[None])[0]
+        embedding: Tensor = self.embedder(torch.from_numpy(np.stack([from_unit(to_unit(p)) for p in pictures])))
         return embedding

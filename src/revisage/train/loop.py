@@ -16,6 +16,7 @@ from revisage.data.loader import Loader
 from revisage.errors import TrainingError
 from revisage.train import checkpoint
 from revisage.train.ema import EMA
+from revisage.train.init import load_exported
 from revisage.train.log import Log
 from revisage.train.task import Batch, Phase, Task
 
@@ -94,11 +95,12 @@ def step(
     return stats, finite
 
 
-def train(task: Task, run: Path, settings: LoopSettings) -> nn.Module:
+def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = None) -> nn.Module:
     """Train until the set length is reached; returns the averaged network.
 
     In `run`: checkpoints/, samples/ (picture grids), TensorBoard scalars, log.csv. Started again with the
-    same arguments it resumes from the newest checkpoint.
+    same arguments it resumes from the newest checkpoint. Without one, the averaged network starts from the
+    exported model `init`, if given.
 
     Raises TrainingError when the loss stays non-finite over many steps or a checkpoint does not fit.
     """
@@ -108,16 +110,18 @@ def train(task: Task, run: Path, settings: LoopSettings) -> nn.Module:
     for network in networks.values():
         network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizers = {p.name: torch.optim.Adam(networks[p.network].parameters(), betas=(0.9, 0.99)) for p in phases}
+    saved = checkpoint.newest(run / "checkpoints")
+    if saved is None and init is not None:
+        load_exported(networks[task.averaged], init)
     ema = EMA(networks[task.averaged], settings.ema)
     images, seconds, best, bad = 0, 0.0, -math.inf, 0
-    saved = checkpoint.newest(run / "checkpoints")
     if saved is not None:
         images, seconds, best = _restore(checkpoint.load(saved), saved, networks, optimizers, ema)
 
     loader = Loader(task.sample, batch=settings.batch, start=images, threads=settings.loaders)
     log = Log(run, settings, images)
     last, validated, kept = time.monotonic(), seconds, seconds
-    for count, arrays in enumerate(loader):
+    for arrays in loader:
         batch = {key: torch.from_numpy(value) for key, value in arrays.items()}
         torch.manual_seed((settings.seed + images) % 2**63)
         rate = learning_rate(settings, images, seconds)
@@ -157,7 +161,6 @@ def train(task: Task, run: Path, settings: LoopSettings) -> nn.Module:
             )
         if done:
             break
-        assert count >= 0
     log.close()
     return ema.network
 

@@ -1,0 +1,139 @@
+"""Photos and folders on this machine."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from revisage.errors import RevisageError, UsageError
+from revisage.image import format_of, output_paths
+from revisage.restore import RestoreOptions, Restorer, failure
+
+# What lies beside photos in people's folders and has no media type that says so.
+COMPANIONS = frozenset({".aae", ".db", ".ini", ".lnk", ".onnx", ".part", ".thm", ".tmp", ".xmp"})
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo and where its result goes."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one photo: its entry of the report, and the error if it failed."""
+
+    job: Job
+    entry: dict[str, Any]
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class SaveOptions:
+    """How results are written: quality of lossy formats, the place kept or not, the AI-edit label or not."""
+
+    quality: int = 95
+    keep_gps: bool = False
+    label: bool = True
+
+
+def plan(inputs: Sequence[Path], out: Path | None) -> list[Job]:
+    """The photos below `inputs` (files, and folders with all that is in them) and where each result goes.
+
+    A named file is always tried. In a folder, hidden files and files whose extension says that they are no
+    pictures are left out, and so is `out` when it lies inside. Raises UsageError when an input does not exist,
+    a folder has no photo, or `out` is missing or of the wrong kind.
+    """
+    if not inputs:
+        raise UsageError("name at least one photo or folder")
+    photos: list[Path] = []
+    roots: list[Path] = []
+    for path in inputs:
+        if path.is_dir():
+            if out is None:
+                raise UsageError(f"{path} is a folder: say where the results go with -o FOLDER")
+            if out.resolve() == path.resolve():
+                raise UsageError(f"{out} holds the originals: choose another folder for -o")
+            found = sorted(p for p in path.rglob("*") if _is_candidate(p, path, out))
+            if not found:
+                raise UsageError(f"no photos in {path}")
+            photos += found
+            roots += [path] * len(found)
+        elif path.exists():
+            photos.append(path)
+            roots.append(path.parent)
+        else:
+            raise UsageError(f"{path} does not exist")
+    if out is None:
+        targets = output_paths(photos)
+    elif len(photos) == 1 and inputs[0].is_file() and not out.is_dir() and out.suffix:
+        if format_of(out) is None:
+            raise UsageError(f"{out}: no picture format has the extension {out.suffix}; use .jpg, .png, .webp or .tif")
+        targets = [out]
+    elif out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file: several photos need a folder")
+    else:
+        targets = output_paths(photos, out, roots=roots)
+    return [Job(source, target) for source, target in zip(photos, targets, strict=True)]
+
+
+def _is_candidate(path: Path, root: Path, out: Path) -> bool:
+    parts = path.relative_to(root).parts
+    if any(part.startswith(".") for part in parts) or not path.is_file():
+        return False
+    if path.suffix.lower() in COMPANIONS or path.resolve().is_relative_to(out.resolve()):
+        return False
+    kind = mimetypes.guess_type(path.name)[0]
+    return kind is None or kind.startswith("image/")
+
+
+def restore_all(
+    jobs: Sequence[Job],
+    restorer: Restorer,
+    options: RestoreOptions,
+    *,
+    saving: SaveOptions = SaveOptions(),  # noqa: B008 (frozen)
+    workers: int = 1,
+) -> Iterator[Outcome]:
+    """Restore every photo and yield its outcome as it is done; no failure stops the rest.
+
+    `workers` photos are in hand at once and share the one Restorer. Closing the iterator early finishes the
+    photos in hand and starts no more.
+    """
+    if workers < 1:
+        raise UsageError(f"workers {workers}: give at least 1")
+    waiting = iter(jobs)
+    running: set[Future[Outcome]] = set()
+    with ThreadPoolExecutor(workers, thread_name_prefix="photo") as pool:
+        while True:
+            while len(running) < workers and (job := next(waiting, None)) is not None:
+                running.add(pool.submit(_restore_one, job, restorer, options, saving))
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+
+
+def _restore_one(job: Job, restorer: Restorer, options: RestoreOptions, saving: SaveOptions) -> Outcome:
+    try:
+        result = restorer.run(job.source, options)
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        result.save(job.target, quality=saving.quality, keep_gps=saving.keep_gps, label=saving.label)
+    except (RevisageError, OSError) as error:
+        entry = failure(job.source, error)
+        return Outcome(job, entry, entry["error"])
+    except MemoryError:
+        message = "not enough memory for this photo: use --scale 1, or close other programs"
+        return Outcome(job, failure(job.source, RevisageError(message)), message)
+    except Exception as error:
+        # A defect of ours must not cost the user the other photos of a long run; it is named as one.
+        message = f"internal error ({type(error).__name__}: {error}); please report it with this photo"
+        return Outcome(job, failure(job.source, RevisageError(message)), message)
+    return Outcome(job, result.entry())

@@ -1,0 +1,146 @@
+"""`revisage restore`: photos in, restored photos out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from tyro.conf import Positional, arg
+
+from revisage.batch import Outcome, SaveOptions, plan, restore_all
+from revisage.cli._parse import Exit, parse
+from revisage.errors import RevisageError, SaveError, UsageError
+from revisage.image import DecodeLimits, write_atomically
+from revisage.restore import RestoreOptions, Restorer, document
+
+
+@dataclass(frozen=True)
+class Options:
+    """Restore photos, or every photo in folders and below. An original is never written to.
+
+    One photo without -o is written as NAME.restored.EXT beside it; a folder needs -o.
+    """
+
+    photos: Positional[Annotated[tuple[Path, ...], arg(metavar="PHOTO|DIR")]]
+    """Photos and folders."""
+    out: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT")] = None
+    """A file for one photo, a folder for several."""
+    model: str = "auto"
+    """Face model: auto (the best installed), none, or a name of `revisage models list`."""
+    scene: str = "auto"
+    """Model for the rest of the photo: auto, none (plain enlarging), or a name."""
+    scale: Literal["auto", "1", "2", "4"] = "auto"
+    """Enlarging; auto is 2 where the long side is under 1,600 pixels, else 1."""
+    strength: float = 1.0
+    """How much of the restored face goes into the photo, 0 to 1."""
+    faces: str = "all"
+    """all, largest, or numbers from 0, largest face first: 0,2."""
+    colour: Literal["keep", "enhance"] = "keep"
+    """keep the photo's colours (gray stays gray), or let the model enhance them."""
+    aligned: bool = False
+    """The photos are face crops on the FFHQ template; the results have the model's square size."""
+    report: Annotated[Path | None, arg(metavar="FILE.json")] = None
+    """Write what was done to every photo and face as JSON."""
+    label: bool = True
+    """Mark the results as edited with AI in their metadata (XMP)."""
+    keep_gps: bool = False
+    """Keep the place where a photo was taken; it is dropped otherwise."""
+    quality: int = 95
+    """Quality of JPEG, WebP, HEIF and AVIF files, 1 to 100."""
+    max_pixels: int = 50_000_000
+    """Photos with more pixels are refused."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where the models run."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Arithmetic of the models; auto takes half precision where a check shows that it makes no difference."""
+    workers: int = 1
+    """Photos in hand at once; more hide the time of reading and writing and take more memory."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; 0: every photo done, 1: some failed (each named on stderr), 2: bad usage."""
+    try:
+        options = parse(Options, "restore", argv)
+        jobs = plan(options.photos, options.out)
+        if options.max_pixels < 1 or not 1 <= options.quality <= 100:
+            raise UsageError("--max-pixels must be at least 1 and --quality from 1 to 100")
+        if options.workers < 1:
+            raise UsageError(f"--workers {options.workers}: give at least 1")
+        restorer = Restorer(
+            options.model,
+            options.scene,
+            device=options.device,
+            precision=options.precision,
+            limits=DecodeLimits(max_pixels=options.max_pixels),
+        )
+        chosen = RestoreOptions(
+            options.strength, options.scale, options.faces, options.colour, options.aligned
+        )
+        restorer.check()
+    except Exit as stop:
+        return stop.code
+    except RevisageError as error:
+        print(f"revisage restore: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    saving = SaveOptions(options.quality, options.keep_gps, options.label)
+    outcomes = restore_all(jobs, restorer, chosen, saving=saving, workers=options.workers)
+    entries: list[dict[str, Any]] = []
+    try:
+        with _shown(len(jobs)) as show, contextlib.closing(outcomes):
+            for outcome in outcomes:
+                entries.append(outcome.entry)
+                show(outcome)
+    finally:
+        written = options.report is None or _write_report(options.report, entries)
+    failed = sum(entry["status"] != "restored" for entry in entries)
+    if len(jobs) > 1:
+        print(f"{len(entries) - failed} restored, {failed} failed", file=sys.stderr)
+    return 1 if failed or not written else 0
+
+
+@contextlib.contextmanager
+def _shown(count: int) -> Iterator[Any]:
+    """A progress bar on a terminal, plain lines in a pipe; failures always go to stderr, one line each."""
+    console = Console(stderr=True)
+    if not console.is_terminal or count < 2:
+        yield _line
+        return
+    columns = (TextColumn("Restoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=count)
+
+        def show(outcome: Outcome) -> None:
+            _line(outcome)
+            progress.advance(task)
+
+        yield show
+
+
+def _line(outcome: Outcome) -> None:
+    if outcome.error is not None:
+        print(f"{outcome.job.source}: {outcome.error}", file=sys.stderr, flush=True)
+        return
+    faces = outcome.entry["faces"]
+    restored = sum(face["outcome"] == "restored" for face in faces)
+    seconds = sum(outcome.entry["seconds"].values())
+    what = f"{restored} of {len(faces)} faces" if faces else "no face found"
+    print(f"{outcome.job.source} -> {outcome.job.target}  {what}, {seconds:.1f} s", flush=True)
+    for number, face in enumerate(faces):
+        if face["outcome"] == "failed":
+            print(f"{outcome.job.source}: face {number} not restored: {face['reason']}", file=sys.stderr, flush=True)
+
+
+def _write_report(path: Path, entries: list[dict[str, Any]]) -> bool:
+    try:
+        write_atomically(path, (json.dumps(document(entries), indent=2) + "\n").encode())
+    except SaveError as error:
+        print(f"revisage restore: {error}", file=sys.stderr)
+        return False
+    return True

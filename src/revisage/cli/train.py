@@ -1,0 +1,107 @@
+"""`revisage train`: train the finder, the face model or the scene model."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import Positional, arg
+
+from revisage.cli._parse import Exit, parse
+from revisage.errors import RevisageError, UsageError
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train a model. Killed and started again with the same command, the training goes on where it was."""
+
+    system: Positional[Annotated[Literal["gfpgan", "realesrgan", "finder"], arg(metavar="SYSTEM")]]
+    """gfpgan (faces), realesrgan (whole photos) or finder."""
+    data: Path
+    """Training pictures: aligned faces for gfpgan, photographs for realesrgan, a folder with scenes, faces256
+    and lfw128 for finder."""
+    out: Annotated[Path, arg(metavar="RUN")]
+    """Folder for checkpoints, samples and logs."""
+    preset: str = "default"
+    """Named settings; default is the first of the system."""
+    set: Annotated[tuple[str, ...], arg(metavar="KEY=VALUE")] = ()
+    """Change settings of the data and losses or of the loop, such as hours=2 batch=16 identity=0.2."""
+    init: Annotated[Path | None, arg(metavar="FILE.onnx")] = None
+    """Start from the weights of an exported model, for example a shipped one, when RUN has no checkpoint."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; 0: trained to the end, 1: failed, 2: bad usage."""
+    try:
+        options = parse(Options, "train", argv)
+        from revisage.train import presets
+    except Exit as stop:
+        return stop.code
+    except ModuleNotFoundError as error:
+        print(f"revisage train: {error.name} is missing: pip install 'revisage[train]'", file=sys.stderr)
+        return 1
+    from revisage.train.loop import train
+
+    try:
+        chosen = presets.choose(options.system, options.preset)
+        changes = dict(_pair(text) for text in options.set)
+        loop = override(chosen.loop, {k: v for k, v in changes.items() if k in _names(chosen.loop)})
+        task = override(
+            chosen.task(options.data), {k: v for k, v in changes.items() if k not in _names(chosen.loop)}
+        )
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "preset.json").write_text(
+            json.dumps({"system": options.system, "preset": chosen.name}) + "\n"
+        )
+        train(chosen.make(task), options.out, loop, init=options.init)
+    except RevisageError as error:
+        print(f"revisage train: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    return 0
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UsageError(f"--set takes KEY=VALUE, got {text!r}")
+    return key, value
+
+
+def _names(settings: Any) -> set[str]:
+    return {field.name for field in dataclasses.fields(settings)}
+
+
+def override(settings: Any, changes: dict[str, str]) -> Any:
+    """A copy of a frozen dataclass with some fields read from text. Raises UsageError for wrong names or values.
+
+    Setting `images` clears `hours` and the other way round, since a training has one length.
+    """
+    hints = typing.get_type_hints(type(settings))
+    values: dict[str, Any] = {}
+    for key, text in changes.items():
+        if key not in _names(settings):
+            raise UsageError(f"no setting {key!r}; there are {', '.join(sorted(_names(settings)))}")
+        values[key] = _read(key, text, hints[key])
+    if "hours" in values and "images" in _names(settings) and "images" not in values:
+        values["images"] = None
+    return dataclasses.replace(settings, **values)
+
+
+def _read(key: str, text: str, kind: Any) -> Any:
+    if isinstance(kind, types.UnionType):
+        if text.lower() == "none":
+            return None
+        kind = next(part for part in typing.get_args(kind) if part is not type(None))
+    if kind not in (int, float, str, Path):
+        raise UsageError(f"{key} cannot be set on the command line; choose another --preset")
+    try:
+        return kind(text)
+    except ValueError:
+        raise UsageError(f"{key} must be {kind.__name__}, got {text!r}") from None
