@@ -2,7 +2,7 @@
 
 from revisage.zoo.catalogue import CATALOGUE
 from revisage.zoo.contract import Contract, read_contract, read_metadata
-from revisage.zoo.fetch import Progress, fetch, pull
+from revisage.zoo.fetch import Progress, pull
 from revisage.zoo.spec import TASKS, Model, ModelSpec, Task
 from revisage.zoo.store import (
     Ignored,
@@ -25,7 +25,6 @@ __all__ = [
     "ModelSpec",
     "Progress",
     "Task",
-    "fetch",
     "find",
     "folders",
     "get",
