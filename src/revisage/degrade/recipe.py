@@ -101,4 +101,4 @@ def between(rng: np.random.Generator, low: float, high: float) -> float:
 
 def luminance(image: np.ndarray) -> np.ndarray:
     """Rec. 601 luma of (H, W, 3) as (H, W)."""
-    return image @ np.array([0.299, 0.587, 0.114], np.float32)
+    return np.minimum(image @ np.array([0.299, 0.587, 0.114], np.float32), 1.0)
