@@ -15,7 +15,7 @@ from revisage.restore.models import SceneModel
 CORE = 512
 """Largest tile side in photo pixels without its halo."""
 
-RECEPTIVE = 20
+RECEPTIVE = 16
 """Receptive radius in input pixels that a scene model may have for its tiles to be exact."""
 
 LANCZOS_RADIUS = 4
@@ -46,9 +46,9 @@ def passes(model_scale: int, scale: int) -> int:
 
 
 def halo(model_scale: int, count: int) -> int:
-    """Context in photo pixels for `count` passes, resampling and the chroma filter."""
+    """Context in photo pixels that `count` passes of the model and the filters after them read."""
     model = sum(RECEPTIVE / model_scale**k for k in range(count))
-    return int(np.ceil(model)) + LANCZOS_RADIUS + colour.SCENE_RADIUS
+    return int(np.ceil(model)) + max(LANCZOS_RADIUS, colour.SCENE_RADIUS)
 
 
 def enlarge(
