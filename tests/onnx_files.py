@@ -79,7 +79,7 @@ def conv_network(
         nodes,
         "net",
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 3, size or "h", size or "w"])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3, "H", "W"]) for name in names],
         [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)

@@ -7,6 +7,7 @@ the difference.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -36,8 +37,9 @@ class Difference:
 def compare(half: np.ndarray, full: np.ndarray) -> Difference:
     """Difference of a half-precision output from the fp32 one, arrays of equal shape."""
     unit = max(1.0, float(np.abs(full).max()))
-    error = (half.astype(np.float64) - full) / unit
-    return Difference(rms=float(np.sqrt(np.mean(error**2))), max_abs=float(np.abs(error).max()))
+    with np.errstate(invalid="ignore"):  # infinities give NaN, which is never invisible
+        error = (half.astype(np.float64) - full) / unit
+        return Difference(rms=float(np.sqrt(np.mean(error**2))), max_abs=float(np.abs(error).max()))
 
 
 def probe(height: int, width: int) -> np.ndarray:
@@ -81,7 +83,8 @@ def remember(key: str, difference: Difference) -> None:
         temporary.write_text(json.dumps(asdict(difference)))
         os.replace(temporary, folder / f"{key}.json")
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def _folder() -> Path:

@@ -70,7 +70,8 @@ def check_batch(batch: np.ndarray, shape: Sequence[int | None]) -> np.ndarray:
 def is_finite(array: np.ndarray) -> bool:
     """Whether a float32 array holds neither NaN nor infinity."""
     # One sum needs no array of booleans, and float64 cannot overflow from finite float32 numbers.
-    return bool(np.isfinite(np.sum(array, dtype=np.float64)))
+    with np.errstate(invalid="ignore"):
+        return bool(np.isfinite(np.sum(array, dtype=np.float64)))
 
 
 def non_finite(path: object) -> ModelCorruptError:
