@@ -35,33 +35,38 @@ def planes_from_pillow(image: Image.Image, *, sample_bits: int = 8) -> Planes:
     floating-point gray go to 16 bits (see `_scale_wide`). `sample_bits` is the depth that an integer
     transparency key refers to: PNG states it in samples of the file, Pillow widens the pixels to 8 bits.
     """
-    icc = image.info.get("icc_profile")
-    key = image.info.get("transparency")
-    mode = image.mode
-    if mode == "CMYK":
-        return Planes(np.asarray(_cmyk_to_srgb(image, icc)), None, None)
-    if mode == "LAB":
-        return Planes(np.asarray(_lab_to_srgb(image)), None, None)
-    if mode.startswith("I;16"):
-        gray = np.asarray(image).astype(np.uint16, copy=False)
-        return Planes(gray, _keyed(gray, key, 16), valid_icc(icc, "GRAY"))
-    if mode in ("I", "F"):
-        return Planes(_scale_wide(np.asarray(image)), None, valid_icc(icc, "GRAY"))
-    if mode in ("1", "L"):
-        gray = np.asarray(image.convert("L"))
-        return Planes(gray, _keyed(gray, key, 1 if mode == "1" else sample_bits), valid_icc(icc, "GRAY"))
-    if mode in ("LA", "La"):
-        both = image.convert("LA") if mode == "La" else image
-        return Planes(
-            np.asarray(both.getchannel("L")), np.asarray(both.getchannel("A")), valid_icc(icc, "GRAY")
-        )
-    icc = valid_icc(icc, "RGB ")
-    if mode in ("RGBA", "RGBa", "PA") or (mode == "P" and image.has_transparency_data):
-        both = image if mode == "RGBA" else image.convert("RGBA")
+    if image.mode == "CMYK":
+        return Planes(np.asarray(_cmyk_to_srgb(image, image.info.get("icc_profile"))), None, None)
+    if image.mode == "LAB":
+        return Planes(np.asarray(_to_srgb(image, ImageCms.createProfile("LAB"))), None, None)
+    if image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode.startswith("I;16"):
+        return _gray_planes(image, sample_bits)
+    return _colour_planes(image)
+
+
+def _gray_planes(image: Image.Image, sample_bits: int) -> Planes:
+    icc, key = valid_icc(image.info.get("icc_profile"), "GRAY"), image.info.get("transparency")
+    if image.mode in ("LA", "La"):
+        both = image.convert("LA") if image.mode == "La" else image
+        return Planes(np.asarray(both.getchannel("L")), np.asarray(both.getchannel("A")), icc)
+    if image.mode in ("I", "F"):
+        return Planes(_scale_wide(np.asarray(image)), None, icc)
+    if image.mode.startswith("I;16"):
+        gray, bits = np.asarray(image).astype(np.uint16, copy=False), 16
+    else:
+        gray, bits = np.asarray(image.convert("L")), 1 if image.mode == "1" else sample_bits
+    return Planes(gray, _keyed(gray, key, bits), icc)
+
+
+def _colour_planes(image: Image.Image) -> Planes:
+    icc = valid_icc(image.info.get("icc_profile"), "RGB ")
+    if image.mode in ("RGBA", "RGBa", "PA") or (image.mode == "P" and image.has_transparency_data):
+        both = image if image.mode == "RGBA" else image.convert("RGBA")
         alpha = np.asarray(both.getchannel("A"))
         return Planes(np.asarray(both.convert("RGB")), alpha, icc)
-    colour = np.asarray(image if mode == "RGB" else image.convert("RGB"))
-    return Planes(colour, _keyed(colour, key, 8) if mode == "RGB" else None, icc)
+    colour = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    key = image.info.get("transparency") if image.mode == "RGB" else None
+    return Planes(colour, _keyed(colour, key, 8), icc)
 
 
 def _keyed(colour: np.ndarray, key: object, bits: int) -> np.ndarray | None:
@@ -85,10 +90,6 @@ def _cmyk_to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
             pass  # a profile that littlecms cannot use: the plain formula below is what viewers show
     return image.convert("RGB")
-
-
-def _lab_to_srgb(image: Image.Image) -> Image.Image:
-    return _to_srgb(image, ImageCms.createProfile("LAB"))
 
 
 def _to_srgb(image: Image.Image, profile: object) -> Image.Image:
@@ -123,21 +124,26 @@ def _scale_wide(gray: np.ndarray) -> np.ndarray:
     return out
 
 
-def oriented(array: np.ndarray, orientation: int) -> np.ndarray:
-    """The array turned upright by an EXIF orientation (CIPA DC-008, tag 0x0112); others than 2–8 change nothing."""
-    match orientation:
-        case 2:
-            return array[:, ::-1]
-        case 3:
-            return array[::-1, ::-1]
-        case 4:
-            return array[::-1]
-        case 5:
-            return array.swapaxes(0, 1)
-        case 6:
-            return array[::-1].swapaxes(0, 1)
-        case 7:
-            return array[::-1, ::-1].swapaxes(0, 1)
-        case 8:
-            return array[:, ::-1].swapaxes(0, 1)
-    return array
+# EXIF orientation (CIPA DC-008, tag 0x0112) as: first exchange rows and columns, then mirror them, columns
+# first.
+_TURNS = {
+    2: (False, slice(None), slice(None, None, -1)),
+    3: (False, slice(None, None, -1), slice(None, None, -1)),
+    4: (False, slice(None, None, -1), slice(None)),
+    5: (True, slice(None), slice(None)),
+    6: (True, slice(None), slice(None, None, -1)),
+    7: (True, slice(None, None, -1), slice(None, None, -1)),
+    8: (True, slice(None, None, -1), slice(None)),
+}
+
+
+def oriented(planes: Planes, orientation: int) -> Planes:
+    """The planes turned upright by an EXIF orientation; a value other than 2–8 changes nothing."""
+    if orientation not in _TURNS:
+        return planes
+    exchange, rows, columns = _TURNS[orientation]
+
+    def turn(plane: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray((plane.swapaxes(0, 1) if exchange else plane)[rows, columns])
+
+    return Planes(turn(planes.colour), None if planes.alpha is None else turn(planes.alpha), planes.icc)

@@ -62,7 +62,7 @@ def read_tiff(data: bytes, layout: TiffLayout, icc: bytes | None) -> Planes:
     if array.shape == (samples, height, width) and layout.planar == 2 and samples > 1:
         array = np.moveaxis(array, 0, 2)
     if samples == 1:
-        array = array.reshape(array.shape[:2] + (1,)) if array.ndim == 2 else array
+        array = array[..., None] if array.ndim == 2 else array
     if array.shape != (height, width, samples) or array.dtype != np.uint16:
         raise PhotoError(
             f"its 16-bit TIFF layout {array.shape} is not one of (height, width, samples): save it again"

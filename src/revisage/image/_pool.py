@@ -1,4 +1,4 @@
-"""The decoding processes seen from the parent: started when needed, kept for the next photo, killed when late."""
+"""The decoding processes seen from the parent: started when needed, kept for reuse, killed when late."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from revisage.image import _worker
 from revisage.image._colour import Planes
 from revisage.image._read import Decoded
 from revisage.image.formats import FORMAT_OF_EXTENSION
-from revisage.image.limits import DecodeLimits
+from revisage.image.limits import PATIENCE, DecodeLimits
 
 _START_SECONDS = 60.0  # a cold disk may take long to import numpy; the photo's own clock starts after
 _KEEP = 4  # idle workers of some 40 MB each
@@ -50,7 +50,8 @@ class _Worker:
             )
         except OSError as error:
             raise PhotoError(f"the decoding process could not start ({error})") from error
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._stdin: BinaryIO = self._process.stdin  # type: ignore[assignment]
         self._stdout: BinaryIO = self._process.stdout  # type: ignore[assignment]
         _widen(self._stdout)
@@ -76,6 +77,7 @@ class _Worker:
             yield late
         finally:
             timer.cancel()
+            timer.join()  # so that it cannot fire once the worker serves somebody else
 
     def send(self, source: BinaryIO, length: int, limits: DecodeLimits) -> None:
         """Hand over one file; what the source lacks of `length` (cut while reading) is an error."""
@@ -97,13 +99,12 @@ class _Worker:
         """The answer. Raises PhotoError, or EOFError when the process ended without one."""
         mark = self._stdout.read(1)
         if mark == _worker.DIED:
-            number = (self._stdout.read(1) or b"\0")[0]
-            raise PhotoError(f"it is damaged: decoding it crashed{_signal_name(number)}")
+            raise _DiedError((self._stdout.read(1) or b"\0")[0])
         if mark != _worker.ANSWER:
             raise EOFError
         head = _worker.read_head(self._stdout)
         if "error" in head:
-            raise _Answered(_ERRORS.get(head["error"], PhotoError)(str(head["message"])))
+            raise _RefusedError(_ERRORS.get(head["error"], PhotoError)(str(head["message"])))
         return _decoded(self._stdout, head, limits)
 
     def alive(self) -> bool:
@@ -130,8 +131,22 @@ class _Worker:
                 stream.close()
         self._process.wait()
 
+    def fate(self) -> int:
+        """The signal that ended the process, 0 for none; waits for its end."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return max(-self._process.wait(timeout=1.0), 0)
+        return 0
 
-class _Answered(Exception):
+
+class _DiedError(Exception):
+    """The process that decoded ended without an answer."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number
+
+
+class _RefusedError(Exception):
     """Carries the typed error of a file that was refused in good order: the worker stays usable."""
 
     def __init__(self, error: PhotoError) -> None:
@@ -152,27 +167,44 @@ def decode_isolated(source: BinaryIO, length: int, limits: DecodeLimits) -> Deco
     worker = _take()
     keep = False
     try:
-        with worker.deadline(limits.seconds) as late:
+        with worker.deadline(limits.seconds * PATIENCE) as late:
             try:
                 worker.send(source, length, limits)
                 found = worker.receive(limits)
                 keep = True
-            except _Answered as refused:
+            except _RefusedError as refused:
                 keep = True
                 raise refused.error from None
-            except (EOFError, OSError, ValueError, KeyError, TypeError) as error:
+            except _DiedError as died:
+                raise _untimely(died.signal_number, limits) from None
+            except (EOFError, OSError, ValueError, KeyError, TypeError):
                 if late.is_set():
-                    raise PhotoTooLargeError(
-                        f"it takes longer than {limits.seconds:g} s to decode:"
-                        " it is damaged, or raise the limit"
-                    ) from None
-                raise PhotoError("it is damaged: decoding it ended the decoding process") from error
+                    raise _too_slow(limits) from None
+                raise _untimely(worker.fate(), limits) from None
             return found
     finally:
         if keep and not late.is_set() and worker.alive():
             _give_back(worker)
         else:
             worker.kill()
+
+
+def _too_slow(limits: DecodeLimits) -> PhotoError:
+    return PhotoTooLargeError(
+        f"it takes longer than {limits.seconds:g} s to decode: it is damaged, or raise the limit"
+    )
+
+
+def _untimely(number: int, limits: DecodeLimits) -> PhotoError:
+    if number == getattr(signal, "SIGXCPU", -1):
+        return _too_slow(limits)
+    if number == getattr(signal, "SIGKILL", -1):  # by the system, when memory ran out
+        return PhotoTooLargeError("it needs more memory to decode than this machine has: reduce it first")
+    try:
+        name = f" ({signal.Signals(number).name})"
+    except ValueError:
+        name = ""
+    return PhotoError(f"it is damaged: decoding it crashed{name}")
 
 
 def _take() -> _Worker:
@@ -205,8 +237,7 @@ def close_idle() -> None:
 
 def _after_fork() -> None:
     # The pipes belong to the process that forked: two talking to one worker would mix photos.
-    global _lock
-    _lock = threading.Lock()
+    _lock._at_fork_reinit()  # type: ignore[attr-defined]
     for worker in _idle:
         worker._process.returncode = 0  # not our child: nothing to wait for
     _idle.clear()
@@ -228,13 +259,6 @@ def _widen(pipe: BinaryIO) -> None:
         import fcntl
 
         fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return f" ({signal.Signals(number).name})"
-    except ValueError:
-        return ""
 
 
 def _decoded(stream: BinaryIO, head: dict[str, Any], limits: DecodeLimits) -> Decoded:
@@ -265,7 +289,7 @@ def _decoded(stream: BinaryIO, head: dict[str, Any], limits: DecodeLimits) -> De
 
 
 def _fill(stream: BinaryIO, array: np.ndarray) -> None:
-    view = memoryview(array).cast("B")
+    view = memoryview(array.data).cast("B")
     while view:
         count = stream.readinto(view)  # type: ignore[attr-defined]
         if not count:

@@ -7,7 +7,6 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
 from revisage.errors import PhotoError, PhotoTooLargeError, UnsupportedFormatError
@@ -46,8 +45,8 @@ class Decoded:
 def read(data: bytes, max_pixels: int) -> Decoded:
     """Decode the first picture of a file.
 
-    Raises UnsupportedFormatError for a format outside the allow-list, PhotoTooLargeError above `max_pixels` or
-    when memory runs out, PhotoError for whatever else the decoders raise.
+    Raises UnsupportedFormatError for a format outside the allow-list, PhotoTooLargeError above `max_pixels`
+    or when memory runs out, PhotoError for whatever else the decoders raise.
     """
     format = checked_format(data)
     declared = declared_size(data[:HEAD_BYTES], format)
@@ -82,7 +81,7 @@ def checked_format(data: bytes) -> str:
 
 
 def check_pixels(size: tuple[int, int], max_pixels: int) -> None:
-    """Raises PhotoTooLargeError when width times height is above the limit, PhotoError when it is not positive."""
+    """Raises PhotoTooLargeError above the limit, PhotoError when a side is not positive."""
     width, height = size
     if width < 1 or height < 1:
         raise PhotoError(f"its header gives an impossible size of {width}×{height} pixels")
@@ -119,7 +118,7 @@ def _read_pillow(data: bytes, format: str, max_pixels: int) -> Decoded:
         else:
             image.load()
             planes = planes_from_pillow(image, sample_bits=data[24] if format == "PNG" else 8)
-    return Decoded(_upright(planes, orientation), exif, xmp, dpi, format)
+    return Decoded(oriented(planes, orientation), exif, xmp, dpi, format)
 
 
 def exif_and_orientation(image: Image.Image, format: str) -> tuple[bytes | None, int]:
@@ -150,14 +149,6 @@ def xmp_of(image: Image.Image) -> bytes | None:
     return clean_xmp(raw) if isinstance(raw, bytes) else None
 
 
-def _upright(planes: Planes, orientation: int) -> Planes:
-    if orientation not in range(2, 9):
-        return planes
-    colour = np.ascontiguousarray(oriented(planes.colour, orientation))
-    alpha = None if planes.alpha is None else np.ascontiguousarray(oriented(planes.alpha, orientation))
-    return Planes(colour, alpha, planes.icc)
-
-
 def _read_tiff(data: bytes, max_pixels: int) -> Decoded:
     load_plugins("TIFF")
     tags, offset = _tiff_tags(data)
@@ -172,7 +163,7 @@ def _read_tiff(data: bytes, max_pixels: int) -> Decoded:
         icc = tags.get(_ICC)
         planes = _deep.read_tiff(data, layout, icc if isinstance(icc, bytes) else None)
         orientation = tags.get(_ORIENTATION, 1)
-        planes = _upright(planes, orientation if isinstance(orientation, int) else 1)
+        planes = oriented(planes, orientation if isinstance(orientation, int) else 1)
     else:
         with Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
             check_pixels(image.size, max_pixels)

@@ -1,7 +1,8 @@
 """Writes TIFF files of 8 and 16 bits (TIFF 6.0), which Pillow does not do for 16-bit colour.
 
-An EXIF block is itself a TIFF structure. So a file with EXIF begins with that block, unchanged, and the picture's
-own directory comes after the pixels: every offset inside the EXIF, those of the maker's note included, stays true.
+An EXIF block is itself a TIFF structure. So a file with EXIF begins with that block, unchanged, and the
+picture's own directory comes after the pixels: every offset inside the EXIF, those of the maker's note
+included, stays true.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ def _strips(colour: np.ndarray, alpha: np.ndarray | None, rows: int, order: str)
     """Deflated strips, one at a time: the only copies of pixels are a strip long."""
     import imagecodecs
 
-    stored = colour.dtype.newbyteorder(order) if colour.itemsize > 1 else colour.dtype
+    stored = np.dtype(f"{order}u{colour.itemsize}")
     for row in range(0, colour.shape[0], rows):
         band = colour[row : row + rows]
         if alpha is not None:
@@ -143,4 +144,4 @@ def _strips(colour: np.ndarray, alpha: np.ndarray | None, rows: int, order: str)
             band = np.concatenate([planes, alpha[row : row + rows, :, None]], axis=2)
         differences = band.copy()
         differences[:, 1:] -= band[:, :-1]  # wraps around, as the predictor does
-        yield imagecodecs.deflate_encode(differences.astype(stored, copy=False).tobytes(), 6)
+        yield bytes(imagecodecs.deflate_encode(differences.astype(stored, copy=False).tobytes(), 6))

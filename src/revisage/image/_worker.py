@@ -1,12 +1,12 @@
 """The decoding process: `python -m revisage.image._worker`, spoken to by `_pool` over its stdin and stdout.
 
-It says `READY`, then answers one request after another until its stdin closes. On Linux it forks for every photo
-(about 3 ms), sets limits in the fork and decodes there: a decoder that a hostile file takes over, crashes or
-makes huge never sees another photo. Elsewhere it decodes in place and ends after one photo.
+It says `READY`, then answers one request after another until its stdin closes. On Linux it forks for every
+photo (about 3 ms), sets limits in the fork and decodes there: a decoder that a hostile file takes over,
+crashes or makes huge never sees another photo. Elsewhere it decodes in place and ends after one photo.
 
-A message is a length (4 bytes, big-endian), that many bytes of JSON, then the blobs whose lengths it lists. An
-answer is `ANSWER` and a message; in its place, `DIED` and a signal's number (0 for none) when the fork ended
-without one, after which the worker ends too, because the answer may have been cut short.
+A message is a length (4 bytes, big-endian), that many bytes of JSON, then the blobs whose lengths it lists.
+An answer is `ANSWER` and a message; in its place, `DIED` and a signal's number (0 for none) when the fork
+ended without one, after which the worker ends too, because the answer may have been cut short.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ def main() -> None:
         except EOFError:
             return
         if not FORKS:
+            _limit(head)
             _answer(stdout, data, head)
             return
         with contextlib.suppress(Exception):  # the fork reports what is wrong with the file
@@ -108,26 +109,26 @@ def _in_fork(stdout: BinaryIO, data: bytes, head: dict[str, Any]) -> None:
 
 
 def _limit(head: dict[str, Any]) -> None:
+    """Bound this process for good, as far as the system can."""
+    if sys.platform == "win32":
+        return
     import resource
 
-    sys.dont_write_bytecode = True
-    with open("/proc/self/statm") as statm:
-        base = int(statm.read().split()[0]) * resource.getpagesize()
-    _lower(resource.RLIMIT_AS, base + int(head["memory_bytes"]))
-    _lower(
-        resource.RLIMIT_CPU, math.ceil(head["seconds"]) + 1
-    )  # the parent's clock, should the parent be gone
-    _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_FSIZE, 0)
+    def lower(kind: int, value: int) -> None:
+        hard = resource.getrlimit(kind)[1]
+        if hard != resource.RLIM_INFINITY:
+            value = min(value, hard)
+        with contextlib.suppress(OSError, ValueError):  # macOS refuses some
+            resource.setrlimit(kind, (value, hard))
 
-
-def _lower(kind: int, value: int) -> None:
-    import resource
-
-    hard = resource.getrlimit(kind)[1]
-    if hard != resource.RLIM_INFINITY:
-        value = min(value, hard)
-    resource.setrlimit(kind, (value, value))
+    sys.dont_write_bytecode = True  # FSIZE would cut the files short
+    lower(resource.RLIMIT_CPU, math.ceil(head["seconds"]))
+    lower(resource.RLIMIT_CORE, 0)
+    lower(resource.RLIMIT_FSIZE, 0)
+    if sys.platform == "linux":
+        with open("/proc/self/statm") as statm:
+            base = int(statm.read().split()[0]) * resource.getpagesize()
+        lower(resource.RLIMIT_AS, base + int(head["memory_bytes"]))
 
 
 def _answer(stdout: BinaryIO, data: bytes, head: dict[str, Any]) -> None:

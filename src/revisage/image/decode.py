@@ -29,8 +29,8 @@ def decode(source: str | Path | bytes, *, limits: DecodeLimits | None = None, is
     process, where only `limits.max_pixels` holds: for files you made yourself. Thread-safe.
 
     Raises UnsupportedFormatError for a format other than JPEG, PNG, WebP, TIFF, BMP, HEIF, AVIF;
-    PhotoTooLargeError beyond the limits; PhotoError when it cannot be opened or is damaged. The message does not
-    name the file.
+    PhotoTooLargeError beyond the limits; PhotoError when it cannot be opened or is damaged. The message does
+    not name the file.
     """
     limits = limits or DecodeLimits()
     if isinstance(source, bytes | bytearray | memoryview):
@@ -70,21 +70,19 @@ def from_array(array: np.ndarray) -> Photo:
 
 
 def from_pillow(image: Image.Image) -> Photo:
-    """A Photo of a Pillow image of any mode, its EXIF orientation applied. Raises PhotoError when it fails to load."""
+    """A Photo of a Pillow image of any mode, its EXIF orientation applied.
+
+    Raises PhotoError when the image cannot be loaded.
+    """
     format = "JPEG" if image.format in ("JPEG", "MPO") else image.format or "PNG"
     try:
         exif, orientation = exif_and_orientation(image, format)
         image.load()
         if format == "TIFF":
             orientation = 1  # Pillow turns it on loading
-        planes = planes_from_pillow(image)
+        planes = oriented(planes_from_pillow(image), orientation)
     except Exception as error:
         raise PhotoError(f"the Pillow image cannot be loaded ({error})") from error
-    planes = type(planes)(
-        oriented(planes.colour, orientation),
-        None if planes.alpha is None else oriented(planes.alpha, orientation),
-        planes.icc,
-    )
     known = format if format in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "HEIF", "AVIF") else "PNG"
     return _photo(Decoded(planes, exif, xmp_of(image), valid_dpi(image.info.get("dpi")), known))
 

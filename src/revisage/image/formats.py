@@ -27,7 +27,15 @@ NAMES = "JPEG, PNG, WebP, TIFF, BMP, HEIC or AVIF"
 HEAD_BYTES = 64  # enough for `sniff` and `declared_size`
 
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_MAGIC = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"BM": "BMP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",  # BigTIFF
+    b"MM\0+": "TIFF",
+}
 
 
 def format_of(path: PurePath) -> str | None:
@@ -37,19 +45,12 @@ def format_of(path: PurePath) -> str | None:
 
 def sniff(head: bytes) -> str | None:
     """The format that the first `HEAD_BYTES` bytes of a file announce; None when it is not an allowed one."""
-    if head.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
+    for magic, format in _MAGIC.items():
+        if head.startswith(magic):
+            return format
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
-    if head.startswith(_TIFF_MAGIC):
-        return "TIFF"
-    if head.startswith(b"BM"):
-        return "BMP"
-    if head[4:8] == b"ftyp":
-        return _isobmff(head)
-    return None
+    return _isobmff(head) if head[4:8] == b"ftyp" else None
 
 
 def _isobmff(head: bytes) -> str | None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from revisage.errors import UsageError
 
+PATIENCE = 3
+
 
 @dataclass(frozen=True)
 class DecodeLimits:
@@ -16,7 +18,8 @@ class DecodeLimits:
     memory_bytes: int = 2 << 30
     """Address space that decoding may take beyond the interpreter's own (isolated decoding on Linux)."""
     seconds: float = 10.0
-    """Wall clock (isolated decoding)."""
+    """Processor time (isolated decoding; not on Windows). By the clock it may take `PATIENCE` times as
+    long, so that a busy machine refuses no good photo."""
 
     def __post_init__(self) -> None:
         if self.max_pixels < 1 or self.memory_bytes < 1 or not self.seconds > 0:

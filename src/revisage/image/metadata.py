@@ -124,8 +124,8 @@ def _drop_thumbnails(block: Block) -> None:
 def clean_xmp(xmp: bytes | None, *, keep_gps: bool = True) -> bytes | None:
     """The packet without what is stale in a new file, and without exif:GPS* unless kept.
 
-    Returns None for no packet, one larger than 4 MiB, one that is not well-formed, and one with a document type:
-    XMP has none (ISO 16684-1, 7.1), and entities are how XML parsers are attacked.
+    Returns None for no packet, one larger than 4 MiB, one that is not well-formed, and one with a document
+    type: XMP has none (ISO 16684-1, 7.1), and entities are how XML parsers are attacked.
     """
     text = _xmp_text(xmp)
     if text is None:

@@ -21,10 +21,11 @@ def output_paths(
     """Plan the output of every input; touches no file.
 
     Without `folder`, `NAME.restored.EXT` beside the photo. With it, the photo's path relative to its root
-    (`roots[i]`; by default its own folder, which leaves the bare name) inside `folder`. The extension stays where
-    its format is `writable`, else it is `.png`. Two names that would collide — also in another case or Unicode
-    form, since many file systems do not tell these apart — are told apart by the old extension (`a.heic.png`),
-    then by a number (`a-2.jpg`); photos that keep their extension choose first. No output is any of the inputs.
+    (`roots[i]`; by default its own folder, which leaves the bare name) inside `folder`. The extension stays
+    where its format is `writable`, else it is `.png`. Two names that would collide — also in another case or
+    Unicode form, since many file systems do not tell these apart — are told apart by the old extension
+    (`a.heic.png`), then by a number (`a-2.jpg`); photos that keep their extension choose first. No output is
+    any of the inputs.
     """
     assert roots is None or len(roots) == len(inputs)
     taken = {_key(path) for path in inputs}

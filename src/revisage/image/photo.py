@@ -18,7 +18,8 @@ class Photo:
     pixels: np.ndarray
     """(H, W, 3) RGB, uint8 or uint16 over the full range, orientation already applied."""
     alpha: np.ndarray | None = None
-    """(H, W), same dtype as `pixels`, straight (not premultiplied); None when the source has no transparency."""
+    """(H, W), same dtype as `pixels`, straight, not premultiplied; None when the source has no
+    transparency."""
     gray: bool = False
     """The source was single channel: the three channels of `pixels` are equal, and it is written as one."""
     icc: bytes | None = None
@@ -33,7 +34,7 @@ class Photo:
     """Where it came from: JPEG, PNG, WEBP, TIFF, BMP, HEIF or AVIF."""
 
     def __post_init__(self) -> None:
-        assert self.pixels.ndim == 3 and self.pixels.shape[2] == 3, self.pixels.shape
+        assert self.pixels.shape[2:] == (3,), self.pixels.shape
         assert self.pixels.dtype in (np.uint8, np.uint16), self.pixels.dtype
         if self.alpha is not None:
             assert self.alpha.shape == self.pixels.shape[:2], (self.alpha.shape, self.pixels.shape)

@@ -24,9 +24,9 @@ def save(
 ) -> Path:
     """Write the photo to `path`, in the format of its extension, and return the path.
 
-    Missing folders are made. `finish(data, format)` may change the encoded bytes, for example label them. Whatever
-    goes wrong, the path holds either what it held before or the complete new file. Which path is safe to write is
-    the caller's decision (`output_paths` makes it for many photos).
+    Missing folders are made. `finish(data, format)` may change the encoded bytes, for example label them.
+    Whatever goes wrong, the path holds either what it held before or the complete new file. Which path is
+    safe to write is the caller's decision (`output_paths` makes it for many photos).
 
     Raises UsageError for an extension that is no format, SaveError when it cannot be encoded or written.
     """
@@ -42,7 +42,10 @@ def save(
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file by a temporary one beside it, fsync and rename. Raises SaveError, leaving nothing partial."""
+    """Write a file by a temporary one beside it, fsync and rename.
+
+    Raises SaveError, leaving nothing partial.
+    """
     # The name is short whatever the target's, and hidden; the mode follows the umask, unlike tempfile's 0600.
     temporary = path.parent / f".revisage-{secrets.token_hex(8)}.part"
     try:

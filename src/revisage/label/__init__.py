@@ -1,7 +1,7 @@
 """The label that says a picture was edited with trained models, inside the file, where viewers look for it.
 
-It is XMP: `Iptc4xmpExt:DigitalSourceType` with IPTC's term for "edited using generative AI", `xmp:CreatorTool`, and
-the tool and models in a namespace of our own.
+It is XMP: `Iptc4xmpExt:DigitalSourceType` with IPTC's term for "edited using generative AI",
+`xmp:CreatorTool`, and the tool and models in a namespace of our own.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ def add(data: bytes, format: str, label: Label) -> bytes:
     """The encoded file with the label in its XMP; pixels and all other metadata stay byte for byte.
 
     A packet that is there already is kept and merged; one that is not well-formed is replaced, as is one so
-    large that JPEG could not hold it with the label. Adding the same label twice changes nothing. JPEG, PNG,
-    WEBP and TIFF are labelled. BMP cannot be; HEIF and AVIF come back unchanged as well, because their boxes hold
-    offsets of everything behind them: give `packet(label, photo.xmp)` to the encoder instead.
+    large that JPEG could not hold it with the label. Adding the same label twice changes nothing. JPEG,
+    PNG, WEBP and TIFF are labelled. BMP cannot be; HEIF and AVIF come back unchanged as well, because their
+    boxes hold offsets of everything behind them: give `packet(label, photo.xmp)` to the encoder instead.
 
     Raises SaveError when the data is not a well-formed file of `format`.
     """

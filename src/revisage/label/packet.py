@@ -39,9 +39,9 @@ class Label:
 def packet(label: Label, old: bytes | None = None) -> bytes:
     """A packet (UTF-8) of the label and everything an old packet says besides.
 
-    The old one is dropped when it is not well-formed XMP, above 4 MiB, or has a document type or entities: XMP
-    has none, and they are how XML parsers are attacked. Its xmp:CreatorTool stays (it names the first tool), and
-    so does a source type of wholly generated, which says more than ours.
+    The old one is dropped when it is not well-formed XMP, above 4 MiB, or has a document type or entities:
+    XMP has none, and they are how XML parsers are attacked. Its xmp:CreatorTool stays (it names the first
+    tool), and so does a source type of wholly generated, which says more than ours.
     """
     document = _parse(old) or _parse(_EMPTY.encode())
     assert document is not None

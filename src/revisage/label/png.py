@@ -20,7 +20,8 @@ def read(data: bytes) -> bytes | None:
 
 
 def replace(data: bytes, xmp: bytes) -> bytes:
-    """The file with this packet as its only one, right behind the header. Raises ValueError when malformed."""
+    """The file with this packet as its only one, right behind the header. Raises ValueError when
+    malformed."""
     payload = b"iTXt" + _KEYWORD + b"\0\0\0\0" + xmp
     chunk = struct.pack(">I", len(payload) - 4) + payload + struct.pack(">I", zlib.crc32(payload))
     view = memoryview(data)
@@ -38,7 +39,8 @@ def _is_xmp(data: bytes, kind: bytes, start: int) -> bool:
 
 
 def _text(rest: bytes) -> bytes | None:
-    """The text of an iTXt chunk behind its keyword: two compression bytes, language, translated keyword, text."""
+    """The text of an iTXt chunk behind its keyword: two compression bytes, language, translated keyword,
+    text."""
     parts = rest[2:].split(b"\0", 2)
     if len(parts) != 3:
         return None

@@ -15,10 +15,11 @@ def read(data: bytes) -> bytes | None:
 
 
 def replace(data: bytes, xmp: bytes) -> bytes:
-    """The file with this packet: in the old one's place where it fits, else behind a new directory at the end.
+    """The file with this packet: in the old one's place where it fits, else behind a new directory at the
+    end.
 
-    Nothing else moves: every strip, tile and other directory keeps its offset. Raises ValueError when malformed,
-    and when the file would pass 4 GiB.
+    Nothing else moves: every strip, tile and other directory keeps its offset. Raises ValueError when
+    malformed, and when the file would pass 4 GiB.
     """
     place = _place(data)
     if place is not None and len(xmp) <= place[1]:
@@ -55,7 +56,7 @@ def _place(data: bytes) -> tuple[int, int] | None:
     order, _, entries = _directory(data)
     for entry in entries:
         tag, kind, count, offset = struct.unpack(order + "HHII", entry)
-        if tag == _XMP and kind in _ONE_BYTE_KINDS and 4 < count and offset + count <= len(data):
+        if tag == _XMP and kind in _ONE_BYTE_KINDS and count > 4 and offset + count <= len(data):
             return offset, count
     return None
 
