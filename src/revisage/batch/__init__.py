@@ -1,4 +1,4 @@
-"""Many photos: which ones, where to, and one after another or several at once, with no failure stopping the rest."""
+"""Many photos: which ones, where to, several at once if asked, and no failure stops the rest."""
 
 from revisage.batch.folder import Job, Outcome, SaveOptions, plan, restore_all
 

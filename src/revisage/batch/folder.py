@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,40 +47,46 @@ def plan(inputs: Sequence[Path], out: Path | None) -> list[Job]:
     """The photos below `inputs` (files, and folders with all that is in them) and where each result goes.
 
     A named file is always tried. In a folder, hidden files and files whose extension says that they are no
-    pictures are left out, and so is `out` when it lies inside. Raises UsageError when an input does not exist,
-    a folder has no photo, or `out` is missing or of the wrong kind.
+    pictures are left out, and so is `out` when it lies inside. Raises UsageError when an input does not
+    exist, a folder has no photo, or `out` is missing or of the wrong kind.
     """
     if not inputs:
         raise UsageError("name at least one photo or folder")
     photos: list[Path] = []
     roots: list[Path] = []
     for path in inputs:
-        if path.is_dir():
-            if out is None:
-                raise UsageError(f"{path} is a folder: say where the results go with -o FOLDER")
-            if out.resolve() == path.resolve():
-                raise UsageError(f"{out} holds the originals: choose another folder for -o")
-            found = sorted(p for p in path.rglob("*") if _is_candidate(p, path, out))
-            if not found:
-                raise UsageError(f"no photos in {path}")
-            photos += found
-            roots += [path] * len(found)
-        elif path.exists():
-            photos.append(path)
-            roots.append(path.parent)
-        else:
-            raise UsageError(f"{path} does not exist")
+        found = _below(path, out) if path.is_dir() else [path]
+        photos += found
+        roots += [path if path.is_dir() else path.parent] * len(found)
+    missing = [photo for photo in photos if not photo.exists()]
+    if missing:
+        raise UsageError(f"{missing[0]} does not exist")
+    return [Job(*pair) for pair in zip(photos, _targets(photos, roots, inputs, out), strict=True)]
+
+
+def _targets(
+    photos: Sequence[Path], roots: Sequence[Path], inputs: Sequence[Path], out: Path | None
+) -> list[Path]:
     if out is None:
-        targets = output_paths(photos)
-    elif len(photos) == 1 and inputs[0].is_file() and not out.is_dir() and out.suffix:
+        return output_paths(photos)
+    if len(inputs) == 1 and not inputs[0].is_dir() and not out.is_dir() and out.suffix:
         if format_of(out) is None:
-            raise UsageError(f"{out}: no picture format has the extension {out.suffix}; use .jpg, .png, .webp or .tif")
-        targets = [out]
-    elif out.exists() and not out.is_dir():
+            raise UsageError(f"{out}: {out.suffix} is no picture format; use .jpg, .png, .webp or .tif")
+        return [out]
+    if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file: several photos need a folder")
-    else:
-        targets = output_paths(photos, out, roots=roots)
-    return [Job(source, target) for source, target in zip(photos, targets, strict=True)]
+    return output_paths(photos, out, roots=roots)
+
+
+def _below(folder: Path, out: Path | None) -> list[Path]:
+    if out is None:
+        raise UsageError(f"{folder} is a folder: say where the results go with -o FOLDER")
+    if out.resolve() == folder.resolve():
+        raise UsageError(f"{out} holds the originals: choose another folder for -o")
+    found = sorted(path for path in folder.rglob("*") if _is_candidate(path, folder, out))
+    if not found:
+        raise UsageError(f"no photos in {folder}")
+    return found
 
 
 def _is_candidate(path: Path, root: Path, out: Path) -> bool:
@@ -98,9 +104,9 @@ def restore_all(
     restorer: Restorer,
     options: RestoreOptions,
     *,
-    saving: SaveOptions = SaveOptions(),  # noqa: B008 (frozen)
+    saving: SaveOptions = SaveOptions(),
     workers: int = 1,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Restore every photo and yield its outcome as it is done; no failure stops the rest.
 
     `workers` photos are in hand at once and share the one Restorer. Closing the iterator early finishes the

@@ -26,7 +26,7 @@ revisage COMMAND --help tells a command's options; revisage --version the versio
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line; returns the exit code: 0 done, 1 something failed, 2 bad usage, 130 interrupted."""
+    """Run one command line; returns 0: done, 1: something failed, 2: bad usage, 130: interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0] if arguments else "--help"
     if name in ("-h", "--help", "help"):

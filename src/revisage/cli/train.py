@@ -79,7 +79,7 @@ def _names(settings: Any) -> set[str]:
 
 
 def override(settings: Any, changes: dict[str, str]) -> Any:
-    """A copy of a frozen dataclass with some fields read from text. Raises UsageError for wrong names or values.
+    """A copy of a frozen dataclass with some fields read from text. Raises UsageError if they do not fit.
 
     Setting `images` clears `hours` and the other way round, since a training has one length.
     """

@@ -14,7 +14,9 @@ from revisage.errors import TrainingError
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
 
 
-def find_pictures(folder: Path, *, name: Callable[[Path], str] | None = None, held: bool = False) -> list[Path]:
+def find_pictures(
+    folder: Path, *, name: Callable[[Path], str] | None = None, held: bool = False
+) -> list[Path]:
     """Pictures below a folder, sorted, on one side of the split.
 
     `name` gives the string that is hashed (the file's stem unless told; the folder's name where a folder

@@ -10,7 +10,13 @@ from torch import Tensor, nn
 # Five landmarks (x, y): right eye, left eye, nose, right and left mouth corner, on the FFHQ template at
 # 512 px and on the ArcFace template at 96x112 px (Deng et al., ArcFace, CVPR 2019, code).
 _FFHQ_512 = ((192.98, 239.95), (318.90, 240.19), (256.63, 314.02), (201.26, 371.41), (313.09, 371.15))
-_ARCFACE = ((30.2946, 51.6963), (65.5318, 51.5014), (48.0252, 71.7366), (33.5493, 92.3655), (62.7299, 92.2041))
+_ARCFACE = (
+    (30.2946, 51.6963),
+    (65.5318, 51.5014),
+    (48.0252, 71.7366),
+    (33.5493, 92.3655),
+    (62.7299, 92.2041),
+)
 
 
 def _fit() -> tuple[float, float, float, float]:

@@ -127,6 +127,7 @@ class GFPGAN(nn.Module):
 
     forward: (N, 3, size, size) in [-1, 1] -> ((N, 3, size, size), list of (N, 3, s, s) from the smallest
     s to the largest). The list serves the pyramid restoration loss (§3.4) and is ignored in use.
+    `training_only` names the weights that only that list needs, so that no exported file has them.
     """
 
     def __init__(self, config: GFPGANConfig) -> None:
@@ -139,15 +140,14 @@ class GFPGAN(nn.Module):
         self.bottleneck = nn.Conv2d(unet[0], unet[0], 3, 1, 1)
         self.up = nn.ModuleList(ResBlock(unet[i - 1], unet[i], 2) for i in range(1, top + 1))
         self.heads = nn.ModuleList(
-            nn.Conv2d(
-                unet[i], 3 * stem**2 if i == top else 3, config.head_kernel, 1, config.head_kernel // 2
-            )
+            nn.Conv2d(unet[i], 3 * stem**2 if i == top else 3, config.head_kernel, 1, config.head_kernel // 2)
             for i in range(1, top + 1)
         )
         self.conditions = nn.ModuleList(
             Condition(unet[i], config.prior[i] // 2, config.condition_layers) for i in range(1, top + 1)
         )
         self.decoder = StyleDecoder(config.prior, config.style_dim, shuffle=stem, noise=config.noise)
+        self.training_only = tuple(f"heads.{i}." for i in range(top if not config.residual else top - 1))
         squeezed = config.latent_channels or unet[0]
         self.squeeze = nn.Conv2d(unet[0], squeezed, 1) if config.latent_channels else nn.Identity()
         self.codes = nn.Linear(squeezed * 16, self.decoder.layers * config.style_dim)
@@ -164,7 +164,8 @@ class GFPGAN(nn.Module):
             block.conv2.weight.data *= math.sqrt(0.5)
             block.skip.weight.data *= math.sqrt(0.5)
         if self.config.residual:
-            for head in (*self.heads, *(rgb.conv for rgb in self.decoder.rgb)):
+            for head in (*self.heads, *(rgb.get_submodule("conv") for rgb in self.decoder.rgb)):
+                assert isinstance(head.weight, Tensor)
                 head.weight.data *= 0.02
         for condition in self.conditions:
             if condition.layers == 1:

@@ -25,9 +25,7 @@ class _ConvUnit(nn.Module):
         linear: bool = False,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(
-            cin, cout, kernel, stride, padding, groups=cin if depthwise else 1, bias=False
-        )
+        self.conv = nn.Conv2d(cin, cout, kernel, stride, padding, groups=cin if depthwise else 1, bias=False)
         self.bn = nn.BatchNorm2d(cout)
         self.prelu = nn.Identity() if linear else nn.PReLU(cout)
 

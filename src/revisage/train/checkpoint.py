@@ -44,7 +44,9 @@ def load(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise TrainingError(f"cannot read checkpoint {path}: {error}; delete it to start from the one before") from None
+        raise TrainingError(
+            f"cannot read checkpoint {path}: {error}; delete it to start from the one before"
+        ) from None
     if not isinstance(state, dict) or "networks" not in state:
         raise TrainingError(f"{path} is not a checkpoint of this program")
     return state

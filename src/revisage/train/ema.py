@@ -22,7 +22,7 @@ class EMA:
     def update(self, network: nn.Module, batch: int, images: int) -> None:
         half_life = min(self.half_life, max(images, 1) * 0.1)
         weight = 0.5 ** (batch / half_life)
-        for average, value in zip(self.network.parameters(), network.parameters(), strict=True):
-            average.lerp_(value.detach(), 1 - weight)
-        for average, value in zip(self.network.buffers(), network.buffers(), strict=True):
-            average.copy_(value)
+        for average, parameter in zip(self.network.parameters(), network.parameters(), strict=True):
+            average.lerp_(parameter.detach(), 1 - weight)
+        for kept, buffer in zip(self.network.buffers(), network.buffers(), strict=True):
+            kept.copy_(buffer)

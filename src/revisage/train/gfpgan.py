@@ -64,7 +64,9 @@ class Embedder(nn.Module):
             state = torch.load(weights, map_location="cpu", weights_only=True)
             self.network.load_state_dict(state.get("net_state_dict", state))
         except Exception as error:
-            raise TrainingError(f"{weights} is not a MobileFaceNet checkpoint: {str(error).splitlines()[0]}") from None
+            raise TrainingError(
+                f"{weights} is not a MobileFaceNet checkpoint: {str(error).splitlines()[0]}"
+            ) from None
         self.eval().requires_grad_(False)
 
     def forward(self, faces: Tensor) -> Tensor:
@@ -151,5 +153,7 @@ class FaceTask:
     @torch.no_grad()
     def _embed(self, pictures: list[np.ndarray]) -> Tensor:
         assert self.embedder is not None
-        embedding: Tensor = self.embedder(torch.from_numpy(np.stack([from_unit(to_unit(p)) for p in pictures])))
+        embedding: Tensor = self.embedder(
+            torch.from_numpy(np.stack([from_unit(to_unit(p)) for p in pictures]))
+        )
         return embedding

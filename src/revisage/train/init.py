@@ -15,7 +15,8 @@ def load_exported(network: nn.Module, path: Path) -> None:
     """Copy the weights of an ONNX file written by `revisage.export` into `network`, in place.
 
     The file names its tensors as the network does, with the wrapper's prefix in front and `.fp16` behind
-    those stored in half precision; a tensor that the exporter folded away is reported.
+    those stored in half precision. What a network calls `training_only` is not in the file and keeps its
+    fresh weights.
 
     Raises TrainingError when the file cannot be read, or a weight is missing or has another shape.
     """
@@ -25,11 +26,16 @@ def load_exported(network: nn.Module, path: Path) -> None:
         raise TrainingError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
     stored = {t.name.removesuffix(".fp16"): onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
     state = network.state_dict()
+    training_only: tuple[str, ...] = getattr(network, "training_only", ())
     for name, value in state.items():
         array = stored.get(name, stored.get(f"network.{name}"))
+        if array is None and name.startswith(training_only):
+            continue
         if array is None:
             raise TrainingError(f"{path} has no tensor {name}: it is of another network")
         if tuple(array.shape) != tuple(value.shape):
-            raise TrainingError(f"{path}: {name} has shape {array.shape}, the network wants {tuple(value.shape)}")
+            raise TrainingError(
+                f"{path}: {name} has shape {array.shape}, the network wants {tuple(value.shape)}"
+            )
         state[name] = torch.tensor(array, dtype=value.dtype)
     network.load_state_dict(state)

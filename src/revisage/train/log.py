@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Log:
-    """Averages losses between log lines and shows speed, remaining time and the share spent waiting for data."""
+    """Averages losses between log lines; shows speed, time left and the share spent waiting for data."""
 
     def __init__(self, run: Path, settings: LoopSettings, images: int) -> None:
         (run / "samples").mkdir(parents=True, exist_ok=True)
@@ -60,11 +60,16 @@ class Log:
 
     def validation(self, figures: dict[str, float], images: int) -> None:
         self._write("validation", figures, images)
-        print(f"{images:>9} images  held out: " + "  ".join(f"{k} {v:.4f}" for k, v in figures.items()), flush=True)
+        print(
+            f"{images:>9} images  held out: " + "  ".join(f"{k} {v:.4f}" for k, v in figures.items()),
+            flush=True,
+        )
 
     def _write(self, group: str, values: dict[str, float], images: int) -> None:
         with self._path.open("a", newline="") as file:
-            csv.writer(file).writerows((images, group, name, f"{value:.6g}") for name, value in values.items())
+            csv.writer(file).writerows(
+                (images, group, name, f"{value:.6g}") for name, value in values.items()
+            )
         for name, value in values.items():
             self._board.add_scalar(f"{group}/{name}", value, images)
 

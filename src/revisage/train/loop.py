@@ -109,7 +109,9 @@ def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = 
     networks, phases = task.networks, task.phases()
     for network in networks.values():
         network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    optimizers = {p.name: torch.optim.Adam(networks[p.network].parameters(), betas=(0.9, 0.99)) for p in phases}
+    optimizers = {
+        p.name: torch.optim.Adam(networks[p.network].parameters(), betas=(0.9, 0.99)) for p in phases
+    }
     saved = checkpoint.newest(run / "checkpoints")
     if saved is None and init is not None:
         load_exported(networks[task.averaged], init)
@@ -143,7 +145,11 @@ def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = 
 
         now = time.monotonic()
         seconds, last = seconds + now - last, now
-        done = images >= settings.images if settings.images is not None else seconds >= (settings.hours or 0) * 3600
+        done = (
+            images >= settings.images
+            if settings.images is not None
+            else seconds >= (settings.hours or 0) * 3600
+        )
         log.tick(images, seconds, rate, loader.waited, force=done)
         if done or seconds - validated >= settings.validate_every:
             validated = seconds
@@ -152,12 +158,18 @@ def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = 
             Image.fromarray(task.pictures(ema.network)).save(run / "samples" / f"{images:010d}.png")
             if figures[task.best] > best:
                 best = figures[task.best]
-                checkpoint.save(run / "checkpoints", "best", _state(networks, optimizers, ema, images, seconds, best))
+                checkpoint.save(
+                    run / "checkpoints",
+                    "best",
+                    _state(networks, optimizers, ema, images=images, seconds=seconds, best=best),
+                )
             last = time.monotonic()
         if done or seconds - kept >= settings.save_every:
             kept = seconds
             checkpoint.save_numbered(
-                run / "checkpoints", images, _state(networks, optimizers, ema, images, seconds, best)
+                run / "checkpoints",
+                images,
+                _state(networks, optimizers, ema, images=images, seconds=seconds, best=best),
             )
         if done:
             break
@@ -169,6 +181,7 @@ def _state(
     networks: dict[str, nn.Module],
     optimizers: dict[str, torch.optim.Adam],
     ema: EMA,
+    *,
     images: int,
     seconds: float,
     best: float,
@@ -199,6 +212,6 @@ def _restore(
     except (KeyError, RuntimeError, ValueError) as error:
         message = str(error).splitlines()[0]
         raise TrainingError(
-            f"checkpoint {path} is of another network ({message}): use another --out folder, or the same settings"
+            f"checkpoint {path} is of another network ({message}): use another --out, or the same settings"
         ) from None
     return int(state["images"]), float(state["seconds"]), float(state["best"])

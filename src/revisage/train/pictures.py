@@ -24,7 +24,7 @@ def to_bytes(picture: np.ndarray) -> np.ndarray:
 
 
 def grid(rows: Sequence[Sequence[np.ndarray]], *, columns: int) -> np.ndarray:
-    """Rows of (3, H, W) pictures in [-1, 1] of one size, laid out in `columns` groups -> (H', W', 3) uint8."""
+    """Rows of (3, H, W) pictures in [-1, 1], laid out in `columns` groups -> (H', W', 3) uint8."""
     strips = [np.concatenate([to_bytes(p) for p in row], axis=1) for row in rows]
     count = -(-len(strips) // columns)
     strips += [np.zeros_like(strips[0])] * (count * columns - len(strips))

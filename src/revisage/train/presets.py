@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from revisage.errors import UsageError
-from revisage.networks.compact import SCENE_X2, CompactConfig
-from revisage.networks.finder import FinderConfig
-from revisage.networks.gfpgan import COMPACT_256, GFPGANConfig
+from revisage.networks.compact import SCENE_X2, Compact, CompactConfig
+from revisage.networks.finder import FinderConfig, FinderNetwork
+from revisage.networks.gfpgan import COMPACT_256, GFPGAN, GFPGANConfig
 from revisage.train.finder import FinderSettings, FinderTask
 from revisage.train.gfpgan import FaceSettings, FaceTask
 from revisage.train.loop import LoopSettings
@@ -30,6 +32,12 @@ TINY_FACE = GFPGANConfig(
     residual=True,
     noise=False,
 )
+TINY_SCENE = CompactConfig(features=8, layers=2)
+
+
+def _teacher(data: Path) -> Path:
+    """The detector that the finder learns from, where the shared folder has it."""
+    return data.parent / "models" / "yunet_2026may.onnx"
 
 
 @dataclass(frozen=True)
@@ -40,12 +48,14 @@ class Preset:
         name: as given to --preset.
         task: data folder -> the task's settings.
         make: settings -> the task.
+        network: the network that is shipped, with fresh weights.
         loop: length and rate.
     """
 
     name: str
     task: Callable[[Path], Any]
     make: Callable[[Any], Task]
+    network: Callable[[], nn.Module]
     loop: LoopSettings
 
 
@@ -55,41 +65,48 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
             "compact-256",
             lambda data: FaceSettings(data=data, network=COMPACT_256),
             FaceTask,
+            lambda: GFPGAN(COMPACT_256),
             LoopSettings(images=1_000_000, batch=8, rate=1e-3, ema=4000),
         ),
-        Preset("tiny", lambda data: FaceSettings(data=data, network=TINY_FACE), FaceTask, TINY_LOOP),
+        Preset(
+            "tiny",
+            lambda data: FaceSettings(data=data, network=TINY_FACE, validation=4),
+            FaceTask,
+            lambda: GFPGAN(TINY_FACE),
+            TINY_LOOP,
+        ),
     ),
     "realesrgan": (
         Preset(
             "compact-x2",
             lambda data: SceneSettings(data=data, network=SCENE_X2),
             SceneTask,
+            lambda: Compact(SCENE_X2),
             LoopSettings(images=1_000_000, batch=16, rate=1e-3, ema=4000),
         ),
         Preset(
             "tiny",
-            lambda data: SceneSettings(data=data, network=CompactConfig(8, 2), patch=32, around=48),
+            lambda data: SceneSettings(data=data, network=TINY_SCENE, patch=32, around=48, validation=2),
             SceneTask,
+            lambda: Compact(TINY_SCENE),
             TINY_LOOP,
         ),
     ),
     "finder": (
         Preset(
             "small",
-            lambda data: FinderSettings(data=data, teacher=data.parent / "models" / "yunet_2026may.onnx"),
+            lambda data: FinderSettings(data=data, teacher=_teacher(data)),
             FinderTask,
-            LoopSettings(images=600_000, batch=16, rate=2e-3, precision="fp32"),
+            lambda: FinderNetwork(FinderConfig()),
+            LoopSettings(
+                images=600_000, batch=32, rate=2e-3, warmup=10_000, ema=20_000, clip=10.0, precision="fp32"
+            ),
         ),
         Preset(
             "tiny",
-            lambda data: FinderSettings(
-                data=data,
-                teacher=data.parent / "models" / "yunet_2026may.onnx",
-                network=FinderConfig(),
-                size=128,
-                validation=4,
-            ),
+            lambda data: FinderSettings(data=data, teacher=_teacher(data), size=128, validation=4),
             FinderTask,
+            lambda: FinderNetwork(FinderConfig()),
             replace(TINY_LOOP, images=64, precision="fp32"),
         ),
     ),

@@ -1,4 +1,4 @@
-"""Training of the scene model, which cleans and doubles whole photos, for PSNR (Real-ESRGAN's first stage)."""
+"""Training of the scene model, which cleans and doubles photos, for PSNR (Real-ESRGAN's first stage)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,59 @@
+"""`revisage export`: the best checkpoint of a training as an ONNX model."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from revisage.cli._parse import Exit, parse
+from revisage.errors import RevisageError, UsageError
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write the averaged weights of a training as an ONNX model that `revisage restore` can use."""
+
+    run: Positional[Annotated[Path, arg(metavar="RUN")]]
+    """Folder of the training."""
+    out: Positional[Annotated[Path, arg(metavar="OUT.onnx")]]
+    """The file to write."""
+    name: str | None = None
+    """The model's name; OUT without its extension by default."""
+    version: str = "1"
+    """The model's version."""
+    licence: str = "own weights"
+    """The licence of the weights."""
+    newest: bool = False
+    """Take the newest checkpoint, not the one with the best validation figure."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; 0: written, 1: failed, 2: bad usage."""
+    try:
+        options = parse(Options, "export", argv)
+        from revisage.train.publish import publish
+
+        parity = publish(
+            options.run,
+            options.out,
+            name=options.name or options.out.stem,
+            version=options.version,
+            licence=options.licence,
+            newest=options.newest,
+        )
+    except Exit as stop:
+        return stop.code
+    except ModuleNotFoundError as error:
+        print(f"revisage export: {error.name} is missing: pip install 'revisage[train]'", file=sys.stderr)
+        return 1
+    except RevisageError as error:
+        print(f"revisage export: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    difference = f"{parity.max_abs:.2g} (allowed {parity.tolerance:.2g})"
+    print(f"{options.out}: largest difference from the network {difference}")
+    return 0

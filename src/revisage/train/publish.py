@@ -1,0 +1,62 @@
+"""From a training's checkpoint to a model file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from torch import nn
+
+from revisage.errors import TrainingError
+from revisage.export import Contract, Parity, export
+from revisage.networks.compact import Compact
+from revisage.networks.finder import OUTPUT_NAMES, FinderNetwork
+from revisage.networks.gfpgan import GFPGAN, UnitRange
+from revisage.train import checkpoint, presets
+
+
+def publish(run: Path, path: Path, *, name: str, version: str, licence: str, newest: bool = False) -> Parity:
+    """Export the averaged network of `run` (a folder of `revisage train`) to `path`.
+
+    The best checkpoint by validation is taken, or the newest one. Raises TrainingError when there is none,
+    ModelError when the export differs from the network.
+    """
+    folder = run / "checkpoints"
+    source = checkpoint.newest(folder) if newest else folder / "best.pt"
+    if source is None or not source.is_file():
+        raise TrainingError(f"no checkpoint in {folder}: train first, or take the newest one with --newest")
+    try:
+        chosen = json.loads((run / "preset.json").read_text())
+        network = presets.choose(chosen["system"], chosen["preset"]).network()
+    except (OSError, ValueError, KeyError):
+        raise TrainingError(
+            f"{run} has no readable preset.json: is it a folder of `revisage train`?"
+        ) from None
+    network.load_state_dict(checkpoint.load(source)["ema"])
+    return export_network(network, path, name=name, version=version, licence=licence)
+
+
+def export_network(network: nn.Module, path: Path, *, name: str, version: str, licence: str) -> Parity:
+    """Write a face, scene or finder network with the contract that its kind has."""
+    if isinstance(network, GFPGAN):
+        size = network.config.size
+        contract = Contract(name=name, task="face", size=size, scale=1, version=version, licence=licence)
+        return export(UnitRange(network), path, contract=contract, example_size=(size, size))
+    if isinstance(network, Compact):
+        scale = network.config.scale
+        contract = Contract(name=name, task="scene", size=None, scale=scale, version=version, licence=licence)
+        return export(network, path, contract=contract, example_size=(64, 64))
+    assert isinstance(network, FinderNetwork), type(network)
+    contract = Contract(name=name, task="finder", size=None, scale=None, version=version, licence=licence)
+    # OpenCV's DNN reads this file: it wants float32 weights and one picture, whose size it sets itself.
+    return export(
+        network,
+        path,
+        contract=contract,
+        example_size=(320, 320),
+        half=False,
+        dynamic="none",
+        input_name="input",
+        output_names=OUTPUT_NAMES,
+        input_max=255,
+    )
