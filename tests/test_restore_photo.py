@@ -351,24 +351,6 @@ def test_threads_do_not_mix_photos() -> None:
             done.result()
 
 
-def test_models_open_once_for_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    from revisage.restore import Settings, models
-
-    opened: list[str] = []
-    stubs = StubModels(red, twice)
-    source = models.InstalledModels(Settings())
-
-    def open_face() -> object:
-        opened.append("face")
-        return stubs.face()
-
-    monkeypatch.setattr(source, "_face", models._Once(open_face))
-    with ThreadPoolExecutor(8) as pool:
-        got = list(pool.map(lambda _: source.face(), range(32)))
-    assert opened == ["face"]
-    assert len({id(model) for model in got}) == 1
-
-
 def test_bytes_without_a_name(astronaut: np.ndarray) -> None:
     buffer = io.BytesIO()
     Image.fromarray(astronaut).save(buffer, "PNG")

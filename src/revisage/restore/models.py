@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from revisage.errors import ModelCorruptError, UsageError
+from revisage import faces, runtime, zoo
+from revisage.errors import ModelCorruptError
+from revisage.faces import Face
 from revisage.restore.settings import Settings
-
-if TYPE_CHECKING:
-    from revisage.faces import Face
-    from revisage.runtime import Session
-    from revisage.zoo import Model
+from revisage.runtime import Session
+from revisage.zoo import Model
 
 T = TypeVar("T")
 
@@ -100,40 +99,23 @@ class InstalledModels:
         return self._finder.get()
 
     def _open_face(self) -> FaceModel:
-        model = _resolve("face", self._settings.model)
+        model = zoo.resolve("face", self._settings.model)
         if not model.spec.size:
             raise ModelCorruptError(f"face model {model.spec.name} states no size: import it again")
-        return FaceModel(self._session(model), _label(model), model.spec.size)
+        return FaceModel(self._session(model), str(model), model.spec.size)
 
     def _open_scene(self) -> SceneModel:
-        model = _resolve("scene", self._settings.scene)
+        model = zoo.resolve("scene", self._settings.scene)
         if not model.spec.scale:
             raise ModelCorruptError(f"scene model {model.spec.name} states no scale: import it again")
-        return SceneModel(self._session(model), _label(model), model.spec.scale)
+        return SceneModel(self._session(model), str(model), model.spec.scale)
 
     def _open_finder(self) -> FinderModel:
-        from revisage.faces import Finder
-
-        model = _resolve("finder", "auto")
-        return FinderModel(Finder(model.path), _label(model))
+        model = zoo.resolve("finder", "auto")
+        return FinderModel(faces.Finder(model.path), str(model))
 
     def _session(self, model: Model) -> Session:
-        from revisage.runtime import open_session
-
         chosen = self._settings
-        return open_session(
+        return runtime.open_session(
             model.path, device=chosen.device, precision=chosen.precision, threads=chosen.threads
         )
-
-
-def _resolve(task: str, name: str) -> Model:
-    from revisage import zoo
-
-    model = zoo.resolve(task, name)
-    if model.spec.task != task:
-        raise UsageError(f"{name} is a {model.spec.task} model, not a {task} model: see revisage models list")
-    return model
-
-
-def _label(model: Model) -> str:
-    return f"{model.spec.name} {model.spec.version}"

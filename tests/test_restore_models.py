@@ -1,0 +1,92 @@
+"""The installed models: opened from the zoo by name, once, and refused with a word on what to do."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from restore_stubs import StubFinder, StubSession, red, twice
+
+from revisage import faces, runtime, zoo
+from revisage.errors import ModelCorruptError, ModelMissingError, UnknownModelError
+from revisage.restore import Restorer
+from revisage.zoo import Model, ModelSpec
+
+
+def model(task: str, size: int | None = None, scale: int | None = None) -> Model:
+    spec = ModelSpec(f"some-{task}", task, size, scale, "3", "Apache-2.0", f"{task}.onnx")
+    return Model(spec, Path(f"{task}.onnx"))
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A zoo of stubs; the list tells what was opened, in order."""
+    models = {"face": model("face", 64, 1), "scene": model("scene", None, 2), "finder": model("finder")}
+    log: list[str] = []
+
+    def resolve(task: str, name: str = "auto") -> Model:
+        if name != "auto":
+            raise UnknownModelError(f"no model is called {name!r}")
+        return models[task]
+
+    def open_session(path: Path, **options: object) -> StubSession:
+        log.append(f"{path.stem} {options['device']} {options['precision']} {options['threads']}")
+        return StubSession(red if path.stem == "face" else twice)
+
+    def finder(path: Path) -> StubFinder:
+        log.append(path.stem)
+        return StubFinder([])
+
+    monkeypatch.setattr(zoo, "resolve", resolve)
+    monkeypatch.setattr(runtime, "open_session", open_session)
+    monkeypatch.setattr(faces, "Finder", finder)
+    return log
+
+
+PHOTO = np.zeros((20, 20, 3), np.uint8)
+
+
+def test_models_open_on_first_use_and_once(opened: list[str]) -> None:
+    restorer = Restorer(device="cpu", precision="fp32", threads=2)
+    assert opened == []
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda _: restorer.restore(PHOTO), range(16)))
+    assert sorted(opened) == ["face cpu fp32 2", "finder", "scene cpu fp32 2"]
+    assert results[0].models == {"face": "some-face 3", "scene": "some-scene 3", "finder": "some-finder 3"}
+
+
+def test_none_opens_nothing(opened: list[str]) -> None:
+    result = Restorer("none", "none").restore(PHOTO)
+    assert opened == []
+    assert result.models == {"face": None, "scene": None, "finder": None}
+
+
+def test_check_opens_what_will_be_needed(opened: list[str]) -> None:
+    Restorer("none").check()
+    assert [line.split()[0] for line in opened] == ["scene"]
+    with pytest.raises(UnknownModelError):
+        Restorer("nobody").check()
+
+
+def test_a_failure_to_open_is_told_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(task: str, name: str = "auto") -> Model:
+        raise ModelMissingError(f"no {task}")
+
+    monkeypatch.setattr(zoo, "resolve", missing)
+    restorer = Restorer()
+    for _ in range(2):
+        with pytest.raises(ModelMissingError):
+            restorer.restore(PHOTO)
+
+
+@pytest.mark.parametrize("task", ["face", "scene"])
+def test_a_model_that_breaks_its_contract(
+    task: str, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zoo, "resolve", lambda task, name="auto": model(task))
+    restorer = Restorer("auto" if task == "face" else "none", "auto")
+    with pytest.raises(ModelCorruptError, match="states no"):
+        restorer.check()
+    assert opened == []
