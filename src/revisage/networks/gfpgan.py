@@ -7,6 +7,7 @@ Source: Wang et al., *Towards Real-World Blind Face Restoration with Generative 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -72,6 +73,12 @@ COMPACT_256 = GFPGANConfig(
     residual=True,
     noise=False,
 )
+
+
+def _scale(module: nn.Module, names: Iterable[str], factor: float) -> None:
+    """Multiply the initial weights of some submodules."""
+    for name in names:
+        module.get_parameter(f"{name}.weight").data.mul_(factor)
 
 
 def _activate(x: Tensor) -> Tensor:
@@ -161,15 +168,12 @@ class GFPGAN(nn.Module):
                     nn.init.zeros_(module.bias)
         for block in (*self.down, *self.up):
             # Two branches are summed: without this the variance doubles at every block.
-            block.conv2.weight.data *= math.sqrt(0.5)
-            block.skip.weight.data *= math.sqrt(0.5)
+            _scale(block, ("conv2", "skip"), math.sqrt(0.5))
         if self.config.residual:
-            for head in (*self.heads, *(rgb.get_submodule("conv") for rgb in self.decoder.rgb)):
-                assert isinstance(head.weight, Tensor)
-                head.weight.data *= 0.02
-        for condition in self.conditions:
-            if condition.layers == 1:
-                condition.joint.weight.data *= 0.1
+            _scale(self, [f"heads.{i}" for i in range(len(self.heads))], 0.02)
+            _scale(self.decoder, [f"rgb.{i}.conv" for i in range(len(self.decoder.rgb))], 0.02)
+        if self.config.condition_layers == 1:
+            _scale(self, [f"conditions.{i}.joint" for i in range(len(self.conditions))], 0.1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         config = self.config

@@ -55,7 +55,7 @@ def export_network(network: nn.Module, path: Path, *, name: str, version: str, l
         contract=contract,
         example_size=(320, 320),
         half=False,
-        dynamic="none",
+        dynamic=(),
         input_name="input",
         output_names=OUTPUT_NAMES,
         input_max=255,
