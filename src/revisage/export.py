@@ -168,8 +168,8 @@ def _trace(
                 verbose=False,
             )
     except Exception as error:
-        reason = str(error).strip().split("\n", 1)[0][:300]
-        raise ModelError(f"the network cannot be exported: {type(error).__name__}: {reason}") from error
+        cause = error.__cause__ or error  # the exporter wraps the reason in advice about reporting it
+        raise ModelError(f"the network cannot be exported: {type(cause).__name__}: {_line(cause)}") from error
     assert program is not None
     model = program.model_proto
     shape = model.graph.input[0].type.tensor_type.shape.dim
@@ -277,7 +277,12 @@ def _measure(
     worst = dict.fromkeys(sessions, 0.0)
     magnitude = 0.0
     for batch in batches:
-        expected = [t.numpy() for t in _as_tuple(_forward(network, torch.from_numpy(batch)))]
+        try:
+            expected = [t.numpy() for t in _as_tuple(_forward(network, torch.from_numpy(batch)))]
+        except RuntimeError as error:
+            raise ModelError(
+                f"the file would take batches of {batch.shape}, the network does not: {_line(error)}"
+            ) from error
         magnitude = max(magnitude, *(float(np.abs(e).max()) for e in expected))
         for runtime, session in sessions.items():
             outputs = session.run_all(batch)
@@ -298,6 +303,11 @@ def _measure(
 @torch.no_grad()
 def _forward(network: nn.Module, batch: Tensor) -> Any:
     return network(batch)
+
+
+def _line(error: BaseException) -> str:
+    """The first line of an error's text."""
+    return next(iter(str(error).strip().splitlines()), "")[:300]
 
 
 def _as_tuple(outputs: Any) -> tuple[Tensor, ...]:
