@@ -93,7 +93,8 @@ def align(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
         part = cv2.resize(part, part_size, interpolation=cv2.INTER_AREA)
         local[:, 2] += local[:, :2] @ ((ratio - 1) / 2)
         local[:, :2] *= ratio
-    crop = cv2.warpAffine(part, local, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+    # Not BORDER_REFLECT_101: with cubic interpolation it never returns on a part one pixel wide (OpenCV 5.0).
+    crop = cv2.warpAffine(part, local, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
     if np.issubdtype(
         crop.dtype, np.floating
     ):  # cubic interpolation overshoots; integers saturate by themselves

@@ -1,0 +1,254 @@
+"""Finding faces at every size, and the way to the FFHQ template and back."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from revisage.errors import FaceError, ModelCorruptError, ModelMissingError
+from revisage.faces import Face, Finder, align, estimate, invert, template
+
+similarities = st.tuples(
+    st.floats(-0.9, 0.9),  # turn in radians
+    st.floats(0.15, 4.0),  # picture pixels per crop pixel
+    st.floats(-40, 200),
+    st.floats(-40, 200),
+)
+
+
+def moved(points: np.ndarray, turn: float, scale: float, x: float, y: float) -> np.ndarray:
+    linear = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    return points @ linear.T + (x, y)
+
+
+def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+def smooth(height: int, width: int) -> np.ndarray:
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    channels = [0.5 + 0.4 * np.sin(x / 23), 0.5 + 0.4 * np.cos(y / 19), 0.5 + 0.4 * np.sin((x + y) / 29)]
+    return np.stack(channels, -1).astype(np.float32)
+
+
+def test_template_scales_with_the_crop_and_is_a_face() -> None:
+    points = template(512)
+    assert points.dtype == np.float32
+    np.testing.assert_allclose(template(256) * 2, points, rtol=1e-6)
+    right_eye, left_eye, nose, right_mouth, left_mouth = points
+    assert right_eye[0] < nose[0] < left_eye[0]
+    assert right_mouth[0] < left_mouth[0]
+    assert right_eye[1] < nose[1] < right_mouth[1]
+    with pytest.raises(ValueError, match="at least 1"):
+        template(0)
+
+
+def test_template_is_the_mean_of_aligned_crops(shared: Path) -> None:
+    table = np.loadtxt(shared / "data" / "faces256.csv", delimiter=",", skiprows=1, usecols=range(4, 14))
+    np.testing.assert_allclose(table.mean(0).reshape(5, 2), template(256), atol=1.5)
+
+
+@given(similarities, st.sampled_from([64, 256, 512]))
+def test_estimate_recovers_any_similarity(similarity: tuple[float, float, float, float], size: int) -> None:
+    landmarks = moved(template(size).astype(np.float64), *similarity)
+    matrix = estimate(landmarks, size)
+    np.testing.assert_allclose(apply(matrix, landmarks), template(size), atol=1e-3)
+    np.testing.assert_allclose(apply(invert(matrix), template(size)), landmarks, atol=1e-3)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_estimate_is_the_least_squares_similarity(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    landmarks = moved(template(256) + rng.normal(0, 8, (5, 2)), 0.3, 0.8, 10, 20)
+    matrix = estimate(landmarks, 256)
+    rows, values = [], []
+    for (x, y), (u, v) in zip(landmarks, template(256), strict=True):
+        rows += [[x, -y, 1, 0], [y, x, 0, 1]]
+        values += [u, v]
+    a, b, tx, ty = np.linalg.lstsq(np.array(rows), np.array(values), rcond=None)[0]
+    np.testing.assert_allclose(matrix, [[a, -b, tx], [b, a, ty]], rtol=1e-5, atol=1e-3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(similarities)
+def test_align_then_paste_gives_the_picture_back(similarity: tuple[float, float, float, float]) -> None:
+    turn, scale, x, y = similarity
+    picture = smooth(240, 260)
+    size = 128
+    matrix = estimate(moved(template(size).astype(np.float64), turn, scale, x, y), size)
+    crop = align(picture, matrix, size)
+    back = cv2.warpAffine(crop, invert(matrix), (260, 240), flags=cv2.INTER_LINEAR)
+    inside = cv2.warpAffine(np.ones((size, size), np.float32), invert(matrix), (260, 240))
+    inside = cv2.erode(inside, np.ones((9, 9)), borderValue=0) == 1
+    if inside.any():
+        assert np.abs(back - picture)[inside].max() < 0.03 * max(1.0, scale)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_align_keeps_the_dtype_and_range(dtype: type) -> None:
+    top = 1 if dtype is np.float32 else np.iinfo(dtype).max
+    picture = (smooth(100, 90) > 0.5).astype(np.float32) * top
+    crop = align(picture.astype(dtype), estimate(moved(template(64), 0.2, 0.7, 10, 5), 64), 64)
+    assert crop.shape == (64, 64, 3)
+    assert crop.dtype == dtype
+    assert crop.min() >= 0
+    assert crop.max() <= top
+
+
+def test_align_of_a_crop_on_the_template_is_the_crop() -> None:
+    picture = (smooth(256, 256) * 255).astype(np.uint8)
+    np.testing.assert_array_equal(align(picture, estimate(template(256), 256), 256), picture)
+
+
+def test_align_averages_a_large_face_instead_of_aliasing() -> None:
+    stripes = np.zeros((1600, 1600, 3), np.float32)
+    stripes[:, ::2] = 1.0
+    crop = align(stripes, estimate(moved(template(128), 0.0, 8.0, 100, 100), 128), 128)
+    assert np.abs(crop - 0.5).max() < 0.1
+
+
+def test_align_agrees_with_a_plain_warp_when_the_face_is_small() -> None:
+    picture = smooth(200, 200)
+    matrix = estimate(moved(template(256), 0.1, 0.4, 30, 40), 256)
+    plain = cv2.warpAffine(picture, matrix, (256, 256), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    assert np.abs(align(picture, matrix, 256) - plain).max() < 0.01
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 2), (1, 500), (40, 40)])
+def test_align_mirrors_where_the_picture_ends(shape: tuple[int, int]) -> None:
+    picture = np.full((*shape, 3), 77, np.uint8)
+    crop = align(picture, estimate(moved(template(64), 0.4, 1.5, -30, -60), 64), 64)
+    assert (crop == 77).all()
+
+
+@pytest.mark.parametrize(
+    ("landmarks", "why"),
+    [
+        (np.zeros((5, 2)), "coincide"),
+        (np.full((5, 2), np.nan), "finite"),
+        (np.full((5, 2), np.inf), "finite"),
+        (template(256) * (-1, 1), "like a face"),  # left and right exchanged
+    ],
+)
+def test_degenerate_landmarks_are_a_face_error(landmarks: np.ndarray, why: str) -> None:
+    with pytest.raises(FaceError, match=why):
+        estimate(landmarks, 256)
+
+
+def test_estimate_wants_five_points() -> None:
+    with pytest.raises(ValueError, match="five landmarks"):
+        estimate(np.zeros((68, 2)), 256)
+
+
+def test_a_flat_transform_cannot_be_inverted() -> None:
+    with pytest.raises(FaceError, match="inverted"):
+        invert(np.array([[0.0, 0.0, 3.0], [0.0, 0.0, 4.0]]))
+
+
+# Finding
+
+
+@pytest.fixture(scope="session")
+def finder(shared: Path) -> Finder:
+    return Finder(shared / "models" / "yunet_2026may.onnx")
+
+
+@pytest.fixture(scope="session")
+def crop(shared: Path) -> np.ndarray:
+    path = sorted((shared / "data" / "faces256").iterdir())[5]
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def scene(crop: np.ndarray, size: tuple[int, int], heads: list[tuple[int, int, int]]) -> np.ndarray:
+    """A gray picture of (width, height) with the crop pasted at each (x, y) with the given side."""
+    picture = np.full((size[1], size[0], 3), 128, np.uint8)
+    for x, y, side in heads:
+        picture[y : y + side, x : x + side] = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
+    return picture
+
+
+def centres(faces: list[Face]) -> np.ndarray:
+    return np.array([face.landmarks[2] for face in faces])
+
+
+def test_a_large_picture_gives_its_small_faces_once(finder: Finder, crop: np.ndarray) -> None:
+    # 34 px crops hold faces of some 20 px; the rows straddle every border of the tiles they fall into.
+    heads = [(300 + 150 * column, 400 + 190 * row, 34) for row in range(4) for column in range(16)]
+    heads.append((200, 1300, 1400))
+    picture = scene(crop, (3000, 2800), heads)
+    faces = finder.find(picture)
+    noses = centres(faces)
+    for x, y, side in heads:
+        expected = np.array([x, y]) + template(side)[2]
+        near = np.linalg.norm(noses - expected, axis=1) < 0.15 * side
+        assert near.sum() == 1, (x, y, side)
+    assert len(faces) == len(heads)
+    assert faces[0].box[2] > 500
+    widths = [face.box[2] * face.box[3] for face in faces]
+    assert widths == sorted(widths, reverse=True)
+
+
+def test_landmarks_are_named_as_the_picture_shows_them(finder: Finder, crop: np.ndarray) -> None:
+    (face,) = finder.find(crop)
+    assert face.landmarks.shape == (5, 2)
+    assert face.landmarks.dtype == np.float32
+    np.testing.assert_allclose(face.landmarks, template(256), atol=20)
+    x, y, width, height = face.box
+    assert ((face.landmarks > (x, y)) & (face.landmarks < (x + width, y + height))).all()
+    assert 0.6 <= face.score <= 1
+
+
+def test_a_face_is_found_at_any_size_and_scale_moves_nothing(finder: Finder, crop: np.ndarray) -> None:
+    for side in (40, 100, 400, 900, 2500):
+        picture = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
+        faces = finder.find(picture)
+        assert len(faces) == 1, side
+        np.testing.assert_allclose(faces[0].landmarks, template(side), atol=0.09 * side)
+
+
+def test_the_same_picture_gives_the_same_faces_in_every_thread(finder: Finder, crop: np.ndarray) -> None:
+    pictures = [scene(crop, (500, 400), [(20 * n, 30, 100 + 30 * n)]) for n in range(6)]
+    alone = [finder.find(picture) for picture in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(finder.find, pictures * 3))
+    for expected, found in zip(alone * 3, together, strict=True):
+        assert [face.box for face in found] == [face.box for face in expected]
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(a.landmarks, b.landmarks)
+
+
+@pytest.mark.parametrize(
+    "shape", [(0, 0), (1, 1), (7, 4000), (1, 20000), (20000, 9), (8, 8), (33, 31)], ids=str
+)
+def test_a_picture_without_room_for_a_face_has_none(finder: Finder, shape: tuple[int, int]) -> None:
+    assert finder.find(np.zeros((*shape, 3), np.uint8)) == []
+
+
+def test_gray_pictures_are_searched(finder: Finder, crop: np.ndarray) -> None:
+    assert len(finder.find(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY))) == 1
+
+
+@pytest.mark.parametrize(
+    "pixels", [np.zeros((50, 50, 4), np.uint8), np.zeros((50, 50, 3), np.float32), np.zeros(50, np.uint8)]
+)
+def test_other_arrays_are_refused(finder: Finder, pixels: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="uint8"):
+        finder.find(pixels)
+
+
+def test_missing_and_broken_models_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelMissingError, match="no face finder"):
+        Finder(tmp_path / "none.onnx")
+    (tmp_path / "broken.onnx").write_bytes(b"not a network")
+    with pytest.raises(ModelCorruptError, match=r"broken\.onnx"):
+        Finder(tmp_path / "broken.onnx")
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        Finder(tmp_path / "none.onnx", score_threshold=1.5)
