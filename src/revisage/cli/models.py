@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
@@ -17,6 +16,7 @@ from rich.text import Text
 from tyro.conf import Positional, arg, subcommand
 
 from revisage import zoo
+from revisage.cli._parse import Exit, parse
 from revisage.errors import ModelError, RevisageError, UnknownModelError, UsageError
 from revisage.zoo import Model, ModelSpec
 
@@ -65,14 +65,9 @@ Command = (
 def main(argv: Sequence[str]) -> int:
     """Run the command; 0: done, 1: a model is missing, damaged or cannot be got, 2: bad usage."""
     try:
-        command: Command = tyro.cli(
-            Command,  # type: ignore[arg-type]
-            prog="revisage models",
-            description="Which models there are, what each is; get one, add your own.",
-            args=list(argv),
-        )
-    except SystemExit as stop:  # tyro leaves this way after --help and after bad arguments
-        return stop.code if isinstance(stop.code, int) else 2
+        command: Command = parse(Command, "models", argv)  # type: ignore[arg-type]
+    except Exit as stop:
+        return stop.code
     try:
         return _run(command)
     except (UsageError, UnknownModelError) as error:

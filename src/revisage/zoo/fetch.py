@@ -21,7 +21,7 @@ Progress = Callable[[int, int | None], None]
 """Called with the bytes here so far and the bytes in all (None when the server does not say)."""
 
 TIMEOUT = 30.0  # seconds without a byte
-ATTEMPTS = 4
+ATTEMPTS = 3
 _CHUNK = 1 << 16
 _WORTH_RETRYING = frozenset({408, 425, 429})  # and every 5xx
 
