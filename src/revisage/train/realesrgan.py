@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from revisage.data.loader import Sample
 from revisage.data.pictures import Pictures, find_pictures, shuffled
-from revisage.degrade import RECIPES
-from revisage.errors import TrainingError
+from revisage.degrade import RECIPES, apply, tone, zoomed
+from revisage.errors import UsageError
 from revisage.losses.charbonnier import charbonnier
 from revisage.metrics.psnr import psnr
 from revisage.metrics.ssim import ssim
@@ -36,8 +36,11 @@ class SceneSettings:
         patch: side of the network's input in pixels.
         around: side of the piece that is degraded, from which the patch is cut, so that a scratch or a
             crease can cross it.
+        zoom: the piece is taken to come from a photo up to so many times as wide, with marks of its size.
         validation: held-out photos used.
         seed: of every draw.
+
+    Raises UsageError when a value cannot be used.
     """
 
     data: Path
@@ -47,8 +50,19 @@ class SceneSettings:
     recipe: str = "scene"
     patch: int = 64
     around: int = 120
+    zoom: float = 5.0
     validation: int = 12
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.recipe not in RECIPES:
+            raise UsageError(f"no recipe {self.recipe!r}; there are {', '.join(RECIPES)}")
+        if not 1 <= self.patch <= self.around:
+            raise UsageError(f"patch must be between 1 and around ({self.around}), got {self.patch}")
+        if self.validation < 1:
+            raise UsageError(f"validation must be at least 1, got {self.validation}")
+        if not 0 <= self.faces_share <= 1:
+            raise UsageError(f"faces_share must be between 0 and 1, got {self.faces_share}")
 
 
 def shrink(picture: np.ndarray, factor: int) -> np.ndarray:
@@ -87,8 +101,10 @@ class SceneTask:
         if rng.random() < 0.5:
             clean = clean[:, ::-1]
         clean = to_unit(np.ascontiguousarray(clean))
-        recipe = RECIPES[settings.recipe]
-        low = recipe.apply(shrink(clean, scale), recipe.sample(rng))
+        chain = zoomed(RECIPES[settings.recipe].sample(rng), float(rng.uniform(1, settings.zoom)))
+        low = apply(shrink(clean, scale), chain)
+        # The model repairs damage and leaves the photo's tone to its owner: a patch does not show it.
+        clean = apply(clean, tone(chain))
         top, left = rng.integers(0, settings.around - settings.patch + 1, 2)
         low = low[top : top + settings.patch, left : left + settings.patch]
         clean = clean[
@@ -106,7 +122,8 @@ class SceneTask:
         clean = clean[: clean.shape[0] // scale * scale, : clean.shape[1] // scale * scale]
         low = shrink(clean, scale)
         if name != "clean":
-            low = RECIPES[name].apply(low, RECIPES[name].sample(np.random.default_rng(i)))
+            chain = zoomed(RECIPES[name].sample(np.random.default_rng(i)), 2)
+            low, clean = apply(low, chain), apply(clean, tone(chain))
         return from_unit(low) * 0.5 + 0.5, from_unit(clean) * 0.5 + 0.5
 
     @torch.no_grad()
@@ -145,7 +162,6 @@ def _zoom(rng: np.random.Generator, picture: np.ndarray, least: int) -> np.ndarr
 
 
 def _crop(rng: np.random.Generator, picture: np.ndarray, side: int) -> np.ndarray:
-    if min(picture.shape[:2]) < side:
-        raise TrainingError(f"a training photo is under {side} px after scaling: {picture.shape[:2]}")
+    assert min(picture.shape[:2]) >= side, picture.shape  # `_zoom` has seen to it
     top, left = (int(rng.integers(0, length - side + 1)) for length in picture.shape[:2])
     return picture[top : top + side, left : left + side]

@@ -1,0 +1,62 @@
+"""For training on pieces cut out of photos: marks at a whole photo's size, and the photo's tone alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from .ageing import DyeFading, Fading, Grain, PaperTexture, Toning, Yellowing
+from .colour import Gray
+from .damage import Crease, Dust, Hairs, Scratches, Stains
+from .recipe import Chain, Step
+
+TONE = (Gray, Toning, DyeFading, Fading, Yellowing)
+
+# Which fields are lengths, and by what power of the factor a piece has fewer of such marks.
+_MARKS: dict[Any, tuple[tuple[str, ...], int]] = {
+    Scratches: (("width",), 1),
+    Dust: (("radius", "softness"), 2),
+    Hairs: (("length",), 1),
+    Crease: (("width", "relief"), 0),
+    Stains: (("radius",), 0),
+    Grain: (("size",), 0),
+    PaperTexture: (("size",), 0),
+}
+
+
+def zoomed(chain: Chain, factor: float) -> Chain:
+    """The chain as a piece shows it whose photo is `factor` times as wide: marks are larger and fewer.
+
+    Lengths of a recipe are shares of the picture, so that on a small piece a scratch would be a fraction of
+    a pixel wide, which no photo has. Raises ValueError when `factor` is under 1.
+    """
+    if factor < 1:
+        raise ValueError(f"factor must be at least 1, got {factor}")
+    return Chain(tuple(_zoomed(step, factor) for step in chain.steps))
+
+
+def _zoomed(step: Step, factor: float) -> Step:
+    if isinstance(step, Chain):
+        return zoomed(step, factor)
+    for kind, (lengths, dimension) in _MARKS.items():
+        if isinstance(step, kind):
+            changes = {name: getattr(step, name) * factor for name in lengths}
+            if dimension:
+                changes["count"] = max(1, round(step.count / factor**dimension))
+            return replace(step, **changes)
+    return step
+
+
+def tone(chain: Chain) -> Chain:
+    """The steps that set the tone of the whole picture: gray, toning, faded dyes, fading, yellow paper.
+
+    Applied to the clean picture they give what a model should aim at that repairs damage and leaves the
+    tone as it is.
+    """
+    steps: list[Step] = []
+    for step in chain.steps:
+        if isinstance(step, Chain):
+            steps += tone(step).steps
+        elif isinstance(step, TONE):
+            steps.append(step)
+    return Chain(tuple(steps))
