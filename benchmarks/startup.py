@@ -44,9 +44,8 @@ def megabytes(folder: Path) -> float:
 def report(python: Path) -> None:
     for name, arguments in COMMANDS.items():
         times = seconds(python, arguments)
-        print(
-            f"{name:<26} median {statistics.median(times):.3f} s  (min {min(times):.3f}, max {max(times):.3f})"
-        )
+        middle = statistics.median(times)
+        print(f"{name:<26} median {middle:.3f} s  (min {min(times):.3f}, max {max(times):.3f})")
 
 
 def main() -> None:
