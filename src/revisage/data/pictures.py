@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from revisage.data.split import held_out
-from revisage.errors import TrainingError
+from revisage.errors import PhotoError, TrainingError
+from revisage.image import decode
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
 
@@ -27,11 +27,23 @@ def find_pictures(
     if not folder.is_dir():
         raise TrainingError(f"no folder {folder}: give the folder that holds the training pictures")
     name = name or (lambda path: path.stem)
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     chosen = [p for p in paths if held_out(name(p)) == held]
     if not chosen:
         raise TrainingError(f"no pictures for {'validation' if held else 'training'} in {folder}")
     return chosen
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """One picture as (H, W, 3) RGB uint8, its orientation applied. Raises TrainingError, naming the file."""
+    try:
+        pixels = decode(path, isolate=False).pixels  # a folder for training is trusted
+    except PhotoError as error:
+        raise TrainingError(f"cannot use {path} for training: {error}") from None
+    if pixels.dtype == np.uint16:
+        # 257 steps of 16 bits are one of 8.
+        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return pixels
 
 
 class Pictures:
@@ -47,13 +59,13 @@ class Pictures:
     def __getitem__(self, i: int) -> np.ndarray:
         picture = self._cache.get(i)
         if picture is None:
-            with Image.open(self.paths[i]) as image:
-                picture = np.asarray(image.convert("RGB"))
-            self._cache[i] = picture
+            picture = self._cache[i] = read_picture(self.paths[i])
         return picture
 
 
 def shuffled(index: int, count: int, seed: int) -> int:
     """The picture of sample `index`: every epoch is a permutation of its own, drawn from (seed, epoch)."""
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
     epoch, place = divmod(index, count)
     return int(np.random.default_rng((seed, epoch)).permutation(count)[place])

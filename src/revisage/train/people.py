@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from revisage.data.pictures import Pictures
+from revisage.data.pictures import read_picture
+from revisage.errors import TrainingError
 
 SAME_PERSON_DEGREES = 60.0
 BATCH = 32
@@ -26,14 +27,21 @@ def apart(
     Picture collections hold the same person under several file names, so a split by file alone would
     test on people seen in training. `embed` turns pictures, (H, W, 3) uint8, into (N, D). Two pictures of
     one person are about 52 degrees apart and two people about 89 (MobileFaceNet on LFW).
+
+    Raises TrainingError when no picture is left.
     """
     rows = []
     for paths in (training, held):
-        pictures = Pictures(paths)
         parts = [
-            embed([pictures[i] for i in range(start, min(start + BATCH, len(paths)))])
+            embed([read_picture(path) for path in paths[start : start + BATCH]])
             for start in range(0, len(paths), BATCH)
         ]
         rows.append(torch.nn.functional.normalize(torch.cat(parts)))
     nearest = torch.rad2deg(torch.arccos((rows[0] @ rows[1].T).clamp(-1, 1))).min(dim=1).values
-    return [path for path, angle in zip(training, nearest.tolist(), strict=True) if angle >= threshold]
+    kept = [path for path, angle in zip(training, nearest.tolist(), strict=True) if angle >= threshold]
+    if not kept:
+        raise TrainingError(
+            "every training picture shows a held-out person: add pictures of other people, "
+            "or set identity_weights=none"
+        )
+    return kept
