@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -32,7 +32,8 @@ class Loader:
         self._threads = threads
         self.waited = 0.0
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __iter__(self) -> Generator[Sample, None, None]:
+        """Raises in the consumer what `make` raises. Closing the generator drops the batches made ahead."""
         index = self._start
         queue: deque[list[Future[Sample]]] = deque()
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="data")
