@@ -51,12 +51,15 @@ class GFPGANConfig:
     noise: bool = True
 
     def __post_init__(self) -> None:
-        levels = int(math.log2(self.size // self.stem)) - 1
-        if 4 * 2 ** (levels - 1) * self.stem != self.size:
-            raise ValueError(f"size / stem must be a power of two of at least 4, got {self.size}/{self.stem}")
+        side, rest = divmod(self.size, self.stem) if self.stem > 0 else (0, 0)
+        if rest or side < 8 or side.bit_count() != 1:
+            raise ValueError(f"size / stem must be a power of two of at least 8, got {self.size}/{self.stem}")
+        levels = side.bit_length() - 2
         for name, channels in (("unet", self.unet), ("prior", self.prior)):
             if len(channels) != levels:
                 raise ValueError(f"{name} needs {levels} entries for {self.size} px, got {len(channels)}")
+        if any(channels % 2 for channels in self.prior[1:]):
+            raise ValueError(f"prior must be even numbers, CS-SFT halves them, got {self.prior}")
         if self.condition_layers not in (1, 2):
             raise ValueError(f"condition_layers must be 1 or 2, got {self.condition_layers}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from revisage.data.loader import Sample
 from revisage.data.pictures import Pictures, find_pictures, shuffled
 from revisage.degrade import RECIPES
-from revisage.errors import TrainingError
+from revisage.errors import TrainingError, UsageError
 from revisage.losses.identity import identity
 from revisage.losses.l1 import l1
 from revisage.losses.pyramid import pyramid
@@ -32,7 +33,7 @@ class FaceSettings:
     """Data and loss weights of the face model.
 
     Attributes:
-        data: folder of faces aligned to the FFHQ template.
+        data: folder of faces aligned to the FFHQ template, square; brought to the network's size.
         identity_weights: MobileFaceNet checkpoint for the identity loss, for the identity angle in
             validation and for keeping held-out people out of training; None goes without all three.
         network: sizes.
@@ -40,6 +41,8 @@ class FaceSettings:
         l1, pyramid, identity: loss weights; pictures are in [-1, 1].
         validation: held-out pictures used.
         seed: of every draw.
+
+    Raises UsageError when a value cannot be used.
     """
 
     data: Path
@@ -51,6 +54,12 @@ class FaceSettings:
     identity: float = 0.1
     validation: int = 48
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.recipe not in RECIPES:
+            raise UsageError(f"no recipe {self.recipe!r}; there are {', '.join(RECIPES)}")
+        if self.validation < 1:
+            raise UsageError(f"validation must be at least 1, got {self.validation}")
 
 
 class Embedder(nn.Module):
@@ -97,12 +106,24 @@ class FaceTask:
     def sample(self, index: int) -> Sample:
         settings = self.settings
         rng = np.random.default_rng((settings.seed, index))
-        clean = to_unit(self.training[shuffled(index, len(self.training), settings.seed)])
+        clean = self._face(self.training, shuffled(index, len(self.training), settings.seed))
         if rng.random() < 0.5:
             clean = np.ascontiguousarray(clean[:, ::-1])
         recipe = RECIPES[settings.recipe]
         low = recipe.apply(clean, recipe.sample(rng))
         return {"low": from_unit(low), "clean": from_unit(clean)}
+
+    def _face(self, pictures: Pictures, i: int) -> np.ndarray:
+        """Picture `i` at the network's size, (S, S, 3) float32 in [0, 1]."""
+        size = self.settings.network.size
+        picture = pictures[i]
+        height, width = picture.shape[:2]
+        if height != width:
+            raise TrainingError(f"{pictures.paths[i]} is not square: give faces aligned to the FFHQ template")
+        if height != size:
+            how = cv2.INTER_AREA if height > size else cv2.INTER_CUBIC
+            picture = cv2.resize(picture, (size, size), interpolation=how)
+        return to_unit(picture)
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         settings, clean = self.settings, batch["clean"]
@@ -120,7 +141,7 @@ class FaceTask:
     def _held_out(self) -> tuple[Tensor, Tensor]:
         recipe, low, clean = RECIPES["gfpgan"], [], []
         for i in range(len(self.held)):
-            picture = to_unit(self.held[i])
+            picture = self._face(self.held, i)
             low.append(from_unit(recipe.apply(picture, recipe.sample(np.random.default_rng(i)))))
             clean.append(from_unit(picture))
         return torch.from_numpy(np.stack(low)), torch.from_numpy(np.stack(clean))
@@ -144,7 +165,7 @@ class FaceTask:
         recipes = ("gfpgan", "gfpgan", "gfpgan", "second-order", "old-photo", "old-photo")
         rows = []
         for i, name in enumerate(recipes * 2):
-            clean, recipe = to_unit(self.held[i % len(self.held)]), RECIPES[name]
+            clean, recipe = self._face(self.held, i % len(self.held)), RECIPES[name]
             low = from_unit(recipe.apply(clean, recipe.sample(np.random.default_rng(100 + i))))
             fake = network(torch.from_numpy(low[None]))[0][0]
             rows.append((low, fake.numpy(), from_unit(clean)))

@@ -24,9 +24,17 @@ def to_bytes(picture: np.ndarray) -> np.ndarray:
 
 
 def grid(rows: Sequence[Sequence[np.ndarray]], *, columns: int) -> np.ndarray:
-    """Rows of (3, H, W) pictures in [-1, 1], laid out in `columns` groups -> (H', W', 3) uint8."""
-    strips = [np.concatenate([to_bytes(p) for p in row], axis=1) for row in rows]
+    """Rows of (3, H, W) pictures in [-1, 1], laid out in `columns` groups -> (H', W', 3) uint8.
+
+    Smaller pictures are filled up with black at the right and below.
+    """
+    height, width = (max(p.shape[axis] for row in rows for p in row) for axis in (1, 2))
+    strips = [np.concatenate([_fill(to_bytes(p), height, width) for p in row], axis=1) for row in rows]
     count = -(-len(strips) // columns)
     strips += [np.zeros_like(strips[0])] * (count * columns - len(strips))
     groups = [np.concatenate(strips[i * count : (i + 1) * count], axis=0) for i in range(columns)]
     return np.concatenate(groups, axis=1)
+
+
+def _fill(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    return np.pad(picture, ((0, height - picture.shape[0]), (0, width - picture.shape[1]), (0, 0)))
