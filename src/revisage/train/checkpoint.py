@@ -45,7 +45,8 @@ def load(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise TrainingError(
-            f"cannot read checkpoint {path}: {error}; delete it to start from the one before"
+            f"cannot read checkpoint {path} ({str(error).splitlines()[0]}): "
+            "delete it to start from the one before"
         ) from None
     if not isinstance(state, dict) or "networks" not in state:
         raise TrainingError(f"{path} is not a checkpoint of this program")

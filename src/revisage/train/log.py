@@ -23,20 +23,21 @@ class Log:
         (run / "samples").mkdir(parents=True, exist_ok=True)
         (run / "loop.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
         self._path = run / "log.csv"
-        self._board = SummaryWriter(str(run / "tensorboard"))
+        # What a killed run wrote after its last checkpoint is trained again: drop it from the board.
+        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=images)
         self._settings = settings
-        self._sums: dict[str, float] = defaultdict(float)
-        self._count = self.skipped = 0
+        self._values: dict[str, list[float]] = defaultdict(list)
+        self.skipped = 0
         self._begun = time.monotonic()
         self._images, self._waited = images, 0.0
 
     def add(self, stats: dict[str, float], *, skipped: bool) -> None:
+        """Take in one phase's losses; of a skipped update only the number is kept."""
         if skipped:
             self.skipped += 1
             return
-        self._count += 1
         for name, value in stats.items():
-            self._sums[name] += value
+            self._values[name].append(value)
 
     def tick(self, images: int, seconds: float, rate: float, waited: float, *, force: bool) -> None:
         """Write a line when `log_every` seconds have passed since the last one, or when forced."""
@@ -44,7 +45,7 @@ class Log:
         span = now - self._begun
         if span < self._settings.log_every and not force:
             return
-        means = {name: value / max(self._count, 1) for name, value in self._sums.items()}
+        means = {name: sum(values) / len(values) for name, values in self._values.items()}
         speed = (images - self._images) / max(span, 1e-9)
         share = (waited - self._waited) / max(span, 1e-9)
         if self._settings.images is not None:
@@ -55,10 +56,11 @@ class Log:
         self._write("train", means, images)
         text = "  ".join(f"{k} {v:.4g}" for k, v in means.items())
         print(f"{images:>9} images  {max(left, 0) / 60:.0f} min left  {text}", flush=True)
-        self._sums.clear()
-        self._count, self._begun, self._images, self._waited = 0, now, images, waited
+        self._values.clear()
+        self._begun, self._images, self._waited = now, images, waited
 
     def validation(self, figures: dict[str, float], images: int) -> None:
+        """Write figures on held-out data."""
         self._write("validation", figures, images)
         print(
             f"{images:>9} images  held out: " + "  ".join(f"{k} {v:.4f}" for k, v in figures.items()),

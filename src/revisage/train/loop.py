@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from PIL import Image
 from torch import nn
 
 from revisage.data.loader import Loader
-from revisage.errors import TrainingError
+from revisage.errors import TrainingError, UsageError
 from revisage.train import checkpoint
 from revisage.train.ema import EMA
 from revisage.train.init import load_exported
@@ -41,7 +42,9 @@ class LoopSettings:
         loaders: threads that prepare samples.
         log_every, save_every: seconds between log lines and between checkpoints.
         validate_every: seconds between validations with a picture grid.
-        seed: of the samples and of the initial weights.
+        seed: of what a step draws in torch. Samples and initial weights have the task's own seed.
+
+    Raises UsageError when a value cannot be used.
     """
 
     images: int | None = None
@@ -61,9 +64,15 @@ class LoopSettings:
 
     def __post_init__(self) -> None:
         if (self.images is None) == (self.hours is None):
-            raise TrainingError("set either images or hours as the length of the training")
+            raise UsageError("set either images or hours as the length of the training")
         if self.precision not in ("bf16", "fp32"):
-            raise TrainingError(f"precision must be bf16 or fp32, got {self.precision!r}")
+            raise UsageError(f"precision must be bf16 or fp32, got {self.precision!r}")
+        for name in ("images", "hours", "batch", "rate", "ema", "clip", "threads", "loaders"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UsageError(f"{name} must be above 0, got {value}")
+        if self.seed < 0:
+            raise UsageError(f"seed must be at least 0, got {self.seed}")
 
 
 def learning_rate(settings: LoopSettings, images: int, seconds: float) -> float:
@@ -99,8 +108,8 @@ def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = 
     """Train until the set length is reached; returns the averaged network.
 
     In `run`: checkpoints/, samples/ (picture grids), TensorBoard scalars, log.csv. Started again with the
-    same arguments it resumes from the newest checkpoint. Without one, the averaged network starts from the
-    exported model `init`, if given.
+    same arguments it resumes from the newest checkpoint, and returns at once when that is the last. Without
+    one, the averaged network starts from the exported model `init`, if given.
 
     Raises TrainingError when the loss stays non-finite over many steps or a checkpoint does not fit.
     """
@@ -116,65 +125,70 @@ def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = 
     if saved is None and init is not None:
         load_exported(networks[task.averaged], init)
     ema = EMA(networks[task.averaged], settings.ema)
-    images, seconds, best, bad = 0, 0.0, -math.inf, 0
+    images, seconds, best = 0, 0.0, -math.inf
     if saved is not None:
         images, seconds, best = _restore(checkpoint.load(saved), saved, networks, optimizers, ema)
+    if _finished(settings, images, seconds):
+        return ema.network
 
     loader = Loader(task.sample, batch=settings.batch, start=images, threads=settings.loaders)
     log = Log(run, settings, images)
     last, validated, kept = time.monotonic(), seconds, seconds
-    for arrays in loader:
-        batch = {key: torch.from_numpy(value) for key, value in arrays.items()}
-        torch.manual_seed((settings.seed + images) % 2**63)
-        rate = learning_rate(settings, images, seconds)
-        number = images // settings.batch
-        for phase in (p for p in phases if number % p.interval == 0):
-            optimizer = optimizers[phase.name]
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            stats, applied = step(phase, networks[phase.network], optimizer, batch, settings)
-            bad = 0 if applied else bad + 1
-            if bad >= MAX_BAD_STEPS:
-                raise TrainingError(
-                    f"{bad} steps in a row had non-finite gradients: lower `rate`, or set precision=fp32; "
-                    f"the checkpoints in {run / 'checkpoints'} are from before"
-                )
-            log.add(stats, skipped=not applied)
-        images += settings.batch
-        ema.update(networks[task.averaged], settings.batch, images)
+    bad = dict.fromkeys(optimizers, 0)
+    with closing(log), closing(iter(loader)) as batches:
+        for arrays in batches:
+            batch = {key: torch.from_numpy(value) for key, value in arrays.items()}
+            torch.manual_seed((settings.seed + images) % 2**63)
+            rate = learning_rate(settings, images, seconds)
+            number = images // settings.batch
+            for phase in (p for p in phases if number % p.interval == 0):
+                optimizer = optimizers[phase.name]
+                optimizer.param_groups[0]["lr"] = rate
+                stats, applied = step(phase, networks[phase.network], optimizer, batch, settings)
+                bad[phase.name] = 0 if applied else bad[phase.name] + 1
+                if bad[phase.name] >= MAX_BAD_STEPS:
+                    raise TrainingError(
+                        f"{MAX_BAD_STEPS} steps in a row had non-finite gradients: lower `rate`, or set "
+                        f"precision=fp32; the checkpoints in {run / 'checkpoints'} are from before"
+                    )
+                log.add(stats, skipped=not applied)
+            images += settings.batch
+            ema.update(networks[task.averaged], settings.batch, images)
 
-        now = time.monotonic()
-        seconds, last = seconds + now - last, now
-        done = (
-            images >= settings.images
-            if settings.images is not None
-            else seconds >= (settings.hours or 0) * 3600
-        )
-        log.tick(images, seconds, rate, loader.waited, force=done)
-        if done or seconds - validated >= settings.validate_every:
-            validated = seconds
-            figures = task.validate(ema.network)
-            log.validation(figures, images)
-            Image.fromarray(task.pictures(ema.network)).save(run / "samples" / f"{images:010d}.png")
-            if figures[task.best] > best:
-                best = figures[task.best]
-                checkpoint.save(
+            now = time.monotonic()
+            seconds, last = seconds + now - last, now
+            done = _finished(settings, images, seconds)
+            log.tick(images, seconds, rate, loader.waited, force=done)
+            if done or seconds - validated >= settings.validate_every:
+                validated = seconds
+                figures = task.validate(ema.network)
+                log.validation(figures, images)
+                Image.fromarray(task.pictures(ema.network)).save(run / "samples" / f"{images:010d}.png")
+                if figures[task.best] > best:
+                    best = figures[task.best]
+                    checkpoint.save(
+                        run / "checkpoints",
+                        "best",
+                        _state(networks, optimizers, ema, images=images, seconds=seconds, best=best),
+                    )
+                last = time.monotonic()
+            if done or seconds - kept >= settings.save_every:
+                kept = seconds
+                checkpoint.save_numbered(
                     run / "checkpoints",
-                    "best",
+                    images,
                     _state(networks, optimizers, ema, images=images, seconds=seconds, best=best),
                 )
-            last = time.monotonic()
-        if done or seconds - kept >= settings.save_every:
-            kept = seconds
-            checkpoint.save_numbered(
-                run / "checkpoints",
-                images,
-                _state(networks, optimizers, ema, images=images, seconds=seconds, best=best),
-            )
-        if done:
-            break
-    log.close()
+            if done:
+                break
     return ema.network
+
+
+def _finished(settings: LoopSettings, images: int, seconds: float) -> bool:
+    if settings.images is not None:
+        return images >= settings.images
+    assert settings.hours is not None
+    return seconds >= settings.hours * 3600
 
 
 def _state(
@@ -209,9 +223,9 @@ def _restore(
         for name, optimizer in optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
         ema.network.load_state_dict(state["ema"])
+        return int(state["images"]), float(state["seconds"]), float(state["best"])
     except (KeyError, RuntimeError, ValueError) as error:
         message = str(error).splitlines()[0]
         raise TrainingError(
             f"checkpoint {path} is of another network ({message}): use another --out, or the same settings"
         ) from None
-    return int(state["images"]), float(state["seconds"]), float(state["best"])
