@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from revisage.cli._parse import Exit, parse
-from revisage.errors import RevisageError, UsageError
+from revisage.errors import RevisageError, TrainingError, UsageError
 
 
 @dataclass(frozen=True)
@@ -52,19 +52,31 @@ def main(argv: Sequence[str]) -> int:
     try:
         chosen = presets.choose(options.system, options.preset)
         changes = dict(_pair(text) for text in options.set)
-        loop = override(chosen.loop, {k: v for k, v in changes.items() if k in _names(chosen.loop)})
-        task = override(
-            chosen.task(options.data), {k: v for k, v in changes.items() if k not in _names(chosen.loop)}
-        )
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "preset.json").write_text(
-            json.dumps({"system": options.system, "preset": chosen.name}) + "\n"
-        )
-        train(chosen.make(task), options.out, loop, init=options.init)
+        settings = chosen.task(options.data)
+        known = _names(chosen.loop) | _names(settings)
+        unknown = [key for key in changes if key not in known]
+        if unknown:
+            raise UsageError(f"no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
+        loop, settings = override(chosen.loop, changes), override(settings, changes)
+        task = chosen.make(settings)
+        _claim(options.out, {"system": options.system, "preset": chosen.name})
+        train(task, options.out, loop, init=options.init)
     except RevisageError as error:
         print(f"revisage train: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
+    except OSError as error:
+        print(f"revisage train: {options.out} cannot be written: {error}", file=sys.stderr)
+        return 1
     return 0
+
+
+def _claim(run: Path, chosen: dict[str, str]) -> None:
+    """Note in `run` what is trained there. Raises TrainingError when it holds another training."""
+    run.mkdir(parents=True, exist_ok=True)
+    note, text = run / "preset.json", json.dumps(chosen) + "\n"
+    if note.exists() and note.read_text() != text:
+        raise TrainingError(f"{run} holds another training, {note.read_text().strip()}: use another --out")
+    note.write_text(text)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -79,18 +91,19 @@ def _names(settings: Any) -> set[str]:
 
 
 def override(settings: Any, changes: dict[str, str]) -> Any:
-    """A copy of a frozen dataclass with some fields read from text. Raises UsageError if they do not fit.
+    """A copy of a frozen dataclass with those of its fields that `changes` names read from text.
 
-    Setting `images` clears `hours` and the other way round, since a training has one length.
+    Setting `images` clears `hours` and the other way round, since a training has one length. Raises
+    UsageError when a text does not fit its field.
     """
     hints = typing.get_type_hints(type(settings))
     values: dict[str, Any] = {}
     for key, text in changes.items():
-        if key not in _names(settings):
-            raise UsageError(f"no setting {key!r}; there are {', '.join(sorted(_names(settings)))}")
-        values[key] = _read(key, text, hints[key])
-    if "hours" in values and "images" in _names(settings) and "images" not in values:
-        values["images"] = None
+        if key in _names(settings):
+            values[key] = _read(key, text, hints[key])
+    for key, other in (("hours", "images"), ("images", "hours")):
+        if key in values:
+            values.setdefault(other, None)
     return dataclasses.replace(settings, **values)
 
 

@@ -18,8 +18,8 @@ from revisage.train import checkpoint, presets
 def publish(run: Path, path: Path, *, name: str, version: str, licence: str, newest: bool = False) -> Parity:
     """Export the averaged network of `run` (a folder of `revisage train`) to `path`.
 
-    The best checkpoint by validation is taken, or the newest one. Raises TrainingError when there is none,
-    ModelError when the export differs from the network.
+    The best checkpoint by validation is taken, or the newest one. Raises TrainingError when there is none or
+    when it is of another network, ModelError when the export differs from the network.
     """
     folder = run / "checkpoints"
     source = checkpoint.newest(folder) if newest else folder / "best.pt"
@@ -32,7 +32,11 @@ def publish(run: Path, path: Path, *, name: str, version: str, licence: str, new
         raise TrainingError(
             f"{run} has no readable preset.json: is it a folder of `revisage train`?"
         ) from None
-    network.load_state_dict(checkpoint.load(source)["ema"])
+    try:
+        network.load_state_dict(checkpoint.load(source)["ema"])
+    except (KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise TrainingError(f"{source} does not fit the preset in preset.json ({reason})") from None
     return export_network(network, path, name=name, version=version, licence=licence)
 
 
