@@ -52,14 +52,13 @@ def export_network(network: nn.Module, path: Path, *, name: str, version: str, l
         return export(network, path, contract=contract, example_size=(64, 64))
     assert isinstance(network, FinderNetwork), type(network)
     contract = Contract(name=name, task="finder", size=None, scale=None, version=version, licence=licence)
-    # OpenCV's DNN reads this file: it wants float32 weights and one picture, whose size it sets itself.
+    # OpenCV's DNN reads this file: one picture at a time, of a size that it sets itself.
     return export(
         network,
         path,
         contract=contract,
         example_size=(320, 320),
-        half=False,
-        dynamic=(),
+        dynamic=("height", "width"),
         input_name="input",
         output_names=OUTPUT_NAMES,
         input_max=255,
