@@ -23,6 +23,16 @@ def test_the_face_keeps_its_luma_and_takes_the_photos_tone(one: int, other: int)
     assert np.allclose(chroma, tone - colour.luma(tone[None, None])[0, 0], atol=1e-4)
 
 
+def test_lips_keep_their_red_up_to_their_edge() -> None:
+    skin, lips = np.float32([0.8, 0.65, 0.55]), np.float32([0.7, 0.25, 0.3])
+    source = np.full((128, 128, 3), skin)
+    source[60:70, 40:90] = lips
+    assert np.abs(colour.keep_face(source, source) - source).max() < 0.05
+    noisy = source + np.random.default_rng(0).normal(0, 0.05, source.shape).astype(np.float32)
+    kept = colour.keep_face(source, noisy)
+    assert np.abs(kept - source).mean() < 0.3 * np.abs(noisy - source).mean()
+
+
 @settings(deadline=None)
 @given(st.integers(0, 99), st.sampled_from([1, 2, 4]))
 def test_the_scene_keeps_its_luma_and_takes_the_photos_tone(seed: int, scale: int) -> None:

@@ -11,6 +11,12 @@ import numpy as np
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """ITU-R BT.601 luma weights of R, G, B."""
 
+GUIDE_RADIUS = 1 / 64
+"""Half the side of the guided filter's window, as a share of the crop's side."""
+
+GUIDE_NOISE = 0.02
+"""Standard deviation of luma up to which its changes count as noise."""
+
 SCENE_BLUR = 4
 """Sigma in photo pixels of the band in which the background keeps the photo's colours."""
 
@@ -35,13 +41,24 @@ def gray(rgb: np.ndarray) -> np.ndarray:
 
 
 def keep_face(restored: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """Luma of the restored face, chroma of the photo's, low-passed against its noise and blocks.
+    """Luma of the restored face, chroma of the photo's. Both (S, S, 3) float32; the result is not clipped.
 
-    Both (S, S, 3) float32; returns the same shape, not clipped. A toned photo keeps its tone.
+    The photo's chroma is averaged locally against its noise and blocks; its edges come back along the
+    restored luma, by the local linear model of chroma on luma of the guided filter (He et al., ECCV 2010).
+    A toned photo keeps its tone, and lips their red.
     """
-    chroma = source - luma(source)[..., None]
-    sigma = restored.shape[0] / 64
-    return luma(restored)[..., None] + cv2.GaussianBlur(chroma, (0, 0), sigma)
+    before, after = luma(source), luma(restored)
+    chroma = source - before[..., None]
+    side = 2 * round(restored.shape[0] * GUIDE_RADIUS) + 1
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT_101)
+
+    mean_luma, mean_chroma = mean(before), mean(chroma)
+    variance = mean(before * before) - mean_luma * mean_luma
+    covariance = mean(before[..., None] * chroma) - mean_luma[..., None] * mean_chroma
+    slope = mean(covariance / (variance + GUIDE_NOISE**2)[..., None])
+    return after[..., None] + mean_chroma + slope * (after - mean(after))[..., None]
 
 
 def keep_scene(output: np.ndarray, source: np.ndarray, scale: int) -> np.ndarray:
