@@ -14,7 +14,7 @@ def _window(sigma: float, size: int, device: torch.device) -> Tensor:
 
 
 def ssim(fake: Tensor, real: Tensor) -> Tensor:
-    """Mean SSIM over the three RGB channels: two (N, 3, H, W) in [0, 1] -> (N,).
+    """Mean SSIM over the three RGB channels: two (N, 3, H, W) in [0, 1], 11 px or more a side -> (N,).
 
     Wang et al., *Image quality assessment: from error visibility to structural similarity*, 2004:
     Gaussian window 11x11, sigma 1.5, K1 0.01, K2 0.03, data range 1, no padding, population covariance.

@@ -1,0 +1,184 @@
+"""Losses against values worked out by hand, and which way their gradients push."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import Tensor  # noqa: E402
+
+from revisage.losses.charbonnier import charbonnier  # noqa: E402
+from revisage.losses.detection import (  # noqa: E402
+    box_iou_distance,
+    box_smooth_l1,
+    landmark_smooth_l1,
+    quality_focal,
+)
+from revisage.losses.identity import identity  # noqa: E402
+from revisage.losses.l1 import l1  # noqa: E402
+from revisage.losses.pyramid import pyramid  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+def picture(*values: float) -> Tensor:
+    return torch.tensor(values).reshape(1, 1, 1, -1)
+
+
+def gradient(loss: Tensor, at: Tensor) -> Tensor:
+    (slope,) = torch.autograd.grad(loss, at)
+    return slope
+
+
+def test_l1_is_the_mean_absolute_error() -> None:
+    assert float(l1(picture(0.0, 1.0, -1.0), picture(0.5, 1.0, 1.0))) == pytest.approx(2.5 / 3)
+
+
+def test_l1_is_computed_in_float32() -> None:
+    fake, real = picture(0.1, 0.2).bfloat16(), picture(0.1, 0.2)
+    loss = l1(fake, real)
+    assert loss.dtype == torch.float32
+    assert float(loss) == pytest.approx(float((fake.float() - real).abs().mean()))
+
+
+def test_charbonnier_by_hand() -> None:
+    loss = charbonnier(picture(3.0, 0.0), picture(0.0, 0.0), epsilon=4.0)
+    assert float(loss) == pytest.approx((5 - 4) / 2)
+    # Far from zero it is the absolute error less epsilon, near zero a parabola.
+    assert float(charbonnier(picture(0.5), picture(0.0))) == pytest.approx(0.499, abs=2e-6)
+    assert float(charbonnier(picture(1e-4), picture(0.0))) == pytest.approx((1e-4) ** 2 / 2e-3, rel=0.01)
+
+
+def test_charbonnier_fades_at_zero() -> None:
+    fake = picture(0.0, 1e-4, 0.5).requires_grad_()
+    slopes = 3 * gradient(charbonnier(fake, picture(0.0, 0.0, 0.0)), fake).flatten()
+    assert slopes.tolist() == pytest.approx([0.0, 1e-4 / math.hypot(1e-4, 1e-3), 1.0], abs=1e-5)
+
+
+def test_identity_is_one_minus_the_cosine() -> None:
+    real = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
+    fake = torch.tensor([[5.0, 0.0], [0.0, 0.1], [-2.0, 0.0]])
+    assert float(identity(fake, real)) == pytest.approx((0 + 1 + 2) / 3)
+    assert float(identity(torch.tensor([[1.0, 1.0]]), real[:1])) == pytest.approx(1 - math.sqrt(0.5))
+
+
+def test_identity_turns_but_does_not_stretch() -> None:
+    fake, real = torch.tensor([[2.0, 1.0]], requires_grad=True), torch.tensor([[1.0, 0.0]])
+    slope = gradient(identity(fake, real), fake)
+    assert float((slope * fake).sum().detach()) == pytest.approx(0, abs=1e-7)
+    assert identity(fake - slope, real) < identity(fake, real)
+
+
+def test_pyramid_compares_each_picture_at_its_own_size() -> None:
+    real = torch.tensor([[0.0, 1.0], [1.0, 2.0]]).repeat_interleave(2, 0).repeat_interleave(2, 1)
+    real = real.expand(2, 3, 4, 4)
+    half = torch.tensor([[0.0, 1.0], [1.0, 2.0]]).expand(2, 3, 2, 2)
+    whole = torch.full((2, 3, 1, 1), 1.0)  # the mean of all
+    assert float(pyramid([whole, half, real], real)) == 0
+    assert float(pyramid([whole + 0.5, half - 0.25, real], real)) == pytest.approx(0.75)
+    assert float(pyramid([], real)) == 0
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [l1, charbonnier, identity, lambda fake, real: pyramid([fake[:, :, None, None]], real[:, :, None, None])],
+)
+def test_no_loss_for_equal_inputs_and_a_step_down_the_gradient_helps(
+    loss: Callable[[Tensor, Tensor], Tensor],
+) -> None:
+    fake, real = torch.randn(4, 6, requires_grad=True), torch.randn(4, 6)
+    assert float(loss(real, real)) == pytest.approx(0, abs=1e-6)
+    before = loss(fake, real)
+    assert before > 0
+    assert loss(fake - 0.1 * gradient(before, fake), real) < before
+
+
+def test_quality_focal_by_hand() -> None:
+    logits, target = torch.tensor([0.0, 0.0]), torch.tensor([1.0, 0.25])
+    # p = 1/2: squared errors 1/4 and 1/16, cross entropy ln 2 whatever the target.
+    assert float(quality_focal(logits, target)) == pytest.approx((1 / 4 + 1 / 16) * math.log(2))
+    weighted = quality_focal(logits, target, torch.tensor([0.0, 2.0]))
+    assert float(weighted) == pytest.approx(2 / 16 * math.log(2))
+
+
+def test_quality_focal_vanishes_where_the_score_is_right() -> None:
+    target = torch.tensor([0.3, 0.9])
+    logits = torch.logit(target).requires_grad_()
+    assert float(quality_focal(logits, target).detach()) == pytest.approx(0, abs=1e-9)
+    low = torch.tensor([-2.0], requires_grad=True)
+    assert gradient(quality_focal(low, torch.tensor([0.8])), low) < 0  # downhill is a higher score
+    high = torch.tensor([2.0], requires_grad=True)
+    assert gradient(quality_focal(high, torch.tensor([0.2])), high) > 0
+
+
+def box(x: float, y: float, w: float, h: float) -> Tensor:
+    return torch.tensor([[x, y, math.log(w), math.log(h)]])
+
+
+@pytest.mark.parametrize(
+    ("predicted", "target", "expected"),
+    [
+        (box(0, 0, 2, 2), box(0, 0, 2, 2), 0.0),
+        # Shifted by half a width: overlap 2, union 6; the hull is 3 x 2, the centres 1 apart.
+        (box(1, 0, 2, 2), box(0, 0, 2, 2), 1 - 2 / 6 + 1 / 13),
+        # One within the other, same centre.
+        (box(0, 0, 2, 2), box(0, 0, 4, 4), 1 - 4 / 16),
+        # Apart: the distance alone pulls. Hull 6 x 2, centres 4 apart.
+        (box(4, 0, 2, 2), box(0, 0, 2, 2), 1 + 16 / 40),
+    ],
+)
+def test_box_distance_by_hand(predicted: Tensor, target: Tensor, expected: float) -> None:
+    assert float(box_iou_distance(predicted, target, torch.ones(1))) == pytest.approx(expected, abs=1e-6)
+    assert float(box_iou_distance(predicted, target, torch.tensor([0.5]))) == pytest.approx(
+        expected / 2, abs=1e-6
+    )
+
+
+def test_box_distance_pulls_boxes_together_even_when_apart() -> None:
+    predicted = box(4, 0, 2, 2).requires_grad_()
+    slope = gradient(box_iou_distance(predicted, box(0, 0, 2, 2), torch.ones(1)), predicted)
+    assert slope[0, 0] > 0
+
+
+def test_boxes_of_absurd_size_stay_finite() -> None:
+    predicted = torch.tensor([[0.0, 0.0, 200.0, -200.0]], requires_grad=True)
+    loss = box_iou_distance(predicted, box(0, 0, 2, 2), torch.ones(1))
+    assert torch.isfinite(loss)
+    assert torch.isfinite(gradient(loss, predicted)).all()
+
+
+def test_box_smooth_l1_by_hand() -> None:
+    predicted, target = torch.tensor([[0.05, 1.0, 0.0, 0.0]]), torch.zeros(1, 4)
+    # Below beta = 0.1 a parabola x²/(2 beta), above |x| - beta/2.
+    assert float(box_smooth_l1(predicted, target, torch.tensor([2.0]))) == pytest.approx(
+        2 * (0.05**2 / 0.2 + 0.95)
+    )
+    assert float(box_smooth_l1(target, target, torch.ones(1))) == 0
+
+
+def test_landmark_errors_are_shares_of_the_face() -> None:
+    target = torch.zeros(1, 10)
+    predicted = target.clone()
+    predicted[0, 3] = 1.0
+    small, large = (
+        float(landmark_smooth_l1(predicted, target, torch.tensor([size]), torch.ones(1)))
+        for size in (1.0, 10.0)
+    )
+    assert small == pytest.approx(1 - 0.025)
+    assert large == pytest.approx(0.1 - 0.025)
+    # A face of no size does not divide by zero.
+    tiny = landmark_smooth_l1(predicted, target, torch.zeros(1), torch.ones(1))
+    assert float(tiny) == pytest.approx(2 - 0.025)
+
+
+def test_no_cells_give_no_loss() -> None:
+    none, no_weight = torch.zeros(0, 4), torch.zeros(0)
+    assert float(box_iou_distance(none, none, no_weight)) == 0
+    assert float(box_smooth_l1(none, none, no_weight)) == 0
+    assert float(landmark_smooth_l1(torch.zeros(0, 10), torch.zeros(0, 10), no_weight, no_weight)) == 0
