@@ -45,6 +45,19 @@ def is_deep_png(head: bytes) -> bool:
     return len(head) > 24 and head[24] == 16
 
 
+def has_trailing_metadata(data: bytes) -> bool:
+    """Whether a PNG has EXIF or text behind its pixels, where Pillow finds it only by decoding them."""
+    at, seen = 8, False
+    while at + 8 <= len(data):
+        kind = data[at + 4 : at + 8]
+        if kind == b"IDAT":
+            seen = True
+        elif seen and kind in (b"eXIf", b"iTXt", b"zTXt", b"tEXt"):
+            return True
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    return False
+
+
 def read_png(data: bytes, icc: bytes | None) -> Planes:
     """Decode a 16-bit PNG; a tRNS key comes back as alpha."""
     import imagecodecs
@@ -61,8 +74,8 @@ def read_tiff(data: bytes, layout: TiffLayout, icc: bytes | None) -> Planes:
     width, height = layout.size
     if array.shape == (samples, height, width) and layout.planar == 2 and samples > 1:
         array = np.moveaxis(array, 0, 2)
-    if samples == 1:
-        array = array[..., None] if array.ndim == 2 else array
+    if samples == 1 and array.ndim == 2:
+        array = array[..., None]
     if array.shape != (height, width, samples) or array.dtype != np.uint16:
         raise PhotoError(
             f"its 16-bit TIFF layout {array.shape} is not one of (height, width, samples): save it again"
@@ -100,12 +113,14 @@ def _straight(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return out
 
 
-def tiff_exif(data: bytes, offset: int, size: tuple[int, int]) -> bytes | None:
+def tiff_exif(data: bytes, offset: int) -> bytes | None:
     """An EXIF block of what a TIFF says about its picture: who, when, with what, where; not how it is stored.
 
     `offset` is that of the first directory. None when there is nothing to say.
     """
     source = Image.Exif()
+    source.endian = "<" if data[:2] == b"II" else ">"
+    source.bigtiff = b"+" in data[2:4]
     source.load_from_fp(io.BytesIO(data), offset)
     kept = Image.Exif()
     for tag in _DESCRIPTIVE:

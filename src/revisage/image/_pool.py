@@ -137,6 +137,10 @@ class _Worker:
             return max(-self._process.wait(timeout=1.0), 0)
         return 0
 
+    def disown(self) -> None:
+        """Make as if it had ended: it is another process's child."""
+        self._process.returncode = 0
+
 
 class _DiedError(Exception):
     """The process that decoded ended without an answer."""
@@ -154,8 +158,51 @@ class _RefusedError(Exception):
         self.error = error
 
 
-_idle: list[_Worker] = []
-_lock = threading.Lock()
+class _Pool:
+    """The idle workers of this process."""
+
+    def __init__(self) -> None:
+        self._idle: list[_Worker] = []
+        self._lock = threading.Lock()
+
+    def take(self) -> _Worker:
+        """An idle worker, or a new one."""
+        while True:
+            with self._lock:
+                worker = self._idle.pop() if self._idle else None
+            if worker is None:
+                return _Worker()
+            if worker.alive():
+                return worker
+            worker.kill()
+
+    def give_back(self, worker: _Worker) -> None:
+        """Keep a worker for the next photo, unless enough are kept."""
+        with self._lock:
+            if len(self._idle) < _KEEP:
+                self._idle.append(worker)
+                return
+        worker.close()
+
+    def close(self) -> None:
+        """End the idle workers; the next decode starts one anew."""
+        with self._lock:
+            workers, self._idle = self._idle, []
+        for worker in workers:
+            worker.close()
+
+    def forget(self) -> None:
+        """Called in a fork of this process: the pipes are its parent's, and sharing them would mix photos."""
+        for worker in self._idle:
+            worker.disown()
+        self._idle = []
+        self._lock = threading.Lock()
+
+
+_pool = _Pool()
+atexit.register(_pool.close)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.forget)
 
 
 def decode_isolated(source: BinaryIO, length: int, limits: DecodeLimits) -> Decoded:
@@ -164,7 +211,7 @@ def decode_isolated(source: BinaryIO, length: int, limits: DecodeLimits) -> Deco
     Raises PhotoError and its kinds, also when the child crashes or is killed; PhotoTooLargeError when it runs
     out of time or memory. The next call works whatever happened to this one.
     """
-    worker = _take()
+    worker = _pool.take()
     keep = False
     try:
         with worker.deadline(limits.seconds * PATIENCE) as late:
@@ -184,7 +231,7 @@ def decode_isolated(source: BinaryIO, length: int, limits: DecodeLimits) -> Deco
             return found
     finally:
         if keep and not late.is_set() and worker.alive():
-            _give_back(worker)
+            _pool.give_back(worker)
         else:
             worker.kill()
 
@@ -205,46 +252,6 @@ def _untimely(number: int, limits: DecodeLimits) -> PhotoError:
     except ValueError:
         name = ""
     return PhotoError(f"it is damaged: decoding it crashed{name}")
-
-
-def _take() -> _Worker:
-    while True:
-        with _lock:
-            worker = _idle.pop() if _idle else None
-        if worker is None:
-            return _Worker()
-        if worker.alive():
-            return worker
-        worker.kill()
-
-
-def _give_back(worker: _Worker) -> None:
-    with _lock:
-        if len(_idle) < _KEEP:
-            _idle.append(worker)
-            return
-    worker.close()
-
-
-@atexit.register
-def close_idle() -> None:
-    """End the idle decoding processes; the next decode starts one anew."""
-    with _lock:
-        workers, _idle[:] = list(_idle), []
-    for worker in workers:
-        worker.close()
-
-
-def _after_fork() -> None:
-    # The pipes belong to the process that forked: two talking to one worker would mix photos.
-    _lock._at_fork_reinit()  # type: ignore[attr-defined]
-    for worker in _idle:
-        worker._process.returncode = 0  # not our child: nothing to wait for
-    _idle.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _environment() -> dict[str, str]:

@@ -94,7 +94,9 @@ def check_pixels(size: tuple[int, int], max_pixels: int) -> None:
 
 def one_line(error: BaseException) -> str:
     """What an exception says, on one printable line of at most 160 characters."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split())
+    if text in ("", "None"):
+        text = type(error).__name__
     text = "".join(c if c.isprintable() else "?" for c in text)
     return text if len(text) <= 160 else text[:159] + "…"
 
@@ -111,34 +113,49 @@ def _read_pillow(data: bytes, format: str, max_pixels: int) -> Decoded:
     load_plugins(format)
     with Image.open(io.BytesIO(data), formats=(format,)) as image:
         check_pixels(image.size, max_pixels)
+        deep = format == "PNG" and _deep.is_deep_png(data[:HEAD_BYTES])
+        if not deep or _deep.has_trailing_metadata(data):
+            _load(image)  # before the metadata: a PNG may have some behind its pixels
         exif, orientation = exif_and_orientation(image, format)
         xmp, dpi = xmp_of(image), valid_dpi(image.info.get("dpi"))
-        if format == "PNG" and _deep.is_deep_png(data[:HEAD_BYTES]):
+        if deep:
             planes = _deep.read_png(data, image.info.get("icc_profile"))
         else:
-            image.load()
             planes = planes_from_pillow(image, sample_bits=data[24] if format == "PNG" else 8)
     return Decoded(oriented(planes, orientation), exif, xmp, dpi, format)
+
+
+def _load(image: Image.Image) -> None:
+    try:
+        image.load()
+    except Exception:
+        if image.format != "PNG":
+            raise
+        # Pillow reads a PNG's last chunks after the pixels. When only those are broken the picture is whole,
+        # and loading again is a matter of nothing; when pixels are missing it fails again.
+        image.load()
 
 
 def exif_and_orientation(image: Image.Image, format: str) -> tuple[bytes | None, int]:
     """The cleaned EXIF block, and the orientation still to be applied to the pixels."""
     try:
-        parsed = image.getexif()
         raw = image.info.get("exif")
+        if format == "AVIF":
+            # Pillow puts AVIF's irot and imir there. Its fallback on XMP is not for this format: readers of
+            # HEIF's family take the orientation from the container alone (ISO/IEC 23008-12, 6.5.10).
+            parsed = Image.Exif()
+            parsed.load(raw or b"")
+        else:
+            parsed = image.getexif()
+        if raw is None and "Raw profile type exif" in image.info:  # PNG before eXIf
+            raw = parsed.tobytes()
         orientation = parsed.get(ExifTags.Base.Orientation, 1)
-        if raw is None and len(parsed) and format != "TIFF":
-            raw = parsed.tobytes()  # PNG's older "Raw profile type exif", or an orientation from XMP alone
         exif = clean_exif(raw if isinstance(raw, bytes) else None)
     except Exception:  # broken EXIF never costs the picture
         return None, 1
-    if format == "HEIF":
+    if format == "HEIF" or not isinstance(orientation, int):
         orientation = 1  # libheif has turned the pixels already
-    elif format == "AVIF" and image.info.get("exif") is None:
-        # Pillow states AVIF's irot and imir as EXIF. Without them it falls back on XMP, which HEIF files'
-        # readers shall not do (ISO/IEC 23008-12, 6.5.10): the picture is upright as it is.
-        orientation = 1
-    return exif, orientation if isinstance(orientation, int) else 1
+    return exif, orientation
 
 
 def xmp_of(image: Image.Image) -> bytes | None:
@@ -152,11 +169,14 @@ def xmp_of(image: Image.Image) -> bytes | None:
 def _read_tiff(data: bytes, max_pixels: int) -> Decoded:
     load_plugins("TIFF")
     tags, offset = _tiff_tags(data)
-    if _DNG_VERSION in tags or int(tags.get(_SUBFILE, 0)) & 1:
-        raise UnsupportedFormatError("it is a camera's raw file: develop it to JPEG, PNG or TIFF first")
+    if _DNG_VERSION in tags or data[8:10] == b"CR" or int(tags.get(_SUBFILE, 0)) & 1:
+        raise UnsupportedFormatError(
+            "its first picture is only a preview, as in camera raw files:"
+            " develop it to JPEG, PNG or TIFF first"
+        )
     layout = _layout(tags)
     check_pixels(layout.size, max_pixels)
-    exif = _quiet_tiff_exif(data, offset, layout.size)
+    exif = _tiff_exif(data, offset)
     xmp = tags.get(_XMP)
     dpi = _tiff_dpi(tags)
     if layout.deep:
@@ -174,7 +194,7 @@ def _read_tiff(data: bytes, max_pixels: int) -> Decoded:
 
 def _tiff_tags(data: bytes) -> tuple[Any, int]:
     # Pillow's own table reader, used directly: Image.open refuses layouts that libtiff can read.
-    header = data[:16] if data[2:3] in (b"\x2b",) or data[3:4] == b"\x2b" else data[:8]
+    header = data[:16] if b"+" in data[2:4] else data[:8]  # BigTIFF's header is longer
     tags = TiffImagePlugin.ImageFileDirectory_v2(header)
     offset = tags.next
     assert isinstance(offset, int)
@@ -207,8 +227,8 @@ def _tiff_dpi(tags: Any) -> tuple[float, float] | None:
     return None if per_inch is None or found is None else (found[0] * per_inch, found[1] * per_inch)
 
 
-def _quiet_tiff_exif(data: bytes, offset: int, size: tuple[int, int]) -> bytes | None:
+def _tiff_exif(data: bytes, offset: int) -> bytes | None:
     try:
-        return _deep.tiff_exif(data, offset, size)
+        return _deep.tiff_exif(data, offset)
     except Exception:  # broken tags never cost the picture
         return None

@@ -2,7 +2,8 @@
 
 It says `READY`, then answers one request after another until its stdin closes. On Linux it forks for every
 photo (about 3 ms), sets limits in the fork and decodes there: a decoder that a hostile file takes over,
-crashes or makes huge never sees another photo. Elsewhere it decodes in place and ends after one photo.
+crashes or makes huge never sees another photo. Elsewhere, and where `REVISAGE_DECODER_FORKS=0` says that
+forking is forbidden, it decodes in place and ends after one photo.
 
 A message is a length (4 bytes, big-endian), that many bytes of JSON, then the blobs whose lengths it lists.
 An answer is `ANSWER` and a message; in its place, `DIED` and a signal's number (0 for none) when the fork
@@ -22,7 +23,7 @@ from typing import Any, BinaryIO
 
 READY = b"revisage-decoder-1\n"
 ANSWER, DIED = b"A", b"D"
-FORKS = sys.platform == "linux"
+FORKS = sys.platform == "linux" and os.environ.get("REVISAGE_DECODER_FORKS") != "0"
 
 _CHUNK = 1 << 20
 

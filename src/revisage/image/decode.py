@@ -38,10 +38,10 @@ def decode(source: str | Path | bytes, *, limits: DecodeLimits | None = None, is
         return _decode_stream(io.BytesIO(data), len(data), limits, isolate)
     path = Path(source)
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # before opening: a named pipe would block
+            raise PhotoError("it is not a regular file")
         with path.open("rb") as file:
-            status = path.stat()
-            if not stat.S_ISREG(status.st_mode):
-                raise PhotoError("it is not a regular file")
             return _decode_stream(file, status.st_size, limits, isolate)
     except OSError as error:
         raise PhotoError(f"it cannot be opened ({error.strerror or error})") from error

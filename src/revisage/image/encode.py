@@ -216,12 +216,14 @@ def _pillow(photo: Photo, *, gray: bool | None = None) -> Image.Image:
 
 
 def _gray_plane(pixels: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(pixels[..., 0])
+    return pixels[..., 0].copy()
 
 
 def _interleaved(photo: Photo) -> np.ndarray:
     colour = _gray_plane(photo.pixels) if photo.gray else photo.pixels
-    return np.ascontiguousarray(colour) if photo.alpha is None else np.dstack([colour, photo.alpha])
+    array = colour if photo.alpha is None else np.dstack([colour, photo.alpha])
+    # libpng's wrapper looks at strides, and those of a side of one pixel may be anything until flattened
+    return np.ascontiguousarray(array).ravel().reshape(array.shape)
 
 
 def _eight_bits(array: np.ndarray) -> np.ndarray:

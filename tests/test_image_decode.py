@@ -1,0 +1,428 @@
+"""Decoding: formats, orientation, colour, depth, limits."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pillow_heif
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms, ImageOps
+
+from revisage.errors import PhotoError, PhotoTooLargeError, UnsupportedFormatError, UsageError
+from revisage.image import DecodeLimits, Photo, decode, encode, from_array, from_pillow
+from revisage.image._ifd import ORIENTATION, Block
+from revisage.image._png import with_metadata
+from revisage.image.formats import declared_size, sniff
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def smooth(height: int, width: int, channels: int = 3) -> np.ndarray:
+    """A picture without symmetry that lossy formats keep well."""
+    y, x = np.mgrid[0:height, 0:width]
+    planes = [40 + 150 * x / width, 30 + 180 * y / height, 20 + 90 * (x + y) / (width + height), 255 - 2 * x]
+    return np.stack(planes[:channels], axis=2).astype(np.uint8)
+
+
+def saved(image: Image.Image, format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def outcome(data: bytes) -> Photo | str:
+    """The photo, or what the error says."""
+    try:
+        return decode(data, isolate=False)
+    except PhotoError as error:
+        return str(error)
+
+
+def exif_with(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    exif[0x010F] = "Maker"
+    return exif
+
+
+def orientation_of(photo: Photo) -> int:
+    exif = Image.Exif()
+    exif.load(photo.exif or b"")
+    return exif.get(0x0112, 1)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "HEIF", "AVIF"])
+def test_every_allowed_format_is_read_in_the_child_process(format: str) -> None:
+    pixels = smooth(40, 56)
+    photo = decode(encode(from_array(pixels), format=format))
+    assert photo.format == format
+    assert photo.pixels.shape == (40, 56, 3)
+    assert photo.pixels.flags.writeable
+    assert photo.pixels.flags.c_contiguous
+    assert np.abs(photo.pixels.astype(int) - pixels).mean() < 3
+
+
+@pytest.mark.parametrize("format", ["GIF", "JPEG2000", "TGA", "PPM", "ICO", "PCX"])
+def test_formats_outside_the_list_are_refused(format: str) -> None:
+    data = saved(Image.fromarray(smooth(16, 16)), format)
+    with pytest.raises(UnsupportedFormatError, match="convert it"):
+        decode(data)
+
+
+@pytest.mark.parametrize("isolate", [True, False])
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_exif_orientation_is_applied_once(format: str, orientation: int, isolate: bool) -> None:
+    options = {"lossless": True} if format == "WEBP" else {}
+    stored = saved(Image.fromarray(smooth(24, 40)), format, exif=exif_with(orientation), **options)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(stored))))
+    photo = decode(stored, isolate=isolate)
+    assert np.array_equal(photo.pixels, expected)
+    assert orientation_of(photo) == 1
+    again = decode(encode(photo, format="PNG"), isolate=False)
+    assert np.array_equal(again.pixels, expected)
+    assert orientation_of(again) == 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["HEIF", "AVIF"])
+def test_orientation_that_the_container_states_is_applied_once(format: str, orientation: int) -> None:
+    stored = smooth(64, 96)
+    exif = exif_with(orientation)
+    if format == "HEIF":  # writes irot and imir, and leaves the orientation in EXIF as phones do
+        buffer = io.BytesIO()
+        pillow_heif.from_bytes("RGB", (96, 64), stored.tobytes()).save(
+            buffer, exif=exif.tobytes(), quality=95
+        )
+        data = buffer.getvalue()
+    else:
+        data = saved(Image.fromarray(stored), format, exif=exif, quality=95)
+    image = Image.fromarray(stored)
+    image.getexif()[0x0112] = orientation
+    expected = np.asarray(ImageOps.exif_transpose(image)).astype(int)
+    photo = decode(data, isolate=False)
+    assert photo.pixels.shape == expected.shape
+    assert np.abs(photo.pixels - expected).mean() < 5
+    assert orientation_of(photo) == 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_orientation_of_16_bit_files_which_pillow_does_not_decode(format: str, orientation: int) -> None:
+    stored = (np.random.default_rng(1).integers(0, 65536, (6, 9, 4))).astype(np.uint16)
+    data = encode(from_array(stored), format=format)
+    if format == "PNG":
+        data = with_metadata(data, icc=None, exif=exif_with(orientation).tobytes(), xmp=None, dpi=None)
+    else:
+        block = Block(data)
+        entry = block.find(block.first, ORIENTATION)
+        assert entry is not None
+        block.set_integer(entry, orientation)
+        data = bytes(block.bytes)
+    photo = decode(data, isolate=False)
+    for plane, source in ((photo.pixels[..., 1], stored[..., 1]), (photo.alpha, stored[..., 3])):
+        image = Image.fromarray(source.astype(np.int32))
+        image.getexif()[0x0112] = orientation
+        assert np.array_equal(plane, np.asarray(ImageOps.exif_transpose(image)))
+
+
+def test_xmp_orientation_counts_without_exif_and_never_for_avif() -> None:
+    xmp = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description rdf:about="" xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+        b"</rdf:RDF></x:xmpmeta>"
+    )
+    image = Image.fromarray(smooth(24, 40))
+    jpeg = decode(saved(image, "JPEG", xmp=xmp), isolate=False)
+    assert jpeg.pixels.shape[:2] == (40, 24)
+    assert jpeg.xmp is not None
+    assert b"Orientation" not in jpeg.xmp
+    assert decode(saved(image, "AVIF", xmp=xmp), isolate=False).pixels.shape[:2] == (24, 40)
+
+
+@given(
+    st.tuples(st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 2, 3, 4])),
+    st.sampled_from([np.uint8, np.uint16]),
+    st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=40, deadline=None)
+def test_from_array_keeps_every_sample(shape: tuple[int, int, int], dtype: type, seed: int) -> None:
+    array = np.random.default_rng(seed).integers(0, np.iinfo(dtype).max + 1, shape).astype(dtype)
+    photo = from_array(array)
+    assert photo.gray == (shape[2] <= 2)
+    assert np.array_equal(
+        photo.pixels, np.broadcast_to(array[..., :1], (*shape[:2], 3)) if photo.gray else array[..., :3]
+    )
+    assert (photo.alpha is not None) == (shape[2] in (2, 4))
+    if photo.alpha is not None:
+        assert np.array_equal(photo.alpha, array[..., -1])
+    assert not np.shares_memory(photo.pixels, array)
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((4, 4)), np.zeros((4, 4, 5), np.uint8), np.zeros((0, 4), np.uint8)]
+)
+def test_from_array_refuses_what_is_no_picture(array: np.ndarray) -> None:
+    with pytest.raises(UsageError):
+        from_array(array)
+
+
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "I;16", "I", "F"]
+)
+def test_from_pillow_takes_every_mode(mode: str) -> None:
+    rgb = Image.fromarray(smooth(20, 30))
+    image = rgb.convert("L").convert(mode) if mode in ("1", "LA", "I;16", "I", "F") else rgb.convert(mode)
+    photo = from_pillow(image)
+    assert photo.gray == (mode in ("1", "L", "LA", "I;16", "I", "F"))
+    assert (photo.alpha is not None) == (mode in ("LA", "PA", "RGBA"))
+    reference = np.asarray(rgb.convert("L").convert("RGB") if photo.gray else rgb).astype(int)
+    if mode not in ("1", "P", "PA", "I;16", "I"):
+        seen = photo.pixels if photo.pixels.dtype == np.uint8 else photo.pixels // 257
+        assert np.abs(seen.astype(int) - reference).mean() < 6
+
+
+def test_a_palette_with_transparency_becomes_alpha() -> None:
+    image = Image.new("P", (4, 2))
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.putpixel((1, 0), 1)
+    photo = decode(saved(image, "PNG", transparency=1))
+    assert photo.alpha is not None
+    assert photo.alpha[0].tolist() == [255, 0, 255, 255]
+    assert photo.pixels[0, 0].tolist() == [255, 0, 0]
+
+
+def png_of(depth: int, colour: int, rows: bytes, size: tuple[int, int], trns: bytes) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", *size, depth, colour, 0, 0, 0)
+    parts = [
+        chunk(b"IHDR", header),
+        chunk(b"tRNS", trns),
+        chunk(b"IDAT", zlib.compress(rows)),
+        chunk(b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("depth", "row", "key"),
+    [
+        (1, b"\x40", 1),
+        (2, b"\x18", 1),
+        (4, b"\x05\xa0", 5),
+        (8, b"\x00\x07\x0a\x0f", 7),
+        (16, bytes(2) + b"\x01\x02" + bytes(4), 0x0102),
+    ],
+)
+def test_a_gray_key_is_a_sample_of_the_files_own_depth(depth: int, row: bytes, key: int) -> None:
+    photo = decode(png_of(depth, 0, b"\0" + row, (4, 1), struct.pack(">H", key)))
+    assert photo.gray
+    assert photo.alpha is not None
+    assert (photo.alpha[0] == 0).tolist() == [False, True, False, False]
+
+
+def test_a_colour_key_becomes_alpha() -> None:
+    photo = decode(png_of(8, 2, b"\0" + bytes([1, 2, 3, 1, 2, 4]), (2, 1), struct.pack(">3H", 1, 2, 3)))
+    assert photo.alpha is not None
+    assert photo.alpha.tolist() == [[0, 255]]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_16_bit_png_keeps_its_depth(channels: int) -> None:
+    array = np.random.default_rng(2).integers(0, 65536, (7, 5, channels)).astype(np.uint16)
+    photo = decode(bytes(imagecodecs.png_encode(array[..., 0] if channels == 1 else array)))
+    assert photo.pixels.dtype == np.uint16
+    assert photo.gray == (channels <= 2)
+    assert np.array_equal(photo.pixels[..., 0], array[..., 0])
+    if channels in (2, 4):
+        assert np.array_equal(photo.alpha, array[..., -1])
+
+
+def test_an_interlaced_16_bit_png_is_put_together(shared: Path) -> None:
+    data = (shared / "data/odd/image-png__254caf_basi4a16.png").read_bytes()
+    reference = np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))
+    photo = decode(data)
+    assert photo.gray
+    assert np.abs((photo.pixels >> 8).astype(int) - reference[..., :3]).max() <= 1
+
+
+@pytest.mark.parametrize("options", [{}, {"bigtiff": True}, {"compression": 8, "predictor": 2}])
+def test_16_bit_tiff_keeps_its_depth(options: dict[str, object]) -> None:
+    array = np.random.default_rng(3).integers(0, 65536, (7, 5, 3)).astype(np.uint16)
+    photo = decode(bytes(imagecodecs.tiff_encode(array, **options)))
+    assert photo.pixels.dtype == np.uint16
+    assert np.array_equal(photo.pixels, array)
+
+
+def test_planar_and_inverted_16_bit_tiff() -> None:
+    array = np.random.default_rng(4).integers(0, 65536, (3, 6, 5)).astype(np.uint16)
+    planar = decode(bytes(imagecodecs.tiff_encode(array, planarconfig=2, photometric=2)), isolate=False)
+    assert np.array_equal(planar.pixels, np.moveaxis(array, 0, 2))
+    inverted = decode(bytes(imagecodecs.tiff_encode(array[0], photometric=0)), isolate=False)
+    assert inverted.gray
+    assert np.array_equal(inverted.pixels[..., 0], 65535 - array[0])
+
+
+def test_premultiplied_16_bit_tiff_becomes_straight() -> None:
+    straight = np.full((2, 3, 3), 40_000, np.uint16)
+    alpha = np.array([[65535, 30_000, 0], [65535, 60_000, 1]], np.uint16)
+    stored = np.dstack([np.rint(straight * (alpha[..., None] / 65535)).astype(np.uint16), alpha])
+    data = encode(from_array(stored), format="TIFF")
+    block = Block(data)
+    extra = block.find(block.first, 338)
+    assert extra is not None
+    block.set_integer(extra, 1)
+    photo = decode(bytes(block.bytes), isolate=False)
+    assert np.array_equal(photo.alpha, alpha)
+    assert np.abs(photo.pixels[:, :2].astype(int) - 40_000).max() <= 2
+
+
+def test_lab_and_cmyk_become_srgb_and_lose_their_profile() -> None:
+    rgb = Image.fromarray(smooth(24, 32))
+    lab = ImageCms.profileToProfile(
+        rgb, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+    )
+    assert lab is not None
+    photo = decode(saved(lab, "TIFF"))
+    assert np.abs(photo.pixels.astype(int) - np.asarray(rgb)).mean() <= 2
+    cmyk = decode(saved(rgb.convert("CMYK"), "TIFF", icc_profile=SRGB))
+    assert np.abs(cmyk.pixels.astype(int) - np.asarray(rgb)).max() <= 2
+    assert photo.icc is None
+    assert cmyk.icc is None
+
+
+def test_wide_gray_is_scaled_as_documented() -> None:
+    unit = np.array([[0.0, 0.5, 1.0, np.nan, -3.0]], np.float32)
+    photo = decode(saved(Image.fromarray(unit), "TIFF"), isolate=False)
+    assert photo.gray
+    assert photo.pixels[0, :, 0].tolist() == [0, 32768, 65535, 0, 0]
+    whole = np.array([[0, 1000, 65535]], np.int32)
+    assert decode(saved(Image.fromarray(whole), "TIFF"), isolate=False).pixels[0, :, 0].tolist() == [
+        0,
+        1000,
+        65535,
+    ]
+
+
+def test_only_the_first_frame_of_an_animation_is_read() -> None:
+    frames = [Image.new("RGB", (8, 8), c) for c in ("red", "lime")]
+    for format in ("PNG", "WEBP"):
+        data = saved(frames[0], format, save_all=True, append_images=frames[1:], duration=100, lossless=True)
+        assert decode(data, isolate=False).pixels[0, 0].tolist() == [255, 0, 0]
+
+
+def test_a_mismatched_or_malformed_profile_is_dropped() -> None:
+    image = Image.fromarray(smooth(8, 8))
+    assert decode(saved(image, "JPEG", icc_profile=SRGB), isolate=False).icc == SRGB
+    assert decode(saved(image.convert("L"), "JPEG", icc_profile=SRGB), isolate=False).icc is None
+    assert decode(saved(image, "JPEG", icc_profile=SRGB[:90]), isolate=False).icc is None
+
+
+def test_camera_raw_is_not_taken_for_its_preview() -> None:
+    data = saved(Image.fromarray(smooth(8, 8)), "TIFF", tiffinfo={50706: b"\x01\x04\0\0"})
+    with pytest.raises(UnsupportedFormatError, match="raw"):
+        decode(data, isolate=False)
+
+
+def bomb(width: int, height: int) -> bytes:
+    head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head)) + bytes(13)
+    )
+
+
+@pytest.mark.parametrize("isolate", [True, False])
+def test_a_46_byte_png_of_a_billion_pixels_is_refused(isolate: bool) -> None:
+    data = bomb(30_000, 30_000)
+    assert len(data) == 46
+    with pytest.raises(PhotoTooLargeError, match="30000×30000"):
+        decode(data, isolate=isolate)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "HEIF", "AVIF"])
+def test_the_pixel_limit_holds_for_every_format(format: str) -> None:
+    data = encode(from_array(smooth(40, 50)), format=format)
+    assert decode(data, limits=DecodeLimits(max_pixels=2000), isolate=False).size == (50, 40)
+    with pytest.raises(PhotoTooLargeError):
+        decode(data, limits=DecodeLimits(max_pixels=1999), isolate=False)
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_the_header_of_a_webp_gives_its_size(lossless: bool, alpha: bool) -> None:
+    data = saved(Image.fromarray(smooth(33, 47, 4 if alpha else 3)), "WEBP", lossless=lossless)
+    assert declared_size(data[:64], "WEBP") == (47, 33)
+
+
+@pytest.mark.parametrize("limits", [{"max_pixels": 0}, {"memory_bytes": -1}, {"seconds": 0.0}])
+def test_limits_must_be_positive(limits: dict[str, int]) -> None:
+    with pytest.raises(UsageError):
+        DecodeLimits(**limits)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("format", ["JPEG", "progressive", "PNG", "WEBP", "TIFF", "BMP", "AVIF", "HEIF"])
+def test_a_cut_file_is_an_error_or_the_whole_picture(format: str) -> None:
+    if format == "progressive":
+        data = saved(Image.fromarray(smooth(40, 50)), "JPEG", progressive=True)
+    else:
+        data = encode(from_array(smooth(40, 50)), format=format)
+    whole = decode(data, isolate=False).pixels
+    for length in range(1, len(data), max(len(data) // 25, 1)):
+        found = outcome(data[:length])
+        assert isinstance(found, str) or np.array_equal(found.pixels, whole), length
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@given(st.binary(max_size=300), st.sampled_from(["JPEG", "PNG", "WEBP", "TIFF", "BMP"]), st.integers(0, 400))
+@settings(max_examples=80, deadline=None)
+def test_any_bytes_end_in_a_photo_or_a_photo_error(junk: bytes, format: str, at: int) -> None:
+    data = encode(from_array(smooth(9, 7)), format=format)
+    data = data[:at] + junk + data[at + len(junk) :]
+    found = outcome(data)
+    assert "\n" not in found if isinstance(found, str) else found.pixels.size
+
+
+@pytest.mark.parametrize("isolate", [True, False])
+def test_what_cannot_be_opened_is_a_photo_error(tmp_path: Path, isolate: bool) -> None:
+    (tmp_path / "empty.jpg").touch()
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for name, text in (
+        ("none.jpg", "opened"),
+        ("empty.jpg", "empty"),
+        (".", "regular"),
+        ("pipe.jpg", "regular"),
+    ):
+        with pytest.raises(PhotoError, match=text):
+            decode(tmp_path / name, isolate=isolate)
+    with pytest.raises(PhotoError):
+        decode("nul\0.jpg", isolate=isolate)
+
+
+def test_sniff_knows_brands_beyond_the_major_one() -> None:
+    head = struct.pack(">I", 24) + b"ftypmif1\0\0\0\0"
+    assert sniff(head + b"mif1avif") == "AVIF"
+    assert sniff(head + b"mif1heic") == "HEIF"
+    assert sniff(struct.pack(">I", 20) + b"ftypisom\0\0\0\0mp42") is None
+    assert sniff(b"") is None
+
+
+def test_exif_and_xmp_behind_the_pixels_of_a_16_bit_png_are_found() -> None:
+    data = bytes(imagecodecs.png_encode(np.zeros((4, 6, 3), np.uint16)))
+    tagged = with_metadata(data, icc=None, exif=exif_with(6).tobytes(), xmp=None, dpi=None)
+    at = tagged.index(b"eXIf") - 4
+    chunk = tagged[at : at + 12 + int.from_bytes(tagged[at : at + 4], "big")]
+    moved = data[:-12] + chunk + data[-12:]
+    photo = decode(moved, isolate=False)
+    assert photo.pixels.shape == (6, 4, 3)
+    assert photo.exif is not None
