@@ -2,8 +2,9 @@
 
     python benchmarks/runtime.py [--network conv|face|scene] [--rounds 15] [--threads N] [--batch 1]
 
-All take turns within each round, so that a busy machine slows all of them alike: the ratios hold where the
-seconds drift. Weights are random; speed does not depend on them.
+All take turns within each round, so that drift meets all of them alike. On a busy machine give `--threads 1`:
+with more, PyTorch waits at every layer for whichever thread was interrupted, and the ratios flatter the
+others. Weights are random; speed does not depend on them.
 """
 
 from __future__ import annotations
