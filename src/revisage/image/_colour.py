@@ -124,8 +124,7 @@ def _scale_wide(gray: np.ndarray) -> np.ndarray:
     return out
 
 
-# EXIF orientation (CIPA DC-008, tag 0x0112) as: first exchange rows and columns, then mirror them, columns
-# first.
+# EXIF orientation (CIPA DC-008, tag 0x0112): whether rows and columns are exchanged, then how each runs.
 _TURNS = {
     2: (False, slice(None), slice(None, None, -1)),
     3: (False, slice(None, None, -1), slice(None, None, -1)),

@@ -18,8 +18,10 @@ def read(data: bytes) -> bytes | None:
 
 
 def replace(data: bytes, xmp: bytes) -> bytes:
-    """The file with this packet as its only main one, behind JFIF and EXIF. Raises ValueError when
-    malformed."""
+    """The file with this packet as its only main one, behind JFIF and EXIF.
+
+    Raises ValueError when the segments are malformed or the packet is too long for one.
+    """
     payload = _NAME + xmp
     if len(payload) > 65_533:
         raise ValueError("packet too long for a segment")

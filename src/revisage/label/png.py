@@ -20,8 +20,10 @@ def read(data: bytes) -> bytes | None:
 
 
 def replace(data: bytes, xmp: bytes) -> bytes:
-    """The file with this packet as its only one, right behind the header. Raises ValueError when
-    malformed."""
+    """The file with this packet as its only one, right behind the header.
+
+    Raises ValueError when the chunks are malformed.
+    """
     payload = b"iTXt" + _KEYWORD + b"\0\0\0\0" + xmp
     chunk = struct.pack(">I", len(payload) - 4) + payload + struct.pack(">I", zlib.crc32(payload))
     view = memoryview(data)
@@ -39,8 +41,10 @@ def _is_xmp(data: bytes, kind: bytes, start: int) -> bool:
 
 
 def _text(rest: bytes) -> bytes | None:
-    """The text of an iTXt chunk behind its keyword: two compression bytes, language, translated keyword,
-    text."""
+    """The text of an iTXt chunk, given what follows its keyword.
+
+    That is: compression flag and method, language, translated keyword, text.
+    """
     parts = rest[2:].split(b"\0", 2)
     if len(parts) != 3:
         return None

@@ -15,8 +15,7 @@ def read(data: bytes) -> bytes | None:
 
 
 def replace(data: bytes, xmp: bytes) -> bytes:
-    """The file with this packet: in the old one's place where it fits, else behind a new directory at the
-    end.
+    """The file with this packet: in the old one's place where it fits, else at the end with a new directory.
 
     Nothing else moves: every strip, tile and other directory keeps its offset. Raises ValueError when
     malformed, and when the file would pass 4 GiB.
