@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -13,8 +12,18 @@ from revisage.errors import RevisageError, UsageError
 from revisage.image import format_of, output_paths
 from revisage.restore import RestoreOptions, Restorer, failure
 
-# What lies beside photos in people's folders and has no media type that says so.
-COMPANIONS = frozenset({".aae", ".db", ".ini", ".lnk", ".onnx", ".part", ".thm", ".tmp", ".xmp"})
+# What lies beside photos in people's folders and is none. Anything else is tried, and told if it is no photo:
+# a list of what to try would leave out, silently, the photo with an unusual name.
+# fmt: off
+COMPANIONS = frozenset(
+    {
+        ".3gp", ".aae", ".avi", ".csv", ".db", ".doc", ".docx", ".htm", ".html", ".ini", ".json", ".lnk",
+        ".m4a", ".m4v", ".md", ".mkv", ".mov", ".mp3", ".mp4", ".odt", ".onnx", ".part", ".pdf", ".py",
+        ".srt", ".sqlite", ".thm", ".tmp", ".toml", ".txt", ".wav", ".webm", ".xls", ".xlsx", ".xml",
+        ".xmp", ".yaml", ".yml", ".zip",
+    }
+)
+# fmt: on
 
 
 @dataclass(frozen=True)
@@ -46,9 +55,11 @@ class SaveOptions:
 def plan(inputs: Sequence[Path], out: Path | None) -> list[Job]:
     """The photos below `inputs` (files, and folders with all that is in them) and where each result goes.
 
-    A named file is always tried. In a folder, hidden files and files whose extension says that they are no
-    pictures are left out, and so is `out` when it lies inside. Raises UsageError when an input does not
-    exist, a folder has no photo, or `out` is missing or of the wrong kind.
+    A named file is always tried. In a folder, hidden files and files that usually lie beside photos
+    (`COMPANIONS`) are left out, and so is `out` when it lies inside.
+
+    Raises UsageError when an input does not exist, a folder has no photo, or `out` is missing or of the
+    wrong kind.
     """
     if not inputs:
         raise UsageError("name at least one photo or folder")
@@ -72,6 +83,8 @@ def _targets(
     if len(inputs) == 1 and not inputs[0].is_dir() and not out.is_dir() and out.suffix:
         if format_of(out) is None:
             raise UsageError(f"{out}: {out.suffix} is no picture format; use .jpg, .png, .webp or .tif")
+        if out.resolve() == photos[0].resolve():
+            raise UsageError(f"{out} is the original and is never written to: choose another name")
         return [out]
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file: several photos need a folder")
@@ -93,10 +106,7 @@ def _is_candidate(path: Path, root: Path, out: Path) -> bool:
     parts = path.relative_to(root).parts
     if any(part.startswith(".") for part in parts) or not path.is_file():
         return False
-    if path.suffix.lower() in COMPANIONS or path.resolve().is_relative_to(out.resolve()):
-        return False
-    kind = mimetypes.guess_type(path.name)[0]
-    return kind is None or kind.startswith("image/")
+    return path.suffix.lower() not in COMPANIONS and not path.resolve().is_relative_to(out.resolve())
 
 
 def restore_all(

@@ -1,0 +1,162 @@
+"""Which photos of a folder are tried, where results go, and that no failure costs another photo."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from restore_stubs import StubModels, same, twice
+
+from revisage.batch import Job, SaveOptions, plan, restore_all
+from revisage.errors import UsageError
+from revisage.restore import RestoreOptions, Restorer
+
+
+def photo(path: Path, level: int = 128, size: tuple[int, int] = (40, 30)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (level, level // 2, 255 - level)).save(path)
+    return path
+
+
+def restorer() -> Restorer:
+    return Restorer(models=StubModels(face=same, scene=twice))
+
+
+def test_folders_are_searched_and_companions_left_out(tmp_path: Path) -> None:
+    source = tmp_path / "album"
+    for name in ("a.jpg", "b/c.PNG", "b/d.jpg"):
+        photo(source / name)
+    for name in ("notes.txt", ".hidden.jpg", "b/clip.mp4", "b/.cache/e.jpg"):
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_bytes(b"x")
+    (source / "strange.fli").write_bytes(b"no photo, but tried and told")
+    jobs = plan([source], tmp_path / "out")
+    out = tmp_path / "out"
+    assert {job.source.relative_to(source).as_posix(): job.target for job in jobs} == {
+        "a.jpg": out / "a.jpg",
+        "b/c.PNG": out / "b" / "c.PNG",
+        "b/d.jpg": out / "b" / "d.jpg",
+        "strange.fli": out / "strange.png",
+    }
+
+
+def test_results_inside_the_folder_are_not_restored_again(tmp_path: Path) -> None:
+    photo(tmp_path / "a.jpg")
+    photo(tmp_path / "out" / "a.jpg")
+    assert [job.source for job in plan([tmp_path], tmp_path / "out")] == [tmp_path / "a.jpg"]
+
+
+def test_one_photo_goes_beside_itself_or_where_it_is_told(tmp_path: Path) -> None:
+    source = photo(tmp_path / "a.jpg")
+    assert plan([source], None) == [Job(source, tmp_path / "a.restored.jpg")]
+    assert plan([source], tmp_path / "b.png") == [Job(source, tmp_path / "b.png")]
+    assert plan([source], tmp_path / "results") == [Job(source, tmp_path / "results" / "a.jpg")]
+    (tmp_path / "v1.2").mkdir()
+    assert plan([source], tmp_path / "v1.2") == [Job(source, tmp_path / "v1.2" / "a.jpg")]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "out", "message"),
+    [
+        ([], None, "name at least one"),
+        (["album"], None, "-o FOLDER"),
+        (["album"], "album", "holds the originals"),
+        (["empty"], "out", "no photos"),
+        (["missing.jpg"], None, "does not exist"),
+        (["album/a.jpg"], "b.xyz", "no picture format"),
+        (["album/a.jpg", "album/b.jpg"], "album/a.jpg", "is a file"),
+    ],
+)
+def test_wrong_plans_are_usage_errors(
+    tmp_path: Path, inputs: list[str], out: str | None, message: str
+) -> None:
+    photo(tmp_path / "album" / "a.jpg")
+    photo(tmp_path / "album" / "b.jpg")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match=message):
+        plan([tmp_path / name for name in inputs], tmp_path / out if out else None)
+
+
+def test_a_bad_file_never_stops_the_rest(tmp_path: Path) -> None:
+    jobs = []
+    for number in range(6):
+        path = tmp_path / "in" / f"{number}.png"
+        photo(path, level=40 * number) if number % 2 else path.parent.mkdir(exist_ok=True)
+        if number % 2 == 0:
+            path.write_bytes(b"\x89PNG\r\n\x1a\n broken")
+        jobs.append(Job(path, tmp_path / "out" / path.name))
+    outcomes = {
+        outcome.job.source.stem: outcome
+        for outcome in restore_all(jobs, restorer(), RestoreOptions(), workers=3)
+    }
+    assert len(outcomes) == 6
+    for number in range(6):
+        outcome = outcomes[str(number)]
+        if number % 2:
+            assert outcome.error is None
+            assert outcome.entry["status"] == "restored"
+            assert outcome.job.target.exists()
+        else:
+            assert outcome.error is not None
+            assert "\n" not in outcome.error
+            assert outcome.entry["status"] == "failed"
+            assert outcome.entry["error"] == outcome.error
+            assert not outcome.job.target.exists()
+
+
+def test_many_workers_share_one_restorer_without_mixing(tmp_path: Path) -> None:
+    jobs = [
+        Job(photo(tmp_path / f"{level}.png", level, (20 + level % 7, 30)), tmp_path / "out" / f"{level}.png")
+        for level in range(0, 240, 10)
+    ]
+    done = list(restore_all(jobs, restorer(), RestoreOptions(scale=1), workers=6))
+    assert sorted(outcome.job.source for outcome in done) == sorted(job.source for job in jobs)
+    for job in jobs:
+        before, after = (np.asarray(Image.open(path)) for path in (job.source, job.target))
+        assert before.shape == after.shape
+        assert np.abs(before.astype(int) - after).max() <= 1
+
+
+def test_an_internal_error_is_named_and_costs_one_photo(tmp_path: Path) -> None:
+    def broken(picture: np.ndarray) -> np.ndarray:
+        if picture.mean() > 0.6:
+            raise RuntimeError("the model has a defect")
+        return twice(picture)
+
+    jobs = [
+        Job(photo(tmp_path / "dark.png", 10), tmp_path / "out" / "dark.png"),
+        Job(tmp_path / "light.png", tmp_path / "out" / "light.png"),
+    ]
+    Image.new("RGB", (40, 30), "white").save(tmp_path / "light.png")
+    found = restore_all(jobs, Restorer(models=StubModels(face=same, scene=broken)), RestoreOptions())
+    outcomes = {outcome.job.source.stem: outcome for outcome in found}
+    assert outcomes["dark"].error is None
+    assert outcomes["light"].error is not None
+    assert "the model has a defect" in outcomes["light"].error
+
+
+def test_closing_early_starts_no_more_photos(tmp_path: Path) -> None:
+    jobs = [Job(photo(tmp_path / f"{n}.png"), tmp_path / "out" / f"{n}.png") for n in range(8)]
+    iterator = restore_all(jobs, restorer(), RestoreOptions())
+    next(iterator)
+    iterator.close()
+    assert len(list((tmp_path / "out").iterdir())) < len(jobs)
+    assert not [t for t in threading.enumerate() if t.name.startswith("photo")]
+
+
+def test_save_options_reach_the_file(tmp_path: Path) -> None:
+    source = photo(tmp_path / "a.jpg", size=(200, 150))
+    sizes = []
+    for quality in (30, 95):
+        target = tmp_path / f"{quality}.jpg"
+        list(restore_all([Job(source, target)], restorer(), RestoreOptions(), saving=SaveOptions(quality)))
+        sizes.append(target.stat().st_size)
+    assert sizes[0] < sizes[1]
+
+
+def test_no_workers_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="at least 1"):
+        list(restore_all([], restorer(), RestoreOptions(), workers=0))
