@@ -289,8 +289,8 @@ def _measure(
             for name, e in zip(output_names, expected, strict=True):
                 if outputs[name].shape != e.shape:
                     raise ModelError(f"{runtime} gives {name} the shape {outputs[name].shape}, not {e.shape}")
-                error = float(np.abs(outputs[name] - e).max())
-                worst[runtime] = error if math.isnan(error) else max(worst[runtime], error)
+                largest = float(np.abs(outputs[name] - e).max())
+                worst[runtime] = largest if math.isnan(largest) else max(worst[runtime], largest)
     return Parity(
         max_abs=max(worst.values()),
         openvino=worst["openvino"],
