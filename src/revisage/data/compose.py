@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from revisage.data import clutter
 from revisage.data.split import held_out
 from revisage.errors import TrainingError
 
@@ -24,7 +25,7 @@ THUMBNAIL = 64
 # The box that goes with the landmarks of an aligned 256 px crop: left, top, width, height. It is the median
 # of what the teacher detector answers on the crops, so both kinds of target mean the same by a face's box.
 CROP_BOX = (59.0, 46.4, 138.0, 187.7)
-KINDS = {"portrait": 0.16, "few": 0.3, "crowd": 0.16, "mosaic": 0.16, "close": 0.12, "empty": 0.1}
+KINDS = {"portrait": 0.13, "few": 0.26, "crowd": 0.13, "mosaic": 0.17, "close": 0.09, "clutter": 0.22}
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ def compose(source: Source, seed: int, index: int, size: int = 256) -> Scene:
         _mosaic(canvas, source, rng)
     elif kind == "close":
         _close(canvas, source, rng)
+    elif kind == "clutter":
+        canvas.pixels = _tone(_clutter(source, rng, size), rng)
     if rng.random() < 0.1:
         _margin(canvas, rng)
     pixels = canvas.pixels
@@ -144,13 +147,44 @@ def _background(source: Source, rng: np.random.Generator, size: int) -> np.ndarr
         ramp = np.linspace(-1, 1, size)[:, None, None] * rng.uniform(-30, 30)
         plain = np.clip(shade + ramp + rng.normal(0, rng.uniform(0, 8), (size, size, 1)), 0, 255)
         return plain.astype(np.uint8)
-    picture = source.backgrounds[rng.integers(len(source.backgrounds))]
+    if rng.random() < 0.2:
+        return _tone(clutter.patchwork(lambda: _scenery(source, rng), rng, size), rng)
+    picture = _scenery(source, rng)
     height, width = picture.shape[:2]
     side = int(rng.uniform(min(0.35 * size, height, width), min(height, width)))
     top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
     crop = picture[top : top + side, left : left + side]
     crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
     return _tone(np.rot90(crop, int(rng.integers(4))) if rng.random() < 0.2 else crop, rng)
+
+
+def _scenery(source: Source, rng: np.random.Generator) -> np.ndarray:
+    return source.backgrounds[rng.integers(len(source.backgrounds))]
+
+
+def _clutter(source: Source, rng: np.random.Generator, size: int) -> np.ndarray:
+    """A picture made to mislead; it lists no faces, and holds none but those of the photographs."""
+
+    def anything() -> np.ndarray:
+        draw = rng.random()
+        if draw < 0.4:
+            return _scenery(source, rng)
+        if draw < 0.8:
+            return _read(source.portraits[rng.integers(len(source.portraits))])
+        return _read(source.faces[rng.integers(len(source.faces))])
+
+    kind = rng.random()
+    if kind < 0.3:
+        return clutter.patchwork(lambda: _scenery(source, rng), rng, size)
+    if kind < 0.45:
+        return clutter.jumble(anything(), rng, size)
+    if kind < 0.6:
+        return clutter.closeup(anything(), rng, size)
+    if kind < 0.75:
+        return clutter.lettering(_background(source, rng, size), rng)
+    if kind < 0.9:
+        return clutter.shapes(_background(source, rng, size), rng)
+    return _background(source, rng, size)
 
 
 def _margin(canvas: _Canvas, rng: np.random.Generator) -> None:

@@ -1,0 +1,137 @@
+"""Recall and precision of the face finder beside its teacher's, clean and under the old-photo recipe.
+
+    python benchmarks/finder.py [--shared ../shared] [--model FILE.onnx] [--scenes 400] [--seed 0]
+                                [--threshold 0.6] [--draw FOLDER]
+
+Both detectors run through `revisage.faces.Finder`, at the same score threshold. A face is found when a
+detection overlaps it by an IoU of at least 0.5, one to one.
+
+photos  real old photos, nobody's truth: the teacher's answers on the untouched photo stand for it, so the
+        teacher has 100 % there by definition, and a detection beyond them counts against precision even
+        where it is a face the teacher missed. `--draw` writes the pictures to look at: green the finder,
+        red the teacher.
+scenes  composed from held-out people and backgrounds: truth is where the faces were put. Backgrounds hold
+        a few real people as well, which count against either detector's precision.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from revisage import zoo
+from revisage.data.compose import compose, load_source
+from revisage.data.detection import Detections, match
+from revisage.degrade import RECIPES
+from revisage.faces import Finder
+from revisage.image import decode
+
+SCENE_SIZE = 320
+RECIPE = RECIPES["old-photo"]
+
+
+@dataclass
+class Tally:
+    """Counts over pictures."""
+
+    faces: int = 0
+    found: int = 0
+    answers: int = 0
+    sizes: list[tuple[float, bool]] = field(default_factory=list)
+
+    def add(self, truth: Detections, answer: Detections) -> None:
+        self.faces += len(truth.boxes)
+        self.found += match(truth, answer)
+        self.answers += len(answer.boxes)
+
+    def row(self) -> str:
+        recall, precision = self.found / max(self.faces, 1), self.found / max(self.answers, 1)
+        return f"{recall:6.1%} of {self.faces} | {precision:6.1%} of {self.answers}"
+
+
+def search(finder: Finder, pixels: np.ndarray) -> Detections:
+    faces = finder.find(pixels)
+    return Detections(
+        np.array([face.box for face in faces], np.float32).reshape(-1, 4),
+        np.array([face.landmarks for face in faces], np.float32).reshape(-1, 5, 2),
+        np.array([face.score for face in faces], np.float32),
+    )
+
+
+def aged(pixels: np.ndarray, seed: int) -> np.ndarray:
+    params = RECIPE.sample(np.random.default_rng(seed))
+    return np.rint(RECIPE.apply(pixels.astype(np.float32) / 255, params) * 255).astype(np.uint8)
+
+
+def photos(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
+    for path in sorted(folder.iterdir()):
+        pixels = decode(path, isolate=False).pixels
+        yield path.stem, pixels if pixels.dtype == np.uint8 else (pixels // 257).astype(np.uint8)
+
+
+def draw(path: Path, pixels: np.ndarray, ours: Detections, theirs: Detections) -> None:
+    picture = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    thick = max(1, round(max(picture.shape) / 500))
+    for detections, colour in ((theirs, (0, 0, 255)), (ours, (0, 255, 0))):
+        for box, landmarks, score in zip(
+            detections.boxes, detections.landmarks, detections.scores, strict=True
+        ):
+            x, y, w, h = (round(float(v)) for v in box)
+            cv2.rectangle(picture, (x, y), (x + w, y + h), colour, thick)
+            cv2.putText(picture, f"{score:.2f}", (x, y), cv2.FONT_HERSHEY_PLAIN, thick, colour, thick)
+            for px, py in landmarks:
+                cv2.circle(picture, (round(float(px)), round(float(py))), thick, colour, -1)
+    scale = min(1.0, 700 / max(picture.shape))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="face finder against its teacher")
+    parser.add_argument("--shared", type=Path, default=Path(__file__).parents[2] / "shared")
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--scenes", type=int, default=400)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threshold", type=float, default=0.6)
+    parser.add_argument("--draw", type=Path)
+    options = parser.parse_args()
+    model = options.model or zoo.resolve("finder").path
+    finder = Finder(model, score_threshold=options.threshold)
+    teacher = Finder(options.shared / "models" / "yunet_2026may.onnx", score_threshold=0.6)
+    tallies = {
+        (data, look, who): Tally()
+        for data in ("photos", "scenes")
+        for look in ("clean", "old-photo")
+        for who in ("finder", "teacher")
+    }
+    for index, (name, clean) in enumerate(photos(options.shared / "data" / "photos")):
+        truth = search(teacher, clean)
+        for look, pixels in (("clean", clean), ("old-photo", aged(clean, options.seed + index))):
+            ours, theirs = search(finder, pixels), search(teacher, pixels)
+            tallies["photos", look, "finder"].add(truth, ours)
+            tallies["photos", look, "teacher"].add(truth, theirs)
+            if options.draw:
+                draw(options.draw / f"{name}-{look}.png", pixels, ours, theirs)
+    source = load_source(options.shared / "data", validation=True)
+    for index in range(options.scenes):
+        scene = compose(source, options.seed, index, SCENE_SIZE)
+        if not scene.complete:
+            continue
+        truth = Detections(scene.boxes, scene.landmarks, np.ones(len(scene.boxes), np.float32))
+        for look, pixels in (("clean", scene.pixels), ("old-photo", aged(scene.pixels, options.seed + index))):
+            tallies["scenes", look, "finder"].add(truth, search(finder, pixels))
+            tallies["scenes", look, "teacher"].add(truth, search(teacher, pixels))
+    print(f"{Path(model).name}, seed {options.seed}, threshold {options.threshold}, IoU 0.5")
+    print("| pictures | look | detector | recall | precision |\n|---|---|---|---|---|")
+    for (data, look, who), tally in tallies.items():
+        recall, precision = tally.row().split(" | ")
+        print(f"| {data} | {look} | {who} | {recall.strip()} | {precision.strip()} |")
+
+
+if __name__ == "__main__":
+    main()

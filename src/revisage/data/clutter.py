@@ -1,0 +1,94 @@
+"""Pictures without a face that a careless finder takes for one: dense texture, lettering, loose parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import cv2
+import numpy as np
+
+Draw = Callable[[], np.ndarray]
+
+
+def patchwork(draw: Draw, rng: np.random.Generator, size: int) -> np.ndarray:
+    """Pictures from `draw` side by side, shrunk and turned: the fine structure of a large photo.
+
+    Returns (size, size, 3) uint8, as all functions here do.
+    """
+    canvas = np.empty((size, size, 3), np.uint8)
+    edges = np.linspace(0, size, int(rng.integers(1, 5)) + 1).astype(int)
+    for top, bottom in pairwise(edges):
+        for left, right in pairwise(edges):
+            picture = np.rot90(draw(), int(rng.integers(4)))
+            window = (int(right - left), int(bottom - top))
+            canvas[top:bottom, left:right] = cv2.resize(picture, window, interpolation=cv2.INTER_AREA)
+    return canvas
+
+
+def jumble(picture: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
+    """The pieces of a picture in another order, each turned: eyes, hair and collars that make no face."""
+    count = int(rng.integers(3, 8))
+    side = -(-size // count)
+    whole = cv2.resize(picture, (side * count, side * count), interpolation=cv2.INTER_LINEAR)
+    pieces = [
+        whole[row * side : (row + 1) * side, column * side : (column + 1) * side]
+        for row in range(count)
+        for column in range(count)
+    ]
+    order = rng.permutation(count * count)
+    turned = [np.rot90(pieces[index], int(rng.integers(4))) for index in order]
+    rows = [np.hstack(turned[row * count : (row + 1) * count]) for row in range(count)]
+    return np.ascontiguousarray(np.vstack(rows)[:size, :size])
+
+
+def closeup(picture: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
+    """A small part of a picture, much enlarged: skin, cloth, grain, as in a tile of a large scan."""
+    side = int(min(picture.shape[:2]) * rng.uniform(0.08, 0.3))
+    side = max(side, 12)
+    top = rng.integers(picture.shape[0] - side + 1)
+    left = rng.integers(picture.shape[1] - side + 1)
+    part = picture[top : top + side, left : left + side]
+    return cv2.resize(part, (size, size), interpolation=cv2.INTER_CUBIC)
+
+
+def lettering(canvas: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Lines of writing over a picture, in place of captions, stamps and number plates."""
+    size = canvas.shape[0]
+    canvas = np.ascontiguousarray(canvas).copy()
+    letters = list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,&?@")
+    fonts = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_SCRIPT_COMPLEX)
+    y = rng.uniform(0, size / 2)
+    while y < size * rng.uniform(0.7, 1.2):
+        scale = float(np.exp(rng.uniform(np.log(0.3), np.log(2.0))))
+        text = "".join(rng.choice(letters, int(rng.integers(3, 30))))
+        shade = float(rng.choice([0, 255, rng.uniform(0, 255)]))
+        cv2.putText(
+            canvas,
+            text,
+            (int(rng.uniform(-20, size / 2)), int(y)),
+            int(rng.choice(fonts)),
+            scale,
+            (shade, shade, shade),
+            int(rng.integers(1, 3)),
+            cv2.LINE_AA,
+        )
+        y += 30 * scale * rng.uniform(0.8, 1.5)
+    return canvas
+
+
+def shapes(canvas: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Ovals, boxes, spots and bars over a picture: buttons, wheels, windows, fences."""
+    size = canvas.shape[0]
+    canvas = np.ascontiguousarray(canvas).copy()
+    for _ in range(int(rng.integers(3, 25))):
+        x, y = (int(v) for v in rng.uniform(0, size, 2))
+        a, b = (int(v) for v in np.exp(rng.uniform(np.log(2), np.log(size / 3), 2)))
+        colour = tuple(float(v) for v in np.clip(rng.uniform(0, 255) + rng.normal(0, 30, 3), 0, 255))
+        thick = -1 if rng.random() < 0.6 else int(rng.integers(1, 4))
+        if rng.random() < 0.6:
+            turn = float(rng.uniform(0, 180))
+            cv2.ellipse(canvas, (x, y), (a, b), turn, 0, 360, colour, thick, cv2.LINE_AA)
+        else:
+            cv2.rectangle(canvas, (x, y), (x + a, y + b), colour, thick, cv2.LINE_AA)
+    return canvas
