@@ -115,6 +115,7 @@ def export(
     model = _trace(network, example_size, dynamic, input_name, output_names)
     _clean(model)
     _name_axes(model)
+    _name_reshaped(model, network)
     if half:
         _halve(model)
     for key, value in contract.to_metadata().items():
@@ -220,6 +221,27 @@ def _name_axes(model: onnx.ModelProto) -> None:
                 dim.dim_param = symbols[dim.dim_param]
             elif dim.dim_param:
                 dim.dim_param = f"{output.name}_{axis}"
+
+
+def _name_reshaped(model: onnx.ModelProto, network: nn.Module) -> None:
+    """Give parameters that the tracer reshaped (the slopes of PReLU) their names back.
+
+    A network can then be trained on from its file (`revisage.train.init`).
+    """
+    state = {name: value.numpy().ravel() for name, value in network.state_dict().items() if value.ndim}
+    for tensor in model.graph.initializer:
+        state.pop(tensor.name, None)
+    for tensor in model.graph.initializer:
+        if not tensor.name.startswith("val_") or len(tensor.dims) < 2:
+            continue
+        values = onnx.numpy_helper.to_array(tensor).ravel()
+        name = next((name for name, value in state.items() if np.array_equal(value, values)), None)
+        if name is None:
+            continue
+        del state[name]
+        for node in model.graph.node:
+            node.input[:] = [name if used == tensor.name else used for used in node.input]
+        tensor.name = name
 
 
 def _halve(model: onnx.ModelProto) -> None:

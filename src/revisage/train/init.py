@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -16,7 +17,7 @@ def load_exported(network: nn.Module, path: Path) -> None:
 
     The file names its tensors as the network does, with the wrapper's prefix in front and `.fp16` behind
     those stored in half precision. What a network calls `training_only` is not in the file and keeps its
-    fresh weights.
+    fresh weights. A finder cannot be gone on from: in its file the norms are part of the convolutions.
 
     Raises TrainingError when the file cannot be read, or a weight is missing or has another shape.
     """
@@ -33,9 +34,14 @@ def load_exported(network: nn.Module, path: Path) -> None:
             continue
         if array is None:
             raise TrainingError(f"{path} has no tensor {name}: it is of another network")
-        if tuple(array.shape) != tuple(value.shape):
+        if array.size != value.numel() or _long(array.shape) != _long(value.shape):
             raise TrainingError(
                 f"{path}: {name} has shape {array.shape}, the network wants {tuple(value.shape)}"
             )
-        state[name] = torch.tensor(array, dtype=value.dtype)
+        state[name] = torch.tensor(array, dtype=value.dtype).reshape(value.shape)
     network.load_state_dict(state)
+
+
+def _long(shape: Sequence[int]) -> tuple[int, ...]:
+    """A shape without its axes of length 1: the exporter writes slopes as (C, 1, 1)."""
+    return tuple(length for length in shape if length != 1)
