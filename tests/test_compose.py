@@ -1,0 +1,155 @@
+"""Composed scenes: repeatable, honest about their faces, split by person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from revisage.data import clutter
+from revisage.data.compose import CROP_BOX, HELD_OUT_SHARE, KINDS, Source, compose, load_source
+from revisage.data.split import held_out
+from revisage.errors import TrainingError
+from revisage.faces import estimate, template
+
+NAMES = 60
+
+
+def noise(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder in small: `NAMES` crops on the template, people and backgrounds of noise."""
+    data = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    rows = ["file,split,scale,coverage," + ",".join(f"c{i}" for i in range(10))]
+    for part in ("faces256", "scenes"):
+        (data / part).mkdir()
+    for index in range(NAMES):
+        Image.fromarray(noise(rng, 256, 256)).save(data / "faces256" / f"f{index}.bmp")
+        points = ",".join(f"{value:.2f}" for value in template(256).ravel())
+        rows.append(f"f{index}.bmp,train,1.0,1.0,{points}")
+        person = data / "lfw128" / f"Person_{index}"
+        person.mkdir(parents=True)
+        for picture in range(2):
+            Image.fromarray(noise(rng, 128, 128)).save(person / f"Person_{index}_{picture:04d}.png")
+        Image.fromarray(noise(rng, 120, 180)).save(data / "scenes" / f"s{index}.png")
+    (data / "faces256.csv").write_text("\n".join(rows) + "\n")
+    return data
+
+
+@pytest.fixture(scope="module")
+def source(folder: Path) -> Source:
+    return load_source(folder, validation=False)
+
+
+def test_training_and_validation_share_nothing_and_miss_nothing(folder: Path) -> None:
+    ours, theirs = load_source(folder, validation=False), load_source(folder, validation=True)
+    assert len(ours.faces) + len(theirs.faces) == NAMES
+    assert len(ours.portraits) + len(theirs.portraits) == 2 * NAMES
+    assert len(ours.backgrounds) + len(theirs.backgrounds) == NAMES
+    people = [{path.parent.name for path in side.portraits} for side in (ours, theirs)]
+    assert not people[0] & people[1]
+    assert all(held_out(name, HELD_OUT_SHARE) for name in people[1])
+    assert all(held_out(path.stem, HELD_OUT_SHARE) for path in theirs.faces)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"faces256\.csv is missing"):
+        load_source(tmp_path, validation=False)
+
+
+def test_the_same_arguments_give_the_same_scene(source: Source) -> None:
+    for index in range(20):
+        first, second = compose(source, 3, index, 128), compose(source, 3, index, 128)
+        np.testing.assert_array_equal(first.pixels, second.pixels)
+        np.testing.assert_array_equal(first.boxes, second.boxes)
+    assert not np.array_equal(compose(source, 3, 0, 128).pixels, compose(source, 4, 0, 128).pixels)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**31), size=st.sampled_from([96, 192, 256]))
+def test_every_scene_is_a_picture_with_faces_where_it_says(source: Source, seed: int, size: int) -> None:
+    scene = compose(source, seed, 0, size)
+    assert scene.pixels.shape == (size, size, 3)
+    assert scene.pixels.dtype == np.uint8
+    assert scene.kind in KINDS
+    assert scene.boxes.shape == (len(scene.landmarks), 4)
+    assert scene.landmarks.shape[1:] == (5, 2)
+    for box, landmarks in zip(scene.boxes, scene.landmarks, strict=True):
+        x, y, w, h = box
+        assert (landmarks[:, 0] > x).all()
+        assert (landmarks[:, 0] < x + w).all()
+        assert (landmarks[:, 1] > y - 0.1 * h).all()
+        assert (landmarks[:, 1] < y + 1.1 * h).all()
+        # Right eye on the left: mirrored scenes keep the names right, so a similarity fits.
+        matrix = estimate(landmarks, 256)
+        np.testing.assert_allclose(landmarks @ matrix[:, :2].T + matrix[:, 2], template(256), atol=1.0)
+
+
+def test_all_kinds_come_up_and_only_some_have_faces(source: Source) -> None:
+    scenes = [compose(source, 0, index, 96) for index in range(150)]
+    assert {scene.kind for scene in scenes} == set(KINDS)
+    for scene in scenes:
+        if scene.kind == "clutter":
+            assert len(scene.boxes) == 0
+            assert scene.complete
+        if scene.kind == "mosaic":
+            assert not scene.complete
+    assert any(len(scene.boxes) >= 8 for scene in scenes)
+
+
+def test_a_listed_face_is_where_its_crop_was_pasted(folder: Path) -> None:
+    """White crops on black backgrounds: the middle of every listed box is bright."""
+    white = np.full((256, 256, 3), 255, np.uint8)
+    path = folder / "white.png"
+    Image.fromarray(white).save(path)
+    points = template(256)[None]
+    black = np.zeros((100, 100, 3), np.uint8)
+    source = Source((path,), white[None, ::4, ::4], points, (path,), (black,))
+    seen = 0
+    for index in range(120):
+        scene = compose(source, 1, index, 128)
+        if scene.kind not in ("few", "portrait", "crowd"):
+            continue
+        gray = scene.pixels.astype(float).mean(-1)
+        for x, y, w, h in scene.boxes:
+            cx, cy = round(float(x + w / 2)), round(float(y + h / 2))
+            if 0 <= cx < 128 and 0 <= cy < 128 and w > 12:
+                seen += 1
+                assert gray[cy, cx] > gray.min() + 25
+    assert seen > 30
+
+
+def test_the_crops_box_is_the_teachers_answer(shared: Path) -> None:
+    from revisage.faces import Finder
+
+    finder = Finder(shared / "models" / "yunet_2026may.onnx")
+    boxes = []
+    for path in sorted((shared / "data" / "faces256").iterdir())[::220]:
+        with Image.open(path) as image:
+            boxes += [face.box for face in finder.find(np.asarray(image.convert("RGB")))[:1]]
+    np.testing.assert_allclose(np.median(boxes, axis=0), CROP_BOX, atol=10)
+
+
+@pytest.mark.parametrize("size", [32, 96, 250])
+def test_clutter_has_the_asked_size(size: int) -> None:
+    rng = np.random.default_rng(0)
+    picture = noise(rng, 60, 80)
+    for made in (
+        clutter.patchwork(lambda: picture, rng, size),
+        clutter.jumble(picture, rng, size),
+        clutter.closeup(picture, rng, size),
+    ):
+        assert made.shape == (size, size, 3)
+        assert made.dtype == np.uint8
+    for paint in (clutter.lettering, clutter.shapes):
+        plain = np.full((size, size, 3), 128, np.uint8)
+        assert (paint(plain, rng) != 128).any()
+        assert (plain == 128).all()

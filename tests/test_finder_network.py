@@ -1,0 +1,234 @@
+"""The finder's network, its losses and targets, and that OpenCV reads its export as PyTorch computes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from revisage.data.compose import Scene
+from revisage.data.detection import Detections, Teacher, add_missed, decode, iou, match, suppress
+from revisage.errors import TrainingError
+
+torch = pytest.importorskip("torch")
+
+from revisage.losses.detection import (  # noqa: E402
+    box_iou_distance,
+    box_smooth_l1,
+    landmark_smooth_l1,
+    quality_focal,
+)
+from revisage.networks.finder import OUTPUT_NAMES, STRIDES, FinderConfig, FinderNetwork  # noqa: E402
+from revisage.train.finder import finder_losses, predict  # noqa: E402
+from revisage.train.publish import export_network  # noqa: E402
+
+TINY = FinderConfig(widths=(8, 8, 16, 16, 16), depths=(0, 1, 1, 1), pyramid=16)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Networks this small only lose by sharing a layer between cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def lively(seed: int = 0) -> FinderNetwork:
+    """A small network whose scores cross the threshold here and there, with norms that are not trivial."""
+    torch.manual_seed(seed)
+    network = FinderNetwork(TINY)
+    for _ in range(3):
+        network(torch.rand(2, 3, 64, 64) * 255)
+    with torch.no_grad():
+        for head in network.heads:
+            head.predict.weight.mul_(40)
+            head.predict.bias[:2] = 0.0
+    return network.eval()
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 2))
+def test_outputs_have_one_row_a_cell(rows: int, columns: int, batch: int) -> None:
+    height, width = 32 * rows, 32 * columns
+    network = FinderNetwork(TINY).eval()
+    with torch.no_grad():
+        outputs = dict(zip(OUTPUT_NAMES, network(torch.zeros(batch, 3, height, width)), strict=True))
+    for stride in STRIDES:
+        cells = (height // stride) * (width // stride)
+        for kind, channels in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10)):
+            assert outputs[f"{kind}_{stride}"].shape == (batch, cells, channels)
+        assert ((outputs[f"obj_{stride}"] > 0) & (outputs[f"obj_{stride}"] < 1)).all()
+
+
+def test_the_shipped_size_is_small() -> None:
+    assert 150_000 < sum(p.numel() for p in FinderNetwork().parameters()) < 400_000
+
+
+def test_an_untrained_network_finds_nothing() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    assert len(predict(FinderNetwork(TINY).eval(), pixels, 0.3).boxes) == 0
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("finder") / "tiny.onnx"
+    export_network(lively(), path, name="tiny", version="1", licence="none")
+    return path
+
+
+@pytest.mark.parametrize("size", [(320, 320), (64, 96), (160, 448)], ids=str)
+def test_opencv_reads_the_export_as_torch_computes_it(exported: Path, size: tuple[int, int]) -> None:
+    network, path = lively(), exported
+    height, width = size
+    pixels = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    pixels = cv2.GaussianBlur(pixels, (0, 0), 3)
+    detector = cv2.FaceDetectorYN.create(str(path), "", (width, height), 0.5, 0.3, 5000)
+    rows = detector.detect(np.ascontiguousarray(pixels[..., ::-1]))[1]
+    rows = np.zeros((0, 15), np.float32) if rows is None else rows
+    expected = predict(network, pixels, 0.5)
+    assert len(expected.boxes) > 0
+    # Weights are stored in 16 bits: a detection near the threshold may differ, the sure ones may not.
+    found = Detections(rows[:, :4], rows[:, 4:14].reshape(-1, 5, 2), rows[:, 14])
+    for index in np.flatnonzero(expected.scores > expected.scores.max() - 0.02)[:5]:
+        nearest = iou(expected.boxes[index], found.boxes).argmax()
+        np.testing.assert_allclose(found.boxes[nearest], expected.boxes[index], rtol=0.02, atol=1)
+        np.testing.assert_allclose(found.landmarks[nearest], expected.landmarks[index], rtol=0.02, atol=1)
+        np.testing.assert_allclose(found.scores[nearest], expected.scores[index], atol=0.02)
+
+
+def test_the_teachers_dense_outputs_decode_to_what_opencv_answers(shared: Path) -> None:
+    model = shared / "models" / "yunet_2026may.onnx"
+    pixels = cv2.imread(str(sorted((shared / "data" / "faces256").iterdir())[3]))[..., ::-1]
+    ours = suppress(decode(Teacher(model)(pixels), 0.6))
+    rows = cv2.FaceDetectorYN.create(str(model), "", (256, 256), 0.6, 0.3, 5000).detect(
+        np.ascontiguousarray(pixels[..., ::-1])
+    )[1]
+    np.testing.assert_allclose(ours.boxes, rows[:, :4], atol=0.05)
+    np.testing.assert_allclose(ours.landmarks.reshape(-1, 10), rows[:, 4:14], atol=0.05)
+    np.testing.assert_allclose(ours.scores, rows[:, 14], atol=1e-3)
+
+
+def test_a_missing_teacher_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no teacher"):
+        Teacher(tmp_path / "none.onnx")
+
+
+def blank(size: int = 128) -> list[np.ndarray]:
+    return [np.zeros((16, size // stride, size // stride), np.float32) for stride in STRIDES]
+
+
+def scene_with(box: tuple[float, float, float, float], size: int = 128) -> Scene:
+    x, y, w, h = box
+    offsets = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
+    landmarks = (np.array([x, y]) + offsets * (w, h)).astype(np.float32)
+    pixels = np.zeros((size, size, 3), np.uint8)
+    return Scene(pixels, np.array([box], np.float32), landmarks[None], True, "few")
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(13.5, 115), st.floats(0.8, 1.4), st.floats(0.1, 0.9), st.floats(0.1, 0.9))
+def test_a_missed_face_is_decoded_where_it_was_put(size: float, tall: float, x: float, y: float) -> None:
+    width, height = size, size * tall
+    box = (x * (128 - width), y * max(0.0, 128 - height), width, height)
+    scene, levels = scene_with(box), blank()
+    assert add_missed(levels, scene) == 1
+    found = suppress(decode(levels, 0.5))
+    assert len(found.boxes) == 1
+    np.testing.assert_allclose(found.boxes[0], box, atol=0.01)
+    np.testing.assert_allclose(found.landmarks[0], scene.landmarks[0], atol=0.01)
+    assert add_missed(levels, scene) == 0  # now it is seen
+
+
+def test_tiny_faces_and_those_outside_are_not_demanded() -> None:
+    assert add_missed(blank(), scene_with((50, 50, 8, 9))) == 0
+    assert add_missed(blank(), scene_with((-30, 50, 40, 40))) == 0
+
+
+def detections(*boxes: tuple[float, float, float, float]) -> Detections:
+    array = np.array(boxes, np.float32).reshape(-1, 4)
+    scores = np.linspace(0.9, 0.5, len(boxes)).astype(np.float32)
+    return Detections(array, np.zeros((len(boxes), 5, 2), np.float32), scores)
+
+
+def test_suppression_keeps_the_best_of_overlapping_boxes() -> None:
+    kept = suppress(detections((0, 0, 10, 10), (1, 1, 10, 10), (50, 0, 10, 10)))
+    np.testing.assert_array_equal(kept.boxes[:, 0], [0, 50])
+
+
+def test_matching_is_one_to_one() -> None:
+    truth = detections((0, 0, 10, 10), (100, 0, 10, 10))
+    assert match(truth, truth) == 2
+    assert match(truth, detections((0, 0, 10, 10), (1, 0, 10, 10))) == 1
+    assert match(truth, detections((6, 0, 10, 10))) == 0
+    assert match(truth, detections()) == 0
+    assert match(detections(), truth) == 0
+
+
+def test_iou_of_known_boxes() -> None:
+    others = np.array([[0, 0, 2, 2], [1, 1, 2, 2], [5, 5, 1, 1]], np.float32)
+    np.testing.assert_allclose(iou(others[0], others), [1, 1 / 7, 0])
+
+
+def test_losses_vanish_at_the_target_and_pull_towards_it() -> None:
+    target = torch.tensor([[0.3, 0.6, 0.5, 0.9]])
+    weight = torch.tensor([0.8])
+    for loss in (box_iou_distance, box_smooth_l1):
+        assert float(loss(target, target, weight)) == pytest.approx(0, abs=1e-6)
+        off = (target + torch.tensor([[0.5, -0.4, 0.3, 0.2]])).requires_grad_()
+        value = loss(off, target, weight)
+        assert value.item() > 0
+        value.backward()
+        assert loss(off - 0.01 * off.grad, target, weight).item() < value.item()
+    points, size = torch.zeros(1, 10), torch.tensor([3.0])
+    assert float(landmark_smooth_l1(points, points, size, weight)) == 0
+    near, far = (float(landmark_smooth_l1(points + 0.5, points, size * k, weight)) for k in (2, 1))
+    assert near < far
+
+
+def test_iou_loss_of_known_boxes() -> None:
+    # Unit squares half a side apart: IoU 1/3, centre distance 1/4, diagonal 1 + 9/4.
+    a, b = torch.tensor([[0.0, 0, 0, 0]]), torch.tensor([[0.5, 0, 0, 0]])
+    expected = 1 - 1 / 3 + 0.25 / (1 + 2.25)
+    assert float(box_iou_distance(a, b, torch.ones(1))) == pytest.approx(expected)
+
+
+def test_focal_loss_hardly_counts_what_is_right() -> None:
+    target = torch.zeros(1)
+    easy, hard = (float(quality_focal(torch.tensor([logit]), target)) for logit in (-4.0, 2.0))
+    assert easy < 1e-4 < hard
+    soft = torch.tensor([0.7])
+    assert float(quality_focal(torch.logit(soft), soft)) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_few_steps_teach_a_network_one_scene() -> None:
+    torch.manual_seed(0)
+    network = FinderNetwork(TINY).train()
+    levels = blank()
+    scene = scene_with((40, 44, 36, 40))
+    add_missed(levels, scene)
+    targets = [torch.from_numpy(level)[None] for level in levels]
+    image = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(1)) * 255
+    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
+    first = None
+    for _ in range(30):
+        loss = torch.stack(list(finder_losses(network.raw(image), targets).values())).sum()
+        first = float(loss.detach()) if first is None else first
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert float(loss.detach()) < 0.3 * first
+
+
+def test_a_batch_without_faces_has_finite_losses() -> None:
+    network = FinderNetwork(TINY).train()
+    targets = [torch.zeros(2, 16, 64 // stride, 64 // stride) for stride in STRIDES]
+    losses = finder_losses(network.raw(torch.zeros(2, 3, 64, 64)), targets)
+    torch.stack(list(losses.values())).sum().backward()
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters())
