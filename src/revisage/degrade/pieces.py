@@ -11,6 +11,7 @@ from .damage import Crease, Dust, Hairs, Scratches, Stains
 from .recipe import Chain, Step
 
 TONE = (Gray, Toning, DyeFading, Fading, Yellowing)
+COLOURLESS = (Gray, Toning)
 
 # Which fields are lengths, and by what power of the factor a piece has fewer of such marks.
 _MARKS: dict[Any, tuple[tuple[str, ...], int]] = {
@@ -47,16 +48,16 @@ def _zoomed(step: Step, factor: float) -> Step:
     return step
 
 
-def tone(chain: Chain) -> Chain:
+def tone(chain: Chain, kinds: tuple[type, ...] = TONE) -> Chain:
     """The steps that set the tone of the whole picture: gray, toning, faded dyes, fading, yellow paper.
 
     Applied to the clean picture they give what a model should aim at that repairs damage and leaves the
-    tone as it is.
+    tone as it is. `kinds` narrows which: with `COLOURLESS`, fading counts as damage.
     """
     steps: list[Step] = []
     for step in chain.steps:
         if isinstance(step, Chain):
-            steps += tone(step).steps
-        elif isinstance(step, TONE):
+            steps += tone(step, kinds).steps
+        elif isinstance(step, kinds):
             steps.append(step)
     return Chain(tuple(steps))

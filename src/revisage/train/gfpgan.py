@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from revisage.data.loader import Sample
 from revisage.data.pictures import Pictures, find_pictures, shuffled
-from revisage.degrade import RECIPES
+from revisage.degrade import COLOURLESS, RECIPES, apply, tone
 from revisage.errors import TrainingError, UsageError
 from revisage.losses.identity import identity
 from revisage.losses.l1 import l1
@@ -51,7 +51,7 @@ class FaceSettings:
     recipe: str = "face"
     l1: float = 1.0
     pyramid: float = 0.5
-    identity: float = 0.1
+    identity: float = 0.25
     validation: int = 48
     seed: int = 0
 
@@ -109,8 +109,10 @@ class FaceTask:
         clean = self._face(self.training, shuffled(index, len(self.training), settings.seed))
         if rng.random() < 0.5:
             clean = np.ascontiguousarray(clean[:, ::-1])
-        recipe = RECIPES[settings.recipe]
-        low = recipe.apply(clean, recipe.sample(rng))
+        chain = RECIPES[settings.recipe].sample(rng)
+        low = apply(clean, chain)
+        # A gray or toned photo stays so: no picture tells its colours. Fading is damage, to be undone.
+        clean = apply(clean, tone(chain, COLOURLESS))
         return {"low": from_unit(low), "clean": from_unit(clean)}
 
     def _face(self, pictures: Pictures, i: int) -> np.ndarray:
