@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from finder_folder import NAMES, make, noise
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -16,32 +17,10 @@ from revisage.data.split import held_out
 from revisage.errors import TrainingError
 from revisage.faces import estimate, template
 
-NAMES = 60
-
-
-def noise(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder in small: `NAMES` crops on the template, people and backgrounds of noise."""
-    data = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    rows = ["file,split,scale,coverage," + ",".join(f"c{i}" for i in range(10))]
-    for part in ("faces256", "scenes"):
-        (data / part).mkdir()
-    for index in range(NAMES):
-        Image.fromarray(noise(rng, 256, 256)).save(data / "faces256" / f"f{index}.bmp")
-        points = ",".join(f"{value:.2f}" for value in template(256).ravel())
-        rows.append(f"f{index}.bmp,train,1.0,1.0,{points}")
-        person = data / "lfw128" / f"Person_{index}"
-        person.mkdir(parents=True)
-        for picture in range(2):
-            Image.fromarray(noise(rng, 128, 128)).save(person / f"Person_{index}_{picture:04d}.png")
-        Image.fromarray(noise(rng, 120, 180)).save(data / "scenes" / f"s{index}.png")
-    (data / "faces256.csv").write_text("\n".join(rows) + "\n")
-    return data
+    return make(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from finder_folder import make
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +25,7 @@ from revisage.losses.detection import (  # noqa: E402
     quality_focal,
 )
 from revisage.networks.finder import OUTPUT_NAMES, STRIDES, FinderConfig, FinderNetwork  # noqa: E402
-from revisage.train.finder import finder_losses, predict  # noqa: E402
+from revisage.train.finder import FinderSettings, FinderTask, finder_losses, predict  # noqa: E402
 from revisage.train.publish import export_network  # noqa: E402
 
 TINY = FinderConfig(widths=(8, 8, 16, 16, 16), depths=(0, 1, 1, 1), pyramid=16)
@@ -232,3 +233,33 @@ def test_a_batch_without_faces_has_finite_losses() -> None:
     torch.stack(list(losses.values())).sum().backward()
     assert all(torch.isfinite(loss) for loss in losses.values())
     assert all(torch.isfinite(p.grad).all() for p in network.parameters())
+
+
+def test_the_task_gives_repeatable_samples_and_figures(
+    exported: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The small network teaches itself: what counts here is that everything fits together."""
+    data = make(tmp_path_factory.mktemp("data"))
+    task = FinderTask(FinderSettings(data=data, teacher=exported, network=TINY, size=96, validation=3))
+    sample = task.sample(5)
+    assert sample["image"].shape == (3, 96, 96)
+    assert sample["image"].dtype == np.uint8
+    for stride in STRIDES:
+        assert sample[f"target_{stride}"].shape == (16, 96 // stride, 96 // stride)
+    again = task.sample(5)
+    assert all(np.array_equal(sample[key], again[key]) for key in sample)
+    batch = {key: torch.from_numpy(np.stack([value, value])) for key, value in sample.items()}
+    (phase,) = task.phases()
+    losses = phase.losses(batch)
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    figures = task.validate(lively())
+    assert task.best in figures
+    assert all(0 <= value <= 1 for value in figures.values())
+    # The teacher's own network, under the same degradation, answers nearly as its 16-bit export does.
+    assert figures["old_photo_recall"] == pytest.approx(figures["teacher_old_photo_recall"], abs=0.1)
+    assert task.pictures(lively()).shape == (4 * 96, 4 * 96, 3)
+
+
+def test_a_size_off_the_grid_is_refused(exported: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="multiple of 32"):
+        FinderTask(FinderSettings(data=tmp_path, teacher=exported, size=100))
