@@ -28,7 +28,7 @@ def publish(run: Path, path: Path, *, name: str, version: str, licence: str, new
     try:
         chosen = json.loads((run / "preset.json").read_text())
         network = presets.choose(chosen["system"], chosen["preset"]).network()
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise TrainingError(
             f"{run} has no readable preset.json: is it a folder of `revisage train`?"
         ) from None

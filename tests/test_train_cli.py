@@ -1,0 +1,314 @@
+"""`revisage train` and `revisage export`, and a model that is trained on from its exported file."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("tensorboard")
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
+
+from torch import nn  # noqa: E402
+from train_pictures import write_pictures  # noqa: E402
+
+from revisage.cli import main  # noqa: E402
+from revisage.cli.train import override  # noqa: E402
+from revisage.errors import TrainingError  # noqa: E402
+from revisage.networks.compact import Compact, CompactConfig  # noqa: E402
+from revisage.networks.gfpgan import GFPGAN  # noqa: E402
+from revisage.runtime import open_session  # noqa: E402
+from revisage.train import checkpoint, presets  # noqa: E402
+from revisage.train.gfpgan import FaceSettings  # noqa: E402
+from revisage.train.init import load_exported  # noqa: E402
+from revisage.train.loop import LoopSettings  # noqa: E402
+from revisage.train.publish import export_network, publish  # noqa: E402
+from revisage.zoo import read_contract  # noqa: E402
+
+QUICK = ("images=16", "batch=4", "precision=fp32", "threads=1", "validation=1")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp("pictures"), training=3, held=1)
+
+
+@pytest.fixture(scope="module")
+def scene_run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished training of the tiny scene model."""
+    run = tmp_path_factory.mktemp("runs") / "scene"
+    assert command("realesrgan", pictures, run, *QUICK) == 0
+    return run
+
+
+@pytest.fixture(scope="module")
+def scene_file(scene_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "little.onnx"
+    assert main(["export", str(scene_run), str(path), "--version", "7", "--licence", "CC0-1.0"]) == 0
+    return path
+
+
+def command(
+    system: str, data: Path, run: Path, *changes: str, preset: str = "tiny", init: Path | None = None
+) -> int:
+    arguments = ["train", system, "--data", str(data), "--out", str(run), "--preset", preset]
+    arguments += ["--set", *changes] if changes else []
+    return main([*arguments, "--init", str(init)] if init else arguments)
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    error = capsys.readouterr().err
+    assert error.endswith("\n")
+    assert error.count("\n") == 1, error
+    return error
+
+
+def test_train_leaves_a_run_behind(scene_run: Path) -> None:
+    assert json.loads((scene_run / "preset.json").read_text()) == {"system": "realesrgan", "preset": "tiny"}
+    settings = json.loads((scene_run / "loop.json").read_text())
+    assert (settings["images"], settings["batch"], settings["rate"]) == (16, 4, 2e-3)
+    assert (scene_run / "checkpoints" / "best.pt").is_file()
+    assert checkpoint.newest(scene_run / "checkpoints") == scene_run / "checkpoints" / "images-0000000016.pt"
+
+
+def test_the_same_command_again_has_nothing_to_do(
+    scene_run: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = scene_run / "checkpoints" / "images-0000000016.pt"
+    before = path.stat().st_mtime_ns
+    assert command("realesrgan", pictures, scene_run, *QUICK) == 0
+    assert path.stat().st_mtime_ns == before
+    assert capsys.readouterr().out == ""
+
+
+def test_the_exported_model_is_the_averaged_network(scene_run: Path, scene_file: Path) -> None:
+    contract = read_contract(scene_file)
+    assert (contract.name, contract.task, contract.size, contract.scale) == ("little", "scene", None, 2)
+    assert (contract.version, contract.licence) == ("7", "CC0-1.0")
+    network = presets.choose("realesrgan", "tiny").network().eval()
+    network.load_state_dict(checkpoint.load(scene_run / "checkpoints" / "best.pt")["ema"])
+    x = np.random.default_rng(0).random((2, 3, 20, 24), np.float32)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(open_session(scene_file, precision="fp32").run(x), expected, atol=2e-3)
+
+
+def test_a_training_goes_on_from_an_exported_model(
+    scene_run: Path, scene_file: Path, pictures: Path, tmp_path: Path
+) -> None:
+    assert command("realesrgan", pictures, tmp_path / "run", *QUICK, "rate=1e-9", init=scene_file) == 0
+    taught = checkpoint.load(scene_run / "checkpoints" / "best.pt")["ema"]
+    state = checkpoint.load(tmp_path / "run" / "checkpoints" / "best.pt")["networks"]["generator"]
+    for name, value in taught.items():
+        torch.testing.assert_close(state[name], value, atol=1e-5, rtol=2**-10)
+
+
+def randomised(network: nn.Module) -> nn.Module:
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return network.eval()
+
+
+@pytest.fixture(scope="module", params=["gfpgan", "realesrgan"])
+def exported(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, nn.Module, Path]:
+    """A system, its tiny network with no two weights equal, and that network's file."""
+    network = randomised(presets.choose(request.param, "tiny").network())
+    path = tmp_path_factory.mktemp("exported") / f"{request.param}.onnx"
+    export_network(network, path, name="model", version="1", licence="CC0-1.0")
+    return request.param, network, path
+
+
+def test_weights_come_back_from_a_file(exported: tuple[str, nn.Module, Path]) -> None:
+    system, network, path = exported
+    other = presets.choose(system, "tiny").network()
+    fresh = {name: value.clone() for name, value in other.state_dict().items()}
+    load_exported(other, path)
+    training_only: tuple[str, ...] = getattr(network, "training_only", ())
+    for name, value in network.state_dict().items():
+        found = other.state_dict()[name]
+        if training_only and name.startswith(training_only):
+            assert torch.equal(found, fresh[name])
+        else:  # half precision has 11 significant bits
+            torch.testing.assert_close(found, value, atol=1e-7, rtol=2**-11)
+
+
+def test_a_file_has_the_range_and_size_of_its_contract(exported: tuple[str, nn.Module, Path]) -> None:
+    system, network, path = exported
+    contract = read_contract(path)
+    expected = {"gfpgan": ("face", 64, 1), "realesrgan": ("scene", None, 2)}
+    assert (contract.task, contract.size, contract.scale) == expected[system]
+    x = np.random.default_rng(0).random((3, 3, 64, 64), np.float32)
+    y = open_session(path, precision="fp32").run(x)
+    with torch.no_grad():
+        if isinstance(network, GFPGAN):
+            truth = (network(torch.from_numpy(x) * 2 - 1)[0] / 2 + 0.5).clamp(0, 1)
+        else:
+            truth = network(torch.from_numpy(x))
+    np.testing.assert_allclose(y, truth.numpy(), atol=2 / 255)
+
+
+def test_a_face_file_has_no_weights_that_only_training_needs(exported: tuple[str, nn.Module, Path]) -> None:
+    system, _, path = exported
+    names = {tensor.name.removesuffix(".fp16") for tensor in onnx.load(path).graph.initializer}
+    assert not any("heads.0" in name for name in names)
+    assert ("network.heads.1.weight" in names) == (system == "gfpgan")
+
+
+def test_a_file_of_another_network_is_refused(scene_file: Path, tmp_path: Path) -> None:
+    for network, message in (
+        (
+            Compact(CompactConfig(features=6, layers=2)),
+            r"body.0.weight has shape \(8, 3, 3, 3\), the network",
+        ),
+        (Compact(CompactConfig(features=8, layers=3)), "is of another network|has shape"),
+        (presets.choose("gfpgan", "tiny").network(), "no tensor .*: it is of another network"),
+    ):
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        with pytest.raises(TrainingError, match=message):
+            load_exported(network, scene_file)
+        assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    bad = tmp_path / "bad.onnx"
+    for content in (None, b"nonsense"):
+        if content:
+            bad.write_bytes(content)
+        with pytest.raises(TrainingError, match=r"bad\.onnx") as caught:
+            load_exported(Compact(CompactConfig(features=8, layers=2)), bad)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (("colour=red",), "no setting 'colour'; there are .*batch.*identity.*recipe"),
+        (("batch",), "--set takes KEY=VALUE, got 'batch'"),
+        (("=3",), "--set takes KEY=VALUE"),
+        (("batch=many",), "batch must be int, got 'many'"),
+        (("network=huge",), "network cannot be set on the command line"),
+        (("precision=fp16",), "precision must be bf16 or fp32"),
+        (("recipe=nonsense",), "no recipe 'nonsense'"),
+        (("batch=0",), "batch must be above 0"),
+        (("images=none",), "set either images or hours"),
+        (("images=8", "hours=1"), "set either images or hours"),
+    ],
+)
+def test_bad_settings_are_bad_usage(
+    changes: tuple[str, ...], message: str, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("gfpgan", pictures, tmp_path / "run", *changes) == 2
+    assert re.search(message, one_line(capsys))
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_preset_or_system_is_bad_usage(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("gfpgan", pictures, tmp_path, preset="huge") == 2
+    assert "there are compact-256, tiny" in one_line(capsys)
+    assert command("sharpener", pictures, tmp_path) == 2
+    assert main(["train", "gfpgan", "--data", str(pictures)]) == 2  # no --out
+
+
+def test_what_fails_says_so_in_one_line(
+    pictures: Path, scene_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("gfpgan", tmp_path / "nowhere", tmp_path / "run") == 1
+    assert "no folder" in one_line(capsys)
+    assert command("realesrgan", pictures, scene_run, *QUICK, preset="default") == 1
+    assert "holds another training" in one_line(capsys)
+    assert command("gfpgan", pictures, scene_run, *QUICK) == 1
+    assert "use another --out" in one_line(capsys)
+    assert command("realesrgan", pictures, tmp_path / "run", *QUICK, init=tmp_path / "gone.onnx") == 1
+    assert "cannot read" in one_line(capsys)
+    (tmp_path / "file").write_text("in the way")
+    assert command("realesrgan", pictures, tmp_path / "file", *QUICK) == 1
+    assert "cannot be written" in one_line(capsys)
+
+
+def test_an_interrupted_training_ends_with_130(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("revisage.train.realesrgan.SceneTask.sample", stop)
+    assert command("realesrgan", pictures, tmp_path / "run", *QUICK) == 130
+    assert one_line(capsys) == "interrupted\n"
+
+
+def test_one_seed_sets_samples_weights_and_steps(pictures: Path, tmp_path: Path) -> None:
+    runs = [tmp_path / name for name in ("one", "same", "other")]
+    for run, seed in zip(runs, (5, 5, 6), strict=True):
+        assert command("realesrgan", pictures, run, *QUICK, f"seed={seed}") == 0
+    one, same, other = (checkpoint.load(run / "checkpoints" / "best.pt")["ema"] for run in runs)
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not any(torch.equal(one[name], other[name]) for name in one)
+    assert json.loads((runs[0] / "loop.json").read_text())["seed"] == 5
+
+
+def test_override_reads_text_by_the_fields_type() -> None:
+    loop = override(LoopSettings(images=10), {"hours": "1.5", "batch": "3", "threads": "2", "recipe": "face"})
+    assert loop == LoopSettings(hours=1.5, batch=3, threads=2)
+    assert override(loop, {"images": "20", "threads": "none"}) == LoopSettings(images=20, batch=3)
+    face = override(
+        FaceSettings(Path("a")), {"data": "b", "identity_weights": "c", "identity": "0.5", "batch": "1"}
+    )
+    assert face == FaceSettings(Path("b"), identity_weights=Path("c"), identity=0.5)
+    assert override(face, {"identity_weights": "None"}).identity_weights is None
+
+
+def test_export_needs_a_run(scene_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "model.onnx"
+    assert main(["export", str(tmp_path), str(out)]) == 1
+    assert "no checkpoint in" in one_line(capsys)
+    assert main(["export", str(tmp_path), str(out), "--newest"]) == 1
+    assert "no checkpoint in" in one_line(capsys)
+    assert main(["export", str(scene_run)]) == 2
+    capsys.readouterr()
+    assert main(["export", str(scene_run), str(tmp_path / "model.pb")]) == 2
+    assert "must end in .onnx" in one_line(capsys)
+    assert not list(tmp_path.iterdir())
+
+
+def test_publish_takes_the_best_or_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, (best, newest) = tmp_path / "run", (presets.choose("realesrgan", "tiny").network() for _ in range(2))
+    for network, name in ((best, "best"), (newest, "images-0000000008")):
+        checkpoint.save(run / "checkpoints", name, {"networks": {}, "ema": network.state_dict()})
+    (run / "preset.json").write_text('{"system": "realesrgan", "preset": "tiny"}')
+    written: list[nn.Module] = []
+    monkeypatch.setattr(
+        "revisage.train.publish.export_network", lambda network, path, **_: written.append(network)
+    )
+    for is_newest in (False, True):
+        publish(run, tmp_path / "m.onnx", name="m", version="1", licence="CC0-1.0", newest=is_newest)
+    for network, expected in zip(written, (best, newest), strict=True):
+        assert all(torch.equal(value, expected.state_dict()[k]) for k, value in network.state_dict().items())
+
+
+def test_publish_says_what_does_not_fit(tmp_path: Path) -> None:
+    def attempt(message: str) -> None:
+        with pytest.raises(TrainingError, match=message) as caught:
+            publish(tmp_path, tmp_path / "m.onnx", name="m", version="1", licence="CC0-1.0")
+        assert "\n" not in str(caught.value)
+
+    network = Compact(CompactConfig(features=4, layers=1))
+    checkpoint.save(tmp_path / "checkpoints", "best", {"networks": {}, "ema": network.state_dict()})
+    attempt("no readable preset.json")
+    for text in ("no json", '{"system": "sharpener", "preset": "tiny"}', "[]"):
+        (tmp_path / "preset.json").write_text(text)
+        attempt("no readable preset.json")
+    (tmp_path / "preset.json").write_text('{"system": "realesrgan", "preset": "tiny"}')
+    attempt("does not fit the preset")
+    checkpoint.save(tmp_path / "checkpoints", "best", {"networks": {}})
+    attempt("does not fit the preset")
