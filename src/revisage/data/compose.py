@@ -25,7 +25,7 @@ THUMBNAIL = 64
 # The box that goes with the landmarks of an aligned 256 px crop: left, top, width, height. It is the median
 # of what the teacher detector answers on the crops, so both kinds of target mean the same by a face's box.
 CROP_BOX = (59.0, 46.4, 138.0, 187.7)
-KINDS = {"portrait": 0.13, "few": 0.26, "crowd": 0.13, "mosaic": 0.17, "close": 0.09, "clutter": 0.22}
+KINDS = {"portrait": 0.1, "few": 0.2, "crowd": 0.12, "mosaic": 0.32, "close": 0.06, "clutter": 0.2}
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,8 @@ def compose(source: Source, seed: int, index: int, size: int = 256) -> Scene:
     if rng.random() < 0.1:
         _margin(canvas, rng)
     pixels = canvas.pixels
+    if rng.random() < 0.15:
+        pixels = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     if rng.random() < 0.15:
         pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.4, 1.2))
     boxes = np.array(canvas.boxes, np.float32).reshape(-1, 4)
@@ -337,29 +339,39 @@ def _crowd(canvas: _Canvas, source: Source, rng: np.random.Generator) -> None:
 
 
 def _mosaic(canvas: _Canvas, source: Source, rng: np.random.Generator) -> None:
-    """Whole portraits: one cropped and enlarged, or a few side by side. Their faces are not listed."""
+    """Whole pictures side by side, or one enlarged: heads on their own shoulders. Their faces are not listed.
+
+    Photographs without a face stand among them, so that a tile's straight edge tells nothing.
+    """
     size = canvas.pixels.shape[0]
     canvas.complete = False
-    count = int(rng.choice([1, 2, 3, 4, 5], p=[0.35, 0.3, 0.15, 0.1, 0.1]))
+    count = int(rng.choice([1, 2, 3, 4, 5], p=[0.35, 0.25, 0.2, 0.1, 0.1]))
     edges = np.linspace(0, size, count + 1).astype(int)
     for top, bottom in pairwise(edges):
         for left, right in pairwise(edges):
-            if count > 2 and rng.random() < 0.4:
+            kind = rng.random()
+            if count == 1 or kind < 0.6:
+                picture = _read(source.portraits[rng.integers(len(source.portraits))])
+            elif kind < 0.75:
+                picture = _read(source.faces[rng.integers(len(source.faces))])
+            elif kind < 0.9:
+                picture = _scenery(source, rng)
+            else:
                 continue
-            portrait = _tone(_read(source.portraits[rng.integers(len(source.portraits))]), rng)
-            if count == 1:
-                portrait = _random_crop(portrait, rng, 0.4)
+            picture = _tone(_random_crop(picture, rng, 0.4 if count == 1 else 0.65), rng)
             window = (int(right - left), int(bottom - top))
-            shrinking = window[0] < portrait.shape[1]
+            shrinking = window[0] < picture.shape[1]
             how = cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
-            canvas.pixels[top:bottom, left:right] = cv2.resize(portrait, window, interpolation=how)
+            canvas.pixels[top:bottom, left:right] = cv2.resize(picture, window, interpolation=how)
 
 
 def _random_crop(picture: np.ndarray, rng: np.random.Generator, smallest: float) -> np.ndarray:
-    side = picture.shape[0]
-    part = int(side * rng.uniform(smallest, 1.0))
-    top, left = rng.integers(side - part + 1, size=2)
-    return picture[top : top + part, left : left + part]
+    """A part of a picture, nearly square: a face comes out a little wider or narrower, never by much."""
+    side = min(picture.shape[:2])
+    height = int(side * rng.uniform(smallest, 1.0))
+    width = min(side, int(height * np.exp(rng.normal(0, 0.1))))
+    top, left = rng.integers(picture.shape[0] - height + 1), rng.integers(picture.shape[1] - width + 1)
+    return picture[top : top + height, left : left + width]
 
 
 def _close(canvas: _Canvas, source: Source, rng: np.random.Generator) -> None:
