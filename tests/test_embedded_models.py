@@ -1,0 +1,65 @@
+"""What the cards promise of the embedded models, on small held-out sets: no worse weights are shipped.
+
+The cards' own figures are of larger sets, by the programs in benchmarks/.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from revisage.data.pictures import Pictures, find_pictures  # noqa: E402
+from revisage.degrade import (  # noqa: E402
+    RECIPES,
+    apply,
+    tone,
+    zoomed,
+)
+from revisage.metrics.psnr import psnr  # noqa: E402
+from revisage.runtime import open_session  # noqa: E402
+from revisage.zoo import CATALOGUE, resolve  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import face_model  # noqa: E402
+
+
+def test_the_set_is_small_enough_to_ship() -> None:
+    sizes = {name: resolve(spec.task, name).path.stat().st_size for name, spec in CATALOGUE.items()}
+    assert sizes["revisage-face-256"] <= 24 * 2**20
+    assert sum(sizes.values()) <= 40 * 2**20
+
+
+@pytest.mark.parametrize("name", ["faces256", "lfw128"])
+def test_restored_faces_beat_their_inputs(name: str, shared: Path) -> None:
+    faces = getattr(face_model, name)(shared, 40)
+    embedder = face_model.Embedder(shared / "models" / "mobilefacenet_068.ckpt")
+    session = open_session(resolve("face").path, device="cpu")
+    with torch.no_grad():
+        figures = face_model.measure(faces, session, embedder, seed=1)
+    assert figures["output psnr"].mean() > figures["input psnr"].mean()
+    assert figures["output ssim"].mean() > figures["input ssim"].mean()
+    assert figures["output degrees"].mean() < figures["input degrees"].mean()
+
+
+def test_cleaned_scenes_beat_bicubic(shared: Path) -> None:
+    """Doubling under the old-photo recipe, marks at a photo's size; the tone is the photo's own."""
+    held = Pictures(find_pictures(shared / "data" / "scenes", held=True))
+    session = open_session(resolve("scene").path, device="cpu")
+    ours, bicubic = [], []
+    for i in range(min(8, len(held))):
+        clean = held[i][:320, :320].astype(np.float32) / 255
+        low = cv2.resize(clean, (160, 160), interpolation=cv2.INTER_AREA)
+        chain = zoomed(RECIPES["old-photo"].sample(np.random.default_rng(i)), 2)
+        low, clean = apply(low, chain), apply(clean, tone(chain))
+        output = session.run(np.ascontiguousarray(low.transpose(2, 0, 1)[None]))[0].transpose(1, 2, 0)
+        plain = cv2.resize(low, (320, 320), interpolation=cv2.INTER_CUBIC)
+        truth = torch.from_numpy(clean.transpose(2, 0, 1)[None].copy())
+        for scores, picture in ((ours, output), (bicubic, plain)):
+            scores.append(float(psnr(torch.from_numpy(picture.transpose(2, 0, 1)[None].copy()), truth)))
+    assert np.mean(ours) > np.mean(bicubic)
