@@ -2,10 +2,10 @@
 
     python benchmarks/scene_model.py --shared ../shared [--model NAME] [--seed 0]
 
-Held-out scenes are shrunken by 2 (area averaging), degraded, and doubled again. Rows: "clean" (only shrunken),
-"first-order" noise, blur and JPEG, and "old-photo" with marks at the size they have in a photo twice as wide.
-The truth has the tone of the degraded photo, since the model leaves tones alone. PSNR in dB and SSIM over RGB,
-8 bits, picture i degraded with the seed (seed, i); 95 % intervals by bootstrap over pictures.
+Held-out scenes are shrunken by 2 (area averaging), degraded, and doubled again. Rows: "clean" (shrunken
+only), "first-order" noise, blur and JPEG, and "old-photo" with marks at the size they have in a photo twice
+as wide. The truth has the tone of the degraded photo, since the model leaves tones alone. PSNR in dB and SSIM
+over RGB, 8 bits, picture i degraded with the seed (seed, i); 95 % intervals by bootstrap over pictures.
 """
 
 from __future__ import annotations

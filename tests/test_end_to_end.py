@@ -90,9 +90,7 @@ def test_every_shared_file_is_restored_or_explained(
     """No traceback, a report of all, one line for each failure; what was written can be read again."""
     folder, out, report = shared / "data" / name, tmp_path / "out", tmp_path / "report.json"
     count = sum(path.is_file() for path in folder.rglob("*"))
-    code = main(
-        ["restore", str(folder), "-o", str(tmp_path / "out"), "--scale", "1", "--report", str(report)]
-    )
+    code = main(["restore", str(folder), "-o", str(out), "--scale", "1", "--report", str(report)])
     errors = capfd.readouterr().err
     assert "Traceback" not in errors
     assert "internal error" not in errors
