@@ -54,7 +54,7 @@ def test_the_tiny_preset_learns(system: str, pictures: Path, tmp_path: Path) -> 
     before = task.validate(fresh.eval())
     network = train(task, tmp_path, settings)
     after = task.validate(network)
-    assert after["psnr"] > before["psnr"] + 0.2
+    assert after["psnr"] > before["psnr"] + 0.1
     assert after.keys() == before.keys()
     # The input's own figures stand beside them and do not depend on the network.
     inputs = [key for key in after if key.startswith(("input_", "bicubic_"))]
