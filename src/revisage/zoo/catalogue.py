@@ -38,6 +38,8 @@ CATALOGUE: dict[str, ModelSpec] = {
         version="1",
         licence=_RESEARCH,
         file="revisage-finder.onnx",
+        sha256="709bdf8151258236beab47da2d70f5a1e6772dd941291e031b65bf8459439284",
+        bytes=596_781,
         description="finds faces and five landmarks, also in old photos",
     ),
 }
