@@ -134,7 +134,11 @@ def _line(outcome: Outcome) -> None:
     print(f"{outcome.job.source} -> {outcome.job.target}  {what}, {seconds:.1f} s", flush=True)
     for number, face in enumerate(faces):
         if face["outcome"] == "failed":
-            print(f"{outcome.job.source}: face {number} not restored: {face['reason']}", file=sys.stderr, flush=True)
+            print(
+                f"{outcome.job.source}: face {number} not restored: {face['reason']}",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def _write_report(path: Path, entries: list[dict[str, Any]]) -> bool:
