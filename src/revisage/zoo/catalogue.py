@@ -18,6 +18,8 @@ CATALOGUE: dict[str, ModelSpec] = {
         version="1",
         licence=_RESEARCH,
         file="revisage-face-256.onnx",
+        sha256="0793ff7459b57a8556ce27c6a392ac716fc4304a59c9227894f70d6d27636caa",
+        bytes=17_900_827,
         description="restores one aligned face, 256 px, compact GFP-GAN",
     ),
     "revisage-scene-x2": ModelSpec(
@@ -28,6 +30,8 @@ CATALOGUE: dict[str, ModelSpec] = {
         version="1",
         licence=_RESEARCH,
         file="revisage-scene-x2.onnx",
+        sha256="113f4b44ee898bfc88140237bd75e33ca411cd7e603232a095e09d8bce5684f6",
+        bytes=606_635,
         description="cleans and doubles a whole photo, compact",
     ),
     "revisage-finder": ModelSpec(
