@@ -123,7 +123,10 @@ def main() -> None:
         if not scene.complete:
             continue
         truth = Detections(scene.boxes, scene.landmarks, np.ones(len(scene.boxes), np.float32))
-        for look, pixels in (("clean", scene.pixels), ("old-photo", aged(scene.pixels, options.seed + index))):
+        for look, pixels in (
+            ("clean", scene.pixels),
+            ("old-photo", aged(scene.pixels, options.seed + index)),
+        ):
             tallies["scenes", look, "finder"].add(truth, search(finder, pixels))
             tallies["scenes", look, "teacher"].add(truth, search(teacher, pixels))
     print(f"{Path(model).name}, seed {options.seed}, threshold {options.threshold}, IoU 0.5")

@@ -7,7 +7,10 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
+LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789   .,&?@"))
+STROKES = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_SCRIPT_COMPLEX)
 Draw = Callable[[], np.ndarray]
 
 
@@ -53,28 +56,35 @@ def closeup(picture: np.ndarray, rng: np.random.Generator, size: int) -> np.ndar
 
 
 def lettering(canvas: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Lines of writing over a picture, in place of captions, stamps and number plates."""
+    """Lines of writing over a picture: captions, stamps, number plates, a page of small print."""
     size = canvas.shape[0]
-    canvas = np.ascontiguousarray(canvas).copy()
-    letters = list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,&?@")
-    fonts = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_SCRIPT_COMPLEX)
-    y = rng.uniform(0, size / 2)
-    while y < size * rng.uniform(0.7, 1.2):
-        scale = float(np.exp(rng.uniform(np.log(0.3), np.log(2.0))))
-        text = "".join(rng.choice(letters, int(rng.integers(3, 30))))
-        shade = float(rng.choice([0, 255, rng.uniform(0, 255)]))
-        cv2.putText(
-            canvas,
-            text,
-            (int(rng.uniform(-20, size / 2)), int(y)),
-            int(rng.choice(fonts)),
-            scale,
-            (shade, shade, shade),
-            int(rng.integers(1, 3)),
-            cv2.LINE_AA,
-        )
-        y += 30 * scale * rng.uniform(0.8, 1.5)
-    return canvas
+    picture = Image.fromarray(np.ascontiguousarray(canvas))
+    drawing = ImageDraw.Draw(picture)
+    height = float(np.exp(rng.uniform(np.log(7), np.log(60))))
+    pitch = height * rng.uniform(0.9, 1.5)
+    y = rng.uniform(-height, size * 0.7)
+    while y < size * rng.uniform(0.8, 1.3):
+        text = _word(rng, int(rng.integers(3, 60)))
+        shade = int(rng.choice([0, 255, rng.integers(0, 256)]))
+        font = ImageFont.load_default(max(6.0, height * rng.uniform(0.8, 1.2)))
+        wide = int(rng.integers(0, 2))
+        place = (rng.uniform(-30, size / 3), y)
+        drawing.text(place, text, (shade, shade, shade), font, stroke_width=wide if height > 12 else 0)
+        y += pitch
+    made = np.array(picture)
+    if rng.random() < 0.6:  # hand-stamped letters stand apart and are thin
+        for _ in range(int(rng.integers(1, 5))):
+            text = _word(rng, int(rng.integers(2, 16)))
+            corner = (int(rng.uniform(-10, size * 0.7)), int(rng.uniform(5, size)))
+            tone = float(rng.uniform(0, 255))
+            scale = float(np.exp(rng.uniform(np.log(0.3), np.log(2.0))))
+            style, wide = int(rng.choice(STROKES)), int(rng.integers(1, 3))
+            cv2.putText(made, text, corner, style, scale, (tone, tone, tone), wide, cv2.LINE_AA)
+    return made
+
+
+def _word(rng: np.random.Generator, length: int) -> str:
+    return "".join(str(letter) for letter in rng.choice(LETTERS, length))
 
 
 def shapes(canvas: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -176,15 +176,15 @@ def _clutter(source: Source, rng: np.random.Generator, size: int) -> np.ndarray:
         return _read(source.faces[rng.integers(len(source.faces))])
 
     kind = rng.random()
-    if kind < 0.3:
+    if kind < 0.25:
         return clutter.patchwork(lambda: _scenery(source, rng), rng, size)
-    if kind < 0.45:
+    if kind < 0.38:
         return clutter.jumble(anything(), rng, size)
-    if kind < 0.6:
+    if kind < 0.5:
         return clutter.closeup(anything(), rng, size)
-    if kind < 0.75:
+    if kind < 0.8:
         return clutter.lettering(_background(source, rng, size), rng)
-    if kind < 0.9:
+    if kind < 0.92:
         return clutter.shapes(_background(source, rng, size), rng)
     return _background(source, rng, size)
 
