@@ -1,7 +1,7 @@
 """Revisage restores the faces in old and damaged photos.
 
-    from revisage import Restorer
-    Restorer().restore("grandmother.jpg").save("grandmother.restored.jpg")
+from revisage import Restorer
+Restorer().restore("grandmother.jpg").save("grandmother.restored.jpg")
 """
 
 from __future__ import annotations
