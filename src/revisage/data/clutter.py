@@ -65,7 +65,7 @@ def lettering(canvas: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     y = rng.uniform(-height, size * 0.7)
     while y < size * rng.uniform(0.8, 1.3):
         text = _word(rng, int(rng.integers(3, 60)))
-        shade = int(rng.choice([0, 255, rng.integers(0, 256)]))
+        shade = (0, 255, int(rng.integers(0, 256)))[int(rng.integers(3))]
         font = ImageFont.load_default(max(6.0, height * rng.uniform(0.8, 1.2)))
         wide = int(rng.integers(0, 2))
         place = (rng.uniform(-30, size / 3), y)
