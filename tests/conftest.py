@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-# Before torch is imported. Its threads wait for each other by spinning: beside any other work on the machine, two
-# are several times slower than one, and the networks of the tests are small.
+# Before torch is imported. Its threads wait for each other by spinning: beside any other work on the machine
+# two are several times slower than one, and the networks of the tests are small.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
