@@ -68,6 +68,8 @@ def test_one_photo_goes_beside_itself_or_where_it_is_told(tmp_path: Path) -> Non
         (["missing.jpg"], None, "does not exist"),
         (["album/a.jpg"], "b.xyz", "no picture format"),
         (["album/a.jpg", "album/b.jpg"], "album/a.jpg", "is a file"),
+        (["album/a.jpg", "album/b.jpg"], "new.jpg", "need a folder"),
+        (["album"], "new.png", "need a folder"),
     ],
 )
 def test_wrong_plans_are_usage_errors(
@@ -145,6 +147,30 @@ def test_closing_early_starts_no_more_photos(tmp_path: Path) -> None:
     iterator.close()
     assert len(list((tmp_path / "out").iterdir())) < len(jobs)
     assert not [t for t in threading.enumerate() if t.name.startswith("photo")]
+
+
+def test_stopping_drops_the_photo_in_hand_and_tells_of_all_that_was_written(tmp_path: Path) -> None:
+    jobs = [Job(photo(tmp_path / f"{n}.png"), tmp_path / "out" / f"{n}.png") for n in range(8)]
+    stop = threading.Event()
+
+    def scene(picture: np.ndarray) -> np.ndarray:
+        if len(list((tmp_path / "out").glob("*"))) >= 2:
+            stop.set()
+        return twice(picture)
+
+    one = Restorer(models=StubModels(face=same, scene=scene))
+    done = [outcome.job.target for outcome in restore_all(jobs, one, RestoreOptions(), stop=stop)]
+    assert done == [job.target for job in jobs[:2]]
+    assert sorted((tmp_path / "out").iterdir()) == done
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    job = Job(photo(tmp_path / "a.png"), tmp_path / "file" / "a.png")
+    [outcome] = restore_all([job], restorer(), RestoreOptions())
+    assert outcome.error is not None
+    assert "cannot be written" in outcome.error
+    assert "Errno" not in outcome.error
 
 
 def test_save_options_reach_the_file(tmp_path: Path) -> None:

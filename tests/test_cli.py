@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
-from restore_stubs import StubModels, same, twice
+from restore_stubs import StubModels, face_at, same, twice
 
 import revisage
 from revisage.cli import COMMANDS, main
@@ -115,6 +119,9 @@ def test_a_folder_with_a_bad_file(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["a.jpg", "--workers", "0"], "at least 1"),
         (["a.jpg", "--max-pixels", "0"], "--max-pixels"),
         (["a.jpg", "-o", "a.jpg"], "original"),
+        (["a.jpg", "--report", "a.jpg"], "original"),
+        (["a.jpg", "-o", "b.jpg", "--report", "./b.jpg"], "where a photo goes"),
+        (["a.jpg", "--report", "."], "is a folder"),
         (["."], "-o FOLDER"),
     ],
 )
@@ -149,11 +156,67 @@ def test_an_unknown_model_fails_once_before_the_first_photo(
     code = main(
         ["restore", *photos, "-o", str(tmp_path / "out"), "--scene", "none", "--model", "no-such-model"]
     )
-    assert code == 1
+    assert code == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert "no-such-model" in lines[0]
     assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_file_among_others_costs_only_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = photo(tmp_path / "a.jpg")
+    assert main(["restore", str(tmp_path / "gone.jpg"), str(source)]) == 1
+    assert (tmp_path / "a.restored.jpg").exists()
+    assert "gone.jpg: it cannot be opened" in capsys.readouterr().err
+
+
+def test_the_line_of_a_photo_tells_what_became_of_its_faces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = photo(tmp_path / "a.png", (300, 200))
+    found = [face_at(90, 90, 100), face_at(200, 90, 60), face_at(20, 20, 5)]
+
+    def line(models: StubModels, *options: str) -> str:
+        monkeypatch.setattr(command, "Restorer", lambda *args, **kwargs: Restorer(models=models))
+        assert main(["restore", str(source), *options]) == 0
+        return capsys.readouterr().out
+
+    assert "2 of 3 faces; 1 skipped: smaller than" in line(StubModels(face=same, faces=found))
+    assert "1 of 1 face," in line(StubModels(face=same, faces=found[:1]))
+    assert "0 of 3 faces; 3 skipped: not chosen" in line(StubModels(face=same, faces=found), "--faces", "7")
+    assert "no face found" in line(StubModels(face=same))
+    assert "faces left alone" in line(StubModels(scene=twice))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
+def test_ctrl_c_ends_a_folder_soon_with_a_report_of_what_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(6):
+        photo(tmp_path / "in" / f"{number}.png")
+    seen = []
+
+    def scene(picture: np.ndarray) -> np.ndarray:
+        seen.append(picture)
+        if len(seen) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)  # the main thread takes the signal while this one is at work
+        return twice(picture)
+
+    models = StubModels(scene=scene)
+    monkeypatch.setattr(command, "Restorer", lambda *args, **kwargs: Restorer(models=models))
+    report = tmp_path / "report.json"
+    before = signal.getsignal(signal.SIGINT)
+    assert (
+        main(["restore", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--report", str(report)]) == 130
+    )
+    assert signal.getsignal(signal.SIGINT) is before
+    outputs = [entry["output"] for entry in json.loads(report.read_text())["photos"]]
+    assert sorted(outputs) == sorted(str(path) for path in (tmp_path / "out").iterdir())
+    assert len(outputs) == 2
+    assert "interrupted before 4 more" in capsys.readouterr().err
 
 
 def test_a_report_that_cannot_be_written_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

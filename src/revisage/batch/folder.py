@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 from revisage.errors import RevisageError, UsageError
 from revisage.image import format_of, output_paths
-from revisage.restore import RestoreOptions, Restorer, failure
+from revisage.restore import RestoreOptions, Restorer, Stage, failure
 
 # What lies beside photos in people's folders and is none. Anything else is tried, and told if it is no photo:
 # a list of what to try would leave out, silently, the photo with an unusual name.
@@ -55,11 +56,11 @@ class SaveOptions:
 def plan(inputs: Sequence[Path], out: Path | None) -> list[Job]:
     """The photos below `inputs` (files, and folders with all that is in them) and where each result goes.
 
-    A named file is always tried. In a folder, hidden files and files that usually lie beside photos
-    (`COMPANIONS`) are left out, and so is `out` when it lies inside.
+    A named file is always tried; one that does not exist fails like any other, unless none exists. In a
+    folder, hidden files and files that usually lie beside photos (`COMPANIONS`) are left out, and so is
+    `out` when it lies inside.
 
-    Raises UsageError when an input does not exist, a folder has no photo, or `out` is missing or of the
-    wrong kind.
+    Raises UsageError when no input exists, a folder has no photo, or `out` is missing or of the wrong kind.
     """
     if not inputs:
         raise UsageError("name at least one photo or folder")
@@ -69,9 +70,8 @@ def plan(inputs: Sequence[Path], out: Path | None) -> list[Job]:
         found = _below(path, out) if path.is_dir() else [path]
         photos += found
         roots += [path if path.is_dir() else path.parent] * len(found)
-    missing = [photo for photo in photos if not photo.exists()]
-    if missing:
-        raise UsageError(f"{missing[0]} does not exist")
+    if not any(photo.exists() for photo in photos):
+        raise UsageError(f"{photos[0]} does not exist")
     return [Job(*pair) for pair in zip(photos, _targets(photos, roots, inputs, out), strict=True)]
 
 
@@ -88,6 +88,8 @@ def _targets(
         return [out]
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file: several photos need a folder")
+    if not out.exists() and format_of(out) is not None:
+        raise UsageError(f"{out} is the name of one photo: several photos need a folder")
     return output_paths(photos, out, roots=roots)
 
 
@@ -116,32 +118,53 @@ def restore_all(
     *,
     saving: SaveOptions = SaveOptions(),
     workers: int = 1,
+    stop: threading.Event | None = None,
 ) -> Generator[Outcome, None, None]:
     """Restore every photo and yield its outcome as it is done; no failure stops the rest.
 
-    `workers` photos are in hand at once and share the one Restorer. Closing the iterator early finishes the
-    photos in hand and starts no more.
+    `workers` photos are in hand at once and share the one Restorer. Once `stop` is set, no more are started
+    and those in hand are dropped at their next step; the outcome of each photo written is still yielded.
+    Closing the iterator early sets it.
     """
     if workers < 1:
         raise UsageError(f"workers {workers}: give at least 1")
+    stop = stop or threading.Event()
     waiting = iter(jobs)
-    running: set[Future[Outcome]] = set()
+    running: set[Future[Outcome | None]] = set()
     with ThreadPoolExecutor(workers, thread_name_prefix="photo") as pool:
-        while True:
-            while len(running) < workers and (job := next(waiting, None)) is not None:
-                running.add(pool.submit(_restore_one, job, restorer, options, saving))
-            if not running:
-                return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
+        try:
+            while True:
+                while not stop.is_set() and len(running) < workers and (job := next(waiting, None)):
+                    running.add(pool.submit(_restore_one, job, restorer, options, saving, stop))
+                if not running:
+                    return
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    if (outcome := future.result()) is not None:
+                        yield outcome
+        except BaseException:  # closed, or interrupted: the pool waits for the photos in hand
+            stop.set()
+            raise
 
 
-def _restore_one(job: Job, restorer: Restorer, options: RestoreOptions, saving: SaveOptions) -> Outcome:
+class _StoppedError(Exception):
+    """Takes a photo out of the restorer between two steps."""
+
+
+def _restore_one(
+    job: Job, restorer: Restorer, options: RestoreOptions, saving: SaveOptions, stop: threading.Event
+) -> Outcome | None:
+    """One photo; None when it was stopped before anything was written."""
+
+    def look(stage: Stage) -> None:
+        if stop.is_set():
+            raise _StoppedError
+
     try:
-        result = restorer.run(job.source, options)
-        job.target.parent.mkdir(parents=True, exist_ok=True)
+        result = restorer.run(job.source, options, progress=look)
         result.save(job.target, quality=saving.quality, keep_gps=saving.keep_gps, label=saving.label)
+    except _StoppedError:
+        return None
     except (RevisageError, OSError) as error:
         entry = failure(job.source, error)
         return Outcome(job, entry, entry["error"])

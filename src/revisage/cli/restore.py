@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import sys
+import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +18,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tyro.conf import Positional, arg
 
-from revisage.batch import Outcome, SaveOptions, plan, restore_all
+from revisage.batch import Job, Outcome, SaveOptions, plan, restore_all
 from revisage.cli._parse import Exit, parse
-from revisage.errors import RevisageError, SaveError, UsageError
+from revisage.errors import RevisageError, SaveError, UnknownModelError, UsageError
 from revisage.image import DecodeLimits, write_atomically
 from revisage.restore import RestoreOptions, Restorer, document
 
@@ -32,15 +36,15 @@ class Options:
     """Photos and folders."""
     out: Annotated[Path | None, arg(aliases=["-o"], metavar="OUT")] = None
     """A file for one photo, a folder for several."""
-    model: str = "auto"
+    model: Annotated[str, arg(metavar="auto|none|NAME")] = "auto"
     """Face model: auto (the best installed), none, or a name of `revisage models list`."""
-    scene: str = "auto"
+    scene: Annotated[str, arg(metavar="auto|none|NAME")] = "auto"
     """Model for the rest of the photo: auto, none (plain enlarging), or a name."""
     scale: Literal["auto", "1", "2", "4"] = "auto"
     """Enlarging; auto is 2 where the long side is under 1,600 pixels, else 1."""
-    strength: float = 1.0
+    strength: Annotated[float, arg(metavar="0..1")] = 1.0
     """How much of the restored face goes into the photo, 0 to 1."""
-    faces: str = "all"
+    faces: Annotated[str, arg(metavar="all|largest|N,N")] = "all"
     """all, largest, or numbers from 0, largest face first: 0,2."""
     colour: Literal["keep", "enhance"] = "keep"
     """keep the photo's colours (gray stays gray), or let the model enhance them."""
@@ -65,7 +69,10 @@ class Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; 0: every photo done, 1: some failed (each named on stderr), 2: bad usage."""
+    """Run the command; 0: every photo done, 1: some failed (each named on stderr), 2: bad usage.
+
+    Raises KeyboardInterrupt after Ctrl-C, once the report of what was done is written.
+    """
     try:
         options = parse(Options, "restore", argv)
         jobs = plan(options.photos, options.out)
@@ -73,6 +80,7 @@ def main(argv: Sequence[str]) -> int:
             raise UsageError("--max-pixels must be at least 1 and --quality from 1 to 100")
         if options.workers < 1:
             raise UsageError(f"--workers {options.workers}: give at least 1")
+        _check_report(options.report, jobs)
         restorer = Restorer(
             options.model,
             options.scene,
@@ -88,21 +96,65 @@ def main(argv: Sequence[str]) -> int:
         return stop.code
     except RevisageError as error:
         print(f"revisage restore: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+        return 2 if isinstance(error, UsageError | UnknownModelError) else 1
     saving = SaveOptions(options.quality, options.keep_gps, options.label)
-    outcomes = restore_all(jobs, restorer, chosen, saving=saving, workers=options.workers)
     entries: list[dict[str, Any]] = []
-    try:
-        with _shown(len(jobs)) as show, contextlib.closing(outcomes):
-            for outcome in outcomes:
-                entries.append(outcome.entry)
-                show(outcome)
-    finally:
-        written = options.report is None or _write_report(options.report, entries)
+    with _interruptible() as interrupted:
+        outcomes = restore_all(
+            jobs, restorer, chosen, saving=saving, workers=options.workers, stop=interrupted
+        )
+        try:
+            with _shown(len(jobs)) as show, contextlib.closing(outcomes):
+                for outcome in outcomes:
+                    entries.append(outcome.entry)
+                    show(outcome)
+        finally:
+            written = options.report is None or _write_report(options.report, entries)
     failed = sum(entry["status"] != "restored" for entry in entries)
+    left = len(jobs) - len(entries)
     if len(jobs) > 1:
-        print(f"{len(entries) - failed} restored, {failed} failed", file=sys.stderr)
+        rest = f", interrupted before {left} more" if left else ""
+        print(f"{len(entries) - failed} restored, {failed} failed{rest}", file=sys.stderr)
+    if left:
+        raise KeyboardInterrupt
     return 1 if failed or not written else 0
+
+
+def _check_report(report: Path | None, jobs: Sequence[Job]) -> None:
+    if report is None:
+        return
+    if report.is_dir():
+        raise UsageError(f"--report {report} is a folder: name a file")
+    place = report.resolve()
+    for job in jobs:
+        if place == job.source.resolve():
+            raise UsageError(f"--report {report} is an original and is never written to: choose another name")
+        if place == job.target.resolve():
+            raise UsageError(f"--report {report} is where a photo goes: choose another name")
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Ctrl-C sets the event; a second one ends the process at once.
+
+    An exception in its place could not end the threads in the inference library, nor tell what they wrote.
+    """
+    stop = threading.Event()
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield stop  # another program's thread, or a background job that Ctrl-C is not meant for
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        if stop.is_set():
+            os._exit(130)
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
@@ -128,10 +180,10 @@ def _line(outcome: Outcome) -> None:
         print(f"{outcome.job.source}: {outcome.error}", file=sys.stderr, flush=True)
         return
     faces = outcome.entry["faces"]
-    restored = sum(face["outcome"] == "restored" for face in faces)
     seconds = sum(outcome.entry["seconds"].values())
-    what = f"{restored} of {len(faces)} faces" if faces else "no face found"
-    print(f"{outcome.job.source} -> {outcome.job.target}  {what}, {seconds:.1f} s", flush=True)
+    print(
+        f"{outcome.job.source} -> {outcome.job.target}  {_faces(outcome.entry)}, {seconds:.1f} s", flush=True
+    )
     for number, face in enumerate(faces):
         if face["outcome"] == "failed":
             print(
@@ -139,6 +191,19 @@ def _line(outcome: Outcome) -> None:
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def _faces(entry: dict[str, Any]) -> str:
+    """In words: how many faces were restored, and why others were not."""
+    faces = entry["faces"]
+    if entry["models"]["face"] is None:
+        return "faces left alone"
+    if not faces:
+        return "no face found"
+    restored = sum(face["outcome"] == "restored" for face in faces)
+    skipped = Counter(face["reason"] for face in faces if face["outcome"] == "skipped")
+    why = "".join(f"; {count} skipped: {reason}" for reason, count in skipped.items())
+    return f"{restored} of {len(faces)} face{'s' if len(faces) > 1 else ''}{why}"
 
 
 def _write_report(path: Path, entries: list[dict[str, Any]]) -> bool:
