@@ -270,7 +270,9 @@ def test_aligned(astronaut: np.ndarray) -> None:
     assert result.pixels.shape == (SIZE, SIZE, 3)
     assert (result.pixels == [255, 0, 0]).all()
     assert [face.outcome for face in result.faces] == ["restored"]
-    plain = restorer_with().restore(crop, aligned=True, colour="enhance", strength=0).pixels
+    untouched = restorer_with().restore(crop, aligned=True, colour="enhance", strength=0)
+    assert [(face.outcome, face.reason) for face in untouched.faces] == [("skipped", "strength is 0")]
+    plain = untouched.pixels
     assert np.abs(plain.mean(axis=(0, 1)) - crop.mean(axis=(0, 1))).max() < 2
     half = restorer_with().restore(crop, aligned=True, colour="enhance", strength=0.5).pixels
     assert np.abs(half - (plain + np.float32([255, 0, 0])) / 2).max() <= 1

@@ -181,6 +181,7 @@ class Restorer:
         job.progress(Stage("faces", 1, 1))
         box = (0.0, 0.0, float(width), float(height))
         landmarks = template(size) * (width / size, height / size)
+        outcome = ("restored", None) if strength > 0 else ("skipped", "strength is 0")
         return Result(
             photo=replace(
                 photo,
@@ -188,7 +189,7 @@ class Restorer:
                 alpha=None if photo.alpha is None else _square(photo.alpha, size),
                 gray=photo.gray and job.keep,
             ),
-            faces=(FaceReport(box, people.points(landmarks), 1.0, "restored"),),
+            faces=(FaceReport(box, people.points(landmarks), 1.0, *outcome),),
             input=path,
             size_in=(width, height),
             scale=1,
