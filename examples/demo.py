@@ -14,13 +14,16 @@ from revisage.degrade import RECIPES
 HERE = Path(__file__).parent
 
 
+BOX = (96, 16, 416, 336)
+"""Head and shoulders in the portrait: left, top, right, bottom."""
+
+
 def age(photo: Image.Image, seed: int) -> Image.Image:
-    """A small, scratched and faded copy, as it might come out of a box."""
+    """A scratched and faded copy, as it might come out of a box."""
     recipe = RECIPES["old-photo"]
     clean = np.asarray(photo, np.float32) / 255
     low = recipe.apply(clean, recipe.sample(np.random.default_rng(seed)))
-    old = Image.fromarray(np.rint(low * 255).astype(np.uint8))
-    return old.resize((photo.width // 2, photo.height // 2), Image.Resampling.BOX)
+    return Image.fromarray(np.rint(low * 255).astype(np.uint8))
 
 
 def side_by_side(before: Image.Image, after: Image.Image) -> Image.Image:
@@ -34,10 +37,10 @@ def side_by_side(before: Image.Image, after: Image.Image) -> Image.Image:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for the pictures")
-    parser.add_argument("--seed", type=int, default=5, help="which life the photo has had")
+    parser.add_argument("--seed", type=int, default=42, help="which life the photo has had")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    before = age(Image.open(HERE / "portrait.jpg").convert("RGB"), options.seed)
+    before = age(Image.open(HERE / "portrait.jpg").convert("RGB").crop(BOX), options.seed)
     before.save(options.out / "old.png")
     result = Restorer().restore(options.out / "old.png", scale=2)
     result.save(options.out / "old.restored.png")

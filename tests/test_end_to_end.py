@@ -121,4 +121,4 @@ def test_the_demo_says_where_the_picture_is(
     demo.main()
     found = re.search(r"before and after: (.+)", capsys.readouterr().out)
     assert found
-    assert Image.open(found[1]).size == (1032, 512)
+    assert Image.open(found[1]).size == (1288, 640)
