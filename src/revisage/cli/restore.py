@@ -147,6 +147,7 @@ def _interruptible() -> Iterator[threading.Event]:
 
     def interrupt(number: int, frame: object) -> None:
         if stop.is_set():
+            os.write(2, b"\x1b[?25h\n" if os.isatty(2) else b"")  # the cursor that the progress bar hid
             os._exit(130)
         stop.set()
 
