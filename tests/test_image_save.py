@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,19 @@ def test_names_that_differ_in_case_or_unicode_form_do_not_collide() -> None:
         "/out/a.restored.jpg",
         "/out/a-2.jpg",
     ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_linked_folder_or_file_never_leads_to_an_original(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jpg").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "two", target_is_directory=True)
+    (tmp_path / "b.jpg").symlink_to(tmp_path / "two" / "b.jpg")
+    inputs = [tmp_path / "one" / "a.jpg", tmp_path / "two" / "a.jpg", tmp_path / "b.jpg"]
+    outputs = [path.resolve() for path in output_paths(inputs, tmp_path / "link")]
+    assert len(set(outputs)) == 3
+    assert not set(outputs) & {path.resolve() for path in inputs}
 
 
 def test_writing_into_the_folder_of_the_originals_never_hits_one() -> None:

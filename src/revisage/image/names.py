@@ -18,17 +18,17 @@ def output_paths(
     roots: Sequence[Path] | None = None,
     writable: Callable[[str], bool] = can_encode,
 ) -> list[Path]:
-    """Plan the output of every input; touches no file.
+    """Plan the output of every input; changes no file.
 
     Without `folder`, `NAME.restored.EXT` beside the photo. With it, the photo's path relative to its root
     (`roots[i]`; by default its own folder, which leaves the bare name) inside `folder`. The extension stays
     where its format is `writable`, else it is `.png`. Two names that would collide — also in another case or
     Unicode form, since many file systems do not tell these apart — are told apart by the old extension
     (`a.heic.png`), then by a number (`a-2.jpg`); photos that keep their extension choose first. No output is
-    any of the inputs.
+    any of the inputs, nor the file that an input links to.
     """
     assert roots is None or len(roots) == len(inputs)
-    taken = {_key(path) for path in inputs}
+    taken = {_key(path) for path in inputs} | {_key(Path(os.path.realpath(path))) for path in inputs}
     suffixes = [_suffix(path, writable) for path in inputs]
     planned: dict[int, Path] = {}
     order = sorted(range(len(inputs)), key=lambda i: suffixes[i] != inputs[i].suffix)
@@ -67,4 +67,6 @@ def _suffix(path: Path, writable: Callable[[str], bool]) -> str:
 
 
 def _key(path: Path) -> str:
-    return unicodedata.normalize("NFC", os.path.normpath(os.path.abspath(path))).casefold()
+    # The folder without links: one folder may be named in two ways.
+    place = os.path.join(os.path.realpath(path.parent), path.name)
+    return unicodedata.normalize("NFC", place).casefold()
