@@ -1,7 +1,7 @@
 """What people complain of in other tools, where no test of one room shows it: whole photos, whole commands.
 
-Out of memory, weights and caches dropped into the working directory, turned photos and lost metadata, faces
-returned unrestored without a word.
+Out of memory, a background skipped on CPUs, weights and caches dropped into the working directory, turned
+photos and lost metadata, faces returned unrestored without a word.
 """
 
 from __future__ import annotations
@@ -41,6 +41,14 @@ def test_memory_is_the_result_and_one_tile_whatever_the_photos_size(scale: int) 
     assert max(max(shape[2:]) for shape in models.scene_session.batches) <= WINDOW
     tile = (2 * WINDOW) ** 2 * 3 * 4
     assert peak < pixels.nbytes + result.pixels.nbytes + 5 * tile
+
+
+def test_a_cpu_restores_the_background_too() -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 56, 3), np.uint8)
+    result = Restorer(device="cpu").restore(pixels, scale=2)
+    plain = Restorer(scene="none", device="cpu").restore(pixels, scale=2)
+    assert (result.background, plain.background) == ("model x2", "lanczos")
+    assert np.abs(result.pixels.astype(int) - plain.pixels).mean() > 2
 
 
 def test_nothing_is_written_but_the_result(
