@@ -268,7 +268,10 @@ def test_planar_and_inverted_16_bit_tiff() -> None:
     array = np.random.default_rng(4).integers(0, 65536, (3, 6, 5)).astype(np.uint16)
     planar = decode(bytes(imagecodecs.tiff_encode(array, planarconfig=2, photometric=2)), isolate=False)
     assert np.array_equal(planar.pixels, np.moveaxis(array, 0, 2))
-    inverted = decode(bytes(imagecodecs.tiff_encode(array[0], photometric=0)), isolate=False)
+    black_is_zero = bytes(imagecodecs.tiff_encode(array[0], photometric=1))
+    entry = struct.pack("<HHI", 262, 3, 1)  # PhotometricInterpretation, one short
+    assert black_is_zero.count(entry + b"\1\0") == 1
+    inverted = decode(black_is_zero.replace(entry + b"\1\0", entry + b"\0\0"), isolate=False)
     assert inverted.gray
     assert np.array_equal(inverted.pixels[..., 0], 65535 - array[0])
 
