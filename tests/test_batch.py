@@ -58,6 +58,18 @@ def test_one_photo_goes_beside_itself_or_where_it_is_told(tmp_path: Path) -> Non
     assert plan([source], tmp_path / "v1.2") == [Job(source, tmp_path / "v1.2" / "a.jpg")]
 
 
+def test_results_of_an_earlier_run_are_written_anew(tmp_path: Path) -> None:
+    first = photo(tmp_path / "a.jpg")
+    result = photo(tmp_path / "a.restored.jpg")
+    other = photo(tmp_path / "b.restored.jpg")  # no b beside it: a photo like any other
+    assert plan([first, result, other], None) == [
+        Job(first, result),
+        Job(other, tmp_path / "b.restored.restored.jpg"),
+    ]
+    assert plan([result], None) == [Job(result, tmp_path / "a.restored.restored.jpg")]
+    assert [job.source for job in plan([tmp_path], tmp_path / "out")] == [first, other]
+
+
 @pytest.mark.parametrize(
     ("inputs", "out", "message"),
     [

@@ -27,6 +27,9 @@ COMPANIONS = frozenset(
 # fmt: on
 
 
+RESULT = ".restored"  # what `output_paths` puts behind a name
+
+
 @dataclass(frozen=True)
 class Job:
     """One photo and where its result goes."""
@@ -58,21 +61,28 @@ def plan(inputs: Sequence[Path], out: Path | None) -> list[Job]:
 
     A named file is always tried; one that does not exist fails like any other, unless none exists. In a
     folder, hidden files and files that usually lie beside photos (`COMPANIONS`) are left out, and so is
-    `out` when it lies inside.
+    `out` when it lies inside. `NAME.restored.EXT` is left out, and written anew, where NAME is there as well:
+    `restore *.jpg` twice must not restore the results of the first time.
 
     Raises UsageError when no input exists, a folder has no photo, or `out` is missing or of the wrong kind.
     """
     if not inputs:
         raise UsageError("name at least one photo or folder")
-    photos: list[Path] = []
-    roots: list[Path] = []
+    found: list[tuple[Path, Path]] = []
     for path in inputs:
-        found = _below(path, out) if path.is_dir() else [path]
-        photos += found
-        roots += [path if path.is_dir() else path.parent] * len(found)
+        root = path if path.is_dir() else path.parent
+        found += [(photo, root) for photo in (_below(path, out) if path.is_dir() else [path])]
+    names = {photo.with_suffix("") for photo, _ in found}
+    found = [pair for pair in found if not _is_result(pair[0], names)]
+    photos, roots = [photo for photo, _ in found], [root for _, root in found]
     if not any(photo.exists() for photo in photos):
         raise UsageError(f"{photos[0]} does not exist")
     return [Job(*pair) for pair in zip(photos, _targets(photos, roots, inputs, out), strict=True)]
+
+
+def _is_result(photo: Path, names: set[Path]) -> bool:
+    """Whether `photo` is the result of another one, given the names of all without their extensions."""
+    return photo.stem.endswith(RESULT) and photo.with_name(photo.stem.removesuffix(RESULT)) in names
 
 
 def _targets(
