@@ -161,7 +161,18 @@ def _background(source: Source, rng: np.random.Generator, size: int) -> np.ndarr
 
 
 def _scenery(source: Source, rng: np.random.Generator) -> np.ndarray:
-    return source.backgrounds[rng.integers(len(source.backgrounds))]
+    """A photograph, or two laid over each other: there are few, and no texture should be learned by heart."""
+    picture = source.backgrounds[rng.integers(len(source.backgrounds))]
+    if rng.random() > 0.35:
+        return picture
+    other = source.backgrounds[rng.integers(len(source.backgrounds))]
+    if picture.shape != other.shape:
+        other = cv2.rotate(other, cv2.ROTATE_90_CLOCKWISE)
+    if picture.shape != other.shape:
+        return picture
+    other = cv2.flip(other, int(rng.integers(-1, 2)))
+    share = float(rng.uniform(0.3, 0.7))
+    return cv2.addWeighted(picture, share, other, 1 - share, 0)
 
 
 def _clutter(source: Source, rng: np.random.Generator, size: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from revisage.errors import TrainingError
 
 STRIDES = (8, 16, 32)
 KINDS = ("cls", "obj", "bbox", "kps")
-SMALLEST_FACE = 11.0  # a composed face below this many pixels is not demanded when the teacher misses it
+SMALLEST_FACE = 15.0  # a composed face below this many pixels is not demanded when the teacher misses it
 COARSE_FROM = 110.0  # the teacher answers larger faces at stride 32, smaller ones at stride 8
 
 
