@@ -12,7 +12,7 @@ from restore_stubs import StubModels, same, twice
 
 from revisage.batch import Job, SaveOptions, plan, restore_all
 from revisage.errors import UsageError
-from revisage.restore import RestoreOptions, Restorer
+from revisage.restore import RestoreOptions, Restorer, Stage
 
 
 def photo(path: Path, level: int = 128, size: tuple[int, int] = (40, 30)) -> Path:
@@ -183,6 +183,19 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     assert outcome.error is not None
     assert "cannot be written" in outcome.error
     assert "Errno" not in outcome.error
+
+
+def test_every_step_of_every_photo_is_told(tmp_path: Path) -> None:
+    jobs = [Job(photo(tmp_path / f"{n}.png"), tmp_path / "out" / f"{n}.png") for n in range(3)]
+    told: dict[Job, list[str]] = {job: [] for job in jobs}
+
+    def watch(job: Job, stage: Stage) -> None:
+        assert 0 <= stage.done <= stage.total
+        told[job].append(stage.name)
+
+    list(restore_all(jobs, restorer(), RestoreOptions(), workers=2, watch=watch))
+    for names in told.values():
+        assert list(dict.fromkeys(names))[:3] == ["decode", "find", "scene"]
 
 
 def test_save_options_reach_the_file(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,9 @@ class Outcome:
     job: Job
     entry: dict[str, Any]
     error: str | None = None
+
+
+Watch = Callable[[Job, Stage], None]
 
 
 @dataclass(frozen=True)
@@ -129,12 +132,13 @@ def restore_all(
     saving: SaveOptions = SaveOptions(),
     workers: int = 1,
     stop: threading.Event | None = None,
+    watch: Watch | None = None,
 ) -> Generator[Outcome, None, None]:
     """Restore every photo and yield its outcome as it is done; no failure stops the rest.
 
     `workers` photos are in hand at once and share the one Restorer. Once `stop` is set, no more are started
     and those in hand are dropped at their next step; the outcome of each photo written is still yielded.
-    Closing the iterator early sets it.
+    Closing the iterator early sets it. `watch` is told of every step of a photo, from the thread it is in.
     """
     if workers < 1:
         raise UsageError(f"workers {workers}: give at least 1")
@@ -145,7 +149,7 @@ def restore_all(
         try:
             while True:
                 while not stop.is_set() and len(running) < workers and (job := next(waiting, None)):
-                    running.add(pool.submit(_restore_one, job, restorer, options, saving, stop))
+                    running.add(pool.submit(_restore_one, job, restorer, options, saving, stop, watch))
                 if not running:
                     return
                 done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -161,14 +165,21 @@ class _StoppedError(Exception):
     """Takes a photo out of the restorer between two steps."""
 
 
-def _restore_one(
-    job: Job, restorer: Restorer, options: RestoreOptions, saving: SaveOptions, stop: threading.Event
+def _restore_one(  # noqa: PLR0917 (called by the pool)
+    job: Job,
+    restorer: Restorer,
+    options: RestoreOptions,
+    saving: SaveOptions,
+    stop: threading.Event,
+    watch: Watch | None,
 ) -> Outcome | None:
     """One photo; None when it was stopped before anything was written."""
 
     def look(stage: Stage) -> None:
         if stop.is_set():
             raise _StoppedError
+        if watch is not None:
+            watch(job, stage)
 
     try:
         result = restorer.run(job.source, options, progress=look)

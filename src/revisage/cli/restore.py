@@ -12,17 +12,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from tyro.conf import Positional, arg
 
 from revisage.batch import Job, Outcome, SaveOptions, plan, restore_all
 from revisage.cli._parse import Exit, parse
 from revisage.errors import RevisageError, SaveError, UnknownModelError, UsageError
 from revisage.image import DecodeLimits, write_atomically
-from revisage.restore import RestoreOptions, Restorer, document
+from revisage.restore import RestoreOptions, Restorer, Stage, document
 
 
 @dataclass(frozen=True)
@@ -100,14 +100,15 @@ def main(argv: Sequence[str]) -> int:
     saving = SaveOptions(options.quality, options.keep_gps, options.label)
     entries: list[dict[str, Any]] = []
     with _interruptible() as interrupted:
+        bar = _Bar(len(jobs))
         outcomes = restore_all(
-            jobs, restorer, chosen, saving=saving, workers=options.workers, stop=interrupted
+            jobs, restorer, chosen, saving=saving, workers=options.workers, stop=interrupted, watch=bar.watch
         )
         try:
-            with _shown(len(jobs)) as show, contextlib.closing(outcomes):
+            with bar, contextlib.closing(outcomes):
                 for outcome in outcomes:
                     entries.append(outcome.entry)
-                    show(outcome)
+                    bar.show(outcome)
         finally:
             written = options.report is None or _write_report(options.report, entries)
     failed = sum(entry["status"] != "restored" for entry in entries)
@@ -158,22 +159,46 @@ def _interruptible() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-@contextlib.contextmanager
-def _shown(count: int) -> Iterator[Any]:
-    """A progress bar on a terminal, plain lines in a pipe; failures always go to stderr, one line each."""
-    console = Console(stderr=True)
-    if not console.is_terminal or count < 2:
-        yield _line
-        return
-    columns = (TextColumn("Restoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=count)
+class _Bar:
+    """On a terminal a bar over all photos, which grows with every tile and face; in a pipe nothing."""
 
-        def show(outcome: Outcome) -> None:
-            _line(outcome)
-            progress.advance(task)
+    # Where a photo stands when a stage begins, and the share of its time that the stage takes.
+    SHARES: ClassVar = {
+        "decode": (0.0, 0.02),
+        "find": (0.02, 0.03),
+        "scene": (0.05, 0.75),
+        "faces": (0.8, 0.2),
+    }
 
-        yield show
+    def __init__(self, count: int) -> None:
+        console = Console(stderr=True)
+        columns = (TextColumn("Restoring"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._progress.add_task("", total=count)
+        self._stands: dict[Job, float] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    def watch(self, job: Job, stage: Stage) -> None:
+        """Called from the threads that restore."""
+        start, share = self.SHARES[stage.name]
+        self._stand(job, start + share * (stage.done / stage.total if stage.total else 1))
+
+    def show(self, outcome: Outcome) -> None:
+        _line(outcome)
+        self._stand(outcome.job, 1.0)
+
+    def _stand(self, job: Job, value: float) -> None:
+        with self._lock:
+            self._stands[job] = value
+            done = sum(self._stands.values())
+        self._progress.update(self._task, completed=done)
 
 
 def _line(outcome: Outcome) -> None:
