@@ -38,14 +38,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for the pictures")
     parser.add_argument("--seed", type=int, default=42, help="which life the photo has had")
+    parser.add_argument("--picture", type=Path, help="where before and after go; a file in --out by default")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     before = age(Image.open(HERE / "portrait.jpg").convert("RGB").crop(BOX), options.seed)
     before.save(options.out / "old.png")
     result = Restorer().restore(options.out / "old.png", scale=2)
     result.save(options.out / "old.restored.png")
-    picture = options.out / "before_after.png"
-    side_by_side(before, result.image.convert("RGB")).save(picture)
+    picture = options.picture or options.out / "before_after.png"
+    side_by_side(before, result.image.convert("RGB")).save(picture, quality=90)
     faces = ", ".join(face.outcome for face in result.faces) or "none found"
     print(f"faces: {faces}")
     print(f"before and after: {picture.resolve()}")
