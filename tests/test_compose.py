@@ -128,7 +128,7 @@ def test_clutter_has_the_asked_size(size: int) -> None:
     ):
         assert made.shape == (size, size, 3)
         assert made.dtype == np.uint8
-    for paint in (clutter.lettering, clutter.shapes):
+    for paint in (clutter.lettering, clutter.emblems, clutter.shapes):
         plain = np.full((size, size, 3), 128, np.uint8)
         assert (paint(plain, rng) != 128).any()
         assert (plain == 128).all()

@@ -83,6 +83,37 @@ def lettering(canvas: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return made
 
 
+def emblems(canvas: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Light discs and shields with dark signs in them: badges, clocks, flowers, flags, single letters."""
+    size = canvas.shape[0]
+    picture = Image.fromarray(np.ascontiguousarray(canvas))
+    drawing = ImageDraw.Draw(picture)
+    for _ in range(int(rng.integers(2, 12))):
+        height = float(np.exp(rng.uniform(np.log(8), np.log(size / 2))))
+        x, y = rng.uniform(0, size, 2)
+        wide = height * rng.uniform(0.6, 1.1) / 2
+        box = (x - wide, y - height / 2, x + wide, y + height / 2)
+        tones = [int(v) for v in rng.integers(0, 256, 2)]
+        ground, ink = (tuple(int(np.clip(tone + v, 0, 255)) for v in rng.normal(0, 20, 3)) for tone in tones)
+        if rng.random() < 0.8:
+            draw = drawing.ellipse if rng.random() < 0.8 else drawing.rectangle
+            draw(box, ground, ink, max(1, int(height * rng.uniform(0, 0.1))))
+        if rng.random() < 0.6:
+            font = ImageFont.load_default(max(6.0, height * rng.uniform(0.5, 1.0)))
+            heavy = int(height * rng.uniform(0, 0.06))
+            drawing.text((x, y), _word(rng, int(rng.integers(1, 3))), ink, font, "mm", stroke_width=heavy)
+            continue
+        arms, turn = int(rng.integers(2, 9)), float(rng.uniform(0, 7))
+        for arm in range(arms):
+            along = turn + 2 * np.pi * arm / arms
+            reach = 0.4 * height * rng.uniform(0.5, 1.0)
+            joint = (x + reach * np.cos(along), y + reach * np.sin(along))
+            bend = along + float(rng.choice([0.0, 0.8]))
+            tip = (joint[0] + 0.4 * reach * np.cos(bend), joint[1] + 0.4 * reach * np.sin(bend))
+            drawing.line([(x, y), joint, tip], ink, max(1, int(height * rng.uniform(0.03, 0.15))))
+    return np.array(picture)
+
+
 def _word(rng: np.random.Generator, length: int) -> str:
     return "".join(str(letter) for letter in rng.choice(LETTERS, length))
 

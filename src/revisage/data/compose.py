@@ -25,7 +25,7 @@ THUMBNAIL = 64
 # The box that goes with the landmarks of an aligned 256 px crop: left, top, width, height. It is the median
 # of what the teacher detector answers on the crops, so both kinds of target mean the same by a face's box.
 CROP_BOX = (59.0, 46.4, 138.0, 187.7)
-KINDS = {"portrait": 0.1, "few": 0.2, "crowd": 0.12, "mosaic": 0.32, "close": 0.06, "clutter": 0.2}
+KINDS = {"portrait": 0.09, "few": 0.18, "crowd": 0.1, "mosaic": 0.32, "close": 0.06, "clutter": 0.25}
 
 
 @dataclass(frozen=True)
@@ -193,11 +193,9 @@ def _clutter(source: Source, rng: np.random.Generator, size: int) -> np.ndarray:
         return clutter.jumble(anything(), rng, size)
     if kind < 0.5:
         return clutter.closeup(anything(), rng, size)
-    if kind < 0.8:
-        return clutter.lettering(_background(source, rng, size), rng)
-    if kind < 0.92:
-        return clutter.shapes(_background(source, rng, size), rng)
-    return _background(source, rng, size)
+    ground = _background(source, rng, size)
+    paint = clutter.lettering if kind < 0.72 else clutter.emblems if kind < 0.9 else clutter.shapes
+    return paint(ground, rng) if kind < 0.96 else ground
 
 
 def _margin(canvas: _Canvas, rng: np.random.Generator) -> None:
