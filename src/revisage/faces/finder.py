@@ -1,54 +1,42 @@
-"""Faces in a picture of any size, by OpenCV's `FaceDetectorYN` at several scales."""
+"""Faces in a picture of any size, by OpenCV's `FaceDetectorYN` at several scales and a second look."""
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from revisage.errors import ModelCorruptError, ModelMissingError
+from revisage.faces.align import align
 from revisage.faces.face import Face
+from revisage.faces.windows import Window, scales, windows
 
 _SMALLEST_SIDE = 8  # a picture narrower than this holds no face worth a search
-_SMALL = 224  # long side of the coarsest search, for faces that fill the picture
-_WHOLE = 640  # long side of the search of a large picture as a whole
-_STEP = 4.0  # largest factor between two searches: from some 20 pixels up a face is found at the coarser one
-_LONGEST = 4096  # long side of the finest search; a 12-megapixel photo is searched pixel by pixel
-_TILE = 768
-_OVERLAP = 96
-# In a tile only faces up to this many pixels are asked for: they fit the overlap of two tiles, and larger
-# ones were found at the coarser scale.
-_LARGEST_IN_TILE = 88
+_SMALLEST_FACE = 11  # and a face narrower than this nothing that could be restored
+_CANDIDATE = 0.7  # share of the threshold from which a find is worth a second look
+_LOOK = 160  # side in pixels of the picture of a second look ...
+_AROUND = 2.2  # ... which shows this many times the face's longer side
+_LOOK_SCORE = 0.2
+_MOST_LOOKS = 1000
 _NESTED = 0.7  # of two boxes, one inside the other by this share of its area, the better stays
-_MOST = 5000  # candidates kept per search, before suppression
+_MOST = 5000  # candidates kept in one window
+_BOX, _POINTS, _SCORE = slice(0, 4), slice(4, 14), 14  # columns of a row that `FaceDetectorYN` answers
 
 _log_lock = threading.Lock()
-
-
-@dataclass(frozen=True)
-class _Window:
-    """A rectangle of the picture scaled by `scale`: left, top, width, height there. Whole: all of it."""
-
-    scale: float
-    left: int
-    top: int
-    width: int
-    height: int
-    whole: bool
 
 
 class Finder:
     """Finds faces and their five landmarks. One Finder may be shared by many threads.
 
     The picture is searched whole at two small sizes for large faces, then at growing sizes in overlapping
-    tiles for small ones, down to about 16 pixels in a 12-megapixel photo. Memory is bounded by one scaled
-    copy of the picture and one tile's features.
+    tiles for small ones, down to about 16 pixels in a 12-megapixel photo. Every find is looked at again, all
+    at one size, straight and mirrored; its score, box and landmarks are the mean of the three, so that a hand
+    which resembles a face at one scale is dropped. Memory is bounded by one scaled copy of the picture and
+    one tile's features.
     """
 
     def __init__(self, model: Path, *, score_threshold: float = 0.6, nms_threshold: float = 0.3) -> None:
@@ -78,15 +66,23 @@ class Finder:
             return []
         code = cv2.COLOR_RGB2BGR if pixels.ndim == 3 else cv2.COLOR_GRAY2BGR
         image = cv2.cvtColor(np.ascontiguousarray(pixels), code)
-        rows = []
         with self._detector() as detector:
-            for scale in _scales(image.shape[1], image.shape[0]):
-                scaled = _shrink(image, scale)
-                for window in _windows(scaled.shape[1], scaled.shape[0], scale):
-                    rows.append(_search(detector, scaled, window))
-        found = _suppress(np.concatenate(rows), self._nms_threshold)
+            found = self._search(detector, image)
+            found = _look_again(detector, image, found[:_MOST_LOOKS], self._nms_threshold)
+        found = found[(found[:, _SCORE] >= self._score_threshold) & (found[:, 2:4].min(1) >= _SMALLEST_FACE)]
+        found = _suppress(found, self._nms_threshold)
         order = np.argsort(-found[:, 2] * found[:, 3], kind="stable")
         return [_face(found[index]) for index in order]
+
+    def _search(self, detector: cv2.FaceDetectorYN, image: np.ndarray) -> np.ndarray:
+        """(n, 15) candidates of all scales, best first, each face once."""
+        detector.setScoreThreshold(_CANDIDATE * self._score_threshold)
+        rows = []
+        for scale in scales(image.shape[1], image.shape[0]):
+            scaled = _shrink(image, scale)
+            for window in windows(scaled.shape[1], scaled.shape[0], scale):
+                rows.append(_through(detector, scaled, window))
+        return _suppress(np.concatenate(rows), self._nms_threshold)
 
     @contextmanager
     def _detector(self) -> Iterator[cv2.FaceDetectorYN]:
@@ -103,7 +99,7 @@ class Finder:
         try:
             with _quiet():
                 return cv2.FaceDetectorYN.create(
-                    str(self._model), "", (320, 320), self._score_threshold, self._nms_threshold, _MOST
+                    str(self._model), "", (_LOOK, _LOOK), self._score_threshold, self._nms_threshold, _MOST
                 )
         except cv2.error:
             raise ModelCorruptError(
@@ -123,17 +119,6 @@ def _quiet() -> Iterator[None]:
             cv2.utils.logging.setLogLevel(level)
 
 
-def _scales(width: int, height: int) -> list[float]:
-    """Factors at which a picture is searched, each 1 or less, ascending."""
-    longest = max(width, height)
-    finest = min(longest, _LONGEST)
-    steps = math.ceil(math.log(finest / _WHOLE, _STEP)) if finest > _TILE else 0
-    sides = [finest * (_WHOLE / finest) ** (step / steps) for step in range(steps, 0, -1)] + [float(finest)]
-    if sides[0] > _SMALL:
-        sides.insert(0, float(_SMALL))
-    return [side / longest for side in sides]
-
-
 def _shrink(image: np.ndarray, scale: float) -> np.ndarray:
     if scale == 1:
         return image
@@ -141,75 +126,96 @@ def _shrink(image: np.ndarray, scale: float) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def _windows(width: int, height: int, scale: float) -> list[_Window]:
-    """The whole picture when it is small enough, else tiles that overlap."""
-    if max(width, height) <= _TILE:
-        return [_Window(scale, 0, 0, width, height, True)]
-    return [
-        _Window(scale, left, top, min(_TILE, width), min(_TILE, height), False)
-        for top in _starts(height)
-        for left in _starts(width)
-    ]
-
-
-def _starts(length: int) -> list[int]:
-    """Where tiles begin along a side: evenly spread, overlapping by at least `_OVERLAP`."""
-    if length <= _TILE:
-        return [0]
-    count = -(-(length - _OVERLAP) // (_TILE - _OVERLAP))
-    return [round(index * (length - _TILE) / (count - 1)) for index in range(count)]
-
-
-def _search(detector: cv2.FaceDetectorYN, scaled: np.ndarray, window: _Window) -> np.ndarray:
-    """(n, 15) rows of `FaceDetectorYN` in the picture's own pixels: box, landmarks, score."""
-    right, bottom = window.left + window.width, window.top + window.height
-    detector.setInputSize((window.width, window.height))
-    found = detector.detect(np.ascontiguousarray(scaled[window.top : bottom, window.left : right]))[1]
+def _detect(detector: cv2.FaceDetectorYN, image: np.ndarray) -> np.ndarray:
+    """(n, 15) rows: box, landmarks, score."""
+    detector.setInputSize((image.shape[1], image.shape[0]))
+    found = detector.detect(np.ascontiguousarray(image))[1]
     if found is None:
         return np.zeros((0, 15), np.float32)
-    found = found[np.isfinite(found).all(1)]
-    if not window.whole:
-        found = found[_own(found, window, scaled.shape[1], scaled.shape[0])]
-    found[:, 0:14:2] += window.left * (np.arange(7) != 1)  # x of the box and landmarks, but not its width
-    found[:, 1:14:2] += window.top * (np.arange(7) != 1)
-    # Pixel centres: x of the picture is (x + 0.5) / scale - 0.5; a box's corner moves with its centre.
-    found[:, :14] /= window.scale
-    found[:, 4:14] += 0.5 / window.scale - 0.5
-    found[:, :2] += 0.5 / window.scale - 0.5
-    return found
+    return found[np.isfinite(found).all(1)]
 
 
-def _own(found: np.ndarray, window: _Window, width: int, height: int) -> np.ndarray:
-    """Which finds count: not those a tile's inner edge cuts, nor those a coarser scale is better at."""
-    x, y, w, h = found[:, :4].T
-    keep = np.maximum(w, h) <= _LARGEST_IN_TILE
-    if window.left > 0:
-        keep &= x > 1
-    if window.top > 0:
-        keep &= y > 1
-    if window.left + window.width < width:
-        keep &= x + w < window.width - 1
-    if window.top + window.height < height:
-        keep &= y + h < window.height - 1
-    return keep
+def _through(detector: cv2.FaceDetectorYN, scaled: np.ndarray, window: Window) -> np.ndarray:
+    """The finds of one window, in pixels of the unscaled picture."""
+    right, bottom = window.left + window.width, window.top + window.height
+    found = _detect(detector, scaled[window.top : bottom, window.left : right])
+    found = found[window.own(found, scaled.shape[1], scaled.shape[0])]
+    # Pixel centres: p there is (p + 0.5) / scale - 0.5 here.
+    return _mapped(found, 1 / window.scale, (np.array([window.left, window.top]) + 0.5) / window.scale - 0.5)
+
+
+def _mapped(rows: np.ndarray, factor: float, shift: np.ndarray) -> np.ndarray:
+    """Rows with every place p (x, y) moved to factor x p + shift, and the box's size scaled."""
+    rows = rows.copy()
+    rows[:, :14] *= factor
+    rows[:, 0:2] += shift
+    rows[:, _POINTS] += np.tile(shift, 5)
+    return rows
+
+
+def _look_again(
+    detector: cv2.FaceDetectorYN, image: np.ndarray, found: np.ndarray, overlap: float
+) -> np.ndarray:
+    """Each find as the mean of itself and of what a closer look sees of it, straight and mirrored.
+
+    A look that does not see it counts as a score of 0.
+    """
+    detector.setScoreThreshold(_LOOK_SCORE)
+    again = found.copy()
+    for row in again:
+        centre, side = row[:2] + row[2:4] / 2, _AROUND * max(float(row[2:4].max()), 1.0)
+        factor = _LOOK / side
+        shift = (_LOOK - 1) / 2 - factor * centre.astype(np.float64)
+        matrix = np.array([[factor, 0.0, shift[0]], [0.0, factor, shift[1]]])
+        picture = align(image, matrix, _LOOK)
+        sights = []
+        for mirrored in (False, True):
+            seen = _detect(detector, picture[:, ::-1] if mirrored else picture)
+            if mirrored:
+                seen = _mirrored(seen)
+            seen = _mapped(seen, 1 / factor, -shift / factor)
+            near = _iou(row[_BOX], seen[:, _BOX]) > overlap
+            if near.any():
+                sights.append(seen[near][seen[near][:, _SCORE].argmax()])
+        score = (row[_SCORE] + sum(float(sight[_SCORE]) for sight in sights)) / 3
+        row[:] = np.mean([row, *sights], axis=0)
+        row[_SCORE] = score
+    return again
+
+
+def _mirrored(rows: np.ndarray) -> np.ndarray:
+    """Rows of a mirrored look in the coordinates of the straight one; right and left change names."""
+    rows = rows.copy()
+    rows[:, 0] = _LOOK - 1 - rows[:, 0] - rows[:, 2]
+    points = rows[:, _POINTS].reshape(-1, 5, 2)[:, [1, 0, 2, 4, 3]]
+    points[..., 0] = _LOOK - 1 - points[..., 0]
+    rows[:, _POINTS] = points.reshape(-1, 10)
+    return rows
+
+
+def _iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+    shared = _shared(box, others)
+    return shared / np.maximum(box[2:4].prod() + others[:, 2:4].prod(1) - shared, 1e-9)
+
+
+def _shared(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+    low = np.maximum(box[:2], others[:, :2])
+    high = np.minimum(box[:2] + box[2:4], others[:, :2] + others[:, 2:4])
+    return np.clip(high - low, 0, None).prod(1)
 
 
 def _suppress(found: np.ndarray, overlap: float) -> np.ndarray:
-    """Each face once, over all windows: best score first, later boxes that overlap or nest are dropped."""
-    found = found[np.lexsort((found[:, 1], found[:, 0], -found[:, 14]))]
-    low, high = found[:, :2], found[:, :2] + found[:, 2:4]
+    """Each face once, best first: later boxes that overlap an earlier one, or nest with it, are dropped."""
+    found = found[np.lexsort((found[:, 1], found[:, 0], -found[:, _SCORE]))]
     area = found[:, 2:4].prod(1)
     kept: list[int] = []
-    for index in range(len(found)):
-        sides = np.minimum(high[kept], high[index]) - np.maximum(low[kept], low[index])
-        shared = np.clip(sides, 0, None).prod(1)
-        iou = shared / np.maximum(area[kept] + area[index] - shared, 1e-9)
-        nested = shared / np.maximum(np.minimum(area[kept], area[index]), 1e-9)
-        if not ((iou > overlap) | (nested > _NESTED)).any():
+    for index, row in enumerate(found):
+        nested = _shared(row, found[kept]) / np.maximum(np.minimum(area[kept], area[index]), 1e-9)
+        if not ((_iou(row, found[kept]) > overlap) | (nested > _NESTED)).any():
             kept.append(index)
     return found[kept]
 
 
 def _face(row: np.ndarray) -> Face:
-    x, y, w, h = (float(value) for value in row[:4])
-    return Face((x, y, w, h), row[4:14].reshape(5, 2).astype(np.float32).copy(), float(row[14]))
+    x, y, w, h = (float(value) for value in row[_BOX])
+    return Face((x, y, w, h), row[_POINTS].reshape(5, 2).astype(np.float32).copy(), float(row[_SCORE]))

@@ -1,0 +1,79 @@
+"""At which sizes, and through which windows, a picture is searched for faces."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+_SMALL = 224  # long side of the coarsest search, for faces that fill the picture
+_WHOLE = 640  # long side of the search of a large picture as a whole
+_STEP = 4.0  # largest factor between two searches: from some 20 pixels up a face is found at the coarser one
+_LONGEST = 4096  # long side of the finest search; a 12-megapixel photo is searched pixel by pixel
+_TILE = 768
+_OVERLAP = 96
+# In a tile only faces up to this many pixels are asked for: they fit the overlap of two tiles, and larger
+# ones were found at the coarser scale.
+_LARGEST_IN_TILE = 88
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of the picture scaled by `scale`: left, top, width, height there; `whole`: all of it."""
+
+    scale: float
+    left: int
+    top: int
+    width: int
+    height: int
+    whole: bool
+
+    def own(self, rows: np.ndarray, width: int, height: int) -> np.ndarray:
+        """Which finds (n, 4+: x, y, w, h in the window) count, of a scaled picture of `width` x `height`.
+
+        Not those an inner edge cuts, nor those that a coarser scale sees better.
+        """
+        x, y, w, h = rows[:, :4].T
+        if self.whole:
+            return np.ones(len(rows), bool)
+        keep = np.maximum(w, h) <= _LARGEST_IN_TILE
+        if self.left > 0:
+            keep &= x > 1
+        if self.top > 0:
+            keep &= y > 1
+        if self.left + self.width < width:
+            keep &= x + w < self.width - 1
+        if self.top + self.height < height:
+            keep &= y + h < self.height - 1
+        return keep
+
+
+def scales(width: int, height: int) -> list[float]:
+    """Factors at which a picture is searched, each 1 or less, ascending."""
+    longest = max(width, height)
+    finest = min(longest, _LONGEST)
+    steps = math.ceil(math.log(finest / _WHOLE, _STEP)) if finest > _TILE else 0
+    sides = [finest * (_WHOLE / finest) ** (step / steps) for step in range(steps, 0, -1)] + [float(finest)]
+    if sides[0] > _SMALL:
+        sides.insert(0, float(_SMALL))
+    return [side / longest for side in sides]
+
+
+def windows(width: int, height: int, scale: float) -> list[Window]:
+    """The whole scaled picture when it is small enough, else tiles that overlap."""
+    if max(width, height) <= _TILE:
+        return [Window(scale, 0, 0, width, height, True)]
+    return [
+        Window(scale, left, top, min(_TILE, width), min(_TILE, height), False)
+        for top in _starts(height)
+        for left in _starts(width)
+    ]
+
+
+def _starts(length: int) -> list[int]:
+    """Where tiles begin along a side: evenly spread, overlapping by at least `_OVERLAP`."""
+    if length <= _TILE:
+        return [0]
+    count = -(-(length - _OVERLAP) // (_TILE - _OVERLAP))
+    return [round(index * (length - _TILE) / (count - 1)) for index in range(count)]
