@@ -95,11 +95,11 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
     "finder": (
         Preset(
             "small",
-            lambda data: FinderSettings(data=data, teacher=_teacher(data)),
+            lambda data: FinderSettings(data=data, teacher=_teacher(data), size=192),
             FinderTask,
             lambda: FinderNetwork(FinderConfig()),
             LoopSettings(
-                images=600_000, batch=32, rate=2e-3, warmup=10_000, ema=20_000, clip=10.0, precision="fp32"
+                images=150_000, batch=16, rate=1.5e-3, warmup=10_000, ema=20_000, clip=10.0, precision="fp32"
             ),
         ),
         Preset(
