@@ -14,6 +14,7 @@ from PIL import Image
 
 from revisage.errors import FaceError, ModelCorruptError, ModelMissingError
 from revisage.faces import Face, Finder, align, estimate, invert, template
+from revisage.faces.windows import scales, windows
 
 similarities = st.tuples(
     st.floats(-0.9, 0.9),  # turn in radians
@@ -230,6 +231,41 @@ def test_the_same_picture_gives_the_same_faces_in_every_thread(finder: Finder, c
 )
 def test_a_picture_without_room_for_a_face_has_none(finder: Finder, shape: tuple[int, int]) -> None:
     assert finder.find(np.zeros((*shape, 3), np.uint8)) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(st.integers(1, 6000), st.integers(1, 6000)),
+    st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    st.tuples(st.floats(8, 88), st.floats(8, 88)),
+)
+def test_some_window_shows_every_small_face_whole(
+    size: tuple[int, int], place: tuple[float, float], face: tuple[float, float]
+) -> None:
+    (width, height), (x, y) = size, place
+    assert scales(width, height) == sorted(scales(width, height))
+    finest = scales(width, height)[-1]
+    width, height = max(1, round(width * finest)), max(1, round(height * finest))
+    w, h = min(face[0], width), min(face[1], height)
+    box = np.array([x * (width - w), y * (height - h), w, h])
+    shown = 0
+    for window in windows(width, height, finest):
+        assert 0 <= window.left <= width - window.width
+        assert 0 <= window.top <= height - window.height
+        local = box - (window.left, window.top, 0, 0)
+        inside = (local[:2] >= 0).all() and (local[:2] + local[2:] <= (window.width, window.height)).all()
+        shown += bool(inside and window.own(local[None], width, height)[0])
+    assert shown >= 1
+
+
+def test_a_mirrored_picture_has_mirrored_faces(finder: Finder, crop: np.ndarray) -> None:
+    picture = scene(crop, (400, 300), [(20, 40, 200), (260, 90, 90)])
+    straight, mirrored = finder.find(picture), finder.find(np.ascontiguousarray(picture[:, ::-1]))
+    assert len(straight) == len(mirrored) == 2
+    for face, other in zip(straight, mirrored, strict=True):
+        expected = other.landmarks[[1, 0, 2, 4, 3]] * (-1, 1) + (399, 0)
+        assert np.abs(face.landmarks - expected).max() < 0.05 * face.box[2]
+        assert abs(face.score - other.score) < 0.1
 
 
 def test_gray_pictures_are_searched(finder: Finder, crop: np.ndarray) -> None:
