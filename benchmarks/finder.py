@@ -32,7 +32,7 @@ from revisage.faces import Finder
 from revisage.image import decode
 
 SCENE_SIZE = 320
-THRESHOLD = 0.6  # the default of `Finder`
+THRESHOLD = 0.7  # the default of `Finder`
 RECIPE = RECIPES["old-photo"]
 
 

@@ -39,7 +39,7 @@ class Finder:
     one tile's features.
     """
 
-    def __init__(self, model: Path, *, score_threshold: float = 0.6, nms_threshold: float = 0.3) -> None:
+    def __init__(self, model: Path, *, score_threshold: float = 0.7, nms_threshold: float = 0.3) -> None:
         """`model`: ONNX in the layout of `FaceDetectorYN`.
 
         Raises ModelMissingError when the file is not there, ModelCorruptError when OpenCV cannot read it.
