@@ -42,7 +42,7 @@ CATALOGUE: dict[str, ModelSpec] = {
         version="1",
         licence=_RESEARCH,
         file="revisage-finder.onnx",
-        sha256="709bdf8151258236beab47da2d70f5a1e6772dd941291e031b65bf8459439284",
+        sha256="537708e9d24ca0f3434d4e477270941ea2c6d988cd4d3bee8a856138efb718a5",
         bytes=596_781,
         description="finds faces and five landmarks, also in old photos",
     ),
