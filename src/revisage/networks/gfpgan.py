@@ -37,6 +37,7 @@ class GFPGANConfig:
         residual: the picture starts from the input and from the U-Net's own RGB output, so that the
             prior adds instead of rebuilding, and the stem's features join the last U-Net scale.
         noise: noise buffers in the decoder.
+        decoder: without it the U-Net's own RGB output is the restored picture: the ablation "no prior".
     """
 
     size: int
@@ -49,6 +50,7 @@ class GFPGANConfig:
     head_kernel: int = 1
     residual: bool = False
     noise: bool = True
+    decoder: bool = True
 
     def __post_init__(self) -> None:
         side, rest = divmod(self.size, self.stem) if self.stem > 0 else (0, 0)
@@ -153,14 +155,16 @@ class GFPGAN(nn.Module):
             nn.Conv2d(unet[i], 3 * stem**2 if i == top else 3, config.head_kernel, 1, config.head_kernel // 2)
             for i in range(1, top + 1)
         )
-        self.conditions = nn.ModuleList(
-            Condition(unet[i], config.prior[i] // 2, config.condition_layers) for i in range(1, top + 1)
-        )
-        self.decoder = StyleDecoder(config.prior, config.style_dim, shuffle=stem, noise=config.noise)
-        self.training_only = tuple(f"heads.{i}." for i in range(top if not config.residual else top - 1))
-        squeezed = config.latent_channels or unet[0]
-        self.squeeze = nn.Conv2d(unet[0], squeezed, 1) if config.latent_channels else nn.Identity()
-        self.codes = nn.Linear(squeezed * 16, self.decoder.layers * config.style_dim)
+        last_head = config.residual or not config.decoder  # whether the picture needs the last head
+        self.training_only = tuple(f"heads.{i}." for i in range(top - 1 if last_head else top))
+        if config.decoder:
+            self.conditions = nn.ModuleList(
+                Condition(unet[i], config.prior[i] // 2, config.condition_layers) for i in range(1, top + 1)
+            )
+            self.decoder = StyleDecoder(config.prior, config.style_dim, shuffle=stem, noise=config.noise)
+            squeezed = config.latent_channels or unet[0]
+            self.squeeze = nn.Conv2d(unet[0], squeezed, 1) if config.latent_channels else nn.Identity()
+            self.codes = nn.Linear(squeezed * 16, self.decoder.layers * config.style_dim)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -174,6 +178,9 @@ class GFPGAN(nn.Module):
             _scale(block, ("conv2", "skip"), math.sqrt(0.5))
         if self.config.residual:
             _scale(self, [f"heads.{i}" for i in range(len(self.heads))], 0.02)
+        if not self.config.decoder:
+            return
+        if self.config.residual:
             _scale(self.decoder, [f"rgb.{i}.conv" for i in range(len(self.decoder.rgb))], 0.02)
         if self.config.condition_layers == 1:
             _scale(self, [f"conditions.{i}.joint" for i in range(len(self.conditions))], 0.1)
@@ -185,9 +192,7 @@ class GFPGAN(nn.Module):
         for block in self.down:
             features = block(features)
             skips.append(features)
-        features = _activate(self.bottleneck(features))
-        codes = self.codes(self.squeeze(features).flatten(1))
-        codes = codes.view(-1, self.decoder.layers, config.style_dim)
+        features = bottleneck = _activate(self.bottleneck(features))
 
         pyramid, conditions = [], []
         for i, block in enumerate(self.up):
@@ -201,8 +206,12 @@ class GFPGAN(nn.Module):
             if config.residual:
                 picture = picture + F.interpolate(x, size=picture.shape[-2:], mode="area")
             pyramid.append(picture)
-            conditions.append(self.conditions[i](features))
-        restored = self.decoder(codes, conditions)
+            if config.decoder:
+                conditions.append(self.conditions[i](features))
+        if not config.decoder:
+            return pyramid[-1], pyramid
+        codes = self.codes(self.squeeze(bottleneck).flatten(1))
+        restored = self.decoder(codes.view(-1, self.decoder.layers, config.style_dim), conditions)
         if config.residual:
             restored = restored + pyramid[-1]
         return restored, pyramid
