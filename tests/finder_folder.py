@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from revisage.data.landmarks import POINT_COLUMNS
 from revisage.faces import template
 
 NAMES = 60
@@ -19,7 +20,7 @@ def noise(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 def make(data: Path) -> Path:
     """Fill `data` with faces256, faces256.csv, lfw128 (two pictures a person) and scenes, `NAMES` of each."""
     rng = np.random.default_rng(0)
-    rows = ["file,split,scale,coverage," + ",".join(f"c{i}" for i in range(10))]
+    rows = [",".join(("file", "split", "scale", "coverage", *POINT_COLUMNS))]
     points = ",".join(f"{value:.2f}" for value in template(256).ravel())
     for part in ("faces256", "scenes"):
         (data / part).mkdir()
