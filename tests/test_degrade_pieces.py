@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from revisage.degrade import kernels, mixtures, old_photo
 from revisage.degrade.ageing import DyeFading, Fading, Grain, Halftone, PaperTexture, Toning
-from revisage.degrade.colour import ColourJitter, Gray
+from revisage.degrade.colour import ColourJitter, ColourShift, Gray
 from revisage.degrade.compress import jpeg
 from revisage.degrade.damage import Dust, Hairs, Scratches
 from revisage.degrade.esrgan import FIRST, FirstOrder, Order, SecondOrder
@@ -358,9 +358,47 @@ def test_most_old_photos_keep_the_picture_recognisable() -> None:
 # Colour pieces and mixtures
 
 
+ALL = ("brightness", "contrast", "saturation", "hue")
+
+
 def test_neutral_jitter_is_the_identity() -> None:
-    np.testing.assert_allclose(ColourJitter(1.0, 1.0, 1.0).apply(photo()), photo(), atol=1e-6)
-    np.testing.assert_allclose(ColourJitter(1.0, 1.0, 0.0).apply(photo()), Gray().apply(photo()), atol=1e-5)
+    np.testing.assert_allclose(ColourJitter(ALL, 1.0, 1.0, 1.0, 0.0).apply(photo()), photo(), atol=1e-5)
+    gray = ColourJitter(ALL, 1.0, 1.0, 0.0, 0.0).apply(photo())
+    np.testing.assert_allclose(gray, Gray().apply(photo()), atol=1e-5)
+
+
+@given(seed=seeds)
+@settings(deadline=None, max_examples=30)
+def test_jitter_is_torchvisions(seed: int) -> None:
+    import torch
+    from torchvision.transforms import functional
+
+    step = ColourJitter.sample(np.random.default_rng(seed))
+    assert sorted(step.order) == sorted(ALL)
+    expected = torch.from_numpy(photo(32).transpose(2, 0, 1).copy())
+    for name in step.order:
+        expected = getattr(functional, f"adjust_{name}")(expected, getattr(step, name))
+    np.testing.assert_allclose(step.apply(photo(32)), expected.numpy().transpose(1, 2, 0), atol=2e-3)
+
+
+def test_jitter_draws_the_published_ranges() -> None:
+    draws = [ColourJitter.sample(np.random.default_rng(seed)) for seed in range(2000)]
+    ranges = {"brightness": (0.5, 1.5), "contrast": (0.5, 1.5), "saturation": (0, 1.5), "hue": (-0.1, 0.1)}
+    for name, (low, high) in ranges.items():
+        values = [getattr(step, name) for step in draws]
+        assert low <= min(values) < low + 0.02
+        assert high - 0.02 < max(values) <= high
+    assert len({step.order for step in draws}) == math.factorial(4)
+
+
+def test_the_published_training_changes_colours_in_its_shares() -> None:
+    draws = [mixtures.sample_gfpgan_train(np.random.default_rng(seed)).steps for seed in range(4000)]
+    assert all(isinstance(steps[0], Gfpgan) for steps in draws)
+    for kind, share in ((ColourShift, 0.3), (Gray, 0.01), (ColourJitter, 0.3)):
+        seen = sum(any(isinstance(step, kind) for step in steps) for steps in draws) / len(draws)
+        assert seen == pytest.approx(share, abs=5 * math.sqrt(share * (1 - share) / len(draws)))
+    for step in (step for steps in draws for step in steps if isinstance(step, ColourShift)):
+        assert max(map(abs, step.shift)) <= 20 / 255
 
 
 def flattened(chain: Chain) -> list[object]:

@@ -13,6 +13,7 @@ from .recipe import Chain, Recipe, Step, apply, rng_for
 
 RECIPES: dict[str, Recipe] = {
     "gfpgan": Recipe("gfpgan", Gfpgan.sample, apply),
+    "gfpgan-train": Recipe("gfpgan-train", mixtures.sample_gfpgan_train, apply),
     "first-order": Recipe("first-order", FirstOrder.sample, apply),
     "second-order": Recipe("second-order", SecondOrder.sample, apply),
     "old-photo": Recipe("old-photo", old_photo.sample, apply),

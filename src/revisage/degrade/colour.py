@@ -1,12 +1,14 @@
-"""Colour pieces of GFP-GAN's training, kept apart from its equation: jitter and random gray."""
+"""Colour pieces of GFP-GAN's training, kept apart from its equation: shift, jitter and random gray."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
-from .recipe import between, clip, luminance
+from .recipe import Step, between, chance, clip, luminance
 
 
 @dataclass(frozen=True)
@@ -25,23 +27,35 @@ class ColourShift:
 
 @dataclass(frozen=True)
 class ColourJitter:
-    """Brightness, contrast and saturation factors (published: each uniform in [0.5, 1.5])."""
+    """Brightness, contrast, saturation and hue, changed one after another in the order of `order`.
 
+    Three factors, of which 1 changes nothing, and a turn of the colour circle in [-0.5, 0.5]; what each does
+    is as in torchvision. Published: factors uniform in [0.5, 1.5], saturation's in [0, 1.5], the turn in
+    [-0.1, 0.1], the order random.
+    """
+
+    order: tuple[str, ...]
     brightness: float
     contrast: float
     saturation: float
+    hue: float
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, spread: float = 0.5) -> ColourJitter:
-        low, high = 1 - spread, 1 + spread
-        return cls(between(rng, low, high), between(rng, low, high), between(rng, low, high))
+    def sample(cls, rng: np.random.Generator) -> ColourJitter:
+        names = tuple(_CHANGES)
+        order = tuple(names[index] for index in rng.permutation(len(names)))
+        return cls(
+            order,
+            brightness=between(rng, 0.5, 1.5),
+            contrast=between(rng, 0.5, 1.5),
+            saturation=between(rng, 0.0, 1.5),
+            hue=between(rng, -0.1, 0.1),
+        )
 
     def apply(self, image: np.ndarray) -> np.ndarray:
-        image = clip(image * np.float32(self.brightness))
-        mean = np.float32(luminance(image).mean())
-        image = clip(mean + (image - mean) * np.float32(self.contrast))
-        gray = luminance(image)[..., None]
-        return clip(gray + (image - gray) * np.float32(self.saturation))
+        for name in self.order:
+            image = _CHANGES[name](image, getattr(self, name))
+        return image
 
 
 @dataclass(frozen=True)
@@ -55,3 +69,45 @@ class Gray:
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         return np.repeat(luminance(image)[..., None], 3, axis=2)
+
+
+def colour_changes(
+    rng: np.random.Generator, shift: float = 0.3, gray: float = 0.01, jitter: float = 0.3
+) -> tuple[Step, ...]:
+    """What the published training does to the colours of the degraded picture, with its probabilities."""
+    steps: list[Step] = []
+    if chance(rng, shift):
+        steps.append(ColourShift.sample(rng))
+    if chance(rng, gray):
+        steps.append(Gray())
+    if chance(rng, jitter):
+        steps.append(ColourJitter.sample(rng))
+    return tuple(steps)
+
+
+def _brighten(image: np.ndarray, factor: float) -> np.ndarray:
+    return clip(image * np.float32(factor))
+
+
+def _contrast(image: np.ndarray, factor: float) -> np.ndarray:
+    mean = np.float32(luminance(image).mean())
+    return clip(mean + (image - mean) * np.float32(factor))
+
+
+def _saturate(image: np.ndarray, factor: float) -> np.ndarray:
+    gray = luminance(image)[..., None]
+    return clip(gray + (image - gray) * np.float32(factor))
+
+
+def _turn_hue(image: np.ndarray, turn: float) -> np.ndarray:
+    hsv = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2HSV)  # of floats: H in degrees
+    hsv[..., 0] = (hsv[..., 0] + np.float32(360 * turn)) % np.float32(360)
+    return clip(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB))
+
+
+_CHANGES: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
+    "brightness": _brighten,
+    "contrast": _contrast,
+    "saturation": _saturate,
+    "hue": _turn_hue,
+}
