@@ -1,0 +1,9 @@
+"""Restoration over HTTP: an API, jobs that survive a crash, and a web page. Needs `revisage[serve]`.
+
+`revisage serve` starts it; `revisage.server.client.Client` talks to it and needs no extra.
+"""
+
+from revisage.server.options import JobOptions
+from revisage.server.settings import Limits, ServerSettings, read_tokens
+
+__all__ = ["JobOptions", "Limits", "ServerSettings", "read_tokens"]

@@ -1,0 +1,181 @@
+"""Photos, results and reports on disk: a folder for each job, nothing partial ever visible.
+
+Upload, result and report are written to a temporary name, synced and renamed. The result's key holds what
+made it (the upload's SHA-256 and the options), so an attempt that died between writing the result and
+reporting it is not repeated. A folder serves one job only: erasing it erases all of that job and nothing of
+another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+from revisage import __version__
+from revisage.image import write_atomically
+from revisage.server.jobs import ID, Job
+from revisage.server.options import EXTENSION, JobOptions
+
+ORPHAN_SECONDS = 600.0
+"""Age from which a folder without a job is taken for the leavings of a crash."""
+
+PREVIEWS = ("before", "without", "with")
+"""Small pictures of the photo, of the result with no face restored, and with all of them."""
+
+
+def result_key(digest: str, options: JobOptions) -> str:
+    """What names a result: 32 hex digits of SHA-256 over the photo, the options and the version."""
+    text = f"{__version__}\n{digest}\n{options.to_json()}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+class Files:
+    """The files of all jobs below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root / "jobs"
+        self._root.mkdir(parents=True, exist_ok=True)
+
+    def folder(self, id: str) -> Path:
+        """Where a job's files are."""
+        assert ID.fullmatch(id), id
+        return self._root / id
+
+    def upload(self, id: str) -> Path:
+        """The photo as it came."""
+        return self.folder(id) / "upload"
+
+    def receive(self, id: str) -> Upload:
+        """A new upload, to be written and committed."""
+        return Upload(self.upload(id))
+
+    def copy_upload(self, source: str, target: str) -> None:
+        """Give a job the upload of another one. Raises FileNotFoundError when that was erased."""
+        place = self.upload(target)
+        place.parent.mkdir(exist_ok=True)
+        try:
+            os.link(self.upload(source), place)
+        except FileNotFoundError:
+            place.parent.rmdir()
+            raise
+        except OSError:  # a file system without hard links
+            with self.upload(source).open("rb") as file, self.receive(target) as upload:
+                while chunk := file.read(1 << 20):
+                    upload.write(chunk)
+                upload.commit()
+        sync_folder(place.parent)
+
+    def publish(
+        self,
+        job: Job,
+        key: str,
+        *,
+        result: bytes,
+        format: str,
+        previews: dict[str, bytes],
+        report: dict[str, Any],
+    ) -> None:
+        """Write everything of a result; the report comes last, and its being there makes the result whole."""
+        folder = self.folder(job.id)
+        for name, data in previews.items():
+            write_atomically(folder / f"{key}.{name}", data)
+        write_atomically(folder / (key + EXTENSION[format]), result)
+        write_atomically(folder / f"{key}.json", json.dumps(report).encode())
+
+    def is_published(self, id: str, key: str) -> bool:
+        """Whether an earlier attempt has written the whole result."""
+        return (self.folder(id) / f"{key}.json").exists()
+
+    def report(self, id: str, key: str) -> dict[str, Any]:
+        """The report of a result. Raises FileNotFoundError when it was erased."""
+        report: dict[str, Any] = json.loads((self.folder(id) / f"{key}.json").read_bytes())
+        return report
+
+    def result(self, id: str, key: str) -> tuple[BinaryIO, str]:
+        """The result, opened, and its format. Raises FileNotFoundError when it was erased."""
+        for format, extension in EXTENSION.items():
+            with contextlib.suppress(FileNotFoundError):
+                return (self.folder(id) / (key + extension)).open("rb"), format
+        raise FileNotFoundError(id)
+
+    def preview(self, id: str, key: str, name: str) -> bytes:
+        """One of `PREVIEWS` as JPEG. Raises FileNotFoundError when there is none."""
+        assert name in PREVIEWS, name
+        return (self.folder(id) / f"{key}.{name}").read_bytes()
+
+    def erase(self, id: str) -> None:
+        """Remove all of a job's files."""
+        shutil.rmtree(self.folder(id), ignore_errors=True)
+
+    def sweep(self, exists: Callable[[list[str]], set[str]]) -> int:
+        """Erase what crashes have left: old folders for which no job exists. Returns how many."""
+        old = time.time() - ORPHAN_SECONDS
+        ids = []
+        for entry in os.scandir(self._root):
+            with contextlib.suppress(FileNotFoundError):
+                if ID.fullmatch(entry.name) and entry.stat().st_mtime < old:
+                    ids.append(entry.name)
+        known = exists(ids)
+        orphans = [id for id in ids if id not in known]
+        for id in orphans:
+            self.erase(id)
+        return len(orphans)
+
+
+class Upload:
+    """A file being received. Left without `commit`, it takes its folder with it."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._digest = hashlib.sha256()
+        self._done = False
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._temporary = target.with_name(".upload.part")
+        self._file = self._temporary.open("wb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+        if not self._done:
+            shutil.rmtree(self._target.parent, ignore_errors=True)
+
+    def write(self, chunk: bytes) -> None:
+        """Append to it."""
+        self._digest.update(chunk)
+        self._file.write(chunk)
+
+    def head(self, length: int) -> bytes:
+        """Its first bytes."""
+        self._file.flush()
+        with self._temporary.open("rb") as file:
+            return file.read(length)
+
+    def commit(self) -> str:
+        """Make it durable under its name; returns its SHA-256 in hex."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._temporary.replace(self._target)
+        sync_folder(self._target.parent)
+        sync_folder(self._target.parent.parent)
+        self._done = True
+        return self._digest.hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and new names in a folder durable, where the system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,82 @@
+"""Errors as clients see them: `application/problem+json` (RFC 9457) with a code that programs can rely on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from revisage.errors import (
+    FaceError,
+    PhotoError,
+    PhotoTooLargeError,
+    RevisageError,
+    SaveError,
+    UnsupportedFormatError,
+    UsageError,
+)
+
+RETRY_SECONDS = 5
+"""What Retry-After says where nothing better is known."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a request or a job failed: the HTTP status, a code for programs, and a sentence for people."""
+
+    status: int
+    code: str
+    message: str
+    retry_after: int | None = None
+
+    def body(self) -> dict[str, Any]:
+        """The JSON object of RFC 9457."""
+        return {
+            "type": f"urn:revisage:error:{self.code}",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "code": self.code,
+            "detail": self.message,
+        }
+
+
+class ProblemError(RevisageError):
+    """A request is answered with a failure."""
+
+    def __init__(self, status: int, code: str, message: str, *, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.failure = Failure(status, code, message, retry_after)
+
+
+class QueueFullError(RevisageError):
+    """No more jobs may wait: try again later."""
+
+
+class StoreUnavailableError(RevisageError):
+    """The queue's database does not answer: it is tried again."""
+
+
+# What befalls a photo, most specific first.
+_PHOTO_ERRORS: tuple[tuple[type[RevisageError], int, str], ...] = (
+    (UnsupportedFormatError, 415, "unsupported-format"),
+    (PhotoTooLargeError, 422, "photo-too-large"),
+    (PhotoError, 422, "photo-unreadable"),
+    (UsageError, 422, "bad-option"),
+    (SaveError, 422, "cannot-encode"),
+    (FaceError, 422, "face-failed"),
+)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """What a client is told of an error in a job. The text of an unexpected one stays in the server's log."""
+    if isinstance(error, ProblemError):
+        return error.failure
+    for kind, status, code in _PHOTO_ERRORS:
+        if isinstance(error, kind):
+            lines = str(error).splitlines()
+            return Failure(status, code, lines[0] if lines else code)
+    if isinstance(error, MemoryError):
+        return Failure(
+            503, "out-of-memory", "the server has too little memory for this photo: ask for a smaller scale"
+        )
+    return Failure(500, "internal", "the server has failed at this photo; its log says why")

@@ -1,0 +1,145 @@
+"""What whoever runs the server may choose."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from revisage.errors import UsageError
+from revisage.image import DecodeLimits
+
+TOKEN_LENGTH = 16
+"""Characters of the shortest token; `openssl rand -hex 32` makes a good one."""
+
+UNCLAIMED_SECONDS = 3600.0
+"""How long a result waits for its first download where retention is 0."""
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request, one job and the queue may cost. Raises UsageError when a value makes no sense.
+
+    Args:
+        body_bytes: longest request body, counted while it arrives.
+        upload_seconds: longest time for a body to arrive.
+        max_pixels: width times height of the largest photo.
+        decode_bytes: memory of the process that decodes a photo.
+        decode_seconds: processor time of the process that decodes a photo.
+        queue: jobs that may wait; one more is refused.
+        job_seconds: longest time from the start of a job to its result.
+        attempts: how often a job is started whose worker dies of it.
+        lease_seconds: how long a job whose worker falls silent waits before another takes it.
+        drain_seconds: time after SIGTERM for what is in hand.
+        retention_seconds: age at which photos and results are erased; 0: once downloaded.
+    """
+
+    body_bytes: int = 64 << 20
+    upload_seconds: float = 60.0
+    max_pixels: int = 50_000_000
+    decode_bytes: int = 2 << 30
+    decode_seconds: float = 10.0
+    queue: int = 64
+    job_seconds: float = 300.0
+    attempts: int = 5
+    lease_seconds: float = 15.0
+    drain_seconds: float = 20.0
+    retention_seconds: float = 24 * 3600.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not value > 0 and name not in ("retention_seconds", "drain_seconds"):
+                raise UsageError(f"--{name.replace('_', '-')} must be more than 0, not {value}")
+            if value < 0:
+                raise UsageError(f"--{name.replace('_', '-')} must not be negative, not {value}")
+
+    @property
+    def decoding(self) -> DecodeLimits:
+        """The part that decoding keeps to."""
+        return DecodeLimits(self.max_pixels, self.decode_bytes, self.decode_seconds)
+
+    @property
+    def kept_seconds(self) -> float:
+        """How long an ended job is kept when nobody fetches it."""
+        return self.retention_seconds or UNCLAIMED_SECONDS
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """One server.
+
+    Args:
+        data: folder of the photos, results and, without `database`, the queue.
+        host: address to listen on.
+        port: 0 takes a free one.
+        tokens: who may use the API; empty lets everybody who reaches the address.
+        names: values of the Host header that are answered; empty means any (only with tokens) or, on a
+            loopback address, the names of this machine.
+        workers: processes that restore; 0 leaves the work to other machines on the same queue.
+        database: `postgresql://…` for a queue that several machines share; None for SQLite in `data`.
+        limits: see `Limits`.
+
+    Raises:
+        UsageError: another machine could reach the server and no token is set, or a value makes no sense.
+    """
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = 8000
+    tokens: tuple[str, ...] = field(default=(), repr=False)
+    names: tuple[str, ...] = ()
+    workers: int = 1
+    database: str | None = field(default=None, repr=False)
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        if not self.loopback and not self.tokens:
+            raise UsageError(
+                f"--host {self.host} lets other machines in: give --token-file FILE, or keep to 127.0.0.1"
+            )
+        if not 0 <= self.port <= 65_535:
+            raise UsageError(f"--port {self.port}: give a number from 0 to 65535")
+        if self.workers < 0:
+            raise UsageError(f"--workers {self.workers}: give 0 or more")
+        if self.database is not None and not self.database.startswith(("postgresql://", "postgres://")):
+            raise UsageError("--database must begin with postgresql://; leave it out for SQLite")
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        try:
+            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return self.host.lower() == "localhost"
+
+    @property
+    def answered_names(self) -> frozenset[str]:
+        """Host names that are answered, in lower case; empty for any.
+
+        Without the check, a page of a name that was made to point at 127.0.0.1 could read this server's
+        answers (DNS rebinding).
+        """
+        if self.names:
+            return frozenset(name.lower() for name in self.names)
+        return frozenset(LOOPBACK_NAMES) if self.loopback else frozenset()
+
+
+def read_tokens(path: Path) -> tuple[str, ...]:
+    """The tokens of a file, one a line; empty lines and lines beginning with # are left out.
+
+    Raises UsageError when it cannot be read, has none, or has a short one.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--token-file {path} cannot be read ({error})") from error
+    tokens = tuple(line for line in lines if line and not line.startswith("#"))
+    if not tokens:
+        raise UsageError(f"--token-file {path} has no token: write one a line, such as `openssl rand -hex 32` makes")
+    if any(len(token) < TOKEN_LENGTH or not token.isascii() or " " in token for token in tokens):
+        raise UsageError(
+            f"--token-file {path}: each token must have at least {TOKEN_LENGTH} ASCII characters and no space"
+        )
+    return tokens
