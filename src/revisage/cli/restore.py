@@ -38,8 +38,9 @@ class Options:
     """A file for one photo, a folder for several."""
     model: Annotated[str, arg(metavar="auto|none|NAME")] = "auto"
     """Face model: auto (the best installed), none, or a name of `revisage models list`."""
-    scene: Annotated[str, arg(metavar="auto|none|NAME")] = "auto"
-    """Model for the rest of the photo: auto, none (plain enlarging), or a name."""
+    scene: Annotated[str, arg(metavar="auto|none|NAME|NAME:0.3")] = "auto"
+    """Model for the rest of the photo: auto, none (plain enlarging), or a name. NAME:0.3 is three tenths
+    NAME and its twin (realesr-general-x4v3 then denoises less); NAME+OTHER:0.3 mixes any two of one kind."""
     scale: Literal["auto", "1", "2", "4"] = "auto"
     """Enlarging; auto is 2 where the long side is under 1,600 pixels, else 1."""
     strength: Annotated[float, arg(metavar="0..1")] = 1.0

@@ -1,6 +1,7 @@
 """The compact VGG-style network for whole photos: all work at low resolution, one pixel-shuffle at the end.
 
-Source: Wang et al., *Real-ESRGAN*, ICCVW 2021 (the "compact" generator of its later releases).
+Source: Wang et al., *Real-ESRGAN*, ICCVW 2021, and its later releases, whose SRVGGNetCompact this is: weights
+carry the same names.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ class CompactConfig:
 
 
 SCENE_X2 = CompactConfig(features=48, layers=14, scale=2)
+GENERAL_X4V3 = CompactConfig(features=64, layers=32, scale=4)
+"""The published realesr-general-x4v3 and its denoising twin."""
 
 
 class Compact(nn.Module):

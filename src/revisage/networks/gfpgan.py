@@ -80,6 +80,16 @@ COMPACT_256 = GFPGANConfig(
 )
 
 
+def published_512(multiplier: int) -> GFPGANConfig:
+    """The paper's 512 px layout: 7 steps down and up, CS-SFT on half of the channels, noise buffers.
+
+    Args:
+        multiplier: widens the layers from 64 px on; 1 in the paper, 2 in the released 1.2, 1.3 and 1.4.
+    """
+    prior = (512, 512, 512, 512, *(width * multiplier for width in (256, 128, 64, 32)))
+    return GFPGANConfig(size=512, unet=tuple(width // 2 for width in prior), prior=prior)
+
+
 def _scale(module: nn.Module, names: Iterable[str], factor: float) -> None:
     """Multiply the initial weights of some submodules."""
     for name in names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 from typing import Generic, Protocol, TypeVar
 
@@ -14,7 +15,6 @@ from revisage.errors import ModelCorruptError
 from revisage.faces import Face
 from revisage.restore.settings import Settings
 from revisage.runtime import Session
-from revisage.zoo import Model
 
 T = TypeVar("T")
 
@@ -102,20 +102,23 @@ class InstalledModels:
         model = zoo.resolve("face", self._settings.model)
         if not model.spec.size:
             raise ModelCorruptError(f"face model {model.spec.name} states no size: import it again")
-        return FaceModel(self._session(model), str(model), model.spec.size)
+        return FaceModel(self._session(model.path), str(model), model.spec.size)
 
     def _open_scene(self) -> SceneModel:
-        model = zoo.resolve("scene", self._settings.scene)
+        mixed = zoo.mixture("scene", self._settings.scene)
+        model = zoo.resolve("scene", self._settings.scene) if mixed is None else mixed.first
         if not model.spec.scale:
             raise ModelCorruptError(f"scene model {model.spec.name} states no scale: import it again")
-        return SceneModel(self._session(model), str(model), model.spec.scale)
+        if mixed is None:
+            return SceneModel(self._session(model.path), str(model), model.spec.scale)
+        return SceneModel(self._session(mixed.read()), str(mixed), model.spec.scale)
 
     def _open_finder(self) -> FinderModel:
         model = zoo.resolve("finder", "auto")
         return FinderModel(faces.Finder(model.path), str(model))
 
-    def _session(self, model: Model) -> Session:
+    def _session(self, source: Path | bytes) -> Session:
         chosen = self._settings
         return runtime.open_session(
-            model.path, device=chosen.device, precision=chosen.precision, threads=chosen.threads
+            source, device=chosen.device, precision=chosen.precision, threads=chosen.threads
         )

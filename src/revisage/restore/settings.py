@@ -24,7 +24,8 @@ class Settings:
 
     Args:
         model: face model: "auto" (best installed), "none", or a name.
-        scene: model for the rest of the picture: "auto", "none" (Lanczos resampling), or a name.
+        scene: model for the rest of the picture: "auto", "none" (Lanczos resampling), a name, or a mixture of
+            two of one architecture: "NAME:0.3" (with the twin that the catalogue gives) or "NAME+OTHER:0.3".
         device: "auto", "cpu" or "gpu".
         precision: "auto", "fp32", "bf16" or "fp16".
         threads: CPU threads of one model run; None lets the runtime choose.

@@ -8,18 +8,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from revisage.errors import ModelMissingError, RuntimeUnavailableError, UsageError
-from revisage.runtime.session import DEVICES, PRECISIONS, RuntimeInfo, Session
+from revisage.runtime.session import DEVICES, PRECISIONS, RuntimeInfo, Session, Source
 
 __all__ = ["RuntimeInfo", "Session", "open_session"]
 
 
 def open_session(
-    path: Path, *, device: str = "auto", precision: str = "auto", threads: int | None = None
+    source: Source, *, device: str = "auto", precision: str = "auto", threads: int | None = None
 ) -> Session:
-    """Open an ONNX file for inference.
+    """Open an ONNX model for inference.
 
     Args:
-        path: the model.
+        source: its file, or its bytes.
         device: "cpu"; "gpu", which needs ONNX Runtime with a GPU provider; "auto" for the GPU where one
             works, else the CPU.
         precision: "fp32", "bf16", "fp16"; "auto" for bf16 on a CPU that has it, provided that a check on
@@ -37,9 +37,10 @@ def open_session(
         raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     if threads is not None and threads < 1:
         raise UsageError(f"threads must be at least 1, got {threads}")
-    path = Path(path)
-    if not path.is_file():
-        raise ModelMissingError(f"there is no model file {path}")
+    if not isinstance(source, bytes):
+        source = Path(source)
+        if not source.is_file():
+            raise ModelMissingError(f"there is no model file {source}")
 
     if device != "cpu":
         from revisage.runtime import onnxruntime
@@ -48,7 +49,7 @@ def open_session(
         if device == "gpu" or (gpu_can and onnxruntime.gpu_providers()):
             try:
                 return onnxruntime.OnnxRuntimeSession(
-                    path, device="gpu", precision=precision, threads=threads
+                    source, device="gpu", precision=precision, threads=threads
                 )
             except RuntimeUnavailableError:
                 # "auto" with a provider that is installed but does not start, such as CUDA without a driver.
@@ -56,4 +57,4 @@ def open_session(
                     raise
     from revisage.runtime import openvino
 
-    return openvino.OpenVinoSession(path, precision=precision, threads=threads)
+    return openvino.OpenVinoSession(source, precision=precision, threads=threads)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from revisage.errors import ModelCorruptError, RuntimeUnavailableError
-from revisage.runtime.session import Device, RuntimeInfo, check_batch, is_finite, non_finite
+from revisage.runtime.session import Device, RuntimeInfo, Source, check_batch, is_finite, non_finite, title
 
 _GPU_PROVIDERS = ("CUDAExecutionProvider", "DmlExecutionProvider", "CoreMLExecutionProvider")
 _CPU_PROVIDER = "CPUExecutionProvider"
@@ -41,7 +40,7 @@ class OnnxRuntimeSession:
     """A `Session` in fp32: for ONNX Runtime, half precision would have to be written into the file."""
 
     def __init__(
-        self, path: Path, *, device: Device = "gpu", precision: str = "auto", threads: int | None = None
+        self, source: Source, *, device: Device = "gpu", precision: str = "auto", threads: int | None = None
     ) -> None:
         """Raises RuntimeUnavailableError without the library, the GPU or the precision; ModelCorruptError."""
         if precision not in ("auto", "fp32"):
@@ -65,16 +64,20 @@ class OnnxRuntimeSession:
             options.intra_op_num_threads = threads
         try:
             self._session = ort.InferenceSession(
-                str(path), sess_options=options, providers=[*providers, _CPU_PROVIDER]
+                source if isinstance(source, bytes) else str(source),
+                sess_options=options,
+                providers=[*providers, _CPU_PROVIDER],
             )
         except Exception as error:
-            raise ModelCorruptError(f"ONNX Runtime cannot open {path}: {_first_line(error)}") from None
+            raise ModelCorruptError(
+                f"ONNX Runtime cannot open {title(source)}: {_first_line(error)}"
+            ) from None
         if device == "gpu" and self._session.get_providers()[0] == _CPU_PROVIDER:
             raise RuntimeUnavailableError(
                 f"{providers[0]} is installed but does not start (driver or CUDA libraries missing?); "
                 "use --device cpu"
             )
-        self._path = path
+        self._title = title(source)
         self._lock = threading.Lock()
         self._input = self._session.get_inputs()[0]
         self._shape = [length if isinstance(length, int) else None for length in self._input.shape]
@@ -86,7 +89,7 @@ class OnnxRuntimeSession:
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         outputs = self.run_all(batch)
-        assert len(outputs) == 1, f"{self._path} has {len(outputs)} outputs: use run_all"
+        assert len(outputs) == 1, f"{self._title} has {len(outputs)} outputs: use run_all"
         return next(iter(outputs.values()))
 
     def run_all(self, batch: np.ndarray) -> dict[str, np.ndarray]:
@@ -95,7 +98,7 @@ class OnnxRuntimeSession:
         with self._lock:
             outputs: list[Any] = self._session.run(None, {self._input.name: batch})
         if not all(is_finite(output) for output in outputs):
-            raise non_finite(self._path)
+            raise non_finite(self._title)
         return {info.name: output for info, output in zip(self._session.get_outputs(), outputs, strict=True)}
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 import threading
 from functools import lru_cache
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 
 from revisage.errors import ModelCorruptError, RuntimeUnavailableError, UsageError
 from revisage.runtime import selfcheck
-from revisage.runtime.session import Precision, RuntimeInfo, check_batch, is_finite, non_finite
+from revisage.runtime.session import Precision, RuntimeInfo, Source, check_batch, is_finite, non_finite, title
 
 _HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 _CAPABILITIES: dict[Precision, str] = {"bf16": "BF16", "fp16": "FP16"}
@@ -59,9 +58,9 @@ class OpenVinoSession:
     that a second request would wait inside it just the same, and hold its own buffers.
     """
 
-    def __init__(self, path: Path, *, precision: str = "auto", threads: int | None = None) -> None:
+    def __init__(self, source: Source, *, precision: str = "auto", threads: int | None = None) -> None:
         """Raises RuntimeUnavailableError (no such precision here), ModelCorruptError (not a network)."""
-        self._path = path
+        self._source = source
         self._threads = threads
         self._lock = threading.Lock()
         native = cpu_precisions()
@@ -82,7 +81,7 @@ class OpenVinoSession:
         return RuntimeInfo("openvino", "cpu", self._precision)
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        assert len(self._compiled.outputs) == 1, f"{self._path} has several outputs: use run_all"
+        assert len(self._compiled.outputs) == 1, f"{title(self._source)} has several outputs: use run_all"
         return next(iter(self.run_all(batch).values()))
 
     def run_all(self, batch: np.ndarray) -> dict[str, np.ndarray]:
@@ -96,7 +95,7 @@ class OpenVinoSession:
                 self._precision = "fp32"
                 outputs = self._infer(batch)
         if outputs is None:
-            raise non_finite(self._path)
+            raise non_finite(title(self._source))
         return outputs
 
     def _infer(self, batch: np.ndarray) -> dict[str, np.ndarray] | None:
@@ -105,7 +104,7 @@ class OpenVinoSession:
             results = self._request.infer({0: batch})
         except RuntimeError as error:
             raise UsageError(
-                f"{self._path.name} cannot take a batch of shape {batch.shape}: {_first_line(error)}"
+                f"{title(self._source)} cannot take a batch of shape {batch.shape}: {_first_line(error)}"
             ) from None
         outputs = {
             output.get_any_name(): np.array(results[i], dtype=np.float32)
@@ -122,12 +121,14 @@ class OpenVinoSession:
         }
         if self._threads is not None:
             config["INFERENCE_NUM_THREADS"] = self._threads
+        source = self._source
         try:
-            compiled = _core().compile_model(_core().read_model(str(self._path)), "CPU", config)
+            model = _core().read_model(source if isinstance(source, bytes) else str(source))
+            compiled = _core().compile_model(model, "CPU", config)
         except RuntimeError as error:
-            raise ModelCorruptError(f"OpenVINO cannot open {self._path}: {_first_line(error)}") from None
+            raise ModelCorruptError(f"OpenVINO cannot open {title(source)}: {_first_line(error)}") from None
         if len(compiled.inputs) != 1:
-            raise ModelCorruptError(f"{self._path} takes {len(compiled.inputs)} inputs, not one picture")
+            raise ModelCorruptError(f"{title(source)} takes {len(compiled.inputs)} inputs, not one picture")
         return compiled
 
     def _choose(self, has_bf16: bool) -> tuple[Precision, Any]:
@@ -135,7 +136,7 @@ class OpenVinoSession:
         if not has_bf16:
             return "fp32", self._compile("fp32")
         key = selfcheck.fingerprint(
-            self._path, "bf16", _load().__version__, _core().get_property("CPU", "FULL_DEVICE_NAME")
+            self._source, "bf16", _load().__version__, _core().get_property("CPU", "FULL_DEVICE_NAME")
         )
         difference = selfcheck.recall(key)
         if difference is not None:

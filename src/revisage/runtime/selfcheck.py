@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import uuid
@@ -16,6 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+
+from revisage.runtime.session import Source
 
 MAX_RMS = 2 / 255
 MAX_ABS = 24 / 255
@@ -57,10 +60,10 @@ def probe(height: int, width: int) -> np.ndarray:
     return np.clip(base + tint + grain, 0, 1).astype(np.float32)[None]
 
 
-def fingerprint(path: Path, *facts: str) -> str:
-    """Key of one verdict: of the file's bytes and of whatever else it depends on (CPU, library version)."""
+def fingerprint(source: Source, *facts: str) -> str:
+    """Key of one verdict: of the model's bytes and of whatever else it depends on (CPU, library version)."""
     digest = hashlib.sha256("\n".join(facts).encode())
-    with path.open("rb") as stream:
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:
         digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:32]
 

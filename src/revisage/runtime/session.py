@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
@@ -15,6 +16,14 @@ Device = Literal["cpu", "gpu"]
 Precision = Literal["fp32", "bf16", "fp16"]
 DEVICES = ("auto", "cpu", "gpu")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+Source = Path | bytes
+"""An ONNX file, or the bytes of one that exists in memory only."""
+
+
+def title(source: Source) -> str:
+    """What messages call it."""
+    return "the model in memory" if isinstance(source, bytes) else str(source)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from revisage.zoo.catalogue import CATALOGUE
 from revisage.zoo.contract import Contract, read_contract, read_metadata
 from revisage.zoo.fetch import Progress, pull
+from revisage.zoo.mix import Mixture, mixture
 from revisage.zoo.spec import TASKS, Model, ModelSpec, Task
 from revisage.zoo.store import (
     Ignored,
@@ -12,7 +13,10 @@ from revisage.zoo.store import (
     ignored,
     import_model,
     installed,
+    name_of,
+    place,
     resolve,
+    sha256,
     user_folder,
 )
 
@@ -21,6 +25,7 @@ __all__ = [
     "TASKS",
     "Contract",
     "Ignored",
+    "Mixture",
     "Model",
     "ModelSpec",
     "Progress",
@@ -31,9 +36,13 @@ __all__ = [
     "ignored",
     "import_model",
     "installed",
+    "mixture",
+    "name_of",
+    "place",
     "pull",
     "read_contract",
     "read_metadata",
     "resolve",
+    "sha256",
     "user_folder",
 ]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from revisage.errors import ModelCorruptError, ModelMissingError, UnknownModelError
+from revisage.errors import ModelCorruptError, ModelError, ModelMissingError, UnknownModelError
 from revisage.zoo import store
 from revisage.zoo.catalogue import CATALOGUE
-from revisage.zoo.spec import ModelSpec
+from revisage.zoo.spec import Model, ModelSpec
 
 if TYPE_CHECKING:
     import requests
@@ -29,6 +29,9 @@ _WORTH_RETRYING = frozenset({408, 425, 429})  # and every 5xx
 def pull(name: str, *, progress: Progress | None = None) -> Path:
     """The weights of a catalogue model, downloaded into the user's model folder unless they are here.
 
+    Of a model that is published as a checkpoint this is the checkpoint, unless the model made from it is
+    here: `revisage.published` makes it.
+
     Raises:
         UnknownModelError: the catalogue has no such name.
         ModelMissingError: the download failed, or an embedded model is missing from the installation.
@@ -38,13 +41,23 @@ def pull(name: str, *, progress: Progress | None = None) -> Path:
         raise UnknownModelError(f"the catalogue has no {name!r}; it has {', '.join(CATALOGUE)}")
     spec = CATALOGUE[name]
     path = store.find(spec)
-    if path is not None and (spec.sha256 is None or store.sha256(path) == spec.sha256):
+    if path is not None and _intact(Model(spec, path)):
+        return path
+    path = store.find_checkpoint(spec)
+    if path is not None:
         return path
     if spec.url is None:
         raise ModelMissingError(
             f"{name} comes with the package but is missing or damaged: install revisage again"
         )
     return fetch(spec, store.user_folder(), progress=progress)
+
+
+def _intact(model: Model) -> bool:
+    try:
+        return store.intact(model)
+    except ModelError:
+        return False
 
 
 def fetch(
@@ -55,7 +68,7 @@ def fetch(
     attempts: int = ATTEMPTS,
     pause: float = 1.0,
 ) -> Path:
-    """Download `spec.url` to `folder / spec.file`.
+    """Download `spec.url` to `folder / spec.download`.
 
     The bytes gather in a hidden subfolder, where a later call finds and resumes them (HTTP Range); the
     file moves to its name only after its sha256 is right. A second call for the same file, in this or
@@ -75,7 +88,7 @@ def fetch(
     assert spec.url is not None
     assert spec.sha256 is not None
     effort = _Effort(attempts, pause, progress)
-    target = folder / spec.file
+    target = folder / spec.download
     part = folder / store.PARTIAL / f"{spec.sha256[:16]}.part"
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +104,7 @@ def fetch(
                 wrong = _try(spec, part, target, effort)
     except requests.exceptions.RequestException as error:
         raise ModelMissingError(
-            f"cannot download {spec.file} from {spec.url} ({_reason(error)}); to install it without a "
+            f"cannot download {spec.download} from {spec.url} ({_reason(error)}); to install it without a "
             f"network, put the file into {folder}"
         ) from None
     except OSError as error:

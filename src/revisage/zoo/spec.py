@@ -22,6 +22,11 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None and text.lower() not in RESERVED_NAMES
 
 
+def is_sha256(text: str) -> bool:
+    """Whether `text` is a sha256 in lower-case hex."""
+    return _SHA256.fullmatch(text) is not None
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """One model of the catalogue, or one of the user's own.
@@ -38,6 +43,9 @@ class ModelSpec:
         sha256: of the file, in lower-case hex; None when there is nothing to compare with.
         bytes: size of the file; None when unknown.
         description: one line for `models list`.
+        checkpoint: file name of the PyTorch checkpoint that others publish the weights as. `url`, `sha256`
+            and `bytes` are then the checkpoint's, and `file` is made from it on this machine.
+        twin: name of the model that `NAME:WEIGHT` mixes this one with.
     """
 
     name: str
@@ -51,18 +59,28 @@ class ModelSpec:
     sha256: str | None = None
     bytes: int | None = None
     description: str = ""
+    checkpoint: str | None = None
+    twin: str | None = None
 
     def __post_init__(self) -> None:
         if not is_name(self.name):
             raise ValueError(f"{self.name!r} cannot name a model")
         if self.task not in TASKS:
             raise ValueError(f"task must be one of {', '.join(TASKS)}, got {self.task!r}")
-        if Path(self.file).name != self.file:
-            raise ValueError(f"file must be a bare file name, got {self.file!r}")
-        if self.sha256 is not None and not _SHA256.fullmatch(self.sha256):
+        for file in (self.file, self.checkpoint):
+            if file is not None and Path(file).name != file:
+                raise ValueError(f"file must be a bare file name, got {file!r}")
+        if self.sha256 is not None and not is_sha256(self.sha256):
             raise ValueError(f"sha256 must be 64 lower-case hex digits, got {self.sha256!r}")
         if self.url is not None and self.sha256 is None:
             raise ValueError(f"{self.name} has an address but no sha256: a download could not be checked")
+        if self.checkpoint is not None and self.sha256 is None:
+            raise ValueError(f"{self.name} is made from a checkpoint but has no sha256 to know it by")
+
+    @property
+    def download(self) -> str:
+        """Name of the file that `url` gives."""
+        return self.checkpoint or self.file
 
 
 @dataclass(frozen=True)

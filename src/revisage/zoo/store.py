@@ -2,8 +2,9 @@
 
 Looked in, in this order: the weights inside the package, the folders of the environment variable
 `REVISAGE_MODELS`, the user's model folder, where `pull` and `import` put theirs. A file of the catalogue is
-known by its file name and checked by its sha256; any other `.onnx` file is known by the contract in its
-metadata, and its file name without the ending is the model's name.
+known by its file name and checked by its sha256, or, if it was made from a published checkpoint, by the
+checkpoint's sha256 in its metadata; any other `.onnx` file is known by the contract in its metadata, and its
+file name without the ending is the model's name.
 """
 
 from __future__ import annotations
@@ -54,6 +55,27 @@ def find(spec: ModelSpec) -> Path | None:
     return next((path for folder in folders() if (path := folder / spec.file).is_file()), None)
 
 
+def find_checkpoint(spec: ModelSpec) -> Path | None:
+    """The published checkpoint of a catalogue model with the right sha256, or None when it is not here."""
+    if spec.checkpoint is None:
+        return None
+    here = (folder / spec.checkpoint for folder in folders())
+    return next((path for path in here if path.is_file() and sha256(path) == spec.sha256), None)
+
+
+def intact(model: Model) -> bool:
+    """Whether a model's file is the catalogue's; True for the user's own, which nothing says more about.
+
+    Raises ModelError when the file cannot be read.
+    """
+    if model.spec.sha256 is None:
+        return True
+    if model.spec.checkpoint is not None:
+        return read_contract(model.path).source == model.spec.sha256
+    status = model.path.stat()
+    return _known_sha256(model.path, status.st_size, status.st_mtime_ns) == model.spec.sha256
+
+
 def installed() -> list[Model]:
     """The models on this machine: the catalogue's, in its order, then the user's own by name.
 
@@ -99,6 +121,19 @@ def get(name: str) -> Model:
     return _by_name(name)
 
 
+def place(name: str, source: str | None) -> Path:
+    """Where a model imported as `name` goes, made from a checkpoint with the sha256 `source` or from none.
+
+    Raises UsageError when the name cannot be used, or is the catalogue's and this is not its model.
+    """
+    if not is_name(name):
+        raise UsageError(f"{name!r} cannot name a model: use letters, digits, '.', '_' and '-'")
+    spec = CATALOGUE.get(name)
+    if spec is not None and (spec.checkpoint is None or spec.sha256 != source):
+        raise UsageError(f"{name} is a model of the catalogue; give yours another name with --as NAME")
+    return user_folder() / f"{name}.onnx"
+
+
 def import_model(file: Path, name: str | None = None) -> Path:
     """Copy an ONNX model into the user's model folder, so that its name works everywhere.
 
@@ -116,14 +151,13 @@ def import_model(file: Path, name: str | None = None) -> Path:
     """
     file = Path(file)
     if file.suffix.lower() != ".onnx":
-        raise UsageError(f"{file}: only .onnx files can be imported; `revisage export` makes them")
+        raise UsageError(
+            f"{file}: only .onnx files, as `revisage export` makes them, and published .pth checkpoints "
+            "can be imported"
+        )
     contract = read_contract(file)
-    name = contract.name if name is None else name
-    if not is_name(name):
-        raise UsageError(f"{name!r} cannot name a model: use letters, digits, '.', '_' and '-'")
-    if name in CATALOGUE:
-        raise UsageError(f"{name} is a model of the catalogue; give yours another name with --as NAME")
-    target = user_folder() / f"{name}.onnx"
+    target = place(contract.name if name is None else name, contract.source)
+    name = target.stem
     if target.exists():
         if sha256(target) == sha256(file):
             return target
@@ -189,8 +223,13 @@ def _onnx_files() -> Iterator[Path]:
 
 def _by_path(path: Path) -> Model:
     contract = read_contract(path)
+    return Model(_spec(contract, name_of(path) or contract.name, path), path)
+
+
+def name_of(path: Path) -> str | None:
+    """A file's name without its ending, made fit to name a model; None when nothing is left of it."""
     name = path.stem if is_name(path.stem) else re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")[:64]
-    return Model(_spec(contract, name if is_name(name) else contract.name, path), path)
+    return name if is_name(name) else None
 
 
 def _spec(contract: Contract, name: str, path: Path) -> ModelSpec:
@@ -235,12 +274,10 @@ def _choice(task: str) -> str:
 
 
 def _checked(model: Model) -> Model:
-    if model.spec.sha256 is None:
-        return model
-    status = model.path.stat()
-    if _known_sha256(model.path, status.st_size, status.st_mtime_ns) != model.spec.sha256:
+    if not intact(model):
+        origin = "was not made from the checkpoint" if model.spec.checkpoint else "does not have the sha256"
         raise ModelCorruptError(
-            f"{model.path} does not have the sha256 of {model.spec.name}; remove it and "
+            f"{model.path} {origin} of {model.spec.name}; remove it and "
             + ("pull it again" if model.spec.url else "install revisage again")
         )
     return model

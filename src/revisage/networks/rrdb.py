@@ -1,0 +1,105 @@
+"""Residual-in-residual dense blocks: the large network for whole photos.
+
+Source: Wang et al., *ESRGAN*, ECCVW 2018, §3.1 (the blocks), and *Real-ESRGAN*, ICCVW 2021, §3.2 (input that
+is pixel-unshuffled for x1 and x2). Modules are named as in the published weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+ENLARGES = 4
+"""What the network enlarges its own input by; unshuffled input makes x2 and x1 of it."""
+
+_DAMPING = 0.2  # of every residual branch ("residual scaling")
+
+
+@dataclass(frozen=True)
+class RRDBConfig:
+    """Upscaling factor (1, 2 or 4), features between the blocks, number of blocks, features a layer adds."""
+
+    scale: int
+    features: int = 64
+    blocks: int = 23
+    growth: int = 32
+
+    def __post_init__(self) -> None:
+        if self.scale not in (1, 2, 4):
+            raise ValueError(f"scale must be 1, 2 or 4, got {self.scale}")
+
+    @property
+    def unshuffle(self) -> int:
+        """Pixel-unshuffle factor in front: the sides of a picture must be multiples of it."""
+        return ENLARGES // self.scale
+
+
+class DenseBlock(nn.Module):
+    """Five 3x3 convolutions, each of which sees the outputs of all before it."""
+
+    def __init__(self, features: int, growth: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(features, growth, 3, 1, 1)
+        self.conv2 = nn.Conv2d(features + growth, growth, 3, 1, 1)
+        self.conv3 = nn.Conv2d(features + 2 * growth, growth, 3, 1, 1)
+        self.conv4 = nn.Conv2d(features + 3 * growth, growth, 3, 1, 1)
+        self.conv5 = nn.Conv2d(features + 4 * growth, features, 3, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = x
+        for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
+            seen = torch.cat((seen, _activate(conv(seen))), dim=1)
+        return x + _DAMPING * self.conv5(seen)
+
+
+class RRDB(nn.Module):
+    """Three dense blocks inside one more residual."""
+
+    def __init__(self, features: int, growth: int) -> None:
+        super().__init__()
+        self.rdb1 = DenseBlock(features, growth)
+        self.rdb2 = DenseBlock(features, growth)
+        self.rdb3 = DenseBlock(features, growth)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + _DAMPING * self.rdb3(self.rdb2(self.rdb1(x)))
+
+
+class RRDBNet(nn.Module):
+    """(N, 3, H, W) in [0, 1] -> (N, 3, H r, W r) for scale r; H and W are multiples of `config.unshuffle`."""
+
+    def __init__(self, config: RRDBConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.features
+        self.conv_first = nn.Conv2d(3 * config.unshuffle**2, width, 3, 1, 1)
+        self.body = nn.Sequential(*(RRDB(width, config.growth) for _ in range(config.blocks)))
+        self.conv_body = nn.Conv2d(width, width, 3, 1, 1)
+        self.conv_up1 = nn.Conv2d(width, width, 3, 1, 1)
+        self.conv_up2 = nn.Conv2d(width, width, 3, 1, 1)
+        self.conv_hr = nn.Conv2d(width, width, 3, 1, 1)
+        self.conv_last = nn.Conv2d(width, 3, 3, 1, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=0.2)
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+        for module in self.body.modules():
+            if isinstance(module, nn.Conv2d):
+                module.weight.data *= 0.1  # ESRGAN, §3.1: smaller initialisation
+        self.conv_last.weight.data *= 0.1
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.conv_first(F.pixel_unshuffle(x, self.config.unshuffle))
+        features = features + self.conv_body(self.body(features))
+        for conv in (self.conv_up1, self.conv_up2):
+            features = _activate(conv(F.interpolate(features, scale_factor=2, mode="nearest")))
+        picture: Tensor = self.conv_last(_activate(self.conv_hr(features)))
+        return picture
+
+
+def _activate(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, 0.2)

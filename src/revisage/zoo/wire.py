@@ -1,0 +1,85 @@
+"""Walking the fields of a protobuf message in a file, without loading what is not asked for.
+
+Wire format: the Protocol Buffers encoding guide. Every step is bounded: a hostile file ends in an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+VARINT, I64, LEN, I32 = 0, 1, 2, 5
+
+# Field numbers of onnx.proto3: ModelProto, GraphProto, TensorProto, StringStringEntryProto.
+MODEL_GRAPH, MODEL_METADATA = 7, 14
+GRAPH_NODE, GRAPH_INITIALIZER = 1, 5
+TENSOR_DIMS, TENSOR_DATA_TYPE, TENSOR_NAME, TENSOR_RAW_DATA = 1, 2, 8, 9
+TENSOR_EXTERNAL_DATA, TENSOR_DATA_LOCATION = 13, 14
+ENTRY_KEY, ENTRY_VALUE = 1, 2
+
+_MAX_FIELDS = 1_000_000
+
+
+class MalformedError(Exception):
+    """The bytes are no such message; the text says in which way."""
+
+
+class Field(NamedTuple):
+    """One field: its payload is bytes [start, end) of the file, or `value` if it is a varint."""
+
+    number: int
+    wire: int
+    start: int
+    end: int
+    value: int
+
+
+class Walk:
+    """A walk over one open file that gives up after a million fields in all."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._left = _MAX_FIELDS
+
+    def whole(self) -> Iterator[Field]:
+        """The fields of the message that the file is."""
+        return self.fields(0, self._file.seek(0, 2))
+
+    def payload(self, field: Field) -> bytes:
+        """The bytes of a field; check its length first."""
+        self._file.seek(field.start)
+        return self._file.read(field.end - field.start)
+
+    def fields(self, start: int, end: int) -> Iterator[Field]:
+        """The fields of the message in bytes [start, end); the file's position may move in between."""
+        position = start
+        while position != end:
+            self._left -= 1
+            if self._left < 0:
+                raise MalformedError(f"it has more than {_MAX_FIELDS} parts")
+            tag, begin = self._varint(position, end)
+            number, wire = tag >> 3, tag & 7
+            value = 0
+            if number == 0 or wire not in (VARINT, I64, LEN, I32):
+                raise MalformedError("it is damaged or of another format")
+            if wire == VARINT:
+                value, position = self._varint(begin, end)
+            elif wire == LEN:
+                length, begin = self._varint(begin, end)
+                position = begin + length
+            else:
+                position = begin + (8 if wire == I64 else 4)
+            if position > end:
+                raise MalformedError("it is cut short")
+            yield Field(number, wire, begin, position, value)
+
+    def _varint(self, position: int, end: int) -> tuple[int, int]:
+        """(value, position after it)."""
+        self._file.seek(position)
+        data = self._file.read(min(10, end - position))
+        value = 0
+        for i, byte in enumerate(data):
+            value |= (byte & 0x7F) << (7 * i)
+            if byte < 0x80:
+                return value, position + i + 1
+        raise MalformedError("it is cut short" if len(data) < 10 else "it is damaged or of another format")
