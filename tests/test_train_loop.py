@@ -1,6 +1,6 @@
 """The training loop, on a toy: what is killed and started again, skipped, kept and refused."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from revisage.errors import TrainingError, UsageError  # noqa: E402
 from revisage.train import checkpoint, loop  # noqa: E402
 from revisage.train.ema import EMA  # noqa: E402
 from revisage.train.loop import LoopSettings, learning_rate, train  # noqa: E402
+from revisage.train.spread import join  # noqa: E402
+from revisage.train.state import State  # noqa: E402
 from revisage.train.task import Phase  # noqa: E402
 
 SETTINGS = LoopSettings(
@@ -53,14 +55,14 @@ class Toy:
         x = np.random.default_rng(index).random((1, 6, 6), np.float32)
         return {"x": x, "y": np.roll(x, 1, axis=2)[:, 1:-1, 1:-1], "index": np.array(index)}
 
-    def _learn(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _learn(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         self.steps["student"] += 1
         factor = self.at(int(batch["index"][0]))
         noise = 0.1 * torch.randn_like(batch["x"])  # what is drawn in a step must come back as well
         answer = self.networks["student"](batch["x"] + noise)
         return {"error": factor * (answer - batch["y"]).square().mean(), "size": 0.01 * answer.abs().mean()}
 
-    def _copy(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _copy(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         self.steps["rival"] += 1
         with torch.no_grad():
             answer = self.networks["student"](batch["x"])
@@ -232,10 +234,10 @@ def test_a_log_is_written(tmp_path: Path) -> None:
 
 def test_losses_are_averaged_over_the_steps_that_had_them(tmp_path: Path) -> None:
     class Constant(Toy):
-        def _learn(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        def _learn(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
             return {name: 0 * loss + 7 for name, loss in super()._learn(batch).items()}
 
-        def _copy(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        def _copy(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
             return {name: 0 * loss + 3 for name, loss in super()._copy(batch).items()}
 
     train(Constant(), tmp_path, SETTINGS)
@@ -251,7 +253,7 @@ def test_a_step_that_is_not_finite_changes_nothing(tmp_path: Path) -> None:
     state = final(tmp_path)
     assert all(torch.isfinite(v).all() for v in state["networks"]["student"].values())
     assert all(torch.isfinite(v).all() for v in state["ema"].values())
-    moments = state["optimizers"]["learn"]["state"][0]
+    moments = state["optimizers"]["student"]["state"][0]
     assert int(moments["step"]) == STEPS - len(bad)
 
 
@@ -267,10 +269,10 @@ def test_losses_that_stay_non_finite_end_the_training(tmp_path: Path) -> None:
 def test_gradients_are_clipped() -> None:
     toy = Toy(lambda images: 1e6)
     settings = replace(SETTINGS, images=4, clip=0.5)
-    phase = toy.phases()[0]
-    optimizer = torch.optim.SGD(toy.networks["student"].parameters(), lr=0.0)
+    spread = join("cpu")
+    state = State.fresh(toy, settings, spread.device)
     batch = {key: torch.from_numpy(value[None]) for key, value in toy.sample(0).items()}
-    stats, applied = loop.step(phase, toy.networks["student"], optimizer, batch, settings)
+    stats, applied = loop.step(toy.phases()[0], state, batch, settings, spread)
     assert applied
     assert stats["learn/gradient"] > 0.5
     gradients = [p.grad for p in toy.networks["student"].parameters() if p.grad is not None]
@@ -382,7 +384,7 @@ def test_the_average_takes_buffers_as_they_are() -> None:
     [
         ({"images": None}, "either images or hours"),
         ({"hours": 1.0}, "either images or hours"),
-        ({"precision": "fp16"}, "precision must be bf16 or fp32"),
+        ({"precision": "fp8"}, "precision must be bf16, fp16, fp32"),
         ({"batch": 0}, "batch must be above 0"),
         ({"images": -1}, "images must be above 0"),
         ({"rate": float("nan")}, "rate must be above 0"),

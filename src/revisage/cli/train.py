@@ -1,4 +1,4 @@
-"""`revisage train`: train the finder, the face model or the scene model."""
+"""`revisage train`: train one of the systems."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from revisage.errors import RevisageError, TrainingError, UsageError
 class Options:
     """Train a model. Killed and started again with the same command, the training goes on where it was."""
 
-    system: Positional[Annotated[Literal["gfpgan", "realesrgan", "finder"], arg(metavar="SYSTEM")]]
-    """gfpgan (faces), realesrgan (whole photos) or finder."""
+    system: Positional[Annotated[Literal["prior", "gfpgan", "realesrgan", "finder"], arg(metavar="SYSTEM")]]
+    """prior (StyleGAN2 on faces), gfpgan (restoring faces), realesrgan (whole photos) or finder."""
     data: Path
-    """Training pictures: aligned faces for gfpgan, photographs for realesrgan, a folder with scenes, faces256
-    and lfw128 for finder."""
+    """Training pictures: aligned faces for prior and gfpgan, photographs for realesrgan, a folder with scenes,
+    faces256 and lfw128 for finder."""
     out: Annotated[Path, arg(metavar="RUN")]
     """Folder for checkpoints, samples and logs."""
     preset: str = "default"

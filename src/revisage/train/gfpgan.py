@@ -1,31 +1,48 @@
-"""Training of the face model, GFP-GAN's generator, by reconstruction."""
+"""Training of GFP-GAN: by reconstruction alone, or with all of its adversarial losses."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from revisage.data.landmarks import mirror_landmarks
 from revisage.data.loader import Sample
-from revisage.data.pictures import Pictures, find_pictures, shuffled
+from revisage.data.pictures import shuffled
 from revisage.degrade import COLOURLESS, RECIPES, apply, tone
-from revisage.errors import TrainingError, UsageError
+from revisage.errors import UsageError
+from revisage.losses.adversarial import discriminator_logistic, generator_logistic
+from revisage.losses.components import COMPONENTS, crop_component
+from revisage.losses.feature_matching import feature_matching
 from revisage.losses.identity import identity
 from revisage.losses.l1 import l1
+from revisage.losses.perceptual import perceptual
 from revisage.losses.pyramid import pyramid
+from revisage.losses.r1 import r1
+from revisage.losses.style import style
 from revisage.metrics.degrees import degrees
 from revisage.metrics.psnr import psnr
 from revisage.metrics.ssim import ssim
-from revisage.networks.arcface_crop import ArcFaceCrop
+from revisage.networks.discriminators import (
+    DISCRIMINATOR_256,
+    ComponentDiscriminator,
+    Discriminator,
+    DiscriminatorConfig,
+)
 from revisage.networks.gfpgan import COMPACT_256, GFPGAN, GFPGANConfig
-from revisage.networks.mobilefacenet import MobileFaceNet
-from revisage.train.people import apart
-from revisage.train.pictures import from_unit, grid, to_unit
+from revisage.networks.vgg import VGG19Features
+from revisage.train.faces import AlignedFaces, Embedder, read_weights, split
+from revisage.train.pictures import from_unit, grid
+from revisage.train.prior import load_prior
+from revisage.train.spread import device_of
 from revisage.train.task import Batch, Phase
+
+# How much of the component loss is used: each has what stands before it as well (ablations of 001).
+COMPONENT_LOSSES = ("none", "discriminators", "matching", "style")
+R1_INTERVAL = 16
 
 
 @dataclass(frozen=True)
@@ -33,12 +50,21 @@ class FaceSettings:
     """Data and loss weights of the face model.
 
     Attributes:
-        data: folder of faces aligned to the FFHQ template, square; brought to the network's size.
+        data: folder of faces aligned to the FFHQ template, square; brought to the network's size. Losses on
+            components need the table of landmarks beside it, as `revisage prepare` writes it.
         identity_weights: MobileFaceNet checkpoint for the identity loss, for the identity angle in
             validation and for keeping held-out people out of training; None goes without all three.
-        network: sizes.
+        vgg_weights: VGG-19 checkpoint for the perceptual loss; None goes without.
+        prior: checkpoint of `revisage train prior` that the decoder starts from.
+        network, discriminator: sizes.
         recipe: degradation of the training pictures; held-out ones always get "gfpgan".
-        l1, pyramid, identity: loss weights; pictures are in [-1, 1].
+        l1, perceptual, pyramid, identity: loss weights; pictures are in [-1, 1].
+        adversarial: weight of the discriminator's loss; 0 trains by reconstruction alone, without components.
+        components: "none", or the losses on eyes, nose and mouth: "discriminators", with feature "matching"
+            as well, or with the Gram "style" loss besides.
+        component, matching, style: weights of these three.
+        r1: weight of the gradient penalty, of which every 16th step takes 16 times as much.
+        critic_rate: learning rate of the discriminators as a multiple of the generator's.
         identity_share: share of each batch that the identity loss sees; the embedding is slow.
         validation: held-out pictures used.
         seed: of every draw.
@@ -48,11 +74,22 @@ class FaceSettings:
 
     data: Path
     identity_weights: Path | None = None
+    vgg_weights: Path | None = None
+    prior: Path | None = None
     network: GFPGANConfig = COMPACT_256
+    discriminator: DiscriminatorConfig = DISCRIMINATOR_256
     recipe: str = "face"
     l1: float = 1.0
+    perceptual: float = 1.0
     pyramid: float = 0.5
     identity: float = 0.25
+    adversarial: float = 0.0
+    components: str = "style"
+    component: float = 0.1
+    matching: float = 0.1
+    style: float = 20.0
+    r1: float = 10.0
+    critic_rate: float = 1.0
     identity_share: float = 0.25
     validation: int = 48
     seed: int = 0
@@ -60,101 +97,163 @@ class FaceSettings:
     def __post_init__(self) -> None:
         if self.recipe not in RECIPES:
             raise UsageError(f"no recipe {self.recipe!r}; there are {', '.join(RECIPES)}")
+        if self.components not in COMPONENT_LOSSES:
+            raise UsageError(
+                f"components must be one of {', '.join(COMPONENT_LOSSES)}, got {self.components!r}"
+            )
         if self.validation < 1:
             raise UsageError(f"validation must be at least 1, got {self.validation}")
+        if self.adversarial and self.discriminator.size != self.network.size:
+            raise UsageError(
+                f"the discriminator is for {self.discriminator.size} px, the network for {self.network.size}"
+            )
 
-
-class Embedder(nn.Module):
-    """Faces on the FFHQ template, (N, 3, S, S) in [-1, 1] -> MobileFaceNet embeddings (N, 128). Frozen."""
-
-    def __init__(self, weights: Path) -> None:
-        super().__init__()
-        self.crop = ArcFaceCrop()
-        self.network = MobileFaceNet()
-        try:
-            state = torch.load(weights, map_location="cpu", weights_only=True)
-            self.network.load_state_dict(state.get("net_state_dict", state))
-        except Exception as error:
-            raise TrainingError(
-                f"{weights} is not a MobileFaceNet checkpoint: {str(error).splitlines()[0]}"
-            ) from None
-        self.eval().requires_grad_(False)
-
-    def forward(self, faces: Tensor) -> Tensor:
-        embedding: Tensor = self.network(self.crop(faces))
-        return embedding
+    @property
+    def component_losses(self) -> tuple[str, ...]:
+        """Those of `COMPONENT_LOSSES` that are used."""
+        if not self.adversarial:
+            return ()
+        return COMPONENT_LOSSES[1 : COMPONENT_LOSSES.index(self.components) + 1]
 
 
 class FaceTask:
     """See `revisage.train.task.Task`."""
 
     averaged = "generator"
-    best = "psnr"
 
     def __init__(self, settings: FaceSettings) -> None:
         self.settings = settings
         self.embedder = Embedder(settings.identity_weights) if settings.identity_weights else None
-        training, held = find_pictures(settings.data), find_pictures(settings.data, held=True)
-        if self.embedder is not None:
-            training = apart(training, held, self._embed)
-        self.training = Pictures(training)
-        self.held = Pictures(held[: settings.validation])
+        # Sharpness costs PSNR: an adversarial training is judged by whom its faces show.
+        self.best = "likeness" if settings.adversarial and self.embedder else "psnr"
+        size, by_parts = settings.network.size, bool(settings.component_losses)
+        training, held = split(settings.data, self.embedder)
+        self.training = AlignedFaces(training, size, landmarks=by_parts)
+        self.held = AlignedFaces(held[: settings.validation], size)
         torch.manual_seed(settings.seed)
-        self.networks: dict[str, nn.Module] = {"generator": GFPGAN(settings.network)}
+        generator = GFPGAN(settings.network)
+        if settings.prior is not None:
+            load_prior(generator, settings.prior)
+        self.networks: dict[str, nn.Module] = {"generator": generator}
+        if settings.adversarial:
+            self.networks["discriminator"] = Discriminator(settings.discriminator)
+        if by_parts:
+            self.networks["components"] = nn.ModuleDict(
+                {component.name: ComponentDiscriminator() for component in COMPONENTS}
+            )
+        self.vgg: VGG19Features | None = None
+        if settings.vgg_weights is not None:
+            self.vgg = VGG19Features()
+            self.vgg.load_published(read_weights(settings.vgg_weights))
 
     def phases(self) -> list[Phase]:
-        return [Phase("generator", "generator", self._losses)]
+        phases, rate = [Phase("generator", "generator", self._generator)], self.settings.critic_rate
+        if "discriminator" in self.networks:
+            phases.append(Phase("discriminator", "discriminator", self._discriminator, rate=rate))
+            phases.append(Phase("penalty", "discriminator", self._penalty, R1_INTERVAL, rate))
+        if "components" in self.networks:
+            phases.append(Phase("components", "components", self._components, rate=rate))
+        return phases
 
     def sample(self, index: int) -> Sample:
+        """ "low" and "clean" (3, S, S) in [-1, 1], and "landmarks" (5, 2) where components are judged."""
         settings = self.settings
         rng = np.random.default_rng((settings.seed, index))
-        clean = self._face(self.training, shuffled(index, len(self.training), settings.seed))
-        if rng.random() < 0.5:
+        i = shuffled(index, len(self.training), settings.seed)
+        clean, mirrored = self.training[i], rng.random() < 0.5
+        if mirrored:
             clean = np.ascontiguousarray(clean[:, ::-1])
         chain = RECIPES[settings.recipe].sample(rng)
         low = apply(clean, chain)
         # A gray or toned photo stays so: no picture tells its colours. Fading is damage, to be undone.
         clean = apply(clean, tone(chain, COLOURLESS))
-        return {"low": from_unit(low), "clean": from_unit(clean)}
+        sample = {"low": from_unit(low), "clean": from_unit(clean)}
+        if settings.component_losses:
+            points = self.training.landmarks(i)
+            sample["landmarks"] = mirror_landmarks(points, self.training.size) if mirrored else points
+        return sample
 
-    def _face(self, pictures: Pictures, i: int) -> np.ndarray:
-        """Picture `i` at the network's size, (S, S, 3) float32 in [0, 1]."""
-        size = self.settings.network.size
-        picture = pictures[i]
-        height, width = picture.shape[:2]
-        if height != width:
-            raise TrainingError(f"{pictures.paths[i]} is not square: give faces aligned to the FFHQ template")
-        if height != size:
-            how = cv2.INTER_AREA if height > size else cv2.INTER_CUBIC
-            picture = cv2.resize(picture, (size, size), interpolation=how)
-        return to_unit(picture)
-
-    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+    def _generator(self, batch: Batch) -> dict[str, Tensor]:
         settings, clean = self.settings, batch["clean"]
         fake, pictures = self.networks["generator"](batch["low"])
-        losses = {
-            "l1": settings.l1 * l1(fake, clean),
-            "pyramid": settings.pyramid * pyramid(pictures, clean),
-        }
+        batch["fake"] = fake.detach()  # what the discriminators see in their phases
+        losses = {"l1": settings.l1 * l1(fake, clean)}
+        if settings.pyramid:
+            losses["pyramid"] = settings.pyramid * pyramid(pictures, clean)
         if self.embedder is not None and settings.identity:
             some = slice(max(1, round(settings.identity_share * len(clean))))
             with torch.no_grad():
                 real = self.embedder(clean[some])
             losses["identity"] = settings.identity * identity(self.embedder(fake[some].float()), real)
+        if self.vgg is not None and settings.perceptual:
+            self.vgg.to(clean.device)
+            losses["perceptual"] = settings.perceptual * perceptual(self.vgg(fake), self.vgg(clean))
+        if settings.adversarial:
+            logits = self.networks["discriminator"](fake)
+            losses["adversarial"] = settings.adversarial * generator_logistic(logits)
+        return losses | self._component_losses(batch, fake)
+
+    def _component_losses(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
+        """Of the generator, summed over the components (GFP-GAN, eq. 7 and 8)."""
+        settings, used = self.settings, self.settings.component_losses
+        totals: dict[str, Tensor] = {}
+        for _, critic, ours, truth in self._parts(batch, fake):
+            logits, features = critic(ours)
+            terms = {"component": settings.component * generator_logistic(logits)}
+            if "matching" in used:
+                with torch.no_grad():
+                    _, wanted = critic(truth)
+                terms["matching"] = settings.matching * feature_matching(features, wanted)
+                if "style" in used:
+                    terms["style"] = settings.style * style(features, wanted)
+            for key, loss in terms.items():
+                totals[key] = totals[key] + loss if key in totals else loss
+        return totals
+
+    def _parts(self, batch: Batch, fake: Tensor) -> list[tuple[str, nn.Module, Tensor, Tensor]]:
+        """Name, critic, restored crop and true crop of every component; none without component losses."""
+        critics = self.networks.get("components")
+        if critics is None:
+            return []
+        assert isinstance(critics, nn.ModuleDict)
+        parts, points = [], batch["landmarks"]
+        for component in COMPONENTS:
+            # Crops about as large as they are in the picture: eyes and mouth are 0.256 of it apart.
+            size = 4 * max(4, round(component.side * fake.shape[-1] * 0.256 / 4))
+            ours, truth = (crop_component(p, points, component, size) for p in (fake, batch["clean"]))
+            parts.append((component.name, critics[component.name], ours, truth))
+        return parts
+
+    def _discriminator(self, batch: Batch) -> dict[str, Tensor]:
+        critic = self.networks["discriminator"]
+        return {"logistic": discriminator_logistic(critic(batch["clean"]), critic(batch["fake"]))}
+
+    def _penalty(self, batch: Batch) -> dict[str, Tensor]:
+        real = batch["clean"].detach().requires_grad_()
+        with torch.autocast(real.device.type, enabled=False):
+            loss = r1(self.networks["discriminator"](real), real)
+        return {"r1": self.settings.r1 * R1_INTERVAL * loss}
+
+    def _components(self, batch: Batch) -> dict[str, Tensor]:
+        losses = {}
+        for name, critic, ours, truth in self._parts(batch, batch["fake"]):
+            losses[name] = discriminator_logistic(critic(truth)[0], critic(ours)[0])
         return losses
 
     def _held_out(self) -> tuple[Tensor, Tensor]:
         recipe, low, clean = RECIPES["gfpgan"], [], []
         for i in range(len(self.held)):
-            picture = self._face(self.held, i)
+            picture = self.held[i]
             low.append(from_unit(recipe.apply(picture, recipe.sample(np.random.default_rng(i)))))
             clean.append(from_unit(picture))
         return torch.from_numpy(np.stack(low)), torch.from_numpy(np.stack(clean))
 
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
+        """psnr, ssim, degrees (identity angle) and likeness (its cosine); those of the input beside them."""
         low, clean = self._held_out()
-        fake = torch.cat([network(part)[0] for part in low.split(8)])
+        device = device_of(network)
+        fake = torch.cat([network(part.to(device))[0].cpu() for part in low.split(8)])
         figures = {}
         for prefix, picture in (("", fake), ("input_", low)):
             a, b = picture * 0.5 + 0.5, clean * 0.5 + 0.5
@@ -163,23 +262,17 @@ class FaceTask:
             if self.embedder is not None:
                 angle = degrees(self.embedder(picture.clamp(-1, 1)), self.embedder(clean))
                 figures[f"{prefix}degrees"] = float(angle.mean())
+                figures[f"{prefix}likeness"] = float(torch.deg2rad(angle).cos().mean())
         return figures
 
     @torch.no_grad()
     def pictures(self, network: nn.Module) -> np.ndarray:
+        """Held-out faces under three recipes: input, output and truth."""
         recipes = ("gfpgan", "gfpgan", "gfpgan", "second-order", "old-photo", "old-photo")
-        rows = []
+        rows, device = [], device_of(network)
         for i, name in enumerate(recipes * 2):
-            clean, recipe = self._face(self.held, i % len(self.held)), RECIPES[name]
+            clean, recipe = self.held[i % len(self.held)], RECIPES[name]
             low = from_unit(recipe.apply(clean, recipe.sample(np.random.default_rng(100 + i))))
-            fake = network(torch.from_numpy(low[None]))[0][0]
+            fake = network(torch.from_numpy(low[None]).to(device))[0][0].cpu()
             rows.append((low, fake.numpy(), from_unit(clean)))
         return grid(rows, columns=2)
-
-    @torch.no_grad()
-    def _embed(self, pictures: list[np.ndarray]) -> Tensor:
-        assert self.embedder is not None
-        embedding: Tensor = self.embedder(
-            torch.from_numpy(np.stack([from_unit(to_unit(p)) for p in pictures]))
-        )
-        return embedding

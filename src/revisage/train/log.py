@@ -10,26 +10,42 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from PIL import Image
+from rich.console import Console
 from torch.utils.tensorboard import SummaryWriter
 
 if TYPE_CHECKING:
     from revisage.train.loop import LoopSettings
 
 
-class Log:
-    """Averages losses between log lines; shows speed, time left and the share spent waiting for data."""
+LIVE_SECONDS = 1.0
 
-    def __init__(self, run: Path, settings: LoopSettings, images: int) -> None:
-        (run / "samples").mkdir(parents=True, exist_ok=True)
-        (run / "loop.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
-        self._path = run / "log.csv"
-        # What a killed run wrote after its last checkpoint is trained again: drop it from the board.
-        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=images)
+
+class Log:
+    """Averages losses between log lines; shows speed, time left and the share spent waiting for data.
+
+    On a terminal a live line stands below the log lines. With `run` None nothing is written or shown: of
+    several processes one logs.
+    """
+
+    def __init__(self, run: Path | None, settings: LoopSettings, images: int) -> None:
+        self._path, self._board = None, None
+        if run is not None:
+            (run / "samples").mkdir(parents=True, exist_ok=True)
+            (run / "loop.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
+            self._path = run / "log.csv"
+            # What a killed run wrote after its last checkpoint is trained again: drop it from the board.
+            self._board = SummaryWriter(str(run / "tensorboard"), purge_step=images)
         self._settings = settings
         self._values: dict[str, list[float]] = defaultdict(list)
         self.skipped = 0
-        self._begun = time.monotonic()
+        self._begun = self._shown = time.monotonic()
         self._images, self._waited = images, 0.0
+        self._console = Console(highlight=False)
+        self._live = self._console.status("starting") if self._path and self._console.is_terminal else None
+        if self._live:
+            self._live.start()
 
     def add(self, stats: dict[str, float], *, skipped: bool) -> None:
         """Take in one phase's losses; of a skipped update only the number is kept."""
@@ -43,31 +59,48 @@ class Log:
         """Write a line when `log_every` seconds have passed since the last one, or when forced."""
         now = time.monotonic()
         span = now - self._begun
-        if span < self._settings.log_every and not force:
-            return
-        means = {name: sum(values) / len(values) for name, values in self._values.items()}
         speed = (images - self._images) / max(span, 1e-9)
-        share = (waited - self._waited) / max(span, 1e-9)
         if self._settings.images is not None:
             left = (self._settings.images - images) / max(speed, 1e-9)
         else:
             left = (self._settings.hours or 0) * 3600 - seconds
+        share = (waited - self._waited) / max(span, 1e-9)
+        if self._live and now - self._shown >= LIVE_SECONDS:
+            self._shown = now
+            self._live.update(
+                f"{images:,} images  {speed:.1f} images/s  {max(left, 0) / 60:.0f} min left  "
+                f"{share:.0%} waiting for data"
+            )
+        if span < self._settings.log_every and not force:
+            return
+        means = {name: sum(values) / len(values) for name, values in self._values.items()}
         means |= {"rate": rate, "images/s": speed, "data wait": share, "skipped": float(self.skipped)}
         self._write("train", means, images)
         text = "  ".join(f"{k} {v:.4g}" for k, v in means.items())
-        print(f"{images:>9} images  {max(left, 0) / 60:.0f} min left  {text}", flush=True)
+        self._say(f"{images:>9} images  {max(left, 0) / 60:.0f} min left  {text}")
         self._values.clear()
         self._begun, self._images, self._waited = now, images, waited
 
     def validation(self, figures: dict[str, float], images: int) -> None:
         """Write figures on held-out data."""
         self._write("validation", figures, images)
-        print(
-            f"{images:>9} images  held out: " + "  ".join(f"{k} {v:.4f}" for k, v in figures.items()),
-            flush=True,
-        )
+        self._say(f"{images:>9} images  held out: " + "  ".join(f"{k} {v:.4f}" for k, v in figures.items()))
+
+    def picture(self, pixels: np.ndarray, images: int) -> None:
+        """Keep a grid of samples, (H, W, 3) uint8: a PNG file and an image on the board."""
+        if self._path is not None and self._board is not None:
+            Image.fromarray(pixels).save(self._path.parent / "samples" / f"{images:010d}.png")
+            self._board.add_image("samples", pixels, images, dataformats="HWC")
+
+    def _say(self, text: str) -> None:
+        if self._live:
+            self._console.print(text, soft_wrap=True)  # above the live line
+        elif self._path is not None:
+            print(text, flush=True)
 
     def _write(self, group: str, values: dict[str, float], images: int) -> None:
+        if self._path is None or self._board is None:
+            return
         with self._path.open("a", newline="") as file:
             csv.writer(file).writerows(
                 (images, group, name, f"{value:.6g}") for name, value in values.items()
@@ -76,4 +109,7 @@ class Log:
             self._board.add_scalar(f"{group}/{name}", value, images)
 
     def close(self) -> None:
-        self._board.close()
+        if self._live:
+            self._live.stop()
+        if self._board is not None:
+            self._board.close()

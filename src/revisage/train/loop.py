@@ -7,21 +7,22 @@ import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
 from revisage.data.loader import Loader
 from revisage.errors import TrainingError, UsageError
 from revisage.train import checkpoint
-from revisage.train.ema import EMA
 from revisage.train.init import load_exported
 from revisage.train.log import Log
+from revisage.train.spread import Spread, join
+from revisage.train.state import State
 from revisage.train.task import Batch, Phase, Task
 
 MAX_BAD_STEPS = 50
+PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": None}
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,14 @@ class LoopSettings:
         images: length of the training in images seen.
         hours: length in hours of training time instead (summed over restarts); the learning rate then
             follows the clock. Exactly one of the two is set.
-        batch: images a step.
-        rate: peak learning rate of Adam; warmed up, then cosine to zero.
+        batch: images a step, over all processes.
+        rate: peak learning rate of Adam; warmed up, then cosine to zero. A phase may have a multiple of it.
+        beta1, beta2: Adam's decay rates.
         warmup: images over which the rate rises linearly.
         ema: half-life of the averaged weights in images.
         clip: gradient norm above which the gradient is scaled down.
-        precision: "bf16" autocast or "fp32".
+        precision: "bf16" or "fp16" autocast (fp16 with a scaled loss), or "fp32".
+        device: "auto" (a GPU where there is one), "cpu" or "cuda".
         threads: cores for the arithmetic; None takes all.
         loaders: threads that prepare samples.
         log_every, save_every: seconds between log lines and between checkpoints.
@@ -53,8 +56,11 @@ class LoopSettings:
     rate: float = 1e-3
     warmup: int = 1000
     ema: float = 5000
+    beta1: float = 0.9
+    beta2: float = 0.99
     clip: float = 1.0
     precision: str = "bf16"
+    device: str = "auto"
     threads: int | None = None
     loaders: int = 1
     log_every: float = 30
@@ -65,12 +71,17 @@ class LoopSettings:
     def __post_init__(self) -> None:
         if (self.images is None) == (self.hours is None):
             raise UsageError("set either images or hours as the length of the training")
-        if self.precision not in ("bf16", "fp32"):
-            raise UsageError(f"precision must be bf16 or fp32, got {self.precision!r}")
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"precision must be {', '.join(PRECISIONS)}, got {self.precision!r}")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise UsageError(f"device must be auto, cpu or cuda, got {self.device!r}")
         for name in ("images", "hours", "batch", "rate", "ema", "clip", "threads", "loaders"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UsageError(f"{name} must be above 0, got {value}")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
         if self.seed < 0:
             raise UsageError(f"seed must be at least 0, got {self.seed}")
 
@@ -87,18 +98,25 @@ def learning_rate(settings: LoopSettings, images: int, seconds: float) -> float:
 
 
 def step(
-    phase: Phase, network: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, settings: LoopSettings
+    phase: Phase, state: State, batch: Batch, settings: LoopSettings, spread: Spread
 ) -> tuple[dict[str, float], bool]:
     """One update of one phase; returns its losses and whether it was applied (a non-finite one is not)."""
-    device = next(network.parameters()).device.type
-    with torch.autocast(device, torch.bfloat16, enabled=settings.precision == "bf16"):
+    network, optimizer = state.networks[phase.network], state.optimizers[phase.network]
+    scaler = state.scalers[phase.network]
+    for name, other in state.networks.items():  # gradients of weights that this phase leaves alone cost time
+        other.requires_grad_(name == phase.network)
+    dtype = PRECISIONS[settings.precision]
+    with torch.autocast(spread.device.type, dtype, enabled=dtype is not None):
         losses = phase.losses(batch)
     optimizer.zero_grad(set_to_none=True)
-    torch.stack(list(losses.values())).sum().backward()
+    scaler.scale(torch.stack(list(losses.values())).sum()).backward()
+    spread.average_gradients(network)
+    scaler.unscale_(optimizer)
     norm = nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
     finite = bool(torch.isfinite(norm))
     if finite:
-        optimizer.step()
+        scaler.step(optimizer)
+    scaler.update()
     stats = {f"{phase.name}/{name}": float(loss.detach()) for name, loss in losses.items()}
     stats[f"{phase.name}/gradient"] = float(norm)
     return stats, finite
@@ -109,79 +127,82 @@ def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = 
 
     In `run`: checkpoints/, samples/ (picture grids), TensorBoard scalars, log.csv. Started again with the
     same arguments it resumes from the newest checkpoint, and returns at once when that is the last. Without
-    one, the averaged network starts from the exported model `init`, if given.
+    one, the averaged network starts from the exported model `init`, if given. Under `torchrun` the processes
+    share every batch; `run` must then be one folder for all.
 
     Raises TrainingError when the loss stays non-finite over many steps or a checkpoint does not fit.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    networks, phases = task.networks, task.phases()
-    for network in networks.values():
-        network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    optimizers = {
-        p.name: torch.optim.Adam(networks[p.network].parameters(), betas=(0.9, 0.99)) for p in phases
-    }
-    saved = checkpoint.newest(run / "checkpoints")
-    if saved is None and init is not None:
-        load_exported(networks[task.averaged], init)
-    ema = EMA(networks[task.averaged], settings.ema)
-    images, seconds, best = 0, 0.0, -math.inf
-    if saved is not None:
-        images, seconds, best = _restore(checkpoint.load(saved), saved, networks, optimizers, ema)
-    if _finished(settings, images, seconds):
-        return ema.network
+    spread = join(settings.device)
+    phases, local = task.phases(), spread.share(settings.batch)
+    state, folder = State.fresh(task, settings, spread.device), run / "checkpoints"
+    _begin(task, state, folder, init)
+    spread.align(task.networks.values())
+    if _finished(settings, state.images, state.seconds):
+        return state.ema.network
 
-    loader = Loader(task.sample, batch=settings.batch, start=images, threads=settings.loaders)
-    log = Log(run, settings, images)
-    last, validated, kept = time.monotonic(), seconds, seconds
-    bad = dict.fromkeys(optimizers, 0)
+    def make(number: int) -> dict[str, np.ndarray]:
+        step, place = divmod(number, local)
+        return task.sample(begun + step * settings.batch + spread.rank * local + place)
+
+    begun = state.images
+    loader = Loader(make, batch=local, threads=settings.loaders)
+    log = Log(run if spread.rank == 0 else None, settings, state.images)
+    last, validated, kept = time.monotonic(), state.seconds, state.seconds
+    bad = dict.fromkeys((p.name for p in phases), 0)
     with closing(log), closing(iter(loader)) as batches:
         for arrays in batches:
-            batch = {key: torch.from_numpy(value) for key, value in arrays.items()}
-            torch.manual_seed((settings.seed + images) % 2**63)
-            rate = learning_rate(settings, images, seconds)
-            number = images // settings.batch
+            batch = spread.move({key: torch.from_numpy(value) for key, value in arrays.items()})
+            torch.manual_seed((settings.seed + state.images + (spread.rank << 40)) % 2**63)
+            rate = learning_rate(settings, state.images, state.seconds)
+            number = state.images // settings.batch
             for phase in (p for p in phases if number % p.interval == 0):
-                optimizer = optimizers[phase.name]
-                optimizer.param_groups[0]["lr"] = rate
-                stats, applied = step(phase, networks[phase.network], optimizer, batch, settings)
+                state.optimizers[phase.network].param_groups[0]["lr"] = rate * phase.rate
+                stats, applied = step(phase, state, batch, settings, spread)
+                log.add(stats, skipped=not applied)
                 bad[phase.name] = 0 if applied else bad[phase.name] + 1
                 if bad[phase.name] >= MAX_BAD_STEPS:
-                    raise TrainingError(
-                        f"{MAX_BAD_STEPS} steps in a row had non-finite gradients: lower `rate`, or set "
-                        f"precision=fp32; the checkpoints in {run / 'checkpoints'} are from before"
-                    )
-                log.add(stats, skipped=not applied)
-            images += settings.batch
-            ema.update(networks[task.averaged], settings.batch, images)
+                    raise _diverged(folder)
+            state.images += settings.batch
+            state.ema.update(task.networks[task.averaged], settings.batch, state.images)
 
             now = time.monotonic()
-            seconds, last = seconds + now - last, now
-            done = _finished(settings, images, seconds)
-            log.tick(images, seconds, rate, loader.waited, force=done)
-            if done or seconds - validated >= settings.validate_every:
-                validated = seconds
-                figures = task.validate(ema.network)
-                log.validation(figures, images)
-                Image.fromarray(task.pictures(ema.network)).save(run / "samples" / f"{images:010d}.png")
-                if figures[task.best] > best:
-                    best = figures[task.best]
-                    checkpoint.save(
-                        run / "checkpoints",
-                        "best",
-                        _state(networks, optimizers, ema, images=images, seconds=seconds, best=best),
-                    )
+            state.seconds, last = spread.clock(state.seconds + now - last), now
+            done = _finished(settings, state.images, state.seconds)
+            log.tick(state.images, state.seconds, rate, loader.waited, force=done)
+            if spread.rank == 0 and (done or state.seconds - validated >= settings.validate_every):
+                validated = state.seconds
+                figures = task.validate(state.ema.network)
+                log.validation(figures, state.images)
+                log.picture(task.pictures(state.ema.network), state.images)
+                if figures[task.best] > state.best:
+                    state.best = figures[task.best]
+                    checkpoint.save(folder, "best", state.pack())
                 last = time.monotonic()
-            if done or seconds - kept >= settings.save_every:
-                kept = seconds
-                checkpoint.save_numbered(
-                    run / "checkpoints",
-                    images,
-                    _state(networks, optimizers, ema, images=images, seconds=seconds, best=best),
-                )
+            if spread.rank == 0 and (done or state.seconds - kept >= settings.save_every):
+                kept = state.seconds
+                checkpoint.save_numbered(folder, state.images, state.pack())
             if done:
                 break
-    return ema.network
+    return state.ema.network
+
+
+def _begin(task: Task, state: State, folder: Path, init: Path | None) -> None:
+    """From the newest checkpoint; without one from the exported model `init`; else from fresh weights."""
+    saved = checkpoint.newest(folder)
+    if saved is not None:
+        state.restore(checkpoint.load(saved), saved)
+    elif init is not None:
+        load_exported(task.networks[task.averaged], init, task.sample)
+        state.ema.restart(task.networks[task.averaged])
+
+
+def _diverged(folder: Path) -> TrainingError:
+    return TrainingError(
+        f"{MAX_BAD_STEPS} steps in a row had non-finite gradients: lower `rate`, or set precision=fp32; "
+        f"the checkpoints in {folder} are from before"
+    )
 
 
 def _finished(settings: LoopSettings, images: int, seconds: float) -> bool:
@@ -189,43 +210,3 @@ def _finished(settings: LoopSettings, images: int, seconds: float) -> bool:
         return images >= settings.images
     assert settings.hours is not None
     return seconds >= settings.hours * 3600
-
-
-def _state(
-    networks: dict[str, nn.Module],
-    optimizers: dict[str, torch.optim.Adam],
-    ema: EMA,
-    *,
-    images: int,
-    seconds: float,
-    best: float,
-) -> dict[str, Any]:
-    return {
-        "networks": {name: network.state_dict() for name, network in networks.items()},
-        "optimizers": {name: optimizer.state_dict() for name, optimizer in optimizers.items()},
-        "ema": ema.network.state_dict(),
-        "images": images,
-        "seconds": seconds,
-        "best": best,
-    }
-
-
-def _restore(
-    state: dict[str, Any],
-    path: Path,
-    networks: dict[str, nn.Module],
-    optimizers: dict[str, torch.optim.Adam],
-    ema: EMA,
-) -> tuple[int, float, float]:
-    try:
-        for name, network in networks.items():
-            network.load_state_dict(state["networks"][name])
-        for name, optimizer in optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-        ema.network.load_state_dict(state["ema"])
-        return int(state["images"]), float(state["seconds"]), float(state["best"])
-    except (KeyError, RuntimeError, ValueError) as error:
-        message = str(error).splitlines()[0]
-        raise TrainingError(
-            f"checkpoint {path} is of another network ({message}): use another --out, or the same settings"
-        ) from None

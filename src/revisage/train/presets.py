@@ -11,11 +11,14 @@ from torch import nn
 
 from revisage.errors import UsageError
 from revisage.networks.compact import SCENE_X2, Compact, CompactConfig
+from revisage.networks.discriminators import DiscriminatorConfig, stylegan2_discriminator
 from revisage.networks.finder import FinderConfig, FinderNetwork
-from revisage.networks.gfpgan import COMPACT_256, GFPGAN, GFPGANConfig
+from revisage.networks.gfpgan import COMPACT_256, GFPGAN, GFPGANConfig, published_512
+from revisage.networks.prior import FacePrior, PriorConfig
 from revisage.train.finder import FinderSettings, FinderTask
 from revisage.train.gfpgan import FaceSettings, FaceTask
 from revisage.train.loop import LoopSettings
+from revisage.train.prior import COMPACT_PRIOR, PriorSettings, PriorTask
 from revisage.train.realesrgan import SceneSettings, SceneTask
 from revisage.train.task import Task
 
@@ -32,6 +35,31 @@ TINY_FACE = GFPGANConfig(
     residual=True,
     noise=False,
 )
+TINY_CRITIC = DiscriminatorConfig(64, (16, 16, 16), stem=4)
+PAPER_512 = published_512(1)
+PAPER_CRITIC = stylegan2_discriminator(512)
+# GFP-GAN, §4.1: a short run at a small rate, the learned prior being the larger part.
+ADVERSARIAL_LOOP = LoopSettings(images=1_000_000, batch=8, rate=4e-4, warmup=4000, beta1=0.5, ema=4000)
+
+
+def _paper(data: Path) -> FaceSettings:
+    """The published weights of the losses."""
+    return FaceSettings(
+        data=data,
+        network=PAPER_512,
+        discriminator=PAPER_CRITIC,
+        recipe="gfpgan-train",
+        l1=0.1,
+        pyramid=1.0,
+        identity=10.0,
+        identity_share=1.0,
+        adversarial=0.1,
+        component=1.0,
+        matching=1.0,
+        style=200.0,
+    )
+
+
 TINY_SCENE = CompactConfig(features=8, layers=2)
 
 
@@ -60,17 +88,63 @@ class Preset:
 
 
 PRESETS: dict[str, tuple[Preset, ...]] = {
+    "prior": (
+        Preset(
+            "compact-256",
+            lambda data: PriorSettings(data=data),
+            PriorTask,
+            lambda: FacePrior(COMPACT_PRIOR),
+            LoopSettings(images=2_000_000, batch=8, rate=2e-3, beta1=0.0, ema=10_000, clip=10.0),
+        ),
+        Preset(
+            "paper-512",
+            lambda data: PriorSettings(
+                data=data, network=PriorConfig.of(PAPER_512), discriminator=PAPER_CRITIC
+            ),
+            PriorTask,
+            lambda: FacePrior(PriorConfig.of(PAPER_512)),
+            LoopSettings(images=25_000_000, batch=32, rate=2e-3, beta1=0.0, ema=10_000, clip=10.0),
+        ),
+        Preset(
+            "tiny",
+            lambda data: PriorSettings(
+                data=data,
+                network=PriorConfig.of(TINY_FACE, mapping=2),
+                discriminator=TINY_CRITIC,
+                validation=8,
+            ),
+            PriorTask,
+            lambda: FacePrior(PriorConfig.of(TINY_FACE, mapping=2)),
+            replace(TINY_LOOP, beta1=0.0),
+        ),
+    ),
     "gfpgan": (
         Preset(
             "compact-256",
-            lambda data: FaceSettings(data=data, network=COMPACT_256),
+            lambda data: FaceSettings(data=data, adversarial=0.1),
+            FaceTask,
+            lambda: GFPGAN(COMPACT_256),
+            ADVERSARIAL_LOOP,
+        ),
+        Preset(
+            "reconstruction-256",
+            lambda data: FaceSettings(data=data),
             FaceTask,
             lambda: GFPGAN(COMPACT_256),
             LoopSettings(images=1_000_000, batch=8, rate=1e-3, ema=4000),
         ),
         Preset(
+            "paper-512",
+            _paper,
+            FaceTask,
+            lambda: GFPGAN(PAPER_512),
+            LoopSettings(images=9_600_000, batch=12, rate=2e-3, beta1=0.0, ema=10_000, clip=10.0),
+        ),
+        Preset(
             "tiny",
-            lambda data: FaceSettings(data=data, network=TINY_FACE, validation=4),
+            lambda data: FaceSettings(
+                data=data, network=TINY_FACE, discriminator=TINY_CRITIC, adversarial=0.1, validation=4
+            ),
             FaceTask,
             lambda: GFPGAN(TINY_FACE),
             TINY_LOOP,

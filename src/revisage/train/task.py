@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from revisage.data.loader import Sample
 
-Batch = Mapping[str, Tensor]
+Batch = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,16 @@ class Phase:
         network: key of the network whose parameters this phase updates.
         losses: batch -> named losses, already weighted; their sum is minimised.
         interval: the phase runs in every n-th step (lazy regularisation).
+        rate: multiple of the loop's learning rate.
+
+    Phases run in their order, on the same batch; one may add to the batch what a later one needs.
     """
 
     name: str
     network: str
     losses: Callable[[Batch], dict[str, Tensor]]
     interval: int = 1
+    rate: float = 1.0
 
 
 class Task(Protocol):

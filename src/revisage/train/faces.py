@@ -1,0 +1,107 @@
+"""What the trainings on aligned faces share: their pictures, the split of people, the frozen embedding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from revisage.data.landmarks import read_landmarks, resize_landmarks
+from revisage.data.pictures import Pictures, find_pictures
+from revisage.errors import TrainingError
+from revisage.networks.arcface_crop import ArcFaceCrop
+from revisage.networks.mobilefacenet import MobileFaceNet
+from revisage.train.people import apart
+from revisage.train.pictures import from_unit, to_unit
+from revisage.train.spread import device_of
+
+
+def read_weights(path: Path) -> dict[str, Any]:
+    """The dictionary in a PyTorch file, read without running pickled code. Raises TrainingError."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise TrainingError(f"cannot read weights from {path}: {str(error).splitlines()[0]}") from None
+    if not isinstance(state, dict):
+        raise TrainingError(f"{path} holds no state dict")
+    return state
+
+
+class Embedder(nn.Module):
+    """Faces on the FFHQ template, (N, 3, S, S) in [-1, 1] -> MobileFaceNet embeddings (N, 128). Frozen."""
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__()
+        self.crop = ArcFaceCrop()
+        self.network = MobileFaceNet()
+        state = read_weights(weights)
+        try:
+            self.network.load_state_dict(state.get("net_state_dict", state))
+        except Exception as error:
+            raise TrainingError(
+                f"{weights} is not a MobileFaceNet checkpoint: {str(error).splitlines()[0]}"
+            ) from None
+        self.eval().requires_grad_(False)
+
+    def forward(self, faces: Tensor) -> Tensor:
+        if device_of(self.network) != faces.device:
+            self.to(faces.device)
+        embedding: Tensor = self.network(self.crop(faces))
+        return embedding
+
+    @torch.no_grad()
+    def pictures(self, pictures: list[np.ndarray]) -> Tensor:
+        """(H, W, 3) uint8 each, all of one size -> (N, 128)."""
+        embedding: Tensor = self(torch.from_numpy(np.stack([from_unit(to_unit(p)) for p in pictures])))
+        return embedding
+
+
+class AlignedFaces:
+    """A folder of faces aligned to the FFHQ template, all brought to one size; decoded once.
+
+    `landmarks` reads the table beside the folder, FOLDER.csv, as `revisage prepare` writes it; pictures that
+    it does not list are left out.
+    """
+
+    def __init__(self, paths: list[Path], size: int, *, landmarks: bool = False) -> None:
+        self.size = size
+        self._points: dict[str, np.ndarray] = {}
+        if landmarks:
+            for folder in sorted({path.parent for path in paths}):
+                self._points |= read_landmarks(folder.with_name(f"{folder.name}.csv"))
+            paths = [path for path in paths if path.stem in self._points]
+            if not paths:
+                raise TrainingError("the table of landmarks lists none of the pictures beside it")
+        self.pictures = Pictures(paths)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        """Picture `i`, (S, S, 3) float32 in [0, 1]."""
+        picture = self.pictures[i]
+        height, width = picture.shape[:2]
+        if height != width:
+            path = self.pictures.paths[i]
+            raise TrainingError(f"{path} is not square: give faces aligned to the FFHQ template")
+        if height != self.size:
+            how = cv2.INTER_AREA if height > self.size else cv2.INTER_CUBIC
+            picture = cv2.resize(picture, (self.size, self.size), interpolation=how)
+        return to_unit(picture)
+
+    def landmarks(self, i: int) -> np.ndarray:
+        """The five points of picture `i`, (5, 2) float32 in its pixels at this size."""
+        side = self.pictures[i].shape[0]
+        return resize_landmarks(self._points[self.pictures.paths[i].stem], side, self.size)
+
+
+def split(folder: Path, embedder: Embedder | None) -> tuple[list[Path], list[Path]]:
+    """Training and held-out pictures of a folder; with an embedder no person is in both."""
+    training, held = find_pictures(folder), find_pictures(folder, held=True)
+    if embedder is not None:
+        training = apart(training, held, embedder.pictures)
+    return training, held
