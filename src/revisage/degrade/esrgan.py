@@ -172,13 +172,15 @@ class SecondOrder:
             image = clip(convolve(image, sinc(self.sinc_size, self.sinc_cutoff)))
         return image
 
-    def apply(self, image: np.ndarray) -> np.ndarray:
+    def reduce(self, image: np.ndarray) -> np.ndarray:
+        """(H, W, 3) -> (H / scale, W / scale, 3): the pipeline as published, which ends at the low size."""
         height, width = image.shape[:2]
         low_height, low_width = scaled(height, 1 / self.scale), scaled(width, 1 / self.scale)
         low = self.first_jpeg.apply(self.first.apply(image, height, width))
         low = self.second.apply(low, low_height, low_width)
         if self.sinc_first:
-            low = self.second_jpeg.apply(self._settle(low, low_height, low_width))
-        else:
-            low = self._settle(self.second_jpeg.apply(low), low_height, low_width)
-        return resize(low, height, width, "bicubic")
+            return self.second_jpeg.apply(self._settle(low, low_height, low_width))
+        return self._settle(self.second_jpeg.apply(low), low_height, low_width)
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        return resize(self.reduce(image), image.shape[0], image.shape[1], "bicubic")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from . import esrgan, old_photo
@@ -55,25 +57,22 @@ def sample_face(rng: np.random.Generator) -> Chain:
     return Chain((old_photo.sample(rng, OLD_FACE), Gfpgan.sample(rng, blur=3.0, factor=4.0)))
 
 
-def sample_scene(rng: np.random.Generator) -> Chain:
-    """Draw for whole photos.
+# Shares of the kinds of damage in a whole photo. Published ranges beside milder ones, so that what is nearly
+# sharp stays so; some marks alone, some photos clean.
+SCENE_SHARES: tuple[tuple[float, Callable[[np.random.Generator], Step]], ...] = (
+    (0.20, FirstOrder.sample),
+    (0.15, lambda rng: FirstOrder.sample(rng, esrgan.SCENE_FIRST)),
+    (0.05, lambda rng: SecondOrder.sample(rng, scales=(1,))),
+    (0.10, lambda rng: SecondOrder.sample(rng, esrgan.SCENE_FIRST, esrgan.SCENE_SECOND, (1,))),
+    (0.20, old_photo.sample),
+    (0.15, lambda rng: old_photo.sample(rng, OLD_SCENE)),
+    (0.07, lambda rng: Chain(tuple(old_photo.damaged(rng, OLD_SCENE)))),
+    (0.08, lambda _: Chain(())),
+)
 
-    35 % first order, of them 20 points as published; 15 % second order, of them 5 points as published; 35 %
-    old photo, of them 15 points without heavy blur; 7 % marks alone; 8 % clean.
-    """
-    kind = rng.random()
-    if kind < 0.2:
-        return Chain((FirstOrder.sample(rng),))
-    if kind < 0.35:
-        return Chain((FirstOrder.sample(rng, esrgan.SCENE_FIRST),))
-    if kind < 0.4:
-        return Chain((SecondOrder.sample(rng, scales=(1,)),))
-    if kind < 0.5:
-        return Chain((SecondOrder.sample(rng, esrgan.SCENE_FIRST, esrgan.SCENE_SECOND, (1,)),))
-    if kind < 0.7:
-        return old_photo.sample(rng)
-    if kind < 0.85:
-        return old_photo.sample(rng, OLD_SCENE)
-    if kind < 0.92:
-        return Chain(tuple(old_photo.damaged(rng, OLD_SCENE)))
-    return Chain(())
+
+def sample_scene(rng: np.random.Generator) -> Chain:
+    """Draw for whole photos, one of `SCENE_SHARES`."""
+    kind = int(rng.choice(len(SCENE_SHARES), p=[share for share, _ in SCENE_SHARES]))
+    drawn = SCENE_SHARES[kind][1](rng)
+    return drawn if isinstance(drawn, Chain) else Chain((drawn,))
