@@ -7,6 +7,7 @@ published is used when it is asked for by name. Their weights stay where their a
 
 from __future__ import annotations
 
+from revisage.zoo.features import FEATURES
 from revisage.zoo.spec import ModelSpec
 
 _GFPGAN = "https://github.com/TencentARC/GFPGAN/releases/download"
@@ -137,4 +138,5 @@ CATALOGUE: dict[str, ModelSpec] = {
         checkpoint="realesr-general-wdn-x4v3.pth",
         twin="realesr-general-x4v3",
     ),
+    **FEATURES,
 }

@@ -93,7 +93,7 @@ def resolve(task: str, name: str = "auto") -> Model:
     """The model that `--model NAME` means.
 
     Args:
-        task: "face", "scene", "finder" or "identity".
+        task: "face", "scene", "finder", "identity" or "features".
         name: a model's name; the path of an `.onnx` file (must end so); or "auto" for the best one
             installed, which is the first of the catalogue, or else the first of the user's own.
 
@@ -261,6 +261,10 @@ def _by_name(name: str) -> Model:
 
 
 def _missing(spec: ModelSpec) -> str:
+    if spec.url is None and spec.task == "features":
+        return (
+            f"{spec.name} is not on this machine: put {spec.file} into {user_folder()} ({spec.description})"
+        )
     if spec.url is None:
         return (
             f"{spec.name} should be part of this installation but {spec.file} is not: install revisage again"

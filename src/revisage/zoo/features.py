@@ -1,0 +1,122 @@
+"""Weights made elsewhere that metrics and losses look through: the catalogue's models of the task "features".
+
+The files are PyTorch checkpoints (NIQE's is a numpy archive) and stay where their authors put them. Each
+sha256 is as several independent public lists give it; the first digits of torchvision's and
+torch-fidelity's are part of the file names.
+"""
+
+from __future__ import annotations
+
+from revisage.zoo.spec import ModelSpec
+
+_TORCHVISION = "https://download.pytorch.org/models"
+_IMAGENET = "code BSD-3-Clause; trained on ImageNet"
+
+
+def _features(
+    name: str,
+    about: str,
+    *,
+    file: str,
+    licence: str,
+    url: str | None = None,
+    sha256: str | None = None,
+    count: int | None = None,
+) -> ModelSpec:
+    return ModelSpec(
+        name=name,
+        task="features",
+        size=None,
+        scale=None,
+        version="1",
+        licence=licence,
+        file=file,
+        url=url,
+        sha256=sha256,
+        bytes=count,
+        description=about,
+    )
+
+
+_ALL = (
+    _features(
+        "vgg19",
+        "VGG-19 of torchvision, for the perceptual loss",
+        file="vgg19-dcbb9e9d.pth",
+        licence=_IMAGENET,
+        url=f"{_TORCHVISION}/vgg19-dcbb9e9d.pth",
+        sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+        count=574_673_361,
+    ),
+    _features(
+        "vgg16",
+        "VGG-16 of torchvision, for lpips_vgg",
+        file="vgg16-397923af.pth",
+        licence=_IMAGENET,
+        url=f"{_TORCHVISION}/vgg16-397923af.pth",
+        sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+        count=553_433_881,
+    ),
+    _features(
+        "alexnet",
+        "AlexNet of torchvision, for lpips_alex",
+        file="alexnet-owt-7be5be79.pth",
+        licence=_IMAGENET,
+        url=f"{_TORCHVISION}/alexnet-owt-7be5be79.pth",
+        sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+        count=244_408_911,
+    ),
+    _features(
+        "squeezenet",
+        "SqueezeNet 1.1 of torchvision, for lpips_squeeze",
+        file="squeezenet1_1-b8a52dc0.pth",
+        licence=_IMAGENET,
+        url=f"{_TORCHVISION}/squeezenet1_1-b8a52dc0.pth",
+        sha256="b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
+        count=4_958_839,
+    ),
+    _features(
+        "inception",
+        "Inception of the first FID, as torch-fidelity ported it, for fid and kid",
+        file="weights-inception-2015-12-05-6726825d.pth",
+        licence="Apache-2.0; trained on ImageNet",
+        url="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
+        "weights-inception-2015-12-05-6726825d.pth",
+        sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+        count=95_628_359,
+    ),
+    _features(
+        "mobilefacenet",
+        "small face embedding, for degrees, frechet_identity and the identity loss",
+        file="mobilefacenet_068.ckpt",
+        licence="none stated; trained on CASIA-WebFace, non-commercial research",
+        url="https://raw.githubusercontent.com/Xiaoccer/MobileFaceNet_Pytorch/"
+        "9c6e162647edf1bdc1d194f305d2030c79bf4613/model/best/068.ckpt",
+        sha256="e839247cdbdfc023fb7cadeaf53a4549d50c8fc24ad154c02e35920ea8910d99",
+        count=4_130_855,
+    ),
+    _features(
+        "niqe",
+        "statistics of pristine photos, for niqe",
+        file="niqe_pris_params.npz",
+        licence="Apache-2.0",
+        url="https://raw.githubusercontent.com/XPixelGroup/BasicSR/v1.4.2/basicsr/metrics/niqe_pris_params.npz",
+        sha256="2a7c182a68c9e7f1b2e2e5ec723279d6f65d912b6fcaf37eb2bf03d7367c4296",
+        count=11_850,
+    ),
+    # No public list gives the sha256 of these two, so `pull` could not check them: the user fetches them.
+    _features(
+        "arcface-resnet18",
+        "GFP-GAN's face embedding, from its release v0.1.0 on GitHub, for degrees_arcface",
+        file="arcface_resnet18.pth",
+        licence="none stated",
+    ),
+    _features(
+        "dlib-face",
+        "dlib's face embedding, from dlib.net/files, unpacked, for degrees_dlib",
+        file="dlib_face_recognition_resnet_model_v1.dat",
+        licence="CC0-1.0",
+    ),
+)
+
+FEATURES: dict[str, ModelSpec] = {spec.name: spec for spec in _ALL}
