@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from revisage.data import clutter
-from revisage.data.compose import CROP_BOX, HELD_OUT_SHARE, KINDS, Source, compose, load_source
+from revisage.data.compose import (
+    CROP_BOX,
+    HELD_OUT_SHARE,
+    KINDS,
+    Source,
+    _Canvas,
+    _cover,
+    compose,
+    load_source,
+)
 from revisage.data.split import held_out
 from revisage.errors import TrainingError
 from revisage.faces import estimate, template
@@ -84,6 +93,30 @@ def test_all_kinds_come_up_and_only_some_have_faces(source: Source) -> None:
     assert any(len(scene.boxes) >= 8 for scene in scenes)
 
 
+def test_a_face_behind_other_things_is_taken_off_the_list(source: Source) -> None:
+    """Whatever stays listed is seen for two thirds, or the finder would be asked for what nobody can see."""
+    dropped = 0
+    for index in range(60):
+        canvas = _Canvas(np.full((128, 128, 3), 255, np.uint8))
+        canvas.boxes, canvas.landmarks = [(40.0, 40.0, 30.0, 40.0)], [template(256)]
+        _cover(canvas, source, np.random.default_rng(index))
+        share = (canvas.pixels[40:80, 40:70] != 255).any(-1).mean()
+        assert (len(canvas.boxes) == 1) == (share < 0.33)
+        dropped += not canvas.boxes
+    assert 0 < dropped < 60
+
+
+def test_small_heads_come_from_one_side_of_the_split(folder: Path) -> None:
+    heads = folder / "expressions" / "happy"
+    heads.mkdir(parents=True)
+    for index in range(40):
+        Image.fromarray(noise(np.random.default_rng(index), 48, 48)).save(heads / f"{index:04d}.png")
+    ours, theirs = (load_source(folder, validation=side).expressions for side in (False, True))
+    assert len(ours) + len(theirs) == 40
+    assert not set(ours) & set(theirs)
+    assert all(held_out(f"happy/{path.stem}", HELD_OUT_SHARE) for path in theirs)
+
+
 def test_a_listed_face_is_where_its_crop_was_pasted(folder: Path) -> None:
     """White crops on black backgrounds: the middle of every listed box is bright."""
     white = np.full((256, 256, 3), 255, np.uint8)
@@ -91,7 +124,7 @@ def test_a_listed_face_is_where_its_crop_was_pasted(folder: Path) -> None:
     Image.fromarray(white).save(path)
     points = template(256)[None]
     black = np.zeros((100, 100, 3), np.uint8)
-    source = Source((path,), white[None, ::4, ::4], points, (path,), (black,))
+    source = Source((path,), white[None, ::4, ::4], points, (path,), (), (black,))
     seen = 0
     for index in range(120):
         scene = compose(source, 1, index, 128)
@@ -125,6 +158,7 @@ def test_clutter_has_the_asked_size(size: int) -> None:
         clutter.patchwork(lambda: picture, rng, size),
         clutter.jumble(picture, rng, size),
         clutter.closeup(picture, rng, size),
+        clutter.leaves(lambda: picture, rng, size),
     ):
         assert made.shape == (size, size, 3)
         assert made.dtype == np.uint8

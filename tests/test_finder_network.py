@@ -17,6 +17,7 @@ from revisage.data.detection import Detections, Teacher, add_missed, decode, iou
 from revisage.errors import TrainingError
 
 torch = pytest.importorskip("torch")
+onnxruntime = pytest.importorskip("onnxruntime")
 
 from revisage.losses.detection import (  # noqa: E402
     box_iou_distance,
@@ -25,7 +26,8 @@ from revisage.losses.detection import (  # noqa: E402
     quality_focal,
 )
 from revisage.networks.finder import OUTPUT_NAMES, STRIDES, FinderConfig, FinderNetwork  # noqa: E402
-from revisage.train.finder import FinderSettings, FinderTask, finder_losses, predict  # noqa: E402
+from revisage.train.finder import FinderSettings, FinderTask, finder_losses, predict, relight  # noqa: E402
+from revisage.train.init import load_exported  # noqa: E402
 from revisage.train.publish import export_network  # noqa: E402
 
 TINY = FinderConfig(widths=(8, 8, 16, 16, 16), depths=(0, 1, 1, 1), pyramid=16)
@@ -50,6 +52,7 @@ def lively(seed: int = 0) -> FinderNetwork:
         for head in network.heads:
             head.predict.weight.mul_(40)
             head.predict.bias[:2] = 0.0
+            head.predict.bias.add_(0.01 * torch.randn(16))  # equal tensors are stored once
     return network.eval()
 
 
@@ -118,6 +121,44 @@ def test_the_teachers_dense_outputs_decode_to_what_opencv_answers(shared: Path) 
 def test_a_missing_teacher_is_named(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no teacher"):
         Teacher(tmp_path / "none.onnx")
+
+
+def test_training_goes_on_from_the_files_function(exported: Path) -> None:
+    """In the file the norms are part of the convolutions; they come back with statistics of their own."""
+    rng = np.random.default_rng(5)
+    network = FinderNetwork(TINY)
+    load_exported(
+        network, exported, lambda _index: {"image": rng.integers(0, 256, (3, 64, 64), dtype=np.uint8)}
+    )
+    images = rng.integers(0, 256, (16, 3, 64, 64)).astype(np.float32)
+    session = onnxruntime.InferenceSession(str(exported))
+    expected = [
+        np.concatenate(parts)
+        for parts in zip(*(session.run(None, {"input": i[None]}) for i in images), strict=True)
+    ]
+    with torch.no_grad():
+        same = network.eval()(torch.from_numpy(images))
+        near = network.train()(torch.from_numpy(images))
+    for truth, answer, loose in zip(expected, same, near, strict=True):
+        np.testing.assert_allclose(answer.numpy(), truth, atol=1e-3)
+        # A batch's own statistics are near those of the calibration: training starts where the file is.
+        assert np.abs(loose.numpy() - truth).mean() < 0.25 * truth.std() + 0.02
+    fresh = FinderNetwork(TINY)
+    for name, weight in network.named_parameters():
+        if name.endswith("pointwise.weight"):
+            lengths = fresh.get_parameter(name).flatten(1).norm(dim=1)
+            np.testing.assert_allclose(weight.detach().flatten(1).norm(dim=1), lengths.mean(), rtol=0.5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**31))
+def test_other_light_keeps_the_shape_and_sometimes_the_picture(seed: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    before = pixels.copy()
+    lit = relight(pixels, np.random.default_rng(seed))
+    assert lit.shape == pixels.shape
+    assert lit.dtype == np.uint8
+    np.testing.assert_array_equal(pixels, before)
 
 
 def blank(size: int = 128) -> list[np.ndarray]:

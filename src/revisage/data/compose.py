@@ -26,7 +26,7 @@ THUMBNAIL = 64
 # The box that goes with the landmarks of an aligned 256 px crop: left, top, width, height. It is the median
 # of what the teacher detector answers on the crops, so both kinds of target mean the same by a face's box.
 CROP_BOX = (59.0, 46.4, 138.0, 187.7)
-KINDS = {"portrait": 0.09, "few": 0.18, "crowd": 0.1, "mosaic": 0.32, "close": 0.06, "clutter": 0.25}
+KINDS = {"portrait": 0.08, "few": 0.16, "crowd": 0.08, "mosaic": 0.33, "close": 0.03, "clutter": 0.32}
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,15 @@ class Source:
     thumbnails: np.ndarray  # (len(faces), 64, 64, 3) uint8: a crowd is not worth decoding whole crops for
     landmarks: np.ndarray  # (len(faces), 5, 2) in the 256 px crop
     portraits: tuple[Path, ...]
+    expressions: tuple[Path, ...]  # small gray heads, tightly cut; may be none
     backgrounds: tuple[np.ndarray, ...]
 
 
 def load_source(data: Path, *, validation: bool) -> Source:
-    """The training or the held-out side of `data` (folders faces256, lfw128 and scenes).
+    """The training or the held-out side of `data`: folders faces256, lfw128, scenes and, if any, expressions.
 
-    Held out are a tenth of the people (lfw128), of the crops (faces256) and of the backgrounds, by a hash
-    of the name. Raises TrainingError when a folder is missing.
+    Held out are a tenth of the people (lfw128), of the crops (faces256), of the backgrounds and of the
+    expressions, by a hash of the name. Raises TrainingError when a folder is missing.
     """
     table = data / "faces256.csv"
     for path in (table, data / "faces256", data / "lfw128", data / "scenes"):
@@ -79,10 +80,12 @@ def load_source(data: Path, *, validation: bool) -> Source:
     portraits = tuple(path for person in people for path in sorted(person.iterdir()))
     scenes = sorted(path for path in (data / "scenes").rglob("*") if path.is_file() and ours(path.stem))
     backgrounds = tuple(_read(path) for path in scenes if path.suffix.lower() in {".jpg", ".png", ".webp"})
+    heads = sorted((data / "expressions").glob("*/*"))
+    expressions = tuple(path for path in heads if ours(f"{path.parent.name}/{path.stem}"))
     if not (faces and portraits and backgrounds):
         raise TrainingError(f"{data} has too few pictures to compose scenes from")
     small = [cv2.resize(_read(path), (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA) for path in faces]
-    return Source(faces, np.stack(small), landmarks, portraits, backgrounds)
+    return Source(faces, np.stack(small), landmarks, portraits, expressions, backgrounds)
 
 
 def compose(source: Source, seed: int, index: int, size: int = 256) -> Scene:
@@ -103,6 +106,8 @@ def compose(source: Source, seed: int, index: int, size: int = 256) -> Scene:
         _close(canvas, source, rng)
     elif kind == "clutter":
         canvas.pixels = _tone(_clutter(source, rng, size), rng)
+    if kind != "clutter" and rng.random() < 0.15:
+        _cover(canvas, source, rng)
     if rng.random() < 0.1:
         _margin(canvas, rng)
     pixels = canvas.pixels
@@ -187,28 +192,40 @@ def _clutter(source: Source, rng: np.random.Generator, size: int) -> np.ndarray:
         return _read(source.faces[rng.integers(len(source.faces))])
 
     kind = rng.random()
-    if kind < 0.25:
-        return clutter.patchwork(lambda: _scenery(source, rng), rng, size)
-    if kind < 0.38:
-        return clutter.jumble(anything(), rng, size)
+    if kind < 0.35:
+        return clutter.leaves(anything, rng, size)
     if kind < 0.5:
+        return clutter.patchwork(lambda: _scenery(source, rng), rng, size)
+    if kind < 0.6:
+        return clutter.jumble(anything(), rng, size)
+    if kind < 0.7:
         return clutter.closeup(anything(), rng, size)
-    ground = _background(source, rng, size)
-    paint = clutter.lettering if kind < 0.72 else clutter.emblems if kind < 0.9 else clutter.shapes
-    return paint(ground, rng) if kind < 0.96 else ground
+    ground = clutter.leaves(anything, rng, size) if rng.random() < 0.2 else _background(source, rng, size)
+    paint = clutter.lettering if kind < 0.8 else clutter.emblems if kind < 0.94 else clutter.shapes
+    return paint(ground, rng) if kind < 0.98 else ground
 
 
 def _margin(canvas: _Canvas, rng: np.random.Generator) -> None:
-    """Plain strips along one or two sides: a print's border, a scanner's lid, a detector's padding.
-
-    A face that loses more than a third under them is no longer listed.
-    """
+    """Plain strips along one or two sides: a print's border, a scanner's lid, a detector's padding."""
     size = canvas.pixels.shape[0]
     shade = rng.choice([0.0, 255.0, rng.uniform(0, 255)])
     covered = np.zeros((size, size), np.float32)
     for turn in rng.choice(4, int(rng.integers(1, 3)), replace=False):
         np.rot90(covered, turn)[: int(rng.uniform(0.02, 0.2) * size)] = 1.0  # a view: writes into `covered`
     canvas.pixels = np.where(covered[..., None] > 0, np.uint8(shade), canvas.pixels)
+    _unlist(canvas, covered)
+
+
+def _cover(canvas: _Canvas, source: Source, rng: np.random.Generator) -> None:
+    """A few hands and other things in front of what is there."""
+    size, before = canvas.pixels.shape[0], canvas.pixels.copy()
+    cloth = clutter.cloth(lambda: _scenery(source, rng), rng, size)
+    clutter.strew(canvas.pixels, [cloth], rng, int(rng.integers(1, 6)))
+    _unlist(canvas, (canvas.pixels != before).any(-1).astype(np.float32))
+
+
+def _unlist(canvas: _Canvas, covered: np.ndarray) -> None:
+    """Take faces off the list that lose more than a third under what is `covered`, (S, S) of 0 and 1."""
     kept = []
     for index, (x, y, w, h) in enumerate(canvas.boxes):
         under = covered[max(0, int(y)) : max(0, int(y + h)), max(0, int(x)) : max(0, int(x + w))]
@@ -363,10 +380,15 @@ def _mosaic(canvas: _Canvas, source: Source, rng: np.random.Generator) -> None:
                 picture = _read(source.portraits[rng.integers(len(source.portraits))])
             elif kind < 0.75:
                 picture = _read(source.faces[rng.integers(len(source.faces))])
-            elif kind < 0.9:
+            elif kind < 0.85:
                 picture = _scenery(source, rng)
+            elif kind < 0.95 and source.expressions:
+                picture = _read(source.expressions[rng.integers(len(source.expressions))])
+                picture = cv2.copyMakeBorder(picture, *rng.integers(0, 24, 4).tolist(), cv2.BORDER_REPLICATE)
             else:
                 continue
+            if rng.random() < 0.2:
+                picture = _leaning(picture, rng)
             picture = _tone(_random_crop(picture, rng, 0.4 if count == 1 else 0.65), rng)
             window = (int(right - left), int(bottom - top))
             shrinking = window[0] < picture.shape[1]
@@ -375,12 +397,19 @@ def _mosaic(canvas: _Canvas, source: Source, rng: np.random.Generator) -> None:
 
 
 def _random_crop(picture: np.ndarray, rng: np.random.Generator, smallest: float) -> np.ndarray:
-    """A part of a picture, nearly square: a face comes out a little wider or narrower, never by much."""
+    """A part of a picture, nearly square; sometimes squeezed, as by a view from above or the side."""
     side = min(picture.shape[:2])
     height = int(side * rng.uniform(smallest, 1.0))
-    width = min(side, int(height * np.exp(rng.normal(0, 0.1))))
+    width = min(side, int(height * np.exp(rng.normal(0, 0.1 if rng.random() < 0.75 else 0.3))))
     top, left = rng.integers(picture.shape[0] - height + 1), rng.integers(picture.shape[1] - width + 1)
     return picture[top : top + height, left : left + width]
+
+
+def _leaning(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A picture turned by up to 40 degrees about its middle."""
+    height, width = picture.shape[:2]
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-40, 40), 1.0)
+    return cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
 
 
 def _close(canvas: _Canvas, source: Source, rng: np.random.Generator) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -22,6 +23,7 @@ from revisage.train.task import Batch, Phase
 # Recipes of the degraded share, by weight: the finder is for old photos first. None of them moves a face.
 MIXTURE = {"old-photo": 0.55, "second-order": 0.25, "gfpgan": 0.2}
 DEFAULT = FinderConfig()
+RETURN = 64
 FACE_SCORE = 0.3  # cells with at least this teacher score are asked for a box and landmarks
 
 
@@ -64,6 +66,7 @@ class FinderTask:
         self.teacher = Teacher(settings.teacher)
         self.source = load_source(settings.data, validation=False)
         self.held = load_source(settings.data, validation=True)
+        self._scene = lru_cache(RETURN)(self._compose)
         torch.manual_seed(settings.seed)
         self.networks: dict[str, nn.Module] = {"finder": FinderNetwork(settings.network)}
 
@@ -71,14 +74,22 @@ class FinderTask:
         return [Phase("finder", "finder", self._losses)]
 
     def sample(self, index: int) -> Sample:
-        """ "image" (3, S, S) uint8 BGR and "target_8", "target_16", "target_32" (16, S/s, S/s)."""
+        """ "image" (3, S, S) uint8 BGR and "target_8", "target_16", "target_32" (16, S/s, S/s).
+
+        A scene takes longer to compose than to age: each comes twice, `RETURN` samples apart.
+        """
         settings = self.settings
-        scene = compose(self.source, settings.seed, index, settings.size)
-        levels = self._targets(scene)
+        pixels, levels = self._scene(index // (2 * RETURN) * RETURN + index % RETURN)
         rng = np.random.default_rng((settings.seed, index, 1))
-        pixels = scene.pixels if rng.random() < settings.clean else degrade_scene(scene.pixels, rng)
+        pixels = relight(pixels, rng)
+        if rng.random() >= settings.clean:
+            pixels = degrade_scene(pixels, rng)
         targets = {f"target_{stride}": level for stride, level in zip(STRIDES, levels, strict=True)}
         return {"image": np.ascontiguousarray(pixels[..., ::-1].transpose(2, 0, 1)), **targets}
+
+    def _compose(self, number: int) -> tuple[np.ndarray, list[np.ndarray]]:
+        scene = compose(self.source, self.settings.seed, number, self.settings.size)
+        return scene.pixels, self._targets(scene)
 
     def _targets(self, scene: Scene) -> list[np.ndarray]:
         levels = self.teacher(scene.pixels)
@@ -127,6 +138,26 @@ class FinderTask:
         return np.vstack(
             [np.hstack(above[:4]), np.hstack(below[:4]), np.hstack(above[4:]), np.hstack(below[4:])]
         )
+
+
+def relight(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(S, S, 3) RGB uint8, some without its colours, some under shadows, some too dark, light or flat.
+
+    The teacher sees the scene before: what it finds in good light is to be found in bad light too.
+    """
+    if rng.random() < 0.4:
+        pixels = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    if rng.random() < 0.3:
+        size, cells = pixels.shape[0], int(rng.integers(2, 7))
+        field = cv2.resize(rng.normal(0, 1, (cells, cells)), (size, size), interpolation=cv2.INTER_CUBIC)
+        shade = 1 / (1 + np.exp(np.clip((field + rng.normal(0, 0.7)) / rng.uniform(0.05, 0.6), -30, 30)))
+        pixels = (pixels * (1 - rng.uniform(0.3, 0.85) * shade[..., None])).astype(np.uint8)
+    if rng.random() < 0.3:
+        table = (np.arange(256) / 255.0) ** np.exp(rng.normal(0, 0.5))
+        contrast = rng.uniform(0.35, 1.3)
+        table = table * contrast + rng.uniform(min(0, 1 - contrast), max(0, 1 - contrast))
+        pixels = cv2.LUT(np.ascontiguousarray(pixels), np.clip(table * 255, 0, 255).astype(np.uint8))
+    return pixels
 
 
 def degrade_scene(pixels: np.ndarray, rng: np.random.Generator, recipe: str | None = None) -> np.ndarray:
