@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-
-def _window(sigma: float, size: int, device: torch.device) -> Tensor:
-    x = torch.arange(size, device=device, dtype=torch.float32) - size // 2
-    g = torch.exp(-(x**2) / (2 * sigma**2))
-    return g / g.sum()
+WINDOW = 11
+_SIGMA = 1.5
+_C1, _C2 = 0.01**2, 0.03**2
 
 
 def ssim(fake: Tensor, real: Tensor) -> Tensor:
@@ -19,16 +16,28 @@ def ssim(fake: Tensor, real: Tensor) -> Tensor:
     Wang et al., *Image quality assessment: from error visibility to structural similarity*, 2004:
     Gaussian window 11x11, sigma 1.5, K1 0.01, K2 0.03, data range 1, no padding, population covariance.
     """
-    x, y = fake.float().clamp(0, 1), real.float().clamp(0, 1)
-    w = _window(1.5, 11, x.device)
-    n, c = x.shape[:2]
+    similarity, _ = channel_means(fake.float().clamp(0, 1), real.float().clamp(0, 1))
+    return similarity.mean(1)
+
+
+def channel_means(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean of SSIM and mean of its contrast-structure factor, each (N, C), of two (N, C, H, W) float32."""
+    position = torch.arange(WINDOW, dtype=torch.float32) - WINDOW // 2
+    window = torch.exp(-(position**2) / (2 * _SIGMA**2))
+    weights = (window / window.sum()).tolist()
 
     def blur(z: Tensor) -> Tensor:
-        z = F.conv2d(z, w.view(1, 1, 11, 1).expand(c, 1, 11, 1), groups=c)
-        return F.conv2d(z, w.view(1, 1, 1, 11).expand(c, 1, 1, 11), groups=c)
+        # Sums of shifted views: several times as fast as PyTorch's convolution by channel on CPUs.
+        for axis in (2, 3):
+            length = z.shape[axis] - WINDOW + 1
+            total = z.narrow(axis, 0, length) * weights[0]
+            for k in range(1, WINDOW):
+                total.add_(z.narrow(axis, k, length), alpha=weights[k])
+            z = total
+        return z
 
     mx, my = blur(x), blur(y)
     vx, vy, cov = blur(x * x) - mx**2, blur(y * y) - my**2, blur(x * y) - mx * my
-    c1, c2 = 0.01**2, 0.03**2
-    score = ((2 * mx * my + c1) * (2 * cov + c2)) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
-    return score.reshape(n, -1).mean(1)
+    contrast = (2 * cov + _C2) / (vx + vy + _C2)
+    similarity = (2 * mx * my + _C1) / (mx**2 + my**2 + _C1) * contrast
+    return similarity.mean(dim=(2, 3)), contrast.mean(dim=(2, 3))

@@ -1,0 +1,59 @@
+"""Fréchet distance between two sets of features, and what is kept of a set."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from revisage.errors import UsageError
+
+
+def frechet(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor) -> float:
+    """d² = |μa - μb|² + tr(Σa + Σb - 2 (Σa Σb)^½) between two Gaussians; means (D,), covariances (D, D).
+
+    Dowson and Landau, *The Fréchet distance between multivariate normal distributions*, 1982. The trace of
+    the root is that of (√Σa Σb √Σa)^½, which is symmetric, so that no imaginary part has to be thrown away.
+    Covariances of fewer pictures than dimensions are singular and need no special care. Never negative.
+    """
+    mean_a, cov_a, mean_b, cov_b = (t.double() for t in (mean_a, cov_a, mean_b, cov_b))
+    values, vectors = torch.linalg.eigh(cov_a)
+    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    inner = torch.linalg.eigvalsh(root @ cov_b @ root).clamp(min=0)
+    distance = (mean_a - mean_b).square().sum() + cov_a.trace() + cov_b.trace() - 2 * inner.sqrt().sum()
+    return max(0.0, float(distance))
+
+
+class Gaussian:
+    """Mean and covariance (divided by n - 1) of all features added, in float64: O(D²) memory for any n."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._mean = torch.zeros(())
+        self._scatter = torch.zeros(())
+
+    def add(self, features: Tensor) -> None:
+        """Take in (N, D). Chan et al., *Updating formulae for computing sample variances*, 1979."""
+        features = features.double().cpu()
+        n = len(features)
+        if n == 0:
+            return
+        mean = features.mean(0)
+        centred = features - mean
+        shift = mean - self._mean
+        total = self.count + n
+        scatter = centred.T @ centred
+        if self.count:
+            scatter = self._scatter + scatter + torch.outer(shift, shift) * (self.count * n / total)
+            mean = self._mean + shift * (n / total)
+        self._mean, self._scatter, self.count = mean, scatter, total
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """(D,) mean and (D, D) covariance; raises UsageError for fewer than two pictures."""
+        if self.count < 2:
+            raise UsageError(f"a Fréchet distance needs at least two pictures a side, not {self.count}")
+        return self._mean, self._scatter / (self.count - 1)
+
+
+def distance(restored: Gaussian, truth: Gaussian) -> float:
+    """`frechet` between two gathered sets."""
+    return frechet(*restored.moments(), *truth.moments())

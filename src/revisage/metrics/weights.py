@@ -1,0 +1,70 @@
+"""The files of weights that metrics need: found, checked, opened."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from revisage import zoo
+from revisage.errors import ModelCorruptError, ModelMissingError
+
+
+def locate(name: str, wanted_by: str, folder: Path | None = None) -> Path:
+    """The file of the catalogue's weights `name`, its sha256 right where the catalogue states one.
+
+    Looked for in `folder` first, then where every model is: the folders of REVISAGE_MODELS and the user's.
+
+    Raises:
+        ModelMissingError: it is on none of them; says how metric `wanted_by` gets it.
+        ModelCorruptError: it has another sha256.
+    """
+    spec = zoo.CATALOGUE[name]
+    path = folder / spec.file if folder is not None else None
+    if path is None or not path.is_file():
+        try:
+            return zoo.resolve("features", name).path
+        except ModelMissingError as error:
+            raise ModelMissingError(f"{wanted_by}: {error}") from None
+    if spec.sha256 is not None and zoo.sha256(path) != spec.sha256:
+        raise ModelCorruptError(
+            f"{path} does not have the sha256 of {name}: remove it or give another folder"
+        )
+    return path
+
+
+def read_state(path: Path, key: str | None = None) -> dict[str, Any]:
+    """A PyTorch state dict, or the one under `key` where the file has it; runs no pickled code.
+
+    Raises ModelCorruptError when the file is something else.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise ModelCorruptError(f"{path} is not a PyTorch checkpoint: {_first_line(error)}") from None
+    if key is not None and isinstance(state, dict):
+        state = state.get(key, state)
+    if not isinstance(state, dict):
+        raise ModelCorruptError(f"{path} holds no state dict")
+    # Training on several GPUs leaves this prefix.
+    return {name.removeprefix("module."): value for name, value in state.items()}
+
+
+def fill(network: torch.nn.Module, state: dict[str, Any], path: Path) -> torch.nn.Module:
+    """The network with exactly these weights, fixed and in evaluation mode.
+
+    Raises ModelCorruptError when a weight is missing, foreign or of another shape.
+    """
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ModelCorruptError(
+            f"{path} does not hold the weights of {type(network).__name__}: {_first_line(error)}"
+        ) from None
+    return network.eval().requires_grad_(False)
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
