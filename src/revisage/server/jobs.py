@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from revisage.errors import UsageError
 from revisage.server.options import JobOptions
 from revisage.server.problems import Failure
+from revisage.server.settings import ServerSettings
 
 State = Literal["queued", "running", "done", "failed", "poisoned"]
 """A job is queued, then running, then ends. "poisoned": each of its attempts has killed its worker."""
@@ -21,7 +23,9 @@ ID = re.compile(r"[0-9a-f]{32}")
 Progress = Mapping[str, tuple[int, int]]
 """Steps done and steps in all by stage, in the order of the stages."""
 
-POISONED = Failure(422, "poisoned", "restoring this photo has ended the worker each time: it is not tried again")
+POISONED = Failure(
+    422, "poisoned", "restoring this photo has ended the worker each time: it is not tried again"
+)
 
 
 def new_id() -> str:
@@ -132,6 +136,26 @@ class JobStore(Protocol):
         """Forget a job in any state; a worker at it finds its lease lost. False: there was none."""
         ...
 
+    def has_photo(self, digest: str) -> bool:
+        """Whether any job has an upload of this SHA-256."""
+        ...
+
     def close(self) -> None:
         """Let go of the database."""
         ...
+
+
+def open_store(settings: ServerSettings) -> JobStore:
+    """The store that the settings name.
+
+    Raises StoreUnavailableError when it cannot be opened, UsageError when psycopg is not installed.
+    """
+    if settings.database is None:
+        from revisage.server.sqlite import SqliteStore
+
+        return SqliteStore(settings.data / "jobs.sqlite")
+    try:
+        from revisage.server.postgres import PostgresStore
+    except ImportError as error:
+        raise UsageError("--database needs psycopg: pip install 'revisage[postgres]'") from error
+    return PostgresStore(settings.database)

@@ -137,7 +137,9 @@ def read_tokens(path: Path) -> tuple[str, ...]:
         raise UsageError(f"--token-file {path} cannot be read ({error})") from error
     tokens = tuple(line for line in lines if line and not line.startswith("#"))
     if not tokens:
-        raise UsageError(f"--token-file {path} has no token: write one a line, such as `openssl rand -hex 32` makes")
+        raise UsageError(
+            f"--token-file {path} has no token: write one a line, such as `openssl rand -hex 32` makes"
+        )
     if any(len(token) < TOKEN_LENGTH or not token.isascii() or " " in token for token in tokens):
         raise UsageError(
             f"--token-file {path}: each token must have at least {TOKEN_LENGTH} ASCII characters and no space"

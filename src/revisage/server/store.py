@@ -13,8 +13,8 @@ from revisage.server.options import JobOptions
 from revisage.server.problems import Failure, QueueFullError
 
 COLUMNS = (
-    "number", "id", "owner", "name", "digest", "options", "state", "attempts", "worker", "progress", "failure",
-    "result", "created", "started", "ended",
+    "number", "id", "owner", "name", "digest", "options", "state", "attempts", "worker", "progress",
+    "failure", "result", "created", "started", "ended",
 )  # fmt: skip
 _ALL = ", ".join(COLUMNS)
 
@@ -25,6 +25,7 @@ SCHEMA = (
         worker TEXT, lease {real}, progress TEXT NOT NULL, failure TEXT, result TEXT,
         created {real} NOT NULL, started {real}, ended {real})""",
     "CREATE INDEX IF NOT EXISTS revisage_jobs_waiting ON revisage_jobs (state, number)",
+    "CREATE INDEX IF NOT EXISTS revisage_jobs_photo ON revisage_jobs (digest)",
 )
 
 
@@ -154,6 +155,10 @@ class SqlStore(JobStore):
     def expired(self, *, seconds: float) -> list[str]:
         rows, _ = self._run(("SELECT id FROM revisage_jobs WHERE ended <= {now} - ?", (seconds,)))
         return [row[0] for row in rows]
+
+    def has_photo(self, digest: str) -> bool:
+        rows, _ = self._run(("SELECT 1 FROM revisage_jobs WHERE digest = ? LIMIT 1", (digest,)))
+        return bool(rows)
 
     def erase(self, id: str) -> bool:
         _, count = self._run(("DELETE FROM revisage_jobs WHERE id = ?", (id,)))

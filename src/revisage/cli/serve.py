@@ -1,0 +1,103 @@
+"""`revisage serve`: the HTTP API and the web page."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import platformdirs
+from tyro.conf import arg
+
+from revisage.cli._parse import Exit, parse
+from revisage.errors import RevisageError, UsageError
+from revisage.server import Limits, ServerSettings, read_tokens
+
+
+@dataclass(frozen=True)
+class Options:
+    """Serve the HTTP API and the web page, for this machine only unless a token file is given.
+
+    Photos stay on this machine and are erased after the retention time.
+    """
+
+    host: Annotated[str, arg(metavar="ADDRESS")] = "127.0.0.1"
+    """Address to listen on; any but this machine's own needs --token-file."""
+    port: int = 8000
+    """Port to listen on; 0 takes a free one and says which."""
+    data: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Folder for photos, results and the queue; by default one of your account."""
+    token_file: Annotated[Path | None, arg(metavar="FILE")] = None
+    """File of the tokens that let clients in, one a line, each at least 16 characters."""
+    name: Annotated[tuple[str, ...], arg(metavar="NAME")] = ()
+    """Names under which the server is reached, where a proxy stands before it."""
+    workers: int = 1
+    """Processes that restore, each with its own models; 0: other machines on the same queue do the work."""
+    database: Annotated[str | None, arg(metavar="postgresql://…")] = None
+    """Queue that several machines share; they need a common --data folder as well."""
+    max_body_mib: int = 64
+    """Longest upload in MiB."""
+    max_pixels: int = 50_000_000
+    """Photos with more pixels are refused."""
+    decode_mib: int = 2048
+    """Memory in MiB that decoding one photo may take."""
+    decode_seconds: float = 10.0
+    """Processor time that decoding one photo may take."""
+    upload_seconds: float = 60.0
+    """Longest time for an upload to arrive."""
+    queue: int = 64
+    """Photos that may wait; one more is refused with 429."""
+    job_seconds: float = 300.0
+    """Longest time for one photo."""
+    attempts: int = 5
+    """How often a photo is tried whose worker dies of it."""
+    drain_seconds: float = 20.0
+    """Time after SIGTERM for the photos in hand."""
+    retention_hours: float = 24.0
+    """Photos and results are erased this long after they are done; 0: right after the download."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the server until it is stopped; 0: stopped in order, 1: it could not start, 2: bad usage."""
+    try:
+        settings = _settings(parse(Options, "serve", argv))
+        from revisage.server.run import serve
+    except Exit as stop:
+        return stop.code
+    except UsageError as error:
+        print(f"revisage serve: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(f"revisage serve: needs {error.name}: pip install 'revisage[serve]'", file=sys.stderr)
+        return 1
+    try:
+        return serve(settings)
+    except RevisageError as error:
+        print(f"revisage serve: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+
+
+def _settings(options: Options) -> ServerSettings:
+    return ServerSettings(
+        data=options.data or Path(platformdirs.user_data_dir("revisage")) / "server",
+        host=options.host,
+        port=options.port,
+        tokens=() if options.token_file is None else read_tokens(options.token_file),
+        names=options.name,
+        workers=options.workers,
+        database=options.database,
+        limits=Limits(
+            body_bytes=options.max_body_mib << 20,
+            upload_seconds=options.upload_seconds,
+            max_pixels=options.max_pixels,
+            decode_bytes=options.decode_mib << 20,
+            decode_seconds=options.decode_seconds,
+            queue=options.queue,
+            job_seconds=options.job_seconds,
+            attempts=options.attempts,
+            drain_seconds=options.drain_seconds,
+            retention_seconds=options.retention_hours * 3600,
+        ),
+    )

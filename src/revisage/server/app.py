@@ -1,0 +1,99 @@
+"""The application: routes, page, and how errors are answered."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from revisage import __version__
+from revisage.errors import RevisageError, UsageError
+from revisage.server.guard import Guard
+from revisage.server.problems import RETRY_SECONDS, Failure, ProblemError, StoreUnavailableError, failure_of
+from revisage.server.routes import Serving, problems, router
+from revisage.server.schemas import ProblemView
+from revisage.server.service import Service
+
+PAGE = Path(__file__).parent / "page"
+
+
+def create_app(service: Service) -> ASGIApp:
+    """The ASGI application of a service; its lifespan runs the service."""
+    app = FastAPI(
+        title="Revisage",
+        version=__version__,
+        description="Restores the faces in old and damaged photos.",
+        lifespan=service.running,
+        docs_url=None,  # FastAPI's pages load scripts from elsewhere; ours is in page/
+        redoc_url=None,
+    )
+    app.state.service = service
+    app.include_router(router)
+    _add_state(app)
+    _add_page(app)
+    _add_handlers(app)
+    return Guard(app, service.settings, service.metrics)
+
+
+def _add_state(app: FastAPI) -> None:
+    @app.get("/healthz", tags=["server"])
+    async def health() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "ok"}
+
+    @app.get("/readyz", responses={503: {"model": ProblemView}}, tags=["server"])
+    async def ready(service: Serving) -> dict[str, str]:
+        """Photos handed in now would be worked at: models loaded, queue reachable, not stopping."""
+        if not await service.is_ready():
+            text = service.supervisor.broken or "the server is starting or stopping"
+            raise ProblemError(503, "not-ready", text, retry_after=1)
+        return {"status": "ready"}
+
+    @app.get("/metrics", response_class=Response, responses=problems(503), tags=["server"])
+    async def metrics(service: Serving) -> Response:
+        """Figures for Prometheus."""
+        data = await asyncio.to_thread(service.metrics.text)
+        return Response(data, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_page(app: FastAPI) -> None:
+    app.mount("/page", StaticFiles(directory=PAGE))
+
+    @app.get("/", include_in_schema=False)
+    async def index() -> FileResponse:
+        return FileResponse(PAGE / "index.html")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> FileResponse:
+        return FileResponse(PAGE / "docs.html")
+
+
+def _add_handlers(app: FastAPI) -> None:
+    def answer(failure: Failure) -> JSONResponse:
+        headers = {} if failure.retry_after is None else {"retry-after": str(failure.retry_after)}
+        return JSONResponse(failure.body(), failure.status, headers, media_type="application/problem+json")
+
+    @app.exception_handler(RevisageError)
+    async def ours(request: Request, error: RevisageError) -> JSONResponse:
+        if isinstance(error, StoreUnavailableError):
+            return answer(Failure(503, "no-queue", "the queue does not answer: try again", RETRY_SECONDS))
+        assert isinstance(error, ProblemError | UsageError), error
+        return answer(failure_of(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        return answer(Failure(422, "bad-option", f"{first['loc'][-1]}: {first['msg']}"))
+
+    @app.exception_handler(HTTPException)
+    async def plain(request: Request, error: HTTPException) -> JSONResponse:
+        code = {404: "no-route", 405: "no-method"}.get(error.status_code, "http")
+        response = answer(Failure(error.status_code, code, str(error.detail)))
+        response.headers.update(error.headers or {})
+        return response

@@ -1,0 +1,71 @@
+"""A job's progress as server-sent events (WHATWG HTML, 9.2)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+from revisage.server.jobs import Job
+from revisage.server.schemas import JobView
+from revisage.server.service import Service
+
+BEAT_SECONDS = 10.0
+"""How often a silent stream says that it is alive, so that proxies keep it."""
+
+
+async def stream(service: Service, job: Job) -> AsyncIterator[bytes]:
+    """The events of a job: "queued", "progress", then "done", "failed", "poisoned" or "erased".
+
+    Every stage that the job has been through is told, not every step of it. "stopping" ends the stream when
+    the server is about to stop; the job goes on when it is back.
+    """
+    told: dict[str, tuple[int, int]] = {}
+    ahead: int | None = None
+    async for now in service.watcher.follow(job.id, beat=1.0 if service.draining else BEAT_SECONDS):
+        if now is None:
+            yield event("erased", {"id": job.id})
+            return
+        if now.state == "queued":
+            told.clear()  # also after the death of a worker
+            place = await asyncio.to_thread(service.store.ahead, now)
+            if place != ahead:
+                ahead = place
+                yield event("queued", {"ahead": place})
+        if now.attempts and now.state == "running" and now.progress.keys() < told.keys():
+            told.clear()
+        for stage, (done, total) in now.progress.items():
+            if told.get(stage) != (done, total):
+                told[stage] = (done, total)
+                yield event(
+                    "progress",
+                    {"stage": stage, "done": done, "total": total, "text": words(stage, done, total)},
+                )
+        if now.is_over:
+            yield event(now.state, JobView.of(now).model_dump())
+            return
+        if service.draining:
+            yield event("stopping", {"id": job.id})
+            return
+        yield b": waiting\n\n"
+
+
+def words(stage: str, done: int, total: int) -> str:
+    """A step for people."""
+    match stage:
+        case "decode":
+            return "photo read"
+        case "find":
+            return "no face found" if total == 0 else f"{total} face{'s' if total > 1 else ''} found"
+        case "scene":
+            return f"tile {done} of {total}"
+        case "faces":
+            return f"face {done} of {total}"
+        case "save":
+            return "writing the result"
+    return f"{stage} {done} of {total}"
+
+
+def event(name: str, data: object) -> bytes:
+    """One event; JSON has no line breaks that could end it early."""
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()

@@ -1,0 +1,151 @@
+"""What every request passes: the name it asks for, its origin, its token; and the headers of every answer."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import time
+from collections.abc import MutableMapping
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from revisage.server.metrics import Metrics
+from revisage.server.problems import Failure
+from revisage.server.settings import ServerSettings
+
+log = logging.getLogger(__name__)
+
+SECURITY_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self';"
+        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+
+OPEN = ("/healthz", "/readyz")
+"""Answered under any name and without a token: load balancers ask by address."""
+
+GUARDED = ("/v1/", "/metrics")
+"""What needs a token where there are any; the page and the description of the API hold no secret."""
+
+
+class Guard:
+    """The outermost layer of the app. Sets `scope["state"]["owner"]`: whose jobs a request may see."""
+
+    def __init__(self, app: ASGIApp, settings: ServerSettings, metrics: Metrics) -> None:
+        self._app, self._settings, self._metrics = app, settings, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start = time.perf_counter()
+        status = 500
+        begun = False
+
+        async def answer(message: Message) -> None:
+            nonlocal status, begun
+            if message["type"] == "http.response.start":
+                status, begun = message["status"], True
+                _add_headers(MutableHeaders(scope=message), scope["path"])
+            await send(message)
+
+        try:
+            failure = self._refusal(scope)
+            if failure is None:
+                await self._app(scope, receive, answer)
+            else:
+                await send_failure(failure, answer)
+        except Exception:
+            log.exception("a defect: %s %s", scope["method"], scope["path"])
+            if not begun:
+                await send_failure(
+                    Failure(500, "internal", "the server has failed; its log says why"), answer
+                )
+        finally:
+            route = _route(scope)
+            self._metrics.requests.labels(route, scope["method"], status).inc()
+            self._metrics.request_seconds.labels(route).observe(time.perf_counter() - start)
+
+    def _refusal(self, scope: MutableMapping[str, Any]) -> Failure | None:
+        headers, path = Headers(scope=scope), scope["path"]
+        scope.setdefault("state", {})["owner"] = ""
+        if path in OPEN:
+            return None
+        names = self._settings.answered_names
+        host = headers.get("host", "")
+        if names and _name_of(host) not in names:
+            return Failure(
+                421, "wrong-name", "this server does not answer to that name: start it with --name NAME"
+            )
+        if scope["method"] not in ("GET", "HEAD", "OPTIONS") and _is_foreign(headers, host):
+            return Failure(403, "foreign-page", "a page of another site may not use this server")
+        if self._settings.tokens and path.startswith(GUARDED):
+            owner = _owner(headers.get("authorization", ""), self._settings.tokens)
+            if owner is None:
+                return Failure(401, "no-token", "send the header Authorization: Bearer TOKEN")
+            scope["state"]["owner"] = owner
+        return None
+
+
+def _owner(authorization: str, tokens: tuple[str, ...]) -> str | None:
+    """What stands for a token in the store; None for a wrong one. Takes the same time for every token."""
+    scheme, _, given = authorization.partition(" ")
+    digest = hashlib.sha256(given.strip().encode()).digest()
+    found = None
+    for token in tokens:
+        expected = hashlib.sha256(token.encode()).digest()
+        if hmac.compare_digest(digest, expected):
+            found = expected.hex()[:16]
+    return found if scheme.lower() == "bearer" else None
+
+
+def _is_foreign(headers: Headers, host: str) -> bool:
+    """Whether a browser says that another site's page makes the request (Fetch Metadata, RFC 6454)."""
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = headers.get("origin")
+    return origin is not None and origin.partition("://")[2].lower() != host.lower()
+
+
+def _name_of(host: str) -> str:
+    """The name in a Host header, without its port and brackets."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower()
+
+
+def _add_headers(headers: MutableHeaders, path: str) -> None:
+    for name, value in SECURITY_HEADERS.items():
+        headers[name] = value
+    if path.startswith(GUARDED):
+        headers["cache-control"] = "no-store"
+    elif "cache-control" not in headers:
+        headers["cache-control"] = "no-cache"
+
+
+def _route(scope: Scope) -> str:
+    """The route's template, so that ids and invented paths make no new label."""
+    return getattr(scope.get("route"), "path", None) or "other"
+
+
+async def send_failure(failure: Failure, send: Send) -> None:
+    """Answer with a problem."""
+    body = json.dumps(failure.body()).encode()
+    headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
+    if failure.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    if failure.retry_after is not None:
+        headers.append((b"retry-after", str(failure.retry_after).encode()))
+    await send({"type": "http.response.start", "status": failure.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

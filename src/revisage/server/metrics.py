@@ -1,0 +1,68 @@
+"""What `/metrics` shows, in Prometheus' text format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from revisage.server.jobs import State
+
+REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+STAGE_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+
+class Metrics:
+    """Counters of one server process, and the state of the queue at the time of asking.
+
+    Args:
+        counts: number of jobs by state.
+    """
+
+    def __init__(self, counts: Callable[[], Mapping[State, int]]) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_Queue(counts))
+        self.requests = Counter(
+            "revisage_requests", "Requests answered", ("route", "method", "status"), registry=self._registry
+        )
+        self.request_seconds = Histogram(
+            "revisage_request_seconds",
+            "Time to the last byte of an answer",
+            ("route",),
+            buckets=REQUEST_SECONDS,
+            registry=self._registry,
+        )
+        self.ended = Counter(
+            "revisage_jobs_ended",
+            "Jobs ended by this server's workers",
+            ("outcome",),
+            registry=self._registry,
+        )
+        self.stage_seconds = Histogram(
+            "revisage_stage_seconds",
+            "Time of one photo in a stage",
+            ("stage",),
+            buckets=STAGE_SECONDS,
+            registry=self._registry,
+        )
+        self.workers = Gauge("revisage_workers", "Worker processes alive", registry=self._registry)
+
+    def text(self) -> bytes:
+        """All of it."""
+        return generate_latest(self._registry)
+
+
+class _Queue(Collector):
+    def __init__(self, counts: Callable[[], Mapping[State, int]]) -> None:
+        self._counts = counts
+
+    def describe(self) -> list[Metric]:
+        return []  # or registering would ask the store
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily("revisage_jobs", "Jobs in the store by state", labels=["state"])
+        for state, count in self._counts().items():
+            family.add_metric([state], count)
+        yield family

@@ -1,0 +1,102 @@
+"""What the models said of the last photo, kept so that changing its strength or format runs none again.
+
+A model is a function of its input: the same batch gets the same answer, to the last bit. So a restoration
+with other options finds every scene tile, and with the same faces every face, already computed, and its
+result is the one that a fresh run would give.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from revisage.restore import FaceModel, FinderModel, ModelSource, SceneModel
+
+MEMORY = 512 << 20
+"""Bytes of answers to keep; a photo that needs more is computed again."""
+
+
+class Recall:
+    """A `ModelSource` that remembers the answers about one photo. For one thread."""
+
+    def __init__(self, models: ModelSource, *, memory: int = MEMORY) -> None:
+        self._models = models
+        self._memory = memory
+        self._photo = ""
+        self._free = memory
+        self._answers: dict[bytes, np.ndarray] = {}
+        self._faces: dict[bytes, list[Any]] = {}
+
+    @property
+    def photo(self) -> str:
+        """What `begin` named last; "" when nothing is remembered."""
+        return self._photo
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the photo has needed more than the memory."""
+        return self._free < 0
+
+    def begin(self, photo: str) -> None:
+        """The next questions are about this photo; another one's answers are forgotten."""
+        if photo != self._photo:
+            self._photo, self._free = photo, self._memory
+            self._answers.clear()
+            self._faces.clear()
+
+    def face(self) -> FaceModel | None:
+        model = self._models.face()
+        return None if model is None else replace(model, session=_Remembering(model.session, self, b"face"))
+
+    def scene(self) -> SceneModel | None:
+        model = self._models.scene()
+        return None if model is None else replace(model, session=_Remembering(model.session, self, b"scene"))
+
+    def finder(self) -> FinderModel:
+        model = self._models.finder()
+        return replace(model, finder=_RememberingFinder(model.finder, self))
+
+    def answer(self, session: Any, task: bytes, batch: np.ndarray) -> np.ndarray:
+        key = _digest(task, batch)
+        known = self._answers.get(key)
+        if known is None:
+            known = np.asarray(session.run(batch))
+            self._free -= known.nbytes
+            if self._free >= 0:
+                self._answers[key] = known
+        return known.copy()  # the caller owns what it gets
+
+    def found(self, finder: Any, pixels: np.ndarray) -> list[Any]:
+        key = _digest(b"find", pixels)
+        if key not in self._faces:
+            self._faces[key] = finder.find(pixels)
+        return list(self._faces[key])
+
+
+def _digest(task: bytes, array: np.ndarray) -> bytes:
+    digest = hashlib.sha256(task + repr((array.shape, array.dtype.str)).encode())
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.digest()
+
+
+class _Remembering:
+    def __init__(self, session: Any, recall: Recall, task: bytes) -> None:
+        self._session, self._recall, self._task = session, recall, task
+
+    @property
+    def info(self) -> Any:
+        return self._session.info
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        return self._recall.answer(self._session, self._task, batch)
+
+
+class _RememberingFinder:
+    def __init__(self, finder: Any, recall: Recall) -> None:
+        self._finder, self._recall = finder, recall
+
+    def find(self, pixels: np.ndarray) -> list[Any]:
+        return self._recall.found(self._finder, pixels)

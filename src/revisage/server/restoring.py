@@ -1,0 +1,90 @@
+"""One job: from the upload on disk to the result on disk."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from revisage.image import Photo, can_encode, decode
+from revisage.restore import RestoreOptions, Restorer, Result, Stage
+from revisage.server.files import Files, result_key
+from revisage.server.jobs import Job
+from revisage.server.recall import Recall
+
+PREVIEW_SIDE = 1600
+"""Longest side of a preview in pixels."""
+
+
+def restore_job(
+    job: Job, files: Files, restorer: Restorer, recall: Recall, watch: Callable[[Stage], None]
+) -> tuple[str, dict[str, float]]:
+    """Restore a job's photo and publish the result, unless an earlier attempt has.
+
+    `watch` is told of every step and may raise to stop. Returns the result's key and the seconds by stage.
+    Raises what `Restorer.run` and encoding raise.
+    """
+    key = result_key(job.digest, job.options)
+    if files.is_published(job.id, key):
+        return key, {}
+    recall.begin(job.digest)
+    start = time.perf_counter()
+    photo = decode(files.upload(job.id), limits=restorer.settings.limits)
+    decoding = round(time.perf_counter() - start, 4)
+    result = restorer.run(photo, job.options.restoring(), progress=watch)
+    watch(Stage("save", 0, 1))
+    format = _format(photo, job.options.format)
+    options = job.options
+    data = result.encode(format, quality=options.quality, keep_gps=options.keep_gps, label=options.label)
+    previews = _previews(photo, result, restorer, job, recall) if options.previews else {}
+    result.seconds["decode"] = decoding
+    report = result.report()
+    report["photos"][0]["input"] = job.name
+    report["photos"][0]["previews"] = sorted(previews)
+    watch(Stage("save", 1, 1))
+    files.publish(job, key, result=data, format=format, previews=previews, report=report)
+    return key, dict(result.seconds)
+
+
+def _format(photo: Photo, wanted: str) -> str:
+    if wanted != "auto":
+        return wanted
+    return photo.format if can_encode(photo.format) else "PNG"
+
+
+def _previews(photo: Photo, result: Result, restorer: Restorer, job: Job, recall: Recall) -> dict[str, bytes]:
+    """Pictures to compare. Those of the result need no model again while `recall` holds its answers; where
+    it could not, they are left out rather than computed twice."""
+    size = result.photo.size
+    if job.options.aligned or recall.is_full:
+        return {"before": _preview(photo, size)}
+    without = restorer.run(photo, replace(job.options.restoring(), strength=0.0))
+    whole = RestoreOptions(1.0, job.options.scale, "all", job.options.colour)
+    with_all = result if job.options.restoring() == whole else restorer.run(photo, whole)
+    return {
+        "before": _preview(photo, size),
+        "without": _preview(without.photo, size),
+        "with": _preview(with_all.photo, size),
+    }
+
+
+def _preview(photo: Photo, size: tuple[int, int]) -> bytes:
+    """A JPEG of the photo as large as a picture of `size` fits into the longest side."""
+    shrink = min(1.0, PREVIEW_SIDE / max(size))
+    target = (max(1, round(size[0] * shrink)), max(1, round(size[1] * shrink)))
+    image = Image.fromarray(_eight_bits(photo.pixels))
+    if photo.alpha is not None:
+        white = Image.new("RGB", image.size, "white")
+        image = Image.composite(image, white, Image.fromarray(_eight_bits(photo.alpha)))
+    image = (image.convert("L") if photo.gray else image).resize(target, Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=90, subsampling=0, icc_profile=photo.icc)
+    return stream.getvalue()
+
+
+def _eight_bits(array: np.ndarray) -> np.ndarray:
+    return array if array.dtype == np.uint8 else (array >> 8).astype(np.uint8)

@@ -1,0 +1,272 @@
+"""The routes under /v1."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from revisage import __version__
+from revisage.server import answers, events
+from revisage.server.jobs import Job
+from revisage.server.options import FORMATS, JobOptions
+from revisage.server.problems import RETRY_SECONDS, ProblemError
+from revisage.server.schemas import JobView, ProblemView, ServerView
+from revisage.server.service import Service, no_job
+
+_PHOTO = {
+    "requestBody": {
+        "required": True,
+        "description": "the photo: its bytes, or a form with a part `file`",
+        "content": {
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": {"type": "string", "format": "binary"}},
+                }
+            },
+        },
+    }
+}
+
+Responses = dict[int | str, dict[str, Any]]
+
+
+def problems(*statuses: int) -> Responses:
+    """The errors of a route for OpenAPI, and those that every route has."""
+    body = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemView"}}}
+    return {status: {"model": ProblemView, "content": body} for status in (401, 403, 421, *statuses)}
+
+
+def _file(description: str, *media_types: str) -> Responses:
+    schema = {"schema": {"type": "string", "format": "binary"}}
+    return {200: {"description": description, "content": dict.fromkeys(media_types, schema)}}
+
+
+_UPLOADING = problems(400, 408, 413, 415, 422, 429, 500, 503)
+_ASKING = problems(404, 503)
+_FETCHING = problems(404, 409, 503)
+_RESULT = _file("the restored photo", "image/*")
+
+
+def the_service(request: Request) -> Service:
+    """The service that the app was made for."""
+    service: Service = request.app.state.service
+    return service
+
+
+def the_options(  # noqa: PLR0917 (FastAPI calls it by name)
+    strength: Annotated[float, Query(ge=0, le=1, description="how much of each restored face to show")] = 1.0,
+    scale: Annotated[
+        Literal["auto", "1", "2", "4"], Query(description="auto: 2 where the long side is under 1,600 pixels")
+    ] = "auto",
+    faces: Annotated[
+        str,
+        Query(
+            pattern=r"^(all|largest|[0-9]{1,4}(,[0-9]{1,4}){0,199})$",
+            description="all, largest, or numbers from 0, largest face first: 0,2",
+        ),
+    ] = "all",
+    colour: Annotated[
+        Literal["keep", "enhance"], Query(description="the photo's colours, or the model's")
+    ] = "keep",
+    aligned: Annotated[bool, Query(description="the photo is a face crop on the FFHQ template")] = False,
+    format: Annotated[
+        Literal["auto", "jpeg", "png", "webp", "tiff", "bmp", "heif", "avif"],
+        Query(description="of the result; auto: the photo's own"),
+    ] = "auto",
+    quality: Annotated[int, Query(ge=1, le=100, description="of lossy formats")] = 95,
+    keep_gps: Annotated[bool, Query(description="keep the place where the photo was taken")] = False,
+    label: Annotated[bool, Query(description="mark the result as edited with AI in its metadata")] = True,
+    previews: Annotated[bool, Query(description="also make the pictures of /previews")] = False,
+) -> JobOptions:
+    """The query parameters of a restoration."""
+    return JobOptions(
+        strength=strength,
+        scale=scale,
+        faces=faces,
+        colour=colour,
+        aligned=aligned,
+        format=format if format == "auto" else format.upper(),
+        quality=quality,
+        keep_gps=keep_gps,
+        label=label,
+        previews=previews,
+    )
+
+
+Serving = Annotated[Service, Depends(the_service)]
+Options = Annotated[JobOptions, Depends(the_options)]
+Name = Annotated[str, Query(max_length=1000, description="file name, where the body is the photo itself")]
+
+
+async def owned_job(request: Request, service: Serving, id: str) -> Job:
+    """The job of the path, if the client may see it."""
+    return await service.job(id, request.state.owner)
+
+
+Owned = Annotated[Job, Depends(owned_job)]
+
+
+async def finished_job(job: Owned) -> Job:
+    """The job of the path, if it has a result."""
+    if job.failure is not None:
+        raise ProblemError(409, "failed", f"the job has no result: {job.failure.message}")
+    if job.result is None:
+        raise ProblemError(409, "not-done", "the job is not done yet", retry_after=RETRY_SECONDS)
+    return job
+
+
+Finished = Annotated[Job, Depends(finished_job)]
+
+router = APIRouter(prefix="/v1")
+
+
+@router.get("/server", responses=problems(), tags=["server"])
+async def server(service: Serving) -> ServerView:
+    """What the server takes, and how long it keeps it."""
+    limits = service.settings.limits
+    return ServerView(
+        version=__version__,
+        local=service.settings.loopback and not service.settings.names,
+        token_needed=bool(service.settings.tokens),
+        retention_seconds=limits.retention_seconds,
+        max_bytes=limits.body_bytes,
+        max_pixels=limits.max_pixels,
+        formats=list(FORMATS),
+    )
+
+
+@router.post(
+    "/restore",
+    response_class=Response,
+    responses=_RESULT | _UPLOADING,
+    openapi_extra=_PHOTO,
+    tags=["restore"],
+)
+async def restore(request: Request, service: Serving, options: Options, name: Name = "") -> Response:
+    """Restore a photo and wait for it.
+
+    The header Link names the report; with `Accept: multipart/mixed` the answer holds photo and report.
+    """
+    job = await service.submit(request, request.state.owner, name, options)
+    done = await _wait(service, request, job)
+    if "multipart/mixed" in request.headers.get("accept", ""):
+        return await answers.with_report(service, done)
+    return await answers.result(service, done)
+
+
+@router.post("/jobs", status_code=202, responses=_UPLOADING, openapi_extra=_PHOTO, tags=["jobs"])
+async def submit(
+    request: Request, response: Response, service: Serving, options: Options, name: Name = ""
+) -> JobView:
+    """Hand a photo in. Once this is answered, neither a crash of the server nor of the machine loses it."""
+    job = await service.submit(request, request.state.owner, name, options)
+    response.headers["location"] = f"/v1/jobs/{job.id}"
+    return JobView.of(job)
+
+
+@router.get("/jobs/{id}", responses=_ASKING, tags=["jobs"])
+async def status(service: Serving, job: Owned) -> JobView:
+    """How far a job is."""
+    ahead = await asyncio.to_thread(service.store.ahead, job) if job.state == "queued" else None
+    return JobView.of(job, ahead)
+
+
+@router.post("/jobs/{id}/again", status_code=202, responses=problems(404, 422, 429, 503), tags=["jobs"])
+async def again(service: Serving, job: Owned, response: Response, options: Options) -> JobView:
+    """Restore the same photo with other options, as a new job.
+
+    Soon after the first one, another strength or format runs no model again.
+    """
+    new = await service.submit_again(job, options)
+    response.headers["location"] = f"/v1/jobs/{new.id}"
+    return JobView.of(new)
+
+
+@router.get("/jobs/{id}/result", response_class=Response, responses=_RESULT | _FETCHING, tags=["jobs"])
+async def result(service: Serving, job: Finished) -> Response:
+    """The restored photo."""
+    return await answers.result(service, job)
+
+
+@router.get("/jobs/{id}/report", responses=_FETCHING, tags=["jobs"])
+async def report(service: Serving, job: Finished) -> dict[str, Any]:
+    """What was done, face by face: the same JSON as `revisage restore --report`."""
+    assert job.result is not None
+    try:
+        return await asyncio.to_thread(service.files.report, job.id, job.result)
+    except FileNotFoundError:
+        raise no_job() from None
+
+
+@router.get(
+    "/jobs/{id}/previews/{which}",
+    response_class=Response,
+    responses=_file("a small JPEG", "image/jpeg") | _FETCHING | problems(422),
+    tags=["jobs"],
+)
+async def preview(service: Serving, job: Finished, which: Literal["before", "without", "with"]) -> Response:
+    """A small picture of the photo, of the result without restored faces, or with all of them."""
+    assert job.result is not None
+    try:
+        data = await asyncio.to_thread(service.files.preview, job.id, job.result, which)
+    except FileNotFoundError:
+        raise ProblemError(404, "no-preview", "this job has no such preview") from None
+    return Response(data, media_type="image/jpeg")
+
+
+@router.get(
+    "/jobs/{id}/events",
+    response_class=StreamingResponse,
+    responses=_file("server-sent events", "text/event-stream") | _ASKING,
+    tags=["jobs"],
+)
+async def follow(service: Serving, job: Owned) -> StreamingResponse:
+    """Progress as it happens.
+
+    Events: queued, progress (stage, done, total, text), then done, failed, poisoned or erased.
+    """
+    headers = {"x-accel-buffering": "no"}  # nginx would collect the events
+    return StreamingResponse(events.stream(service, job), media_type="text/event-stream", headers=headers)
+
+
+@router.delete("/jobs/{id}", status_code=204, responses=_ASKING, tags=["jobs"])
+async def delete(service: Serving, job: Owned) -> None:
+    """Stop the job if it runs, and erase photo, result and report now."""
+    await service.erase(job.id)
+
+
+async def _wait(service: Service, request: Request, job: Job) -> Job:
+    """The job once it is done. Raises ProblemError with its failure, 503 when it takes too long.
+
+    A photo that cannot be answered is erased: nobody has its id.
+    """
+    until = time.monotonic() + service.settings.limits.job_seconds
+    try:
+        async for now in service.watcher.follow(job.id, beat=1.0):
+            if now is None:
+                raise no_job()
+            if now.failure is not None:
+                raise ProblemError(now.failure.status, now.failure.code, now.failure.message)
+            if now.state == "done":
+                return now
+            if await request.is_disconnected():
+                raise ProblemError(400, "incomplete", "the connection was closed")
+            if service.draining and now.state == "queued":
+                raise ProblemError(
+                    503, "stopping", "the server is about to stop: try again", retry_after=RETRY_SECONDS
+                )
+            if time.monotonic() > until:
+                raise ProblemError(
+                    503, "too-slow", "the photo was not done in time: use /v1/jobs", retry_after=RETRY_SECONDS
+                )
+    except BaseException:
+        await asyncio.shield(service.erase(job.id))
+        raise
+    raise AssertionError("the watcher ends with a job that is over or gone")

@@ -1,0 +1,76 @@
+"""The server process: uvicorn around the app, and an orderly end."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+from types import FrameType
+
+import uvicorn
+
+from revisage.restore import InstalledModels, ModelSource, Settings
+from revisage.server.app import create_app
+from revisage.server.service import Service
+from revisage.server.settings import ServerSettings
+from revisage.server.worker import Models
+
+CONNECTIONS = 1000
+"""Open connections beyond which new ones are answered 503."""
+
+
+def installed() -> ModelSource:
+    """The best installed models."""
+    return InstalledModels(Settings())
+
+
+def serve(settings: ServerSettings, models: Models = installed) -> int:
+    """Serve until SIGTERM or Ctrl-C, then finish what is in hand within the drain time.
+
+    Args:
+        settings: see there.
+        models: where the workers get their models; a function at the top of a module.
+
+    Returns:
+        The exit code: 0, or 1 when the address is taken.
+
+    Raises:
+        StoreUnavailableError: the queue cannot be opened.
+        UsageError: the settings need a library that is not installed.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s server: %(message)s")
+    service = Service(settings, models)
+    config = uvicorn.Config(
+        create_app(service),
+        host=settings.host.strip("[]"),
+        port=settings.port,
+        access_log=False,  # it would keep who sent what longer than the photos are kept
+        log_level="warning",
+        server_header=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_graceful_shutdown=int(settings.limits.drain_seconds) or None,
+        proxy_headers=False,
+    )
+    server = _Server(config, service)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn raises the signal again when it is done, which would end an orderly stop with an error.
+        signal.signal(number, lambda *_: None)
+    server.run()
+    return 0 if server.started else 1
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and not self.should_exit:
+            port = self.servers[0].sockets[0].getsockname()[1]
+            host = self._service.settings.host
+            print(f"Revisage is at http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._service.drain()
+        super().handle_exit(sig, frame)

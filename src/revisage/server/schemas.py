@@ -1,0 +1,73 @@
+"""The JSON of the API, as OpenAPI describes it."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+from revisage.server.jobs import Job, State
+from revisage.server.problems import Failure
+
+
+class ProblemView(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str = Field(examples=["urn:revisage:error:queue-full"])
+    title: str
+    status: int
+    code: str = Field(description="for programs; stays the same when the words change")
+    detail: str = Field(description="for people: what is wrong and what to do")
+
+    @classmethod
+    def of(cls, failure: Failure) -> ProblemView:
+        """From a failure."""
+        return cls(**failure.body())
+
+
+class StepsView(BaseModel):
+    """How far a stage of a job is."""
+
+    stage: str = Field(description="decode, find (total: faces found), scene (tiles), faces, save")
+    done: int
+    total: int
+
+
+class JobView(BaseModel):
+    """A job. It is forgotten some time after it has ended, see `GET /v1/server`."""
+
+    id: str
+    name: str = Field(description="name of the photo; plain text that may hold anything")
+    state: State
+    ahead: int | None = Field(None, description="jobs waiting before this one; only while it is queued")
+    progress: list[StepsView]
+    error: ProblemView | None = None
+    created: float = Field(description="seconds since 1970")
+    ended: float | None = None
+
+    @classmethod
+    def of(cls, job: Job, ahead: int | None = None) -> JobView:
+        """From a job."""
+        steps = [
+            StepsView(stage=stage, done=done, total=total) for stage, (done, total) in job.progress.items()
+        ]
+        return cls(
+            id=job.id,
+            name=job.name,
+            state=job.state,
+            ahead=ahead,
+            progress=steps,
+            error=None if job.failure is None else ProblemView.of(job.failure),
+            created=job.created,
+            ended=job.ended,
+        )
+
+
+class ServerView(BaseModel):
+    """What a client may want to know before it sends a photo."""
+
+    version: str
+    local: bool = Field(description="only programs on this machine can reach the server")
+    token_needed: bool
+    retention_seconds: float = Field(description="0: photos and results are erased after the first download")
+    max_bytes: int
+    max_pixels: int
+    formats: list[str]

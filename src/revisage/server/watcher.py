@@ -1,0 +1,76 @@
+"""Tells the requests that wait when their job has changed: one query for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from revisage.server.jobs import Job, JobStore
+from revisage.server.problems import StoreUnavailableError
+
+POLL_SECONDS = 0.25
+"""How often the store is asked; sooner when a worker of this server says that something changed."""
+
+
+class Watcher:
+    """Lives in the server's event loop."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+        self._queues: dict[str, set[asyncio.Queue[Job | None]]] = {}
+        self._poke = asyncio.Event()
+
+    def poke(self) -> None:
+        """Look now. Called in the event loop."""
+        self._poke.set()
+
+    async def run(self) -> None:
+        """Look as long as anybody waits."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._poke.wait(), POLL_SECONDS)
+            self._poke.clear()
+            if not self._queues:
+                continue
+            ids = list(self._queues)
+            try:
+                jobs = await asyncio.to_thread(self._store.get, ids)
+            except StoreUnavailableError:
+                continue
+            for id in ids:
+                for queue in self._queues.get(id, ()):
+                    queue.put_nowait(jobs.get(id))
+
+    async def follow(self, id: str, *, beat: float) -> AsyncIterator[Job | None]:
+        """The job whenever it has changed, and again after `beat` seconds without a change.
+
+        Ends with the job that is over, or with None when it has been erased.
+        """
+        queue: asyncio.Queue[Job | None] = asyncio.Queue()
+        self._queues.setdefault(id, set()).add(queue)
+        self.poke()
+        last: Job | None = None
+        try:
+            while True:
+                try:
+                    job = await self._next(queue, last, beat)
+                except TimeoutError:
+                    job = last
+                    if job is None:
+                        continue
+                last = job
+                yield job
+                if job is None or job.is_over:
+                    return
+        finally:
+            self._queues[id].discard(queue)
+            if not self._queues[id]:
+                del self._queues[id]
+
+    async def _next(self, queue: asyncio.Queue[Job | None], last: Job | None, beat: float) -> Job | None:
+        async with asyncio.timeout(beat):
+            while True:
+                job = await queue.get()
+                if job is None or job != last:
+                    return job

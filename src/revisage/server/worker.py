@@ -1,0 +1,223 @@
+"""The process that restores: it takes one job at a time, and whatever ends it loses none.
+
+It talks to the server that started it through a pipe: "wake" (a job may be waiting), "drain" (take no more),
+"stop" (give the job in hand back) come in; ready, progress and ended jobs go out. When the server dies, the
+pipe closes, and the worker gives its job back and ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Literal
+
+from revisage.errors import RevisageError
+from revisage.restore import ModelSource, Restorer, Stage
+from revisage.server.files import Files
+from revisage.server.jobs import JobStore, Lease, open_store
+from revisage.server.problems import Failure, StoreUnavailableError, failure_of
+from revisage.server.recall import Recall
+from revisage.server.restoring import restore_job
+from revisage.server.settings import Limits, ServerSettings
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 0.5
+"""How often an idle worker looks for jobs that other machines have added."""
+
+PROGRESS_SECONDS = 0.2
+"""How often progress within one stage is told at most."""
+
+GRACE_SECONDS = 5.0
+"""How long beyond a job's time limit a model may compute before its process is ended."""
+
+Models = Callable[[], ModelSource]
+"""Where a worker gets its models: a function of a module, so that a process can be told of it by name."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """A message from a worker to its server."""
+
+    what: Literal["ready", "broken", "progress", "ended"]
+    text: str = ""
+    seconds: dict[str, float] | None = None
+
+
+class _StopError(Exception):
+    """Takes a job out of the Restorer between two steps."""
+
+
+def main(name: str, settings: ServerSettings, models: Models, pipe: Connection) -> None:
+    """Work until told to stop. `name` is the one under which the server releases this worker's jobs."""
+    # The terminal sends Ctrl-C to the whole group, but the end of a worker is its server's decision.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s worker: %(message)s")
+    orders = _Orders(pipe)
+    # In a thread: an Event cannot be set in a handler that may have interrupted its own wait.
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=orders.obey, args=("stop",)).start())
+    limits = settings.limits
+    try:
+        recall = Recall(models())
+        restorer = Restorer(limits=limits.decoding, models=recall)
+        restorer.check()
+        store = open_store(settings)
+    except RevisageError as error:
+        orders.tell(Told("broken", str(error)))
+        return
+    orders.tell(Told("ready"))
+    files = Files(settings.data)
+    while not orders.drain.is_set():
+        try:
+            lease = store.claim(name, seconds=limits.lease_seconds)
+            if lease is not None:
+                _Hand(lease, store, files, limits, orders).work(restorer, recall)
+                continue
+            if recall.photo and not store.has_photo(recall.photo):
+                recall.begin("")
+        except StoreUnavailableError as error:
+            log.warning("%s", error)
+            time.sleep(IDLE_SECONDS)
+        orders.wait(IDLE_SECONDS)
+    store.close()
+
+
+class _Orders:
+    """The server's end of the pipe, listened to in a thread."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self.drain = threading.Event()
+        self.stop = threading.Event()
+        self._wake = threading.Event()
+        self._pipe = pipe
+        self._lock = threading.Lock()
+        threading.Thread(target=self._listen, name="orders", daemon=True).start()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                order = self._pipe.recv()
+            except (EOFError, OSError):
+                order = "stop"  # the server is gone
+            self.obey(order)
+            if order == "stop":
+                return
+
+    def obey(self, order: str) -> None:
+        if order == "stop":
+            self.stop.set()
+        if order in ("drain", "stop"):
+            self.drain.set()
+        self._wake.set()
+
+    def wait(self, seconds: float) -> None:
+        self._wake.wait(seconds)
+        self._wake.clear()
+
+    def tell(self, told: Told) -> None:
+        try:
+            with self._lock:
+                self._pipe.send(told)
+        except OSError:
+            self.obey("stop")
+
+
+class _Hand:
+    """One job in hand: its progress told, its lease kept by a thread, its time watched."""
+
+    def __init__(self, lease: Lease, store: JobStore, files: Files, limits: Limits, orders: _Orders) -> None:
+        self._lease, self._store, self._files = lease, store, files
+        self._limits, self._orders = limits, orders
+        self._steps: dict[str, tuple[int, int]] = {}
+        self._told = 0.0
+        self._until = time.monotonic() + limits.job_seconds
+        self._lost = threading.Event()
+        self._over = threading.Event()
+
+    def work(self, restorer: Restorer, recall: Recall) -> None:
+        """Restore, and report how it ended. Raises StoreUnavailableError when that could not be told."""
+        job = self._lease.job
+        keeper = threading.Thread(target=self._keep, name="lease", daemon=True)
+        keeper.start()
+        seconds: dict[str, float] = {}
+        key, failure = None, None
+        try:
+            key, seconds = restore_job(job, self._files, restorer, recall, self._watch)
+        except _StopError:
+            failure = self._late() if time.monotonic() > self._until else None
+        except Exception as error:
+            failure = failure_of(error)
+            if failure.status == 500:
+                log.exception("job %s failed", job.id)
+        finally:
+            self._over.set()
+            keeper.join()
+        if self._lost.is_set():
+            self._erase_if_gone()
+        elif key is None and failure is None:
+            self._store.give_back(self._lease)
+        elif not self._finish(key, failure):
+            self._erase_if_gone()
+        else:
+            outcome = "done" if failure is None else failure.code
+            self._orders.tell(Told("ended", outcome, seconds))
+
+    def _finish(self, key: str | None, failure: Failure | None) -> bool:
+        while True:
+            try:
+                return self._store.finish(self._lease, result=key, failure=failure)
+            except StoreUnavailableError as error:
+                if self._orders.stop.is_set():
+                    raise  # the lease runs out, and the next attempt finds the result
+                log.warning("%s", error)
+                time.sleep(IDLE_SECONDS)
+
+    def _erase_if_gone(self) -> None:
+        """A job that was erased while in hand may have been written to since."""
+        id = self._lease.job.id
+        if id not in self._store.get([id]):
+            self._files.erase(id)
+
+    def _watch(self, stage: Stage) -> None:
+        if self._lost.is_set() or self._orders.stop.is_set() or time.monotonic() > self._until:
+            raise _StopError
+        now = time.monotonic()
+        first = stage.name not in self._steps
+        self._steps[stage.name] = (stage.done, stage.total)
+        if first or stage.done == stage.total or now - self._told > PROGRESS_SECONDS:
+            self._told = now
+            self._renew()
+
+    def _renew(self) -> None:
+        try:
+            kept = self._store.renew(
+                self._lease, seconds=self._limits.lease_seconds, progress=dict(self._steps)
+            )
+        except StoreUnavailableError:
+            return  # the lease may outlast the trouble
+        if not kept:
+            self._lost.set()
+        self._orders.tell(Told("progress", self._lease.job.id))
+
+    def _keep(self) -> None:
+        while not self._over.wait(self._limits.lease_seconds / 4):
+            self._renew()
+            if time.monotonic() > self._until + GRACE_SECONDS:
+                # A model that does not come back cannot be interrupted; the server starts another worker.
+                log.error("job %s is beyond its time limit: the worker ends", self._lease.job.id)
+                self._store.finish(self._lease, failure=self._late())
+                self._orders.tell(Told("ended", "too-slow", {}))
+                os._exit(1)
+
+    def _late(self) -> Failure:
+        return Failure(
+            503,
+            "too-slow",
+            f"the photo took longer than {self._limits.job_seconds:g} s: ask for a smaller scale",
+        )
