@@ -11,6 +11,7 @@ from revisage import __version__
 COMMANDS = {
     "restore": "restore photos, or every photo in a folder",
     "models": "list, show, download and import models",
+    "prepare": "make aligned faces for training of a folder of photos",
     "degrade": "make degraded copies of clean photos",
     "train": "train a model",
     "export": "write a trained model as an ONNX file",

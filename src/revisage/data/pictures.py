@@ -40,10 +40,14 @@ def read_picture(path: Path) -> np.ndarray:
         pixels = decode(path, isolate=False).pixels  # a folder for training is trusted
     except PhotoError as error:
         raise TrainingError(f"cannot use {path} for training: {error}") from None
-    if pixels.dtype == np.uint16:
-        # 257 steps of 16 bits are one of 8.
-        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    return pixels
+    return eight_bits(pixels)
+
+
+def eight_bits(pixels: np.ndarray) -> np.ndarray:
+    """uint16 over the full range to the nearest uint8; uint8 as it is."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)  # 257 steps of 16 bits are one of 8
 
 
 class Pictures:

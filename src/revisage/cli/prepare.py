@@ -1,0 +1,122 @@
+"""`revisage prepare`: a folder of photos into a folder of aligned faces for training."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import cv2
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from tyro.conf import Positional, arg
+
+from revisage import faces, zoo
+from revisage.cli._parse import Exit, parse
+from revisage.data.prepare import Summary, prepare
+from revisage.data.prepare_photo import PrepareSettings, Record
+from revisage.errors import RevisageError, UsageError
+
+
+@dataclass(frozen=True)
+class Options:
+    """Make aligned faces for training of a folder of photos and all folders below it.
+
+    OUT/faces and OUT/faces.csv have the faces and their landmarks, OUT/dropped and OUT/dropped.csv what was
+    not good enough and why. Stopped and started again with the same command, it goes on.
+    """
+
+    src: Positional[Annotated[Path, arg(metavar="SRC")]]
+    """A folder of photos. Never written to."""
+    out: Positional[Annotated[Path, arg(metavar="OUT")]]
+    """A new folder, or one of an earlier run of the same command."""
+    size: int = 256
+    """Side of the crops in pixels: 256 for compact-256, 512 for paper-512."""
+    format: Literal["png", "webp"] = "png"
+    """png is exact, webp smaller."""
+    quality: int = 95
+    """Quality of WebP, 1 to 100."""
+    enlarge: float = 1.25
+    """Drop faces that would be enlarged by more than this factor."""
+    sharpness: float = 0.12
+    """Drop faces with less detail as blurred; 0 keeps all."""
+    coverage: float = 0.8
+    """Drop faces of whose crop less than this share lies inside the photo."""
+    score: float = 0.8
+    """Drop what the finder is less sure of, 0 to 1."""
+    near: Annotated[int, arg(metavar="0..128")] = 64
+    """Two faces are copies when their fingerprints differ in at most this many of 512 bits."""
+    max_pixels: int = 50_000_000
+    """Photos with more pixels are not read."""
+    workers: int = min(4, os.cpu_count() or 1)
+    """Photos in hand at once; the results do not depend on it."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; 0: every photo read, 1: some could not be (each named on stderr), 2: bad usage."""
+    try:
+        options = parse(Options, "prepare", argv)
+        settings = PrepareSettings(
+            size=options.size,
+            format=options.format,
+            quality=options.quality,
+            enlarge=options.enlarge,
+            sharpness=options.sharpness,
+            coverage=options.coverage,
+            score=options.score,
+            near=options.near,
+            max_pixels=options.max_pixels,
+        )
+        model = zoo.resolve("finder", "auto")
+        finder = faces.Finder(model.path)
+        if options.workers > 1:
+            cv2.setNumThreads(1)  # the photos share the cores instead
+        with _progress() as bar:
+            task = bar.add_task("", total=None)
+
+            def watch(record: Record, done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total)
+                _tell(record, bar.console)
+
+            summary = prepare(
+                options.src,
+                options.out,
+                finder,
+                settings,
+                finder_name=str(model),
+                workers=options.workers,
+                watch=watch,
+            )
+    except Exit as stop:
+        return stop.code
+    except RevisageError as error:
+        print(f"revisage prepare: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    print(told(summary, options.out), file=sys.stderr)
+    return 1 if summary.unreadable else 0
+
+
+def _progress() -> Progress:
+    """On a terminal a bar over all photos; in a pipe nothing."""
+    console = Console(stderr=True)
+    columns = (TextColumn("Preparing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _tell(record: Record, console: Console) -> None:
+    """A photo that could not be read, always; the others by a line each, unless there is a bar."""
+    if record.error is not None:
+        print(f"{record.source}: {record.error}", file=sys.stderr, flush=True)
+    elif not console.is_terminal:
+        reasons = ["good" if face.reason is None else face.reason for face in record.faces]
+        print(f"{record.source}: {', '.join(reasons) or 'no face'}", flush=True)
+
+
+def told(summary: Summary, out: Path) -> str:
+    """The summary in words."""
+    dropped = ", ".join(f"{count} {reason}" for reason, count in sorted(summary.dropped.items())) or "none"
+    places = "; ".join(f"{name}: {out / name} and {out / name}.csv" for name in ("faces", "dropped"))
+    return f"{summary.photos} photos: {summary.kept} faces kept; dropped: {dropped}\n{places}"

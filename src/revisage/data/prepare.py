@@ -1,0 +1,155 @@
+"""A folder of photos into a folder of aligned faces with their landmarks, which training reads.
+
+`OUT/faces/` has the crops, `OUT/faces.csv` a row for each; `OUT/dropped/` and `OUT/dropped.csv` what was not
+good enough, and why. `OUT/journal.jsonl` has a line for every photo done, so that a run that was stopped
+goes on; it ends with the same bytes as one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from revisage.data.prepare_photo import FindsFaces, PrepareSettings, Record, prepare_photo
+from revisage.data.prepare_tables import JOURNAL, Summary, finish, is_whole, line, read_journal, remove
+from revisage.errors import UsageError
+from revisage.image import format_of, write_atomically
+
+SETTINGS = "settings.json"
+_LOCK = ".lock"
+
+Watch = Callable[[Record, int, int], None]
+"""Told of each photo: its record, how many are done with it, and of how many."""
+
+
+def prepare(
+    source: Path,
+    out: Path,
+    finder: FindsFaces,
+    settings: PrepareSettings,
+    *,
+    finder_name: str,
+    workers: int = 1,
+    watch: Watch | None = None,
+) -> Summary:
+    """Prepare the photos below `source` (files with the extension of a picture; hidden ones left out).
+
+    `finder_name` says which finder it is: with another one, as with other settings or another `source`, a
+    folder that holds results is refused. `workers` photos are in hand at once, which changes no byte. A photo
+    that has changed since an earlier run is done again, one that could not be read is tried again, and what
+    came of one that has gone is removed.
+
+    Raises UsageError when `source` has no photos or `out` cannot be used, SaveError when writing fails.
+    """
+    if workers < 1:
+        raise UsageError(f"workers {workers}: give at least 1")
+    photos = find_photos(source, out)
+    _claim(source, out, settings, finder_name)
+    try:
+        with FileLock(out / _LOCK, timeout=0):
+            return _run(source, out, photos, finder, settings, workers=workers, watch=watch)
+    except Timeout:
+        raise UsageError(f"another run is writing to {out}: wait for it, or stop it") from None
+
+
+def find_photos(source: Path, out: Path) -> list[str]:
+    """Paths below `source`, sorted, with forward slashes; what lies in `out` is left out.
+
+    Raises UsageError when there are none, or `out` is where they lie.
+    """
+    if not source.is_dir():
+        raise UsageError(f"{source} is no folder: give the folder that holds the photos")
+    place = out.resolve()
+    if place == source.resolve():
+        raise UsageError(f"{out} holds the photos: choose another folder to write to")
+    found = []
+    for path in source.rglob("*"):
+        inner = path.relative_to(source)
+        if format_of(path) is None or any(part.startswith(".") for part in inner.parts) or not path.is_file():
+            continue
+        if not path.resolve().is_relative_to(place):
+            found.append(inner.as_posix())
+    if not found:
+        raise UsageError(f"no photos in {source}")
+    return sorted(found)
+
+
+def _claim(source: Path, out: Path, settings: PrepareSettings, finder_name: str) -> None:
+    """Write down in a new `out` what it is for, or see that it is for this."""
+    stated = {"source": str(source.resolve()), "finder": finder_name} | asdict(settings)
+    path = out / SETTINGS
+    if not path.is_file():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise UsageError(f"{out} is no empty folder, nor one of `revisage prepare`: choose another")
+        write_atomically(path, (json.dumps(stated, indent=2) + "\n").encode())
+        return
+    try:
+        before = dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        raise UsageError(f"{path} cannot be read ({error}): choose another folder to write to") from None
+    for name in sorted(stated.keys() | before.keys()):
+        if stated.get(name) != before.get(name):
+            raise UsageError(
+                f"{out} was made with {name} {before.get(name)}, not {stated.get(name)}: "
+                "give the same again, or another folder to write to"
+            )
+
+
+def _run(
+    source: Path,
+    out: Path,
+    photos: list[str],
+    finder: FindsFaces,
+    settings: PrepareSettings,
+    *,
+    workers: int,
+    watch: Watch | None,
+) -> Summary:
+    records = read_journal(out)
+    for name, record in list(records.items()):
+        if not _stands(source, out, record):
+            remove(out, records.pop(name))
+    left = [name for name in photos if name not in records]
+    done = len(photos) - len(left)
+    with (out / JOURNAL).open("a", encoding="ascii") as journal:
+        made = _in_order(lambda name: prepare_photo(source, name, out, finder, settings), left, workers)
+        for record in made:
+            journal.write(line(record))
+            journal.flush()
+            records[record.source] = record
+            done += 1
+            if watch is not None:
+                watch(record, done, len(photos))
+    return finish(out, records.values(), settings.near)
+
+
+def _stands(source: Path, out: Path, record: Record) -> bool:
+    """Whether what an earlier run made of a photo still holds."""
+    try:
+        status = (source / record.source).stat()
+    except OSError:
+        return False
+    same = (status.st_size, status.st_mtime_ns) == (record.bytes, record.changed_ns)
+    return same and record.error is None and is_whole(out, record)
+
+
+def _in_order(make: Callable[[str], Record], names: list[str], workers: int) -> Iterator[Record]:
+    """`make` of each name by threads, in the order of the names; never more than a few ahead."""
+    waiting = iter(names)
+    queue: deque[Future[Record]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="photo")
+    try:
+        while True:
+            while len(queue) < 2 * workers and (name := next(waiting, None)) is not None:
+                queue.append(pool.submit(make, name))
+            if not queue:
+                return
+            yield queue.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
