@@ -42,7 +42,10 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tiny(system: str, data: Path, **changes: Any) -> Task:
+    """By reconstruction; tests/test_train_gfpgan.py has the adversarial losses."""
     preset = presets.choose(system, "tiny")
+    if system == "gfpgan":
+        changes = {"adversarial": 0.0} | changes
     return preset.make(replace(preset.task(data), validation=2, **changes))
 
 
@@ -184,7 +187,7 @@ def test_identity_needs_its_weights(pictures: Path, tmp_path: Path) -> None:
     for content in (None, b"nonsense"):
         if content:
             path.write_bytes(content)
-        with pytest.raises(TrainingError, match=r"weights\.ckpt is not a MobileFaceNet checkpoint") as caught:
+        with pytest.raises(TrainingError, match=r"cannot read weights from .*weights\.ckpt") as caught:
             tiny("gfpgan", pictures, identity_weights=path)
         assert "\n" not in str(caught.value)
 
@@ -198,7 +201,8 @@ def test_identity_is_trained_and_measured(shared: Path, tmp_path: Path) -> None:
     shutil.copy(held[0], tmp_path / again)  # the same person under another name, and on the other side
     task = tiny("gfpgan", tmp_path, identity_weights=weights)
     assert isinstance(task, FaceTask)
-    assert sorted(path.name for path in task.training.paths) == sorted(path.name for path in training)
+    used = task.training.pictures.paths
+    assert sorted(path.name for path in used) == sorted(path.name for path in training)
     batch = {key: torch.from_numpy(value[None]) for key, value in task.sample(0).items()}
     losses = task.phases()[0].losses(batch)
     assert losses.keys() == {"l1", "pyramid", "identity"}
@@ -272,7 +276,7 @@ def test_presets_are_chosen_by_name() -> None:
         assert presets.choose(system) is found[0]
         for preset in found:
             assert presets.choose(system, preset.name) is preset
-    with pytest.raises(UsageError, match="no preset 'huge' for gfpgan; there are compact-256, tiny"):
+    with pytest.raises(UsageError, match="no preset 'huge' for gfpgan; there are compact-256, "):
         presets.choose("gfpgan", "huge")
 
 

@@ -25,8 +25,8 @@ class Options:
     system: Positional[Annotated[Literal["prior", "gfpgan", "realesrgan", "finder"], arg(metavar="SYSTEM")]]
     """prior (StyleGAN2 on faces), gfpgan (restoring faces), realesrgan (whole photos) or finder."""
     data: Path
-    """Training pictures: aligned faces for prior and gfpgan, photographs for realesrgan, a folder with scenes,
-    faces256 and lfw128 for finder."""
+    """Training pictures: aligned faces for prior and gfpgan, photographs for realesrgan, a folder with
+    scenes, faces256 and lfw128 for finder."""
     out: Annotated[Path, arg(metavar="RUN")]
     """Folder for checkpoints, samples and logs."""
     preset: str = "default"
@@ -48,6 +48,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"revisage train: {error.name} is missing: pip install 'revisage[train]'", file=sys.stderr)
         return 1
     from revisage.train.loop import train
+    from revisage.train.spread import leave
 
     try:
         chosen = presets.choose(options.system, options.preset)
@@ -67,6 +68,8 @@ def main(argv: Sequence[str]) -> int:
     except OSError as error:
         print(f"revisage train: {options.out} cannot be written: {error}", file=sys.stderr)
         return 1
+    finally:
+        leave()
     return 0
 
 

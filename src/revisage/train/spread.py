@@ -87,6 +87,12 @@ def join(device: str) -> Spread:
     return Spread(dist.get_rank() if count > 1 else 0, count, place)
 
 
+def leave() -> None:
+    """Part from the other processes; nothing happens where there are none."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def device_of(network: nn.Module) -> torch.device:
     """Where a network's weights are."""
     return next(network.parameters()).device

@@ -1,0 +1,300 @@
+"""GFP-GAN's adversarial training, its prior, and training spread over two processes."""
+
+import csv
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("tensorboard")
+pytest.importorskip("onnx")
+
+from torch import Tensor  # noqa: E402
+from train_pictures import write_pictures  # noqa: E402
+
+from revisage.data.landmarks import POINT_COLUMNS  # noqa: E402
+from revisage.errors import TrainingError, UsageError  # noqa: E402
+from revisage.losses.components import COMPONENTS  # noqa: E402
+from revisage.train import checkpoint, presets  # noqa: E402
+from revisage.train.gfpgan import COMPONENT_LOSSES, R1_INTERVAL, FaceSettings, FaceTask  # noqa: E402
+from revisage.train.loop import LoopSettings, step, train  # noqa: E402
+from revisage.train.prior import PriorTask, load_prior  # noqa: E402
+from revisage.train.spread import Spread, join  # noqa: E402
+from revisage.train.state import State  # noqa: E402
+from revisage.train.task import Batch, Task  # noqa: E402
+
+TEMPLATE = np.array([(36.2, 45.0), (59.8, 45.0), (48.1, 58.9), (37.7, 69.6), (58.7, 69.6)])  # at 96 px
+LOOP = LoopSettings(images=16, batch=4, rate=1e-3, warmup=0, precision="fp32", threads=1, save_every=0)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures with landmarks; none shows a face, which the losses cannot know."""
+    folder = write_pictures(tmp_path_factory.mktemp("prepared") / "faces")
+    rng = np.random.default_rng(0)
+    with folder.with_name("faces.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["file", "coverage", *POINT_COLUMNS])
+        for path in sorted(folder.iterdir()):
+            points = TEMPLATE + rng.normal(0, 1, (5, 2))
+            table.writerow([path.name, 1.0, *(f"{v:.2f}" for v in points.ravel())])
+    return folder
+
+
+def task_of(faces: Path, **changes: Any) -> FaceTask:
+    task = make("gfpgan", faces, **changes)
+    assert isinstance(task, FaceTask)
+    return task
+
+
+def make(system: str, faces: Path, **changes: Any) -> Task:
+    preset = presets.choose(system, "tiny")
+    return preset.make(replace(preset.task(faces), validation=2, **changes))
+
+
+def batch_of(task: Task, count: int = 4) -> Batch:
+    samples = [task.sample(i) for i in range(count)]
+    return {key: torch.from_numpy(np.stack([s[key] for s in samples])) for key in samples[0]}
+
+
+def run_step(task: Task, batch: Batch) -> dict[str, float]:
+    """All phases once; returns every loss."""
+    spread = join("cpu")
+    state, stats = State.fresh(task, LOOP, spread.device), {}
+    for phase in task.phases():
+        more, applied = step(phase, state, batch, LOOP, spread)
+        assert applied
+        stats |= more
+    return stats
+
+
+def test_every_loss_of_the_paper_is_there(faces: Path) -> None:
+    stats = run_step(task := task_of(faces), batch_of(task))
+    losses = {key for key in stats if not key.endswith("gradient")}
+    assert losses == {
+        *(f"generator/{n}" for n in ("l1", "pyramid", "adversarial", "component", "matching", "style")),
+        "discriminator/logistic",
+        "penalty/r1",
+        *(f"components/{component.name}" for component in COMPONENTS),
+    }
+    assert all(np.isfinite(value) and value > 0 for value in stats.values())
+
+
+def test_a_phase_changes_its_own_network_alone(faces: Path) -> None:
+    task, spread = task_of(faces), join("cpu")
+    state, batch = State.fresh(task, LOOP, spread.device), batch_of(task_of(faces))
+
+    def weights() -> dict[str, Tensor]:
+        return {
+            name: torch.cat([p.detach().flatten().clone() for p in network.parameters()])
+            for name, network in task.networks.items()
+        }
+
+    for phase in task.phases():
+        before = weights()
+        step(phase, state, batch, LOOP, spread)
+        changed = {name for name, value in weights().items() if not torch.equal(value, before[name])}
+        assert changed == {phase.network}
+
+
+def test_the_discriminators_see_what_the_generator_made(faces: Path) -> None:
+    task, batch = task_of(faces), batch_of(task_of(faces))
+    generator, critic, _, parts = task.phases()
+    generator.losses(batch)
+    fake, _ = task.networks["generator"](batch["low"])
+    assert torch.equal(batch["fake"], fake)
+    assert not batch["fake"].requires_grad
+    assert critic.losses(batch)["logistic"] > 0
+    assert parts.losses(batch).keys() == {component.name for component in COMPONENTS}
+
+
+@pytest.mark.parametrize("used", COMPONENT_LOSSES)
+def test_component_losses_are_switched_off_one_by_one(faces: Path, used: str) -> None:
+    stats = run_step(task := task_of(faces, components=used), batch_of(task))
+    wanted = COMPONENT_LOSSES[1 : COMPONENT_LOSSES.index(used) + 1]
+    names = {"discriminators": "component", "matching": "matching", "style": "style"}
+    assert {k for k in stats if k.removeprefix("generator/") in names.values()} == {
+        f"generator/{names[name]}" for name in wanted
+    }
+    assert ("components" in task.networks) == bool(wanted)
+
+
+def test_the_pyramid_and_the_prior_can_be_left_out(faces: Path) -> None:
+    network = replace(presets.TINY_FACE, decoder=False)
+    stats = run_step(task := task_of(faces, pyramid=0.0, network=network), batch_of(task))
+    assert "generator/pyramid" not in stats
+    assert not [n for n, _ in task.networks["generator"].named_parameters() if n.startswith("decoder")]
+
+
+def test_the_penalty_is_lazy(faces: Path, tmp_path: Path) -> None:
+    task, penalised = task_of(faces), []
+    penalty = task._penalty
+    task._penalty = lambda batch: penalised.append(1) or penalty(batch)  # type: ignore[method-assign,func-returns-value]
+    train(task, tmp_path, replace(LOOP, batch=1, images=R1_INTERVAL + 1))
+    assert len(penalised) == 2
+
+
+def test_mirrored_faces_have_their_landmarks_mirrored(faces: Path) -> None:
+    task = task_of(faces)
+    seen = set()
+    for index in range(20):
+        points = task.sample(index)["landmarks"]
+        assert points[0, 0] < points[1, 0]  # the subject's right eye stays at the left of the picture
+        assert points[3, 0] < points[4, 0]
+        seen.add(round(float(points[2, 0]), 3))
+    assert len(seen) > 6  # more than there are pictures
+
+
+@pytest.mark.parametrize("system", ["gfpgan", "prior"])
+def test_an_adversarial_training_goes_on_to_the_same_last_bit(
+    system: str, faces: Path, tmp_path: Path
+) -> None:
+    settings = replace(LOOP, images=40)
+    train(make(system, faces), tmp_path / "whole", settings)
+    stopped = make(system, faces)
+    sample = stopped.sample
+
+    def interrupted(index: int) -> dict[str, np.ndarray]:
+        if index >= 20:
+            raise KeyboardInterrupt
+        return sample(index)
+
+    stopped.sample = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        train(stopped, tmp_path / "stopped", settings)
+    train(make(system, faces), tmp_path / "stopped", settings)
+    whole, stopped_state = (newest(tmp_path / run) for run in ("whole", "stopped"))
+    flat_a, flat_b = flatten(whole), flatten(stopped_state)
+    assert flat_a.keys() == flat_b.keys()
+    assert len(flat_a) > 60
+    for name, value in flat_a.items():
+        assert torch.equal(value, flat_b[name]), name
+
+
+def newest(run: Path) -> dict[str, Any]:
+    path = checkpoint.newest(run / "checkpoints")
+    assert path is not None
+    return checkpoint.load(path)
+
+
+def flatten(value: Any, name: str = "") -> dict[str, Tensor]:
+    if isinstance(value, Tensor):
+        return {name: value}
+    if isinstance(value, dict):
+        return {k: v for key, item in value.items() for k, v in flatten(item, f"{name}.{key}").items()}
+    return {}
+
+
+def test_adversarial_training_lowers_its_validation_loss(faces: Path, tmp_path: Path) -> None:
+    task = task_of(faces)
+    before = task.validate(task.networks["generator"].eval())
+    after = task.validate(train(task, tmp_path, replace(LOOP, images=160, rate=2e-3, ema=32)))
+    assert after["psnr"] > before["psnr"]
+    assert (tmp_path / "checkpoints" / "best.pt").is_file()
+
+
+def test_a_prior_learns_where_faces_lie(faces: Path, tmp_path: Path) -> None:
+    task = make("prior", faces)
+    before = task.validate(task.networks["generator"].eval())["likeness"]
+    loop = replace(LOOP, images=320, rate=5e-3, beta1=0.5, ema=32)
+    after = task.validate(train(task, tmp_path, loop))["likeness"]
+    assert after > before
+
+
+def test_gfpgan_starts_from_a_prior(faces: Path, tmp_path: Path) -> None:
+    prior = make("prior", faces)
+    assert isinstance(prior, PriorTask)
+    train(prior, tmp_path, LOOP)
+    task = task_of(faces, prior=tmp_path)
+    wanted = checkpoint.load(tmp_path / "checkpoints" / "best.pt")["ema"]
+    for name, value in task.networks["generator"].decoder.state_dict().items():  # type: ignore[union-attr]
+        assert torch.equal(value, wanted[f"decoder.{name}"])
+    other = presets.choose("gfpgan", "reconstruction-256").network()
+    with pytest.raises(TrainingError, match=r"best\.pt is not a prior of this network's sizes"):
+        load_prior(other, tmp_path)  # type: ignore[arg-type]
+
+
+def test_style_mixing_gives_coarse_layers_one_code_and_fine_ones_another(faces: Path) -> None:
+    prior = make("prior", faces)
+    assert isinstance(prior, PriorTask)
+    torch.manual_seed(0)
+    codes = prior._codes(batch_of(prior), 64)
+    assert codes.shape == (64, prior.generator.decoder.layers, 16)
+    first, last = codes[:, 0], codes[:, -1]
+    mixed = (first != last).any(1)
+    assert 0.7 < float(mixed.float().mean()) < 1
+    changes = (codes[:, 1:] != codes[:, :-1]).any(2).sum(1)
+    assert torch.equal(changes, mixed.long())
+
+
+def test_settings_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="components must be one of none, discriminators, matching, style"):
+        FaceSettings(data=tmp_path, components="eyes")
+    with pytest.raises(UsageError, match="the discriminator is for 64 px, the network for 256"):
+        FaceSettings(data=tmp_path, adversarial=0.1, discriminator=presets.TINY_CRITIC)
+
+
+def test_a_table_of_landmarks_is_asked_for(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "faces")
+    with pytest.raises(TrainingError, match=r"faces\.csv is missing: `revisage prepare` makes it"):
+        task_of(folder)
+    assert task_of(folder, components="none").sample(0).keys() == {"low", "clean"}
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_trains(faces: Path, tmp_path: Path, precision: str) -> None:
+    task = task_of(faces)
+    network = train(task, tmp_path, replace(LOOP, precision=precision))
+    assert all(torch.isfinite(p).all() for p in network.parameters())
+    assert (newest(tmp_path)["scalers"]["generator"] != {}) == (precision == "fp16")
+
+
+def test_two_processes_give_what_one_gives(faces: Path, tmp_path: Path) -> None:
+    """Through the command line and torchrun; a reconstruction, whose losses are means over the batch."""
+    changes = ["images=32", "batch=4", "precision=fp32", "threads=1", "device=cpu", "adversarial=0"]
+    tail = ["train", "gfpgan", "--data", str(faces), "--preset", "tiny", "--set", *changes]
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    starts = {
+        "one": [sys.executable, "-m", "revisage"],
+        "two": [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+            *("-m", "revisage"),
+        ],
+    }
+    for name, start in starts.items():
+        done = subprocess.run(
+            [*start, *tail, "--out", str(tmp_path / name)],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert done.stdout.count("held out") == 1  # one process logs
+    one, two = (newest(tmp_path / name) for name in starts)
+    assert one["images"] == two["images"] == 32
+    for name, value in one["ema"].items():
+        torch.testing.assert_close(two["ema"][name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_a_batch_that_processes_cannot_share_is_refused() -> None:
+    with pytest.raises(TrainingError, match="batch=6 cannot be shared evenly by 4 processes"):
+        Spread(0, 4, torch.device("cpu")).share(6)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_missing_gpu_is_named() -> None:
+    with pytest.raises(TrainingError, match="device=cuda, but PyTorch sees no GPU"):
+        join("cuda")
