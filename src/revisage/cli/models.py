@@ -20,6 +20,8 @@ from revisage.cli._parse import Exit, parse
 from revisage.errors import ModelError, RevisageError, UnknownModelError, UsageError
 from revisage.zoo import Model, ModelSpec
 
+CHECKPOINTS = frozenset({".pth", ".pt", ".ckpt"})
+
 _PIPE_WIDTH = 200  # columns of a table when no terminal says how wide it is
 
 
@@ -38,7 +40,10 @@ class Info:
 
 @dataclass(frozen=True)
 class Pull:
-    """Download models into your model folder; what is here already is left alone."""
+    """Download models into your model folder; what is here already is left alone.
+
+    Weights published for PyTorch are made into ONNX models once, which takes revisage[train] and a minute.
+    """
 
     names: Positional[Annotated[tuple[str, ...], arg(metavar="NAME...")]]
     """Names of the catalogue."""
@@ -46,12 +51,14 @@ class Pull:
 
 @dataclass(frozen=True)
 class Import:
-    """Copy an ONNX model of your own into your model folder, so that `--model NAME` finds it."""
+    """Put a model of your own, or one that others publish, into your model folder for `--model NAME`."""
 
     file: Positional[Annotated[Path, arg(metavar="FILE")]]
-    """A single .onnx file with the contract in its metadata, as `revisage export` writes it."""
+    """A single .onnx file with the contract in its metadata, as `revisage export` writes it; or a .pth file
+    as published by GFP-GAN (1.2 clean, 1.3, 1.4) or Real-ESRGAN (RRDBNet, SRVGGNetCompact), for which this
+    needs revisage[train]."""
     name: Annotated[str | None, arg(name="as", metavar="NAME")] = None
-    """What to call it, if not by the name in its metadata."""
+    """What to call it, if not by the name in its metadata, in the catalogue, or of the file."""
 
 
 Command = (
@@ -87,7 +94,8 @@ def _run(command: Command) -> int:
         case Pull(names):
             return _pull(names)
         case Import(file, name):
-            path = zoo.import_model(file, name)
+            checkpoint = file.suffix.lower() in CHECKPOINTS
+            path = _convert(file, name) if checkpoint else zoo.import_model(file, name)
             print(f"{path.stem}: {path}")
             return 0
 
@@ -187,7 +195,31 @@ def _pull_one(name: str) -> Path:
     )
     with bar:
         task = bar.add_task(name, total=zoo.CATALOGUE[name].bytes)
-        return zoo.pull(name, progress=lambda here, total: bar.update(task, completed=here, total=total))
+        path = zoo.pull(name, progress=lambda here, total: bar.update(task, completed=here, total=total))
+    if zoo.CATALOGUE[name].checkpoint is None or path.suffix == ".onnx":
+        return path
+    model = _convert(path, name)
+    if path.parent == zoo.user_folder():
+        path.unlink(
+            missing_ok=True
+        )  # what was downloaded for this only; a folder of the user's stays as it is
+    return model
+
+
+def _convert(checkpoint: Path, name: str | None) -> Path:
+    """The ONNX model made of a published checkpoint."""
+    try:
+        from revisage import published
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"{checkpoint} is a PyTorch checkpoint and is made into a model once, which needs {error.name}: "
+            "pip install 'revisage[train]' and give the same command again; restoring then needs no PyTorch"
+        ) from None
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return published.install(checkpoint, name)
+    with console.status(f"making an ONNX model of {checkpoint.name} and comparing the two"):
+        return published.install(checkpoint, name)
 
 
 def _state(model: Model | None) -> str:
