@@ -104,18 +104,21 @@ _ALL = (
         sha256="2a7c182a68c9e7f1b2e2e5ec723279d6f65d912b6fcaf37eb2bf03d7367c4296",
         count=11_850,
     ),
-    # No public list gives the sha256 of these two, so `pull` could not check them: the user fetches them.
-    _features(
-        "arcface-resnet18",
-        "GFP-GAN's face embedding, from its release v0.1.0 on GitHub, for degrees_arcface",
-        file="arcface_resnet18.pth",
-        licence="none stated",
-    ),
+    # Published only as a bzip2 archive, which `pull` does not unpack.
     _features(
         "dlib-face",
         "dlib's face embedding, from dlib.net/files, unpacked, for degrees_dlib",
         file="dlib_face_recognition_resnet_model_v1.dat",
         licence="CC0-1.0",
+        sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+        count=22_466_066,
+    ),
+    # No public list gives its sha256, so `pull` could not check it.
+    _features(
+        "arcface-resnet18",
+        "GFP-GAN's face embedding, from its release v0.1.0 on GitHub, for degrees_arcface",
+        file="arcface_resnet18.pth",
+        licence="none stated",
     ),
 )
 
