@@ -61,7 +61,7 @@ class StubModels:
         return FaceModel(self.face_session, "stub-face 1", self._size) if self.face_session else None
 
     def scene(self) -> SceneModel | None:
-        return SceneModel(self.scene_session, "stub-scene 1", 2) if self.scene_session else None
+        return SceneModel(self.scene_session, "stub-scene 1", 2, 8) if self.scene_session else None
 
     def finder(self) -> FinderModel:
         return FinderModel(self._finder, "stub-finder 1")

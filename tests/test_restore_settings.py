@@ -65,7 +65,8 @@ def test_wrong_options_say_what_to_do(wrong: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"model": ""}, {"scene": ""}, {"device": "tpu"}, {"precision": "int4"}, {"threads": 0}]
+    "wrong",
+    [{"model": ""}, {"scene": ""}, {"device": "tpu"}, {"precision": "int4"}, {"threads": 0}, {"memory": 0}],
 )
 def test_wrong_settings(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):

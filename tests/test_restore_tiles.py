@@ -30,16 +30,21 @@ def test_the_identity_is_the_identity(height: int, width: int, core: int, halo: 
     assert np.array_equal(out, pixels)
 
 
-@given(SIDES, SIDES, st.integers(1, 20), st.sampled_from([2, 3, 4]))
+@given(SIDES, SIDES, st.integers(1, 20), st.sampled_from([2, 3, 4]), st.integers(1, 5))
 def test_repeating_pixels_in_tiles_repeats_the_picture(
-    height: int, width: int, core: int, scale: int
+    height: int, width: int, core: int, scale: int, batch: int
 ) -> None:
-    def repeat(tile: np.ndarray) -> np.ndarray:
-        return tile.repeat(scale, 0).repeat(scale, 1)
+    def repeat(pictures: np.ndarray) -> np.ndarray:
+        assert len(pictures) <= batch
+        return pictures.repeat(scale, 1).repeat(scale, 2)
 
-    pixels = noise(height, width)
-    out = tiles.run(pixels, repeat, scale=scale, core=4 * core, halo=4, on_tile=quiet)
-    assert np.array_equal(out, repeat(pixels))
+    pixels, told = noise(height, width), []
+    out = tiles.run(
+        pixels, repeat, scale=scale, core=4 * core, halo=4, batch=batch, on_tile=lambda *at: told.append(at)
+    )
+    assert np.array_equal(out, pixels.repeat(scale, 0).repeat(scale, 1))
+    count = len(tiles.plan(height, width, 4 * core))
+    assert told == [(done, count) for done in range(1, count + 1)]
 
 
 @given(st.integers(1, 3000), st.integers(1, 3000), st.integers(16, 200))
@@ -90,7 +95,11 @@ class Network:
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(2, 8), st.integers(0, 5))
 def test_a_network_in_tiles_equals_the_network_at_once(height: int, width: int, core: int, seed: int) -> None:
     network, pixels = Network(seed), noise(height, width, seed=seed)
-    tiled = tiles.run(pixels, network, scale=2, core=4 * core, halo=network.radius, on_tile=quiet)
+
+    def operation(pictures: np.ndarray) -> np.ndarray:
+        return np.stack([network(picture) for picture in pictures])
+
+    tiled = tiles.run(pixels, operation, scale=2, core=4 * core, halo=network.radius, batch=3, on_tile=quiet)
     border = 8
     whole = np.pad(pixels, ((border, border), (border, border), (0, 0)), mode="reflect")
     whole = tiles.to_integer(network(tiles.to_float(whole)), np.dtype(np.uint8))
@@ -100,18 +109,20 @@ def test_a_network_in_tiles_equals_the_network_at_once(height: int, width: int, 
 
 @pytest.mark.parametrize("scale", [1, 2, 4])
 @pytest.mark.parametrize("keep", [True, False])
-def test_background_has_no_seams(scale: int, keep: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    network, pixels = Network(3), noise(50, 70)
+def test_background_has_no_seams(scale: int, keep: bool) -> None:
+    network, pixels = Network(3), noise(90, 130)
     pixels = cv2.GaussianBlur(pixels, (0, 0), 1.5)
-    model = StubModels(scene=network).scene()
 
-    def picture(core: int) -> np.ndarray:
-        monkeypatch.setattr(background, "CORE", core)
-        kwargs = {"scale": scale, "keep": keep, "neutral": False, "on_tile": quiet}
-        return background.enlarge(pixels, model, **kwargs).canvas.astype(int)
+    def picture(budget: int) -> tuple[np.ndarray, int]:
+        models = StubModels(scene=network)
+        kwargs = {"scale": scale, "keep": keep, "neutral": False, "budget": budget, "on_tile": quiet}
+        canvas = background.enlarge(pixels, models.scene(), **kwargs).canvas.astype(int)
+        return canvas, len(models.scene_session.batches)
 
-    assert picture(32).shape == (50 * scale, 70 * scale, 3)
-    assert np.abs(picture(32) - picture(4096)).max() <= 1
+    (many, runs), (one, run) = picture(1), picture(8 << 30)
+    assert many.shape == (90 * scale, 130 * scale, 3)
+    assert runs == 15 * run
+    assert np.abs(many - one).max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -121,7 +132,9 @@ def test_background_has_no_seams(scale: int, keep: bool, monkeypatch: pytest.Mon
 def test_the_scene_model_runs_as_often_as_the_scale_needs(scale: int, method: str, runs: int) -> None:
     models = StubModels(scene=twice)
     pixels = cv2.GaussianBlur(noise(40, 60), (0, 0), 3)
-    made = background.enlarge(pixels, models.scene(), scale=scale, keep=True, neutral=False, on_tile=quiet)
+    made = background.enlarge(
+        pixels, models.scene(), scale=scale, keep=True, neutral=False, budget=1 << 30, on_tile=quiet
+    )
     assert made.method == method
     assert len(models.scene_session.batches) == runs
     expected = cv2.resize(pixels, (60 * scale, 40 * scale), interpolation=cv2.INTER_CUBIC).astype(int)
@@ -130,11 +143,11 @@ def test_the_scene_model_runs_as_often_as_the_scale_needs(scale: int, method: st
 
 def test_without_a_scene_model_the_photo_is_resampled() -> None:
     pixels = noise(20, 30, np.uint16)
-    kept = background.enlarge(pixels, None, scale=1, keep=True, neutral=False, on_tile=quiet)
+    kept = background.enlarge(pixels, None, scale=1, keep=True, neutral=False, budget=1 << 30, on_tile=quiet)
     assert kept.method == "unchanged"
     assert np.array_equal(kept.canvas, pixels)
     assert not np.shares_memory(kept.canvas, pixels)
-    grown = background.enlarge(pixels, None, scale=4, keep=True, neutral=False, on_tile=quiet)
+    grown = background.enlarge(pixels, None, scale=4, keep=True, neutral=False, budget=1 << 30, on_tile=quiet)
     assert grown.method == "lanczos"
     assert grown.canvas.shape == (80, 120, 3)
     assert grown.canvas.dtype == np.uint16
@@ -143,4 +156,6 @@ def test_without_a_scene_model_the_photo_is_resampled() -> None:
 def test_invalid_numbers_from_the_scene_model_are_an_error() -> None:
     model = StubModels(scene=lambda tile: twice(tile) * np.nan).scene()
     with pytest.raises(RuntimeUnavailableError, match="--precision fp32"):
-        background.enlarge(noise(9, 9), model, scale=2, keep=True, neutral=False, on_tile=quiet)
+        background.enlarge(
+            noise(9, 9), model, scale=2, keep=True, neutral=False, budget=1 << 30, on_tile=quiet
+        )

@@ -9,14 +9,8 @@ import cv2
 import numpy as np
 
 from revisage.errors import RuntimeUnavailableError
-from revisage.restore import colour, tiles
+from revisage.restore import colour, memory, tiles
 from revisage.restore.models import SceneModel
-
-CORE = 512
-"""Largest tile side in photo pixels without its halo."""
-
-RECEPTIVE = 16
-"""Receptive radius in input pixels that a scene model may have for its tiles to be exact."""
 
 LANCZOS_RADIUS = 4
 
@@ -45,10 +39,10 @@ def passes(model_scale: int, scale: int) -> int:
     return count
 
 
-def halo(model_scale: int, count: int) -> int:
+def halo(model_reach: int, model_scale: int, count: int) -> int:
     """Context in photo pixels that `count` passes of the model and the filters after them read."""
-    model = sum(RECEPTIVE / model_scale**k for k in range(count))
-    return int(np.ceil(model)) + max(LANCZOS_RADIUS, colour.SCENE_RADIUS)
+    passed = sum(model_reach / model_scale**k for k in range(count))
+    return int(np.ceil(passed)) + max(LANCZOS_RADIUS, colour.SCENE_RADIUS)
 
 
 def enlarge(
@@ -58,6 +52,7 @@ def enlarge(
     scale: int,
     keep: bool,
     neutral: bool,
+    budget: int,
     on_tile: Callable[[int, int], None],
 ) -> Background:
     """The photo at `scale` times its size.
@@ -68,6 +63,7 @@ def enlarge(
             output is reduced by area or enlarged by Lanczos, tile by tile.
         keep: keep the photo's tone.
         neutral: the photo is gray (with `keep`, its channels stay equal).
+        budget: bytes that the tiles in hand may take.
         on_tile: called with (done, total).
     """
     if model is None:
@@ -76,16 +72,20 @@ def enlarge(
         return Background(canvas, "unchanged" if scale == 1 else "lanczos")
     count = passes(model.scale, scale)
     produced = model.scale**count
+    session = model.session_for(pixels.dtype)
 
-    def operation(source: np.ndarray) -> np.ndarray:
-        batch = np.ascontiguousarray(source.transpose(2, 0, 1)[None])
+    def operation(sources: np.ndarray) -> np.ndarray:
+        batch = np.ascontiguousarray(sources.transpose(0, 3, 1, 2))
         for _ in range(count):
-            batch = model.session.run(batch)
+            batch = session.run(batch)
         if not np.isfinite(batch).all():
             raise RuntimeUnavailableError(
                 f"scene model {model.label} gave invalid numbers on this machine: try --precision fp32"
             )
-        output = np.ascontiguousarray(batch[0].transpose(1, 2, 0), np.float32)
+        return np.stack([finished(*pair) for pair in zip(batch, sources, strict=True)])
+
+    def finished(output: np.ndarray, source: np.ndarray) -> np.ndarray:
+        output = np.ascontiguousarray(output.transpose(1, 2, 0), np.float32)
         if produced != scale:
             way = cv2.INTER_AREA if produced > scale else cv2.INTER_LANCZOS4
             size = (source.shape[1] * scale, source.shape[0] * scale)
@@ -94,8 +94,10 @@ def enlarge(
             return colour.gray(output)
         return colour.keep_scene(output, source, scale) if keep else output
 
+    around = halo(model.reach, model.scale, count)
+    fit = memory.layout(budget, scale=produced, halo=around, gpu=session.info.device == "gpu")
     canvas = tiles.run(
-        pixels, operation, scale=scale, core=CORE, halo=halo(model.scale, count), on_tile=on_tile
+        pixels, operation, scale=scale, core=fit.core, halo=around, batch=fit.batch, on_tile=on_tile
     )
     return Background(canvas, _words(model.scale, count, scale))
 

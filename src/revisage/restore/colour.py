@@ -26,8 +26,8 @@ SCENE_RADIUS = 3 * SCENE_BLUR
 
 def is_neutral(pixels: np.ndarray) -> bool:
     """Whether (H, W, 3) pixels are gray throughout: three equal channels."""
-    first = pixels[..., 0]
-    return bool(np.array_equal(first, pixels[..., 1]) and np.array_equal(first, pixels[..., 2]))
+    bands = (pixels[row : row + 256] for row in range(0, pixels.shape[0], 256))
+    return all((band[..., 1:] == band[..., :1]).all() for band in bands)
 
 
 def luma(rgb: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 from revisage import faces, runtime, zoo
 from revisage.errors import ModelCorruptError
 from revisage.faces import Face
+from revisage.restore.reach import reach
 from revisage.restore.settings import Settings
 from revisage.runtime import Session
 
@@ -38,11 +39,24 @@ class FaceModel:
 
 @dataclass(frozen=True)
 class SceneModel:
-    """Session: (1, 3, H, W) -> (1, 3, H scale, W scale)."""
+    """Session: (N, 3, H, W) -> (N, 3, H scale, W scale).
+
+    `reach` is how many input pixels away the surroundings matter (`revisage.restore.reach`). `exact` opens
+    the same network in fp32; None where a precision was asked for. Half precision tells some 500 levels of a
+    picture apart: enough for 8 bits, but it shows as bands in 16.
+    """
 
     session: Session
     label: str
     scale: int
+    reach: int
+    exact: Callable[[], Session] | None = None
+
+    def session_for(self, depth: np.dtype) -> Session:
+        """The session that keeps the gradations of pixels of this type, uint8 or uint16."""
+        if depth == np.uint8 or self.exact is None or self.session.info.precision == "fp32":
+            return self.session
+        return self.exact()
 
 
 @dataclass(frozen=True)
@@ -109,16 +123,20 @@ class InstalledModels:
         model = zoo.resolve("scene", self._settings.scene) if mixed is None else mixed.first
         if not model.spec.scale:
             raise ModelCorruptError(f"scene model {model.spec.name} states no scale: import it again")
-        if mixed is None:
-            return SceneModel(self._session(model.path), str(model), model.spec.scale)
-        return SceneModel(self._session(mixed.read()), str(mixed), model.spec.scale)
+        label = str(model if mixed is None else mixed)
+        session = self._session(model.path if mixed is None else mixed.read())
+        exact = None
+        if self._settings.precision == "auto":
+            # A mixture is read again: its weights are not kept for the few photos of 16 bits.
+            exact = _Once(lambda: self._session(mixed.read() if mixed else model.path, "fp32")).get
+        return SceneModel(session, label, model.spec.scale, reach(session, model.spec.scale), exact)
 
     def _open_finder(self) -> FinderModel:
         model = zoo.resolve("finder", "auto")
         return FinderModel(faces.Finder(model.path), str(model))
 
-    def _session(self, source: Path | bytes) -> Session:
+    def _session(self, source: Path | bytes, precision: str | None = None) -> Session:
         chosen = self._settings
         return runtime.open_session(
-            source, device=chosen.device, precision=chosen.precision, threads=chosen.threads
+            source, device=chosen.device, precision=precision or chosen.precision, threads=chosen.threads
         )

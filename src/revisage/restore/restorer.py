@@ -16,6 +16,7 @@ from revisage.image import DecodeLimits, Photo, decode, from_array, from_pillow
 from revisage.restore import background, crops, people, tiles
 from revisage.restore import colour as tone
 from revisage.restore.job import Job
+from revisage.restore.memory import free_share
 from revisage.restore.models import FaceModel, InstalledModels, ModelSource, SceneModel
 from revisage.restore.progress import Progress, Stage, silent
 from revisage.restore.report import FaceReport
@@ -34,7 +35,7 @@ class Restorer:
     One Restorer may be used from many threads at once: a call shares nothing with another but the models.
 
     Args:
-        model, scene, device, precision, threads, limits: see `Settings`.
+        model, scene, device, precision, threads, memory, limits: see `Settings`.
         models: where the models come from; by default the installed ones that the other arguments name.
 
     Raises:
@@ -49,11 +50,14 @@ class Restorer:
         device: str = "auto",
         precision: str = "auto",
         threads: int | None = None,
+        memory: int | None = None,
         limits: DecodeLimits | None = None,
         models: ModelSource | None = None,
     ) -> None:
-        self.settings = Settings(model, scene, device, precision, threads, limits or DecodeLimits())
+        self.settings = Settings(model, scene, device, precision, threads, memory, limits or DecodeLimits())
         self._models = InstalledModels(self.settings) if models is None else models
+        # Once, so that every photo of a folder is cut into the same tiles, whatever else is in hand.
+        self._budget = free_share() if memory is None else memory << 20
 
     def check(self) -> None:
         """Open the models now, so that a missing or unknown one is told before the first photo.
@@ -140,6 +144,7 @@ class Restorer:
                 scale=scale,
                 keep=job.keep,
                 neutral=neutral,
+                budget=self._budget,
                 on_tile=lambda done, total: job.progress(Stage("scene", done, total)),
             )
             alpha = None if photo.alpha is None else background.resample(photo.alpha, scale)
@@ -206,7 +211,9 @@ def _by_size(found: Sequence[Face]) -> list[Face]:
 
 
 def _eight_bits(pixels: np.ndarray) -> np.ndarray:
-    return pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
+    if pixels.dtype == np.uint8:
+        return pixels
+    return np.right_shift(pixels, 8, out=np.empty(pixels.shape, np.uint8), casting="unsafe")
 
 
 def _square(pixels: np.ndarray, size: int) -> np.ndarray:

@@ -29,6 +29,8 @@ class Settings:
         device: "auto", "cpu" or "gpu".
         precision: "auto", "fp32", "bf16" or "fp16".
         threads: CPU threads of one model run; None lets the runtime choose.
+        memory: MiB that the tiles of the photos in hand may take; None for a quarter of what is free, at
+            most 1,024. With little, tiles are smaller and it takes longer; the picture stays the same.
         limits: what an untrusted photo may cost to decode.
     """
 
@@ -37,6 +39,7 @@ class Settings:
     device: str = "auto"
     precision: str = "auto"
     threads: int | None = None
+    memory: int | None = None
     limits: DecodeLimits = field(default_factory=DecodeLimits)
 
     def __post_init__(self) -> None:
@@ -49,6 +52,8 @@ class Settings:
             raise UsageError(f"precision {self.precision!r}: choose one of {', '.join(PRECISIONS)}")
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"threads {self.threads}: give at least 1, or None")
+        if self.memory is not None and self.memory < 1:
+            raise UsageError(f"memory {self.memory}: give at least 1 MiB, or None")
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """A picture through a local operation in tiles, equal to one pass over the whole.
 
 Every tile is a core and a halo around it; the operation sees both, only the core is kept. Where the halo is
-at least the operation's receptive radius, each kept pixel saw exactly what it would have seen in the whole
-picture, so there is nothing to blend and no seam to see. Beyond the border the picture is mirrored, for tiles
-and whole alike.
+at least as wide as the operation reaches (`reach` measures it), each kept pixel saw what it would have seen
+in the whole picture, so there is nothing to blend and no seam to see. Beyond the border the picture is
+mirrored, for tiles and whole alike.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ALIGN = 4
 """Windows start and end on multiples of this, so that networks which unshuffle by 2 or 4 keep their phase."""
 
 Operation = Callable[[np.ndarray], np.ndarray]
-"""(h, w, 3) float32 in [0, 1] -> (h scale, w scale, 3) float32; h and w are multiples of ALIGN."""
+"""(N, h, w, 3) float32 in [0, 1] -> (N, h scale, w scale, 3) float32; h and w are multiples of ALIGN."""
 
 
 @dataclass(frozen=True)
@@ -73,34 +73,38 @@ def run(
     scale: int,
     core: int,
     halo: int,
+    batch: int = 1,
     on_tile: Callable[[int, int], None],
 ) -> np.ndarray:
-    """Apply `operation` over the picture, tile by tile.
+    """Apply `operation` over the picture, some tiles at a time.
 
     Args:
         pixels: (H, W, 3), uint8 or uint16.
-        operation: see `Operation`; its receptive radius must not exceed `halo`.
+        operation: see `Operation`; it must not reach further than `halo`.
         scale: factor by which the operation enlarges.
         core: largest side of a tile without its halo.
         halo: pixels of context on each side; rounded up to a multiple of ALIGN.
+        batch: largest number of tiles given to the operation at once.
         on_tile: called with (done, total) after each tile.
 
     Returns:
-        (H scale, W scale, 3) of the input's dtype. Only one tile at a time is held in floating point.
+        (H scale, W scale, 3) of the input's dtype. Only one batch at a time is held in floating point.
     """
     height, width = pixels.shape[:2]
     halo = -(-halo // ALIGN) * ALIGN
     canvas = np.empty((height * scale, width * scale, 3), pixels.dtype)
     tiles = plan(height, width, core)
-    for done, tile in enumerate(tiles, 1):
-        output = operation(to_float(window(pixels, tile, halo)))
-        rows = min(tile.height, height - tile.top) * scale
-        columns = min(tile.width, width - tile.left) * scale
-        edge = halo * scale
-        assert output.shape[0] == (tile.height + 2 * halo) * scale, output.shape
-        target = canvas[tile.top * scale :, tile.left * scale :][:rows, :columns]
-        target[...] = to_integer(output[edge : edge + rows, edge : edge + columns], pixels.dtype)
-        on_tile(done, len(tiles))
+    for start in range(0, len(tiles), batch):
+        part = tiles[start : start + batch]
+        outputs = operation(np.stack([to_float(window(pixels, tile, halo)) for tile in part]))
+        for done, (tile, output) in enumerate(zip(part, outputs, strict=True), start + 1):
+            rows = min(tile.height, height - tile.top) * scale
+            columns = min(tile.width, width - tile.left) * scale
+            edge = halo * scale
+            assert output.shape[0] == (tile.height + 2 * halo) * scale, output.shape
+            target = canvas[tile.top * scale :, tile.left * scale :][:rows, :columns]
+            target[...] = to_integer(output[edge : edge + rows, edge : edge + columns], pixels.dtype)
+            on_tile(done, len(tiles))
     return canvas
 
 
