@@ -146,7 +146,7 @@ def test_training_goes_on_from_the_files_function(exported: Path) -> None:
     fresh = FinderNetwork(TINY)
     for name, weight in network.named_parameters():
         if name.endswith("pointwise.weight"):
-            lengths = fresh.get_parameter(name).flatten(1).norm(dim=1)
+            lengths = fresh.get_parameter(name).detach().flatten(1).norm(dim=1)
             np.testing.assert_allclose(weight.detach().flatten(1).norm(dim=1), lengths.mean(), rtol=0.5)
 
 

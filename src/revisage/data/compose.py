@@ -384,7 +384,7 @@ def _mosaic(canvas: _Canvas, source: Source, rng: np.random.Generator) -> None:
                 picture = _scenery(source, rng)
             elif kind < 0.95 and source.expressions:
                 picture = _read(source.expressions[rng.integers(len(source.expressions))])
-                picture = cv2.copyMakeBorder(picture, *rng.integers(0, 24, 4).tolist(), cv2.BORDER_REPLICATE)
+                picture = np.pad(picture, (*rng.integers(0, 24, (2, 2)), (0, 0)), "edge")
             else:
                 continue
             if rng.random() < 0.2:
