@@ -60,14 +60,14 @@ def sample_face(rng: np.random.Generator) -> Chain:
 # Shares of the kinds of damage in a whole photo. Published ranges beside milder ones, so that what is nearly
 # sharp stays so; some marks alone, some photos clean.
 SCENE_SHARES: tuple[tuple[float, Callable[[np.random.Generator], Step]], ...] = (
-    (0.20, FirstOrder.sample),
-    (0.15, lambda rng: FirstOrder.sample(rng, esrgan.SCENE_FIRST)),
-    (0.05, lambda rng: SecondOrder.sample(rng, scales=(1,))),
-    (0.10, lambda rng: SecondOrder.sample(rng, esrgan.SCENE_FIRST, esrgan.SCENE_SECOND, (1,))),
-    (0.20, old_photo.sample),
-    (0.15, lambda rng: old_photo.sample(rng, OLD_SCENE)),
-    (0.07, lambda rng: Chain(tuple(old_photo.damaged(rng, OLD_SCENE)))),
-    (0.08, lambda _: Chain(())),
+    (0.17, FirstOrder.sample),
+    (0.12, lambda rng: FirstOrder.sample(rng, esrgan.SCENE_FIRST)),
+    (0.04, lambda rng: SecondOrder.sample(rng, scales=(1,))),
+    (0.09, lambda rng: SecondOrder.sample(rng, esrgan.SCENE_FIRST, esrgan.SCENE_SECOND, (1,))),
+    (0.23, old_photo.sample),
+    (0.13, lambda rng: old_photo.sample(rng, OLD_SCENE)),
+    (0.08, lambda rng: Chain(tuple(old_photo.damaged(rng, OLD_SCENE)))),
+    (0.14, lambda _: Chain(())),
 )
 
 

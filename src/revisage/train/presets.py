@@ -10,16 +10,18 @@ from typing import Any
 from torch import nn
 
 from revisage.errors import UsageError
-from revisage.networks.compact import SCENE_X2, Compact, CompactConfig
+from revisage.networks.compact import CompactConfig
 from revisage.networks.discriminators import DiscriminatorConfig, stylegan2_discriminator
 from revisage.networks.finder import FinderConfig, FinderNetwork
 from revisage.networks.gfpgan import COMPACT_256, GFPGAN, GFPGANConfig, published_512
 from revisage.networks.prior import FacePrior, PriorConfig
+from revisage.networks.rrdb import RRDBConfig
+from revisage.networks.scene import SCENE_X2, SceneConfig
 from revisage.train.finder import FinderSettings, FinderTask
 from revisage.train.gfpgan import FaceSettings, FaceTask
 from revisage.train.loop import LoopSettings
 from revisage.train.prior import COMPACT_PRIOR, PriorSettings, PriorTask
-from revisage.train.realesrgan import SceneSettings, SceneTask
+from revisage.train.realesrgan import Network, SceneSettings, SceneTask, build
 from revisage.train.task import Task
 
 TINY_LOOP = LoopSettings(images=512, batch=8, rate=2e-3, warmup=64, ema=64)
@@ -60,7 +62,26 @@ def _paper(data: Path) -> FaceSettings:
     )
 
 
-TINY_SCENE = CompactConfig(features=8, layers=2)
+TINY_SCENE = SceneConfig(fine=24, coarse=32, blocks=(1, 1, 1))
+COMPACT_X2 = CompactConfig(features=64, layers=16, scale=2)
+RRDB_X2 = RRDBConfig(scale=2)
+# Real-ESRGAN, §4.1: 48 patches a step, a million steps for PSNR, then 400,000 with the adversarial loss.
+REALESRNET_LOOP = LoopSettings(images=48_000_000, batch=48, rate=2e-4, ema=33_000)
+REALESRGAN_LOOP = LoopSettings(images=19_200_000, batch=48, rate=1e-4, ema=33_000)
+
+
+def _realesrgan(data: Path, network: Network, adversarial: float = 0.0) -> SceneSettings:
+    """The published degradation, patches and weights of the losses."""
+    return SceneSettings(
+        data=data,
+        network=network,
+        recipe="second-order",
+        patch=128,
+        around=200,
+        pixel="l1",
+        sharpened=True,
+        adversarial=adversarial,
+    )
 
 
 def _teacher(data: Path) -> Path:
@@ -152,18 +173,41 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
     ),
     "realesrgan": (
         Preset(
-            "compact-x2",
-            lambda data: SceneSettings(data=data, network=SCENE_X2),
+            "scene-x2",
+            lambda data: SceneSettings(data=data),
             SceneTask,
-            lambda: Compact(SCENE_X2),
-            LoopSettings(images=1_000_000, batch=16, rate=1e-3, ema=4000),
+            lambda: build(SCENE_X2),
+            LoopSettings(images=1_000_000, batch=8, rate=1e-3, warmup=400, ema=3000, clip=0.5),
+        ),
+        Preset(
+            "compact-x2",
+            lambda data: _realesrgan(data, COMPACT_X2),
+            SceneTask,
+            lambda: build(COMPACT_X2),
+            REALESRNET_LOOP,
+        ),
+        Preset(
+            "realesrnet-x2",
+            lambda data: _realesrgan(data, RRDB_X2),
+            SceneTask,
+            lambda: build(RRDB_X2),
+            REALESRNET_LOOP,
+        ),
+        Preset(
+            "realesrgan-x2",
+            lambda data: _realesrgan(data, RRDB_X2, adversarial=0.1),
+            SceneTask,
+            lambda: build(RRDB_X2),
+            REALESRGAN_LOOP,
         ),
         Preset(
             "tiny",
-            lambda data: SceneSettings(data=data, network=TINY_SCENE, patch=32, around=48, validation=2),
+            lambda data: SceneSettings(
+                data=data, network=TINY_SCENE, discriminator=8, patch=32, around=48, validation=2
+            ),
             SceneTask,
-            lambda: Compact(TINY_SCENE),
-            TINY_LOOP,
+            lambda: build(TINY_SCENE),
+            replace(TINY_LOOP, rate=5e-3),
         ),
     ),
     "finder": (

@@ -12,6 +12,8 @@ from revisage.export import Contract, Parity, export
 from revisage.networks.compact import Compact
 from revisage.networks.finder import OUTPUT_NAMES, FinderNetwork
 from revisage.networks.gfpgan import GFPGAN, UnitRange
+from revisage.networks.rrdb import RRDBNet
+from revisage.networks.scene import Scene
 from revisage.train import checkpoint, presets
 
 
@@ -46,7 +48,7 @@ def export_network(network: nn.Module, path: Path, *, name: str, version: str, l
         size = network.config.size
         contract = Contract(name=name, task="face", size=size, scale=1, version=version, licence=licence)
         return export(UnitRange(network), path, contract=contract, example_size=(size, size))
-    if isinstance(network, Compact):
+    if isinstance(network, Compact | RRDBNet | Scene):
         scale = network.config.scale
         contract = Contract(name=name, task="scene", size=None, scale=scale, version=version, licence=licence)
         return export(network, path, contract=contract, example_size=(64, 64))
