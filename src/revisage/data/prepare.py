@@ -20,6 +20,7 @@ from revisage.data.prepare_photo import FindsFaces, PrepareSettings, Record, pre
 from revisage.data.prepare_tables import JOURNAL, Summary, finish, is_whole, line, read_journal, remove
 from revisage.errors import UsageError
 from revisage.image import format_of, write_atomically
+from revisage.image.formats import HEAD_BYTES, sniff
 
 SETTINGS = "settings.json"
 _LOCK = ".lock"
@@ -38,7 +39,7 @@ def prepare(
     workers: int = 1,
     watch: Watch | None = None,
 ) -> Summary:
-    """Prepare the photos below `source` (files with the extension of a picture; hidden ones left out).
+    """Prepare the photos below `source` (by their names or first bytes; hidden ones are left out).
 
     `finder_name` says which finder it is: with another one, as with other settings or another `source`, a
     folder that holds results is refused. `workers` photos are in hand at once, which changes no byte. A photo
@@ -71,13 +72,23 @@ def find_photos(source: Path, out: Path) -> list[str]:
     found = []
     for path in source.rglob("*"):
         inner = path.relative_to(source)
-        if format_of(path) is None or any(part.startswith(".") for part in inner.parts) or not path.is_file():
-            continue
-        if not path.resolve().is_relative_to(place):
+        hidden = any(part.startswith(".") for part in inner.parts)
+        if not hidden and path.is_file() and not path.resolve().is_relative_to(place) and _is_photo(path):
             found.append(inner.as_posix())
     if not found:
         raise UsageError(f"no photos in {source}")
     return sorted(found)
+
+
+def _is_photo(path: Path) -> bool:
+    """By its name, or by its first bytes: photos come without an extension, or with a wrong one."""
+    if format_of(path) is not None:
+        return True
+    try:
+        with path.open("rb") as file:
+            return sniff(file.read(HEAD_BYTES)) is not None
+    except OSError:
+        return False
 
 
 def _claim(source: Path, out: Path, settings: PrepareSettings, finder_name: str) -> None:

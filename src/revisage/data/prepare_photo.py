@@ -151,8 +151,8 @@ def crop_name(source: str, digest: str, number: int, suffix: str) -> str:
 
     It depends on the photo alone, not on which others are there, and is the same on every system.
     """
-    place = PurePosixPath(_readable(source))
-    own = hashlib.sha256(f"{_readable(source)}\0{digest}".encode()).hexdigest()[:10]
+    place = PurePosixPath(readable(source))
+    own = hashlib.sha256(f"{readable(source)}\0{digest}".encode()).hexdigest()[:10]
     return str(place.with_name(f"{place.stem[:_LONGEST_STEM]}-{own}-{number}{suffix}"))
 
 
@@ -193,7 +193,7 @@ def _reason(
     return "blurred" if sharp < settings.sharpness else None
 
 
-def _readable(text: str) -> str:
+def readable(text: str) -> str:
     """`text` without what no UTF-8 file can hold: names on a disk may be any bytes."""
     return text.encode("utf-8", "replace").decode("utf-8")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from revisage.data.landmarks import POINT_COLUMNS
 from revisage.data.measures import originals
-from revisage.data.prepare_photo import DROPPED, KEPT, Crop, Record
+from revisage.data.prepare_photo import DROPPED, KEPT, Crop, Record, readable
 from revisage.data.split import held_out
 from revisage.image import write_atomically
 
@@ -158,7 +158,7 @@ def is_whole(out: Path, record: Record) -> bool:
 
 def group_of(source: str) -> str:
     """Whom the faces of a photo may show: its folder's name; its own without one."""
-    path = PurePosixPath(source)
+    path = PurePosixPath(readable(source))
     return path.parent.name or path.stem
 
 

@@ -1,0 +1,64 @@
+"""`revisage prepare`: exit codes, what it prints, and the same settings as the library's."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from prepare_folder import WholePicture, fill
+
+from revisage import faces
+from revisage.cli import main
+from revisage.cli.prepare import Options
+from revisage.data.prepare_photo import PrepareSettings
+
+
+@pytest.fixture(autouse=True)
+def stub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faces, "Finder", lambda model: WholePicture())
+
+
+def test_a_folder_is_prepared_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = fill(tmp_path / "photos", 2), tmp_path / "out"
+    command = ["prepare", str(source), str(out), "--size", "64", "--workers", "2"]
+    assert main(command) == 1  # one photo is broken
+    told = capsys.readouterr()
+    assert "a/IMG_0: good\n" in told.out
+    assert "strip.png: good, good\n" in told.out
+    assert "wide.png: no face\n" in told.out
+    assert "soft.png: blurred\n" in told.out
+    assert "broken.jpg: " in told.err
+    assert "7 photos: 4 faces kept; dropped: 1 blurred, 1 duplicate, 1 no face, 1 unreadable" in told.err
+    assert "Traceback" not in told.err
+    assert (out / "faces.csv").is_file()
+
+    (source / "broken.jpg").unlink()
+    assert main(command) == 0
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "6 photos: 4 faces kept" in told.err
+
+
+def test_bad_usage_is_told_and_returns_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = fill(tmp_path / "photos", 2), tmp_path / "out"
+    assert main(["prepare", str(source), str(out), "--size", "64"]) == 1
+    capsys.readouterr()
+    for arguments, says in (
+        ([str(source)], "OUT"),
+        ([str(tmp_path / "nowhere"), str(out)], "is no folder"),
+        ([str(source), str(source)], "holds the photos"),
+        ([str(source), str(out)], "was made with size 64, not 256"),
+        ([str(source), str(out), "--size", "7"], "size 7"),
+        ([str(source), str(out), "--format", "jpeg"], "jpeg"),
+        ([str(source), str(out), "--size", "64", "--workers", "0"], "workers 0"),
+    ):
+        assert main(["prepare", *arguments]) == 2, arguments
+        assert says in capsys.readouterr().err, arguments
+    assert main(["prepare", "--help"]) == 0
+
+
+def test_the_command_has_every_setting_and_its_default() -> None:
+    options = {field.name: field.default for field in fields(Options)}
+    for field in fields(PrepareSettings):
+        assert options[field.name] == field.default, field.name
