@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import tempfile
 import threading
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from PIL import Image
 from restore_stubs import StubModels, same, twice
 
-from revisage.batch import Job, SaveOptions, plan, restore_all
+from revisage.batch import Job, SaveOptions, folder, plan, restore_all
 from revisage.errors import UsageError
 from revisage.restore import RestoreOptions, Restorer, Stage
 
@@ -211,3 +213,69 @@ def test_save_options_reach_the_file(tmp_path: Path) -> None:
 def test_no_workers_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="at least 1"):
         list(restore_all([], restorer(), RestoreOptions(), workers=0))
+
+
+def test_outcomes_come_in_the_order_of_the_jobs_and_do_not_depend_on_the_workers(tmp_path: Path) -> None:
+    """The first photo waits in the model until a later one is written."""
+    photos = [photo(tmp_path / f"{n}.png", level=20 * n + 20) for n in range(6)]
+    last = threading.Event()
+
+    def scene(picture: np.ndarray) -> np.ndarray:
+        if picture[0, 0, 0] < 0.1:
+            assert last.wait(60)
+        elif picture[0, 0, 0] > 0.45:
+            last.set()
+        return twice(picture)
+
+    written: list[list[bytes]] = []
+    for workers in (2, 3, 1):
+        last.set() if workers == 1 else last.clear()
+        jobs = [Job(source, tmp_path / str(workers) / source.name) for source in photos]
+        several = Restorer(models=StubModels(face=same, scene=scene))
+        outcomes = list(restore_all(jobs, several, RestoreOptions(), workers=workers))
+        assert [outcome.job for outcome in outcomes] == jobs
+        written.append([job.target.read_bytes() for job in jobs])
+    assert written[0] == written[1] == written[2]
+
+
+def test_no_more_photos_are_in_hand_than_there_are_workers(tmp_path: Path) -> None:
+    jobs = [Job(photo(tmp_path / f"{n}.png"), tmp_path / "out" / f"{n}.png") for n in range(12)]
+    begun: set[Job] = set()
+    most = 0
+    lock = threading.Lock()
+
+    def watch(job: Job, stage: Stage) -> None:
+        nonlocal most
+        with lock:
+            begun.add(job)
+            most = max(most, sum(not other.target.exists() for other in begun))
+
+    list(restore_all(jobs, restorer(), RestoreOptions(), workers=3, watch=watch))
+    assert 1 <= most <= 3
+
+
+@pytest.mark.parametrize("out", ["file/results", "file/b.png"])
+def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path: Path, out: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"nothing can be written to .*file"):
+        plan([photo(tmp_path / "a.png")], tmp_path / out)
+
+
+def test_a_read_only_folder_is_told_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may write anywhere, so the system's refusal is played."""
+    locked = tmp_path / "locked"
+    source, other = photo(locked / "a.png"), photo(tmp_path / "free" / "b.png")
+    real = tempfile.TemporaryFile
+
+    def refusing(dir: Path) -> object:
+        if Path(dir) == locked:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(dir=dir)
+
+    monkeypatch.setattr(folder.tempfile, "TemporaryFile", refusing)
+    with pytest.raises(UsageError, match=r"Permission denied.*-o"):
+        plan([source], None)
+    with pytest.raises(UsageError, match=r"Permission denied.*-o"):
+        plan([other], locked / "new")
+    assert len(plan([source, other], None)) == 2  # some can be written: the others fail alone
+    assert not (locked / "new").exists()

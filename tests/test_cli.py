@@ -16,6 +16,7 @@ from PIL import Image
 from restore_stubs import StubModels, face_at, same, twice
 
 import revisage
+from revisage.batch import Outcome
 from revisage.cli import COMMANDS, main
 from revisage.cli import restore as command
 from revisage.label import read
@@ -225,8 +226,8 @@ def test_ctrl_c_ends_a_folder_soon_with_a_report_of_what_was_written(
 def test_a_report_that_cannot_be_written_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = photo(tmp_path / "a.jpg")
     (tmp_path / "file").write_text("")
-    assert main(["restore", str(source), "--report", str(tmp_path / "file" / "report.json")]) == 1
-    assert (tmp_path / "a.restored.jpg").exists()
+    assert main(["restore", str(source), "--report", str(tmp_path / "file" / "report.json")]) == 2
+    assert not (tmp_path / "a.restored.jpg").exists()  # told before the work
     assert "report.json" in capsys.readouterr().err
 
 
@@ -250,3 +251,31 @@ def test_restoring_never_imports_torch(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "a.restored.png").exists()
+
+
+def test_the_report_is_on_disk_while_the_work_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a kill -9 would leave: a whole report of the photos done so far, in the order of the photos."""
+    report = tmp_path / "report.json"
+    photos = [str(photo(tmp_path / f"{n}.png")) for n in range(3)]
+    monkeypatch.setattr(command._Report, "EVERY", 0.0)
+    monkeypatch.setattr(command._Report, "SHARE", 0.0)
+    seen = []
+    line = command._line
+
+    def look(outcome: Outcome) -> None:
+        seen.append([entry["input"] for entry in json.loads(report.read_text())["photos"]])
+        line(outcome)
+
+    monkeypatch.setattr(command, "_line", look)
+    arguments = [*photos, "-o", str(tmp_path / "out"), "--report", str(report)]
+    assert main(["restore", *arguments, "--model", "none", "--scene", "none"]) == 0
+    assert seen == [photos[:1], photos[:2], photos]
+
+
+def test_an_old_report_is_not_kept_for_a_run_that_is_killed_at_once(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    report.write_text("old")
+    command._Report(report)
+    assert json.loads(report.read_text())["photos"] == []

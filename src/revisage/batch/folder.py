@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,9 @@ COMPANIONS = frozenset(
 
 
 RESULT = ".restored"  # what `output_paths` puts behind a name
+
+_AHEAD = 16
+"""Photos per worker that may be done while an earlier one is in hand; of them only outcomes are kept."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,8 @@ def plan(inputs: Sequence[Path], out: Path | None) -> list[Job]:
     `out` when it lies inside. `NAME.restored.EXT` is left out, and written anew, where NAME is there as well:
     `restore *.jpg` twice must not restore the results of the first time.
 
-    Raises UsageError when no input exists, a folder has no photo, or `out` is missing or of the wrong kind.
+    Raises UsageError when no input exists, a folder has no photo, or `out` is missing, of the wrong kind or
+    not to be written to.
     """
     if not inputs:
         raise UsageError("name at least one photo or folder")
@@ -80,7 +86,28 @@ def plan(inputs: Sequence[Path], out: Path | None) -> list[Job]:
     photos, roots = [photo for photo, _ in found], [root for _, root in found]
     if not any(photo.exists() for photo in photos):
         raise UsageError(f"{photos[0]} does not exist")
-    return [Job(*pair) for pair in zip(photos, _targets(photos, roots, inputs, out), strict=True)]
+    jobs = [Job(*pair) for pair in zip(photos, _targets(photos, roots, inputs, out), strict=True)]
+    _require_writable({_existing(job.target.parent) for job in jobs}, out)
+    return jobs
+
+
+def _require_writable(folders: set[Path], out: Path | None) -> None:
+    """Tell now what would else be told for every photo after its work is done."""
+    refusals = {}
+    for folder in folders:
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            refusals[folder] = error.strerror or str(error)
+    if refusals and (out is not None or len(refusals) == len(folders)):
+        folder, reason = min(refusals.items())
+        raise UsageError(f"nothing can be written to {folder} ({reason}): choose another place with -o")
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 
 
 def _is_result(photo: Path, names: set[Path]) -> bool:
@@ -134,28 +161,28 @@ def restore_all(
     stop: threading.Event | None = None,
     watch: Watch | None = None,
 ) -> Generator[Outcome, None, None]:
-    """Restore every photo and yield its outcome as it is done; no failure stops the rest.
+    """Restore every photo and yield the outcomes in the order of the jobs; no failure stops the rest.
 
-    `workers` photos are in hand at once and share the one Restorer. Once `stop` is set, no more are started
-    and those in hand are dropped at their next step; the outcome of each photo written is still yielded.
-    Closing the iterator early sets it. `watch` is told of every step of a photo, from the thread it is in.
+    `workers` photos are in hand at once and share the one Restorer: while one is in the models, the others
+    are read and written. What becomes of a photo does not depend on their number. Once `stop` is set, no more
+    are started and those in hand are dropped at their next step; the outcome of each photo written is still
+    yielded. Closing the iterator early sets it. `watch` is told of every step of a photo, from the thread it
+    is in.
     """
     if workers < 1:
         raise UsageError(f"workers {workers}: give at least 1")
     stop = stop or threading.Event()
     waiting = iter(jobs)
-    running: set[Future[Outcome | None]] = set()
+    begun: deque[Future[Outcome | None]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="photo") as pool:
         try:
             while True:
-                while not stop.is_set() and len(running) < workers and (job := next(waiting, None)):
-                    running.add(pool.submit(_restore_one, job, restorer, options, saving, stop, watch))
-                if not running:
+                while not stop.is_set() and len(begun) < _AHEAD * workers and (job := next(waiting, None)):
+                    begun.append(pool.submit(_restore_one, job, restorer, options, saving, stop, watch))
+                if not begun:
                     return
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    if (outcome := future.result()) is not None:
-                        yield outcome
+                if (outcome := begun.popleft().result()) is not None:
+                    yield outcome
         except BaseException:  # closed, or interrupted: the pool waits for the photos in hand
             stop.set()
             raise
@@ -181,6 +208,8 @@ def _restore_one(  # noqa: PLR0917 (called by the pool)
         if watch is not None:
             watch(job, stage)
 
+    if stop.is_set():
+        return None
     try:
         result = restorer.run(job.source, options, progress=look)
         result.save(job.target, quality=saving.quality, keep_gps=saving.keep_gps, label=saving.label)
@@ -190,7 +219,7 @@ def _restore_one(  # noqa: PLR0917 (called by the pool)
         entry = failure(job.source, error)
         return Outcome(job, entry, entry["error"])
     except MemoryError:
-        message = "not enough memory for this photo: use --scale 1, or close other programs"
+        message = "not enough memory for this photo: use --scale 1 or --workers 1, or close other programs"
         return Outcome(job, failure(job.source, RevisageError(message)), message)
     except Exception as error:
         # A defect of ours must not cost the user the other photos of a long run; it is named as one.

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ class Options:
     aligned: bool = False
     """The photos are face crops on the FFHQ template; the results have the model's square size."""
     report: Annotated[Path | None, arg(metavar="FILE.json")] = None
-    """Write what was done to every photo and face as JSON."""
+    """Write what was done to every photo and face as JSON; also now and then while the work goes on."""
     label: bool = True
     """Mark the results as edited with AI in their metadata (XMP)."""
     keep_gps: bool = False
@@ -65,8 +66,10 @@ class Options:
     """Where the models run."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Arithmetic of the models; auto takes half precision where a check shows that it makes no difference."""
-    workers: int = 1
-    """Photos in hand at once; more hide the time of reading and writing and take more memory."""
+    workers: int = 2
+    """Photos in hand at once: one is read or written while another is in the models; each takes memory."""
+    memory: Annotated[int | None, arg(metavar="MIB")] = None
+    """Memory for the tiles of a photo in MiB; a quarter of what is free, at most 1,024, if not given."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -87,19 +90,20 @@ def main(argv: Sequence[str]) -> int:
             options.scene,
             device=options.device,
             precision=options.precision,
+            memory=options.memory,
             limits=DecodeLimits(max_pixels=options.max_pixels),
         )
         chosen = RestoreOptions(
             options.strength, options.scale, options.faces, options.colour, options.aligned
         )
         restorer.check()
+        report = _Report(options.report)
     except Exit as stop:
         return stop.code
     except RevisageError as error:
         print(f"revisage restore: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError | UnknownModelError) else 1
     saving = SaveOptions(options.quality, options.keep_gps, options.label)
-    entries: list[dict[str, Any]] = []
     with _interruptible() as interrupted:
         bar = _Bar(len(jobs))
         outcomes = restore_all(
@@ -108,15 +112,15 @@ def main(argv: Sequence[str]) -> int:
         try:
             with bar, contextlib.closing(outcomes):
                 for outcome in outcomes:
-                    entries.append(outcome.entry)
+                    report.add(outcome.entry)
                     bar.show(outcome)
         finally:
-            written = options.report is None or _write_report(options.report, entries)
-    failed = sum(entry["status"] != "restored" for entry in entries)
-    left = len(jobs) - len(entries)
+            written = report.write()
+    failed = sum(entry["status"] != "restored" for entry in report.entries)
+    left = len(jobs) - len(report.entries)
     if len(jobs) > 1:
         rest = f", interrupted before {left} more" if left else ""
-        print(f"{len(entries) - failed} restored, {failed} failed{rest}", file=sys.stderr)
+        print(f"{len(report.entries) - failed} restored, {failed} failed{rest}", file=sys.stderr)
     if left:
         raise KeyboardInterrupt
     return 1 if failed or not written else 0
@@ -233,10 +237,43 @@ def _faces(entry: dict[str, Any]) -> str:
     return f"{restored} of {len(faces)} face{'s' if len(faces) > 1 else ''}{why}"
 
 
-def _write_report(path: Path, entries: list[dict[str, Any]]) -> bool:
-    try:
-        write_atomically(path, (json.dumps(document(entries), indent=2) + "\n").encode())
-    except SaveError as error:
-        print(f"revisage restore: {error}", file=sys.stderr)
-        return False
-    return True
+class _Report:
+    """The entries of all photos so far, and the file they go to.
+
+    The file is begun at once, so that a place that cannot be written is told before the work. It is written
+    anew now and then, whole or not at all, so that a run that is killed leaves a true report of nearly all.
+    """
+
+    EVERY = 10.0  # seconds
+    SHARE = 20  # at most one part in so many of the time goes into writing it
+
+    def __init__(self, path: Path | None) -> None:
+        """Raises UsageError when the file cannot be written."""
+        self.entries: list[dict[str, Any]] = []
+        self._path = path
+        self._next = 0.0
+        try:
+            self._write()
+        except SaveError as error:
+            raise UsageError(f"--report: {error}: choose another name") from None
+
+    def add(self, entry: dict[str, Any]) -> None:
+        self.entries.append(entry)
+        if time.monotonic() >= self._next:
+            self.write()
+
+    def write(self) -> bool:
+        """Write what there is; False, told on stderr, when that fails."""
+        try:
+            self._write()
+        except SaveError as error:
+            print(f"revisage restore: {error}", file=sys.stderr)
+            return False
+        return True
+
+    def _write(self) -> None:
+        start = time.monotonic()
+        if self._path is not None:
+            write_atomically(self._path, (json.dumps(document(self.entries), indent=2) + "\n").encode())
+        end = time.monotonic()
+        self._next = end + max(self.EVERY, self.SHARE * (end - start))
