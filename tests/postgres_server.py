@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, from Debian's packages or any installation, on a socket in a temporary folder."""
+"""A PostgreSQL server of the tests' own, on a socket in a temporary folder."""
 
 from __future__ import annotations
 

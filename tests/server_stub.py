@@ -1,6 +1,7 @@
-"""A real server with stub models, as a process of its own: `python server_stub.py SETTINGS` (JSON).
+"""A real server with stub models, as a process of its own: `python server_stub.py SETTINGS MODELS` (JSON, name).
 
-The face model paints red, the scene model doubles; both may be slow or deadly, as the photo's first pixel says.
+The face model paints stripes, the scene model doubles; it may be slow or deadly, as the photo's first pixel
+says.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from typing import Any
 import numpy as np
 import requests
 from PIL import Image
-from restore_stubs import StubModels, face_at, red, twice
+from restore_stubs import StubModels, face_at, twice
 
+from revisage.errors import ModelMissingError
 from revisage.server.client import Client
 from revisage.server.settings import Limits, ServerSettings
 
@@ -30,6 +32,11 @@ TOKEN = "correct-horse-battery"
 SLOW_SECONDS = 0.5
 SLOW, DEADLY, STUCK = 7, 13, 17
 """Red value of a photo's first pixel that makes the scene model slow, kill its process, or never return."""
+
+
+def stripes(picture: np.ndarray) -> np.ndarray:
+    dark = np.arange(picture.shape[1]) // 8 % 2 == 0
+    return np.where(dark[None, :, None], np.float32(0), np.float32(1)) * np.ones_like(picture)
 
 
 def scene(picture: np.ndarray) -> np.ndarray:
@@ -44,7 +51,13 @@ def scene(picture: np.ndarray) -> np.ndarray:
 
 
 def models() -> StubModels:
-    return StubModels(face=red, scene=scene, faces=lambda pixels: [face_at(60, 60, 50), face_at(160, 60, 40)])
+    return StubModels(
+        face=stripes, scene=scene, faces=lambda pixels: [face_at(60, 60, 50), face_at(160, 60, 40)]
+    )
+
+
+def broken_models() -> StubModels:
+    raise ModelMissingError("the face model is missing: install it")
 
 
 def photo(
@@ -69,7 +82,7 @@ def settings(data: Path, **changes: Any) -> ServerSettings:
 class Running:
     """A server process and a client of it."""
 
-    def __init__(self, chosen: ServerSettings) -> None:
+    def __init__(self, chosen: ServerSettings, *, models: str = "models") -> None:
         self.settings = chosen
         text = json.dumps(asdict(chosen), default=str)
         environment = os.environ | {
@@ -77,7 +90,7 @@ class Running:
             "OMP_NUM_THREADS": "1",
         }
         self.process = subprocess.Popen(
-            [sys.executable, __file__, text],
+            [sys.executable, __file__, text, models],
             stdout=subprocess.PIPE,
             stderr=(chosen.data / "log").open("ab"),
             text=True,
@@ -109,8 +122,7 @@ class Running:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(30)
-        return code
+        return self.process.wait(30)
 
 
 @contextlib.contextmanager
@@ -135,7 +147,7 @@ def main() -> int:
         "tokens": tuple(values["tokens"]),
         "names": tuple(values["names"]),
     }
-    return serve(ServerSettings(**values), models)
+    return serve(ServerSettings(**values), {"models": models, "broken_models": broken_models}[sys.argv[2]])
 
 
 if __name__ == "__main__":
