@@ -14,6 +14,7 @@ from PIL import Image, ImageCms
 
 from revisage.errors import SaveError, UsageError
 from revisage.image import Photo, can_encode, decode, encode, from_array
+from revisage.image._jpeg import with_metadata
 from revisage.image.metadata import EXIF_PREFIX, clean_exif, clean_xmp, exif_for, valid_dpi, valid_icc
 
 FORMATS = ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "HEIF", "AVIF"]
@@ -272,3 +273,28 @@ def test_profiles_are_taken_for_their_own_colour_space_only() -> None:
     assert valid_icc(SRGB, "GRAY") is None
     assert valid_icc(SRGB[:200], "RGB ") is None
     assert valid_icc(b"", "RGB ") is None
+
+
+@pytest.mark.parametrize("quality", [40, 89, 95])
+@pytest.mark.parametrize("gray", [False, True])
+def test_a_jpeg_is_the_one_that_pillow_writes(quality: int, gray: bool) -> None:
+    rng = np.random.default_rng(quality)
+    pixels = rng.integers(0, 256, (37, 51), np.uint8) if gray else rng.integers(0, 256, (37, 51, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(
+        buffer, "JPEG", quality=quality, subsampling="4:4:4" if gray or quality >= 90 else "4:2:0"
+    )
+    assert encode(from_array(pixels), format="JPEG", quality=quality) == buffer.getvalue()
+
+
+def test_a_jpeg_takes_a_profile_of_many_segments_and_leaves_out_what_fits_in_none() -> None:
+    plain = encode(from_array(np.zeros((8, 8, 3), np.uint8)), format="JPEG")
+    icc = np.random.default_rng(0).bytes(200_000)
+    long = b"Exif\0\0" + bytes(70_000)
+    data = with_metadata(plain, icc=icc, exif=long, xmp=bytes(65_600), dpi=(300.4, 1e6))
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        assert image.info["icc_profile"] == icc
+        assert image.info["dpi"] == (300, 65_535)
+        assert "exif" not in image.info
+        assert "xmp" not in image.info
