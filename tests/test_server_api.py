@@ -119,7 +119,7 @@ def test_other_options_need_no_upload(server: Running) -> None:
     assert server.client.result(again.id) == expected
     previews = {
         which: requests.get(f"{server.url}/v1/jobs/{again.id}/previews/{which}", timeout=5)
-        for which in ("before", "without", "with")
+        for which in ("before", "after", "without", "with")
     }
     assert all(answer.headers["content-type"] == "image/jpeg" for answer in previews.values())
     pictures = {which: np.asarray(opened(answer.content), int) for which, answer in previews.items()}

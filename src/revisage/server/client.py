@@ -92,16 +92,16 @@ class Client:
         self._seconds = seconds
         self._patience = patience
 
-    def restore(self, photo: Photo, options: JobOptions = JobOptions()) -> Restored:
+    def restore(self, photo: Photo, options: JobOptions | None = None) -> Restored:
         """Restore a photo and wait for it. Raises ServerError, OSError when the file cannot be read."""
-        answer = self._send("POST", "/v1/restore", photo, options)
+        answer = self._send("POST", "/v1/restore", photo, options or JobOptions())
         link = answer.headers.get("Link", "")
         job = link.removeprefix("</v1/jobs/").partition("/")[0]
         return Restored(answer.content, answer.headers["Content-Type"], job)
 
-    def submit(self, photo: Photo, options: JobOptions = JobOptions()) -> JobStatus:
+    def submit(self, photo: Photo, options: JobOptions | None = None) -> JobStatus:
         """Hand a photo in; it is safe with the server when this returns. Raises like `restore`."""
-        return _status(self._send("POST", "/v1/jobs", photo, options).json())
+        return _status(self._send("POST", "/v1/jobs", photo, options or JobOptions()).json())
 
     def again(self, id: str, options: JobOptions) -> JobStatus:
         """Restore the photo of a job with other options, as a new job. Raises ServerError."""

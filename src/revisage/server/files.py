@@ -26,8 +26,8 @@ from revisage.server.options import EXTENSION, JobOptions
 ORPHAN_SECONDS = 600.0
 """Age from which a folder without a job is taken for the leavings of a crash."""
 
-PREVIEWS = ("before", "without", "with")
-"""Small pictures of the photo, of the result with no face restored, and with all of them."""
+PREVIEWS = ("before", "after", "without", "with")
+"""Small pictures of the photo, of its result, of the result with no face restored, and with all of them."""
 
 
 def result_key(digest: str, options: JobOptions) -> str:

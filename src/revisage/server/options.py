@@ -34,8 +34,8 @@ class JobOptions:
         quality: 1 to 100, of lossy formats.
         keep_gps: keep the place where the photo was taken.
         label: mark the result as edited with AI.
-        previews: also make small pictures of the photo, of the result without its faces and with all of them,
-            from which a page can show any strength.
+        previews: also make small pictures of the photo and its result, and of the result without and with all
+            faces, from which a page can show any strength and choice of faces.
     """
 
     strength: float = 1.0

@@ -57,19 +57,16 @@ def _format(photo: Photo, wanted: str) -> str:
 
 
 def _previews(photo: Photo, result: Result, restorer: Restorer, job: Job, recall: Recall) -> dict[str, bytes]:
-    """Pictures to compare. Those of the result need no model again while `recall` holds its answers; where
-    it could not, they are left out rather than computed twice."""
+    """Pictures to compare. Those without and with all faces need no model again while `recall` holds its
+    answers; where it could not, they are left out rather than computed anew."""
     size = result.photo.size
-    if job.options.aligned or recall.is_full:
-        return {"before": _preview(photo, size)}
-    without = restorer.run(photo, replace(job.options.restoring(), strength=0.0))
-    whole = RestoreOptions(1.0, job.options.scale, "all", job.options.colour)
-    with_all = result if job.options.restoring() == whole else restorer.run(photo, whole)
-    return {
-        "before": _preview(photo, size),
-        "without": _preview(without.photo, size),
-        "with": _preview(with_all.photo, size),
-    }
+    pictures = {"before": photo, "after": result.photo}
+    if not job.options.aligned and not recall.is_full:
+        options = RestoreOptions(1.0, job.options.scale, "all", job.options.colour)
+        pictures["without"] = restorer.run(photo, replace(options, strength=0.0)).photo
+        whole = job.options.restoring() == options
+        pictures["with"] = result.photo if whole else restorer.run(photo, options).photo
+    return {name: _preview(picture, size) for name, picture in pictures.items()}
 
 
 def _preview(photo: Photo, size: tuple[int, int]) -> bytes:

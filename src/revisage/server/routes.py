@@ -211,8 +211,10 @@ async def report(service: Serving, job: Finished) -> dict[str, Any]:
     responses=_file("a small JPEG", "image/jpeg") | _FETCHING | problems(422),
     tags=["jobs"],
 )
-async def preview(service: Serving, job: Finished, which: Literal["before", "without", "with"]) -> Response:
-    """A small picture of the photo, of the result without restored faces, or with all of them."""
+async def preview(
+    service: Serving, job: Finished, which: Literal["before", "after", "without", "with"]
+) -> Response:
+    """A small picture: the photo, its result, the result without restored faces, or with all of them."""
     assert job.result is not None
     try:
         data = await asyncio.to_thread(service.files.preview, job.id, job.result, which)

@@ -1,0 +1,124 @@
+// The HTTP API as the page uses it.
+
+const TOKEN = "revisage-token";
+
+/** What the server, or the lack of one, says is wrong; `message` is for people. */
+export class Problem extends Error {
+  constructor(status, code, message, retryAfter = null) {
+    super(message);
+    Object.assign(this, { status, code, retryAfter });
+  }
+}
+
+export function setToken(token) {
+  sessionStorage.setItem(TOKEN, token);
+}
+
+async function call(method, path, { body, query, signal } = {}) {
+  const token = sessionStorage.getItem(TOKEN);
+  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  const address = query ? `${path}?${new URLSearchParams(query)}` : path;
+  let answer;
+  try {
+    answer = await fetch(address, { method, headers, body, signal, cache: "no-store" });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem(0, "no-answer", "The server does not answer. Is it still running?");
+  }
+  if (answer.ok) return answer;
+  const problem = await answer.json().catch(() => ({ code: "http", detail: `the server answers ${answer.status}` }));
+  const retry = Number(answer.headers.get("Retry-After")) || null;
+  throw new Problem(answer.status, problem.code, sentence(problem.detail), retry);
+}
+
+function sentence(text) {
+  const start = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(start) ? start : `${start}.`;
+}
+
+const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+
+/** Try again while the queue is full, telling `waiting` so. */
+async function patiently(send, waiting, signal) {
+  for (;;) {
+    try {
+      return await send();
+    } catch (problem) {
+      if (problem.status !== 429 || signal.aborted) throw problem;
+      waiting();
+      await pause(problem.retryAfter ?? 5);
+    }
+  }
+}
+
+export async function aboutServer() {
+  return (await call("GET", "v1/server")).json();
+}
+
+export async function submit(file, options, waiting, signal) {
+  const query = { ...options, name: file.name };
+  return (await patiently(() => call("POST", "v1/jobs", { body: file, query, signal }), waiting, signal)).json();
+}
+
+export async function again(id, options, waiting, signal) {
+  const send = () => call("POST", `v1/jobs/${id}/again`, { query: options, signal });
+  return (await patiently(send, waiting, signal)).json();
+}
+
+/** The steps of a job as they happen: {name, data}. Comes back by itself when the connection breaks. */
+export async function* events(id, signal) {
+  for (let failures = 0; failures < 20; failures += 1) {
+    try {
+      const answer = await call("GET", `v1/jobs/${id}/events`, { signal });
+      for await (const event of parsed(answer.body)) {
+        failures = 0;
+        yield event;
+        if (["done", "failed", "poisoned", "erased"].includes(event.name)) return;
+      }
+    } catch (problem) {
+      if (problem.name === "AbortError" || problem.status === 404 || problem.status === 401) throw problem;
+      if (failures === 19) throw problem;
+    }
+    await pause(1);
+  }
+}
+
+async function* parsed(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    text += value;
+    let end;
+    while ((end = text.indexOf("\n\n")) >= 0) {
+      const lines = text.slice(0, end).split("\n");
+      text = text.slice(end + 2);
+      const field = (name) => lines.find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2);
+      if (field("event")) yield { name: field("event"), data: JSON.parse(field("data")) };
+    }
+  }
+}
+
+export async function report(id, signal) {
+  return (await (await call("GET", `v1/jobs/${id}/report`, { signal })).json()).photos[0];
+}
+
+export async function preview(id, which, signal) {
+  return (await call("GET", `v1/jobs/${id}/previews/${which}`, { signal })).blob();
+}
+
+/** The restored file: {blob, name}. */
+export async function result(id, signal) {
+  const answer = await call("GET", `v1/jobs/${id}/result`, { signal });
+  const name = /filename\*=UTF-8''([^;]+)/.exec(answer.headers.get("Content-Disposition"))?.[1];
+  return { blob: await answer.blob(), name: name ? decodeURIComponent(name) : "restored" };
+}
+
+export async function erase(id) {
+  try {
+    await call("DELETE", `v1/jobs/${id}`);
+  } catch (problem) {
+    if (problem.status !== 404) throw problem; // it is gone already
+  }
+}
