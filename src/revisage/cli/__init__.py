@@ -10,6 +10,7 @@ from revisage import __version__
 
 COMMANDS = {
     "restore": "restore photos, or every photo in a folder",
+    "serve": "restore over HTTP: an API and a web page",
     "models": "list, show, download and import models",
     "prepare": "make aligned faces for training of a folder of photos",
     "degrade": "make degraded copies of clean photos",
