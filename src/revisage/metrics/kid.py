@@ -41,10 +41,9 @@ class Reservoir:
     def add(self, features: Tensor) -> None:
         """Take in (N, D)."""
         for row in features.float().cpu():
-            place = self.count if self.count < KEPT else int(self._rng.integers(self.count + 1))
-            if place == len(self._rows):
+            if self.count < KEPT:
                 self._rows.append(row.clone())  # a copy: a view would keep the whole batch
-            elif place < KEPT:
+            elif (place := int(self._rng.integers(self.count + 1))) < KEPT:
                 self._rows[place] = row.clone()
             self.count += 1
 

@@ -26,7 +26,7 @@ def ms_ssim(fake: Tensor, real: Tensor) -> Tensor:
     Wang et al., *Multiscale structural similarity*, Asilomar 2003, eq. 7: the contrast-structure factors of
     all scales and the luminance of the last, each to the power of its weight; SSIM's window and constants,
     2x2 means between the scales, a negative factor counts as 0. Under 176 px a side the smallest scales
-    have no room for the window: they are left out and the other weights divided by their sum.
+    have no room for the window: they are left out, and the other weights scaled to the same sum.
 
     Raises UsageError under 11 px.
     """
@@ -41,4 +41,4 @@ def ms_ssim(fake: Tensor, real: Tensor) -> Tensor:
         factors.append(similarity if scale == count - 1 else contrast)
         x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
     stacked = torch.stack(factors, dim=-1).clamp(min=0)  # (N, 3, scales)
-    return (stacked ** (weights / weights.sum())).prod(-1).mean(1)
+    return (stacked ** (weights * (sum(_WEIGHTS) / weights.sum()))).prod(-1).mean(1)

@@ -60,7 +60,9 @@ def niqe(pictures: Tensor, model: PristineModel) -> Tensor:
             f"NIQE needs pictures of at least {LEAST} px a side, not {pictures.shape[3]}x{pictures.shape[2]}"
         )
     rgb = (pictures.double().cpu().clamp(0, 1) * 255).round()
-    luma = (rgb * torch.tensor((0.299, 0.587, 0.114), dtype=torch.float64).view(3, 1, 1)).sum(1).round()
+    # In whole numbers, so that a half is always rounded up and never by chance.
+    thousandths = (rgb * torch.tensor((299.0, 587.0, 114.0), dtype=torch.float64).view(3, 1, 1)).sum(1)
+    luma = torch.floor((thousandths + 500) / 1000)
     return torch.stack([_distance(one, model) for one in luma])
 
 
