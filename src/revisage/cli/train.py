@@ -22,11 +22,17 @@ from revisage.errors import RevisageError, TrainingError, UsageError
 class Options:
     """Train a model. Killed and started again with the same command, the training goes on where it was."""
 
-    system: Positional[Annotated[Literal["prior", "gfpgan", "realesrgan", "finder"], arg(metavar="SYSTEM")]]
-    """prior (StyleGAN2 on faces), gfpgan (restoring faces), realesrgan (whole photos) or finder."""
+    system: Positional[
+        Annotated[
+            Literal["prior", "gfpgan", "realesrgan", "finder", "expressions"],
+            arg(metavar="SYSTEM"),
+        ]
+    ]
+    """prior (StyleGAN2 on faces), gfpgan (restoring faces), realesrgan (whole photos), finder, or
+    expressions (their classifier)."""
     data: Path
     """Training pictures: aligned faces for prior and gfpgan, photographs for realesrgan, a folder with
-    scenes, faces256 and lfw128 for finder."""
+    scenes, faces256 and lfw128 for finder, one folder of faces per expression for expressions."""
     out: Annotated[Path, arg(metavar="RUN")]
     """Folder for checkpoints, samples and logs."""
     preset: str = "default"

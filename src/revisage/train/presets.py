@@ -12,11 +12,13 @@ from torch import nn
 from revisage.errors import UsageError
 from revisage.networks.compact import CompactConfig
 from revisage.networks.discriminators import DiscriminatorConfig, stylegan2_discriminator
+from revisage.networks.expression import Expression
 from revisage.networks.finder import FinderConfig, FinderNetwork
 from revisage.networks.gfpgan import COMPACT_256, GFPGAN, GFPGANConfig, published_512
 from revisage.networks.prior import FacePrior, PriorConfig
 from revisage.networks.rrdb import RRDBConfig
 from revisage.networks.scene import SCENE_X2, SceneConfig
+from revisage.train.expressions import ExpressionSettings, ExpressionTask
 from revisage.train.finder import FinderSettings, FinderTask
 from revisage.train.gfpgan import FaceSettings, FaceTask
 from revisage.train.loop import LoopSettings
@@ -226,6 +228,15 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
             FinderTask,
             lambda: FinderNetwork(FinderConfig()),
             replace(TINY_LOOP, images=64, precision="fp32"),
+        ),
+    ),
+    "expressions": (
+        Preset(
+            "small",
+            lambda data: ExpressionSettings(data=data),
+            ExpressionTask,
+            Expression,
+            LoopSettings(images=250_000, batch=64, rate=3e-3, warmup=5000, ema=20_000, clip=5.0),
         ),
     ),
 }

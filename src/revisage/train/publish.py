@@ -10,6 +10,7 @@ from torch import nn
 from revisage.errors import TrainingError
 from revisage.export import Contract, Parity, export
 from revisage.networks.compact import Compact
+from revisage.networks.expression import FACE, Expression
 from revisage.networks.finder import OUTPUT_NAMES, FinderNetwork
 from revisage.networks.gfpgan import GFPGAN, UnitRange
 from revisage.networks.rrdb import RRDBNet
@@ -43,7 +44,7 @@ def publish(run: Path, path: Path, *, name: str, version: str, licence: str, new
 
 
 def export_network(network: nn.Module, path: Path, *, name: str, version: str, licence: str) -> Parity:
-    """Write a face, scene or finder network with the contract that its kind has."""
+    """Write a face, scene, expression or finder network with the contract that its kind has."""
     if isinstance(network, GFPGAN):
         size = network.config.size
         contract = Contract(name=name, task="face", size=size, scale=1, version=version, licence=licence)
@@ -52,6 +53,11 @@ def export_network(network: nn.Module, path: Path, *, name: str, version: str, l
         scale = network.config.scale
         contract = Contract(name=name, task="scene", size=None, scale=scale, version=version, licence=licence)
         return export(network, path, contract=contract, example_size=(64, 64))
+    if isinstance(network, Expression):
+        contract = Contract(
+            name=name, task="expression", size=FACE, scale=None, version=version, licence=licence
+        )
+        return export(network, path, contract=contract, example_size=(FACE, FACE))
     assert isinstance(network, FinderNetwork), type(network)
     contract = Contract(name=name, task="finder", size=None, scale=None, version=version, licence=licence)
     # OpenCV's DNN reads this file: one picture at a time, of a size that it sets itself.

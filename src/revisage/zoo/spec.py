@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-Task = Literal["face", "scene", "finder", "identity", "features"]
+Task = Literal["face", "scene", "finder", "identity", "expression", "features"]
 TASKS: tuple[str, ...] = get_args(Task)
 
 EMBEDDED = Path(__file__).parent / "weights"
