@@ -28,8 +28,9 @@ import cv2
 import numpy as np
 
 from revisage import zoo
-from revisage.data.compose import compose, load_source
+from revisage.data.compose import compose
 from revisage.data.detection import Detections, match
+from revisage.data.source import load_source
 from revisage.degrade import RECIPES
 from revisage.faces import Finder
 from revisage.image import decode

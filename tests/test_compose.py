@@ -11,17 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from revisage.data import clutter
+from revisage.data import clutter, pose
 from revisage.data.compose import (
     CROP_BOX,
-    HELD_OUT_SHARE,
     KINDS,
-    Source,
     _Canvas,
     _cover,
     compose,
-    load_source,
 )
+from revisage.data.source import HELD_OUT_SHARE, Source, load_source
 from revisage.data.split import held_out
 from revisage.errors import TrainingError
 from revisage.faces import estimate, template
@@ -72,13 +70,14 @@ def test_every_scene_is_a_picture_with_faces_where_it_says(source: Source, seed:
     assert scene.landmarks.shape[1:] == (5, 2)
     for box, landmarks in zip(scene.boxes, scene.landmarks, strict=True):
         x, y, w, h = box
-        assert (landmarks[:, 0] > x).all()
-        assert (landmarks[:, 0] < x + w).all()
-        assert (landmarks[:, 1] > y - 0.1 * h).all()
-        assert (landmarks[:, 1] < y + 1.1 * h).all()
-        # Right eye on the left: mirrored scenes keep the names right, so a similarity fits.
+        assert (landmarks[:, 0] > x - 0.3 * w).all()
+        assert (landmarks[:, 0] < x + 1.3 * w).all()
+        assert (landmarks[:, 1] > y - 0.2 * h).all()
+        assert (landmarks[:, 1] < y + 1.2 * h).all()
+        # Right eye on the left: mirrored scenes keep the names right, so a similarity fits, the better the
+        # less the head is turned.
         matrix = estimate(landmarks, 256)
-        np.testing.assert_allclose(landmarks @ matrix[:, :2].T + matrix[:, 2], template(256), atol=1.0)
+        np.testing.assert_allclose(landmarks @ matrix[:, :2].T + matrix[:, 2], template(256), atol=6)
 
 
 def test_all_kinds_come_up_and_only_some_have_faces(source: Source) -> None:
@@ -115,6 +114,27 @@ def test_small_heads_come_from_one_side_of_the_split(folder: Path) -> None:
     assert len(ours) + len(theirs) == 40
     assert not set(ours) & set(theirs)
     assert all(held_out(f"happy/{path.stem}", HELD_OUT_SHARE) for path in theirs)
+
+
+def test_a_head_that_does_not_turn_stays_as_it_is() -> None:
+    picture = noise(np.random.default_rng(0), 64, 64)
+    np.testing.assert_array_equal(pose.turn_head(picture, pose.CROP_HEAD, np.zeros(2)), picture)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(-0.5, 0.5), st.floats(-0.4, 0.5), st.floats(0.35, 0.65), st.floats(0.35, 0.65))
+def test_what_stands_out_moves_as_its_landmarks_do(side: float, nod: float, x: float, y: float) -> None:
+    """A spot on a turned head is seen where `turn_points` says, and the picture's rim stays."""
+    centre, turn = np.array([x * 128, y * 128]), np.array([side, nod], np.float32)
+    rows, columns = np.mgrid[0:128, 0:128]
+    spot = 255 * np.exp(-((columns - centre[0]) ** 2 + (rows - centre[1]) ** 2) / (2 * 4.0**2))
+    picture = np.repeat(spot[..., None], 3, 2).astype(np.uint8)
+    seen = pose.turn_head(picture, pose.CROP_HEAD, turn)[..., 0].astype(float)
+    expected = pose.turn_points(centre, 128, pose.CROP_HEAD, turn)
+    found = np.unravel_index(seen.argmax(), seen.shape)[::-1]
+    np.testing.assert_allclose(found, expected, atol=4)
+    around = noise(np.random.default_rng(1), 128, 128)
+    np.testing.assert_array_equal(pose.turn_head(around, pose.CROP_HEAD, turn)[:, :8], around[:, :8])
 
 
 def test_a_listed_face_is_where_its_crop_was_pasted(folder: Path) -> None:

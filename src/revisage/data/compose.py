@@ -7,22 +7,16 @@ stands in its own whole picture, so that neither a square edge nor a halo gives 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
-from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
-from revisage.data import clutter
-from revisage.data.landmarks import mirror_landmarks, read_crops
-from revisage.data.split import held_out
-from revisage.errors import TrainingError
+from revisage.data import clutter, pose
+from revisage.data.landmarks import mirror_landmarks
+from revisage.data.source import CROP, THUMBNAIL, Source, read
 
-HELD_OUT_SHARE = 0.1
-CROP = 256
-THUMBNAIL = 64
+TURNED = 0.35  # share of heads that are turned to the side or bowed
 # The box that goes with the landmarks of an aligned 256 px crop: left, top, width, height. It is the median
 # of what the teacher detector answers on the crops, so both kinds of target mean the same by a face's box.
 CROP_BOX = (59.0, 46.4, 138.0, 187.7)
@@ -43,49 +37,6 @@ class Scene:
     landmarks: np.ndarray
     complete: bool
     kind: str
-
-
-@dataclass(frozen=True)
-class Source:
-    """The pictures scenes are made of, of one side of the split. Paths are read when they are needed."""
-
-    faces: tuple[Path, ...]
-    thumbnails: np.ndarray  # (len(faces), 64, 64, 3) uint8: a crowd is not worth decoding whole crops for
-    landmarks: np.ndarray  # (len(faces), 5, 2) in the 256 px crop
-    portraits: tuple[Path, ...]
-    expressions: tuple[Path, ...]  # small gray heads, tightly cut; may be none
-    backgrounds: tuple[np.ndarray, ...]
-
-
-def load_source(data: Path, *, validation: bool) -> Source:
-    """The training or the held-out side of `data`: folders faces256, lfw128, scenes and, if any, expressions.
-
-    Held out are a tenth of the people (lfw128), of the crops (faces256), of the backgrounds and of the
-    expressions, by a hash of the name. Raises TrainingError when a folder is missing.
-    """
-    table = data / "faces256.csv"
-    for path in (table, data / "faces256", data / "lfw128", data / "scenes"):
-        if not path.exists():
-            raise TrainingError(
-                f"{path} is missing; --data must hold faces256, faces256.csv, lfw128 and scenes"
-            )
-
-    def ours(name: str) -> bool:
-        return held_out(name, HELD_OUT_SHARE) == validation
-
-    crops = [crop for crop in read_crops(table) if ours(crop.group) and crop.coverage > 0.8]
-    faces = tuple(data / "faces256" / crop.file for crop in crops)
-    landmarks = np.array([crop.landmarks for crop in crops], np.float32).reshape(-1, 5, 2)
-    people = sorted(path for path in (data / "lfw128").iterdir() if path.is_dir() and ours(path.name))
-    portraits = tuple(path for person in people for path in sorted(person.iterdir()))
-    scenes = sorted(path for path in (data / "scenes").rglob("*") if path.is_file() and ours(path.stem))
-    backgrounds = tuple(_read(path) for path in scenes if path.suffix.lower() in {".jpg", ".png", ".webp"})
-    heads = sorted((data / "expressions").glob("*/*"))
-    expressions = tuple(path for path in heads if ours(f"{path.parent.name}/{path.stem}"))
-    if not (faces and portraits and backgrounds):
-        raise TrainingError(f"{data} has too few pictures to compose scenes from")
-    small = [cv2.resize(_read(path), (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA) for path in faces]
-    return Source(faces, np.stack(small), landmarks, portraits, expressions, backgrounds)
 
 
 def compose(source: Source, seed: int, index: int, size: int = 256) -> Scene:
@@ -141,12 +92,6 @@ class _Canvas:
         )
 
 
-@cache  # two gigabytes for all of them, and half a scene's time saved
-def _read(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
-
-
 def _background(source: Source, rng: np.random.Generator, size: int) -> np.ndarray:
     """A crop of a photograph, of random scale, turn and tone; rarely plain paper."""
     if rng.random() < 0.06:
@@ -188,8 +133,8 @@ def _clutter(source: Source, rng: np.random.Generator, size: int) -> np.ndarray:
         if draw < 0.4:
             return _scenery(source, rng)
         if draw < 0.8:
-            return _read(source.portraits[rng.integers(len(source.portraits))])
-        return _read(source.faces[rng.integers(len(source.faces))])
+            return read(source.portraits[rng.integers(len(source.portraits))])
+        return read(source.faces[rng.integers(len(source.faces))])
 
     kind = rng.random()
     if kind < 0.35:
@@ -285,12 +230,20 @@ def _paste_face(
             return
     else:
         return
-    crop = source.thumbnails[index] if scale * CROP < THUMBNAIL / 1.3 else _read(source.faces[index])
-    points = source.landmarks[index]
+    crop = source.thumbnails[index] if scale * CROP < THUMBNAIL / 1.3 else read(source.faces[index])
+    crop, points = _turned(crop, source.landmarks[index], rng)
     mask = _mask(rng)
     _blend(canvas.pixels, _tone(crop, rng), mask, matrix, rng)
     canvas.boxes.append(box)
     canvas.landmarks.append(points @ linear.T.astype(np.float32) + matrix[:, 2].astype(np.float32))
+
+
+def _turned(crop: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """An aligned crop of any size and its landmarks in the 256 px crop, now and then with the head turned."""
+    if rng.random() >= TURNED:
+        return crop, points
+    turn = pose.draw_turn(rng)
+    return pose.turn_head(crop, pose.CROP_HEAD, turn), pose.turn_points(points, CROP, pose.CROP_HEAD, turn)
 
 
 def _mask(rng: np.random.Generator) -> np.ndarray:
@@ -377,13 +330,15 @@ def _mosaic(canvas: _Canvas, source: Source, rng: np.random.Generator) -> None:
         for left, right in pairwise(edges):
             kind = rng.random()
             if count == 1 or kind < 0.6:
-                picture = _read(source.portraits[rng.integers(len(source.portraits))])
+                picture = read(source.portraits[rng.integers(len(source.portraits))])
+                if rng.random() < TURNED:
+                    picture = pose.turn_head(picture, pose.PORTRAIT_HEAD, pose.draw_turn(rng))
             elif kind < 0.75:
-                picture = _read(source.faces[rng.integers(len(source.faces))])
+                picture = read(source.faces[rng.integers(len(source.faces))])
             elif kind < 0.85:
                 picture = _scenery(source, rng)
             elif kind < 0.95 and source.expressions:
-                picture = _read(source.expressions[rng.integers(len(source.expressions))])
+                picture = read(source.expressions[rng.integers(len(source.expressions))])
                 picture = np.pad(picture, (*rng.integers(0, 24, (2, 2)), (0, 0)), "edge")
             else:
                 continue
@@ -420,11 +375,12 @@ def _close(canvas: _Canvas, source: Source, rng: np.random.Generator) -> None:
     linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     place = rng.normal(size / 2, size * 0.08, 2)
     matrix = np.column_stack([linear, place - linear @ np.full(2, CROP / 2)])
-    crop = _tone(_read(source.faces[index]), rng)
+    crop, points = _turned(read(source.faces[index]), source.landmarks[index], rng)
+    crop = _tone(crop, rng)
     border = cv2.BORDER_REFLECT_101 if rng.random() < 0.5 else cv2.BORDER_REPLICATE
     canvas.pixels = cv2.warpAffine(crop, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
     canvas.boxes.append(_place_box(matrix))
-    canvas.landmarks.append(source.landmarks[index] @ linear.T + matrix[:, 2])
+    canvas.landmarks.append(points @ linear.T + matrix[:, 2])
 
 
 def _mirror(

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from revisage.data.compose import Scene, compose, load_source
+from revisage.data.compose import Scene, compose
 from revisage.data.detection import Detections, Teacher, add_missed, decode, match, suppress
 from revisage.data.loader import Sample
+from revisage.data.source import load_source
 from revisage.degrade import RECIPES
 from revisage.errors import TrainingError
 from revisage.losses.detection import box_iou_distance, box_smooth_l1, landmark_smooth_l1, quality_focal
