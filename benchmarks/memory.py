@@ -50,11 +50,11 @@ print(json.dumps({"begun": begun, "ended": time.time(), "entry": result.entry()}
 """
 
 
-def make_photo(path: Path, megapixels: int) -> None:
+def make_photo(path: Path, megapixels: float) -> None:
     """A 4:3 photo with the portrait five times, sizes in proportion, over a blurred enlargement of itself."""
     portrait = astronaut()
     unit = (megapixels / 12) ** 0.5
-    width, height = round(4000 * unit), round(3000 * unit)
+    width, height = int(4000 * unit), int(3000 * unit)  # 50 must not pass the limit of 50,000,000
     photo = cv2.resize(cv2.GaussianBlur(portrait, (0, 0), 5), (width, height), interpolation=cv2.INTER_LINEAR)
     for number in range(5):
         side = round((512 + 128 * number) * unit)
