@@ -24,8 +24,8 @@ from torch import nn
 
 from revisage.errors import RuntimeUnavailableError
 from revisage.export import Contract, export
-from revisage.networks.compact import SCENE_X2, Compact
 from revisage.networks.gfpgan import COMPACT_256, GFPGAN, UnitRange
+from revisage.networks.scene import SCENE_X2, Scene
 from revisage.runtime.onnxruntime import OnnxRuntimeSession
 from revisage.runtime.openvino import OpenVinoSession
 
@@ -45,7 +45,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int | None, int]] = {
     # builder, the contract's size, side of the picture it is timed on
     "conv": (conv_stack, None, 256),
     "face": (lambda: UnitRange(GFPGAN(COMPACT_256)), 256, 256),
-    "scene": (lambda: Compact(SCENE_X2), None, 400),
+    "scene": (lambda: Scene(SCENE_X2), None, 400),
 }
 
 

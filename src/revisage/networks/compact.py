@@ -21,7 +21,6 @@ class CompactConfig:
     scale: int = 2
 
 
-SCENE_X2 = CompactConfig(features=48, layers=14, scale=2)
 GENERAL_X4V3 = CompactConfig(features=64, layers=32, scale=4)
 """The published realesr-general-x4v3 and its denoising twin."""
 
