@@ -13,7 +13,7 @@ import logging
 import os
 import uuid
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -129,6 +129,7 @@ def export(
             stream.write(model.SerializeToString())
             stream.flush()
             os.fsync(stream.fileno())
+        del model
         parity = _measure(
             network, temporary, _batches(example_size, dynamic, input_max), output_names, tolerance
         )
@@ -291,27 +292,23 @@ def _measure(
     output_names: Sequence[str],
     tolerance: float,
 ) -> Parity:
-    sessions: dict[str, Any] = {
-        "openvino": OpenVinoSession(path, precision="fp32"),
-        "onnxruntime": OnnxRuntimeSession(path, device="cpu", precision="fp32"),
+    expected = [_expected(network, batch) for batch in batches]
+    magnitude = max(float(np.abs(e).max()) for outputs in expected for e in outputs)
+    sessions: dict[str, Callable[[], Any]] = {
+        "openvino": lambda: OpenVinoSession(path, precision="fp32"),
+        "onnxruntime": lambda: OnnxRuntimeSession(path, device="cpu", precision="fp32"),
     }
     worst = dict.fromkeys(sessions, 0.0)
-    magnitude = 0.0
-    for batch in batches:
-        try:
-            expected = [t.numpy() for t in _as_tuple(_forward(network, torch.from_numpy(batch)))]
-        except RuntimeError as error:
-            raise ModelError(
-                f"the file would take batches of {batch.shape}, the network does not: {_line(error)}"
-            ) from error
-        magnitude = max(magnitude, *(float(np.abs(e).max()) for e in expected))
-        for runtime, session in sessions.items():
+    for runtime, open_session in sessions.items():
+        session = open_session()  # one at a time: each holds the weights and its buffers
+        for batch, wanted in zip(batches, expected, strict=True):
             outputs = session.run_all(batch)
-            for name, e in zip(output_names, expected, strict=True):
+            for name, e in zip(output_names, wanted, strict=True):
                 if outputs[name].shape != e.shape:
                     raise ModelError(f"{runtime} gives {name} the shape {outputs[name].shape}, not {e.shape}")
                 # numpy's maximum keeps NaN, max() may drop it.
                 worst[runtime] = float(np.maximum(worst[runtime], np.abs(outputs[name] - e).max()))
+        del session
     return Parity(
         max_abs=float(np.max(list(worst.values()))),
         openvino=worst["openvino"],
@@ -319,6 +316,15 @@ def _measure(
         magnitude=magnitude,
         tolerance=tolerance,
     )
+
+
+def _expected(network: nn.Module, batch: np.ndarray) -> list[np.ndarray]:
+    try:
+        return [t.numpy() for t in _as_tuple(_forward(network, torch.from_numpy(batch)))]
+    except RuntimeError as error:
+        raise ModelError(
+            f"the file would take batches of {batch.shape}, the network does not: {_line(error)}"
+        ) from error
 
 
 @torch.no_grad()

@@ -94,6 +94,7 @@ def install(file: Path, name: str | None = None) -> Path:
         source=source,
     )
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)  # before the minute that the rest takes
         _export(published, target, contract)
     except OSError as error:
         raise ModelMissingError(f"cannot write {target}: {error.strerror or error}") from None

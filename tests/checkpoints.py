@@ -1,0 +1,55 @@
+"""Checkpoints of published layouts for tests: random weights, narrow, written as their authors write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from spandrel.architectures.GFPGAN import GFPGAN
+from torch import Tensor, nn
+
+from revisage.networks.compact import Compact, CompactConfig
+from revisage.networks.rrdb import RRDBConfig, RRDBNet
+
+State = dict[str, Tensor]
+
+
+def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
+    """The network in evaluation mode, with no weight left at zero or at a common value."""
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in network.parameters():
+        parameter.data += 0.05 * torch.randn(parameter.shape, generator=generator)
+    return network.eval().requires_grad_(False)
+
+
+def narrow_gfpgan(size: int, *, width: int = 16, seed: int = 0) -> GFPGAN:
+    """The clean layout with `width` features at 4 px, in place of 512."""
+    torch.manual_seed(seed)
+    network = GFPGAN(out_size=size, num_style_feat=16, num_mlp=2, narrow=width / 512)
+    return randomised(network, seed)
+
+
+def published_gfpgan(multiplier: int) -> GFPGAN:
+    """The layout at its published size; `multiplier` 2 takes 350 MB."""
+    torch.manual_seed(0)
+    network = GFPGAN(out_size=512, channel_multiplier=multiplier).eval().requires_grad_(False)
+    for name, parameter in network.named_parameters():
+        if name.startswith("stylegan_decoder.style_conv") and parameter.numel() == 1:
+            parameter.data.fill_(0.1)  # of the noise, which starts silent
+    return network
+
+
+def rrdb_state(scale: int = 4, seed: int = 0) -> State:
+    torch.manual_seed(seed)
+    return randomised(RRDBNet(RRDBConfig(scale, features=8, blocks=2)), seed).state_dict()
+
+
+def compact_state(scale: int = 4, seed: int = 0, *, features: int = 8) -> State:
+    torch.manual_seed(seed)
+    return randomised(Compact(CompactConfig(features, layers=2, scale=scale)), seed).state_dict()
+
+
+def save(path: Path, state: State, group: str | None = "params") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(state if group is None else {group: state}, path)
+    return path
