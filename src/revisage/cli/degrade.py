@@ -41,9 +41,17 @@ class Options:
     out: Positional[Annotated[Path, arg(metavar="OUT")]]
     """A file, whose extension names the format, or a folder, where TIFF and BMP stay and others become PNG.
     A folder of photos needs a folder."""
-    recipe: Literal["gfpgan", "gfpgan-train", "first-order", "second-order", "old-photo", "face", "scene"] = (
-        "old-photo"
-    )
+    recipe: Literal[
+        "gfpgan",
+        "gfpgan-train",
+        "first-order",
+        "second-order",
+        "old-photo",
+        "progressive-16",
+        "progressive-128",
+        "face",
+        "scene",
+    ] = "old-photo"
     """How to degrade."""
     seed: int = 0
     """What happens to a photo depends on this number and on the photo's name only."""

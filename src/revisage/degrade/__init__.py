@@ -9,6 +9,7 @@ from . import mixtures, old_photo
 from .esrgan import FirstOrder, SecondOrder
 from .gfpgan import Gfpgan
 from .pieces import COLOURLESS, tone, zoomed
+from .progressive import Progressive
 from .recipe import Chain, Recipe, Step, apply, rng_for
 
 RECIPES: dict[str, Recipe] = {
@@ -17,6 +18,8 @@ RECIPES: dict[str, Recipe] = {
     "first-order": Recipe("first-order", FirstOrder.sample, apply),
     "second-order": Recipe("second-order", SecondOrder.sample, apply),
     "old-photo": Recipe("old-photo", old_photo.sample, apply),
+    "progressive-16": Recipe("progressive-16", Progressive.sample_upscale, apply),
+    "progressive-128": Recipe("progressive-128", Progressive.sample, apply),
     "face": Recipe("face", mixtures.sample_face, apply),
     "scene": Recipe("scene", mixtures.sample_scene, apply),
 }
