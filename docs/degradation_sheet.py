@@ -1,4 +1,5 @@
-"""Draw docs/pictures/degradations.jpg: every recipe on one photo, then every part of the old-photo recipe.
+"""Draw docs/pictures/degradations.jpg: every recipe on one photo, then the parts of the second-order and the
+old-photo recipe.
 
 The photo is Eileen Collins by NASA, in the public domain, as shipped with scikit-image.
 
@@ -17,10 +18,14 @@ from revisage.degrade import RECIPES, Step
 from revisage.degrade.ageing import DyeFading, Fading, Grain, Halftone, PaperTexture, Toning, Yellowing
 from revisage.degrade.colour import Gray
 from revisage.degrade.damage import Crease, Dust, Hairs, Scratches, Stains
+from revisage.degrade.esrgan import SecondOrder
+from revisage.degrade.kernels import KernelBlur
+from revisage.degrade.resize import scaled
 
 CELL = 224
 COLUMNS = 6
 STRIP = 24
+STAGE_SEEDS = (1, 3)
 GRAY_PARTS = (Scratches, Dust, Hairs, Crease, Grain, PaperTexture)
 COLOUR_PARTS = (DyeFading, Yellowing, Fading, Stains, Toning, Halftone)
 
@@ -43,6 +48,34 @@ def drawn(sample: Callable[[np.random.Generator], Step], image: np.ndarray, seed
     return sample(np.random.default_rng(seed)).apply(image)
 
 
+# One of each kind, as large as they are drawn.
+KERNELS = (
+    KernelBlur("gaussian", 21, 3.0, 3.0),
+    KernelBlur("gaussian", 21, 3.0, 1.0, angle=0.7),
+    KernelBlur("generalised", 21, 3.0, 3.0, beta=0.5),
+    KernelBlur("generalised", 21, 3.0, 1.0, angle=0.7, beta=4.0),
+    KernelBlur("plateau", 21, 3.0, 3.0, beta=2.0),
+    KernelBlur("sinc", 21, cutoff=1.0),
+)
+
+
+def stages(drawn: SecondOrder, photo: np.ndarray) -> list[np.ndarray]:
+    """The photo on its way through both orders."""
+    height, width = photo.shape[:2]
+    assert drawn.first.blur is not None
+    cells = [photo, drawn.first.blur.apply(photo), drawn.first.apply(photo, height, width)]
+    cells.append(drawn.first_jpeg.apply(cells[-1]))
+    low = scaled(height, 1 / drawn.scale), scaled(width, 1 / drawn.scale)
+    cells.append(drawn.second.apply(cells[-1], *low))
+    return [*cells, drawn.reduce(photo)]
+
+
+def shown(kernel: np.ndarray) -> np.ndarray:
+    """A kernel as a picture: gray is zero, white its peak; sinc kernels have negative rings."""
+    gray = np.clip(0.5 + 0.5 * kernel / kernel.max(), 0, 1).astype(np.float32)
+    return cv2.resize(gray, (CELL, CELL), interpolation=cv2.INTER_NEAREST)[..., None].repeat(3, axis=2)
+
+
 def sheet() -> np.ndarray:
     """All rows, float32 RGB in [0, 1]."""
     photo = clean()
@@ -51,6 +84,13 @@ def sheet() -> np.ndarray:
     for name, recipe in RECIPES.items():
         cells = [drawn(recipe.sample, photo, seed) for seed in range(1, COLUMNS + 1)]
         rows.append(titled(f"recipe {name}, seeds 1 to {COLUMNS}", cells))
+    names = ", ".join(kernel.kind for kernel in KERNELS)
+    rows.append(titled(f"blur kernels: {names}", [shown(kernel.kernel()) for kernel in KERNELS]))
+    text = (
+        "second order, seed {}: clean; first blur; with resize and noise; JPEG; second order; at the low size"
+    )
+    for seed in STAGE_SEEDS:
+        rows.append(titled(text.format(seed), stages(SecondOrder.sample(np.random.default_rng(seed)), photo)))
     for parts, picture, strength in ((GRAY_PARTS, gray, 1.5), (COLOUR_PARTS, photo, 1.0)):
         for seed in (17, 21):
             names = ", ".join(part.__name__ for part in parts)
