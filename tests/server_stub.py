@@ -1,7 +1,7 @@
-"""A real server with stub models, as a process of its own: `python server_stub.py SETTINGS MODELS` (JSON, name).
+"""A real server, as a process of its own: `python server_stub.py SETTINGS MODELS` (JSON; a name).
 
-The face model paints stripes, the scene model doubles; it may be slow or deadly, as the photo's first pixel
-says.
+The stub's face model paints stripes, the scene model doubles; it may be slow or deadly, as the photo's first
+pixel says.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from PIL import Image
 from restore_stubs import StubModels, face_at, twice
 
 from revisage.errors import ModelMissingError
+from revisage.restore import InstalledModels, ModelSource, Settings
 from revisage.server.client import Client
 from revisage.server.settings import Limits, ServerSettings
 
@@ -82,7 +83,7 @@ def settings(data: Path, **changes: Any) -> ServerSettings:
 class Running:
     """A server process and a client of it."""
 
-    def __init__(self, chosen: ServerSettings, *, models: str = "models") -> None:
+    def __init__(self, chosen: ServerSettings, models: str) -> None:
         self.settings = chosen
         text = json.dumps(asdict(chosen), default=str)
         environment = os.environ | {
@@ -126,15 +127,19 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(data: Path, **changes: Any) -> Iterator[Running]:
+def running(data: Path, *, models: str = "models", **changes: Any) -> Iterator[Running]:
     data.mkdir(parents=True, exist_ok=True)
-    server = Running(settings(data, **changes))
+    server = Running(settings(data, **changes), models)
     try:
         yield server
     finally:
         if server.process.poll() is None:
             server.process.kill()
         server.process.wait(10)
+
+
+def real_models() -> ModelSource:
+    return InstalledModels(Settings(threads=1))
 
 
 def main() -> int:
@@ -147,7 +152,8 @@ def main() -> int:
         "tokens": tuple(values["tokens"]),
         "names": tuple(values["names"]),
     }
-    return serve(ServerSettings(**values), {"models": models, "broken_models": broken_models}[sys.argv[2]])
+    makers = {"models": models, "broken_models": broken_models, "real_models": real_models}
+    return serve(ServerSettings(**values), makers[sys.argv[2]])
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import requests
 from PIL import Image
-from server_stub import DEADLY, SLOW, SLOW_SECONDS, Running, photo, running, settings
+from server_stub import DEADLY, SLOW, SLOW_SECONDS, photo, running
 
 from revisage.server.client import Client, ServerError
 from revisage.server.options import JobOptions
@@ -193,15 +193,10 @@ def test_the_leavings_of_a_crash_are_swept(tmp_path: Path) -> None:
 
 def test_a_server_whose_models_are_missing_says_so(tmp_path: Path) -> None:
     """Not ready, and the reason is told; the process stays, as the models may come."""
-    tmp_path.mkdir(exist_ok=True)
-    chosen = settings(tmp_path)
-    server = Running(chosen, models="broken_models")
-    try:
+    with running(tmp_path, models="broken_models") as server:
         until = time.monotonic() + 30
         while "install it" not in (answer := requests.get(server.url + "/readyz", timeout=5)).text:
             assert time.monotonic() < until
             time.sleep(0.1)
         assert answer.status_code == 503
-    finally:
-        server.process.kill()
-        server.process.wait(10)
+        assert server.process.poll() is None

@@ -178,7 +178,7 @@ export class Card {
 
   #redraw() {
     const strength = this.find(".strength").value / 100;
-    this.find(".label output").textContent = `${this.find(".strength").value} %`;
+    this.find(".amount").textContent = `${this.find(".strength").value} %`;
     const boxes = this.find(".people ul").querySelectorAll("input");
     const outlines = this.find(".outlines").children;
     this.faces.forEach((face, n) => {
@@ -265,6 +265,7 @@ export class Card {
     this.find(".download").hidden = first;
     this.find(".download").disabled = on;
     this.find(".retry").hidden = true;
+    this.find(".delete").textContent = "Delete now";
     if (on) this.#status(text, 0);
     else if (!first) this.find(".note").textContent = "";
   }
@@ -289,6 +290,7 @@ export class Card {
     this.element.setAttribute("aria-busy", "false");
     this.find(".summary").textContent = "";
     this.find(".status").textContent = problem.message;
+    this.find(".delete").textContent = "Remove";
     const worthIt = [0, 408, 429, 500, 503].includes(problem.status);
     this.find(".retry").hidden = !worthIt;
   }
