@@ -64,7 +64,8 @@ class FaceSettings:
             as well, or with the Gram "style" loss besides.
         component, matching, style: weights of these three.
         r1: weight of the gradient penalty, of which every 16th step takes 16 times as much.
-        critic_rate: learning rate of the discriminators as a multiple of the generator's.
+        critic_rate: learning rate of the discriminators as a multiple of the generator's; their layers have
+            the equalised learning rate and the compact generator's have not, so that they need more.
         identity_share: share of each batch that the identity loss sees; the embedding is slow.
         validation: held-out pictures used.
         seed: of every draw.
@@ -88,8 +89,8 @@ class FaceSettings:
     component: float = 0.1
     matching: float = 0.1
     style: float = 20.0
-    r1: float = 10.0
-    critic_rate: float = 1.0
+    r1: float = 1.5
+    critic_rate: float = 3.0
     identity_share: float = 0.25
     validation: int = 48
     seed: int = 0

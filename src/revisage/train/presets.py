@@ -61,6 +61,8 @@ def _paper(data: Path) -> FaceSettings:
         component=1.0,
         matching=1.0,
         style=200.0,
+        r1=10.0,
+        critic_rate=1.0,
     )
 
 
