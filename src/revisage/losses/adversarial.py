@@ -9,7 +9,7 @@ from torch import Tensor
 def generator_logistic(fake: Tensor) -> Tensor:
     """L = mean softplus(-D(G(x))), from the logits of restored or generated pictures, any shape.
 
-    Goodfellow et al., *Generative Adversarial Nets*, NIPS 2014, §3 (non-saturating form); GFP-GAN, eq. 5.
+    Goodfellow et al., *Generative Adversarial Nets*, NIPS 2014, §3 (non-saturating form); GFP-GAN, eq. 6.
     """
     return F.softplus(-fake.float()).mean()
 

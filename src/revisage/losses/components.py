@@ -25,7 +25,7 @@ class Component:
     side: float
 
 
-# GFP-GAN (§3.4) has the eyes and the mouth; the first of the project's documents adds the nose.
+# GFP-GAN (§3.5) has the eyes and the mouth; the first of the project's documents adds the nose.
 COMPONENTS = (
     Component("right_eye", (0,), 0.72),
     Component("left_eye", (1,), 0.72),
@@ -52,7 +52,7 @@ def crop_component(pictures: Tensor, landmarks: Tensor, component: Component, si
     """The component of every picture, by ROI align.
 
     pictures (N, 3, S, S), landmarks (N, 5, 2) in their pixels -> (N, 3, size, size) float32. Differentiable
-    in the pictures. He et al., *Mask R-CNN*, ICCV 2017, §3; GFP-GAN, §3.4.
+    in the pictures. He et al., *Mask R-CNN*, ICCV 2017, §3; GFP-GAN, §3.5.
     """
     boxes = component_boxes(landmarks.float(), component)
     numbers = torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype)[:, None]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from revisage.losses.l1 import l1
 
-# GFP-GAN, §3.4, for conv1_2, conv2_2, conv3_4, conv4_4, conv5_4 of VGG-19 before activation.
+# GFP-GAN, §3.5, for conv1_2, conv2_2, conv3_4, conv4_4, conv5_4 of VGG-19 before activation.
 WEIGHTS = (0.1, 0.1, 1.0, 1.0, 1.0)
 
 

@@ -14,7 +14,7 @@ from revisage.losses.l1 import l1
 def pyramid(pictures: Sequence[Tensor], real: Tensor) -> Tensor:
     """L = sum_s mean |picture_s - real_s|, where real_s is the ground truth at the size of picture_s.
 
-    Holds the RGB output of every U-Net decoder scale to the ground-truth pyramid (GFP-GAN, §3.4 and
+    Holds the RGB output of every U-Net decoder scale to the ground-truth pyramid (GFP-GAN, §3.2 and
     fig. 2). pictures: list of (N, 3, s, s); real: (N, 3, S, S); the pyramid is made by area averaging.
     """
     total = torch.zeros((), device=real.device)

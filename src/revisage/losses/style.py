@@ -24,7 +24,7 @@ def gram(features: Tensor) -> Tensor:
 def style(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
     """L = sum_l mean |gram(ψ_l(fake)) - gram(ψ_l(real))| over feature maps ψ_l, each (N, C_l, H_l, W_l).
 
-    GFP-GAN, §3.4, eq. 8: there ψ are features of a component's discriminator.
+    GFP-GAN, §3.5, eq. 7: there ψ are features of a component's discriminator.
     """
     total = torch.zeros((), device=real[0].device)
     for a, b in zip(fake, real, strict=True):

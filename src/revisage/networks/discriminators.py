@@ -2,7 +2,7 @@
 
 Sources: Karras et al., *Analyzing and Improving the Image Quality of StyleGAN*, CVPR 2020, §4.1 and fig. 7
 (residual discriminator); Karras et al., *Progressive Growing of GANs*, ICLR 2018, §3 (minibatch standard
-deviation) and §4.1 (equalised learning rate); Wang et al., GFP-GAN, CVPR 2021, §3.4 (component
+deviation) and §4.1 (equalised learning rate); Wang et al., GFP-GAN, CVPR 2021, §3.5 (component
 discriminators).
 """
 

@@ -1,7 +1,7 @@
 """GFP-GAN's generator: a degradation-removing U-Net that steers a StyleGAN2 decoder.
 
 Source: Wang et al., *Towards Real-World Blind Face Restoration with Generative Facial Prior*, CVPR 2021,
-§3.1-3.3. One class for every size: the published 512 px layout and the compact 256 px one are presets.
+§3.1-3.4. One class for every size: the published 512 px layout and the compact 256 px one are presets.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ class GFPGAN(nn.Module):
     """Degraded face -> (restored face, the U-Net's pictures at each decoder scale).
 
     forward: (N, 3, size, size) in [-1, 1] -> ((N, 3, size, size), list of (N, 3, s, s) from the smallest
-    s to the largest). The list serves the pyramid restoration loss (§3.4) and is ignored in use.
+    s to the largest). The list serves the pyramid restoration loss (§3.2) and is ignored in use.
     `training_only` names the weights that only that list needs, so that no exported file has them.
     """
 

@@ -172,7 +172,7 @@ class StyleDecoder(nn.Module):
 
 
 def channel_split_sft(features: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """Channel-split spatial feature transform (GFP-GAN, §3.3, eq. 4).
+    """Channel-split spatial feature transform (GFP-GAN, §3.4, eq. 4).
 
     The first half of the channels passes untouched (realness), the other becomes alpha ⊙ F + beta
     (fidelity). features (N, C, H, W); alpha, beta (N, C/2, H, W).

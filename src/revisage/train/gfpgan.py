@@ -195,7 +195,7 @@ class FaceTask:
         return losses | self._component_losses(batch, fake)
 
     def _component_losses(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
-        """Of the generator, summed over the components (GFP-GAN, eq. 7 and 8)."""
+        """Of the generator, summed over the components (GFP-GAN, eq. 7)."""
         settings, used = self.settings, self.settings.component_losses
         totals: dict[str, Tensor] = {}
         for _, critic, ours, truth in self._parts(batch, fake):

@@ -42,7 +42,7 @@ TINY_FACE = GFPGANConfig(
 TINY_CRITIC = DiscriminatorConfig(64, (16, 16, 16), stem=4)
 PAPER_512 = published_512(1)
 PAPER_CRITIC = stylegan2_discriminator(512)
-# GFP-GAN, §4.1: a short run at a small rate, the learned prior being the larger part.
+# From reconstruction weights: a smaller rate, and little momentum, as a moving opponent wants.
 ADVERSARIAL_LOOP = LoopSettings(images=1_000_000, batch=8, rate=4e-4, warmup=4000, beta1=0.5, ema=4000)
 
 
