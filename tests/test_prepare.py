@@ -25,7 +25,7 @@ from revisage.data.prepare import prepare
 from revisage.data.prepare_photo import PrepareSettings, Record
 from revisage.data.prepare_tables import Summary
 from revisage.data.split import held_out
-from revisage.errors import UsageError
+from revisage.errors import SaveError, UsageError
 from revisage.faces import template
 
 
@@ -249,6 +249,15 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
     assert tree(out) == before
     (out / "settings.json").write_text("{")
     with pytest.raises(UsageError, match="cannot be read"):
+        run(source, out)
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    source, out = write(tmp_path / "photos" / "a.png", texture(1)).parent, tmp_path / "out"
+    run(source, out)
+    (out / "journal.jsonl").unlink()
+    (out / "journal.jsonl").mkdir()
+    with pytest.raises(SaveError, match=r"journal\.jsonl cannot be written"):
         run(source, out)
 
 

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from revisage.data.prepare_photo import FindsFaces, PrepareSettings, Record, prepare_photo
 from revisage.data.prepare_tables import JOURNAL, Summary, finish, is_whole, line, read_journal, remove
-from revisage.errors import UsageError
+from revisage.errors import SaveError, UsageError
 from revisage.image import format_of, write_atomically
 from revisage.image.formats import HEAD_BYTES, sniff
 
@@ -57,6 +57,8 @@ def prepare(
             return _run(source, out, photos, finder, settings, workers=workers, watch=watch)
     except Timeout:
         raise UsageError(f"another run is writing to {out}: wait for it, or stop it") from None
+    except OSError as error:  # what a photo causes is in its record
+        raise SaveError(f"{error.filename or out} cannot be written ({error.strerror or error})") from error
 
 
 def find_photos(source: Path, out: Path) -> list[str]:
