@@ -33,7 +33,7 @@ class FinderSettings:
     """Data and weights of the finder's training.
 
     Attributes:
-        data: folder with faces256, faces256.csv, lfw128 and scenes.
+        data: folder with faces256, faces256.csv, lfw128, scenes and, if it is there, expressions.
         teacher: ONNX detector in the layout of `FaceDetectorYN`; its answers on clean scenes are the targets.
         network: sizes.
         size: side of a scene in pixels, a multiple of 32.
