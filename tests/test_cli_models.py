@@ -125,7 +125,8 @@ def test_pull_goes_on_after_a_failure(
         (["pull", "inside", "nobody"], 2),
         (["pull"], 2),
         (["pull", "inside"], 1),
-        (["import", "weights.pth"], 2),
+        (["import", "weights.zip"], 2),
+        (["import", "none.pth"], 1),
         (["import", "none.onnx"], 1),
     ],
 )

@@ -1,0 +1,172 @@
+"""`revisage models pull` and `import` of what others publish: fetched once, made into a model once."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+pytest.importorskip("spandrel")
+
+from checkpoints import compact_state, save  # noqa: E402
+
+from revisage import zoo  # noqa: E402
+from revisage.cli.models import main  # noqa: E402
+from revisage.zoo import CATALOGUE, ModelSpec  # noqa: E402
+
+NAME = "outside-x4"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's model folder, empty."""
+    torch.set_num_threads(1)
+    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache"))
+    monkeypatch.delenv("REVISAGE_MODELS", raising=False)
+    return tmp_path / "cache" / "models"
+
+
+@pytest.fixture
+def released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A release with one checkpoint, in the catalogue as `NAME`; the paths it was asked for."""
+    checkpoint = save(tmp_path / "release" / "Outside.pth", compact_state())
+    asked: list[str] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            asked.append(self.path)
+
+    handler = functools.partial(Handler, directory=str(checkpoint.parent))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    spec = ModelSpec(
+        NAME,
+        "scene",
+        None,
+        4,
+        "7",
+        "CC0-1.0",
+        f"{NAME}.onnx",
+        f"http://127.0.0.1:{server.server_port}/Outside.pth",
+        zoo.sha256(checkpoint),
+        checkpoint.stat().st_size,
+        checkpoint="Outside.pth",
+    )
+    monkeypatch.setitem(CATALOGUE, NAME, spec)
+    yield asked
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def visible(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
+
+
+@pytest.fixture
+def no_torch() -> Iterator[pytest.MonkeyPatch]:
+    """As after `pip install revisage` without [train]; undo it to install torch."""
+    patch = pytest.MonkeyPatch()
+    patch.setitem(sys.modules, "torch", None)  # type: ignore[arg-type]
+    patch.delitem(sys.modules, "revisage.published", raising=False)
+    patch.delattr("revisage.published", raising=False)
+    yield patch
+    patch.undo()
+
+
+def test_pull_fetches_and_converts_once(
+    home: Path, released: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["info", NAME]) == 0
+    assert "not installed" in capsys.readouterr().out
+    for _ in range(2):
+        assert main(["pull", NAME]) == 0
+        assert capsys.readouterr().out == f"{NAME}: {home / f'{NAME}.onnx'}\n"
+    assert released == ["/Outside.pth"]
+    assert visible(home) == [f"{NAME}.onnx"]  # the checkpoint has served
+    assert str(zoo.resolve("scene", NAME)) == f"{NAME} 7"
+
+
+def test_without_torch_the_download_waits_for_it(
+    home: Path, released: list[str], no_torch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        assert main(["pull", NAME]) == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert len(err.splitlines()) == 1
+        for words in ("needs torch", "pip install 'revisage[train]'", str(home / "Outside.pth")):
+            assert words in err
+    assert visible(home) == ["Outside.pth"]
+    no_torch.undo()
+    assert main(["pull", NAME]) == 0
+    assert released == ["/Outside.pth"]
+    assert visible(home) == [f"{NAME}.onnx"]
+
+
+def test_a_checkpoint_in_a_folder_of_ones_own_is_used_and_stays(
+    home: Path, released: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REVISAGE_MODELS", str(tmp_path / "release"))
+    assert main(["pull", NAME]) == 0
+    assert released == []
+    assert visible(tmp_path / "release") == ["Outside.pth"]
+    assert visible(home) == [f"{NAME}.onnx"]
+
+
+def test_a_wrong_file_leaves_nothing_behind(
+    home: Path, released: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "release" / "Outside.pth"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    assert main(["pull", NAME]) == 1
+    err = capsys.readouterr().err
+    assert CATALOGUE[NAME].sha256 in err
+    assert "nothing was installed" in err
+    assert visible(home) == []
+
+
+def test_import_names_a_known_checkpoint_and_refuses_a_bad_one(
+    home: Path, released: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "release" / "Outside.pth").rename(tmp_path / "x.pth")
+    assert main(["import", str(tmp_path / "x.pth")]) == 0
+    assert capsys.readouterr().out == f"{NAME}: {home / f'{NAME}.onnx'}\n"
+    bad = tmp_path / "bad.pth"
+    bad.write_bytes(b"not weights")
+    assert main(["import", str(bad), "--as", "bad"]) == 1
+    err = capsys.readouterr().err
+    assert "no whole PyTorch checkpoint" in err
+    assert len(err.splitlines()) == 1
+    assert visible(home) == [f"{NAME}.onnx"]
+
+
+def test_an_imported_model_restores_without_torch(home: Path, tmp_path: Path) -> None:
+    assert main(["import", str(save(tmp_path / "mine.pth", compact_state(2)))]) == 0
+    portrait = Path(__file__).parents[1] / "examples" / "portrait.jpg"
+    script = f"""
+import sys
+for name in ("torch", "onnx", "onnxruntime"):
+    sys.modules[name] = None
+from PIL import Image
+from revisage import Restorer
+small = Image.open({str(portrait)!r}).resize((64, 64))
+result = Restorer("none", {str(home / "mine.onnx")!r}, device="cpu").restore(small, scale=2)
+print(result.models["scene"], result.pixels.shape)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout == "mine 1 (128, 128, 3)\n", done.stderr
