@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -26,13 +28,15 @@ def open_lpips(net: Backbone, path: Path) -> Distance:
     # The public class would fetch its backbone by itself, unchecked; this one takes it from outside.
     from torchmetrics.functional.image.lpips import _LPIPS
 
-    network = _LPIPS(net=net, pnet_rand=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it calls torchvision by an old name
+        network = _LPIPS(net=net, pnet_rand=True)
     published = read_state(path)
     state = network.state_dict()
     for key in state:
         if key.startswith("net."):
-            # net.slice2.3.weight is torchvision's features.3.weight, or features.3.squeeze.weight.
-            name = "features." + key.split(".", 2)[2]
+            # net.slice2.3.weight or net.slices.1.3.weight is torchvision's features.3.weight.
+            name = re.sub(r"^net\.slices?\.?\d+\.", "features.", key)
             if name not in published:
                 raise ModelCorruptError(f"{path} is not torchvision's {net} network: it has no {name}")
             state[key] = published[name]
