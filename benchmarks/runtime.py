@@ -1,6 +1,6 @@
 """Seconds per run of one network in PyTorch, ONNX Runtime and OpenVINO, and their ratios.
 
-    python benchmarks/runtime.py [--network conv|face|scene] [--rounds 15] [--threads N] [--batch 1]
+    python benchmarks/runtime.py [--network conv|face|scene|rrdb] [--rounds 15] [--threads N] [--batch 1]
 
 All take turns within each round, so that drift meets all of them alike. On a busy machine give `--threads 1`:
 with more, PyTorch waits at every layer for whichever thread was interrupted, and the ratios flatter the
@@ -25,6 +25,7 @@ from torch import nn
 from revisage.errors import RuntimeUnavailableError
 from revisage.export import Contract, export
 from revisage.networks.gfpgan import COMPACT_256, GFPGAN, UnitRange
+from revisage.networks.rrdb import RRDBConfig, RRDBNet
 from revisage.networks.scene import SCENE_X2, Scene
 from revisage.runtime.onnxruntime import OnnxRuntimeSession
 from revisage.runtime.openvino import OpenVinoSession
@@ -46,6 +47,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int | None, int]] = {
     "conv": (conv_stack, None, 256),
     "face": (lambda: UnitRange(GFPGAN(COMPACT_256)), 256, 256),
     "scene": (lambda: Scene(SCENE_X2), None, 400),
+    "rrdb": (lambda: RRDBNet(RRDBConfig(scale=2)), None, 400),  # the sizes of RealESRGAN_x2plus
 }
 
 
