@@ -59,7 +59,7 @@ def prepared(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_is_kept_can_be_trained_on(prepared: Path) -> None:
     crops = read_crops(prepared / "faces.csv")
-    assert {prepared / "faces" / crop.file for crop in crops} == set((prepared / "faces").rglob("*.png"))
+    assert {prepared / "faces" / crop.file for crop in crops} == set((prepared / "faces").iterdir())
     for crop in crops:
         assert read_picture(prepared / "faces" / crop.file).shape == (64, 64, 3)
         np.testing.assert_allclose(crop.landmarks, template(64), atol=0.02)
@@ -92,7 +92,7 @@ def test_what_is_dropped_says_why(prepared: Path) -> None:
     }
     assert rows["broken.jpg"]["detail"]
     original = rows["copy.png"]["detail"]
-    assert original.startswith("a/IMG_0-")
+    assert original.startswith("IMG_0-")
     assert (prepared / "faces" / original).is_file()  # the larger one stays
     assert (prepared / "dropped" / rows["copy.png"]["file"]).is_file()
     soft = read_picture(prepared / "dropped" / rows["soft.png"]["file"])
@@ -148,7 +148,7 @@ def test_threads_change_no_byte(prepared: Path, photos: Path, tmp_path: Path) ->
 
 
 def test_the_same_command_again_does_nothing_twice(prepared: Path, photos: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in (prepared / "faces").rglob("*.png")}
+    before = {path: path.stat().st_mtime_ns for path in (prepared / "faces").iterdir()}
     told: list[str] = []
 
     def watch(record: Record, done: int, total: int) -> None:
@@ -157,7 +157,7 @@ def test_the_same_command_again_does_nothing_twice(prepared: Path, photos: Path)
 
     prepare(photos, prepared, WholePicture(), SETTINGS, finder_name="stub", watch=watch)
     assert told == ["broken.jpg"]  # what could not be read is tried again
-    assert {path: path.stat().st_mtime_ns for path in (prepared / "faces").rglob("*.png")} == before
+    assert {path: path.stat().st_mtime_ns for path in (prepared / "faces").iterdir()} == before
 
 
 KILLED = """
@@ -230,7 +230,7 @@ def test_a_copy_comes_back_when_its_original_goes(tmp_path: Path) -> None:
     assert run(source, out).dropped == {}
     (only,) = read_landmarks(out / "faces.csv")
     assert only.startswith("small-")
-    assert len(list((out / "faces").rglob("*.png"))) == 1
+    assert len(list((out / "faces").iterdir())) == 1
 
 
 def test_other_settings_are_refused(tmp_path: Path) -> None:

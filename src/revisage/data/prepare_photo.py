@@ -79,7 +79,7 @@ class Crop:
     """One face of a photo.
 
     Attributes:
-        file: its crop, relative to the folder of those kept or of those dropped.
+        file: its crop's name, in the folder of those kept or of those dropped.
         score: the finder's.
         scale: pixels of the crop per pixel of the photo; above 1 the face was enlarged.
         coverage, sharpness: see `measures`.
@@ -147,13 +147,13 @@ def prepare_photo(
 
 
 def crop_name(source: str, digest: str, number: int, suffix: str) -> str:
-    """Where a face's crop goes: the photo's own folder and name, and what makes the name the only one.
+    """The file of a face's crop: its photo's name, and what makes it the only one of its name in any folder.
 
     It depends on the photo alone, not on which others are there, and is the same on every system.
     """
-    place = PurePosixPath(readable(source))
-    own = hashlib.sha256(f"{readable(source)}\0{digest}".encode()).hexdigest()[:10]
-    return str(place.with_name(f"{place.stem[:_LONGEST_STEM]}-{own}-{number}{suffix}"))
+    name = readable(source)
+    own = hashlib.sha256(f"{name}\0{digest}".encode()).hexdigest()[:10]
+    return f"{PurePosixPath(name).stem[:_LONGEST_STEM]}-{own}-{number}{suffix}"
 
 
 def _cut(pixels: np.ndarray, face: Face, name: str, settings: PrepareSettings) -> tuple[Crop, np.ndarray]:
