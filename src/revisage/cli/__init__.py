@@ -15,6 +15,7 @@ COMMANDS = {
     "prepare": "make aligned faces for training of a folder of photos",
     "degrade": "make degraded copies of clean photos",
     "train": "train a model",
+    "evaluate": "measure models and other methods, with tables and pictures",
     "export": "write a trained model as an ONNX file",
 }
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from revisage.errors import ModelCorruptError, UsageError
 
-Backend = Literal["openvino", "onnxruntime"]
+Backend = Literal["openvino", "onnxruntime", "pytorch"]
 Device = Literal["cpu", "gpu"]
 Precision = Literal["fp32", "bf16", "fp16"]
 DEVICES = ("auto", "cpu", "gpu")

@@ -1,0 +1,202 @@
+"""`revisage evaluate`: measure methods of restoration on one set of pictures."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from rich.console import Console
+from rich.progress import track
+from tyro.conf import arg
+
+from revisage import zoo
+from revisage.cli._parse import Exit, parse
+from revisage.errors import RevisageError, UnknownModelError, UsageError
+
+if TYPE_CHECKING:
+    from revisage.evaluate import Data
+    from revisage.evaluate.data import Item
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measure methods on pictures: figures with intervals, tables, a contact sheet and a page with sliders.
+
+    Give one of --clean (with --recipe), --pairs, --images or --test (with --data). Started again with the
+    same --out, work that is done is not done again.
+    """
+
+    out: Annotated[Path, arg(metavar="DIR")]
+    """Folder for results.json, images.csv, table.md, table.tex, sheet.png, index.html and the pictures."""
+    clean: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Clean pictures, to be degraded by --recipe."""
+    recipe: Annotated[str | None, arg(metavar="NAME")] = None
+    """How --clean pictures are degraded, as by `revisage degrade`; none: not at all, for --setting x4."""
+    seed: int = 0
+    """Of the degradation."""
+    pairs: Annotated[tuple[Path, Path] | None, arg(metavar="LOW HIGH")] = None
+    """Folders of degraded and true pictures that share their names."""
+    images: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Pictures without truths: only metrics that need none."""
+    test: Annotated[str | None, arg(metavar="NAME")] = None
+    """A standard test on your own copy: celeba-test, lfw-test, celebchild-test, webphoto-test, celeba-1pct,
+    progressive-16, progressive-128."""
+    data: Annotated[Path | None, arg(metavar="DIR")] = None
+    """The pictures of --test."""
+    methods: Annotated[str | None, arg(metavar="A,B,...")] = None
+    """What to compare: input, bicubic, restore (as `revisage restore`), names of models, .onnx files,
+    checkpoints, folders of results; a>b chains, a+b averages, LABEL=... gives a name. All embedded models
+    beside input and bicubic if not given."""
+    metrics: Annotated[str | None, arg(metavar="a,b,...")] = None
+    """psnr,ssim,ms_ssim,niqe,degrees if not given; also lpips_alex, lpips_vgg, lpips_squeeze, fid, kid,
+    degrees_arcface, degrees_dlib, landmarks, frechet_identity, expression_changed."""
+    setting: Literal["same-size", "x4"] = "same-size"
+    """x4: methods get a quarter of the width and height."""
+    aligned: bool = False
+    """The pictures are face crops on the FFHQ template."""
+    align: Annotated[int | None, arg(metavar="SIZE")] = None
+    """Make aligned crops of this size of the largest face of each --clean picture first."""
+    size: Annotated[int | None, arg(metavar="SIZE")] = None
+    """Bring --clean pictures or --images to this many pixels a side first."""
+    split: Literal["all", "held-out", "held-out-people"] = "all"
+    """Only pictures held out of training by their name, or by the name of the folder of one person."""
+    limit: Annotated[int | None, arg(metavar="N")] = None
+    """At most N of the pictures, chosen by the hash of their names."""
+    groups: Annotated[Path | None, arg(metavar="FILE.csv")] = None
+    """A column image and columns of labels: figures by group, and the largest gaps."""
+    reference: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Pictures that fid, kid and frechet_identity compare with; the true ones if not given."""
+    weights: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Folder of the metrics' weights, looked in before the model folder."""
+    expression_model: Annotated[str, arg(metavar="auto|NAME|FILE.onnx")] = "auto"
+    """What recognises expressions."""
+    colour: Literal["keep", "enhance"] = "keep"
+    """As of `revisage restore`; enhance takes a face model's colours as they come."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where the models run."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
+    """Arithmetic of the models; in fp32 different machines agree best."""
+    threads: int | None = None
+    """Cores for the models; all if not given."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; 0: done, 1: failed, 2: bad usage."""
+    try:
+        options = parse(Options, "evaluate", argv)
+        _run(options)
+    except Exit as stop:
+        return stop.code
+    except ModuleNotFoundError as error:
+        print(f"revisage evaluate: {error.name} is missing: pip install 'revisage[train]'", file=sys.stderr)
+        return 1
+    except RevisageError as error:
+        print(f"revisage evaluate: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError | UnknownModelError) else 1
+    return 0
+
+
+def _run(options: Options) -> None:
+    import torch
+
+    from revisage import evaluate
+    from revisage.evaluate.tables import markdown
+
+    if options.threads is not None:
+        if options.threads < 1:
+            raise UsageError(f"--threads takes at least 1, not {options.threads}")
+        torch.set_num_threads(options.threads)
+    data = evaluate.select(_data(options), split=options.split, limit=options.limit)
+    names = _listed(options.metrics)
+    if not names and options.test is not None:
+        names = evaluate.STANDARD_TESTS[options.test].metrics
+    labels = None
+    if options.groups is not None:
+        labels = evaluate.read_labels(options.groups, [item.name for item in data.items])
+        for column in labels.left_out:
+            print(f"revisage evaluate: {column} has too many labels to make groups", file=sys.stderr)
+    metrics = evaluate.open_metrics(
+        names,
+        data,
+        evaluate.MetricSources(options.weights, options.expression_model),
+        reference=options.reference is not None,
+    )
+    settings = evaluate.MethodSettings(
+        aligned=data.view.faces,
+        colour=options.colour,
+        device=options.device,
+        precision=options.precision,
+        threads=options.threads,
+    )
+    methods = evaluate.open_methods(_listed(options.methods) or default_methods(), settings, data)
+    results = evaluate.evaluate(
+        data,
+        methods,
+        metrics,
+        options.out,
+        labels=labels,
+        reference=options.reference,
+        track=_tracked,
+    )
+    evaluate.write_reports(results, options.out)
+    print(markdown(results))
+    print(options.out / "index.html")
+
+
+def default_methods() -> tuple[str, ...]:
+    """Input, bicubic and every embedded model that restores."""
+    embedded = [
+        model.spec.name
+        for model in zoo.installed()
+        if model.embedded and model.spec.task in ("face", "scene")
+    ]
+    return ("input", "bicubic", *embedded)
+
+
+def _data(options: Options) -> Data:
+    from revisage import evaluate
+
+    sources = {
+        "--clean": options.clean,
+        "--pairs": options.pairs,
+        "--images": options.images,
+        "--test": options.test,
+    }
+    given = [name for name, value in sources.items() if value is not None]
+    if len(given) != 1:
+        raise UsageError(f"give one of {', '.join(sources)}, not {' and '.join(given) or 'none'}")
+    if (options.test is None) != (options.data is None):
+        raise UsageError("--test NAME and --data DIR go together")
+    if (options.clean is None) != (options.recipe is None):
+        raise UsageError("--clean DIR and --recipe NAME go together; --recipe none degrades nothing")
+    if options.test is not None and options.data is not None:
+        return _standard(options, options.test, options.data)
+    view = evaluate.View(options.setting, options.aligned, options.align, options.size)
+    if options.clean is not None and options.recipe is not None:
+        return evaluate.clean_pictures(options.clean, recipe=options.recipe, seed=options.seed, view=view)
+    if options.pairs is not None:
+        return evaluate.pairs_of(*options.pairs, view=view)
+    assert options.images is not None
+    return evaluate.outputs_only(options.images, view=view)
+
+
+def _standard(options: Options, name: str, folder: Path) -> Data:
+    from revisage import evaluate
+
+    if name not in evaluate.STANDARD_TESTS:
+        raise UsageError(f"no test {name!r}; there are {', '.join(evaluate.STANDARD_TESTS)}")
+    if options.setting != "same-size" or options.aligned or options.align or options.size:
+        raise UsageError("--test sets the setting, the alignment and the size itself")
+    return evaluate.STANDARD_TESTS[name].data(folder, seed=options.seed)
+
+
+def _listed(text: str | None) -> tuple[str, ...]:
+    return () if text is None else tuple(part.strip() for part in text.split(","))
+
+
+def _tracked(items: Sequence[Item], name: str) -> Iterable[Item]:
+    console = Console(stderr=True)
+    return track(items, name, console=console, disable=not console.is_terminal, transient=True)
