@@ -6,7 +6,9 @@ Two sets: held-out pictures of faces256 (split by the hash of the name; training
 looks like one of them), and held-out people of lfw128, found and aligned by the shipped finder; the model has
 been trained on no picture of LFW. Recipe "gfpgan"; picture i is degraded with the seed (seed, i). PSNR in dB
 and SSIM over RGB at 256 px, 8 bits; identity angle in degrees between MobileFaceNet embeddings of a picture
-and the truth. 95 % intervals by bootstrap over pictures.
+and the truth; NIQE, of the truth too; Fréchet distance between the MobileFaceNet embeddings of all pictures
+and of all truths, which falls with the number of pictures: compare it at equal n only. 95 % intervals by
+bootstrap over pictures.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from revisage.data.pictures import find_pictures
 from revisage.degrade import RECIPES
 from revisage.faces import Finder, align, estimate
 from revisage.image import decode
+from revisage.metrics import Metric, Sources, load
 from revisage.metrics.degrees import degrees
 from revisage.metrics.psnr import psnr
 from revisage.metrics.ssim import ssim
@@ -53,9 +56,15 @@ def lfw128(shared: Path, count: int) -> list[np.ndarray]:
 
 
 def measure(
-    faces: list[np.ndarray], session: Session, embedder: Embedder, seed: int
+    faces: list[np.ndarray],
+    session: Session,
+    embedder: Embedder,
+    *,
+    niqe: Metric,
+    distances: dict[str, Metric],
+    seed: int,
 ) -> dict[str, np.ndarray]:
-    """Per-picture figures of input and output: {"input psnr": (N,), ...}."""
+    """Per-picture figures of input, output and truth, {"input psnr": (N,), ...}; `distances` gathers sets."""
     recipe = RECIPES["gfpgan"]
     figures: dict[str, list[float]] = {}
     for i, face in enumerate(faces):
@@ -64,12 +73,15 @@ def measure(
         low = np.rint(low * 255).astype(np.float32).transpose(2, 0, 1)[None] / 255
         truth = torch.from_numpy(clean.transpose(2, 0, 1)[None].copy())
         identity = embedder(truth * 2 - 1)
+        figures.setdefault("truth niqe", []).append(float(niqe.update(truth)))
         for name, picture in (("input", low), ("output", np.rint(session.run(low).clip(0, 1) * 255) / 255)):
             tensor = torch.from_numpy(picture.astype(np.float32))
             figures.setdefault(f"{name} psnr", []).append(float(psnr(tensor, truth)))
             figures.setdefault(f"{name} ssim", []).append(float(ssim(tensor, truth)))
             angle = degrees(embedder(tensor * 2 - 1), identity)
             figures.setdefault(f"{name} degrees", []).append(float(angle))
+            figures.setdefault(f"{name} niqe", []).append(float(niqe.update(tensor)))
+            distances[name].update(tensor, truth)
     return {key: np.array(values) for key, values in figures.items()}
 
 
@@ -95,18 +107,26 @@ def main() -> None:
     session = open_session(model.path, device="cpu")
     embedder = Embedder(options.shared / "models" / "mobilefacenet_068.ckpt")
     print(f"{model.spec.name} {model.spec.version}, {session.info.precision}, seed {options.seed}\n")
-    print("| set | n | | PSNR dB | SSIM | identity angle |\n|---|---|---|---|---|---|")
+    sources = Sources(folder=options.shared / "models")
+    (niqe,) = load(["niqe"], sources)
+    print("| set | n | | PSNR dB | SSIM | identity angle | NIQE | Fréchet distance of identity |")
+    print("|---|---|---|---|---|---|---|---|")
     for name, faces in (
         ("faces256", faces256(options.shared, options.count)),
         ("lfw128", lfw128(options.shared, options.count)),
     ):
-        figures = measure(faces, session, embedder, options.seed)
-        for row in ("input", "output"):
+        distances = {row: load(["frechet_identity"], sources)[0] for row in ("input", "output")}
+        figures = measure(faces, session, embedder, niqe=niqe, distances=distances, seed=options.seed)
+        for row in ("input", "output", "truth"):
             cells = []
-            for metric, digits in (("psnr", 2), ("ssim", 3), ("degrees", 1)):
-                values = figures[f"{row} {metric}"]
+            for metric, digits in (("psnr", 2), ("ssim", 3), ("degrees", 1), ("niqe", 2)):
+                values = figures.get(f"{row} {metric}")
+                if values is None:
+                    cells.append("")
+                    continue
                 low, high = interval(values)
                 cells.append(f"{values.mean():.{digits}f} ({low:.{digits}f}–{high:.{digits}f})")
+            cells.append(f"{distances[row].result():.4f}" if row in distances else "")
             print(f"| {name} | {len(faces)} | {row} | {' | '.join(cells)} |")
 
 
