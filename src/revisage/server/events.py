@@ -10,8 +10,8 @@ from revisage.server.jobs import Job
 from revisage.server.schemas import JobView
 from revisage.server.service import Service
 
-BEAT_SECONDS = 10.0
-"""How often a silent stream says that it is alive, so that proxies keep it."""
+BEAT_SECONDS = 3.0
+"""How often a silent stream tells proxies that it is alive, and looks whether the server is to stop."""
 
 
 async def stream(service: Service, job: Job) -> AsyncIterator[bytes]:
@@ -22,7 +22,7 @@ async def stream(service: Service, job: Job) -> AsyncIterator[bytes]:
     """
     told: dict[str, tuple[int, int]] = {}
     ahead: int | None = None
-    async for now in service.watcher.follow(job.id, beat=1.0 if service.draining else BEAT_SECONDS):
+    async for now in service.watcher.follow(job.id, beat=BEAT_SECONDS):
         if now is None:
             yield event("erased", {"id": job.id})
             return

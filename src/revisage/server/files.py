@@ -41,7 +41,8 @@ class Files:
 
     def __init__(self, root: Path) -> None:
         self._root = root / "jobs"
-        self._root.mkdir(parents=True, exist_ok=True)
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)  # other accounts have no business with photos
+        self._root.mkdir(exist_ok=True, mode=0o700)
 
     def folder(self, id: str) -> Path:
         """Where a job's files are."""

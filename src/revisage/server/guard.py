@@ -34,6 +34,8 @@ SECURITY_HEADERS = {
 OPEN = ("/healthz", "/readyz")
 """Answered under any name and without a token: load balancers ask by address."""
 
+METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
+
 GUARDED = ("/v1/", "/metrics")
 """What needs a token where there are any; the page and the description of the API hold no secret."""
 
@@ -73,7 +75,8 @@ class Guard:
                 )
         finally:
             route = _route(scope)
-            self._metrics.requests.labels(route, scope["method"], status).inc()
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            self._metrics.requests.labels(route, method, status).inc()
             self._metrics.request_seconds.labels(route).observe(time.perf_counter() - start)
 
     def _refusal(self, scope: MutableMapping[str, Any]) -> Failure | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,11 +11,15 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
+from revisage.errors import SaveError
 from revisage.image import Photo, can_encode, decode
 from revisage.restore import RestoreOptions, Restorer, Result, Stage
 from revisage.server.files import Files, result_key
 from revisage.server.jobs import Job
+from revisage.server.problems import ProblemError
 from revisage.server.recall import Recall
+
+log = logging.getLogger(__name__)
 
 PREVIEW_SIDE = 1600
 """Longest side of a preview in pixels."""
@@ -46,7 +51,11 @@ def restore_job(
     report["photos"][0]["input"] = job.name
     report["photos"][0]["previews"] = sorted(previews)
     watch(Stage("save", 1, 1))
-    files.publish(job, key, result=data, format=format, previews=previews, report=report)
+    try:
+        files.publish(job, key, result=data, format=format, previews=previews, report=report)
+    except SaveError as error:
+        log.error("a result cannot be kept: %s", error)  # with its path, which is not for the client
+        raise ProblemError(507, "no-space", "the server cannot keep the result: try again later") from None
     return key, dict(result.seconds)
 
 

@@ -51,6 +51,7 @@ class Service:
         self.watcher = Watcher(self.store)
         self.supervisor = Supervisor(settings, models, self.store, self._told)
         self.draining = False
+        self._arriving = 0
         self._drained_at = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -94,9 +95,21 @@ class Service:
         """
         await self._check_room()
         id = new_id()
-        with self.files.receive(id) as upload:
-            name = await receive(request, upload, self.settings.limits, name=name)
-            digest = await asyncio.to_thread(upload.commit)
+        self._arriving += 1
+        try:
+            with self.files.receive(id) as upload:
+                name = await receive(request, upload, self.settings.limits, name=name)
+                digest = await asyncio.to_thread(upload.commit)
+        except OSError as error:
+            log.error("an upload cannot be kept: %s", error)
+            raise ProblemError(
+                507,
+                "no-space",
+                "the server cannot keep the photo: try again later",
+                retry_after=RETRY_SECONDS,
+            ) from None
+        finally:
+            self._arriving -= 1
         return await self._queue(NewJob(id, owner, name, digest, options))
 
     async def submit_again(self, job: Job, options: JobOptions) -> Job:
@@ -132,7 +145,8 @@ class Service:
                 503, "stopping", "the server is about to stop: try again", retry_after=RETRY_SECONDS
             )
         counts = await asyncio.to_thread(self.store.counts)
-        if counts["queued"] >= self.settings.limits.queue:
+        # Those that are arriving count too, or slow uploads could fill the disk.
+        if counts["queued"] + self._arriving >= self.settings.limits.queue:
             raise self._full()
 
     def _full(self) -> ProblemError:

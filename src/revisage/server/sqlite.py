@@ -26,7 +26,7 @@ class SqliteStore(SqlStore):
     skip_locked = ""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = threading.Lock()
         try:
             self._db = sqlite3.connect(
