@@ -151,7 +151,10 @@ def kills(worker_kills: int, server_kills: int) -> bool:
                                 partial.append(id)
                         time.sleep(0.05)
 
-                threads = [threading.Thread(target=hand_in, args=(level,)), threading.Thread(target=look)]
+                threads = [
+                    threading.Thread(target=hand_in, args=(level,), daemon=True),
+                    threading.Thread(target=look, daemon=True),
+                ]
                 level += 10_000
                 for thread in threads:
                     thread.start()

@@ -118,8 +118,12 @@ class Running:
         """Process ids of the workers: the children that run multiprocessing's spawn."""
         import psutil
 
-        children = psutil.Process(self.process.pid).children()
-        return [child.pid for child in children if "spawn_main" in " ".join(child.cmdline())]
+        found = []
+        for child in psutil.Process(self.process.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+                if "spawn_main" in " ".join(child.cmdline()):
+                    found.append(child.pid)
+        return found
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
