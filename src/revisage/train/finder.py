@@ -24,7 +24,7 @@ from revisage.train.task import Batch, Phase
 # Recipes of the degraded share, by weight: the finder is for old photos first. None of them moves a face.
 MIXTURE = {"old-photo": 0.55, "second-order": 0.25, "gfpgan": 0.2}
 DEFAULT = FinderConfig()
-RETURN = 64
+RETURN = 64  # samples after which a composed scene comes again, aged otherwise
 FACE_SCORE = 0.3  # cells with at least this teacher score are asked for a box and landmarks
 
 
