@@ -22,6 +22,7 @@ from revisage.data.landmarks import POINT_COLUMNS  # noqa: E402
 from revisage.errors import TrainingError, UsageError  # noqa: E402
 from revisage.losses.components import COMPONENTS  # noqa: E402
 from revisage.train import checkpoint, presets  # noqa: E402
+from revisage.train.faces import split  # noqa: E402
 from revisage.train.gfpgan import COMPONENT_LOSSES, R1_INTERVAL, FaceSettings, FaceTask  # noqa: E402
 from revisage.train.loop import LoopSettings, step, train  # noqa: E402
 from revisage.train.prior import PriorTask, load_prior  # noqa: E402
@@ -236,6 +237,20 @@ def test_style_mixing_gives_coarse_layers_one_code_and_fine_ones_another(faces: 
     assert 0.7 < float(mixed.float().mean()) < 1
     changes = (codes[:, 1:] != codes[:, :-1]).any(2).sum(1)
     assert torch.equal(changes, mixed.long())
+
+
+def test_pictures_of_one_person_stay_on_one_side_of_the_split(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "faces", training=6, held=3)
+    training, held = split(folder, None)
+    assert (len(training), len(held)) == (6, 3)
+    with folder.with_name("faces.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["file", "group", "coverage", *POINT_COLUMNS])
+        for path in sorted(folder.iterdir()):
+            # Everybody but one is the same person as the first who is held out.
+            group = path.stem if path == training[0] else held[0].stem
+            table.writerow([path.name, group, 1.0, *TEMPLATE.ravel()])
+    assert split(folder, None) == ([training[0]], sorted([*training[1:], *held]))
 
 
 def test_settings_that_cannot_be_used_are_refused(tmp_path: Path) -> None:

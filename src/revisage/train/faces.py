@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from revisage.data.landmarks import read_landmarks, resize_landmarks
+from revisage.data.landmarks import read_crops, read_landmarks, resize_landmarks
 from revisage.data.pictures import Pictures, find_pictures
 from revisage.errors import TrainingError
 from revisage.networks.arcface_crop import ArcFaceCrop
@@ -60,11 +60,15 @@ class Embedder(nn.Module):
         return embedding
 
 
+def table_of(folder: Path) -> Path:
+    """The table beside a folder of aligned faces: FOLDER.csv, as `revisage prepare` writes it."""
+    return folder.with_name(f"{folder.resolve().name}.csv")
+
+
 class AlignedFaces:
     """A folder of faces aligned to the FFHQ template, all brought to one size; decoded once.
 
-    `landmarks` reads the table beside the folder, FOLDER.csv, as `revisage prepare` writes it; pictures that
-    it does not list are left out.
+    `landmarks` reads the table beside the folder; pictures that it does not list are left out.
     """
 
     def __init__(self, paths: list[Path], size: int, *, landmarks: bool = False) -> None:
@@ -72,7 +76,7 @@ class AlignedFaces:
         self._points: dict[str, np.ndarray] = {}
         if landmarks:
             for folder in sorted({path.parent for path in paths}):
-                self._points |= read_landmarks(folder.with_name(f"{folder.name}.csv"))
+                self._points |= read_landmarks(table_of(folder))
             paths = [path for path in paths if path.stem in self._points]
             if not paths:
                 raise TrainingError("the table of landmarks lists none of the pictures beside it")
@@ -100,8 +104,17 @@ class AlignedFaces:
 
 
 def split(folder: Path, embedder: Embedder | None) -> tuple[list[Path], list[Path]]:
-    """Training and held-out pictures of a folder; with an embedder no person is in both."""
-    training, held = find_pictures(folder), find_pictures(folder, held=True)
+    """Training and held-out pictures of a folder; with an embedder no person is in both.
+
+    Where a table lies beside the folder, the pictures of one of its groups stay together.
+    """
+    table = table_of(folder)
+    groups = {crop.stem: crop.group for crop in read_crops(table)} if table.is_file() else {}
+
+    def name(path: Path) -> str:
+        return groups.get(path.stem, path.stem)
+
+    training, held = find_pictures(folder, name=name), find_pictures(folder, name=name, held=True)
     if embedder is not None:
         training = apart(training, held, embedder.pictures)
     return training, held
