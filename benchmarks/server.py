@@ -159,13 +159,15 @@ def kills(worker_kills: int, server_kills: int) -> bool:
                 for thread in threads:
                     thread.start()
                 while left:
-                    time.sleep(draw.uniform(0.05, 0.8))
+                    wait_until_busy(server.url)
+                    time.sleep(draw.uniform(0.1, 2.5))
                     victims = server.workers()
                     if victims:
                         with contextlib.suppress(ProcessLookupError):
                             os.kill(draw.choice(victims), signal.SIGKILL)
                             left -= 1
-                time.sleep(draw.uniform(0.05, 1.0))
+                wait_until_busy(server.url)
+                time.sleep(draw.uniform(0.1, 2.5))
                 if turn < server_kills:
                     os.kill(server.process.pid, signal.SIGKILL)
                 stop.set()
@@ -176,6 +178,12 @@ def kills(worker_kills: int, server_kills: int) -> bool:
     print(f"{worker_kills} workers and {server_kills} servers killed, {len(accepted)} jobs accepted")
     print(f"lost {len(lost)}, partial or wrong results seen {len(partial)}")
     return not lost and not partial
+
+
+def wait_until_busy(url: str) -> None:
+    """Until a worker has a job in hand."""
+    while 'revisage_jobs{state="running"} 0' in requests.get(url + "/metrics", timeout=60).text:
+        time.sleep(0.05)
 
 
 def is_right(client: Client, id: str, level: int) -> bool:

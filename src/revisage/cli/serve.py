@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import platformdirs
 from tyro.conf import arg
 
 from revisage.cli._parse import Exit, parse
 from revisage.errors import RevisageError, UsageError
+from revisage.restore import InstalledModels, Settings
 from revisage.server import Limits, ServerSettings, read_tokens
 
 
@@ -33,6 +35,14 @@ class Options:
     """File of the tokens that let clients in, one a line, each at least 16 characters."""
     name: Annotated[tuple[str, ...], arg(metavar="NAME")] = ()
     """Names under which the server is reached, where a proxy stands before it."""
+    model: Annotated[str, arg(metavar="auto|none|NAME")] = "auto"
+    """Face model: auto (the best installed), none, or a name of `revisage models list`."""
+    scene: Annotated[str, arg(metavar="auto|none|NAME")] = "auto"
+    """Model for the rest of the photo: auto, none (plain enlarging), or a name."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where the models run."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Arithmetic of the models; auto takes half precision where a check shows that it makes no difference."""
     workers: int = 1
     """Processes that restore, each with its own models; 0: other machines on the same queue do the work."""
     database: Annotated[str | None, arg(metavar="postgresql://…")] = None
@@ -62,7 +72,9 @@ class Options:
 def main(argv: Sequence[str]) -> int:
     """Run the server until it is stopped; 0: stopped in order, 1: it could not start, 2: bad usage."""
     try:
-        settings = _settings(parse(Options, "serve", argv))
+        options = parse(Options, "serve", argv)
+        settings = _settings(options)
+        chosen = Settings(options.model, options.scene, device=options.device, precision=options.precision)
         from revisage.server.run import serve
     except Exit as stop:
         return stop.code
@@ -73,7 +85,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"revisage serve: needs {error.name}: pip install 'revisage[serve]'", file=sys.stderr)
         return 1
     try:
-        return serve(settings)
+        return serve(settings, partial(InstalledModels, chosen))
     except RevisageError as error:
         print(f"revisage serve: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1

@@ -26,6 +26,9 @@ from revisage.server.options import EXTENSION, JobOptions
 ORPHAN_SECONDS = 600.0
 """Age from which a folder without a job is taken for the leavings of a crash."""
 
+BATCH = 500
+"""Ids in one question to the store."""
+
 PREVIEWS = ("before", "after", "without", "with")
 """Small pictures of the photo, of its result, of the result with no face restored, and with all of them."""
 
@@ -123,7 +126,7 @@ class Files:
             with contextlib.suppress(FileNotFoundError):
                 if ID.fullmatch(entry.name) and entry.stat().st_mtime < old:
                     ids.append(entry.name)
-        known = exists(ids)
+        known = set().union(*(exists(ids[start : start + BATCH]) for start in range(0, len(ids), BATCH)))
         orphans = [id for id in ids if id not in known]
         for id in orphans:
             self.erase(id)

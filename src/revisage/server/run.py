@@ -9,7 +9,6 @@ from types import FrameType
 
 import uvicorn
 
-from revisage.restore import InstalledModels, ModelSource, Settings
 from revisage.server.app import create_app
 from revisage.server.service import Service
 from revisage.server.settings import ServerSettings
@@ -19,17 +18,13 @@ CONNECTIONS = 1000
 """Open connections beyond which new ones are answered 503."""
 
 
-def installed() -> ModelSource:
-    """The best installed models."""
-    return InstalledModels(Settings())
-
-
-def serve(settings: ServerSettings, models: Models = installed) -> int:
+def serve(settings: ServerSettings, models: Models) -> int:
     """Serve until SIGTERM or Ctrl-C, then finish what is in hand within the drain time.
 
     Args:
         settings: see there.
-        models: where the workers get their models; a function at the top of a module.
+        models: where the workers get their models; told to other processes, so a function at the top of a
+            module or a `functools.partial` of one.
 
     Returns:
         The exit code: 0, or 1 when the address is taken.
@@ -48,7 +43,7 @@ def serve(settings: ServerSettings, models: Models = installed) -> int:
         log_level="warning",
         server_header=False,
         limit_concurrency=CONNECTIONS,
-        timeout_graceful_shutdown=int(settings.limits.drain_seconds) or None,
+        timeout_graceful_shutdown=max(1, round(settings.limits.drain_seconds)),
         proxy_headers=False,
     )
     server = _Server(config, service)
