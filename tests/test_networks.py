@@ -20,6 +20,7 @@ from revisage.networks.compact import Compact, CompactConfig  # noqa: E402
 from revisage.networks.finder import OUTPUT_NAMES, FinderConfig, FinderNetwork  # noqa: E402
 from revisage.networks.gfpgan import COMPACT_256, GFPGAN, GFPGANConfig, UnitRange  # noqa: E402
 from revisage.networks.mobilefacenet import MobileFaceNet  # noqa: E402
+from revisage.networks.rrdb import RRDBConfig, RRDBNet  # noqa: E402
 from revisage.networks.stylegan2 import (  # noqa: E402
     ModulatedConv2d,
     StyleConv,
@@ -235,6 +236,33 @@ def test_every_latent_code_steers_the_decoder() -> None:
     picture = decoder(codes)
     (gradient,) = torch.autograd.grad((picture * torch.randn_like(picture)).sum(), codes)
     assert (gradient.abs().sum(dim=(0, 2)) > 0).all()
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_rrdb_enlarges_and_trains_every_parameter(scale: int) -> None:
+    network = RRDBNet(RRDBConfig(scale, features=6, blocks=2, growth=4))
+    y = network(torch.rand(2, 3, 8, 12))
+    assert y.shape == (2, 3, 8 * scale, 12 * scale)
+    assert without_gradient(network, (y * torch.randn_like(y)).sum()) == set()
+
+
+def test_rrdb_has_the_published_size_and_cost() -> None:
+    with torch.device("meta"):
+        network = RRDBNet(RRDBConfig(scale=4))
+    assert sum(p.numel() for p in network.parameters()) == 16_697_987  # RealESRGAN_x4plus
+    # Unshuffled input makes x2 a quarter of the work of x4.
+    costs = []
+    for scale in (2, 4):
+        with torch.device("meta"), FlopCounterMode(display=False) as counter:
+            RRDBNet(RRDBConfig(scale, blocks=4))(torch.zeros(1, 3, 64, 64))
+        costs.append(counter.get_total_flops())
+    assert costs[1] == pytest.approx(4 * costs[0], rel=0.01)
+
+
+@pytest.mark.parametrize("scale", [0, 3, 8])
+def test_rrdb_refuses_other_scales(scale: int) -> None:
+    with pytest.raises(ValueError, match=f"scale must be 1, 2 or 4, got {scale}"):
+        RRDBConfig(scale)
 
 
 @pytest.mark.parametrize("scale", [1, 2, 4])

@@ -34,10 +34,18 @@ def test_reads_what_the_onnx_package_writes(tmp_path: Path) -> None:
 
 
 @given(
-    name=NAMES, size=st.none() | st.integers(1, 4096), scale=st.integers(1, 8), version=LINES, licence=LINES
+    st.builds(
+        Contract,
+        name=NAMES,
+        task=st.just("scene"),
+        size=st.none() | st.integers(1, 4096),
+        scale=st.integers(1, 8),
+        version=LINES,
+        licence=LINES,
+        source=st.none() | st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
+    )
 )
-def test_metadata_round_trip(name: str, size: int | None, scale: int, version: str, licence: str) -> None:
-    contract = Contract(name, "scene", size, scale, version, licence)
+def test_metadata_round_trip(contract: Contract) -> None:
     assert Contract.from_metadata(contract.to_metadata()) == contract
 
 
@@ -54,6 +62,7 @@ def test_metadata_round_trip(name: str, size: int | None, scale: int, version: s
         ({"revisage.scale": ""}, "needs scale"),
         ({"revisage.task": "face"}, "needs size"),
         ({"revisage.licence": "a\nb"}, "one line"),
+        ({"revisage.source": "AB" * 32}, "source must be 64 lower-case hex digits"),
     ],
 )
 def test_says_what_is_wrong_in_one_line(tmp_path: Path, change: dict[str, str], words: str) -> None:

@@ -150,6 +150,7 @@ def _info(name: str) -> int:
         "size": _size(spec, model),
         "address": spec.url or "",
         "sha256": spec.sha256 or "",
+        "twin": f"{spec.twin}; --scene {name}:0.3 mixes the two" if spec.twin else "",
     }
     for key, value in facts.items():
         if value:
