@@ -63,6 +63,12 @@ def write(folder: Path) -> None:
             {"net_state_dict": state} if name == "mobilefacenet" else state,
             folder / zoo.CATALOGUE[name].file,
         )
+    write_niqe(folder)
+    (folder / zoo.CATALOGUE["dlib-face"].file).write_bytes(b"random")
+
+
+def write_niqe(folder: Path) -> None:
+    """A random Gaussian in place of the pristine model."""
     rng = np.random.default_rng(0)
     spread = rng.normal(size=(36, 60))
     window = np.outer(*[np.exp(-(np.arange(-3, 4) ** 2) / (2 * (7 / 6) ** 2))] * 2)
@@ -72,7 +78,6 @@ def write(folder: Path) -> None:
         cov_pris_param=spread @ spread.T / 60,
         gaussian_window=window / window.sum(),
     )
-    (folder / zoo.CATALOGUE["dlib-face"].file).write_bytes(b"random")
 
 
 def trust(folder: Path, patch: pytest.MonkeyPatch) -> None:
