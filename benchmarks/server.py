@@ -106,58 +106,62 @@ def clients(count: int, each: int, workers: int) -> bool:
         f" 99 % within {ordered[int(0.99 * len(ordered))]:.3f} s"
     )
     print(
-        f"memory after 500 requests {memory[0] / MIB:.0f} MiB, after {len(seconds)} {memory[-1] / MIB:.0f} MiB;"
-        f" jobs left on disk {left}"
+        f"memory after 500 requests {memory[0] / MIB:.0f} MiB, after {len(seconds)}"
+        f" {memory[-1] / MIB:.0f} MiB; jobs left on disk {left}"
     )
     return not errors and not mixed and (memory[-1] - memory[0] < 100 * MIB or len(seconds) <= 500)
 
 
+class Load:
+    """Hands photos in and looks at results, in threads, until told to stop or the server is gone."""
+
+    def __init__(self, url: str, first: int, accepted: dict[str, int], partial: list[str]) -> None:
+        self._client, self._first = Client(url, patience=0), first
+        self._accepted, self._partial = accepted, partial
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._hand_in, self._look)]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _hand_in(self) -> None:
+        for level in range(self._first, self._first + 10_000):
+            if self._stop.is_set():
+                return
+            try:
+                self._accepted[self._client.submit(photo(level), PLAIN).id] = level
+            except ServerError as error:
+                if error.status != 429:
+                    return
+                time.sleep(0.2)
+
+    def _look(self) -> None:
+        while not self._stop.wait(0.05):
+            for id, level in random.sample(list(self._accepted.items()), min(len(self._accepted), 5)):
+                with contextlib.suppress(ServerError):  # not done yet
+                    data = self._client.result(id)
+                    try:
+                        right = found(data) == colour_of(level)
+                    except (OSError, AssertionError):
+                        right = False
+                    if not right:
+                        self._partial.append(id)
+
+
 def kills(worker_kills: int, server_kills: int) -> bool:
-    """SIGKILL at random moments while photos are handed in; at the end every accepted job is done, and right."""
+    """SIGKILL at random moments under load; at the end every accepted job must be done, and right."""
     draw = random.Random(0)
     accepted: dict[str, int] = {}
     partial: list[str] = []
-    level = 0
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(server_kills + 1):
             left = worker_kills // (server_kills + 1) + (turn < worker_kills % (server_kills + 1))
             with running(Path(folder), workers=2) as server:
-                stop = threading.Event()
-
-                def hand_in(start: int, url: str = server.url, stop: threading.Event = stop) -> None:
-                    client = Client(url, patience=0)
-                    for number in range(start, start + 10_000):
-                        if stop.is_set():
-                            return
-                        try:
-                            accepted[client.submit(photo(number), PLAIN).id] = number
-                        except ServerError as error:
-                            if error.status != 429:
-                                return
-                            time.sleep(0.2)
-
-                def look(url: str = server.url, stop: threading.Event = stop) -> None:
-                    client = Client(url, patience=0)
-                    while not stop.is_set():
-                        for id, number in random.sample(list(accepted.items()), min(len(accepted), 5)):
-                            try:
-                                data = client.result(id)
-                            except ServerError:
-                                continue
-                            try:
-                                if found(data) != colour_of(number):
-                                    partial.append(id)
-                            except (OSError, AssertionError):
-                                partial.append(id)
-                        time.sleep(0.05)
-
-                threads = [
-                    threading.Thread(target=hand_in, args=(level,), daemon=True),
-                    threading.Thread(target=look, daemon=True),
-                ]
-                level += 10_000
-                for thread in threads:
-                    thread.start()
+                load = Load(server.url, 10_000 * turn, accepted, partial)
                 while left:
                     wait_until_busy(server.url)
                     time.sleep(draw.uniform(0.1, 2.5))
@@ -170,11 +174,9 @@ def kills(worker_kills: int, server_kills: int) -> bool:
                 time.sleep(draw.uniform(0.1, 2.5))
                 if turn < server_kills:
                     os.kill(server.process.pid, signal.SIGKILL)
-                stop.set()
-                for thread in threads:
-                    thread.join()
+                load.stop()
                 if turn == server_kills:
-                    lost = [id for id, number in accepted.items() if not is_right(server.client, id, number)]
+                    lost = [id for id, level in accepted.items() if not is_right(server.client, id, level)]
     print(f"{worker_kills} workers and {server_kills} servers killed, {len(accepted)} jobs accepted")
     print(f"lost {len(lost)}, partial or wrong results seen {len(partial)}")
     return not lost and not partial
