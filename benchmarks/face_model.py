@@ -28,7 +28,7 @@ from revisage.metrics.degrees import degrees
 from revisage.metrics.psnr import psnr
 from revisage.metrics.ssim import ssim
 from revisage.runtime import Session, open_session
-from revisage.train.gfpgan import Embedder
+from revisage.train.faces import Embedder
 from revisage.zoo import resolve
 
 SIZE = 256

@@ -19,7 +19,7 @@ from train_pictures import write_pictures  # noqa: E402
 from revisage.data.loader import Sample  # noqa: E402
 from revisage.data.pictures import find_pictures  # noqa: E402
 from revisage.degrade import RECIPES, Chain  # noqa: E402
-from revisage.errors import TrainingError, UsageError  # noqa: E402
+from revisage.errors import ModelCorruptError, TrainingError, UsageError  # noqa: E402
 from revisage.train import checkpoint, presets  # noqa: E402
 from revisage.train.gfpgan import FaceSettings, FaceTask  # noqa: E402
 from revisage.train.loop import train  # noqa: E402
@@ -187,7 +187,7 @@ def test_identity_needs_its_weights(pictures: Path, tmp_path: Path) -> None:
     for content in (None, b"nonsense"):
         if content:
             path.write_bytes(content)
-        with pytest.raises(TrainingError, match=r"cannot read weights from .*weights\.ckpt") as caught:
+        with pytest.raises(ModelCorruptError, match=r"weights\.ckpt is not a PyTorch checkpoint") as caught:
             tiny("gfpgan", pictures, identity_weights=path)
         assert "\n" not in str(caught.value)
 

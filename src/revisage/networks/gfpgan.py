@@ -123,7 +123,7 @@ class ResBlock(nn.Module):
 
 
 class Refinement(nn.Module):
-    """Residual block at one scale, (N, C, H, W) -> the same; passes its input on untouched at the start."""
+    """Residual block at one scale, (N, C, H, W) -> the same; passes its input on nearly untouched at first."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -205,8 +205,7 @@ class GFPGAN(nn.Module):
             _scale(block, ("conv2", "skip"), math.sqrt(0.5))
         if self.config.residual:
             _scale(self, [f"heads.{i}" for i in range(len(self.heads))], 0.02)
-        for block in self.refine:
-            nn.init.zeros_(block.conv2.weight)
+        _scale(self, [f"refine.{i}.conv2" for i in range(len(self.refine))], 0.1)
         if not self.config.decoder:
             return
         if self.config.residual:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -13,22 +12,12 @@ from torch import Tensor, nn
 from revisage.data.landmarks import read_crops, read_landmarks, resize_landmarks
 from revisage.data.pictures import Pictures, find_pictures
 from revisage.errors import TrainingError
+from revisage.metrics.weights import fill, read_state
 from revisage.networks.arcface_crop import ArcFaceCrop
 from revisage.networks.mobilefacenet import MobileFaceNet
 from revisage.train.people import apart
 from revisage.train.pictures import from_unit, to_unit
 from revisage.train.spread import device_of
-
-
-def read_weights(path: Path) -> dict[str, Any]:
-    """The dictionary in a PyTorch file, read without running pickled code. Raises TrainingError."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise TrainingError(f"cannot read weights from {path}: {str(error).splitlines()[0]}") from None
-    if not isinstance(state, dict):
-        raise TrainingError(f"{path} holds no state dict")
-    return state
 
 
 class Embedder(nn.Module):
@@ -37,14 +26,7 @@ class Embedder(nn.Module):
     def __init__(self, weights: Path) -> None:
         super().__init__()
         self.crop = ArcFaceCrop()
-        self.network = MobileFaceNet()
-        state = read_weights(weights)
-        try:
-            self.network.load_state_dict(state.get("net_state_dict", state))
-        except Exception as error:
-            raise TrainingError(
-                f"{weights} is not a MobileFaceNet checkpoint: {str(error).splitlines()[0]}"
-            ) from None
+        self.network = fill(MobileFaceNet(), read_state(weights, "net_state_dict"), weights)
         self.eval().requires_grad_(False)
 
     def forward(self, faces: Tensor) -> Tensor:

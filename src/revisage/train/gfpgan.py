@@ -26,6 +26,7 @@ from revisage.losses.style import style
 from revisage.metrics.degrees import degrees
 from revisage.metrics.psnr import psnr
 from revisage.metrics.ssim import ssim
+from revisage.metrics.weights import read_state
 from revisage.networks.discriminators import (
     DISCRIMINATOR_256,
     ComponentDiscriminator,
@@ -34,7 +35,7 @@ from revisage.networks.discriminators import (
 )
 from revisage.networks.gfpgan import COMPACT_256, GFPGAN, GFPGANConfig
 from revisage.networks.vgg import VGG19Features
-from revisage.train.faces import AlignedFaces, Embedder, read_weights, split
+from revisage.train.faces import AlignedFaces, Embedder, split
 from revisage.train.pictures import from_unit, grid
 from revisage.train.prior import load_prior
 from revisage.train.spread import device_of
@@ -145,7 +146,7 @@ class FaceTask:
         self.vgg: VGG19Features | None = None
         if settings.vgg_weights is not None:
             self.vgg = VGG19Features()
-            self.vgg.load_published(read_weights(settings.vgg_weights))
+            self.vgg.load_published(read_state(settings.vgg_weights))
 
     def phases(self) -> list[Phase]:
         phases, rate = [Phase("generator", "generator", self._generator)], self.settings.critic_rate

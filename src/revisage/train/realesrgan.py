@@ -25,12 +25,12 @@ from revisage.losses.log_mse import log_mse
 from revisage.losses.perceptual import perceptual
 from revisage.metrics.psnr import psnr
 from revisage.metrics.ssim import ssim
+from revisage.metrics.weights import read_state
 from revisage.networks.compact import Compact, CompactConfig
 from revisage.networks.rrdb import RRDBConfig, RRDBNet
 from revisage.networks.scene import SCENE_X2, Scene, SceneConfig
 from revisage.networks.unet_discriminator import UNetDiscriminator
 from revisage.networks.vgg import VGG19Features
-from revisage.train.faces import read_weights
 from revisage.train.pictures import from_unit, grid, to_unit
 from revisage.train.spread import device_of
 from revisage.train.task import Batch, Phase
@@ -150,7 +150,7 @@ class SceneTask:
             self.networks["discriminator"] = UNetDiscriminator(settings.discriminator)
             if settings.perceptual and settings.vgg_weights:
                 self.vgg = VGG19Features()
-                self.vgg.load_published(read_weights(settings.vgg_weights))
+                self.vgg.load_published(read_state(settings.vgg_weights))
 
     def phases(self) -> list[Phase]:
         phases = [Phase("generator", "generator", self._generator)]
