@@ -123,7 +123,7 @@ class ResBlock(nn.Module):
 
 
 class Refinement(nn.Module):
-    """Residual block at one scale, (N, C, H, W) -> the same; passes its input on nearly untouched at first."""
+    """Residual block at one scale, (N, C, H, W) -> the same; at first it changes its input little."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
