@@ -330,6 +330,25 @@ def test_a_full_queue_is_429_and_a_client_waits_for_room(tmp_path: Path) -> None
         assert Client(server.url, patience=30).submit(photo()).state == "queued"
 
 
+def test_photos_that_are_still_arriving_take_room_in_the_queue(tmp_path: Path) -> None:
+    with running(tmp_path, queue=2, workers=0) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        half = b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n\xff\xd8\xff"
+        arriving = [socket.create_connection((host, int(port)), timeout=10) for _ in range(2)]
+        for connection in arriving:
+            connection.sendall(half)
+        until = time.monotonic() + 10
+        while len(list((tmp_path / "jobs").iterdir())) < 2:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        answer = requests.post(server.url + "/v1/jobs", data=photo(), timeout=10)
+        assert problem(answer) == (429, "queue-full")
+        for connection in arriving:
+            connection.close()
+        assert Client(server.url, patience=30).submit(photo()).state == "queued"
+        assert len(list((tmp_path / "jobs").iterdir())) == 1, "what was broken off left nothing"
+
+
 def test_a_job_beyond_its_time_is_ended_even_if_the_model_hangs(tmp_path: Path) -> None:
     with running(tmp_path, job_seconds=1.0) as server:
         job = server.ready().client.submit(photo(mark=STUCK))

@@ -93,33 +93,21 @@ class Service:
 
         Raises ProblemError for a bad upload, a full queue, and while draining.
         """
-        await self._check_room()
         id = new_id()
-        self._arriving += 1
-        try:
+        async with self._arrival():
             with self.files.receive(id) as upload:
                 name = await receive(request, upload, self.settings.limits, name=name)
                 digest = await asyncio.to_thread(upload.commit)
-        except OSError as error:
-            log.error("an upload cannot be kept: %s", error)
-            raise ProblemError(
-                507,
-                "no-space",
-                "the server cannot keep the photo: try again later",
-                retry_after=RETRY_SECONDS,
-            ) from None
-        finally:
-            self._arriving -= 1
         return await self._queue(NewJob(id, owner, name, digest, options))
 
     async def submit_again(self, job: Job, options: JobOptions) -> Job:
         """Queue a job's photo with other options. Raises like `submit`, and when the photo is erased."""
-        await self._check_room()
         id = new_id()
-        try:
-            await asyncio.to_thread(self.files.copy_upload, job.id, id)
-        except FileNotFoundError:
-            raise no_job() from None
+        async with self._arrival():
+            try:
+                await asyncio.to_thread(self.files.copy_upload, job.id, id)
+            except FileNotFoundError:
+                raise no_job() from None
         return await self._queue(NewJob(id, job.owner, job.name, job.digest, options))
 
     async def job(self, id: str, owner: str) -> Job:
@@ -139,15 +127,25 @@ class Service:
         self.store.erase(id)  # first: files without a job are swept, a job without files would fail
         self.files.erase(id)
 
-    async def _check_room(self) -> None:
-        if self.draining:
-            raise ProblemError(
-                503, "stopping", "the server is about to stop: try again", retry_after=RETRY_SECONDS
-            )
-        counts = await asyncio.to_thread(self.store.counts)
-        # Those that are arriving count too, or slow uploads could fill the disk.
-        if counts["queued"] + self._arriving >= self.settings.limits.queue:
-            raise self._full()
+    @asynccontextmanager
+    async def _arrival(self) -> AsyncIterator[None]:
+        """Around the receiving of a photo. What arrives counts too, or slow uploads could fill the disk."""
+        self._arriving += 1
+        try:
+            if self.draining:
+                raise ProblemError(
+                    503, "stopping", "the server is about to stop: try again", retry_after=RETRY_SECONDS
+                )
+            counts = await asyncio.to_thread(self.store.counts)
+            if counts["queued"] + self._arriving > self.settings.limits.queue:
+                raise self._full()
+            yield
+        except OSError as error:
+            log.error("a photo cannot be kept: %s", error)
+            message = "the server cannot keep the photo: try again later"
+            raise ProblemError(507, "no-space", message, retry_after=RETRY_SECONDS) from None
+        finally:
+            self._arriving -= 1
 
     def _full(self) -> ProblemError:
         return ProblemError(
@@ -158,14 +156,12 @@ class Service:
         )
 
     async def _queue(self, new: NewJob) -> Job:
+        # Where the database fails in between, the files stay: the job may exist, and if not they are swept.
         try:
             job = await asyncio.to_thread(self.store.submit, new, capacity=self.settings.limits.queue)
-        except BaseException as error:
-            # An unknown outcome keeps its files: the job may exist, and if not they are swept.
-            if isinstance(error, QueueFullError):
-                await asyncio.to_thread(self.files.erase, new.id)
-                raise self._full() from None
-            raise
+        except QueueFullError:
+            await asyncio.to_thread(self.files.erase, new.id)
+            raise self._full() from None
         self.supervisor.wake()
         return job
 
