@@ -73,8 +73,6 @@ class Options:
     """Folder of the metrics' weights, looked in before the model folder."""
     expression_model: Annotated[str, arg(metavar="auto|NAME|FILE.onnx")] = "auto"
     """What recognises expressions."""
-    colour: Literal["keep", "enhance"] = "keep"
-    """As of `revisage restore`; enhance takes a face model's colours as they come."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where the models run."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
@@ -126,7 +124,6 @@ def _run(options: Options) -> None:
     )
     settings = evaluate.MethodSettings(
         aligned=data.view.faces,
-        colour=options.colour,
         device=options.device,
         precision=options.precision,
         threads=options.threads,

@@ -32,13 +32,12 @@ class MethodSettings:
 
     Attributes:
         aligned: the pictures are faces on the FFHQ template, and a face model gets them as they are; else
-            it restores the faces that are found in them, as `revisage restore --scene none` does.
-        colour: "keep" or "enhance", as of `revisage restore`.
+            it restores the faces that are found in them, as `revisage restore --scene none` does. Colours are
+            the model's own, as with `--colour enhance`; only "restore" keeps the photo's, its default.
         device, precision, threads: of the runtime; in fp32 machines agree best.
     """
 
     aligned: bool = False
-    colour: str = "keep"
     device: str = "auto"
     precision: str = "fp32"
     threads: int | None = None
@@ -119,7 +118,7 @@ def _one(text: str, settings: MethodSettings, data: Data) -> Step:
     path = Path(text).expanduser()
     if text in _PLAIN:
         return _PLAIN[text]
-    if path.is_dir():
+    if text and path.is_dir() and text not in zoo.CATALOGUE:
         return ResultFolder(path, data)
     if path.suffix.lower() in CHECKPOINTS:
         return _network(networks.open_checkpoint(path), settings)
@@ -206,21 +205,21 @@ class Mean:
 class Restored:
     """What a Restorer makes of it, with a face model, a scene model or both."""
 
-    def __init__(self, restorer: Restorer, settings: MethodSettings, aligned: bool, weights: Any) -> None:
-        self._restorer, self._settings, self._aligned = restorer, settings, aligned
+    def __init__(
+        self, restorer: Restorer, weights: dict[str, str], *, aligned: bool, colour: str = "enhance"
+    ) -> None:
+        self._restorer, self._aligned, self._colour = restorer, aligned, colour
         self.identity: Any = {
             "restored": weights,
             "aligned": aligned,
-            "colour": settings.colour,
-            "precision": settings.precision,
+            "colour": colour,
+            "precision": restorer.settings.precision,
         }
 
     def run(self, name: str, picture: np.ndarray, scale: int) -> np.ndarray:
         height, width = picture.shape[0] * scale, picture.shape[1] * scale
         try:
-            result = self._restorer.restore(
-                picture, scale=scale, colour=self._settings.colour, aligned=self._aligned
-            )
+            result = self._restorer.restore(picture, scale=scale, colour=self._colour, aligned=self._aligned)
         except FaceError as error:
             raise ModelError(f"{name}: {error}") from None
         failed = [face.reason for face in result.faces if face.outcome == "failed"]
@@ -232,11 +231,9 @@ class Restored:
 def _restore(settings: MethodSettings) -> Step:
     """As `revisage restore` with the best models installed."""
     chosen = [zoo.resolve(task) for task in ("face", "scene", "finder")]
-    restorer = Restorer(
-        device=settings.device, precision=settings.precision, threads=settings.threads, scene="auto"
-    )
+    restorer = Restorer(device=settings.device, precision=settings.precision, threads=settings.threads)
     restorer.check()
-    return Restored(restorer, settings, settings.aligned, _weights(chosen))
+    return Restored(restorer, _weights(chosen), aligned=settings.aligned, colour="keep")
 
 
 def _model(text: str, settings: MethodSettings) -> Step:
@@ -279,10 +276,10 @@ def _network(network: networks.Network, settings: MethodSettings) -> Step:
     return _checked(source, settings, aligned, weights)
 
 
-def _checked(source: ModelSource, settings: MethodSettings, aligned: bool, weights: Any) -> Step:
-    restorer = Restorer(models=source)
+def _checked(source: ModelSource, settings: MethodSettings, aligned: bool, weights: dict[str, str]) -> Step:
+    restorer = Restorer(models=source, precision=settings.precision)
     restorer.check()
-    return Restored(restorer, settings, aligned, weights)
+    return Restored(restorer, weights, aligned=aligned)
 
 
 def _weights(models: Sequence[zoo.Model]) -> dict[str, str]:

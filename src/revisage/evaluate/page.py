@@ -10,7 +10,7 @@ from urllib.parse import quote
 from revisage.evaluate.results import Results
 from revisage.evaluate.run import picture_of
 from revisage.evaluate.sheet import columns, spread
-from revisage.evaluate.tables import caption, cell
+from revisage.evaluate.tables import best, caption, cell
 
 SHOWN = 40
 
@@ -27,7 +27,8 @@ figure{margin:0}figcaption{overflow-wrap:anywhere;font-size:.85rem;color:#555}
 .pair::after{content:"";position:absolute;top:0;bottom:0;left:var(--at);width:2px;background:#fff;
 box-shadow:0 0 3px #000;pointer-events:none}
 .pair input{position:absolute;inset:0;width:100%;height:100%;margin:0;opacity:0;cursor:ew-resize}
-.pair input:focus-visible{opacity:.25}
+.pair:focus-within{outline:2px solid #06c;outline-offset:2px}
+td.best{font-weight:bold}
 """
 
 _SCRIPT = """
@@ -92,10 +93,12 @@ def _options(titles: list[str], chosen: int) -> str:
 
 def _table(results: Results) -> str:
     head = "".join(f"<th>{html.escape(spec.name)}</th>" for spec in results.metrics)
+    winners = {spec.name: best(results, spec) for spec in results.metrics}
     rows = []
     for method in results.methods:
         cells = "".join(
-            f"<td>{html.escape(cell(results.summary(method, spec.name), spec))}</td>"
+            f'<td class="{"best" if method in winners[spec.name] else ""}">'
+            f"{html.escape(cell(results.summary(method, spec.name), spec))}</td>"
             for spec in results.metrics
         )
         rows.append(f"<tr><td>{html.escape(method)}</td>{cells}</tr>")

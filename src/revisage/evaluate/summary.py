@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,13 +30,12 @@ class Summary:
 def summarise(values: np.ndarray) -> Summary:
     """Mean of (N,) with its 95 % percentile interval (Efron and Tibshirani, 1993, ch. 13); NaN is left out.
 
-    With fewer than two values there is no interval, with none the mean is NaN.
+    With fewer than two values, or an infinite one, there is no interval; with none the mean is NaN.
     """
     known = values[~np.isnan(values)]
-    if len(known) < 2:
-        return Summary(float(known[0]) if len(known) else math.nan, None, len(known))
-    means = np.concatenate([known[chosen].mean(axis=1) for chosen in _resamples(len(known))])
-    return Summary(float(known.mean()), _percentiles(means), len(known))
+    if len(known) < 2 or not np.isfinite(known).all():
+        return Summary(float(known.mean()) if len(known) else math.nan, None, len(known))
+    return Summary(float(known.mean()), _percentiles(_drawn_means(known)), len(known))
 
 
 @dataclass(frozen=True)
@@ -63,36 +62,33 @@ class Gap:
 def largest_gap(groups: dict[str, np.ndarray]) -> Gap | None:
     """Of the values (N_g,) of each group; pictures are drawn within their groups. None under two groups.
 
-    Groups of fewer than two known values are left out.
+    Groups of fewer than two finite values are left out.
     """
-    known = {name: values[~np.isnan(values)] for name, values in groups.items()}
+    known = {name: values[np.isfinite(values)] for name, values in groups.items()}
     known = {name: values for name, values in known.items() if len(values) > 1}
     if len(known) < 2:
         return None
     names = list(known)
     means = [float(known[name].mean()) for name in names]
     low, high = int(np.argmin(means)), int(np.argmax(means))
-    rng = np.random.default_rng(SEED)
-    drawn = np.stack(
-        [
-            np.array([values[rng.integers(len(values), size=len(values))].mean() for _ in range(DRAWS)])
-            for values in known.values()
-        ]
-    )
+    drawn = np.stack([_drawn_means(values, SEED + i) for i, values in enumerate(known.values())])
     everyone = np.concatenate(list(known.values()))
-    borders = np.cumsum([len(values) for values in known.values()])[:-1]
-    shuffled = [np.ptp(_means(np.split(rng.permutation(everyone), borders))) for _ in range(DRAWS)]
+    starts = np.cumsum([0, *(len(values) for values in known.values())])[:-1]
+    sizes = np.array([len(values) for values in known.values()])
+    rng = np.random.default_rng(SEED)
+    shuffled = [np.ptp(np.add.reduceat(rng.permutation(everyone), starts) / sizes) for _ in range(DRAWS)]
     gap = Summary(means[high] - means[low], _percentiles(drawn.max(0) - drawn.min(0)), len(everyone))
     return Gap(names[low], names[high], gap, float(np.percentile(shuffled, 95)))
 
 
-def _means(parts: Sequence[np.ndarray]) -> list[float]:
-    return [float(part.mean()) for part in parts]
+def _drawn_means(values: np.ndarray, seed: int = SEED) -> np.ndarray:
+    """(DRAWS,) means of values drawn with replacement."""
+    return np.concatenate([values[chosen].mean(axis=1) for chosen in _resamples(len(values), seed)])
 
 
-def _resamples(n: int) -> Iterator[np.ndarray]:
+def _resamples(n: int, seed: int) -> Iterator[np.ndarray]:
     """`DRAWS` rows of n indices drawn with replacement, in blocks of bounded size."""
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(seed)
     rows = max(1, _AT_ONCE // n)
     for start in range(0, DRAWS, rows):
         yield rng.integers(n, size=(min(rows, DRAWS - start), n))

@@ -19,12 +19,12 @@ def markdown(results: Results) -> str:
         "| method | " + " | ".join(_title(spec) for spec in results.metrics) + " |",
         "|---|" + "---|" * len(results.metrics),
     ]
-    best = {spec.name: _best(results, spec) for spec in results.metrics}
+    winners = {spec.name: best(results, spec) for spec in results.metrics}
     for method in results.methods:
         cells = []
         for spec in results.metrics:
             text = cell(results.summary(method, spec.name), spec)
-            cells.append(f"**{text}**" if method in best[spec.name] else text)
+            cells.append(f"**{text}**" if method in winners[spec.name] else text)
         lines.append(f"| {_escaped(method)} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", caption(results), ""])
 
@@ -37,12 +37,12 @@ def latex(results: Results) -> str:
         "method & " + " & ".join(_tex(spec.name) + _ARROWS[spec.better] for spec in results.metrics) + r" \\",
         r"\midrule",
     ]
-    best = {spec.name: _best(results, spec) for spec in results.metrics}
+    winners = {spec.name: best(results, spec) for spec in results.metrics}
     for method in results.methods:
         cells = []
         for spec in results.metrics:
             text = cell(results.summary(method, spec.name), spec).replace("–", "--")
-            cells.append(rf"\textbf{{{text}}}" if method in best[spec.name] else text)
+            cells.append(rf"\textbf{{{text}}}" if method in winners[spec.name] else text)
         lines.append(_tex(method) + " & " + " & ".join(cells) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", "% " + caption(results), ""])
 
@@ -131,14 +131,14 @@ def _from_entry(entry: dict[str, object], spec: MetricSpec) -> str:
     return f"{text} ({low}–{high})"
 
 
-def _best(results: Results, spec: MetricSpec) -> set[str]:
+def best(results: Results, spec: MetricSpec) -> set[str]:
     """The methods whose printed mean is the best; none where all are the same by definition."""
     means = {method: results.summary(method, spec.name).mean for method in results.methods}
     known = [value for value in means.values() if not math.isnan(value)]
     if spec.name == UNSTABLE or len(known) < 2:
         return set()
-    best = number(max(known) if spec.better == "higher" else min(known), spec)
-    return {method for method, value in means.items() if number(value, spec) == best}
+    winning = number(max(known) if spec.better == "higher" else min(known), spec)
+    return {method for method, value in means.items() if number(value, spec) == winning}
 
 
 def _title(spec: MetricSpec) -> str:

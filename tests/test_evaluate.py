@@ -1,0 +1,395 @@
+"""`revisage evaluate` from pictures to files: the figures, starting again, and what a hostile name can do."""
+
+import csv
+import html.parser
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("torch")
+
+from evaluate_stubs import Brighter, brighter, picture, write_pictures
+
+from revisage.cli.degrade import main as degrade_main
+from revisage.cli.evaluate import main
+from revisage.errors import UsageError
+from revisage.evaluate import (
+    STANDARD_TESTS,
+    Data,
+    Method,
+    Results,
+    View,
+    clean_pictures,
+    evaluate,
+    open_metrics,
+    outputs_only,
+    pairs_of,
+    read_labels,
+    select,
+    write_reports,
+)
+from revisage.evaluate.data import read, reduced
+
+METRICS = ("psnr", "ssim")
+
+
+def clean(folder: Path, count: int = 6, **view: object) -> Data:
+    write_pictures(folder, count)
+    return clean_pictures(folder, recipe="none", seed=0, view=View(**view))  # type: ignore[arg-type]
+
+
+def run(data: Data, methods: list[Method], out: Path, **more: object) -> Results:
+    results = evaluate(data, methods, open_metrics(METRICS, data), out, **more)  # type: ignore[arg-type]
+    write_reports(results, out)
+    return results
+
+
+def files(out: Path) -> dict[str, bytes]:
+    return {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+
+def test_figures_are_those_of_the_definition(tmp_path: Path) -> None:
+    data = clean(tmp_path / "clean")
+    run(data, brighter(2, 8), tmp_path / "out")
+    figures = json.loads((tmp_path / "out/results.json").read_text())["methods"]
+    expected = []
+    for item in data.items:
+        assert item.clean is not None
+        truth = read(item.clean).astype(float)
+        error = np.clip(truth + 8, 0, 255) - truth
+        expected.append(10 * np.log10(255**2 / np.mean(error**2)))
+    entry = figures["+8"]["psnr"]
+    assert entry["mean"] == pytest.approx(np.mean(expected), abs=1e-3)
+    assert entry["n"] == 6
+    assert entry["ci95"][0] <= entry["mean"] <= entry["ci95"][1]
+    with (tmp_path / "out/images.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["method"] == "+8"]
+    assert [row["image"] for row in rows] == ["0.png", "1.png", "2.png", "4.png", "5.png", "below/3.png"]
+    assert [float(row["psnr"]) for row in rows] == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_same_command_gives_the_same_bytes_and_does_nothing_twice(tmp_path: Path) -> None:
+    data = clean(tmp_path / "clean")
+    run(data, brighter(2, 8), tmp_path / "one")
+    run(data, brighter(2, 8), tmp_path / "two")
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+    again = brighter(2, 8)
+    run(data, again, tmp_path / "one")
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+    assert [method.step.runs for method in again] == [0, 0]  # type: ignore[attr-defined]
+
+
+def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    data = clean(tmp_path / "clean")
+    run(data, brighter(5), tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(data, [Method("+5", Brighter(5, dies_after=3))], tmp_path / "killed")
+    # What a kill may leave behind: half a note.
+    note = sorted((tmp_path / "killed").rglob("*.json"))[0]
+    note.write_bytes(note.read_bytes()[:20])
+    rest = brighter(5)
+    run(data, rest, tmp_path / "killed")
+    assert rest[0].step.runs == 6 - 3 + 1  # type: ignore[attr-defined]
+    assert files(tmp_path / "killed") == files(tmp_path / "whole")
+
+
+def test_another_method_of_the_same_name_or_another_input_is_not_taken_for_done(tmp_path: Path) -> None:
+    data = clean(tmp_path / "clean")
+    run(data, brighter(5), tmp_path / "out")
+    other = Brighter(9)
+    results = run(data, [Method("+5", other)], tmp_path / "out")
+    assert other.runs == 6
+    run(data, [Method("+5", Brighter(9))], tmp_path / "fresh")
+    assert files(tmp_path / "out") == files(tmp_path / "fresh")
+    Image.fromarray(picture(77)).save(tmp_path / "clean/0.png")
+    again = Brighter(9)
+    changed = run(data, [Method("+5", again)], tmp_path / "out")
+    assert again.runs == 1
+    assert changed.values[0, 0, 1] != results.values[0, 0, 1]
+
+
+def test_a_metric_more_needs_no_model_again(tmp_path: Path) -> None:
+    data = clean(tmp_path / "clean")
+    evaluate(data, brighter(5), open_metrics(["psnr"], data), tmp_path / "out")
+    methods = brighter(5)
+    both = evaluate(data, methods, open_metrics(["ssim", "psnr"], data), tmp_path / "out")
+    assert methods[0].step.runs == 0  # type: ignore[attr-defined]
+    assert not np.isnan(both.values).any()
+    fresh = evaluate(data, brighter(5), open_metrics(["ssim", "psnr"], data), tmp_path / "new")
+    np.testing.assert_array_equal(both.values, fresh.values)
+
+
+def test_degraded_as_the_command_degrade_does(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "clean", 5, 48)
+    assert degrade_main([str(folder), str(tmp_path / "low"), "--recipe", "old-photo", "--seed", "3"]) == 0
+    data = clean_pictures(folder, recipe="old-photo", seed=3, view=View())
+    for item in data.items:
+        pair = data.load(item)
+        assert pair is not None
+        np.testing.assert_array_equal(pair.low, read(tmp_path / "low" / item.name))
+    pairs = pairs_of(tmp_path / "low", folder, view=View())
+    for item in pairs.items:
+        low, same = pairs.load(item), data.load(item)
+        assert low is not None
+        assert same is not None
+        np.testing.assert_array_equal(low.low, same.low)
+        np.testing.assert_array_equal(low.truth, same.truth)
+
+
+def test_x4_gives_a_quarter_of_each_side_and_keeps_flat_colours(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 1, 35)
+    data = clean_pictures(tmp_path, recipe="none", seed=0, view=View(setting="x4"))
+    pair = data.load(data.items[0])
+    assert pair is not None
+    assert pair.truth is not None
+    assert pair.low.shape == (8, 8, 3)
+    assert pair.truth.shape == (32, 32, 3)
+    flat = np.full((16, 16, 3), (10, 100, 200), np.uint8)
+    np.testing.assert_array_equal(reduced(flat, 4), flat[:4, :4])
+    # Antialiased: stripes finer than the outcome can show become their mean, not one of their colours.
+    stripes = np.zeros((32, 32, 3), np.uint8)
+    stripes[:, ::2] = 200
+    assert np.abs(reduced(stripes, 4)[2:-2, 2:-2].astype(int) - 100).max() <= 8
+
+
+def test_a_smaller_choice_is_part_of_a_larger_one(tmp_path: Path) -> None:
+    data = clean(tmp_path, 12)
+    chosen = {n: {item.name for item in select(data, limit=n).items} for n in (3, 7, 12)}
+    assert chosen[3] < chosen[7] < chosen[12]
+    assert chosen[12] == {item.name for item in data.items}
+    with pytest.raises(UsageError, match="limit"):
+        select(data, limit=0)
+
+
+def test_the_list_of_files_has_one_hash_that_sees_contents_and_names(tmp_path: Path) -> None:
+    data = clean(tmp_path / "a", 4)
+    other = clean(tmp_path / "b", 4)
+    before = data.sha256()
+    assert other.sha256() == before
+    (tmp_path / "b/1.png").rename(tmp_path / "b/one.png")
+    renamed = clean_pictures(tmp_path / "b", recipe="none", seed=0, view=View())
+    assert renamed.sha256() != before
+    Image.fromarray(picture(50)).save(tmp_path / "a/1.png")
+    assert data.sha256() != before
+
+
+def test_faces_that_are_not_found_are_named_and_left_out(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "clean", 4)
+
+    def find(pixels: np.ndarray) -> np.ndarray | None:
+        return None if (pixels == picture(1)).all() else np.array([[2.0, 0, 0], [0, 2.0, 0]])
+
+    items = clean_pictures(tmp_path / "clean", recipe="none", seed=0, view=View()).items
+    data = Data(items, View(align=64), "clean", find=find)
+    results = run(data, brighter(1), tmp_path / "out")
+    assert results.names == ("0.png", "2.png", "below/3.png")
+    assert results.facts["data"]["without_face"] == ["1.png"]
+    assert read(tmp_path / "out/pictures/truth/0.png").shape == (64, 64, 3)
+
+
+class _Tags(html.parser.HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.sources: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.sources += [str(value) for key, value in attrs if key in ("src", "href")]
+
+
+def test_a_hostile_name_stays_text_and_every_picture_is_there(tmp_path: Path) -> None:
+    name = "<img src=x onerror=alert(1)>&'\" #%41?.png"
+    (tmp_path / "clean").mkdir()
+    Image.fromarray(picture(0)).save(tmp_path / "clean" / name)
+    Image.fromarray(picture(1)).save(tmp_path / "clean" / "b.png")
+    data = clean_pictures(tmp_path / "clean", recipe="none", seed=0, view=View())
+    label = "</script><script>alert(2)</script>|a_b"
+    run(data, [Method("input", Brighter(0)), Method(label, Brighter(3))], tmp_path / "out")
+    page = (tmp_path / "out/index.html").read_text()
+    tags = _Tags(page)
+    assert tags.tags.count("script") == 2
+    assert tags.tags.count("img") == 4
+    assert "alert(2)</script>" not in page
+    from urllib.parse import unquote
+
+    assert not [source for source in tags.sources if ":" in source]
+    for source in tags.sources:
+        assert (tmp_path / "out" / unquote(source)).is_file(), source
+    assert label in json.loads((tmp_path / "out/results.json").read_text())["methods"]
+    assert r"\|a\_b" in (tmp_path / "out/table.md").read_text()
+    assert r"a\_b" in (tmp_path / "out/table.tex").read_text()
+
+
+def test_the_best_is_marked_in_each_column(tmp_path: Path) -> None:
+    run(clean(tmp_path / "clean"), brighter(8, 2, 30), tmp_path / "out")
+    rows = [line.split("|")[1:-1] for line in (tmp_path / "out/table.md").read_text().splitlines()[2:5]]
+    assert [row[0].strip() for row in rows] == ["+8", "+2", "+30"]
+    assert [[cell.strip().startswith("**") for cell in row[1:]] for row in rows] == [
+        [False] * 2,
+        [True] * 2,
+        [False] * 2,
+    ]
+    tex = (tmp_path / "out/table.tex").read_text().splitlines()
+    assert [line.count(r"\textbf") for line in tex if line.startswith("+")] == [0, 2, 0]
+
+
+def test_equal_pictures_have_no_finite_psnr_and_say_so(tmp_path: Path) -> None:
+    run(clean(tmp_path / "clean"), brighter(0), tmp_path / "out")
+    entry = json.loads((tmp_path / "out/results.json").read_text())["methods"]["+0"]["psnr"]
+    assert entry["mean"] is None
+    assert entry["n"] == 6
+    assert "∞" in (tmp_path / "out/table.md").read_text()
+
+
+def test_groups_and_the_largest_gap(tmp_path: Path) -> None:
+    data = clean(tmp_path / "clean", 24)
+
+    class Unfair:
+        identity = "unfair"
+
+        def run(self, name: str, pixels: np.ndarray, scale: int) -> np.ndarray:
+            number = int(Path(name).stem)
+            return Brighter(3 if number % 2 else 24).run(name, pixels, scale)
+
+    table = tmp_path / "labels.csv"
+    rows = [
+        f"{Path(item.name).stem},{'odd' if int(Path(item.name).stem) % 2 else 'even'},{n}"
+        for n, item in enumerate(data.items)
+    ]
+    rows = [f"{'below/' if int(r.split(',')[0]) % 4 == 3 else ''}{r}" for r in rows]
+    table.write_text("image,parity,number\n" + "\n".join(rows) + "\n")
+    labels = read_labels(table, [item.name for item in data.items])
+    assert labels.left_out == ("number",)
+    results = run(data, [Method("unfair", Unfair()), *brighter(8)], tmp_path / "out", labels=labels)
+    groups = json.loads((tmp_path / "out/results.json").read_text())["groups"]["parity"]
+    values = results.column("unfair", "psnr")
+    odd = [i for i, item in enumerate(data.items) if int(Path(item.name).stem) % 2]
+    even = sorted(set(range(24)) - set(odd))
+    gap = groups["unfair"]["largest_gap"]["psnr"]
+    assert gap["mean"] == pytest.approx(values[odd].mean() - values[even].mean())
+    assert (gap["low"], gap["high"]) == ("even", "odd")
+    assert gap["ci95"][0] > gap["chance95"]
+    assert groups["unfair"]["groups"]["odd"]["psnr"]["n"] == 12
+    fair = groups["+8"]["largest_gap"]["psnr"]
+    assert fair["mean"] < gap["ci95"][0]
+    assert "| unfair | psnr |" in (tmp_path / "out/groups.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("image,age\n0.png,3\n", "1.png"),
+        ("name,age\n0.png,3\n", "column image"),
+        ("image\n0.png\n1.png\n", "column image"),
+        ("", "column image"),
+    ],
+)
+def test_a_table_of_labels_that_cannot_be_used_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text(text)
+    with pytest.raises(UsageError, match=says):
+        read_labels(table, ["0.png", "1.png"])
+
+
+def test_pairs_must_fit_each_other_and_the_setting(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "high", 3)
+    write_pictures(tmp_path / "low", 3, 8)
+    data = pairs_of(tmp_path / "low", tmp_path / "high", view=View(setting="x4"))
+    results = run(data, brighter(0), tmp_path / "out")
+    assert results.values.shape == (3, 1, 2)
+    wrong = pairs_of(tmp_path / "low", tmp_path / "high", view=View())
+    with pytest.raises(UsageError, match="same-size"):
+        wrong.load(wrong.items[0])
+    (tmp_path / "low/1.png").unlink()
+    with pytest.raises(UsageError, match="has no 1"):
+        pairs_of(tmp_path / "low", tmp_path / "high", view=View())
+
+
+def test_without_truths_only_what_needs_none_is_measured(tmp_path: Path) -> None:
+    data = outputs_only(write_pictures(tmp_path, 2), view=View())
+    for name, says in (("psnr", "truths"), ("fid", "--reference"), ("nothing", "no metric")):
+        with pytest.raises(UsageError, match=says):
+            open_metrics([name], data)
+
+
+def test_a_standard_test_counts_its_pictures(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 3)
+    counts = {name: test.count for name, test in STANDARD_TESTS.items()}
+    # As their authors state them.
+    assert counts == {
+        "celeba-test": 3000,
+        "lfw-test": 1711,
+        "celebchild-test": 180,
+        "webphoto-test": 407,
+        "celeba-1pct": 202_599,
+        "progressive-16": 2650,
+        "progressive-128": 2650,
+    }
+    for name, test in STANDARD_TESTS.items():
+        with pytest.raises(UsageError, match=f"{name} has {test.count:,} pictures"):
+            test.data(tmp_path)
+
+
+def test_a_whole_standard_test_has_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_pictures(tmp_path, 3)
+    from dataclasses import replace
+
+    blind = replace(STANDARD_TESTS["celeba-test"], count=3).data(tmp_path)
+    assert (blind.recipe, blind.view.size, blind.view.faces, blind.has_truth) == ("gfpgan", 512, True, True)
+    pair = blind.load(blind.items[0])
+    assert pair is not None
+    assert pair.low.shape == (512, 512, 3)
+    real = replace(STANDARD_TESTS["webphoto-test"], count=3).data(tmp_path)
+    assert not real.has_truth
+    small = replace(STANDARD_TESTS["progressive-16"], count=3).data(tmp_path)
+    assert small.recipe == "progressive-16"
+    assert not small.view.faces
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, out = str(write_pictures(tmp_path / "clean", 3)), str(tmp_path / "out")
+    arguments = ["--clean", folder, "--recipe", "gfpgan", "--seed", "1", "--out", out]
+    assert main([*arguments, "--methods", "input,bicubic", "--metrics", "psnr"]) == 0
+    assert "| bicubic |" in capsys.readouterr().out
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "images.csv",
+        "index.html",
+        "pictures",
+        "results.json",
+        "sheet.png",
+        "table.md",
+        "table.tex",
+    ]
+
+
+def test_bad_usage_is_told_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REVISAGE_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder, out = str(write_pictures(tmp_path / "clean", 3)), str(tmp_path / "out")
+    degraded = ["--clean", folder, "--recipe", "gfpgan", "--out", out, "--methods", "input"]
+    for arguments, code, says in (
+        (["--out", out], 2, "give one of"),
+        (["--clean", folder, "--images", folder, "--out", out], 2, "give one of"),
+        (["--clean", folder, "--out", out], 2, "--recipe"),
+        (["--clean", folder, "--recipe", "wrong", "--out", out], 2, "no recipe"),
+        (["--test", "wrong", "--data", folder, "--out", out], 2, "no test"),
+        (["--test", "lfw-test", "--data", folder, "--out", out], 2, "1,711"),
+        ([*degraded, "--metrics", "psnr,wrong"], 2, "no metric"),
+        ([*degraded, "--metrics", "psnr,psnr"], 2, "twice"),
+        ([*degraded, "--metrics", "psnr", "--methods", "wrong"], 2, "no model"),
+        ([*degraded, "--metrics", "psnr", "--methods", "input,input"], 2, "two methods"),
+        ([*degraded, "--metrics", "niqe"], 1, "models pull niqe"),
+        ([*degraded, "--metrics", "psnr", "--groups", "nowhere.csv"], 2, "nowhere.csv"),
+        ([*degraded, "--metrics", "psnr", "--limit", "0"], 2, "--limit"),
+        ([*degraded, "--metrics", "psnr", "--align", "64", "--size", "64"], 2, "--align"),
+    ):
+        assert main(arguments) == code, arguments
+        assert says in capsys.readouterr().err, arguments
+    assert not Path(out).exists()
