@@ -57,11 +57,11 @@ export async function aboutServer() {
 
 export async function submit(file, options, waiting, signal) {
   const query = { ...options, name: file.name };
-  return (await patiently(() => call("POST", "v1/jobs", { body: file, query, signal }), waiting, signal)).json();
+  return (await patiently(() => call("POST", "v1/jobs", { body: file, query }), waiting, signal)).json();
 }
 
 export async function again(id, options, waiting, signal) {
-  const send = () => call("POST", `v1/jobs/${id}/again`, { query: options, signal });
+  const send = () => call("POST", `v1/jobs/${id}/again`, { query: options });
   return (await patiently(send, waiting, signal)).json();
 }
 

@@ -79,14 +79,13 @@ export class Card {
     let job = null;
     if (this.job !== null) {
       try {
-        job = await api.again(this.job, options, waiting, signal);
+        job = await this.#sent(api.again(this.job, options, waiting, signal));
       } catch (problem) {
         if (problem.status !== 404) throw problem; // erased after its time: the photo is sent again
         this.jobs.delete(this.job);
       }
     }
-    job ??= await api.submit(this.file, options, waiting, signal);
-    this.jobs.add(job.id);
+    job ??= await this.#sent(api.submit(this.file, options, waiting, signal));
     for await (const { name, data } of api.events(job.id, signal)) {
       if (name === "queued") this.#status(data.ahead ? `Waiting: ${data.ahead} before yours` : "Next in line", 0);
       if (name === "progress") {
@@ -101,6 +100,15 @@ export class Card {
       if (name === "erased") throw new api.Problem(404, "no-job", "The photo was deleted at the server.");
     }
     throw new api.Problem(0, "no-answer", "The server does not answer. Is it still running?");
+  }
+
+  /** Not broken off by a deletion, or the server might keep what it has just taken in. */
+  async #sent(promise) {
+    this.sending = promise;
+    const job = await promise;
+    this.jobs.add(job.id);
+    this.stopping.signal.throwIfAborted();
+    return job;
   }
 
   async #show(id, report, signal) {
@@ -144,9 +152,7 @@ export class Card {
     box.checked = this.included[n] && face.outcome === "restored";
     box.disabled = face.outcome !== "restored";
     box.addEventListener("change", () => this.#include(n, box.checked));
-    const detail = document.createElement("small");
-    detail.textContent = outcome(face);
-    label.append(box, `Face ${n + 1}`, detail);
+    label.append(box, `Face ${n + 1}`, document.createElement("small"));
     item.append(label);
     return item;
   }
@@ -184,6 +190,7 @@ export class Card {
     this.faces.forEach((face, n) => {
       const on = this.included[n] && face.outcome === "restored";
       boxes[n].checked = on;
+      boxes[n].parentElement.querySelector("small").textContent = outcome(face, on);
       outlines[n].classList.toggle("out", !on);
     });
     cancelAnimationFrame(this.frame);
@@ -236,6 +243,8 @@ export class Card {
   async delete() {
     this.stopping.abort();
     try {
+      const sent = await this.sending?.catch(() => null);
+      if (sent) this.jobs.add(sent.id);
       await Promise.all([...this.jobs].map((id) => api.erase(id)));
     } catch (problem) {
       this.stopping = new AbortController();
@@ -314,8 +323,10 @@ function summary(report) {
   return `${people}. ${size(report.size_in)} → ${size(report.size_out)} pixels.`;
 }
 
-function outcome(face) {
+/** What became of a face, and what the reader wants of it. */
+function outcome(face, on) {
   if (face.outcome !== "restored") return face.reason ?? face.outcome;
+  if (!on) return "as it was";
   const angle = face.identity_degrees;
   return angle === null ? "restored" : `restored, ${Math.round(angle)}° from the original`;
 }
