@@ -15,6 +15,7 @@ import psutil
 import pytest
 import requests
 from PIL import Image
+from postgres_server import postgres
 from server_stub import DEADLY, SLOW, SLOW_SECONDS, photo, running
 
 from revisage.server.client import Client, ServerError
@@ -108,6 +109,23 @@ def test_a_photo_that_kills_its_worker_is_given_up_and_others_are_not(tmp_path: 
         assert status.error is not None
         assert "not tried again" in status.error
         assert_done(server.client, {good.id: 9})
+
+
+def test_two_machines_share_one_queue_and_either_may_die(tmp_path: Path) -> None:
+    """Two servers on one database and one folder; the one that works is killed, another takes over."""
+    with postgres() as url, running(tmp_path / "shared", database=url, workers=0) as front:
+        accepted = {}
+        with running(tmp_path / "shared", database=url) as back:
+            back.ready()
+            for level in range(6):
+                accepted[front.client.submit(photo(level, mark=SLOW), PLAIN).id] = level
+            front.client.wait(next(iter(accepted)), seconds=60)
+            for pid in [back.process.pid, *back.workers()]:
+                os.kill(pid, signal.SIGKILL)
+        with running(tmp_path / "shared", database=url):
+            assert_done(front.client, accepted)
+            events = [event.name for event in front.client.events(next(iter(accepted)))]
+            assert events[-1] == "done"
 
 
 def test_sigterm_lets_what_is_in_hand_finish_and_keeps_the_rest(tmp_path: Path) -> None:

@@ -211,9 +211,11 @@ class _Hand:
             if time.monotonic() > self._until + GRACE_SECONDS:
                 # A model that does not come back cannot be interrupted; the server starts another worker.
                 log.error("job %s is beyond its time limit: the worker ends", self._lease.job.id)
-                self._store.finish(self._lease, failure=self._late())
-                self._orders.tell(Told("ended", "too-slow", {}))
-                os._exit(1)
+                try:
+                    self._store.finish(self._lease, failure=self._late())
+                    self._orders.tell(Told("ended", "too-slow", {}))
+                finally:
+                    os._exit(1)
 
     def _late(self) -> Failure:
         return Failure(
