@@ -167,12 +167,13 @@ def test_varied_light_keeps_the_range_and_the_structure() -> None:
     assert 15 < changed < 35
 
 
-def test_the_logarithmic_loss_is_the_psnr() -> None:
-    rng = torch.Generator().manual_seed(0)
-    real = torch.rand(3, 3, 16, 16, generator=rng)
-    fake = (real + 0.3 * torch.rand(3, 3, 16, 16, generator=rng)).clamp(0, 1)
-    torch.testing.assert_close(-10 * log_mse(fake, real), psnr(fake, real).mean(), atol=0.1, rtol=0)
-    assert torch.isfinite(log_mse(real, real))
+def test_the_logarithmic_loss_is_the_psnr_of_damage_and_the_square_of_less() -> None:
+    real = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0)) / 2
+    heavy = real + torch.tensor([0.2, 0.3, 0.4]).view(3, 1, 1, 1)
+    torch.testing.assert_close(-10 * log_mse(heavy, real), psnr(heavy, real).mean(), atol=0.15, rtol=0)
+    # Little errors count by their squares: half the error, a quarter of the loss.
+    rest = [float(log_mse(real + error, real) - log_mse(real, real)) for error in (0.004, 0.002)]
+    assert rest[0] / rest[1] == pytest.approx(4, abs=0.05)
 
 
 def test_a_training_is_published_and_gone_on_from_its_file(pictures: Path, tmp_path: Path) -> None:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from torch import Tensor
 
-FLOOR = 1e-4  # mean squared error of 40 dB: below it a picture is good and pulls no harder
+FLOOR = 2e-3
+"""Mean squared error of 27 dB, of a photo with moderate damage. Without it the gradient of a nearly perfect
+picture is several times that of a damaged one, and a network learns next to nothing about damage."""
 
 
 def log_mse(picture: Tensor, target: Tensor) -> Tensor:
-    """Mean over the batch of log10(MSE), which is minus a tenth of the PSNR; (N, 3, H, W) in [0, 1] -> ().
+    """L = mean log10(MSE + FLOOR) over the batch; (N, 3, H, W) in [0, 1] -> ().
 
-    Mild and heavy damage weigh the same, while under a plain mean the heavy cases decide.
+    Under the floor this is the squared error, above it minus a tenth of the PSNR: heavy damage, of which
+    little can be undone, does not decide alone.
     """
     error = (picture.float() - target).square().mean(dim=(1, 2, 3))
     return (error + FLOOR).log10().mean()
