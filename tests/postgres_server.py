@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import shutil
 import subprocess
 import tempfile
@@ -24,9 +25,12 @@ def postgres() -> Iterator[str]:
     initdb, pg_ctl = _program("initdb"), _program("pg_ctl")
     if initdb is None or pg_ctl is None:
         pytest.skip("needs a PostgreSQL server: apt-get install postgresql")
+    as_root = os.getuid() == 0  # the server refuses to run so
+    if as_root and "postgres" not in {user.pw_name for user in pwd.getpwall()}:
+        pytest.skip("needs a user `postgres` to run PostgreSQL as: apt-get install postgresql")
     folder = Path(tempfile.mkdtemp(prefix="pg"))
     become: list[str] = []
-    if os.getuid() == 0:  # the server refuses to run as root
+    if as_root:
         folder.chmod(0o755)
         shutil.chown(folder, "postgres")
         become = ["runuser", "-u", "postgres", "--"]
