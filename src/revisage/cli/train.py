@@ -24,15 +24,15 @@ class Options:
 
     system: Positional[
         Annotated[
-            Literal["prior", "gfpgan", "realesrgan", "finder", "expressions"],
+            Literal["prior", "gfpgan", "realesrgan", "finder", "identity", "expressions"],
             arg(metavar="SYSTEM"),
         ]
     ]
     """prior (StyleGAN2 on faces), gfpgan (restoring faces), realesrgan (whole photos), finder, or
-    expressions (their classifier)."""
+    identity (face embedding), expressions (their classifier)."""
     data: Path
-    """Training pictures: aligned faces for prior and gfpgan, photographs for realesrgan, a folder with
-    scenes, faces256 and lfw128 for finder, one folder of faces per expression for expressions."""
+    """Training pictures: aligned faces for prior, gfpgan and identity, photographs for realesrgan, a folder
+    with scenes, faces256 and lfw128 for finder, one folder of faces per expression for expressions."""
     out: Annotated[Path, arg(metavar="RUN")]
     """Folder for checkpoints, samples and logs."""
     preset: str = "default"

@@ -6,10 +6,35 @@ checkpoints, so that their state dicts load as they are.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 
-# expansion, channels, repeats, stride of the first
-_STAGES = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
+
+@dataclass(frozen=True)
+class MobileFaceNetConfig:
+    """Sizes of an embedding; the defaults are the paper's.
+
+    Attributes:
+        stem: features of the first two layers.
+        stages: expansion, features, repeats and stride of the first, for each row of the paper's table.
+        last: features that the global depthwise convolution sees.
+        dimensions: of the embedding.
+    """
+
+    stem: int = 64
+    stages: tuple[tuple[int, int, int, int], ...] = (
+        (2, 64, 5, 2),
+        (4, 128, 1, 2),
+        (2, 128, 6, 1),
+        (4, 128, 1, 2),
+        (2, 128, 2, 1),
+    )
+    last: int = 512
+    dimensions: int = 128
+
+
+PUBLISHED = MobileFaceNetConfig()
 
 
 class _ConvUnit(nn.Module):
@@ -56,24 +81,24 @@ class _Bottleneck(nn.Module):
 
 
 class MobileFaceNet(nn.Module):
-    """(N, 3, 112, 96) RGB in [-1, 1], aligned to the ArcFace template -> (N, 128) embedding.
+    """(N, 3, 112, 96) RGB in [-1, 1], aligned to the ArcFace template -> (N, dimensions) embedding.
 
     The embedding is not normalised; compare two by the angle between them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, config: MobileFaceNetConfig = PUBLISHED) -> None:
         super().__init__()
-        self.conv1 = _ConvUnit(3, 64, 3, 2, 1)
-        self.dw_conv1 = _ConvUnit(64, 64, 3, 1, 1, depthwise=True)
-        blocks, cin = [], 64
-        for expansion, cout, repeats, stride in _STAGES:
+        self.conv1 = _ConvUnit(3, config.stem, 3, 2, 1)
+        self.dw_conv1 = _ConvUnit(config.stem, config.stem, 3, 1, 1, depthwise=True)
+        blocks, cin = [], config.stem
+        for expansion, cout, repeats, stride in config.stages:
             for i in range(repeats):
                 blocks.append(_Bottleneck(cin, cout, stride if i == 0 else 1, expansion))
                 cin = cout
         self.blocks = nn.Sequential(*blocks)
-        self.conv2 = _ConvUnit(128, 512, 1)
-        self.linear7 = _ConvUnit(512, 512, (7, 6), depthwise=True, linear=True)
-        self.linear1 = _ConvUnit(512, 128, 1, linear=True)
+        self.conv2 = _ConvUnit(cin, config.last, 1)
+        self.linear7 = _ConvUnit(config.last, config.last, (7, 6), depthwise=True, linear=True)
+        self.linear1 = _ConvUnit(config.last, config.dimensions, 1, linear=True)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.blocks(self.dw_conv1(self.conv1(x)))

@@ -15,12 +15,15 @@ from revisage.networks.discriminators import DiscriminatorConfig, stylegan2_disc
 from revisage.networks.expression import Expression
 from revisage.networks.finder import FinderConfig, FinderNetwork
 from revisage.networks.gfpgan import COMPACT_256, GFPGAN, GFPGANConfig, published_512
+from revisage.networks.identity import Identity
+from revisage.networks.mobilefacenet import MobileFaceNetConfig
 from revisage.networks.prior import FacePrior, PriorConfig
 from revisage.networks.rrdb import RRDBConfig
 from revisage.networks.scene import SCENE_X2, SceneConfig
 from revisage.train.expressions import ExpressionSettings, ExpressionTask
 from revisage.train.finder import FinderSettings, FinderTask
 from revisage.train.gfpgan import FaceSettings, FaceTask
+from revisage.train.identity import IdentitySettings, IdentityTask
 from revisage.train.loop import LoopSettings
 from revisage.train.prior import COMPACT_PRIOR, PriorSettings, PriorTask
 from revisage.train.realesrgan import Network, SceneSettings, SceneTask, build
@@ -39,6 +42,7 @@ TINY_FACE = GFPGANConfig(
     residual=True,
     noise=False,
 )
+TINY_IDENTITY = MobileFaceNetConfig(16, ((2, 16, 1, 2), (2, 24, 1, 2), (2, 32, 1, 2)), last=64)
 TINY_CRITIC = DiscriminatorConfig(64, (16, 16, 16), stem=4)
 PAPER_512 = published_512(1)
 PAPER_CRITIC = stylegan2_discriminator(512)
@@ -91,6 +95,11 @@ def _realesrgan(data: Path, network: Network, adversarial: float = 0.0) -> Scene
 def _teacher(data: Path) -> Path:
     """The detector that the finder learns from, where the shared folder has it."""
     return data.parent / "models" / "yunet_2026may.onnx"
+
+
+def _embedding(data: Path) -> Path:
+    """The embedding that the identity model learns from, where the shared folder has it."""
+    return data.parent.parent / "models" / "mobilefacenet_068.ckpt"
 
 
 @dataclass(frozen=True)
@@ -230,6 +239,24 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
             FinderTask,
             lambda: FinderNetwork(FinderConfig()),
             replace(TINY_LOOP, images=64, precision="fp32"),
+        ),
+    ),
+    "identity": (
+        Preset(
+            "compact",
+            lambda data: IdentitySettings(data=data, teacher=_embedding(data)),
+            IdentityTask,
+            Identity,
+            LoopSettings(images=500_000, batch=32, rate=2e-3, ema=10_000, clip=5.0, precision="fp32"),
+        ),
+        Preset(
+            "tiny",
+            lambda data: IdentitySettings(
+                data=data, teacher=_embedding(data), network=TINY_IDENTITY, validation=4
+            ),
+            IdentityTask,
+            lambda: Identity(TINY_IDENTITY),
+            replace(TINY_LOOP, images=256, precision="fp32"),
         ),
     ),
     "expressions": (

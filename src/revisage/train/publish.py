@@ -13,6 +13,7 @@ from revisage.networks.compact import Compact
 from revisage.networks.expression import FACE, Expression
 from revisage.networks.finder import OUTPUT_NAMES, FinderNetwork
 from revisage.networks.gfpgan import GFPGAN, UnitRange
+from revisage.networks.identity import SIZE, Identity
 from revisage.networks.rrdb import RRDBNet
 from revisage.networks.scene import Scene
 from revisage.train import checkpoint, presets
@@ -44,7 +45,7 @@ def publish(run: Path, path: Path, *, name: str, version: str, licence: str, new
 
 
 def export_network(network: nn.Module, path: Path, *, name: str, version: str, licence: str) -> Parity:
-    """Write a face, scene, expression or finder network with the contract that its kind has."""
+    """Write a face, scene, identity, expression or finder network with the contract that its kind has."""
     if isinstance(network, GFPGAN):
         size = network.config.size
         contract = Contract(name=name, task="face", size=size, scale=1, version=version, licence=licence)
@@ -53,6 +54,11 @@ def export_network(network: nn.Module, path: Path, *, name: str, version: str, l
         scale = network.config.scale
         contract = Contract(name=name, task="scene", size=None, scale=scale, version=version, licence=licence)
         return export(network, path, contract=contract, example_size=(64, 64))
+    if isinstance(network, Identity):
+        contract = Contract(
+            name=name, task="identity", size=SIZE, scale=None, version=version, licence=licence
+        )
+        return export(network, path, contract=contract, example_size=(SIZE, SIZE))
     if isinstance(network, Expression):
         contract = Contract(
             name=name, task="expression", size=FACE, scale=None, version=version, licence=licence

@@ -1,0 +1,146 @@
+"""Training of the identity model: a teacher's embedding of the clean face, told from a degraded one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from revisage.data.loader import Sample
+from revisage.data.pictures import shuffled
+from revisage.degrade import RECIPES
+from revisage.errors import UsageError
+from revisage.losses.identity import identity
+from revisage.networks.identity import COMPACT_IDENTITY, SIZE, Identity
+from revisage.networks.mobilefacenet import MobileFaceNetConfig
+from revisage.train.faces import AlignedFaces, Embedder, split
+from revisage.train.pictures import from_unit, grid
+from revisage.train.spread import device_of
+from revisage.train.task import Batch, Phase
+
+
+@dataclass(frozen=True)
+class IdentitySettings:
+    """Data of the identity model.
+
+    Attributes:
+        data: folder of faces aligned to the FFHQ template.
+        teacher: MobileFaceNet checkpoint; it also keeps held-out people out of training.
+        more: a second such folder, or None; `more_share` of the samples come from it.
+        network: sizes.
+        recipe: degradation of the training pictures.
+        clean: share of the samples left undegraded, so that sharp faces are told apart best.
+        validation: held-out pictures used.
+        seed: of every draw.
+
+    Raises UsageError when a value cannot be used.
+    """
+
+    data: Path
+    teacher: Path
+    more: Path | None = None
+    more_share: float = 0.5
+    network: MobileFaceNetConfig = COMPACT_IDENTITY
+    recipe: str = "face"
+    clean: float = 0.4
+    validation: int = 100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.recipe not in RECIPES:
+            raise UsageError(f"no recipe {self.recipe!r}; there are {', '.join(RECIPES)}")
+        for name in ("more_share", "clean"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+        if self.validation < 1:
+            raise UsageError(f"validation must be at least 1, got {self.validation}")
+
+
+class IdentityTask:
+    """See `revisage.train.task.Task`."""
+
+    averaged = "identity"
+    best = "clean"
+
+    def __init__(self, settings: IdentitySettings) -> None:
+        self.settings = settings
+        self.teacher = Embedder(settings.teacher)
+        training, held = split(settings.data, self.teacher)
+        self.training = [AlignedFaces(training, SIZE)]
+        if settings.more is not None:
+            more, more_held = split(settings.more, None)
+            self.training.append(AlignedFaces(more, SIZE))
+            held = [*held[: settings.validation // 2], *more_held]
+        self.held = AlignedFaces(held[: settings.validation], SIZE)
+        torch.manual_seed(settings.seed)
+        self.networks: dict[str, nn.Module] = {"identity": Identity(settings.network)}
+
+    def phases(self) -> list[Phase]:
+        return [Phase("identity", "identity", self._losses)]
+
+    def sample(self, index: int) -> Sample:
+        """ "image", degraded or not, and "clean", (3, S, S) in [0, 1]."""
+        settings = self.settings
+        rng = np.random.default_rng((settings.seed, index))
+        faces = self.training[int(rng.random() < settings.more_share) if len(self.training) > 1 else 0]
+        clean = faces[shuffled(index, len(faces), settings.seed)]
+        if rng.random() < 0.5:
+            clean = np.ascontiguousarray(clean[:, ::-1])
+        image = clean
+        if rng.random() >= settings.clean:
+            recipe = RECIPES[settings.recipe]
+            image = recipe.apply(clean, recipe.sample(rng))
+        return {"image": _unit(image), "clean": _unit(clean)}
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        with torch.no_grad():
+            wanted = self.teacher(batch["clean"] * 2 - 1)
+        return {"angle": identity(self.networks["identity"](batch["image"]), wanted)}
+
+    def _held_out(self, name: str) -> Tensor:
+        recipe, pictures = RECIPES[name], []
+        for i in range(len(self.held)):
+            picture = self.held[i]
+            pictures.append(_unit(recipe.apply(picture, recipe.sample(np.random.default_rng(i)))))
+        return torch.from_numpy(np.stack(pictures))
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Cosines with the teacher's embedding of the clean face: from the clean and from degraded faces.
+
+        How well the teacher knows degraded faces itself stands beside them.
+        """
+        clean = torch.from_numpy(np.stack([_unit(self.held[i]) for i in range(len(self.held))]))
+        wanted, device = self._teach(clean), device_of(network)
+
+        def likeness(faces: Tensor) -> float:
+            found = torch.cat([network(part.to(device)).cpu() for part in faces.split(16)])
+            return float(nn.functional.cosine_similarity(found, wanted).mean())
+
+        figures = {"clean": likeness(clean)}
+        for name in ("gfpgan", "old-photo"):
+            low = self._held_out(name)
+            figures[name] = likeness(low)
+            own = nn.functional.cosine_similarity(self._teach(low), wanted).mean()
+            figures[f"teacher_{name}"] = float(own)
+        return figures
+
+    def _teach(self, faces: Tensor) -> Tensor:
+        return torch.cat([self.teacher(part * 2 - 1) for part in faces.split(16)])
+
+    def pictures(self, network: nn.Module) -> np.ndarray:
+        """What the network is shown: held-out faces, clean and under two recipes."""
+        rows = [[from_unit(self.held[i])] for i in range(min(6, len(self.held)))]
+        for name in ("gfpgan", "old-photo"):
+            low = self._held_out(name).numpy() * 2 - 1
+            for row, picture in zip(rows, low, strict=False):
+                row.append(picture)
+        return grid(rows, columns=2)
+
+
+def _unit(picture: np.ndarray) -> np.ndarray:
+    """(H, W, 3) in [0, 1] -> (3, H, W) likewise, rounded to 8 bits."""
+    return from_unit(picture) * np.float32(0.5) + np.float32(0.5)

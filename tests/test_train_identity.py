@@ -1,0 +1,126 @@
+"""The identity model: its network, its training from a teacher, its file."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("tensorboard")
+pytest.importorskip("onnx")
+
+from train_pictures import write_pictures  # noqa: E402
+
+from revisage.errors import UsageError  # noqa: E402
+from revisage.networks.identity import SIZE, Identity  # noqa: E402
+from revisage.networks.mobilefacenet import MobileFaceNet  # noqa: E402
+from revisage.runtime import open_session  # noqa: E402
+from revisage.train import presets  # noqa: E402
+from revisage.train.identity import IdentitySettings, IdentityTask  # noqa: E402
+from revisage.train.loop import train  # noqa: E402
+from revisage.train.publish import publish  # noqa: E402
+from revisage.zoo.contract import read_contract  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A teacher with random weights: what is learned is its function, whatever that is."""
+    torch.manual_seed(0)
+    network = MobileFaceNet().train()
+    with torch.no_grad():
+        for _ in range(3):  # statistics of its norms
+            network(torch.rand(8, 3, 112, 96) * 2 - 1)
+    path = tmp_path_factory.mktemp("teacher") / "teacher.ckpt"
+    torch.save({"net_state_dict": network.state_dict()}, path)
+    return path
+
+
+def task_of(teacher: Path, data: Path, **changes: Any) -> IdentityTask:
+    preset = presets.choose("identity", "tiny")
+    settings = replace(preset.task(data), teacher=teacher, validation=2, **changes)
+    return IdentityTask(settings)
+
+
+@pytest.fixture
+def everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A random teacher finds that all pictures show one person; here they are all kept."""
+    monkeypatch.setattr("revisage.train.faces.apart", lambda training, _held, _embed: training)
+
+
+def test_embeddings_have_length_one_at_any_size() -> None:
+    network = Identity().eval()
+    faces = torch.rand(2, 3, SIZE, SIZE)
+    whole = network(faces)
+    assert whole.shape == (2, 128)
+    torch.testing.assert_close(whole.norm(dim=1), torch.ones(2))
+    smooth = torch.nn.functional.interpolate(torch.rand(2, 3, 8, 8), size=(512, 512), mode="bicubic")
+    half = torch.nn.functional.interpolate(smooth, size=(SIZE, SIZE), mode="area")
+    assert float((network(smooth) * network(half)).sum(1).min().detach()) > 0.99
+
+
+def test_the_shipped_network_fits_its_budget() -> None:
+    network = presets.choose("identity").network()
+    assert 2 * sum(p.numel() for p in network.parameters()) < 2 * 2**20
+
+
+@pytest.mark.usefixtures("everybody")
+def test_it_learns_what_the_teacher_says(teacher: Path, tmp_path: Path) -> None:
+    task = task_of(teacher, write_pictures(tmp_path / "faces"))
+    before = task.validate(task.networks["identity"].eval())
+    loop = replace(presets.choose("identity", "tiny").loop, images=192, threads=1)
+    after = task.validate(train(task, tmp_path / "run", loop))
+    assert after["clean"] > before["clean"] + 0.05
+    assert after["teacher_gfpgan"] == before["teacher_gfpgan"]
+
+
+@pytest.mark.usefixtures("everybody")
+def test_a_share_of_the_samples_is_clean_and_a_share_from_the_second_folder(
+    teacher: Path, tmp_path: Path
+) -> None:
+    one, two = (write_pictures(tmp_path / name, side=side) for name, side in (("one", 64), ("two", 80)))
+    task = task_of(teacher, one, more=two, more_share=0.5, clean=0.5)
+    samples = [task.sample(i) for i in range(24)]
+    clean = sum(np.array_equal(s["image"], s["clean"]) for s in samples)
+    assert 4 < clean < 20
+    assert all(s["image"].min() >= 0 and s["image"].max() <= 1 for s in samples)
+    np.testing.assert_array_equal(task.sample(5)["image"], samples[5]["image"])
+    assert len(task.held) == 2
+
+
+@pytest.mark.usefixtures("everybody")
+def test_its_file_gives_what_the_network_gives(teacher: Path, tmp_path: Path) -> None:
+    task = task_of(teacher, write_pictures(tmp_path / "faces"))
+    loop = replace(presets.choose("identity", "tiny").loop, images=8, threads=1)
+    network = train(task, tmp_path / "run", loop)
+    (tmp_path / "run" / "preset.json").write_text('{"system": "identity", "preset": "tiny"}\n')
+    publish(tmp_path / "run", tmp_path / "who.onnx", name="who", version="1", licence="none", newest=True)
+    contract = read_contract(tmp_path / "who.onnx")
+    assert (contract.task, contract.size) == ("identity", SIZE)
+    faces = np.stack([task.sample(i)["clean"] for i in range(2)]).astype(np.float32)
+    found = open_session(tmp_path / "who.onnx", precision="fp32").run(faces)
+    with torch.no_grad():
+        wanted = network(torch.from_numpy(faces)).numpy()
+    assert (found * wanted).sum(1).min() > 0.999
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"recipe": "nonsense"}, "no recipe 'nonsense'"),
+        ({"clean": 1.5}, "clean must be between 0 and 1"),
+        ({"more_share": -0.1}, "more_share must be between 0 and 1"),
+        ({"validation": 0}, "validation must be at least 1"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        IdentitySettings(data=tmp_path, teacher=tmp_path, **changes)
