@@ -5,8 +5,8 @@
 Backgrounds at two sizes, whole portraits enlarged, composed scenes; half of them aged by the old-photo
 recipe. Truth is what the teacher answers on the untouched picture at a threshold of 0.6, and in scenes what
 was put there; what the teacher scores between 0.3 and 0.6 counts neither way. The old photos of
-`benchmarks/finder.py` take no part: they are for measuring. The default is the lowest threshold at which at
-least 99 of 100 answers are faces.
+`benchmarks/finder.py` take no part: they are for measuring. These pictures are poor in faces and rich in what
+resembles them: in a photo of people a larger share of the answers are faces.
 """
 
 from __future__ import annotations
