@@ -4,7 +4,8 @@
 
 All take turns within each round, so that drift meets all of them alike. On a busy machine give `--threads 1`:
 with more, PyTorch waits at every layer for whichever thread was interrupted, and the ratios flatter the
-others. Weights are random; speed does not depend on them.
+others; and read the ratio of CPU time, which other programs' share of the machine changes little. Weights
+are random; speed does not depend on them.
 """
 
 from __future__ import annotations
@@ -83,13 +84,13 @@ def runners(
 
 
 def measure(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, np.ndarray]:
-    """Seconds per way and round, after the warm-up."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    """(rounds, 2) seconds per way after the warm-up: by the clock, and of CPU time over all threads."""
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(WARM_UP + rounds):
         for name, run in ways.items():
-            start = time.perf_counter()
+            start, used = time.perf_counter(), time.process_time()
             run()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append((time.perf_counter() - start, time.process_time() - used))
     return {name: np.array(values[WARM_UP:]) for name, values in seconds.items()}
 
 
@@ -117,10 +118,13 @@ def main() -> None:
         f"{parity.max_abs:.1g}; {options.rounds} rounds, {options.threads or 'default'} threads; Python "
         f"{platform.python_version()}, torch {torch.__version__}, OpenVINO {version('openvino')}"
     )
-    print(f"{'':18}{'median':>10}{'min':>10}{'max':>10}{'time / ' + BASE:>22}")
+    print(f"{'':18}{'median':>10}{'min':>10}{'max':>10}{'time / ' + BASE:>22}{'CPU time / ' + BASE:>26}")
     for name, values in seconds.items():
-        ratio = np.median(values / seconds[BASE])  # of pairs within a round, then the median
-        print(f"{name:18}{np.median(values):9.4f}s{values.min():9.4f}s{values.max():9.4f}s{ratio:21.2f}x")
+        clock = values[:, 0]
+        ratio, used = np.median(values / seconds[BASE], axis=0)  # of pairs within a round, then the median
+        print(
+            f"{name:18}{np.median(clock):9.4f}s{clock.min():9.4f}s{clock.max():9.4f}s{ratio:21.2f}x{used:25.2f}x"
+        )
 
 
 if __name__ == "__main__":
