@@ -82,15 +82,12 @@ class RRDBNet(nn.Module):
         self.conv_up2 = nn.Conv2d(width, width, 3, 1, 1)
         self.conv_hr = nn.Conv2d(width, width, 3, 1, 1)
         self.conv_last = nn.Conv2d(width, 3, 3, 1, 1)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, a=0.2)
-                assert module.bias is not None
-                nn.init.zeros_(module.bias)
         for module in self.body.modules():
             if isinstance(module, nn.Conv2d):
-                module.weight.data *= 0.1  # ESRGAN, §3.1: smaller initialisation
-        self.conv_last.weight.data *= 0.1
+                nn.init.kaiming_normal_(module.weight)
+                module.weight.data *= 0.1  # ESRGAN, §3.1: residual branches start small
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.conv_first(F.pixel_unshuffle(x, self.config.unshuffle))
