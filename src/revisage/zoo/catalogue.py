@@ -52,6 +52,18 @@ CATALOGUE: dict[str, ModelSpec] = {
         bytes=596_781,
         description="finds faces and five landmarks, also in old photos",
     ),
+    "revisage-expression": ModelSpec(
+        name="revisage-expression",
+        task="expression",
+        size=256,
+        scale=None,
+        version="1",
+        licence=_RESEARCH,
+        file="revisage-expression.onnx",
+        sha256="b31d8f66cacf85fc8ced2d32b3566d2b7ba7ad18abcf7a11fdecb2c827370c31",
+        bytes=949_448,
+        description="recognises the basic expressions, for expression_changed",
+    ),
     "gfpgan-1.4": ModelSpec(
         name="gfpgan-1.4",
         task="face",
