@@ -71,7 +71,7 @@ def _paper(data: Path) -> FaceSettings:
 
 
 TINY_SCENE = SceneConfig(fine=24, coarse=32, blocks=(1, 1, 1))
-COMPACT_X2 = CompactConfig(features=64, layers=16, scale=2)
+COMPACT_X2 = CompactConfig(features=48, layers=14, scale=2)
 RRDB_X2 = RRDBConfig(scale=2)
 # Real-ESRGAN, §4.1: 48 patches a step, a million steps for PSNR, then 400,000 with the adversarial loss.
 REALESRNET_LOOP = LoopSettings(images=48_000_000, batch=48, rate=2e-4, ema=33_000)
@@ -190,14 +190,14 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
             lambda data: SceneSettings(data=data),
             SceneTask,
             lambda: build(SCENE_X2),
-            LoopSettings(images=1_000_000, batch=8, rate=1e-3, warmup=400, ema=3000, clip=0.5),
+            LoopSettings(images=1_000_000, batch=8, rate=6e-4, ema=4000),
         ),
         Preset(
             "compact-x2",
-            lambda data: _realesrgan(data, COMPACT_X2),
+            lambda data: SceneSettings(data=data, network=COMPACT_X2, patch=64, pixel="charbonnier"),
             SceneTask,
             lambda: build(COMPACT_X2),
-            REALESRNET_LOOP,
+            LoopSettings(images=1_000_000, batch=16, rate=1e-3, ema=4000),
         ),
         Preset(
             "realesrnet-x2",

@@ -20,6 +20,7 @@ from revisage.degrade import RECIPES, Chain, apply, tone, zoomed
 from revisage.degrade.esrgan import SecondOrder
 from revisage.errors import UsageError
 from revisage.losses.adversarial import discriminator_logistic, generator_logistic
+from revisage.losses.charbonnier import charbonnier
 from revisage.losses.l1 import l1
 from revisage.losses.log_mse import log_mse
 from revisage.losses.perceptual import perceptual
@@ -35,7 +36,11 @@ from revisage.train.pictures import from_unit, grid, to_unit
 from revisage.train.spread import device_of
 from revisage.train.task import Batch, Phase
 
-PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": l1, "log_mse": log_mse}
+PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "l1": l1,
+    "charbonnier": charbonnier,
+    "log_mse": log_mse,
+}
 VALIDATION = ("clean", "first-order", "old-photo")
 Network = SceneConfig | CompactConfig | RRDBConfig
 
@@ -63,7 +68,7 @@ class SceneSettings:
             crease can cross it.
         zoom: the piece is taken to come from a photo up to so many times as wide, with marks of its size.
         pool, reuse: a block of `pool` samples shares degraded pieces, each used `reuse` times.
-        pixel: "l1" as published, or "log_mse", which aims at the PSNR.
+        pixel: "l1" as published, "charbonnier", or "log_mse", which aims at the PSNR.
         sharpened: aim at the sharpened truth, as published; the discriminator always sees the plain one.
         adversarial: weight of the discriminator's loss. 0 is stage 1, training for PSNR; above it is stage 2.
         perceptual: weight of the perceptual loss, used in stage 2; 0 goes without.
@@ -80,7 +85,7 @@ class SceneSettings:
     faces_share: float = 0.2
     network: Network = SCENE_X2
     recipe: str = "scene"
-    patch: int = 96
+    patch: int = 80
     around: int = 120
     zoom: float = 5.0
     pool: int = 240
