@@ -23,7 +23,7 @@ from revisage.data.pictures import find_pictures
 from revisage.degrade import RECIPES
 from revisage.faces import Finder, align, estimate
 from revisage.image import decode
-from revisage.metrics import Metric, Sources, load
+from revisage.metrics import Sources, load
 from revisage.metrics.degrees import degrees
 from revisage.metrics.psnr import psnr
 from revisage.metrics.ssim import ssim
@@ -55,17 +55,18 @@ def lfw128(shared: Path, count: int) -> list[np.ndarray]:
     return faces
 
 
+@torch.no_grad()
 def measure(
-    faces: list[np.ndarray],
-    session: Session,
-    embedder: Embedder,
-    *,
-    niqe: Metric,
-    distances: dict[str, Metric],
-    seed: int,
-) -> dict[str, np.ndarray]:
-    """Per-picture figures of input, output and truth, {"input psnr": (N,), ...}; `distances` gathers sets."""
-    recipe = RECIPES["gfpgan"]
+    faces: list[np.ndarray], session: Session, weights: Path, seed: int
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Per-picture figures of input, output and truth, {"input psnr": (N,), ...}, and their Fréchet distances.
+
+    `weights` is the folder with MobileFaceNet and NIQE's pristine model.
+    """
+    recipe, sources = RECIPES["gfpgan"], Sources(folder=weights)
+    embedder = Embedder(weights / "mobilefacenet_068.ckpt")
+    (niqe,) = load(["niqe"], sources)
+    distances = {row: load(["frechet_identity"], sources)[0] for row in ("input", "output")}
     figures: dict[str, list[float]] = {}
     for i, face in enumerate(faces):
         clean = face.astype(np.float32) / 255
@@ -82,7 +83,9 @@ def measure(
             figures.setdefault(f"{name} degrees", []).append(float(angle))
             figures.setdefault(f"{name} niqe", []).append(float(niqe.update(tensor)))
             distances[name].update(tensor, truth)
-    return {key: np.array(values) for key, values in figures.items()}
+    return {key: np.array(values) for key, values in figures.items()}, {
+        row: float(distance.result()) for row, distance in distances.items()
+    }
 
 
 def interval(values: np.ndarray, draws: int = 2000) -> tuple[float, float]:
@@ -93,7 +96,6 @@ def interval(values: np.ndarray, draws: int = 2000) -> tuple[float, float]:
     return float(low), float(high)
 
 
-@torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -105,18 +107,14 @@ def main() -> None:
     options = parser.parse_args()
     model = resolve("face", options.model)
     session = open_session(model.path, device="cpu")
-    embedder = Embedder(options.shared / "models" / "mobilefacenet_068.ckpt")
     print(f"{model.spec.name} {model.spec.version}, {session.info.precision}, seed {options.seed}\n")
-    sources = Sources(folder=options.shared / "models")
-    (niqe,) = load(["niqe"], sources)
     print("| set | n | | PSNR dB | SSIM | identity angle | NIQE | Fréchet distance of identity |")
     print("|---|---|---|---|---|---|---|---|")
     for name, faces in (
         ("faces256", faces256(options.shared, options.count)),
         ("lfw128", lfw128(options.shared, options.count)),
     ):
-        distances = {row: load(["frechet_identity"], sources)[0] for row in ("input", "output")}
-        figures = measure(faces, session, embedder, niqe=niqe, distances=distances, seed=options.seed)
+        figures, distances = measure(faces, session, options.shared / "models", options.seed)
         for row in ("input", "output", "truth"):
             cells = []
             for metric, digits in (("psnr", 2), ("ssim", 3), ("degrees", 1), ("niqe", 2)):
@@ -126,7 +124,7 @@ def main() -> None:
                     continue
                 low, high = interval(values)
                 cells.append(f"{values.mean():.{digits}f} ({low:.{digits}f}–{high:.{digits}f})")
-            cells.append(f"{distances[row].result():.4f}" if row in distances else "")
+            cells.append(f"{distances[row]:.4f}" if row in distances else "")
             print(f"| {name} | {len(faces)} | {row} | {' | '.join(cells)} |")
 
 
