@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -130,9 +131,14 @@ def values(
     return found.numpy().astype(np.float64)
 
 
+@cache
+def _finder() -> Finder:
+    return Finder(zoo.resolve("finder").path)
+
+
 def _find_landmarks(pictures: Tensor) -> Tensor:
     """The five landmarks of the largest face of each (N, 3, H, W); NaN where none is found."""
-    finder = Finder(zoo.resolve("finder").path)
+    finder = _finder()
     points = torch.full((len(pictures), 5, 2), torch.nan, dtype=torch.float64)
     for row, picture in zip(points, pictures, strict=True):
         pixels = (picture.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
