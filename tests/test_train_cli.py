@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from revisage.data.loader import Sample  # noqa: E402
 from revisage.errors import TrainingError  # noqa: E402
 from revisage.networks.compact import Compact, CompactConfig  # noqa: E402
 from revisage.networks.gfpgan import GFPGAN  # noqa: E402
+from revisage.networks.scene import Scene  # noqa: E402
 from revisage.runtime import open_session  # noqa: E402
 from revisage.train import checkpoint, presets  # noqa: E402
 from revisage.train.gfpgan import FaceSettings  # noqa: E402
@@ -75,7 +77,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
 def test_train_leaves_a_run_behind(scene_run: Path) -> None:
     assert json.loads((scene_run / "preset.json").read_text()) == {"system": "realesrgan", "preset": "tiny"}
     settings = json.loads((scene_run / "loop.json").read_text())
-    assert (settings["images"], settings["batch"], settings["rate"]) == (16, 4, 2e-3)
+    assert (settings["images"], settings["batch"], settings["rate"]) == (16, 4, 5e-3)
     assert (scene_run / "checkpoints" / "best.pt").is_file()
     assert checkpoint.newest(scene_run / "checkpoints") == scene_run / "checkpoints" / "images-0000000016.pt"
 
@@ -173,11 +175,8 @@ def test_a_face_file_has_no_weights_that_only_training_needs(exported: tuple[str
 
 def test_a_file_of_another_network_is_refused(scene_file: Path, tmp_path: Path) -> None:
     for network, message in (
-        (
-            Compact(CompactConfig(features=6, layers=2)),
-            r"body.0.weight has shape \(8, 3, 3, 3\), the network",
-        ),
-        (Compact(CompactConfig(features=8, layers=3)), "is of another network|has shape"),
+        (Scene(replace(presets.TINY_SCENE, fine=16)), r"has shape \(24, .*\), the network wants \(16, "),
+        (Compact(CompactConfig(features=8, layers=2)), "no tensor body.0.weight: it is of another network"),
         (presets.choose("gfpgan", "tiny").network(), "no tensor .*: it is of another network"),
     ):
         before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -201,7 +200,7 @@ def test_a_file_of_another_network_is_refused(scene_file: Path, tmp_path: Path) 
         (("=3",), "--set takes KEY=VALUE"),
         (("batch=many",), "batch must be int, got 'many'"),
         (("network=huge",), "network cannot be set on the command line"),
-        (("precision=fp16",), "precision must be bf16 or fp32"),
+        (("precision=fp8",), "precision must be bf16, fp16, fp32"),
         (("recipe=nonsense",), "no recipe 'nonsense'"),
         (("batch=0",), "batch must be above 0"),
         (("images=none",), "set either images or hours"),
@@ -220,7 +219,7 @@ def test_an_unknown_preset_or_system_is_bad_usage(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command("gfpgan", pictures, tmp_path, preset="huge") == 2
-    assert "there are compact-256, tiny" in one_line(capsys)
+    assert "there are compact-256, reconstruction-256, paper-512, tiny" in one_line(capsys)
     assert command("sharpener", pictures, tmp_path) == 2
     assert main(["train", "gfpgan", "--data", str(pictures)]) == 2  # no --out
 
@@ -232,7 +231,7 @@ def test_what_fails_says_so_in_one_line(
     assert "no folder" in one_line(capsys)
     assert command("realesrgan", pictures, scene_run, *QUICK, preset="default") == 1
     assert "holds another training" in one_line(capsys)
-    assert command("gfpgan", pictures, scene_run, *QUICK) == 1
+    assert command("gfpgan", pictures, scene_run, *QUICK, "components=none") == 1
     assert "use another --out" in one_line(capsys)
     assert command("realesrgan", pictures, tmp_path / "run", *QUICK, init=tmp_path / "gone.onnx") == 1
     assert "cannot read" in one_line(capsys)
