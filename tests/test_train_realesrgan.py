@@ -16,7 +16,7 @@ from train_pictures import write_pictures  # noqa: E402
 from revisage.degrade import RECIPES, Chain  # noqa: E402
 from revisage.degrade.esrgan import SecondOrder  # noqa: E402
 from revisage.degrade.noise import GaussianNoise  # noqa: E402
-from revisage.errors import TrainingError, UsageError  # noqa: E402
+from revisage.errors import RevisageError, UsageError  # noqa: E402
 from revisage.losses.log_mse import log_mse  # noqa: E402
 from revisage.metrics.psnr import psnr  # noqa: E402
 from revisage.networks.compact import Compact  # noqa: E402
@@ -100,7 +100,7 @@ def test_stage_two_says_what_its_perceptual_loss_needs(pictures: Path, tmp_path:
     with pytest.raises(UsageError, match=r"vgg_weights=FILE"):
         preset.make(settings)
     (tmp_path / "vgg19.pth").write_bytes(b"nonsense")
-    with pytest.raises(TrainingError, match=r"vgg19\.pth"):
+    with pytest.raises(RevisageError, match=r"vgg19\.pth"):
         tiny(pictures, adversarial=0.1, vgg_weights=tmp_path / "vgg19.pth")
 
 
