@@ -38,7 +38,6 @@ COMPACT_128 = GFPGANConfig(
     condition_layers=1,
     head_kernel=3,
     residual=True,
-    refine=2,
     noise=False,
 )
 CRITIC_128 = DiscriminatorConfig(128, (96, 128, 128, 128), stem=4)

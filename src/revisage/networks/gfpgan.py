@@ -36,7 +36,6 @@ class GFPGANConfig:
         head_kernel: kernel of the U-Net's RGB outputs.
         residual: the picture starts from the input and from the U-Net's own RGB output, so that the
             prior adds instead of rebuilding, and the stem's features join the last U-Net scale.
-        refine: residual blocks at the last U-Net scale, where fine detail and noise are told apart.
         noise: noise buffers in the decoder.
         decoder: without it the U-Net's own RGB output is the restored picture: the ablation "no prior".
     """
@@ -50,7 +49,6 @@ class GFPGANConfig:
     condition_layers: int = 2
     head_kernel: int = 1
     residual: bool = False
-    refine: int = 0
     noise: bool = True
     decoder: bool = True
 
@@ -78,7 +76,6 @@ COMPACT_256 = GFPGANConfig(
     condition_layers=1,
     head_kernel=3,
     residual=True,
-    refine=2,
     noise=False,
 )
 
@@ -120,19 +117,6 @@ class ResBlock(nn.Module):
         y = self._resample(_activate(self.conv1(x)))
         y = _activate(self.conv2(y))
         return y + self._resample(self.skip(x))
-
-
-class Refinement(nn.Module):
-    """Residual block at one scale, (N, C, H, W) -> the same; at first it changes its input little."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, 1, 1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.conv2(_activate(self.conv1(x)))
-        return x + y
 
 
 class Condition(nn.Module):
@@ -181,7 +165,6 @@ class GFPGAN(nn.Module):
             nn.Conv2d(unet[i], 3 * stem**2 if i == top else 3, config.head_kernel, 1, config.head_kernel // 2)
             for i in range(1, top + 1)
         )
-        self.refine = nn.ModuleList(Refinement(unet[top]) for _ in range(config.refine))
         last_head = config.residual or not config.decoder  # whether the picture needs the last head
         self.training_only = tuple(f"heads.{i}." for i in range(top - 1 if last_head else top))
         if config.decoder:
@@ -205,7 +188,6 @@ class GFPGAN(nn.Module):
             _scale(block, ("conv2", "skip"), math.sqrt(0.5))
         if self.config.residual:
             _scale(self, [f"heads.{i}" for i in range(len(self.heads))], 0.02)
-        _scale(self, [f"refine.{i}.conv2" for i in range(len(self.refine))], 0.1)
         if not self.config.decoder:
             return
         if self.config.residual:
@@ -228,9 +210,6 @@ class GFPGAN(nn.Module):
             last = i == len(self.up) - 1
             if last and config.residual:
                 features = features + first
-            if last:
-                for refinement in self.refine:
-                    features = refinement(features)
             picture = self.heads[i](features)
             if last and config.stem > 1:
                 picture = F.pixel_shuffle(picture, config.stem)
