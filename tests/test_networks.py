@@ -75,7 +75,7 @@ def test_gfpgan_gives_a_picture_and_a_pyramid(config: GFPGANConfig, sizes: list[
 
 
 @pytest.mark.parametrize(
-    "config", [PUBLISHED, COMPACT, replace(COMPACT, size=64, unet=(8, 8, 8), prior=(8, 8, 8))]
+    "config", [PUBLISHED, COMPACT, replace(COMPACT, refine=2, size=64, unet=(8, 8, 8), prior=(8, 8, 8))]
 )
 def test_gfpgan_trains_every_parameter(config: GFPGANConfig) -> None:
     network = GFPGAN(config)
@@ -86,7 +86,7 @@ def test_gfpgan_trains_every_parameter(config: GFPGANConfig) -> None:
 
 
 @pytest.mark.parametrize(
-    "config", [PUBLISHED, COMPACT, replace(COMPACT, size=64, unet=(8, 8, 8), prior=(8, 8, 8))]
+    "config", [PUBLISHED, COMPACT, replace(COMPACT, refine=2, size=64, unet=(8, 8, 8), prior=(8, 8, 8))]
 )
 def test_the_picture_alone_leaves_out_exactly_the_training_only_weights(config: GFPGANConfig) -> None:
     network = GFPGAN(config)

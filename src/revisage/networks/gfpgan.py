@@ -36,6 +36,8 @@ class GFPGANConfig:
         head_kernel: kernel of the U-Net's RGB outputs.
         residual: the picture starts from the input and from the U-Net's own RGB output, so that the
             prior adds instead of rebuilding, and the stem's features join the last U-Net scale.
+        refine: residual blocks behind the U-Net's finest scale, where noise and JPEG blocks are told from
+            skin and hair. An exported file without them can start a training with them.
         noise: noise buffers in the decoder.
         decoder: without it the U-Net's own RGB output is the restored picture: the ablation "no prior".
     """
@@ -49,6 +51,7 @@ class GFPGANConfig:
     condition_layers: int = 2
     head_kernel: int = 1
     residual: bool = False
+    refine: int = 0
     noise: bool = True
     decoder: bool = True
 
@@ -76,6 +79,7 @@ COMPACT_256 = GFPGANConfig(
     condition_layers=1,
     head_kernel=3,
     residual=True,
+    refine=2,
     noise=False,
 )
 
@@ -119,6 +123,19 @@ class ResBlock(nn.Module):
         return y + self._resample(self.skip(x))
 
 
+class RefineBlock(nn.Module):
+    """Two 3x3 convolutions beside the identity, which it is close to at first. Keeps (N, C, H, W)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, 1, 1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv2(_activate(self.conv1(x)))
+        return x + y
+
+
 class Condition(nn.Module):
     """(alpha, beta) of CS-SFT from one U-Net map: (N, C, H, W) -> two of (N, out, H, W)."""
 
@@ -149,8 +166,11 @@ class GFPGAN(nn.Module):
 
     forward: (N, 3, size, size) in [-1, 1] -> ((N, 3, size, size), list of (N, 3, s, s) from the smallest
     s to the largest). The list serves the pyramid restoration loss (§3.2) and is ignored in use.
-    `training_only` names the weights that only that list needs, so that no exported file has them.
+    `training_only` names the weights that only that list needs, so that no exported file has them, and
+    `added` those that an exported file may lack.
     """
+
+    added = ("refine.",)
 
     def __init__(self, config: GFPGANConfig) -> None:
         super().__init__()
@@ -161,6 +181,7 @@ class GFPGAN(nn.Module):
         self.down = nn.ModuleList(ResBlock(unet[i], unet[i - 1], 0.5) for i in range(top, 0, -1))
         self.bottleneck = nn.Conv2d(unet[0], unet[0], 3, 1, 1)
         self.up = nn.ModuleList(ResBlock(unet[i - 1], unet[i], 2) for i in range(1, top + 1))
+        self.refine = nn.Sequential(*(RefineBlock(unet[top]) for _ in range(config.refine)))
         self.heads = nn.ModuleList(
             nn.Conv2d(unet[i], 3 * stem**2 if i == top else 3, config.head_kernel, 1, config.head_kernel // 2)
             for i in range(1, top + 1)
@@ -186,6 +207,7 @@ class GFPGAN(nn.Module):
         for block in (*self.down, *self.up):
             # Two branches are summed: without this the variance doubles at every block.
             _scale(block, ("conv2", "skip"), math.sqrt(0.5))
+        _scale(self, [f"refine.{i}.conv2" for i in range(len(self.refine))], 0.05)
         if self.config.residual:
             _scale(self, [f"heads.{i}" for i in range(len(self.heads))], 0.02)
         if not self.config.decoder:
@@ -210,6 +232,8 @@ class GFPGAN(nn.Module):
             last = i == len(self.up) - 1
             if last and config.residual:
                 features = features + first
+            if last:
+                features = self.refine(features)
             picture = self.heads[i](features)
             if last and config.stem > 1:
                 picture = F.pixel_shuffle(picture, config.stem)

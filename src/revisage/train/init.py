@@ -23,7 +23,7 @@ def load_exported(network: nn.Module, path: Path, sample: Callable[[int], Sample
 
     The file names its tensors as the network does, with the wrapper's prefix in front and `.fp16` behind
     those stored in half precision. What a network calls `training_only` is not in the file and keeps its
-    fresh weights.
+    fresh weights; so does what it calls `added`, where the file is from before it.
 
     The exporter multiplies a batch norm into the convolution before it. Such a norm gets the statistics of
     what it sees of the training samples `sample(0)`, `sample(1)`, ... (key "image"), and the scale and shift
@@ -39,7 +39,8 @@ def load_exported(network: nn.Module, path: Path, sample: Callable[[int], Sample
     biases = {pair: stored.get(f"{pair[0]}.weight_bias") for pair in _pairs(network)}
     folded = {pair: torch.tensor(array) for pair, array in biases.items() if array is not None}
     training_only: tuple[str, ...] = getattr(network, "training_only", ())
-    absent = (*training_only, *(f"{norm}." for _, norm in folded))
+    added: tuple[str, ...] = getattr(network, "added", ())
+    absent = (*training_only, *added, *(f"{norm}." for _, norm in folded))
     state = network.state_dict()
     fresh = {name: value.clone() for name, value in state.items()}
     for name, value in state.items():
