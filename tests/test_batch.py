@@ -163,7 +163,7 @@ def test_closing_early_starts_no_more_photos(tmp_path: Path) -> None:
     assert not [t for t in threading.enumerate() if t.name.startswith("photo")]
 
 
-def test_stopping_drops_the_photo_in_hand_and_tells_of_all_that_was_written(tmp_path: Path) -> None:
+def test_stopping_finishes_the_photo_in_hand_and_tells_of_all_that_was_written(tmp_path: Path) -> None:
     jobs = [Job(photo(tmp_path / f"{n}.png"), tmp_path / "out" / f"{n}.png") for n in range(8)]
     stop = threading.Event()
 
@@ -174,7 +174,7 @@ def test_stopping_drops_the_photo_in_hand_and_tells_of_all_that_was_written(tmp_
 
     one = Restorer(models=StubModels(face=same, scene=scene))
     done = [outcome.job.target for outcome in restore_all(jobs, one, RestoreOptions(), stop=stop)]
-    assert done == [job.target for job in jobs[:2]]
+    assert done == [job.target for job in jobs[:3]]
     assert sorted((tmp_path / "out").iterdir()) == done
 
 

@@ -1,19 +1,15 @@
-"""Photos and folders on this machine."""
+"""Which photos a command means and where each result goes."""
 
 from __future__ import annotations
 
 import tempfile
-import threading
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path, PurePath, PurePosixPath
 
-from revisage.errors import RevisageError, UsageError
+from revisage.batch import places
+from revisage.batch.jobs import Job, Place
+from revisage.errors import UsageError
 from revisage.image import format_of, output_paths
-from revisage.restore import RestoreOptions, Restorer, Stage, failure
 
 # What lies beside photos in people's folders and is none. Anything else is tried, and told if it is no photo:
 # a list of what to try would leave out, silently, the photo with an unusual name.
@@ -30,38 +26,6 @@ COMPANIONS = frozenset(
 
 
 RESULT = ".restored"  # what `output_paths` puts behind a name
-
-_AHEAD = 16
-"""Photos per worker that may be done while an earlier one is in hand; of them only outcomes are kept."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One photo and where its result goes."""
-
-    source: Path
-    target: Path
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one photo: its entry of the report, and the error if it failed."""
-
-    job: Job
-    entry: dict[str, Any]
-    error: str | None = None
-
-
-Watch = Callable[[Job, Stage], None]
-
-
-@dataclass(frozen=True)
-class SaveOptions:
-    """How results are written: quality of lossy formats, the place kept or not, the AI-edit label or not."""
-
-    quality: int = 95
-    keep_gps: bool = False
-    label: bool = True
 
 
 def plan(inputs: Sequence[Path], out: Path | None) -> list[Job]:
@@ -86,9 +50,48 @@ def plan(inputs: Sequence[Path], out: Path | None) -> list[Job]:
     photos, roots = [photo for photo, _ in found], [root for _, root in found]
     if not any(photo.exists() for photo in photos):
         raise UsageError(f"{photos[0]} does not exist")
-    jobs = [Job(*pair) for pair in zip(photos, _targets(photos, roots, inputs, out), strict=True)]
-    _require_writable({_existing(job.target.parent) for job in jobs}, out)
-    return jobs
+    targets = _targets(photos, roots, inputs, out)
+    _require_writable({_existing(target.parent) for target in targets}, out)
+    return [Job(*pair) for pair in zip(photos, targets, strict=True)]
+
+
+def plan_places(inputs: Sequence[Place], out: Place | None) -> list[Job]:
+    """`plan`, where a folder of photos, or `out`, may also be a URL for fsspec.
+
+    With a URL there is one folder of photos, `out` is a folder, and the two do not lie in one another.
+    """
+    paths = [path for path in inputs if isinstance(path, Path)]
+    if len(paths) == len(inputs) and not isinstance(out, str):
+        return plan(paths, out)
+    if len(inputs) != 1 or out is None:
+        raise UsageError("with a URL, give one folder of photos, and where the results go with -o OUT")
+    [source] = inputs
+    inner, outer = (f"{place}".rstrip("/") + "/" for place in (source, out))
+    if inner.startswith(outer) or outer.startswith(inner):
+        raise UsageError(f"{out} and {source} lie in one another: choose another place for -o")
+    if isinstance(source, Path):
+        if not source.is_dir():
+            raise UsageError(f"{source} is no folder: with a URL for -o, give one folder of photos")
+        names = [path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()]
+    else:
+        names = places.below(source)
+    names = sorted(name for name in names if _is_named_like_a_photo(PurePosixPath(name)))
+    if not names:
+        raise UsageError(f"no photos in {source}")
+    # Names are chosen as for folders; these two are never looked at.
+    root, there = Path("/in"), Path("/out")
+    found = [root / name for name in names]
+    stems = {photo.with_suffix("") for photo in found}
+    found = [photo for photo in found if not _is_result(photo, stems)]
+    targets = output_paths(found, there, roots=[root] * len(found))
+    return [
+        Job(_join(source, photo.relative_to(root)), _join(out, target.relative_to(there)))
+        for photo, target in zip(found, targets, strict=True)
+    ]
+
+
+def _join(folder: Place, name: Path) -> Place:
+    return folder / name if isinstance(folder, Path) else f"{folder.rstrip('/')}/{name.as_posix()}"
 
 
 def _require_writable(folders: set[Path], out: Path | None) -> None:
@@ -145,84 +148,11 @@ def _below(folder: Path, out: Path | None) -> list[Path]:
 
 
 def _is_candidate(path: Path, root: Path, out: Path) -> bool:
-    parts = path.relative_to(root).parts
-    if any(part.startswith(".") for part in parts) or not path.is_file():
+    if not _is_named_like_a_photo(path.relative_to(root)) or not path.is_file():
         return False
-    return path.suffix.lower() not in COMPANIONS and not path.resolve().is_relative_to(out.resolve())
+    return not path.resolve().is_relative_to(out.resolve())
 
 
-def restore_all(
-    jobs: Sequence[Job],
-    restorer: Restorer,
-    options: RestoreOptions,
-    *,
-    saving: SaveOptions = SaveOptions(),
-    workers: int = 1,
-    stop: threading.Event | None = None,
-    watch: Watch | None = None,
-) -> Generator[Outcome, None, None]:
-    """Restore every photo and yield the outcomes in the order of the jobs; no failure stops the rest.
-
-    `workers` photos are in hand at once and share the one Restorer: while one is in the models, the others
-    are read and written. What becomes of a photo does not depend on their number. Once `stop` is set, no more
-    are started and those in hand are dropped at their next step; the outcome of each photo written is still
-    yielded. Closing the iterator early sets it. `watch` is told of every step of a photo, from the thread it
-    is in.
-    """
-    if workers < 1:
-        raise UsageError(f"workers {workers}: give at least 1")
-    stop = stop or threading.Event()
-    waiting = iter(jobs)
-    begun: deque[Future[Outcome | None]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="photo") as pool:
-        try:
-            while True:
-                while not stop.is_set() and len(begun) < _AHEAD * workers and (job := next(waiting, None)):
-                    begun.append(pool.submit(_restore_one, job, restorer, options, saving, stop, watch))
-                if not begun:
-                    return
-                if (outcome := begun.popleft().result()) is not None:
-                    yield outcome
-        except BaseException:  # closed, or interrupted: the pool waits for the photos in hand
-            stop.set()
-            raise
-
-
-class _StoppedError(Exception):
-    """Takes a photo out of the restorer between two steps."""
-
-
-def _restore_one(  # noqa: PLR0917 (called by the pool)
-    job: Job,
-    restorer: Restorer,
-    options: RestoreOptions,
-    saving: SaveOptions,
-    stop: threading.Event,
-    watch: Watch | None,
-) -> Outcome | None:
-    """One photo; None when it was stopped before anything was written."""
-
-    def look(stage: Stage) -> None:
-        if stop.is_set():
-            raise _StoppedError
-        if watch is not None:
-            watch(job, stage)
-
-    if stop.is_set():
-        return None
-    try:
-        result = restorer.run(job.source, options, progress=look)
-        result.save(job.target, quality=saving.quality, keep_gps=saving.keep_gps, label=saving.label)
-    except _StoppedError:
-        return None
-    except (RevisageError, OSError) as error:
-        entry = failure(job.source, error)
-        return Outcome(job, entry, entry["error"])
-    except MemoryError:
-        message = "not enough memory for this photo: use --scale 1 or --workers 1, or close other programs"
-        return Outcome(job, failure(job.source, RevisageError(message)), message)
-    except Exception as error:
-        # A defect of ours must not cost the user the other photos of a long run; it is named as one.
-        message = f"internal error ({type(error).__name__}: {error}); please report it with this photo"
-        return Outcome(job, failure(job.source, RevisageError(message)), message)
-    return Outcome(job, result.entry())
+def _is_named_like_a_photo(name: PurePath) -> bool:
+    """Whether a file's path below the folder says that it should be tried."""
+    return name.suffix.lower() not in COMPANIONS and not any(part.startswith(".") for part in name.parts)

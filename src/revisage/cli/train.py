@@ -24,17 +24,20 @@ class Options:
 
     system: Positional[
         Annotated[
-            Literal["prior", "gfpgan", "realesrgan", "finder", "identity", "expressions"],
+            Literal["prior", "gfpgan", "realesrgan", "progressive", "finder", "identity", "expressions"],
             arg(metavar="SYSTEM"),
         ]
     ]
-    """prior (StyleGAN2 on faces), gfpgan (restoring faces), realesrgan (whole photos), finder, or
-    identity (face embedding), expressions (their classifier)."""
+    """prior (StyleGAN2 on faces), gfpgan (restoring faces), realesrgan (whole photos),
+    progressive (small faces), finder, identity (face embedding), or expressions (their classifier)."""
     data: Path
-    """Training pictures: aligned faces for prior, gfpgan and identity, photographs for realesrgan, a folder
-    with scenes, faces256 and lfw128 for finder, one folder of faces per expression for expressions."""
+    """Training pictures: aligned faces for prior, gfpgan and identity, photographs for realesrgan, one folder
+    of whole pictures per person for progressive, a folder with scenes, faces256 and lfw128 for finder, one
+    folder of faces per expression for expressions."""
     out: Annotated[Path, arg(metavar="RUN")]
     """Folder for checkpoints, samples and logs."""
+    objective: Literal["upscale", "restore"] | None = None
+    """Of progressive: upscale a picture of 16 px, or restore one of 128 px."""
     preset: str = "default"
     """Named settings; default is the first of the system."""
     set: Annotated[tuple[str, ...], arg(metavar="KEY=VALUE")] = ()
@@ -57,7 +60,8 @@ def main(argv: Sequence[str]) -> int:
     from revisage.train.spread import leave
 
     try:
-        chosen = presets.choose(options.system, options.preset)
+        system = _system(options)
+        chosen = presets.choose(system, options.preset)
         changes = dict(_pair(text) for text in options.set)
         settings = chosen.task(options.data)
         known = _names(chosen.loop) | _names(settings)
@@ -66,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
             raise UsageError(f"no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
         loop, settings = override(chosen.loop, changes), override(settings, changes)
         task = chosen.make(settings)
-        _claim(options.out, {"system": options.system, "preset": chosen.name})
+        _claim(options.out, {"system": system, "preset": chosen.name})
         train(task, options.out, loop, init=options.init)
     except RevisageError as error:
         print(f"revisage train: {error}", file=sys.stderr)
@@ -77,6 +81,13 @@ def main(argv: Sequence[str]) -> int:
     finally:
         leave()
     return 0
+
+
+def _system(options: Options) -> str:
+    """The system's name among the presets: of progressive there is one for each objective."""
+    if (options.system == "progressive") != (options.objective is not None):
+        raise UsageError("train progressive takes --objective upscale or restore; no other system takes one")
+    return options.system if options.objective is None else f"{options.system}-{options.objective}"
 
 
 def _claim(run: Path, chosen: dict[str, str]) -> None:

@@ -1,0 +1,64 @@
+"""What every part of this room speaks of: a photo to do, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Place = Path | str
+"""Where a file is: a path of this machine, or a URL that fsspec opens, such as s3://bucket/photo.jpg."""
+
+Reason = Literal[
+    "damaged", "unsupported", "too-large", "unencodable", "crashed", "internal",
+    "vanished", "unreadable", "disk-full", "unwritable", "memory", "model",
+]  # fmt: skip
+"""Why a photo failed. The first six are of the photo itself: the same work would fail again."""
+
+OWN: frozenset[Reason] = frozenset(
+    {"damaged", "unsupported", "too-large", "unencodable", "crashed", "internal"}
+)
+"""Reasons that lie in the photo. The others lie in its surroundings, which may be better at the next run."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo and where its result goes."""
+
+    source: Place
+    target: Place
+
+
+@dataclass(frozen=True)
+class SaveOptions:
+    """How results are written: quality of lossy formats, the place kept or not, the AI-edit label or not."""
+
+    quality: int = 95
+    keep_gps: bool = False
+    label: bool = True
+
+
+USUAL = SaveOptions()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one photo.
+
+    Args:
+        job: the photo.
+        entry: its entry of the report.
+        error: what went wrong, in one line; None where the photo was restored.
+        reason: the kind of error; None where there is none.
+        digest: SHA-256 of the photo's bytes in hex; None where they could not be read.
+        stamp: what the file's size and time were before it was read (`places.stamp`).
+        written: size of the result in bytes; None without one.
+    """
+
+    job: Job
+    entry: dict[str, Any]
+    error: str | None = None
+    reason: Reason | None = None
+    digest: str | None = None
+    stamp: str | None = None
+    written: int | None = None

@@ -1,0 +1,93 @@
+"""The engine inside one process: threads that share one Restorer."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from revisage.batch import photo
+from revisage.batch.jobs import USUAL, Job, Outcome, SaveOptions
+from revisage.errors import UsageError
+from revisage.restore import RestoreOptions, Restorer, Stage
+
+Watch = Callable[[Job, Stage], None]
+
+_AHEAD = 16
+"""Photos per worker that may be done while an earlier one is in hand; of them only outcomes are kept."""
+
+
+def restore_all(
+    jobs: Iterable[Job],
+    restorer: Restorer,
+    options: RestoreOptions,
+    *,
+    saving: SaveOptions = USUAL,
+    workers: int = 1,
+    stop: threading.Event | None = None,
+    watch: Watch | None = None,
+    ordered: bool = True,
+) -> Generator[Outcome, None, None]:
+    """Restore every photo and yield its outcome; no failure stops the rest.
+
+    `workers` photos are in hand at once and share the one Restorer: while one is in the models, the others
+    are read and written. What becomes of a photo does not depend on their number. Once `stop` is set, no more
+    are started and those in hand are finished. Closing the iterator early sets it. `watch` is told of every
+    step of a photo, from the thread it is in. Outcomes come in the order of the jobs, or, not `ordered`, as
+    soon as they are known.
+    """
+    if workers < 1:
+        raise UsageError(f"workers {workers}: give at least 1")
+    stop = stop or threading.Event()
+    waiting = iter(jobs)
+    begun: deque[Future[Outcome | None]] = deque()
+    room = _AHEAD * workers if ordered else workers + 1
+    with ThreadPoolExecutor(workers, thread_name_prefix="photo") as pool:
+        try:
+            while True:
+                while not stop.is_set() and len(begun) < room and (job := next(waiting, None)):
+                    begun.append(pool.submit(_restore_one, job, restorer, options, saving, stop, watch))
+                if not begun:
+                    return
+                if not ordered:
+                    done = next(iter(wait(begun, return_when=FIRST_COMPLETED).done))
+                    begun.remove(done)
+                    begun.appendleft(done)
+                if (outcome := begun.popleft().result()) is not None:
+                    yield outcome
+        except BaseException:  # closed, or interrupted: the pool waits for the photos in hand
+            stop.set()
+            raise
+
+
+def _restore_one(  # noqa: PLR0917 (called by the pool)
+    job: Job,
+    restorer: Restorer,
+    options: RestoreOptions,
+    saving: SaveOptions,
+    stop: threading.Event,
+    watch: Watch | None,
+) -> Outcome | None:
+    """One photo; None when it was not begun."""
+    if stop.is_set():
+        return None
+    return restore_one(job, restorer, options, saving, watch)
+
+
+def restore_one(
+    job: Job,
+    restorer: Restorer,
+    options: RestoreOptions,
+    saving: SaveOptions,
+    watch: Watch | None = None,
+) -> Outcome:
+    """One photo from its file to its result's, in this thread. Every error is an outcome."""
+    found = None
+    try:
+        found = photo.read(job, restorer.settings.limits)
+        progress = None if watch is None else (lambda stage: watch(job, stage))
+        result = photo.restore(found, restorer, options, progress)
+        return photo.write(job, found, result, saving)
+    except Exception as error:
+        return photo.failed(job, error, found)

@@ -1,0 +1,181 @@
+"""What is done in an output folder: one SQLite file that outlives every run.
+
+A row belongs to one result, by its path below the output folder, and holds what made it: the SHA-256 of the
+photo and of the settings. Only the process that drives a run opens the file, and it keeps it for itself, so
+the file needs no shared memory and may lie on a network drive. A result is renamed into place before its row
+is written: a run killed in between redoes that photo and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from revisage.batch import places
+from revisage.batch.jobs import OWN, Job, Outcome, Place
+from revisage.batch.settings import Fingerprint
+from revisage.errors import SaveError
+
+NAME = ".revisage/manifest.sqlite"
+VERSION = 1
+PATIENCE_SECONDS = 2.0
+
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS settings (digest TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE IF NOT EXISTS photos (
+        target TEXT PRIMARY KEY, source TEXT NOT NULL, stamp TEXT, digest TEXT, settings TEXT NOT NULL,
+        reason TEXT, written INTEGER, entry TEXT NOT NULL, ended REAL NOT NULL) WITHOUT ROWID""",
+)
+
+
+class ManifestError(SaveError):
+    """The manifest cannot be read or written, or another run has it. No result is touched."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a run finds.
+
+    Args:
+        todo: photos to be restored, in their order.
+        restored: how many are done and unchanged.
+        failed: how many failed before and are left alone.
+    """
+
+    todo: list[Job]
+    restored: int
+    failed: int
+
+
+class Manifest:
+    """The manifest of one output folder; for one thread, and for one process at a time."""
+
+    def __init__(self, path: Path, out: Place) -> None:
+        """Open or make it. Raises ManifestError."""
+        self._path, self._out = path, out
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=PATIENCE_SECONDS, isolation_level=None)
+        except (OSError, sqlite3.Error) as error:
+            raise self._error(error) from error
+        try:
+            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._db.execute("PRAGMA journal_mode = WAL")
+            # The end of the machine may undo the last rows, whose photos are then redone; never the order.
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute("BEGIN IMMEDIATE")
+            [version] = self._db.execute("PRAGMA user_version").fetchone()
+            if version not in (0, VERSION):
+                raise ManifestError(f"{path} was made by another version of revisage: use that one")
+            for statement in _SCHEMA:
+                self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version = {VERSION}")
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._db.close()
+            raise self._error(error) from error
+        except ManifestError:
+            self._db.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let other runs have it."""
+        self._db.close()
+
+    def standing(self, jobs: Sequence[Job], settings: Fingerprint, *, retry_failed: bool = False) -> Standing:
+        """Which of the jobs are still to be done under these settings.
+
+        A photo is done when its result was made by these settings of these bytes and is still there in its
+        size; the bytes are read again only where the file's stamp has changed. A photo that failed is tried
+        again when the reason lay outside it, or with `retry_failed`.
+        """
+        todo: list[Job] = []
+        restored = failed = 0
+        for job in jobs:
+            row = self._row(
+                "SELECT stamp, digest, settings, reason, written FROM photos WHERE target = ?",
+                self.key(job),
+            )
+            if row is None or row[2] != settings.digest or not self._is_settled(job, row, retry_failed):
+                todo.append(job)
+            elif row[3] is None:
+                restored += 1
+            else:
+                failed += 1
+        return Standing(todo, restored, failed)
+
+    def _is_settled(self, job: Job, row: Sequence[Any], retry_failed: bool) -> bool:
+        stamp, digest, _, reason, written = row
+        if reason is not None and (retry_failed or reason not in OWN):
+            return False
+        if reason is None and places.size(job.target) != written:
+            return False
+        now = places.stamp(job.source)
+        if now is None:
+            return False
+        if now != stamp:
+            if digest is None or places.digest(job.source) != digest:
+                return False
+            self._run("UPDATE photos SET stamp = ? WHERE target = ?", now, self.key(job))
+        return True
+
+    def record(self, outcome: Outcome, settings: Fingerprint) -> None:
+        """Remember what became of a photo. Raises ManifestError."""
+        self._run("INSERT OR IGNORE INTO settings VALUES (?, ?)", settings.digest, settings.text)
+        self._run(
+            "INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            self.key(outcome.job),
+            str(outcome.job.source),
+            outcome.stamp,
+            outcome.digest,
+            settings.digest,
+            outcome.reason,
+            outcome.written,
+            json.dumps(outcome.entry),
+            time.time(),
+        )
+
+    def entries(self, jobs: Sequence[Job]) -> Iterator[dict[str, Any]]:
+        """What the report says of those of the jobs that are recorded, in their order."""
+        for job in jobs:
+            row = self._row("SELECT entry FROM photos WHERE target = ?", self.key(job))
+            if row is not None:
+                yield json.loads(row[0])
+
+    def key(self, job: Job) -> str:
+        """The path of a result below the output folder."""
+        if isinstance(job.target, Path):
+            assert isinstance(self._out, Path), (job.target, self._out)
+            return job.target.relative_to(self._out).as_posix()
+        return job.target.removeprefix(str(self._out)).lstrip("/")
+
+    def _row(self, statement: str, *values: object) -> Sequence[Any] | None:
+        try:
+            row: Sequence[Any] | None = self._db.execute(statement, values).fetchone()
+        except sqlite3.Error as error:
+            raise self._error(error) from error
+        return row
+
+    def _run(self, statement: str, *values: object) -> None:
+        try:
+            self._db.execute(statement, values)
+        except sqlite3.Error as error:
+            raise self._error(error) from error
+
+    def _error(self, error: Exception) -> ManifestError:
+        if "locked" in str(error):
+            return ManifestError(f"another run is at work with {self._path}: wait for it, or end it")
+        return ManifestError(
+            f"{self._path} cannot be used ({error}): if it is damaged, remove it and all is done anew"
+        )

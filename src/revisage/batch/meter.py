@@ -1,0 +1,67 @@
+"""How fast a run goes and when it will be done, in one line."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from revisage.batch.jobs import Outcome
+
+WINDOW_SECONDS = 120.0
+"""Rates are means over so much of the past: photos differ, and a machine's other work comes and goes."""
+
+
+class Meter:
+    """Counts outcomes; for one thread."""
+
+    def __init__(self, total: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.total = total
+        self.restored = self.failed = self.faces = 0
+        self._clock = clock
+        self._start = clock()
+        self._past: deque[tuple[float, int, int]] = deque([(self._start, 0, 0)])
+
+    @property
+    def done(self) -> int:
+        """Photos whose outcome is known."""
+        return self.restored + self.failed
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one photo."""
+        if outcome.error is None:
+            self.restored += 1
+            self.faces += sum(face["outcome"] == "restored" for face in outcome.entry["faces"])
+        else:
+            self.failed += 1
+        now = self._clock()
+        self._past.append((now, self.done, self.faces))
+        while len(self._past) > 2 and self._past[1][0] < now - WINDOW_SECONDS:
+            self._past.popleft()
+
+    def rates(self) -> tuple[float, float]:
+        """Photos and faces per second of late; zeros before the first."""
+        then, photos, faces = self._past[0]
+        seconds = self._clock() - then
+        if seconds <= 0 or not self.done:
+            return 0.0, 0.0
+        return (self.done - photos) / seconds, (self.faces - faces) / seconds
+
+    def line(self) -> str:
+        """`12 of 100: 1.50 photos/s, 2.10 faces/s, 0:00:58 left, 1 failed`."""
+        photos, faces = self.rates()
+        left = duration((self.total - self.done) / photos) if photos else "unknown time"
+        return (
+            f"{self.done:,} of {self.total:,}: {photos:.2f} photos/s, {faces:.2f} faces/s, {left} left, "
+            f"{self.failed:,} failed"
+        )
+
+
+def duration(seconds: float) -> str:
+    """`3 d 04:05:06`, `4:05:06`."""
+    days, rest = divmod(round(seconds), 86400)
+    hours, rest = divmod(rest, 3600)
+    minutes, seconds = divmod(rest, 60)
+    if days:
+        return f"{days:,} d {hours:02}:{minutes:02}:{seconds:02}"
+    return f"{hours}:{minutes:02}:{seconds:02}"

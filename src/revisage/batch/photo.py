@@ -1,0 +1,133 @@
+"""One photo's way through a batch, in the three steps that the engines put together: read, restore, write.
+
+Both engines call these and nothing else, so their results are equal to the byte.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from revisage.batch import places
+from revisage.batch.jobs import Job, Outcome, Reason, SaveOptions
+from revisage.errors import (
+    ModelError,
+    PhotoError,
+    PhotoTooLargeError,
+    RevisageError,
+    RuntimeUnavailableError,
+    SaveError,
+    UnsupportedFormatError,
+)
+from revisage.image import DecodeLimits, Photo, decode, format_of
+from revisage.restore import Progress, RestoreOptions, Restorer, Result, failure
+
+NO_MEMORY = "not enough memory for this photo: use --scale 1 or --workers 1, or close other programs"
+
+
+@dataclass(frozen=True)
+class Read:
+    """A photo in memory, and what is to be remembered of its file."""
+
+    photo: Photo
+    stamp: str | None
+    digest: str | None
+    seconds: float
+
+
+def read(job: Job, limits: DecodeLimits) -> Read:
+    """Decode the photo. Raises PhotoError, OSError.
+
+    The stamp is taken first: a file that changes while it is read has another one at the next run, and its
+    digest is then found to differ from what was read here or later.
+    """
+    start = time.perf_counter()
+    stamp = places.stamp(job.source)
+    if isinstance(job.source, Path):
+        photo = decode(job.source, limits=limits)
+        seconds = time.perf_counter() - start
+        return Read(photo, stamp, places.digest(job.source), seconds)
+    data = places.read(job.source)
+    photo = decode(data, limits=limits)
+    return Read(photo, stamp, hashlib.sha256(data).hexdigest(), time.perf_counter() - start)
+
+
+def restore(
+    found: Read, restorer: Restorer, options: RestoreOptions, progress: Progress | None = None
+) -> Result:
+    """Restore the photo. Raises as `Restorer.run`."""
+    result = restorer.run(found.photo, options, progress=progress)
+    result.seconds["decode"] = round(found.seconds, 4)
+    return result
+
+
+def write(job: Job, found: Read, result: Result, saving: SaveOptions) -> Outcome:
+    """Write the result, whole or not at all. Raises SaveError."""
+    format = format_of(Path(str(job.target)))
+    assert format is not None, job.target  # as it was planned
+    if places.same(job.source, job.target):
+        raise SaveError(f"{job.target} is the original and is never written to: choose another name")
+    data = result.encode(format, quality=saving.quality, keep_gps=saving.keep_gps, label=saving.label)
+    start = time.perf_counter()
+    places.write(job.target, data)
+    result.seconds["encode"] = round(result.seconds["encode"] + time.perf_counter() - start, 4)
+    entry = result.entry() | {"input": str(job.source), "output": str(job.target), "reason": None}
+    return Outcome(job, entry, digest=found.digest, stamp=found.stamp, written=len(data))
+
+
+def failed(job: Job, error: Exception, found: Read | None = None) -> Outcome:
+    """The outcome of a photo that an error befell: typed, and told in one line."""
+    reason = reason_of(error)
+    if reason == "internal":
+        # A defect of ours must not cost the user the other photos of a long run; it is named as one.
+        error = RevisageError(
+            f"internal error ({type(error).__name__}: {error}); please report it with this photo"
+        )
+    elif reason == "memory":
+        error = RevisageError(NO_MEMORY)
+    elif isinstance(error, OSError):
+        error = PhotoError(f"it cannot be opened ({error.strerror or error})")
+    entry = failure(job.source, error) | {"reason": reason}
+    stamp = found.stamp if found else places.stamp(job.source)
+    digest = found.digest if found else places.digest(job.source)
+    return Outcome(job, entry, entry["error"], reason, digest, stamp)
+
+
+def crashed(job: Job) -> Outcome:
+    """The outcome of a photo whose process died with it twice."""
+    error = PhotoError(
+        "the process that restored it died with it twice: it may need more memory than this machine has"
+    )
+    entry = failure(job.source, error) | {"reason": "crashed"}
+    return Outcome(job, entry, entry["error"], "crashed", places.digest(job.source), places.stamp(job.source))
+
+
+def reason_of(error: Exception) -> Reason:
+    """What kind of error befell a photo."""
+    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    number = cause.errno if isinstance(cause, OSError) else None
+    if isinstance(error, SaveError):
+        if number is None:
+            return "unencodable"
+        return "disk-full" if number in (errno.ENOSPC, errno.EDQUOT) else "unwritable"
+    if isinstance(cause, OSError):
+        gone = number in (errno.ENOENT, errno.ENOTDIR) or isinstance(cause, FileNotFoundError)
+        return "vanished" if gone else "unreadable"
+    for kind, reason in _REASONS.items():
+        if isinstance(error, kind):
+            return reason
+    return "internal"
+
+
+_REASONS: dict[type[Exception], Reason] = {
+    UnsupportedFormatError: "unsupported",
+    PhotoTooLargeError: "too-large",
+    PhotoError: "damaged",
+    MemoryError: "memory",
+    ModelError: "model",
+    RuntimeUnavailableError: "model",
+    RevisageError: "damaged",
+}

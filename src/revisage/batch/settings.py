@@ -1,0 +1,61 @@
+"""One digest of everything that decides what a photo becomes, the models' weights included."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+import revisage
+from revisage import zoo
+from revisage.batch.jobs import SaveOptions
+from revisage.restore import RestoreOptions, Settings
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What results depend on, as JSON."""
+
+    text: str
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 in hex."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def fingerprint(settings: Settings, options: RestoreOptions, saving: SaveOptions) -> Fingerprint:
+    """The fingerprint of a run.
+
+    How many photos are in hand, the memory and the limits of decoding are not part of it: they change no
+    picture (tiles of another size change it by less than one level). The version of revisage is.
+
+    Raises ModelError when a model is unknown or missing.
+    """
+    values = {
+        "version": revisage.__version__,
+        "models": _models(settings),
+        "device": settings.device,
+        "precision": settings.precision,
+        "options": asdict(options) | {"scale": str(options.scale)},
+        "saving": asdict(saving),
+    }
+    return Fingerprint(json.dumps(values, sort_keys=True))
+
+
+def _models(settings: Settings) -> dict[str, list[str]]:
+    """SHA-256 of the files of each model, and in which proportion two are mixed."""
+    found: dict[str, list[str]] = {}
+    for task, name in (("face", settings.model), ("scene", settings.scene)):
+        if name == "none":
+            continue
+        mixed = zoo.mixture(task, name) if task == "scene" else None
+        if mixed is None:
+            found[task] = [zoo.sha256(zoo.resolve(task, name).path)]
+        else:
+            found[task] = [zoo.sha256(model.path) for model in (mixed.first, mixed.second)]
+            found[task].append(f"{mixed.weight:g}")
+    if "face" in found:
+        found["finder"] = [zoo.sha256(zoo.resolve("finder").path)]
+    return found

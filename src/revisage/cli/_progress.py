@@ -1,0 +1,114 @@
+"""What `revisage restore` says while it works: a line for each photo, a bar, and how fast it goes."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import Counter
+from typing import Any, ClassVar, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from revisage.batch import Job, Meter, Outcome
+from revisage.restore import Stage
+
+EVERY_SECONDS = 30.0
+"""How often a run whose stderr is no terminal says how it goes."""
+
+
+class Live:
+    """On a terminal a bar over all photos, which grows with every tile and face; elsewhere a line now and
+    then. Photos still in hand count for the share of their work that is done."""
+
+    # Where a photo stands when a stage begins, and the share of its time that the stage takes.
+    SHARES: ClassVar = {
+        "decode": (0.0, 0.02),
+        "find": (0.02, 0.03),
+        "scene": (0.05, 0.75),
+        "faces": (0.8, 0.2),
+    }
+
+    def __init__(self, count: int) -> None:
+        console = Console(stderr=True)
+        columns = (
+            TextColumn("Restoring"),
+            BarColumn(bar_width=20),
+            TaskProgressColumn(),
+            TextColumn("{task.description}"),
+        )
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._progress.add_task("", total=count)
+        self._in_hand: dict[Job, float] = {}
+        self._lock = threading.Lock()
+        self._meter = Meter(count)
+        self._told = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    @property
+    def meter(self) -> Meter:
+        """The counts so far."""
+        return self._meter
+
+    def watch(self, job: Job, stage: Stage) -> None:
+        """Called from the threads that restore."""
+        start, share = self.SHARES[stage.name]
+        with self._lock:
+            self._in_hand[job] = start + share * (stage.done / stage.total if stage.total else 1)
+        self._show()
+
+    def add(self, outcome: Outcome) -> None:
+        """Tell of a photo that is done."""
+        tell(outcome)
+        with self._lock:
+            self._in_hand.pop(outcome.job, None)
+            self._meter.add(outcome)
+        if self._progress.disable and time.monotonic() - self._told >= EVERY_SECONDS:
+            self._told = time.monotonic()
+            print(self._meter.line(), file=sys.stderr, flush=True)
+        self._show()
+
+    def _show(self) -> None:
+        if self._progress.disable:
+            return
+        with self._lock:
+            done = self._meter.done + sum(self._in_hand.values())
+            text = self._meter.line() if self._meter.total > 1 else ""
+        self._progress.update(self._task, completed=done, description=text)
+
+
+def tell(outcome: Outcome) -> None:
+    """The line of one photo: on stdout what was done, on stderr what was not."""
+    job = outcome.job
+    if outcome.error is not None:
+        print(f"{job.source}: {outcome.error}", file=sys.stderr, flush=True)
+        return
+    seconds = sum(outcome.entry["seconds"].values())
+    print(f"{job.source} -> {job.target}  {_faces(outcome.entry)}, {seconds:.1f} s", flush=True)
+    for number, face in enumerate(outcome.entry["faces"]):
+        if face["outcome"] == "failed":
+            print(
+                f"{job.source}: face {number} not restored: {face['reason']}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def _faces(entry: dict[str, Any]) -> str:
+    """In words: how many faces were restored, and why others were not."""
+    faces = entry["faces"]
+    if entry["models"]["face"] is None:
+        return "faces left alone"
+    if not faces:
+        return "no face found"
+    restored = sum(face["outcome"] == "restored" for face in faces)
+    skipped = Counter(face["reason"] for face in faces if face["outcome"] == "skipped")
+    why = "".join(f"; {count} skipped: {reason}" for reason, count in skipped.items())
+    return f"{restored} of {len(faces)} face{'s' if len(faces) > 1 else ''}{why}"
