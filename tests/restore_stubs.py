@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from revisage.faces import Face, template
-from revisage.restore import FaceModel, FinderModel, SceneModel
+from revisage.restore import FaceModel, FinderModel, IdentityModel, SceneModel
 
 SIZE = 64
 
@@ -51,9 +51,11 @@ class StubModels:
         scene: Picture | None = None,
         faces: Sequence[Face] | Callable[[np.ndarray], list[Face]] = (),
         size: int = SIZE,
+        identity: Picture | None = None,
     ) -> None:
         self.face_session = StubSession(face) if face else None
         self.scene_session = StubSession(scene) if scene else None
+        self.identity_session = StubSession(identity) if identity else None
         self._finder = StubFinder(faces)
         self._size = size
 
@@ -65,6 +67,10 @@ class StubModels:
 
     def finder(self) -> FinderModel:
         return FinderModel(self._finder, "stub-finder 1")
+
+    def identity(self) -> IdentityModel | None:
+        """`identity` gives an embedding of length 1 as a picture of one row, (1, 1, D)."""
+        return IdentityModel(self.identity_session, "stub-identity 1", 32) if self.identity_session else None
 
 
 def same(picture: np.ndarray) -> np.ndarray:

@@ -29,6 +29,8 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def resolve(task: str, name: str = "auto") -> Model:
         if name != "auto":
             raise UnknownModelError(f"no model is called {name!r}")
+        if task not in models:
+            raise UnknownModelError(f"no {task} model is known")
         return models[task]
 
     def open_session(path: Path, **options: object) -> StubSession:
@@ -54,13 +56,13 @@ def test_models_open_on_first_use_and_once(opened: list[str]) -> None:
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda _: restorer.restore(PHOTO), range(16)))
     assert sorted(opened) == ["face cpu fp32 2", "finder", "scene cpu fp32 2"]
-    assert results[0].models == {"face": "some-face 3", "scene": "some-scene 3", "finder": "some-finder 3"}
+    assert results[0].models == {"face": "some-face 3", "scene": "some-scene 3", "identity": None, "finder": "some-finder 3"}
 
 
 def test_none_opens_nothing(opened: list[str]) -> None:
     result = Restorer("none", "none").restore(PHOTO)
     assert opened == []
-    assert result.models == {"face": None, "scene": None, "finder": None}
+    assert set(result.models.values()) == {None}
 
 
 def test_check_opens_what_will_be_needed(opened: list[str]) -> None:

@@ -216,7 +216,12 @@ def test_report(astronaut: np.ndarray, tmp_path: Path) -> None:
     assert photo["output"] == str(saved)
     assert (photo["status"], photo["error"]) == ("restored", None)
     assert (photo["size_in"], photo["size_out"]) == ([512, 512], [1024, 1024])
-    assert photo["models"] == {"face": "stub-face 1", "scene": "stub-scene 1", "finder": "stub-finder 1"}
+    assert photo["models"] == {
+        "face": "stub-face 1",
+        "scene": "stub-scene 1",
+        "identity": None,
+        "finder": "stub-finder 1",
+    }
     assert photo["runtime"] == {"backend": "stub", "device": "cpu", "precision": "fp32"}
     assert set(photo["seconds"]) == {"decode", "find", "faces", "scene", "paste", "encode"}
     assert photo["seconds"]["encode"] > 0

@@ -51,6 +51,9 @@ class Single:
     def finder(self) -> FinderModel:
         return self._installed.finder()
 
+    def identity(self) -> None:
+        """Evaluation has its own measures of likeness."""
+
 
 class TorchSession:
     """A network in PyTorch, in fp32 on the CPU. See `revisage.runtime.Session`."""

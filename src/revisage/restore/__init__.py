@@ -7,7 +7,14 @@ result.save("grandmother.restored.jpg")
 
 from __future__ import annotations
 
-from revisage.restore.models import FaceModel, FinderModel, InstalledModels, ModelSource, SceneModel
+from revisage.restore.models import (
+    FaceModel,
+    FinderModel,
+    IdentityModel,
+    InstalledModels,
+    ModelSource,
+    SceneModel,
+)
 from revisage.restore.progress import Progress, Stage
 from revisage.restore.report import FaceReport, document, failure
 from revisage.restore.restorer import Restorer
@@ -18,6 +25,7 @@ __all__ = [
     "FaceModel",
     "FaceReport",
     "FinderModel",
+    "IdentityModel",
     "InstalledModels",
     "ModelSource",
     "Progress",

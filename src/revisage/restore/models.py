@@ -1,4 +1,4 @@
-"""The three models of a restoration, each opened on first use and kept."""
+"""The models of a restoration, each opened on first use and kept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from revisage import faces, runtime, zoo
-from revisage.errors import ModelCorruptError
+from revisage.errors import ModelCorruptError, ModelMissingError, UnknownModelError
 from revisage.faces import Face
 from revisage.restore.reach import reach
 from revisage.restore.settings import Settings
@@ -67,6 +67,15 @@ class FinderModel:
     label: str
 
 
+@dataclass(frozen=True)
+class IdentityModel:
+    """Session: (N, 3, size, size) faces on the FFHQ template -> (N, D) embeddings of length 1."""
+
+    session: Session
+    label: str
+    size: int
+
+
 class ModelSource(Protocol):
     """Where a Restorer gets its models; None means the caller chose to do without.
 
@@ -77,6 +86,7 @@ class ModelSource(Protocol):
     def face(self) -> FaceModel | None: ...
     def scene(self) -> SceneModel | None: ...
     def finder(self) -> FinderModel: ...
+    def identity(self) -> IdentityModel | None: ...
 
 
 class _Once(Generic[T]):
@@ -102,6 +112,7 @@ class InstalledModels:
         self._face = _Once(self._open_face)
         self._scene = _Once(self._open_scene)
         self._finder = _Once(self._open_finder)
+        self._identity = _Once(self._open_identity)
 
     def face(self) -> FaceModel | None:
         return None if self._settings.model == "none" else self._face.get()
@@ -111,6 +122,9 @@ class InstalledModels:
 
     def finder(self) -> FinderModel:
         return self._finder.get()
+
+    def identity(self) -> IdentityModel | None:
+        return self._identity.get()
 
     def _open_face(self) -> FaceModel:
         model = zoo.resolve("face", self._settings.model)
@@ -134,6 +148,16 @@ class InstalledModels:
     def _open_finder(self) -> FinderModel:
         model = zoo.resolve("finder", "auto")
         return FinderModel(faces.Finder(model.path), str(model))
+
+    def _open_identity(self) -> IdentityModel | None:
+        try:
+            model = zoo.resolve("identity", "auto")
+        except (ModelMissingError, UnknownModelError):
+            return None
+        if not model.spec.size:
+            raise ModelCorruptError(f"identity model {model.spec.name} states no size: import it again")
+        # In half precision the angle between two equal faces is not zero.
+        return IdentityModel(self._session(model.path, "fp32"), str(model), model.spec.size)
 
     def _session(self, source: Path | bytes, precision: str | None = None) -> Session:
         chosen = self._settings

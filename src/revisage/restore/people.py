@@ -8,10 +8,11 @@ import numpy as np
 
 from revisage.errors import FaceError
 from revisage.faces import Face, estimate
-from revisage.restore import crops
+from revisage.restore import crops, likeness
 from revisage.restore.crops import BATCH, Crop
 from revisage.restore.job import Job
-from revisage.restore.models import FaceModel
+from revisage.restore.likeness import Kept
+from revisage.restore.models import FaceModel, IdentityModel
 from revisage.restore.paste import Placement, meeting, paste, place
 from revisage.restore.progress import Stage
 from revisage.restore.report import FaceReport
@@ -22,6 +23,7 @@ def restore(
     canvas: np.ndarray,
     found: Sequence[Face],
     model: FaceModel,
+    identity: IdentityModel | None = None,
     *,
     scale: int,
     neutral: bool,
@@ -34,6 +36,7 @@ def restore(
     """
     size = (pixels.shape[1], pixels.shape[0])
     reasons: dict[int, tuple[str, str]] = {}
+    kept: dict[int, likeness.Kept] = {}
     chosen = job.options.chosen(len(found))
     for index, face in enumerate(found):
         if index not in chosen:
@@ -55,33 +58,56 @@ def restore(
     for start in range(0, len(todo), BATCH):
         with job.timed("faces"):
             part = [_cut(pixels, found[index], index, model.size) for index in todo[start : start + BATCH]]
-            outputs = crops.restore(model, part)
+            outputs = run(model, identity, part, job, neutral=neutral)
         with job.timed("paste"):
             for done, (crop, output) in enumerate(zip(part, outputs, strict=True), start + 1):
                 if isinstance(output, FaceError):
                     reasons[crop.index] = ("failed", str(output))
+                elif output[1].left:
+                    reasons[crop.index] = ("skipped", output[1].left)
                 else:
+                    picture, kept[crop.index] = output
                     paste(
                         canvas,
-                        crops.coloured(output, crop.source, keep=job.keep, neutral=neutral),
+                        picture,
                         placements[crop.index],
-                        strength=job.options.strength,
+                        strength=kept[crop.index].strength,
                         blend_offset=not job.keep,
                         neighbours=[placements[todo[other]] for other in met[done - 1]],
                     )
                 job.progress(Stage("faces", done, len(todo)))
-    return tuple(_report(face, *reasons.get(index, ("restored", None))) for index, face in enumerate(found))
+    return tuple(report(face, reasons.get(i), kept.get(i)) for i, face in enumerate(found))
+
+
+def run(
+    model: FaceModel, identity: IdentityModel | None, part: Sequence[Crop], job: Job, *, neutral: bool
+) -> list[tuple[np.ndarray, Kept] | FaceError]:
+    """Restore crops in one batch: each in the colours asked for, (S, S, 3) in [0, 1], and how strongly it may
+    be used; or the error that befell it."""
+    outputs = crops.restore(model, part)
+    pairs = [(c, o) for c, o in zip(part, outputs, strict=True) if not isinstance(o, FaceError)]
+    faces = [crops.coloured(o, c.source, keep=job.keep, neutral=neutral) for c, o in pairs]
+    sources, options = [crop.source for crop, _ in pairs], job.options
+    kept = likeness.keep(identity, sources, faces, strength=options.strength, guard=options.guard)
+    good = zip(faces, kept, strict=True)
+    return [output if isinstance(output, FaceError) else next(good) for output in outputs]
 
 
 def _cut(pixels: np.ndarray, face: Face, index: int, size: int) -> Crop:
     return Crop(index, crops.cut(pixels, estimate(face.landmarks, size), size))
 
 
-def points(landmarks: np.ndarray) -> tuple[tuple[float, float], ...]:
-    """(5, 2) landmarks as plain numbers."""
-    return tuple((float(x), float(y)) for x, y in landmarks)
-
-
-def _report(face: Face, outcome: str, reason: str | None) -> FaceReport:
+def report(face: Face, left: tuple[str, str] | None, kept: Kept | None) -> FaceReport:
+    """What became of a face: "skipped" or "failed" and why, or else how it was restored."""
     x, y, w, h = (float(value) for value in face.box)
-    return FaceReport((x, y, w, h), points(face.landmarks), float(face.score), outcome, reason)
+    outcome, reason = left or ("restored", None)
+    used = None if left else kept
+    return FaceReport(
+        (x, y, w, h),
+        tuple((float(x), float(y)) for x, y in face.landmarks),
+        float(face.score),
+        outcome,
+        reason,
+        identity_degrees=used.degrees if used else None,
+        strength=used.strength if used else None,
+    )

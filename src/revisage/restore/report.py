@@ -22,8 +22,10 @@ class FaceReport:
         score: the finder's confidence, 0 to 1.
         outcome: "restored", "skipped" or "failed".
         reason: why it was skipped or failed; None when restored.
-        identity_degrees: angle between the face's embeddings before and after; None, as there is no
-            identity model in the catalogue yet.
+        identity_degrees: angle between the face's embeddings before and after, as far as it was restored;
+            None when it was not, or without an identity model.
+        strength: how strongly it was restored, 0 to 1: what was asked for, or less by the guard; None when
+            it was not restored.
     """
 
     box: tuple[float, float, float, float]
@@ -32,6 +34,7 @@ class FaceReport:
     outcome: str
     reason: str | None = None
     identity_degrees: float | None = None
+    strength: float | None = None
 
     def entry(self) -> dict[str, Any]:
         """The face as the report states it, in JSON types."""
@@ -41,7 +44,8 @@ class FaceReport:
             "score": round(self.score, 4),
             "outcome": self.outcome,
             "reason": self.reason,
-            "identity_degrees": self.identity_degrees,
+            "identity_degrees": None if self.identity_degrees is None else round(self.identity_degrees, 2),
+            "strength": self.strength,
         }
 
 
@@ -62,7 +66,7 @@ def failure(source: object, error: BaseException) -> dict[str, Any]:
         "size_out": None,
         "scale": None,
         "background": None,
-        "models": {"face": None, "scene": None, "finder": None},
+        "models": {"face": None, "scene": None, "finder": None, "identity": None},
         "runtime": None,
         "seconds": dict.fromkeys(STAGES, 0.0),
         "faces": [],

@@ -10,14 +10,14 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from revisage.errors import FaceError, PhotoTooLargeError, UsageError
+from revisage.errors import FaceError, ModelMissingError, PhotoTooLargeError, UsageError
 from revisage.faces import Face, template
 from revisage.image import DecodeLimits, Photo, decode, from_array, from_pillow
 from revisage.restore import background, crops, people, tiles
 from revisage.restore import colour as tone
 from revisage.restore.job import Job
 from revisage.restore.memory import free_share
-from revisage.restore.models import FaceModel, InstalledModels, ModelSource, SceneModel
+from revisage.restore.models import FaceModel, IdentityModel, InstalledModels, ModelSource, SceneModel
 from revisage.restore.progress import Progress, Stage, silent
 from revisage.restore.report import FaceReport
 from revisage.restore.result import Result
@@ -79,6 +79,7 @@ class Restorer:
         faces: str | Sequence[int] = "all",
         colour: str = "keep",
         aligned: bool = False,
+        guard: float | None = None,
         progress: Progress | None = None,
     ) -> Result:
         """Restore one photo.
@@ -86,7 +87,7 @@ class Restorer:
         Args:
             source: a path, the bytes of a file, a Pillow image, or an array: (H, W), (H, W, 3) RGB or
                 (H, W, 4) RGBA, uint8 or uint16.
-            strength, scale, faces, colour, aligned: see `RestoreOptions`.
+            strength, scale, faces, colour, aligned, guard: see `RestoreOptions`.
             progress: called with a `Stage` as work gets done; what it raises ends the restoration.
 
         Returns:
@@ -99,7 +100,8 @@ class Restorer:
             ModelError: a model is unknown, missing or corrupt.
             FaceError: `aligned`, and the face model failed.
         """
-        return self.run(source, RestoreOptions(strength, scale, faces, colour, aligned), progress=progress)
+        options = RestoreOptions(strength, scale, faces, colour, aligned, guard)
+        return self.run(source, options, progress=progress)
 
     def run(self, source: Source, options: RestoreOptions, *, progress: Progress | None = None) -> Result:
         """`restore` with its options in one object."""
@@ -128,6 +130,7 @@ class Restorer:
                 f"more than {MAX_OUTPUT // 10**6} million: choose a smaller scale"
             )
         model, scene = self._models.face(), self._models.scene()
+        identity = self._identity(job) if model is not None else None
         neutral = photo.gray or tone.is_neutral(photo.pixels)
         found: list[Face] = []
         finder_label = None
@@ -151,7 +154,7 @@ class Restorer:
         reports: tuple[FaceReport, ...] = ()
         if model is not None:
             reports = people.restore(
-                photo.pixels, rest.canvas, found, model, scale=scale, neutral=neutral, job=job
+                photo.pixels, rest.canvas, found, model, identity, scale=scale, neutral=neutral, job=job
             )
         _level(rest.canvas, neutral and job.keep)
         restored = any(face.outcome == "restored" for face in reports)
@@ -162,31 +165,40 @@ class Restorer:
             size_in=(width, height),
             scale=scale,
             background=rest.method,
-            models=_labels(model, scene) | {"finder": finder_label},
+            models=_labels(model, scene, identity) | {"finder": finder_label},
             changed_by=_names(model if restored else None, scene),
             runtime=_runtime(model or scene),
             seconds=job.seconds(),
         )
 
+    def _identity(self, job: Job) -> IdentityModel | None:
+        identity = self._models.identity()
+        if identity is None and job.options.guard is not None:
+            raise ModelMissingError("the guard needs an identity model, and none is installed")
+        return identity
+
     def _aligned(self, photo: Photo, path: Path | None, job: Job) -> Result:
         model = self._models.face()
         if model is None:
             raise UsageError("an aligned face needs a face model: choose one instead of none")
-        size, strength = model.size, job.options.strength
+        identity = self._identity(job)
+        size = model.size
         height, width = photo.pixels.shape[:2]
         source = tiles.to_float(_square(photo.pixels, size))
         neutral = photo.gray or tone.is_neutral(photo.pixels)
         with job.timed("faces"):
-            output = crops.restore(model, [crops.Crop(0, source)])[0]
+            output = people.run(model, identity, [crops.Crop(0, source)], job, neutral=neutral)[0]
         if isinstance(output, FaceError):
             raise output
-        face = crops.coloured(output, source, keep=job.keep, neutral=neutral)
-        pixels = tiles.to_integer(source + strength * (face - source), photo.pixels.dtype)
+        face, kept = output
+        pixels = tiles.to_integer(source + kept.strength * (face - source), photo.pixels.dtype)
         _level(pixels, neutral and job.keep)
         job.progress(Stage("faces", 1, 1))
-        box = (0.0, 0.0, float(width), float(height))
-        landmarks = template(size) * (width / size, height / size)
-        outcome = ("restored", None) if strength > 0 else ("skipped", "strength is 0")
+        whole = Face(
+            (0.0, 0.0, float(width), float(height)), template(size) * (width / size, height / size), 1.0
+        )
+        left = None if kept.strength > 0 else kept.left or "strength is 0"
+        report = people.report(whole, ("skipped", left) if left else None, kept)
         return Result(
             photo=replace(
                 photo,
@@ -194,13 +206,13 @@ class Restorer:
                 alpha=None if photo.alpha is None else _square(photo.alpha, size),
                 gray=photo.gray and job.keep,
             ),
-            faces=(FaceReport(box, people.points(landmarks), 1.0, *outcome),),
+            faces=(report,),
             input=path,
             size_in=(width, height),
             scale=1,
             background="none: an aligned face",
-            models=_labels(model, None) | {"finder": None},
-            changed_by=_names(model if strength > 0 else None, None),
+            models=_labels(model, None, identity) | {"finder": None},
+            changed_by=_names(None if left else model, None),
             runtime=_runtime(model),
             seconds=job.seconds(),
         )
@@ -230,8 +242,11 @@ def _level(pixels: np.ndarray, gray: bool) -> None:
         pixels[..., 1:] = pixels[..., :1]
 
 
-def _labels(model: FaceModel | None, scene: SceneModel | None) -> dict[str, str | None]:
-    return {"face": model.label if model else None, "scene": scene.label if scene else None}
+def _labels(
+    model: FaceModel | None, scene: SceneModel | None, identity: IdentityModel | None
+) -> dict[str, str | None]:
+    models = {"face": model, "scene": scene, "identity": identity}
+    return {task: used.label if used else None for task, used in models.items()}
 
 
 def _names(*models: FaceModel | SceneModel | None) -> tuple[str, ...]:

@@ -66,6 +66,8 @@ class RestoreOptions:
         faces: "all", "largest", or indices in report order (largest first, from 0): "0,2" or (0, 2).
         colour: "keep" (hue and saturation of the photo) or "enhance" (the model's colours).
         aligned: the photo is a face crop on the FFHQ template; the result has the model's square size.
+        guard: largest angle in degrees, 0 to 180, between a face's embeddings before and after; a face that
+            would drift further is restored less, or left. None: any angle.
     """
 
     strength: float = 1.0
@@ -73,10 +75,13 @@ class RestoreOptions:
     faces: str | Sequence[int] = "all"
     colour: str = "keep"
     aligned: bool = False
+    guard: float | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.strength) and 0 <= self.strength <= 1):
             raise UsageError(f"strength {self.strength}: give a number from 0 to 1")
+        if self.guard is not None and not (math.isfinite(self.guard) and 0 <= self.guard <= 180):
+            raise UsageError(f"guard {self.guard}: give degrees from 0 to 180")
         if self.colour not in COLOURS:
             raise UsageError(f"colour {self.colour!r}: choose one of {', '.join(COLOURS)}")
         self.factor((1, 1))

@@ -147,7 +147,8 @@ class Client:
 
     def _send(self, method: str, path: str, photo: Photo | None, options: JobOptions) -> requests.Response:
         """A request with options, tried again while the server says so: nothing was accepted then."""
-        query = {name: str(value).lower() for name, value in asdict(options).items()}
+        chosen = asdict(options).items()
+        query = {name: str(value).lower() for name, value in chosen if value is not None}
         if isinstance(photo, str | Path):
             query["name"] = Path(photo).name
             data: bytes | None = Path(photo).read_bytes()

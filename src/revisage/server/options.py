@@ -29,7 +29,7 @@ class JobOptions:
     """Choices for one photo. Raises UsageError for a value that makes no sense.
 
     Args:
-        strength, scale, faces, colour, aligned: see `revisage.restore.RestoreOptions`.
+        strength, scale, faces, colour, aligned, guard: see `revisage.restore.RestoreOptions`.
         format: of the result, "auto" (the photo's own where it can be written, else PNG) or one of `FORMATS`.
         quality: 1 to 100, of lossy formats.
         keep_gps: keep the place where the photo was taken.
@@ -43,6 +43,7 @@ class JobOptions:
     faces: str = "all"
     colour: str = "keep"
     aligned: bool = False
+    guard: float | None = None
     format: str = "auto"
     quality: int = 95
     keep_gps: bool = False
@@ -58,7 +59,7 @@ class JobOptions:
 
     def restoring(self) -> RestoreOptions:
         """The part that the Restorer takes."""
-        return RestoreOptions(self.strength, self.scale, self.faces, self.colour, self.aligned)
+        return RestoreOptions(self.strength, self.scale, self.faces, self.colour, self.aligned, self.guard)
 
     def to_json(self) -> str:
         """One text for equal options."""

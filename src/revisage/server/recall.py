@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from revisage.restore import FaceModel, FinderModel, ModelSource, SceneModel
+from revisage.restore import FaceModel, FinderModel, IdentityModel, ModelSource, SceneModel
 
 MEMORY = 512 << 20
 """Bytes of answers to keep; a photo that needs more is computed again."""
@@ -58,6 +58,12 @@ class Recall:
     def finder(self) -> FinderModel:
         model = self._models.finder()
         return replace(model, finder=_RememberingFinder(model.finder, self))
+
+    def identity(self) -> IdentityModel | None:
+        model = self._models.identity()
+        if model is None:
+            return None
+        return replace(model, session=_Remembering(model.session, self, b"identity"))
 
     def answer(self, session: Any, task: bytes, batch: np.ndarray) -> np.ndarray:
         key = _digest(task, batch)

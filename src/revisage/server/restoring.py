@@ -13,7 +13,7 @@ from PIL import Image
 
 from revisage.errors import SaveError
 from revisage.image import Photo, can_encode, decode
-from revisage.restore import RestoreOptions, Restorer, Result, Stage
+from revisage.restore import Restorer, Result, Stage
 from revisage.server.files import Files, result_key
 from revisage.server.jobs import Job
 from revisage.server.problems import ProblemError
@@ -71,7 +71,7 @@ def _previews(photo: Photo, result: Result, restorer: Restorer, job: Job, recall
     size = result.photo.size
     pictures = {"before": photo, "after": result.photo}
     if not job.options.aligned and not recall.is_full:
-        options = RestoreOptions(1.0, job.options.scale, "all", job.options.colour)
+        options = replace(job.options.restoring(), strength=1.0, faces="all")
         pictures["without"] = restorer.run(photo, replace(options, strength=0.0)).photo
         whole = job.options.restoring() == options
         pictures["with"] = result.photo if whole else restorer.run(photo, options).photo

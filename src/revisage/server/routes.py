@@ -76,6 +76,9 @@ def the_options(  # noqa: PLR0917 (FastAPI calls it by name)
         Literal["keep", "enhance"], Query(description="the photo's colours, or the model's")
     ] = "keep",
     aligned: Annotated[bool, Query(description="the photo is a face crop on the FFHQ template")] = False,
+    guard: Annotated[
+        float | None, Query(ge=0, le=180, description="largest angle in degrees by which a face may drift")
+    ] = None,
     format: Annotated[
         Literal["auto", "jpeg", "png", "webp", "tiff", "bmp", "heif", "avif"],
         Query(description="of the result; auto: the photo's own"),
@@ -92,6 +95,7 @@ def the_options(  # noqa: PLR0917 (FastAPI calls it by name)
         faces=faces,
         colour=colour,
         aligned=aligned,
+        guard=guard,
         format=format if format == "auto" else format.upper(),
         quality=quality,
         keep_gps=keep_gps,
