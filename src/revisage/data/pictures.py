@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from revisage.data.split import held_out
+from revisage.data.split import HELD_OUT_SHARE, held_out
 from revisage.errors import PhotoError, TrainingError
 from revisage.image import decode
 
@@ -15,12 +15,17 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
 
 
 def find_pictures(
-    folder: Path, *, name: Callable[[Path], str] | None = None, held: bool = False
+    folder: Path,
+    *,
+    name: Callable[[Path], str] | None = None,
+    held: bool = False,
+    share: float = HELD_OUT_SHARE,
 ) -> list[Path]:
     """Pictures below a folder, sorted, on one side of the split.
 
     `name` gives the string that is hashed (the file's stem unless told; the folder's name where a folder
-    holds one person). With `held` the held-out pictures are listed, otherwise all others.
+    holds one person). With `held` the held-out pictures are listed, otherwise all others; `share`
+    of the names are held out.
 
     Raises TrainingError when the folder is missing or holds none.
     """
@@ -28,7 +33,7 @@ def find_pictures(
         raise TrainingError(f"no folder {folder}: give the folder that holds the training pictures")
     name = name or (lambda path: path.stem)
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    chosen = [p for p in paths if held_out(name(p)) == held]
+    chosen = [p for p in paths if held_out(name(p), share) == held]
     if not chosen:
         raise TrainingError(f"no pictures for {'validation' if held else 'training'} in {folder}")
     return chosen
