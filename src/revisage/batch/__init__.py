@@ -7,7 +7,7 @@ from revisage.batch.manifest import NAME as MANIFEST
 from revisage.batch.manifest import Manifest, ManifestError, Standing
 from revisage.batch.meter import Meter
 from revisage.batch.places import place, sweep
-from revisage.batch.settings import Fingerprint, fingerprint
+from revisage.batch.settings import Fingerprint, fingerprint, make_restorer, shared_memory
 
 __all__ = [
     "MANIFEST",
@@ -23,9 +23,11 @@ __all__ = [
     "Standing",
     "Watch",
     "fingerprint",
+    "make_restorer",
     "place",
     "plan",
     "plan_places",
     "restore_all",
+    "shared_memory",
     "sweep",
 ]

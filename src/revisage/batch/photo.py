@@ -97,9 +97,9 @@ def failed(job: Job, error: Exception, found: Read | None = None) -> Outcome:
 
 
 def crashed(job: Job) -> Outcome:
-    """The outcome of a photo whose process died with it twice."""
+    """The outcome of a photo whose process died with it several times."""
     error = PhotoError(
-        "the process that restored it died with it twice: it may need more memory than this machine has"
+        "the process that restored it died with it time and again: it may need more memory than there is"
     )
     entry = failure(job.source, error) | {"reason": "crashed"}
     return Outcome(job, entry, entry["error"], "crashed", places.digest(job.source), places.stamp(job.source))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 import revisage
 from revisage import zoo
 from revisage.batch.jobs import SaveOptions
-from revisage.restore import RestoreOptions, Settings
+from revisage.restore import RestoreOptions, Restorer, Settings
+from revisage.restore.memory import free_share
 
 
 @dataclass(frozen=True)
@@ -59,3 +60,21 @@ def _models(settings: Settings) -> dict[str, list[str]]:
     if "face" in found:
         found["finder"] = [zoo.sha256(zoo.resolve("finder").path)]
     return found
+
+
+def make_restorer(settings: Settings, threads: int | None) -> Restorer:
+    """The Restorer of one process or node, with `threads` threads for a model's run."""
+    return Restorer(
+        settings.model,
+        settings.scene,
+        device=settings.device,
+        precision=settings.precision,
+        threads=threads,
+        memory=settings.memory,
+        limits=settings.limits,
+    )
+
+
+def shared_memory(settings: Settings) -> Settings:
+    """The same with the memory for tiles named, so that every process cuts photos into the same tiles."""
+    return settings if settings.memory else replace(settings, memory=max(free_share() >> 20, 1))

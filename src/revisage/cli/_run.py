@@ -8,10 +8,11 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
-from revisage.batch import Job, ManifestError, Outcome, Standing, Watch
+from revisage.batch import Job, Outcome, Standing, Watch
 from revisage.cli._interrupt import interruptible
 from revisage.cli._progress import Live
 from revisage.cli._report import Report
+from revisage.errors import RevisageError
 
 Engine = Callable[[Sequence[Job], threading.Event, Watch], Generator[Outcome, None, None]]
 """Restores photos and yields what became of each; once the event is set, it begins no more."""
@@ -56,7 +57,7 @@ def work(run: Run) -> int:
                     if outcome.reason == "disk-full":  # the next ones would be restored in vain
                         full = True
                         stop.set()
-        except ManifestError as error:
+        except RevisageError as error:  # the manifest cannot be kept, or no worker can start
             print(f"revisage restore: {error}", file=sys.stderr)
             return 1
         finally:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,19 +16,20 @@ from revisage.batch import (
     MANIFEST,
     Job,
     Manifest,
-    Outcome,
     Place,
     SaveOptions,
-    Watch,
     fingerprint,
+    make_restorer,
     place,
     plan_places,
-    restore_all,
+    shared_memory,
     sweep,
 )
+from revisage.batch.processes import Work
+from revisage.cli._engines import in_processes, in_threads, process_count
 from revisage.cli._parse import Exit, parse
 from revisage.cli._report import open_report
-from revisage.cli._run import Run, work
+from revisage.cli._run import Engine, Run, work
 from revisage.errors import RevisageError, UnknownModelError, UsageError
 from revisage.image import DecodeLimits
 from revisage.restore import RestoreOptions, Restorer
@@ -86,6 +87,9 @@ class Options:
     """Arithmetic of the models; auto takes half precision where a check shows that it makes no difference."""
     workers: int = 2
     """Photos in hand at once: one is read or written while another is in the models; each takes memory."""
+    processes: Annotated[str, arg(metavar="auto|N")] = "auto"
+    """Processes that share the cores, each with --workers photos in hand; auto: from 100 photos on, as many
+    as the first photos show to be fastest, else none but this one."""
     memory: Annotated[int | None, arg(metavar="MIB")] = None
     """Memory for the tiles of a photo in MiB; a quarter of what is free, at most 1,024, if not given."""
 
@@ -123,25 +127,22 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
         options.strength, options.scale, options.faces, options.colour, options.aligned, options.guard
     )
     saving = SaveOptions(options.quality, options.keep_gps, options.label)
-    restorer.check()
+    marks = fingerprint(restorer.settings, chosen, saving)
 
-    def engine(jobs: Sequence[Job], stop: threading.Event, watch: Watch) -> Generator[Outcome, None, None]:
-        return restore_all(
-            jobs,
-            restorer,
-            chosen,
-            saving=saving,
-            workers=options.workers,
-            stop=stop,
-            watch=watch,
-            ordered=not options.resume,
-        )
+    def engine_for(photos: int) -> Engine:
+        count = process_count(options.processes, photos)
+        if count != 0:
+            maker = partial(make_restorer, shared_memory(restorer.settings))
+            return in_processes(Work(maker, chosen, saving, options.workers), count, marks)
+        restorer.check()
+        return in_threads(restorer, chosen, saving, workers=options.workers, ordered=not options.resume)
 
     if not options.resume:
+        engine = engine_for(len(jobs))
         return Run(jobs, engine, open_report(options.report), lambda outcome: None)
-    marks = fingerprint(restorer.settings, chosen, saving)
     manifest = opened.enter_context(_open_manifest(options.manifest, jobs, out))
     standing = manifest.standing(jobs, marks, retry_failed=options.retry_failed)
+    engine = engine_for(len(standing.todo))
     todo = frozenset(standing.todo)
     report = open_report(options.report, manifest.entries([job for job in jobs if job not in todo]))
     return Run(
@@ -154,6 +155,7 @@ def _check(options: Options, jobs: Sequence[Job]) -> None:
         raise UsageError("--max-pixels must be at least 1 and --quality from 1 to 100")
     if options.workers < 1:
         raise UsageError(f"--workers {options.workers}: give at least 1")
+    process_count(options.processes, 0)
     if not options.resume and (options.retry_failed or options.manifest is not None):
         raise UsageError("--retry-failed and --manifest go with --resume")
     report = options.report

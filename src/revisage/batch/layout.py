@@ -1,0 +1,143 @@
+"""How many processes, and how many threads each: measured on the first photos of the archive itself.
+
+No photo is wasted on it: each candidate restores some of those that are to be restored anyway. The choice is
+kept for this machine and these settings.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import platformdirs
+import psutil
+
+from revisage.batch.jobs import Job, Outcome
+from revisage.batch.settings import Fingerprint
+from revisage.errors import SaveError
+from revisage.image import write_atomically
+
+PROCESS_BYTES = 1536 << 20
+"""Memory that a process with two photos of some ten megapixels in hand may take."""
+
+PHOTOS_PER_PROCESS = 6
+"""Photos that a candidate restores for each of its processes before it is judged."""
+
+GAIN = 1.05
+"""A layout of more processes, which take more memory, must be so many times as fast as one of fewer."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Processes, and threads of a model's run in each."""
+
+    processes: int
+    threads: int
+
+
+Engine = Callable[[Sequence[Job], Layout, Callable[[], None]], Generator[Outcome, None, None]]
+"""Restores photos by a layout; calls its third argument when the models are open."""
+
+
+def cores() -> int:
+    """Cores that this process may use: of the machine, of its affinity, of its container."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    count = len(affinity(0)) if affinity else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        count = min(count, max(1, round(int(quota) / int(period))))
+    return count
+
+
+def candidates(cores: int, memory: int) -> list[Layout]:
+    """Layouts that use all cores: one process, and doublings of it as far as `memory` bytes allow."""
+    most = max(1, min(cores, memory // PROCESS_BYTES))
+    counts = [1 << power for power in range(most.bit_length()) if 1 << power <= most]
+    return [Layout(count, max(1, cores // count)) for count in counts]
+
+
+def calibrated(
+    jobs: Sequence[Job],
+    engine: Engine,
+    layouts: Sequence[Layout],
+    chosen: Callable[[Layout], None],
+    *,
+    stop: threading.Event,
+    clock: Callable[[], float] = time.monotonic,
+) -> Generator[Outcome, None, None]:
+    """Restore all photos: some by each layout, the rest by the fastest, which `chosen` is told.
+
+    The rate is of result pixels per second from when the models are open, since photos differ in size.
+    """
+    waiting = iter(jobs)
+    rates: dict[Layout, float] = {}
+    for layout in layouts:
+        part = list(islice(waiting, PHOTOS_PER_PROCESS * layouts[-1].processes))
+        begun = clock()
+
+        def ready() -> None:
+            nonlocal begun
+            begun = clock()
+
+        pixels = 0
+        with contextlib.closing(engine(part, layout, ready)) as outcomes:
+            for outcome in outcomes:
+                width, height = outcome.entry["size_out"] or (0, 0)
+                pixels += width * height
+                end = clock()  # closing the processes is no work on photos
+                yield outcome
+        if pixels and not stop.is_set():
+            rates[layout] = pixels / max(end - begun, 1e-6)
+    best = layouts[0]
+    for layout in layouts[1:]:
+        if rates.get(layout, 0) > GAIN * rates.get(best, 0):
+            best = layout
+    if len(rates) == len(layouts):
+        chosen(best)
+    rest = list(waiting)
+    if rest and not stop.is_set():
+        yield from engine(rest, best, lambda: None)
+
+
+class Choices:
+    """The layouts chosen on this machine, in one small file of the user's cache."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path or Path(platformdirs.user_cache_dir("revisage")) / "layouts.json"
+
+    def get(self, settings: Fingerprint) -> Layout | None:
+        """What was chosen for these settings; None before."""
+        found = self._all().get(self._key(settings))
+        try:
+            return None if found is None else Layout(*map(int, found))
+        except (TypeError, ValueError):
+            return None
+
+    def keep(self, settings: Fingerprint, layout: Layout) -> None:
+        """Remember a choice, if the cache can be written."""
+        known = self._all() | {self._key(settings): [layout.processes, layout.threads]}
+        with contextlib.suppress(SaveError):
+            write_atomically(self._path, json.dumps(known, indent=1).encode())
+
+    def _all(self) -> dict[str, list[int]]:
+        try:
+            known = json.loads(self._path.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return known if isinstance(known, dict) else {}
+
+    def _key(self, settings: Fingerprint) -> str:
+        return f"{platform.node()} {platform.machine()} {cores()} cores {settings.digest[:16]}"
+
+
+def free_memory() -> int:
+    """Bytes that the machine has free."""
+    return int(psutil.virtual_memory().available)
