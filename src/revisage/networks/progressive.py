@@ -137,6 +137,8 @@ class Progressive(nn.Module):
                 nn.init.normal_(module.weight, std=(1.92 / (module.in_channels * taps)) ** 0.5)
             elif isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=0.2)
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
                 if name.endswith("conv2"):
                     module.weight.data *= 0.1  # blocks begin close to the identity
                 elif name.startswith("heads."):

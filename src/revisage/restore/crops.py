@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from revisage import faces
@@ -50,7 +51,7 @@ def cut(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
 
 
 def restore(model: FaceModel, crops: Sequence[Crop]) -> list[np.ndarray | FaceError]:
-    """Run crops as one batch: for each (S, S, 3) float32, or the error that befell it.
+    """Run crops as one batch: for each (side, side, 3) float32, or the error that befell it.
 
     Where the batch fails, its faces are tried one by one.
     """
@@ -67,9 +68,16 @@ def restore(model: FaceModel, crops: Sequence[Crop]) -> list[np.ndarray | FaceEr
 def _run(model: FaceModel, crops: Sequence[Crop]) -> np.ndarray:
     batch = np.ascontiguousarray(np.stack([crop.source for crop in crops]).transpose(0, 3, 1, 2))
     output = np.asarray(model.session.run(batch), np.float32)
-    if output.shape != batch.shape:
+    if output.shape != (*batch.shape[:2], model.side, model.side):
         raise FaceError(f"it gave {output.shape} for {batch.shape}")
     return np.ascontiguousarray(output.transpose(0, 2, 3, 1))
+
+
+def enlarged(source: np.ndarray, side: int) -> np.ndarray:
+    """A crop, (S, S, 3) float32 in [0, 1], at the side of the restored one, to compare it with."""
+    if source.shape[0] == side:
+        return source
+    return np.clip(cv2.resize(source, (side, side), interpolation=cv2.INTER_CUBIC), 0, 1)
 
 
 def _checked(output: np.ndarray | FaceError) -> np.ndarray | FaceError:

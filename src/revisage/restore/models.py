@@ -30,11 +30,20 @@ class FaceFinder(Protocol):
 
 @dataclass(frozen=True)
 class FaceModel:
-    """Session: (N, 3, size, size) -> the same shape. `label` is name and version."""
+    """Session: (N, 3, size, size) -> (N, 3, side, side), `side` being `scale` times as large.
+
+    `label` is name and version.
+    """
 
     session: Session
     label: str
     size: int
+    scale: int = 1
+
+    @property
+    def side(self) -> int:
+        """Of the restored face in pixels."""
+        return self.size * self.scale
 
 
 @dataclass(frozen=True)
@@ -130,7 +139,7 @@ class InstalledModels:
         model = zoo.resolve("face", self._settings.model)
         if not model.spec.size:
             raise ModelCorruptError(f"face model {model.spec.name} states no size: import it again")
-        return FaceModel(self._session(model.path), str(model), model.spec.size)
+        return FaceModel(self._session(model.path), str(model), model.spec.size, model.spec.scale or 1)
 
     def _open_scene(self) -> SceneModel:
         mixed = zoo.mixture("scene", self._settings.scene)

@@ -49,7 +49,7 @@ def restore(
     placements: dict[int, Placement] = {}
     for index in todo:
         try:
-            placements[index] = place(estimate(found[index].landmarks, model.size), model.size, scale)
+            placements[index] = place(estimate(found[index].landmarks, model.side), model.side, scale)
         except FaceError as error:
             reasons[index] = ("failed", str(error))
     todo = list(placements)
@@ -82,15 +82,18 @@ def restore(
 def run(
     model: FaceModel, identity: IdentityModel | None, part: Sequence[Crop], job: Job, *, neutral: bool
 ) -> list[tuple[np.ndarray, Kept] | FaceError]:
-    """Restore crops in one batch: each in the colours asked for, (S, S, 3) in [0, 1], and how strongly it may
-    be used; or the error that befell it."""
+    """Restore crops in one batch: each in the colours asked for, (side, side, 3) in [0, 1], and how strongly
+    it may be used; or the error that befell it."""
     outputs = crops.restore(model, part)
-    pairs = [(c, o) for c, o in zip(part, outputs, strict=True) if not isinstance(o, FaceError)]
-    faces = [crops.coloured(o, c.source, keep=job.keep, neutral=neutral) for c, o in pairs]
-    sources, options = [crop.source for crop, _ in pairs], job.options
+    good = [(c, o) for c, o in zip(part, outputs, strict=True) if not isinstance(o, FaceError)]
+    sources, options = [crops.enlarged(crop.source, model.side) for crop, _ in good], job.options
+    faces = [
+        crops.coloured(output, source, keep=job.keep, neutral=neutral)
+        for (_, output), source in zip(good, sources, strict=True)
+    ]
     kept = likeness.keep(identity, sources, faces, strength=options.strength, guard=options.guard)
-    good = zip(faces, kept, strict=True)
-    return [output if isinstance(output, FaceError) else next(good) for output in outputs]
+    done = zip(faces, kept, strict=True)
+    return [output if isinstance(output, FaceError) else next(done) for output in outputs]
 
 
 def _cut(pixels: np.ndarray, face: Face, index: int, size: int) -> Crop:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from revisage.errors import FaceError, ModelMissingError, PhotoTooLargeError, UsageError
+from revisage.errors import FaceError, PhotoTooLargeError, UsageError
 from revisage.faces import Face, template
 from revisage.image import DecodeLimits, Photo, decode, from_array, from_pillow
 from revisage.restore import background, crops, people, tiles
@@ -174,7 +174,7 @@ class Restorer:
     def _identity(self, job: Job) -> IdentityModel | None:
         identity = self._models.identity()
         if identity is None and job.options.guard is not None:
-            raise ModelMissingError("the guard needs an identity model, and none is installed")
+            raise UsageError("the guard needs an identity model, and none is installed")
         return identity
 
     def _aligned(self, photo: Photo, path: Path | None, job: Job) -> Result:
@@ -182,12 +182,12 @@ class Restorer:
         if model is None:
             raise UsageError("an aligned face needs a face model: choose one instead of none")
         identity = self._identity(job)
-        size = model.size
         height, width = photo.pixels.shape[:2]
-        source = tiles.to_float(_square(photo.pixels, size))
+        small = tiles.to_float(_square(photo.pixels, model.size))
+        source = small if model.scale == 1 else tiles.to_float(_square(photo.pixels, model.side))
         neutral = photo.gray or tone.is_neutral(photo.pixels)
         with job.timed("faces"):
-            output = people.run(model, identity, [crops.Crop(0, source)], job, neutral=neutral)[0]
+            output = people.run(model, identity, [crops.Crop(0, small)], job, neutral=neutral)[0]
         if isinstance(output, FaceError):
             raise output
         face, kept = output
@@ -195,7 +195,9 @@ class Restorer:
         _level(pixels, neutral and job.keep)
         job.progress(Stage("faces", 1, 1))
         whole = Face(
-            (0.0, 0.0, float(width), float(height)), template(size) * (width / size, height / size), 1.0
+            (0.0, 0.0, float(width), float(height)),
+            template(model.side) * (width / model.side, height / model.side),
+            1.0,
         )
         left = None if kept.strength > 0 else kept.left or "strength is 0"
         report = people.report(whole, ("skipped", left) if left else None, kept)
@@ -203,7 +205,7 @@ class Restorer:
             photo=replace(
                 photo,
                 pixels=pixels,
-                alpha=None if photo.alpha is None else _square(photo.alpha, size),
+                alpha=None if photo.alpha is None else _square(photo.alpha, model.side),
                 gray=photo.gray and job.keep,
             ),
             faces=(report,),

@@ -14,6 +14,8 @@ from revisage.networks.expression import FACE, Expression
 from revisage.networks.finder import OUTPUT_NAMES, FinderNetwork
 from revisage.networks.gfpgan import GFPGAN, UnitRange
 from revisage.networks.identity import SIZE, Identity
+from revisage.networks.progressive import SIZE as RESTORED
+from revisage.networks.progressive import LastPicture, Progressive
 from revisage.networks.rrdb import RRDBNet
 from revisage.networks.scene import Scene
 from revisage.train import checkpoint, presets
@@ -50,6 +52,12 @@ def export_network(network: nn.Module, path: Path, *, name: str, version: str, l
         size = network.config.size
         contract = Contract(name=name, task="face", size=size, scale=1, version=version, licence=licence)
         return export(UnitRange(network), path, contract=contract, example_size=(size, size))
+    if isinstance(network, Progressive):
+        size = network.config.size
+        contract = Contract(
+            name=name, task="face", size=size, scale=RESTORED // size, version=version, licence=licence
+        )
+        return export(LastPicture(network), path, contract=contract, example_size=(size, size))
     if isinstance(network, Compact | RRDBNet | Scene):
         scale = network.config.scale
         contract = Contract(name=name, task="scene", size=None, scale=scale, version=version, licence=licence)
