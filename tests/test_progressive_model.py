@@ -32,6 +32,9 @@ def tiny(objective: str) -> Progressive:
     network = Progressive(ProgressiveConfig(*TINY, encoder=objective == "restore"))
     for head in network.heads:
         torch.nn.init.normal_(head.weight, std=0.05)
+    for name, parameter in network.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(parameter, std=0.05)
     return network.eval()
 
 
