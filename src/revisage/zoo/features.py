@@ -113,6 +113,24 @@ _ALL = (
         sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
         count=22_466_066,
     ),
+    # Likewise.
+    _features(
+        "dlib-landmarks",
+        "dlib's predictor of 68 landmarks, from dlib.net/files, unpacked, for `prepare --landmarks dlib`",
+        file="shape_predictor_68_face_landmarks.dat",
+        licence="trained on iBUG 300-W, no commercial use",
+        sha256="fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
+        count=99_693_937,
+    ),
+    _features(
+        "fan-landmarks",
+        "FAN, 68 landmarks, as the library face-alignment publishes it, for `prepare --landmarks fan`",
+        file="2DFAN4-cd938726ad.zip",
+        licence="code BSD-3-Clause; trained on 300W-LP, research",
+        url="https://www.adrianbulat.com/downloads/python-fan/2DFAN4-cd938726ad.zip",
+        sha256="cd938726adb1f15f361263cce2db9cb820c42585fa8796ec72ce19107f369a46",
+        count=96_316_515,
+    ),
     # No public list gives its sha256, so `pull` could not check it.
     _features(
         "arcface-resnet18",
