@@ -38,8 +38,8 @@ def test_the_penalty_of_a_linear_critic_is_known(slope: float) -> None:
 
 
 def test_the_penalty_of_a_quadratic_critic_is_that_between_real_and_fake() -> None:
-    """D(x) = |x|²/2 has the gradient x: between y = 0 and G = (2, 0) its length is 2 (1 - e), e ~ U(0, 1), and
-    the mean of (2 (1 - e) - 1)² is 1/3."""
+    """D(x) = |x|²/2 has the gradient x: between y = 0 and G = (2, 0) its length is 2 (1 - e), e ~ U(0, 1),
+    and the mean of (2 (1 - e) - 1)² is 1/3."""
     torch.manual_seed(0)
     real, fake = torch.zeros(20_000, 2), torch.tensor([[2.0, 0.0]]).expand(20_000, 2)
     penalty = gradient_penalty(lambda x: x.square().sum(1) / 2, real, fake)
@@ -81,13 +81,14 @@ def test_the_penalty_stays_finite_and_in_float32_under_autocast(factor: float) -
         assert parameter.grad is None or torch.isfinite(parameter.grad).all()
 
 
-def test_the_critic_learns_to_tell_apart_within_its_slope() -> None:
-    """Black and white at 32 px are 2 sqrt(3 x 32 x 32) apart, as far as slope 1 lets their scores differ."""
+def test_the_critic_comes_to_the_slope_that_the_penalty_allows() -> None:
+    """Black and white at 32 px are d = 2 sqrt(3 x 32 x 32) apart: a slope of n gains n d and costs 10 (n - 1)²,
+    which is best at n = 1 + d / 20."""
     torch.manual_seed(0)
     critic = Critic((8, 8, 16, 16, 16))
-    optimizer = torch.optim.Adam(critic.parameters(), lr=2e-3, betas=(0.0, 0.9))
+    optimizer = torch.optim.Adam(critic.parameters(), lr=1e-3, betas=(0.0, 0.9))
     real, fake = torch.ones(4, 3, 32, 32), -torch.ones(4, 3, 32, 32)
-    for _ in range(60):
+    for _ in range(200):
         with torch.autocast("cpu", torch.bfloat16):
             loss = wasserstein_critic(critic(real, 1), critic(fake, 1))
             loss = loss + 10 * gradient_penalty(lambda x: critic(x, 1), real, fake)
@@ -96,7 +97,8 @@ def test_the_critic_learns_to_tell_apart_within_its_slope() -> None:
         optimizer.step()
     distance = 2 * math.sqrt(3 * 32 * 32)
     found = -wasserstein_critic(critic(real, 1), critic(fake, 1)).item()
-    assert 0.5 * distance < found < 1.3 * distance
+    best = distance * (1 + distance / 20)
+    assert 0.6 * best < found < 1.2 * best
 
 
 def test_the_kernel_is_a_gaussian_that_sums_to_one() -> None:

@@ -32,8 +32,8 @@ FindsLandmarks = Callable[[np.ndarray], np.ndarray | None]
 """(H, W, 3) RGB uint8 -> (68, 2) float32 of its largest face; None without one. Called from threads."""
 
 # The person's right half of a mean face, and its middle, on the FFHQ template at 512 px; the left half is the
-# mirror image at x = 256. Medians of what dlib's predictor finds in 424 aligned pictures of LFW and their mirror
-# images.
+# mirror image at x = 256. Medians of what dlib's predictor finds in 424 aligned pictures of LFW and their
+# mirror images.
 _RIGHT = {
     0: (116, 248),
     1: (119, 284),
