@@ -82,7 +82,7 @@ def test_the_penalty_stays_finite_and_in_float32_under_autocast(factor: float) -
 
 
 def test_the_critic_comes_to_the_slope_that_the_penalty_allows() -> None:
-    """Black and white at 32 px are d = 2 sqrt(3 x 32 x 32) apart: a slope of n gains n d and costs 10 (n - 1)²,
+    """Black and white at 32 px are d = 2 sqrt(3 x 32 x 32) apart: slope n gains n d and costs 10 (n - 1)²,
     which is best at n = 1 + d / 20."""
     torch.manual_seed(0)
     critic = Critic((8, 8, 16, 16, 16))
