@@ -29,7 +29,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-ENGINES = {"local": ("--processes", "1"), "processes": ("--processes", "2")}
+ENGINES = {"local": ("--processes", "1"), "processes": ("--processes", "2"), "ray": ("--ray",)}
 LIGHT = ("--model", "none", "--scene", "none", "--scale", "1")
 BAD_SHARE = 20
 SIDE = 96

@@ -308,7 +308,7 @@ def test_lines_are_on_disk_while_the_work_goes_on(tmp_path: Path, monkeypatch: p
     ("arguments", "message"),
     [
         (["in", "--resume"], "-o FOLDER"),
-        (["in/0.png", "--resume", "-o", "one.png"], "needs a folder"),
+        (["in/0.png", "--resume", "-o", "one.png"], "need a folder"),
         (["in", "-o", "out", "--retry-failed"], "go with --resume"),
         (["in", "-o", "memory://out", "--resume"], "--manifest FILE"),
         (["in", "in/0.png", "-o", "memory://out", "--resume"], "one folder"),

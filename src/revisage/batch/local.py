@@ -83,11 +83,12 @@ def restore_one(
     watch: Watch | None = None,
 ) -> Outcome:
     """One photo from its file to its result's, in this thread. Every error is an outcome."""
-    found = None
+    marks = None
     try:
         found = photo.read(job, restorer.settings.limits)
+        marks = found.marks
         progress = None if watch is None else (lambda stage: watch(job, stage))
         result = photo.restore(found, restorer, options, progress)
-        return photo.write(job, found, result, saving)
+        return photo.write(job, marks, result, saving)
     except Exception as error:
-        return photo.failed(job, error, found)
+        return photo.failed(job, error, marks)

@@ -29,13 +29,20 @@ NO_MEMORY = "not enough memory for this photo: use --scale 1 or --workers 1, or 
 
 
 @dataclass(frozen=True)
-class Read:
-    """A photo in memory, and what is to be remembered of its file."""
+class Marks:
+    """What is remembered of a photo's file."""
 
-    photo: Photo
     stamp: str | None
     digest: str | None
     seconds: float
+
+
+@dataclass(frozen=True)
+class Read:
+    """A photo in memory, and the marks of its file."""
+
+    photo: Photo
+    marks: Marks
 
 
 def read(job: Job, limits: DecodeLimits) -> Read:
@@ -49,10 +56,10 @@ def read(job: Job, limits: DecodeLimits) -> Read:
     if isinstance(job.source, Path):
         photo = decode(job.source, limits=limits)
         seconds = time.perf_counter() - start
-        return Read(photo, stamp, places.digest(job.source), seconds)
+        return Read(photo, Marks(stamp, places.digest(job.source), seconds))
     data = places.read(job.source)
     photo = decode(data, limits=limits)
-    return Read(photo, stamp, hashlib.sha256(data).hexdigest(), time.perf_counter() - start)
+    return Read(photo, Marks(stamp, hashlib.sha256(data).hexdigest(), time.perf_counter() - start))
 
 
 def restore(
@@ -60,11 +67,11 @@ def restore(
 ) -> Result:
     """Restore the photo. Raises as `Restorer.run`."""
     result = restorer.run(found.photo, options, progress=progress)
-    result.seconds["decode"] = round(found.seconds, 4)
+    result.seconds["decode"] = round(found.marks.seconds, 4)
     return result
 
 
-def write(job: Job, found: Read, result: Result, saving: SaveOptions) -> Outcome:
+def write(job: Job, marks: Marks, result: Result, saving: SaveOptions) -> Outcome:
     """Write the result, whole or not at all. Raises SaveError."""
     format = format_of(Path(str(job.target)))
     assert format is not None, job.target  # as it was planned
@@ -75,10 +82,10 @@ def write(job: Job, found: Read, result: Result, saving: SaveOptions) -> Outcome
     places.write(job.target, data)
     result.seconds["encode"] = round(result.seconds["encode"] + time.perf_counter() - start, 4)
     entry = result.entry() | {"input": str(job.source), "output": str(job.target), "reason": None}
-    return Outcome(job, entry, digest=found.digest, stamp=found.stamp, written=len(data))
+    return Outcome(job, entry, digest=marks.digest, stamp=marks.stamp, written=len(data))
 
 
-def failed(job: Job, error: Exception, found: Read | None = None) -> Outcome:
+def failed(job: Job, error: Exception, marks: Marks | None = None) -> Outcome:
     """The outcome of a photo that an error befell: typed, and told in one line."""
     reason = reason_of(error)
     if reason == "internal":
@@ -91,8 +98,8 @@ def failed(job: Job, error: Exception, found: Read | None = None) -> Outcome:
     elif isinstance(error, OSError):
         error = PhotoError(f"it cannot be opened ({error.strerror or error})")
     entry = failure(job.source, error) | {"reason": reason}
-    stamp = found.stamp if found else places.stamp(job.source)
-    digest = found.digest if found else places.digest(job.source)
+    stamp = marks.stamp if marks else places.stamp(job.source)
+    digest = marks.digest if marks else places.digest(job.source)
     return Outcome(job, entry, entry["error"], reason, digest, stamp)
 
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 
-from revisage.batch import Job, Outcome, SaveOptions, Watch, processes, restore_all
+from revisage.batch import Job, Outcome, SaveOptions, Watch, cluster, processes, restore_all
 from revisage.batch.layout import Choices, Layout, calibrated, candidates, cores, free_memory
 from revisage.batch.settings import Fingerprint
 from revisage.cli._run import Engine
 from revisage.errors import UsageError
-from revisage.restore import RestoreOptions, Restorer
+from revisage.restore import RestoreOptions, Restorer, Settings
+
+LOCAL = "local"
+"""What `--ray` means without an address: Ray on this machine, for this run."""
+
+ADDRESS = re.compile(r"local|auto|ray://\S+|[\w.-]+:\d+|\[[0-9a-fA-F:]+\]:\d+")
+"""What is taken for an address of a cluster; a folder of such a name is told apart by ./ before it."""
 
 MANY = 100
 """From so many photos on, `--processes auto` starts processes, and measures how many are best."""
@@ -49,6 +56,26 @@ def in_processes(work: processes.Work, count: int | None, marks: Fingerprint) ->
         )
 
     return engine
+
+
+def on_ray(work: processes.Work, count: int | None, settings: Settings) -> Engine:
+    """The engine on the connected cluster, with `count` Restorers or as many as it has room for."""
+    pool = cluster.pool(count, settings.device)
+
+    def engine(jobs: Sequence[Job], stop: threading.Event, watch: Watch) -> Generator[Outcome, None, None]:
+        return cluster.restore_all(jobs, work, pool, settings.limits, stop=stop)
+
+    return engine
+
+
+def name_ray_address(argv: Sequence[str]) -> list[str]:
+    """The arguments with `local` behind every `--ray` that no address follows."""
+    named: list[str] = []
+    for index, argument in enumerate(argv):
+        named.append(argument)
+        if argument == "--ray" and not ADDRESS.fullmatch("".join(argv[index + 1 : index + 2])):
+            named.append(LOCAL)
+    return named
 
 
 def process_count(text: str, photos: int) -> int | None:

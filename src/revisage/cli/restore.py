@@ -25,8 +25,9 @@ from revisage.batch import (
     shared_memory,
     sweep,
 )
+from revisage.batch.cluster import connected
 from revisage.batch.processes import Work
-from revisage.cli._engines import in_processes, in_threads, process_count
+from revisage.cli._engines import LOCAL, in_processes, in_threads, name_ray_address, on_ray, process_count
 from revisage.cli._parse import Exit, parse
 from revisage.cli._report import open_report
 from revisage.cli._run import Engine, Run, work
@@ -90,6 +91,9 @@ class Options:
     processes: Annotated[str, arg(metavar="auto|N")] = "auto"
     """Processes that share the cores, each with --workers photos in hand; auto: from 100 photos on, as many
     as the first photos show to be fastest, else none but this one."""
+    ray: Annotated[str | None, arg(metavar="[ADDRESS]")] = None
+    """Restore with Ray, on this machine or on the cluster at ADDRESS (auto, HOST:PORT, ray://HOST:PORT);
+    implies --resume."""
     memory: Annotated[int | None, arg(metavar="MIB")] = None
     """Memory for the tiles of a photo in MiB; a quarter of what is free, at most 1,024, if not given."""
 
@@ -101,7 +105,7 @@ def main(argv: Sequence[str]) -> int:
     """
     with contextlib.ExitStack() as opened:
         try:
-            run = _prepare(parse(Options, "restore", argv), opened)
+            run = _prepare(parse(Options, "restore", name_ray_address(argv)), opened)
         except Exit as stop:
             return stop.code
         except RevisageError as error:
@@ -131,13 +135,17 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
 
     def engine_for(photos: int) -> Engine:
         count = process_count(options.processes, photos)
+        maker = partial(make_restorer, shared_memory(restorer.settings))
+        work = Work(maker, chosen, saving, options.workers)
+        if options.ray is not None and photos:
+            opened.enter_context(connected(None if options.ray == LOCAL else options.ray))
+            return on_ray(work, count or None, restorer.settings)
         if count != 0:
-            maker = partial(make_restorer, shared_memory(restorer.settings))
-            return in_processes(Work(maker, chosen, saving, options.workers), count, marks)
+            return in_processes(work, count, marks)
         restorer.check()
         return in_threads(restorer, chosen, saving, workers=options.workers, ordered=not options.resume)
 
-    if not options.resume:
+    if not options.resume and options.ray is None:
         engine = engine_for(len(jobs))
         return Run(jobs, engine, open_report(options.report), lambda outcome: None)
     manifest = opened.enter_context(_open_manifest(options.manifest, jobs, out))
@@ -156,7 +164,7 @@ def _check(options: Options, jobs: Sequence[Job]) -> None:
     if options.workers < 1:
         raise UsageError(f"--workers {options.workers}: give at least 1")
     process_count(options.processes, 0)
-    if not options.resume and (options.retry_failed or options.manifest is not None):
+    if not options.resume and options.ray is None and (options.retry_failed or options.manifest is not None):
         raise UsageError("--retry-failed and --manifest go with --resume")
     report = options.report
     if report is None:
@@ -174,7 +182,7 @@ def _check(options: Options, jobs: Sequence[Job]) -> None:
 def _open_manifest(path: Path | None, jobs: Sequence[Job], out: Place | None) -> Manifest:
     """The manifest of the output folder, which is swept of what a killed run left half written."""
     if out is None or any(job.target == out for job in jobs):
-        raise UsageError("--resume needs a folder for the results: name it with -o FOLDER")
+        raise UsageError("--resume and --ray need a folder for the results: name it with -o FOLDER")
     if path is None and not isinstance(out, Path):
         raise UsageError(f"name a file of this machine with --manifest FILE: {out} cannot hold one")
     manifest = Manifest(path or Path(out) / MANIFEST, out)

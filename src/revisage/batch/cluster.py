@@ -1,0 +1,248 @@
+"""The engine on Ray: this machine's cores, or a cluster's, with photos and results anywhere.
+
+Three stages of Ray Data: tasks read, actors with a Restorer each restore, tasks write. Only the driver, this
+process, sees the outcomes and keeps the manifest. Each photo is a block of its own, so Ray does again what
+dies with a worker or a node, photo by photo; a photo that kills its workers is found by trying it alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import pickle
+import threading
+import warnings
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any
+
+from revisage.batch import photo
+from revisage.batch.jobs import Job, Outcome, SaveOptions
+from revisage.batch.layout import cores
+from revisage.batch.processes import Work
+from revisage.errors import RuntimeUnavailableError
+from revisage.image import DecodeLimits
+from revisage.restore import Result
+
+LIGHT_CPUS = 0.1
+"""What Ray books for a task that reads or writes: much of it is waiting, and decoding is a child's."""
+
+HEAVY_SHARE = 0.8
+"""What it books of each core of a Restorer, so that reading and writing find room on the same machine."""
+
+RETRIES = 2
+"""How often Ray tries a photo again whose worker died, before it is tried alone."""
+
+AHEAD = 2
+"""Photos that wait decoded, or restored, for each Restorer."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The Restorers of a run.
+
+    Args:
+        smallest, largest: how many; Ray starts more than the smallest number while photos wait, None: as many
+            as the cluster has room for.
+        threads: cores of each.
+        gpus: GPUs of each.
+    """
+
+    smallest: int = 1
+    largest: int | None = None
+    threads: int = 1
+    gpus: float = 0
+
+
+@contextlib.contextmanager
+def connected(address: str | None = None) -> Iterator[None]:
+    """Ray for the block: a cluster of this machine's cores that listens on the loopback interface only and
+    ends with this process, or the cluster at `address` ("auto", HOST:PORT or ray://HOST:PORT).
+
+    No dashboard is started and no usage is reported. A connection that is there already is used and kept.
+
+    Raises RuntimeUnavailableError when Ray is not installed, or does not answer.
+    """
+    if address is None:
+        # The one switch by which Ray's servers bind the loopback address: on Windows and macOS it is off
+        # anyway. Ray reads it when it is imported, and its processes inherit it.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    ray = _ray()
+    if ray.is_initialized():
+        yield
+        return
+    here = {"num_cpus": cores(), "include_dashboard": False} if address is None else {}
+    try:
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **here)
+    except Exception as error:
+        raise RuntimeUnavailableError(f"Ray does not start or answer: {_line(error)}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def pool(count: int | None, device: str) -> Pool:
+    """The Restorers of a connected cluster: `count` that share its cores, or as many as it has cores or GPUs,
+    now or once it has grown."""
+    gpus = 1.0 if device == "gpu" else 0.0
+    if count is None:
+        return Pool(gpus=gpus)
+    total = int(_ray().cluster_resources().get("CPU", 1))
+    return Pool(count, count, max(1, total // count), gpus)
+
+
+def restore_all(
+    jobs: Sequence[Job],
+    work: Work,
+    pool: Pool,
+    limits: DecodeLimits,
+    *,
+    stop: threading.Event | None = None,
+) -> Generator[Outcome, None, None]:
+    """Restore every photo on the connected cluster. Outcomes come as soon as they are known.
+
+    Once `stop` is set, or when the iterator is closed, what is in hand is dropped.
+
+    Raises RuntimeUnavailableError when the cluster fails as a whole; every outcome until then was yielded.
+    """
+    stop = stop or threading.Event()
+    waiting = dict(enumerate(jobs))
+    for alone in (False, True):
+        for number, outcome in _stream(waiting, work, pool, limits, alone=alone):
+            del waiting[number]
+            yield outcome
+            if stop.is_set():
+                return
+        if not waiting:
+            return
+    for job in waiting.values():
+        yield photo.crashed(job)
+
+
+def _stream(
+    jobs: dict[int, Job], work: Work, pool: Pool, limits: DecodeLimits, *, alone: bool
+) -> Iterator[tuple[int, Outcome]]:
+    """The outcomes of those photos whose workers did not die with them."""
+    ray = _ray()
+    data = ray.data
+    context = data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    context.max_errored_blocks = -1  # a photo that is lost is missing here, and that tells
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    rows = [{"state": pickle.dumps((number, job))} for number, job in jobs.items()]
+    tasks = data.TaskPoolStrategy(size=min(_tasks(pool), len(rows)))
+    light = {"num_cpus": LIGHT_CPUS, "compute": tasks}
+    heavy = data.ActorPoolStrategy(
+        min_size=pool.smallest,
+        max_size=pool.largest,
+        max_tasks_in_flight_per_actor=1 if alone else AHEAD,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that Ray will name the retries otherwise from 2.64 on
+        stages = (
+            data.from_items(rows, override_num_blocks=len(rows))
+            .map(_Reader(limits), **light)
+            .map(
+                _Restoring,
+                fn_constructor_args=(replace(work, threads=pool.threads),),
+                compute=heavy,
+                num_cpus=HEAVY_SHARE * pool.threads,
+                num_gpus=pool.gpus or None,
+                max_task_retries=RETRIES,
+            )
+            .map(_Writer(work.saving), **light)
+        )
+    try:
+        for batch in stages.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):
+            for state in batch.column("state").to_pylist():
+                yield pickle.loads(state)
+    except ray.exceptions.RayError as error:
+        raise RuntimeUnavailableError(
+            f"Ray failed: {_line(error)}; run the same command again to go on"
+        ) from error
+
+
+def _tasks(pool: Pool) -> int:
+    """Tasks of reading, and of writing, at once."""
+    largest = pool.largest or max(1, int(_ray().cluster_resources().get("CPU", 1)))
+    return AHEAD * largest
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """The first stage: a photo, or the outcome of one that cannot be read."""
+
+    limits: DecodeLimits
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        number, job = pickle.loads(row["state"])
+        found: photo.Read | Outcome
+        try:
+            found = photo.read(job, self.limits)
+        except Exception as error:
+            found = photo.failed(job, error)
+        return _state(number, job, found, None)
+
+
+class _Restoring:
+    """The second stage, an actor: its models are opened once."""
+
+    def __init__(self, work: Work) -> None:
+        import cv2
+
+        cv2.setNumThreads(work.threads or cores())
+        self._options = work.options
+        self._restorer = work.maker(work.threads)
+        self._restorer.check()
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        number, job, found, _ = pickle.loads(row["state"])
+        if isinstance(found, Outcome):
+            return _state(number, job, found, None)
+        try:
+            result = photo.restore(found, self._restorer, self._options)
+        except Exception as error:
+            return _state(number, job, photo.failed(job, error, found.marks), None)
+        return _state(number, job, found.marks, result)
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """The third stage: every row becomes its photo's outcome."""
+
+    saving: SaveOptions
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        number, job, found, result = pickle.loads(row["state"])
+        if not isinstance(found, Outcome):
+            try:
+                found = photo.write(job, found, result, self.saving)
+            except Exception as error:
+                found = photo.failed(job, error, found)
+        return {"state": pickle.dumps((number, found))}
+
+
+def _state(
+    number: int, job: Job, found: photo.Read | photo.Marks | Outcome, result: Result | None
+) -> dict[str, Any]:
+    return {"state": pickle.dumps((number, job, found, result), protocol=5)}
+
+
+def _ray() -> ModuleType:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters comes as an exception
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise RuntimeUnavailableError(f'Ray is missing ({error}): `pip install "revisage[ray]"`') from None
+    module: ModuleType = ray
+    return module
+
+
+def _line(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__

@@ -1,0 +1,121 @@
+"""Ray: the results of the local engine, kept through deaths of workers, nothing open to the network."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import archive_stub as stub
+import psutil
+import pytest
+from test_archive import kills
+from test_archive_processes import album
+
+from revisage.batch import Job, Outcome, SaveOptions, cluster, plan, plan_places, restore_all
+from revisage.batch.processes import Work
+from revisage.cli import _engines
+from revisage.image import DecodeLimits
+from revisage.restore import RestoreOptions
+
+if find_spec("ray") is None:
+    pytest.skip("needs Ray: pip install revisage[ray]", allow_module_level=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ray() -> Iterator[None]:
+    # So that Ray's workers find the stub.
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", path)
+        with cluster.connected():
+            yield
+
+
+def run(jobs: list[Job], count: int = 2) -> Iterator[Outcome]:
+    work = Work(stub.make, RestoreOptions(), SaveOptions(), 1)
+    return cluster.restore_all(jobs, work, cluster.Pool(count, count), DecodeLimits())
+
+
+def test_results_are_those_of_the_local_engine_though_an_actor_dies_and_nothing_listens_to_the_network(
+    tmp_path: Path,
+) -> None:
+    source = album(tmp_path / "in", [stub.SLOW] * 6)
+    jobs = plan([source], tmp_path / "ray")
+    outcomes = []
+    listening: set[str] = set()
+    for outcome in run(jobs):
+        outcomes.append(outcome)
+        if len(outcomes) == 2:
+            listening = {c.laddr.ip for p in family() for c in p.net_connections() if c.status == "LISTEN"}
+            os.kill(actors()[0].pid, signal.SIGKILL)
+    assert [outcome.reason for outcome in outcomes if outcome.error] == ["damaged"]
+    here = list(restore_all(plan([source], tmp_path / "here"), stub.make(None), RestoreOptions()))
+    assert len(outcomes) == len(here) == 7
+    for theirs, ours in zip(sorted(outcomes, key=name), sorted(here, key=name), strict=True):
+        assert (theirs.digest, theirs.stamp, theirs.written) == (ours.digest, ours.stamp, ours.written)
+        assert theirs.entry["faces"] == ours.entry["faces"]
+    for path in (tmp_path / "here").iterdir():
+        assert path.read_bytes() == (tmp_path / "ray" / path.name).read_bytes()
+    assert listening
+    assert {address.removeprefix("::ffff:") for address in listening} <= {"127.0.0.1", "::1"}
+
+
+def name(outcome: Outcome) -> str:
+    return Path(str(outcome.job.source)).name
+
+
+def family() -> list[psutil.Process]:
+    """This process and Ray's lasting ones."""
+    lasting = [psutil.Process()]
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            if any(name in " ".join(process.cmdline()) for name in ("_Restoring", "gcs_server", "raylet")):
+                lasting.append(process)
+    return lasting
+
+
+def actors() -> list[psutil.Process]:
+    return [process for process in family()[1:] if "_Restoring" in " ".join(process.cmdline())]
+
+
+@pytest.mark.slow
+def test_a_photo_that_kills_its_actors_is_given_up_and_costs_no_other(tmp_path: Path) -> None:
+    jobs = plan([album(tmp_path / "in", [255, stub.DEADLY, 255])], tmp_path / "out")
+    outcomes = {Path(name(outcome)).stem: outcome.reason for outcome in run(jobs, 1)}
+    assert outcomes == {"00": None, "01": "crashed", "02": None, "bad": "damaged"}
+
+
+@pytest.mark.slow
+def test_photos_and_results_by_url(tmp_path: Path) -> None:
+    """Ray's workers are other processes, so a file system that they share: fsspec's local one, by a URL that
+    is not taken for a path."""
+    source = album(tmp_path / "in", [255] * 2)
+    scheme = "simplecache::file://"
+    jobs = [
+        Job(f"{scheme}{job.source}", f"file://{tmp_path}/out/{Path(str(job.target)).name}")
+        for job in plan_places([source], tmp_path / "here")
+    ]
+    outcomes = list(run(jobs))
+    assert sorted(outcome.reason or "" for outcome in outcomes) == ["", "", "damaged"]
+    list(restore_all(plan([source], tmp_path / "here"), stub.make(None), RestoreOptions()))
+    for path in (tmp_path / "here").iterdir():
+        assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+@pytest.mark.slow
+def test_kills_of_the_driver_lose_nothing() -> None:
+    kills("--photos", "100", "--kills", "6", "--engine", "ray")
+
+
+def test_an_address_may_follow_the_option() -> None:
+    name = _engines.name_ray_address
+    assert name(["--ray", "in", "-o", "out"]) == ["--ray", "local", "in", "-o", "out"]
+    assert name(["in", "-o", "out", "--ray"]) == ["in", "-o", "out", "--ray", "local"]
+    assert name(["--ray", "--resume"]) == ["--ray", "local", "--resume"]
+    for address in ("auto", "ray://head:10001", "10.0.0.1:6379", "head.site:6379", "[::1]:6379"):
+        assert name(["--ray", address, "in"]) == ["--ray", address, "in"]
