@@ -17,6 +17,7 @@ COMMANDS = {
     "train": "train a model",
     "evaluate": "measure models and other methods, with tables and pictures",
     "export": "write a trained model as an ONNX file",
+    "bench": "measure what restoring an archive takes on this machine",
 }
 
 USAGE = f"""usage: revisage COMMAND [OPTIONS]

@@ -1,0 +1,138 @@
+"""`revisage bench archive`: how fast this machine restores a sample, and what an archive takes and costs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import Positional, arg
+
+from revisage.batch import SaveOptions, make_restorer, plan, shared_memory
+from revisage.batch.forecast import Terms, fit, measure, sample
+from revisage.batch.layout import cores
+from revisage.batch.processes import Work
+from revisage.cli._parse import Exit, parse
+from revisage.errors import RevisageError, UnknownModelError, UsageError
+from revisage.image import write_atomically
+from revisage.restore import RestoreOptions, Settings
+from revisage.restore.report import STAGES
+
+PHOTOS = {"1 million": 10**6, "1 billion": 10**9}
+MACHINES = (1, 10, 100, 1000)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Restore a sample of an archive with one and with two workers of one core each, and compute from that
+    what machines like this one need for a million and a billion photos. Nothing is kept of the results.
+    """
+
+    what: Positional[Literal["archive"]]
+    """What to measure."""
+    photos: Positional[Annotated[Path, arg(metavar="DIR")]]
+    """Photos as the archive has them."""
+    sample: int = 16
+    """Photos to restore in each run, spread evenly over DIR."""
+    price: float = 0.04
+    """Dollars for a core for an hour."""
+    cores: int | None = None
+    """Cores of the machines to be computed for; this machine's if not given."""
+    model: Annotated[str, arg(metavar="auto|none|NAME")] = "auto"
+    """Face model, as for `revisage restore`."""
+    scene: Annotated[str, arg(metavar="auto|none|NAME")] = "auto"
+    """Scene model, as for `revisage restore`."""
+    scale: Literal["auto", "1", "2", "4"] = "auto"
+    """Enlarging, as for `revisage restore`."""
+    out: Annotated[Path | None, arg(metavar="FILE.json")] = None
+    """Also write the figures as JSON."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; 0: measured, 1: it could not be, 2: bad usage."""
+    try:
+        options = parse(Options, "bench", argv)
+        if options.sample < 2 or options.price < 0 or (options.cores is not None and options.cores < 1):
+            raise UsageError("--sample must be at least 2, --price at least 0 and --cores at least 1")
+        figures = _measured(options)
+        if options.out is not None:
+            write_atomically(options.out, (json.dumps(figures, indent=2) + "\n").encode())
+    except Exit as stop:
+        return stop.code
+    except RevisageError as error:
+        print(f"revisage bench: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError | UnknownModelError) else 1
+    print(_text(figures))
+    return 0
+
+
+def _measured(options: Options) -> dict[str, Any]:
+    # The folder for results is never written to; the plan only says which files are photos.
+    jobs = plan([options.photos], options.photos.absolute().parent / ".revisage-bench")
+    photos = [Path(job.source) for job in sample(jobs, options.sample)]
+    settings = shared_memory(Settings(options.model, options.scene))
+    work = Work(partial(make_restorer, settings), RestoreOptions(scale=options.scale), SaveOptions(), 2, 1)
+    one, done = measure(photos, work, 1)
+    two, _ = measure(photos, work, 2)
+    terms = fit(one, two)
+    count = options.cores or cores()
+    seconds = {stage: sum(outcome.entry["seconds"][stage] for outcome in done) for stage in STAGES}
+    pixels = [outcome.entry["size_in"][0] * outcome.entry["size_in"][1] for outcome in done]
+    return {
+        "sample": {
+            "photos": one.photos,
+            "restored": len(done),
+            "megapixels": sum(pixels) / len(done) / 1e6,
+            "faces": sum(len(outcome.entry["faces"]) for outcome in done) / len(done),
+            "stages": {stage: value / sum(seconds.values()) for stage, value in seconds.items()},
+        },
+        "runs": [asdict(one), asdict(two)],
+        "terms": asdict(terms),
+        "cores": count,
+        "price": options.price,
+        "most_machines": terms.most_machines(count),
+        "forecast": [_row(terms, machines, count, options.price) for machines in MACHINES],
+    }
+
+
+def _row(terms: Terms, machines: int, count: int, price: float) -> dict[str, Any]:
+    hours = {name: terms.core_hours(photos, machines, count) for name, photos in PHOTOS.items()}
+    return {
+        "machines": machines,
+        "photos_per_hour": 3600 / terms.seconds(machines, count),
+        "days": {name: terms.seconds(machines, count) * photos / 86400 for name, photos in PHOTOS.items()},
+        "core_hours": hours,
+        "dollars": {name: value * price for name, value in hours.items()},
+    }
+
+
+def _text(figures: dict[str, Any]) -> str:
+    of, terms = figures["sample"], figures["terms"]
+    table = "{:>9,} {:>14,.0f}" + " {:>10,.1f} d {:>9,.0f} h ${:>11,.0f}" * len(PHOTOS)
+    lines = [
+        f"{of['photos']} photos of {of['megapixels']:.2f} megapixels and {of['faces']:.1f} faces on average, "
+        f"{of['restored']} restored",
+        "time: " + ", ".join(f"{stage} {share:.0%}" for stage, share in of["stages"].items()),
+    ]
+    for run in figures["runs"]:
+        rate = 3600 * run["photos"] / run["seconds"]
+        lines.append(f"measured with {run['workers']} worker of one core: {rate:,.0f} photos/hour")
+    lines += [
+        f"seconds per photo: {terms['parallel']:.3f} side by side, {terms['shared']:.3f} in turns on a "
+        f"machine, {terms['driver']:.5f} in the driver",
+        "",
+        f"computed for machines of {figures['cores']} cores at ${figures['price']:g} a core-hour:",
+        f"{'machines':>9} {'photos/hour':>14} " + " ".join(f"{name:>36}" for name in PHOTOS),
+    ]
+    for row in figures["forecast"]:
+        columns = [row[key][name] for name in PHOTOS for key in ("days", "core_hours", "dollars")]
+        lines.append(table.format(row["machines"], row["photos_per_hour"], *columns))
+    lines.append(
+        f"One run keeps up to {figures['most_machines']:,} machines busy; for more, divide the archive by "
+        "folders."
+    )
+    return "\n".join(lines)
