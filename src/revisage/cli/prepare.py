@@ -51,6 +51,13 @@ class Options:
     """Two faces are copies when their fingerprints differ in at most this many of 512 bits."""
     max_pixels: int = 50_000_000
     """Photos with more pixels are not read."""
+    whole: int | None = None
+    """For `revisage train progressive`: keep pictures whole, at this many pixels a side, with 68 landmarks at
+    this size, its half and its quarter, in OUT/pictures and OUT/pictures.csv. Nothing is dropped."""
+    landmarks: Literal["estimate", "dlib", "fan"] = "estimate"
+    """Of --whole: who finds the 68 landmarks. The estimate, from five, needs no further weights."""
+    landmark_weights: Annotated[Path | None, arg(metavar="FILE")] = None
+    """The file of dlib or fan; if not given it is looked for in the model folders."""
     workers: int = min(4, os.cpu_count() or 1)
     """Photos in hand at once; the results do not depend on it."""
 
@@ -59,6 +66,8 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; 0: every photo read, 1: some could not be (each named on stderr), 2: bad usage."""
     try:
         options = parse(Options, "prepare", argv)
+        if options.whole is not None:
+            return _whole(options, options.whole)
         settings = PrepareSettings(
             size=options.size,
             format=options.format,
@@ -97,6 +106,31 @@ def main(argv: Sequence[str]) -> int:
         return 2 if isinstance(error, UsageError) else 1
     print(told(summary, options.out), file=sys.stderr)
     return 1 if summary.unreadable else 0
+
+
+def _whole(options: Options, size: int) -> int:
+    """`prepare` for pictures that stay whole."""
+    from revisage.data.landmark_finders import open_finder
+    from revisage.data.whole import PICTURES, prepare_whole
+
+    find = open_finder(options.landmarks, options.landmark_weights)
+    if options.workers > 1:
+        cv2.setNumThreads(1)  # the pictures share the cores instead
+    with _progress() as bar:
+        task = bar.add_task("", total=None)
+        count, seen, failed = prepare_whole(
+            options.src,
+            options.out,
+            find,
+            size=size,
+            workers=options.workers,
+            watch=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    for name, error in failed.items():
+        print(f"{name}: {error}", file=sys.stderr)
+    place = options.out / PICTURES
+    print(f"{count} pictures, a face found in {seen}: {place} and {place}.csv", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _progress() -> Progress:

@@ -14,14 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from revisage import zoo
-from revisage.data.landmarks68 import COUNT, estimator, mirror68
+from revisage.data.landmark_finders import open_finder
+from revisage.data.landmarks import resize_landmarks
+from revisage.data.landmarks68 import mirror68
 from revisage.data.loader import Sample
 from revisage.data.pictures import Pictures, find_pictures, shuffled
+from revisage.data.whole import Points, points_at, read_points
 from revisage.degrade.progressive import RESTORE, UPSCALE
 from revisage.degrade.progressive import Progressive as Degradation
-from revisage.errors import UsageError
-from revisage.faces import Finder
+from revisage.errors import TrainingError, UsageError
 from revisage.losses.attention import attention
 from revisage.losses.l1 import l1
 from revisage.losses.perceptual import perceptual
@@ -41,6 +42,7 @@ from revisage.networks.progressive import (
     brought,
 )
 from revisage.networks.vgg import VGG19Features
+from revisage.train.faces import table_of
 from revisage.train.pictures import from_unit, grid, to_unit
 from revisage.train.spread import device_of
 from revisage.train.task import Batch, Phase
@@ -50,6 +52,8 @@ HELD_OUT = 0.29
 which gives the 2,650 test pictures of 004."""
 RETURNED = 0.5
 """Share of the thumbnails that have been enlarged and reduced again."""
+ATTENDED = (64, 128)
+"""Sides of the pictures of steps 2 and 3, whose landmarks are attended to."""
 _NUMBER = re.compile(r"_\d+$")
 
 
@@ -81,7 +85,8 @@ class ProgressiveSettings:
 
     Attributes:
         data: folder of whole pictures, square, brought to 128 px; one folder for each person, or pictures
-            named Person_0001, as LFW has them.
+            named Person_0001, as LFW has them. Where no table of landmarks lies beside it, as
+            `revisage prepare --whole` writes it, they are estimated, each picture's when it is first used.
         network: sizes; with an encoder it is objective 2.
         critic: its widths; see `revisage.networks.progressive.Critic`.
         weights: of the losses.
@@ -134,8 +139,10 @@ class ProgressiveTask:
             Pictures(training),
             Pictures(held[:: max(1, len(held) // settings.validation)]),
         )
-        self._landmarks = estimator(Finder(zoo.resolve("finder").path).find)
-        self._found: dict[int, np.ndarray] = {}
+        table = table_of(root)
+        self._table = read_points(table) if table.is_file() else None
+        self._estimate = open_finder("estimate")
+        self._estimated: dict[int, Points] = {}
         torch.manual_seed(settings.seed)
         self.networks: dict[str, nn.Module] = {"generator": Progressive(settings.network)}
         if settings.weights.adversarial.ever:
@@ -156,31 +163,38 @@ class ProgressiveTask:
         return phases
 
     def sample(self, index: int) -> Sample:
-        """ "low" (3, 16, 16) or (3, 128, 128) and "clean" (3, 128, 128) in [-1, 1], "landmarks" (68, 2) in
-        the pixels of the latter (NaN without a face), "epoch" ()."""
+        """ "low" (3, 16, 16) or (3, 128, 128) and "clean" (3, 128, 128) in [-1, 1], "landmarks64" and
+        "landmarks128" (68, 2) in pixels at that size (NaN without a face), "epoch" ()."""
         settings, count = self.settings, len(self.training)
         rng = np.random.default_rng((settings.seed, index))
         i = shuffled(index, count, settings.seed)
         clean, points = sized(self.training[i]), self._points(i)
         if rng.random() < 0.5:
-            clean, points = np.ascontiguousarray(clean[:, ::-1]), mirror68(points, SIZE)
+            clean = np.ascontiguousarray(clean[:, ::-1])
+            points = {side: mirror68(found, side) for side, found in points.items()}
         low = degraded(clean, rng, encoder=settings.network.encoder)
         if not settings.network.encoder and rng.random() < RETURNED:
             low = returned(low)
         return {
             "low": from_unit(low),
             "clean": from_unit(clean),
-            "landmarks": points,
+            **{f"landmarks{side}": found for side, found in points.items()},
             "epoch": np.array(index / count, np.float32),
         }
 
-    def _points(self, i: int) -> np.ndarray:
-        """The landmarks of training picture `i`, found once."""
-        points = self._found.get(i)
-        if points is None:
-            found = self._landmarks(np.rint(sized(self.training[i]) * 255).astype(np.uint8))
-            points = self._found[i] = np.full((COUNT, 2), np.nan, np.float32) if found is None else found
-        return points
+    def _points(self, i: int) -> Points:
+        """The landmarks of training picture `i` at the sides of steps 2 and 3."""
+        if self._table is not None:
+            file = self.training.paths[i].relative_to(self.settings.data).as_posix()
+            points = self._table.get(file, {})
+            if not points.keys() >= set(ATTENDED):
+                raise TrainingError(f"{table_of(self.settings.data)} does not list {file} at 64 and 128 px")
+            return {side: points[side] for side in ATTENDED}
+        if i not in self._estimated:
+            picture = np.rint(sized(self.training[i]) * 255).astype(np.uint8)
+            found = points_at(picture, self._estimate, (SIZE,))[SIZE]
+            self._estimated[i] = {side: resize_landmarks(found, SIZE, side) for side in ATTENDED}
+        return self._estimated[i]
 
     def _generator(self, step: int, batch: Batch) -> dict[str, Tensor]:
         weights, epoch = self.settings.weights, float(batch["epoch"].mean())
@@ -189,7 +203,7 @@ class ProgressiveTask:
         batch["fake"], batch["real"] = fake.detach(), real  # what the critic sees in its phase
         losses = {"l1": weights.pixel.at(epoch) * l1(fake, real)}
         if step > 1 and weights.attention.ever:
-            points = resize_landmarks_to(batch["landmarks"], fake.shape[-1])
+            points = batch[f"landmarks{fake.shape[-1]}"]
             losses["attention"] = weights.attention.at(epoch) * attention(fake, real, points)
         if self.vgg is not None and weights.perceptual.ever:
             self.vgg.to(real.device)
@@ -270,8 +284,3 @@ def returned(low: np.ndarray) -> np.ndarray:
     """A thumbnail, (16, 16, 3), as it comes back from 128 px, which `evaluate` shows it at."""
     large = np.rint(np.clip(cv2.resize(low, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC), 0, 1) * 255)
     return cv2.resize(large, (INPUT, INPUT), interpolation=cv2.INTER_AREA) / np.float32(255)
-
-
-def resize_landmarks_to(points: Tensor, side: int) -> Tensor:
-    """(N, 68, 2) in pixels at 128 -> at `side`."""
-    return (points + 0.5) * (side / SIZE) - 0.5
