@@ -19,7 +19,7 @@ from revisage import label
 from revisage.errors import FaceError, PhotoTooLargeError, SaveError, UsageError
 from revisage.faces import Face
 from revisage.image import Photo, from_array
-from revisage.restore import Restorer, Result, Stage, document, failure, restorer
+from revisage.restore import RestoreOptions, Restorer, Result, Stage, document, failure, restorer
 
 data = pytest.importorskip("skimage.data")
 
@@ -364,3 +364,16 @@ def test_bytes_without_a_name(astronaut: np.ndarray) -> None:
     result = restorer_with().restore(buffer.getvalue())
     assert isinstance(result.photo, Photo)
     assert result.entry()["input"] is None
+
+
+def test_faces_found_already_are_restored_and_no_other() -> None:
+    pixels = np.full((120, 200, 3), 90, np.uint8)
+    models = StubModels(face=red, faces=[face_at(50, 60, 60)])
+    one = Restorer(models=models)
+    assert [face.box for face in one.find(pixels)] == [face_at(50, 60, 60).box]
+    given = [face_at(150, 60, 50), face_at(60, 50, 80)]
+    options = RestoreOptions(scale=1, colour="enhance")
+    result = one.run(pixels, options, found=given)
+    assert [face.box for face in result.faces] == [face.box for face in given]
+    assert result.pixels[60, 150, 0] > 200
+    assert not one.run(pixels, options, found=()).faces

@@ -36,7 +36,7 @@ def fingerprint(settings: Settings, options: RestoreOptions, saving: SaveOptions
     """
     values = {
         "version": revisage.__version__,
-        "models": _models(settings),
+        "models": _models(settings, options),
         "device": settings.device,
         "precision": settings.precision,
         "options": asdict(options) | {"scale": str(options.scale)},
@@ -45,7 +45,7 @@ def fingerprint(settings: Settings, options: RestoreOptions, saving: SaveOptions
     return Fingerprint(json.dumps(values, sort_keys=True))
 
 
-def _models(settings: Settings) -> dict[str, list[str]]:
+def _models(settings: Settings, options: RestoreOptions) -> dict[str, list[str]]:
     """SHA-256 of the files of each model, and in which proportion two are mixed."""
     found: dict[str, list[str]] = {}
     for task, name in (("face", settings.model), ("scene", settings.scene)):
@@ -59,6 +59,8 @@ def _models(settings: Settings) -> dict[str, list[str]]:
             found[task].append(f"{mixed.weight:g}")
     if "face" in found:
         found["finder"] = [zoo.sha256(zoo.resolve("finder").path)]
+        if options.guard is not None:
+            found["identity"] = [zoo.sha256(zoo.resolve("identity").path)]
     return found
 
 

@@ -120,7 +120,7 @@ def _text(figures: dict[str, Any]) -> str:
     ]
     for run in figures["runs"]:
         rate = 3600 * run["photos"] / run["seconds"]
-        lines.append(f"measured with {run['workers']} worker of one core: {rate:,.0f} photos/hour")
+        lines.append(f"measured with {run['workers']} x 1 core: {rate:,.0f} photos/hour")
     lines += [
         f"seconds per photo: {terms['parallel']:.3f} side by side, {terms['shared']:.3f} in turns on a "
         f"machine, {terms['driver']:.5f} in the driver",

@@ -103,14 +103,29 @@ class Restorer:
         options = RestoreOptions(strength, scale, faces, colour, aligned, guard)
         return self.run(source, options, progress=progress)
 
-    def run(self, source: Source, options: RestoreOptions, *, progress: Progress | None = None) -> Result:
-        """`restore` with its options in one object."""
+    def find(self, source: Source) -> list[Face]:
+        """The faces of a photo, largest first, in its upright pixels. Raises PhotoError, ModelError."""
+        return _by_size(self._models.finder().finder.find(_eight_bits(self._open(source).pixels)))
+
+    def run(
+        self,
+        source: Source,
+        options: RestoreOptions,
+        *,
+        found: Sequence[Face] | None = None,
+        progress: Progress | None = None,
+    ) -> Result:
+        """`restore` with its options in one object.
+
+        `found`: the faces to restore instead of looking for them, for example those of `find` made steady
+        along a film; the result's faces are in their order. Ignored for an aligned face.
+        """
         job = Job(options, progress or silent)
         with job.timed("decode"):
             photo = self._open(source)
         job.progress(Stage("decode", 1, 1))
         path = Path(source) if isinstance(source, str | Path) else None
-        return self._aligned(photo, path, job) if options.aligned else self._whole(photo, path, job)
+        return self._aligned(photo, path, job) if options.aligned else self._whole(photo, path, found, job)
 
     def _open(self, source: Source) -> Photo:
         if isinstance(source, Photo):
@@ -121,7 +136,7 @@ class Restorer:
             return from_pillow(source)
         return decode(source, limits=self.settings.limits)
 
-    def _whole(self, photo: Photo, path: Path | None, job: Job) -> Result:
+    def _whole(self, photo: Photo, path: Path | None, given: Sequence[Face] | None, job: Job) -> Result:
         height, width = photo.pixels.shape[:2]
         scale = job.options.factor((width, height))
         if height * width * scale**2 > MAX_OUTPUT:
@@ -132,9 +147,9 @@ class Restorer:
         model, scene = self._models.face(), self._models.scene()
         identity = self._identity(job) if model is not None else None
         neutral = photo.gray or tone.is_neutral(photo.pixels)
-        found: list[Face] = []
+        found: list[Face] = list(given or ())
         finder_label = None
-        if model is not None:
+        if model is not None and given is None:
             with job.timed("find"):
                 finder = self._models.finder()
                 found = _by_size(finder.finder.find(_eight_bits(photo.pixels)))
