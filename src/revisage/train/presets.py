@@ -126,7 +126,8 @@ class Preset:
 
 def _progressive(*, encoder: bool) -> tuple[Preset, ...]:
     """The progressive GAN's presets for objective 2 (with the encoder) or 1."""
-    compact = ProgressiveConfig((128, 64, 32, 16), (3, 1, 1, 0), encoder)
+    batch = 16 if encoder else 32
+    compact = ProgressiveConfig((96, 64, 32, 16), (3, 1, 1, 0), encoder)
     paper = ProgressiveConfig((512, 512, 256, 128), (1, 1, 1, 0), encoder, residual=False, skips=False)
     tiny = ProgressiveConfig((16, 16, 8, 8), (1, 0, 0, 0), encoder)
     paper_critic = (128, 256, 512, 512, 512)
@@ -139,7 +140,7 @@ def _progressive(*, encoder: bool) -> tuple[Preset, ...]:
             ),
             ProgressiveTask,
             lambda: Progressive(compact),
-            LoopSettings(images=500_000, batch=16, rate=1e-3, warmup=2000, beta1=0.5, ema=8000),
+            LoopSettings(images=500_000, batch=batch, rate=1e-3, warmup=2000, beta1=0.5, ema=8000),
         ),
         # The adversarial loss leads until epoch 20 or so: its gradient has length 1, that of the mean
         # absolute error 1/222 at 128 px. The document has neither these numbers nor the optimiser's.
@@ -153,9 +154,7 @@ def _progressive(*, encoder: bool) -> tuple[Preset, ...]:
             ),
             ProgressiveTask,
             lambda: Progressive(paper),
-            LoopSettings(
-                images=102 * 10_586, batch=16 if encoder else 32, rate=1e-3, beta1=0.0, ema=10_000, clip=100.0
-            ),
+            LoopSettings(images=102 * 10_586, batch=batch, rate=1e-3, beta1=0.0, ema=10_000, clip=100.0),
         ),
         Preset(
             "tiny",
