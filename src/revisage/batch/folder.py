@@ -75,7 +75,7 @@ def plan_places(inputs: Sequence[Place], out: Place | None) -> list[Job]:
         names = [path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()]
     else:
         names = places.below(source)
-    names = sorted(name for name in names if _is_named_like_a_photo(PurePosixPath(name)))
+    names = sorted(name for name in names if is_named_like_a_photo(PurePosixPath(name)))
     if not names:
         raise UsageError(f"no photos in {source}")
     # Names are chosen as for folders; these two are never looked at.
@@ -148,11 +148,11 @@ def _below(folder: Path, out: Path | None) -> list[Path]:
 
 
 def _is_candidate(path: Path, root: Path, out: Path) -> bool:
-    if not _is_named_like_a_photo(path.relative_to(root)) or not path.is_file():
+    if not is_named_like_a_photo(path.relative_to(root)) or not path.is_file():
         return False
     return not path.resolve().is_relative_to(out.resolve())
 
 
-def _is_named_like_a_photo(name: PurePath) -> bool:
+def is_named_like_a_photo(name: PurePath) -> bool:
     """Whether a file's path below the folder says that it should be tried."""
     return name.suffix.lower() not in COMPANIONS and not any(part.startswith(".") for part in name.parts)

@@ -9,6 +9,7 @@ drive by URL) a hidden temporary file is moved into place.
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 import stat
 from pathlib import Path, PurePosixPath
@@ -116,6 +117,13 @@ def write(target: Place, data: bytes) -> None:
             raise
     except OSError as error:
         raise SaveError(f"{target} cannot be written ({error.strerror or error})") from error
+
+
+def publish(temporary: Path, target: Path) -> None:
+    """Move a whole local file to its name, after it has reached the disk. Raises OSError."""
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.replace(target)
 
 
 def below(folder: str) -> list[str]:

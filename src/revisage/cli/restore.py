@@ -31,6 +31,8 @@ from revisage.cli._engines import LOCAL, in_processes, in_threads, name_ray_addr
 from revisage.cli._parse import Exit, parse
 from revisage.cli._report import open_report
 from revisage.cli._run import Engine, Run, work
+from revisage.cli._video import Film
+from revisage.cli._video import restore as restore_film
 from revisage.errors import RevisageError, UnknownModelError, UsageError
 from revisage.image import DecodeLimits
 from revisage.restore import RestoreOptions, Restorer
@@ -94,6 +96,9 @@ class Options:
     ray: Annotated[str | None, arg(metavar="[ADDRESS]")] = None
     """Restore with Ray, on this machine or on the cluster at ADDRESS (auto, HOST:PORT, ray://HOST:PORT);
     implies --resume."""
+    video: bool = False
+    """The input is a film: a folder of frames in the order of their names, or a video file (needs ffmpeg).
+    Faces are followed through it, so that they do not flicker."""
     memory: Annotated[int | None, arg(metavar="MIB")] = None
     """Memory for the tiles of a photo in MiB; a quarter of what is free, at most 1,024, if not given."""
 
@@ -105,7 +110,10 @@ def main(argv: Sequence[str]) -> int:
     """
     with contextlib.ExitStack() as opened:
         try:
-            run = _prepare(parse(Options, "restore", name_ray_address(argv)), opened)
+            options = parse(Options, "restore", name_ray_address(argv))
+            if options.video:
+                return _restore_film(options)
+            run = _prepare(options, opened)
         except Exit as stop:
             return stop.code
         except RevisageError as error:
@@ -118,19 +126,9 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
     """Check everything that can be checked before the work. Raises RevisageError."""
     out = None if options.out is None else place(options.out)
     jobs = plan_places([place(photo) for photo in options.photos], out)
-    _check(options, jobs)
-    restorer = Restorer(
-        options.model,
-        options.scene,
-        device=options.device,
-        precision=options.precision,
-        memory=options.memory,
-        limits=DecodeLimits(max_pixels=options.max_pixels),
-    )
-    chosen = RestoreOptions(
-        options.strength, options.scale, options.faces, options.colour, options.aligned, options.guard
-    )
-    saving = SaveOptions(options.quality, options.keep_gps, options.label)
+    _check(options)
+    _check_report(options.report, jobs)
+    restorer, chosen, saving = _chosen(options)
     marks = fingerprint(restorer.settings, chosen, saving)
 
     def engine_for(photos: int) -> Engine:
@@ -158,7 +156,37 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
     )
 
 
-def _check(options: Options, jobs: Sequence[Job]) -> None:
+def _chosen(options: Options) -> tuple[Restorer, RestoreOptions, SaveOptions]:
+    restorer = Restorer(
+        options.model,
+        options.scene,
+        device=options.device,
+        precision=options.precision,
+        memory=options.memory,
+        limits=DecodeLimits(max_pixels=options.max_pixels),
+    )
+    chosen = RestoreOptions(
+        options.strength, options.scale, options.faces, options.colour, options.aligned, options.guard
+    )
+    saving = SaveOptions(options.quality, options.keep_gps, options.label)
+    return restorer, chosen, saving
+
+
+def _restore_film(options: Options) -> int:
+    """`--video`. Raises RevisageError before the work."""
+    _check(options)
+    if options.resume or options.ray is not None:
+        raise UsageError("--video goes neither with --resume nor with --ray")
+    if len(options.photos) != 1 or options.out is None:
+        raise UsageError("--video takes one folder of frames or one video file, and -o OUT")
+    film = Film(Path(options.photos[0]), Path(options.out))
+    _check_report(options.report, [Job(film.source, film.out)])
+    restorer, chosen, saving = _chosen(options)
+    restorer.check()
+    return restore_film(film, restorer, chosen, saving, open_report(options.report))
+
+
+def _check(options: Options) -> None:
     if options.max_pixels < 1 or not 1 <= options.quality <= 100:
         raise UsageError("--max-pixels must be at least 1 and --quality from 1 to 100")
     if options.workers < 1:
@@ -166,7 +194,9 @@ def _check(options: Options, jobs: Sequence[Job]) -> None:
     process_count(options.processes, 0)
     if not options.resume and options.ray is None and (options.retry_failed or options.manifest is not None):
         raise UsageError("--retry-failed and --manifest go with --resume")
-    report = options.report
+
+
+def _check_report(report: Path | None, jobs: Sequence[Job]) -> None:
     if report is None:
         return
     if report.is_dir():

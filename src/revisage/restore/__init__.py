@@ -7,6 +7,7 @@ result.save("grandmother.restored.jpg")
 
 from __future__ import annotations
 
+from revisage.faces import Face
 from revisage.restore.models import (
     FaceModel,
     FinderModel,
@@ -22,6 +23,7 @@ from revisage.restore.result import Result
 from revisage.restore.settings import RestoreOptions, Settings
 
 __all__ = [
+    "Face",
     "FaceModel",
     "FaceReport",
     "FinderModel",

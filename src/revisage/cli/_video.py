@@ -1,0 +1,98 @@
+"""`revisage restore --video`: a film in, a restored film out."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress, TextColumn
+
+from revisage.batch import SaveOptions
+from revisage.batch.frames import FolderFilm, FolderSink, VideoFilm, VideoSink, ffmpeg
+from revisage.batch.video import restore_film
+from revisage.cli._interrupt import interruptible
+from revisage.cli._report import Report
+from revisage.errors import RevisageError, UsageError
+from revisage.restore import RestoreOptions, Restorer
+
+
+@dataclass(frozen=True)
+class Film:
+    """A film to be restored: a folder of frames into a folder, or a video file into a file or a folder."""
+
+    source: Path
+    out: Path
+
+    def __post_init__(self) -> None:
+        """Raises UsageError where the two do not go together."""
+        if not self.source.exists():
+            raise UsageError(f"{self.source} does not exist")
+        if self.out.resolve() == self.source.resolve():
+            raise UsageError(f"{self.out} is the original and is never written to: choose another name")
+        if self.source.is_dir() and (self.out.suffix or self.out.is_file()) and not self.out.is_dir():
+            raise UsageError(f"{self.out}: the results of a folder of frames go into a folder")
+        if not self.source.is_dir() and self.out.is_dir():
+            raise UsageError(f"{self.out} is a folder: name the video file to be written, such as film.mp4")
+        if not self.source.is_dir() and not self.out.suffix:
+            raise UsageError(f"{self.out}: name the video file to be written, such as film.mp4")
+
+
+def restore(
+    film: Film, restorer: Restorer, options: RestoreOptions, saving: SaveOptions, report: Report
+) -> int:
+    """Restore the film; 0: all frames, 1: some failed, or it could not be written, 2: bad usage.
+
+    Raises KeyboardInterrupt after Ctrl-C; of a video nothing is then written, of a folder what is done.
+    """
+    failed = 0
+    try:
+        with (
+            _sink(film, restorer, saving) as (source, sink),
+            interruptible() as stop,
+            _progress() as progress,
+        ):
+            steps: dict[str, object] = {}
+
+            def told(step: str, done: int) -> None:
+                if step not in steps:
+                    steps[step] = progress.add_task(step)
+                progress.update(steps[step], completed=done)  # type: ignore[arg-type]
+
+            for entry in restore_film(source, sink, restorer, options, told=told, stop=stop):
+                report.add(entry)
+                if entry["error"] is not None:
+                    failed += 1
+                    print(f"{entry['input']}: {entry['error']}", file=sys.stderr)
+            if isinstance(sink, VideoSink) and not stop.is_set():
+                sink.finish()
+    except RevisageError as error:
+        print(f"revisage restore: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    finally:
+        written = report.write()
+    if stop.is_set():
+        raise KeyboardInterrupt
+    print(f"{film.source} -> {film.out}")
+    return 1 if failed or not written else 0
+
+
+@contextlib.contextmanager
+def _sink(
+    film: Film, restorer: Restorer, saving: SaveOptions
+) -> Iterator[tuple[FolderFilm, FolderSink] | tuple[VideoFilm, VideoSink]]:
+    if film.source.is_dir():
+        yield FolderFilm(film.source, restorer.settings.limits), FolderSink(film.out, saving)
+        return
+    source = VideoFilm(film.source, ffmpeg())
+    with VideoSink(film.out, source, label=saving.label) as sink:
+        yield source, sink
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}: {task.completed:,.0f} frames"),)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
