@@ -22,7 +22,7 @@ from revisage.cli import main
 from revisage.cli import restore as command
 from revisage.errors import PhotoError, UsageError
 from revisage.image import DecodeLimits, Photo
-from revisage.restore import Face, RestoreOptions, Restorer, Result, cast
+from revisage.restore import Face, RestoreOptions, Restorer, Result, steady
 
 PLAIN = RestoreOptions(scale=1, colour="enhance")
 
@@ -79,19 +79,41 @@ def test_overlap() -> None:
 
 @pytest.mark.parametrize("scale", [1, 2])
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
-def test_a_cast_is_measured_and_taken_back(scale: int, depth: type) -> None:
+def test_a_layer_is_added_where_it_was_seen(scale: int, depth: type) -> None:
     top = np.iinfo(depth).max
     before = np.full((150, 150, 3), top // 2, depth)
     after = np.full((150 * scale, 150 * scale, 3), top // 2, depth)
-    face, colour = face_at(75, 75, 100), np.array([0.1, 0, -0.05])
-    cast.add(after, face.landmarks, scale, colour)
-    found = cast.measure(before, after, face.landmarks, scale)
-    assert found[0] == pytest.approx(0.1, abs=0.02)  # a little less: it fades at the rim
-    assert found[1] == pytest.approx(0, abs=0.002)
-    assert found[2] == pytest.approx(-0.05, abs=0.01)
+    landmarks, size = face_at(75, 75, 100).landmarks, 96
+    layer = np.zeros((size, size, 3), np.float32)
+    layer[30:50, 40:60] = (0.2, 0, -0.1)
+    steady.add(after, landmarks, scale, layer)
+    seen = steady.look(before, after, landmarks, scale, size)
+    assert seen is not None
+    assert np.abs(seen.after - seen.before - layer)[33:47, 43:57].max() < 0.01
+    assert np.abs(seen.after - seen.before)[60:].max() < 0.01
     assert (after[0, 0] == top // 2).all()
-    cast.add(after, face.landmarks, scale, -colour)
-    assert np.abs(after.astype(int) - top // 2).max() <= 1
+
+
+def looks(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> dict[int, steady.Look]:
+    pairs = zip(before, after, strict=True)
+    return {n: steady.Look(b.astype(np.float32), a.astype(np.float32)) for n, (b, a) in enumerate(pairs)}
+
+
+def test_what_wavers_is_averaged_and_what_moves_is_not() -> None:
+    rng = np.random.default_rng(0)
+    film = [np.full((64, 64, 3), 0.4) for _ in range(13)]
+    for frame in film[7:]:
+        frame[40:] = 0.8  # the mouth opens
+    noisy = [frame + rng.normal(0, 0.03, frame.shape) for frame in film]
+    wavering = [frame + rng.normal(0, 0.05) for frame in film]
+    known = looks(noisy, wavering)
+    weights = np.exp(-0.5 * (np.arange(13) - 6.0) ** 2 / steady.SIGMA**2)
+    result = wavering[6] + steady.change(known, 6)
+    offsets = np.array([frame[0, 0, 0] - 0.4 for frame in wavering])
+    mean = (weights * offsets).sum() / weights.sum()
+    assert result[:30].mean() == pytest.approx(0.4 + mean, abs=0.012)  # nearly the mean of all
+    assert result[46:].mean() == pytest.approx(0.4 + mean, abs=0.03)  # of those before it opened
+    assert np.abs(steady.change(looks(film, film), 6)).max() < 0.01
 
 
 @dataclass

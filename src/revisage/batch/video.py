@@ -1,7 +1,7 @@
 """A film: frames restored one after the other, faces found beforehand and made steady along their tracks.
 
 The film is read twice: once to find the faces, once to restore. Of the second reading a few frames are held,
-so that the mean colour that restoration gives a face can be filtered over its neighbours on both sides.
+so that each face can be made to agree with its neighbours on both sides (`revisage.restore.steady`).
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-
-from revisage.batch.tracks import REACH, at_zero, link, steady
-from revisage.errors import FaceError, RevisageError, UsageError
+from revisage.batch import tracks
+from revisage.errors import RevisageError, UsageError
 from revisage.image import Photo
-from revisage.restore import Face, RestoreOptions, Restorer, Result, cast, failure
+from revisage.restore import Face, RestoreOptions, Restorer, Result, failure, steady
+from revisage.restore.steady import REACH, Look
 
 
 @dataclass(frozen=True)
@@ -50,13 +49,13 @@ Told = Callable[[str, int], None]
 
 @dataclass
 class _Held:
-    """A restored frame that waits for its neighbours: its faces by track, and each one's change of colour."""
+    """A restored frame that waits for its neighbours: its faces by track, and which tracks were restored."""
 
     number: int
     name: str
     result: Result
     faces: dict[int, Face]
-    change: dict[int, np.ndarray] = field(default_factory=dict)
+    tracks: list[int]
 
 
 def restore_film(
@@ -80,7 +79,7 @@ def restore_film(
     stop = stop or threading.Event()
     faces = _find(film, restorer, told, stop)
     held: deque[_Held] = deque()
-    changes: dict[int, dict[int, np.ndarray]] = {}
+    looks: dict[int, dict[int, Look]] = {}
     for number, frame in enumerate(film.frames()):
         if stop.is_set():
             break
@@ -92,16 +91,15 @@ def restore_film(
         except RevisageError as error:
             yield failure(frame.name, error)
         else:
-            held.append(_Held(number, frame.name, result, by_track))
-            for track, change in _changes(frame.photo, result, by_track).items():
-                changes.setdefault(track, {})[number] = change
+            restored = _look(frame.photo, result, by_track, looks, number)
+            held.append(_Held(number, frame.name, result, by_track, restored))
         while held and held[0].number + REACH <= number:
-            yield _write(held.popleft(), changes, sink)
-        for known in changes.values():
-            known.pop(number - 2 * REACH - 1, None)
+            yield _write(held.popleft(), looks, sink)
+        for known in looks.values():
+            known.pop(number - 2 * REACH, None)
         told("restore", number + 1)
     while held:
-        yield _write(held.popleft(), changes, sink)
+        yield _write(held.popleft(), looks, sink)
 
 
 def _find(film: Film, restorer: Restorer, told: Told, stop: threading.Event) -> list[dict[int, Face]]:
@@ -115,8 +113,8 @@ def _find(film: Film, restorer: Restorer, told: Told, stop: threading.Event) -> 
         found.append([] if isinstance(frame.photo, RevisageError) else restorer.find(frame.photo))
         told("find", number + 1)
     faces: list[dict[int, Face]] = [{} for _ in found]
-    for track, followed in enumerate(link(found)):
-        for number, face in steady(followed).items():
+    for track, followed in enumerate(tracks.link(found)):
+        for number, face in tracks.steady(followed).items():
             faces[number][track] = face
     return [
         dict(sorted(some.items(), key=lambda item: item[1].box[2] * item[1].box[3], reverse=True))
@@ -124,29 +122,28 @@ def _find(film: Film, restorer: Restorer, told: Told, stop: threading.Event) -> 
     ]
 
 
-def _changes(photo: Photo, result: Result, faces: dict[int, Face]) -> dict[int, np.ndarray]:
-    """How restoration changed the mean colour of each face that it restored."""
-    changes = {}
+def _look(
+    photo: Photo, result: Result, faces: dict[int, Face], looks: dict[int, dict[int, Look]], number: int
+) -> list[int]:
+    """Keep how each restored face looks in this frame; the tracks of those faces."""
+    restored = []
     for (track, face), report in zip(faces.items(), result.faces, strict=False):
+        known = looks.setdefault(track, {})
+        first = next(iter(known.values()), None)
+        size = steady.side(face.box[2], result.scale) if first is None else first.before.shape[0]
         if report.outcome == "restored":
-            try:
-                changes[track] = cast.measure(photo.pixels, result.pixels, face.landmarks, result.scale)
-            except FaceError:
-                continue
-    return changes
+            seen = steady.look(photo.pixels, result.pixels, face.landmarks, result.scale, size)
+            if seen is not None:
+                known[number] = seen
+                restored.append(track)
+    return restored
 
 
-def _write(frame: _Held, changes: dict[int, dict[int, np.ndarray]], sink: Sink) -> dict[str, Any]:
-    """Bring each face's change of colour to the filtered one of its neighbours, and hand the frame on."""
+def _write(frame: _Held, looks: dict[int, dict[int, Look]], sink: Sink) -> dict[str, Any]:
+    """Make each face of a frame agree with its neighbours, and hand the frame on."""
     result = frame.result
-    pixels = result.pixels
-    for track, face in frame.faces.items():
-        known = changes.get(track, {})
-        near = {t: c for t, c in known.items() if abs(t - frame.number) <= REACH}
-        if frame.number in near and len(near) > 1:
-            times = np.array(list(near)) - frame.number
-            wanted = at_zero(times, np.stack(list(near.values())))
-            cast.add(pixels, face.landmarks, result.scale, wanted - near[frame.number])
-    result.photo = replace(result.photo, pixels=pixels)
+    layers = {track: steady.change(looks[track], frame.number) for track in frame.tracks}
+    for track, layer in layers.items():
+        steady.add(result.pixels, frame.faces[track].landmarks, result.scale, layer)
     place = sink.write(frame.name, result)
     return result.entry() | {"input": frame.name, "output": place}
