@@ -9,7 +9,7 @@ import pytest
 from restore_stubs import StubModels, StubSession, face_at, same
 
 from revisage import Restorer
-from revisage.errors import ModelMissingError, UsageError
+from revisage.errors import UsageError
 from revisage.restore import IdentityModel
 from revisage.restore.likeness import Kept, keep
 
@@ -127,7 +127,7 @@ def test_an_aligned_face_is_guarded_too() -> None:
 
 def test_a_guard_without_an_identity_model_is_refused() -> None:
     restorer = Restorer(models=StubModels(same, faces=FACES))
-    with pytest.raises(ModelMissingError, match="guard needs an identity model"):
+    with pytest.raises(UsageError, match="guard needs an identity model"):
         restorer.restore(PHOTO, guard=40)
     assert restorer.restore(PHOTO, scale=1).faces[0].identity_degrees is None
 

@@ -56,7 +56,12 @@ def test_models_open_on_first_use_and_once(opened: list[str]) -> None:
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda _: restorer.restore(PHOTO), range(16)))
     assert sorted(opened) == ["face cpu fp32 2", "finder", "scene cpu fp32 2"]
-    assert results[0].models == {"face": "some-face 3", "scene": "some-scene 3", "identity": None, "finder": "some-finder 3"}
+    assert results[0].models == {
+        "face": "some-face 3",
+        "scene": "some-scene 3",
+        "identity": None,
+        "finder": "some-finder 3",
+    }
 
 
 def test_none_opens_nothing(opened: list[str]) -> None:

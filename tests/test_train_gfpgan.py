@@ -21,11 +21,14 @@ from train_pictures import write_pictures  # noqa: E402
 from revisage.data.landmarks import POINT_COLUMNS  # noqa: E402
 from revisage.errors import TrainingError, UsageError  # noqa: E402
 from revisage.losses.components import COMPONENTS  # noqa: E402
+from revisage.networks.gfpgan import GFPGAN  # noqa: E402
 from revisage.train import checkpoint, presets  # noqa: E402
 from revisage.train.faces import split  # noqa: E402
 from revisage.train.gfpgan import COMPONENT_LOSSES, R1_INTERVAL, FaceSettings, FaceTask  # noqa: E402
+from revisage.train.init import load_exported  # noqa: E402
 from revisage.train.loop import LoopSettings, step, train  # noqa: E402
 from revisage.train.prior import PriorTask, load_prior  # noqa: E402
+from revisage.train.publish import export_network  # noqa: E402
 from revisage.train.spread import Spread, join  # noqa: E402
 from revisage.train.state import State  # noqa: E402
 from revisage.train.task import Batch, Task  # noqa: E402
@@ -313,3 +316,52 @@ def test_a_batch_that_processes_cannot_share_is_refused() -> None:
 def test_a_missing_gpu_is_named() -> None:
     with pytest.raises(TrainingError, match="device=cuda, but PyTorch sees no GPU"):
         join("cuda")
+
+
+UNET = replace(presets.TINY_FACE, decoder=False)
+
+
+def test_a_u_net_learns_from_crops_of_the_pairs(faces: Path) -> None:
+    whole = task_of(faces, adversarial=0.0, identity=0.0, network=UNET)
+    task = task_of(faces, adversarial=0.0, identity=0.0, network=UNET, crop=32)
+    sample, pair = task.sample(3), whole.sample(3)
+    assert sample["low"].shape == sample["clean"].shape == (3, 32, 32)
+    places = [
+        (y, x)
+        for y in range(33)
+        for x in range(33)
+        if np.array_equal(pair["clean"][:, y : y + 32, x : x + 32], sample["clean"])
+    ]
+    y, x = places[0]
+    assert np.array_equal(pair["low"][:, y : y + 32, x : x + 32], sample["low"])
+    assert run_step(task, batch_of(task))["generator/l1"] > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"network": UNET, "adversarial": 0.0, "identity": 0.0, "crop": 24}, "multiple of 16 up to 64"),
+        ({"network": UNET, "adversarial": 0.0, "identity": 0.0, "crop": 128}, "multiple of 16 up to 64"),
+        ({"network": UNET, "adversarial": 0.0, "identity": 0.1, "crop": 32}, "without decoder"),
+        ({"adversarial": 0.0, "identity": 0.0, "crop": 32}, "without decoder"),
+    ],
+)
+def test_crops_that_cannot_be_are_refused(faces: Path, changes: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        task_of(faces, **changes)
+
+
+def test_the_whole_network_starts_from_the_file_of_its_u_net(faces: Path, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    unet = GFPGAN(UNET)
+    with torch.no_grad():  # equal tensors would be one in the file
+        for parameter in unet.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    path = tmp_path / "unet.onnx"
+    export_network(unet, path, name="unet", version="1", licence="CC0-1.0")
+    torch.manual_seed(2)
+    whole = GFPGAN(presets.TINY_FACE)
+    load_exported(whole, path, task_of(faces).sample)
+    for name, value in unet.state_dict().items():
+        if not name.startswith(unet.training_only):
+            torch.testing.assert_close(whole.state_dict()[name], value, atol=1e-7, rtol=2**-11)

@@ -167,10 +167,10 @@ class GFPGAN(nn.Module):
     forward: (N, 3, size, size) in [-1, 1] -> ((N, 3, size, size), list of (N, 3, s, s) from the smallest
     s to the largest). The list serves the pyramid restoration loss (§3.2) and is ignored in use.
     `training_only` names the weights that only that list needs, so that no exported file has them, and
-    `added` those that an exported file may lack.
+    `added` those that an exported file may lack: it can be of the U-Net alone.
     """
 
-    added = ("refine.",)
+    added = ("refine.", "conditions.", "decoder.", "squeeze.", "codes.")
 
     def __init__(self, config: GFPGANConfig) -> None:
         super().__init__()

@@ -59,6 +59,9 @@ class FaceSettings:
         prior: checkpoint of `revisage train prior` that the decoder starts from.
         network, discriminator: sizes.
         recipe: degradation of the training pictures; held-out ones always get "gfpgan".
+        crop: side of a square cut out of every training pair at a place drawn for it, for a network without a
+            decoder. Its steps cost less than those with whole faces, and learning is limited by their number.
+            None: whole faces, which the identity loss needs.
         l1, perceptual, pyramid, identity: loss weights; pictures are in [-1, 1].
         adversarial: weight of the discriminator's loss; 0 trains by reconstruction alone, without components.
         components: "none", or the losses on eyes, nose and mouth: "discriminators", with feature "matching"
@@ -81,6 +84,7 @@ class FaceSettings:
     network: GFPGANConfig = COMPACT_256
     discriminator: DiscriminatorConfig = DISCRIMINATOR_256
     recipe: str = "face"
+    crop: int | None = None
     l1: float = 1.0
     perceptual: float = 1.0
     pyramid: float = 0.5
@@ -105,6 +109,14 @@ class FaceSettings:
             )
         if self.validation < 1:
             raise UsageError(f"validation must be at least 1, got {self.validation}")
+        if self.crop is not None:
+            if self.network.decoder or self.adversarial or self.identity:
+                raise UsageError("crop is for a network without decoder, with adversarial=0 and identity=0")
+            unit = self.network.stem * 2 ** (len(self.network.unet) - 1)
+            if self.crop % unit or not 0 < self.crop <= self.network.size:
+                raise UsageError(
+                    f"crop must be a multiple of {unit} up to {self.network.size}, got {self.crop}"
+                )
         if self.adversarial and self.discriminator.size != self.network.size:
             raise UsageError(
                 f"the discriminator is for {self.discriminator.size} px, the network for {self.network.size}"
@@ -169,6 +181,10 @@ class FaceTask:
         low = apply(clean, chain)
         # A gray or toned photo stays so: no picture tells its colours. Fading is damage, to be undone.
         clean = apply(clean, tone(chain, COLOURLESS))
+        if settings.crop is not None:
+            y, x = rng.integers(0, self.training.size - settings.crop + 1, 2)
+            part = slice(y, y + settings.crop), slice(x, x + settings.crop)
+            low, clean = low[part], clean[part]
         sample = {"low": from_unit(low), "clean": from_unit(clean)}
         if settings.component_losses:
             points = self.training.landmarks(i)

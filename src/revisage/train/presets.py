@@ -46,6 +46,8 @@ TINY_FACE = GFPGANConfig(
     noise=False,
 )
 TINY_IDENTITY = MobileFaceNetConfig(16, ((2, 16, 1, 2), (2, 24, 1, 2), (2, 32, 1, 2)), last=64)
+# The part of the compact network that needs no whole face to learn from; the rest starts from its file.
+UNET_256 = replace(COMPACT_256, decoder=False)
 TINY_CRITIC = DiscriminatorConfig(64, (16, 16, 16), stem=4)
 PAPER_512 = published_512(1)
 PAPER_CRITIC = stylegan2_discriminator(512)
@@ -213,6 +215,13 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
             FaceTask,
             lambda: GFPGAN(COMPACT_256),
             LoopSettings(images=1_000_000, batch=8, rate=1e-3, ema=4000),
+        ),
+        Preset(
+            "unet-256",
+            lambda data: FaceSettings(data=data, network=UNET_256, crop=128, identity=0.0),
+            FaceTask,
+            lambda: GFPGAN(UNET_256),
+            LoopSettings(images=2_000_000, batch=8, rate=8e-4, ema=8000),
         ),
         Preset(
             "paper-512",
