@@ -80,6 +80,7 @@ def prepare_whole(
     if not 32 <= size <= 2048 or workers < 1:
         raise UsageError(f"whole pictures have 32 to 2048 px, not {size}, and workers are at least 1")
     names = find_photos(source, out)
+    files = _files(names)
     sides = (size, *(side for side in (size // 2, size // 4) if side >= 16))
     rows: list[list[str]] = []
     failed: dict[str, str] = {}
@@ -90,7 +91,7 @@ def prepare_whole(
             picture = resized(eight_bits(decode(source / name).pixels), size)
         except PhotoError as error:
             return " ".join(str(error).split())
-        save(Photo(picture), out / PICTURES / f"{name}.png")
+        save(Photo(picture), out / PICTURES / files[name])
         return points_at(picture, find, sides)
 
     try:
@@ -100,7 +101,7 @@ def prepare_whole(
                     failed[name] = made
                 else:
                     seen += bool(np.isfinite(made[size]).all())
-                    rows += [_row(f"{name}.png", side, points) for side, points in made.items()]
+                    rows += [_row(files[name], side, points) for side, points in made.items()]
                 watch(done, len(names))
         write_atomically(out / f"{PICTURES}.csv", _table(rows))
     except OSError as error:
@@ -130,6 +131,17 @@ def read_points(table: Path) -> dict[str, Points]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TrainingError(f"{table} cannot be read: {error}") from None
     return found
+
+
+def _files(names: Sequence[str]) -> dict[str, str]:
+    """The file of each picture: with the extension of PNG, and its own before it where two would be one."""
+    files: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        file = PurePosixPath(name).with_suffix(".png").as_posix()
+        files[name] = f"{name}.png" if file in taken else file
+        taken.add(files[name])
+    return files
 
 
 def _row(file: str, side: int, points: np.ndarray) -> list[str]:

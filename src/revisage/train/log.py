@@ -15,6 +15,8 @@ from PIL import Image
 from rich.console import Console
 from torch.utils.tensorboard import SummaryWriter
 
+from revisage.train import curves
+
 if TYPE_CHECKING:
     from revisage.train.loop import LoopSettings
 
@@ -87,8 +89,9 @@ class Log:
         self._say(f"{images:>9} images  held out: " + "  ".join(f"{k} {v:.4f}" for k, v in figures.items()))
 
     def picture(self, pixels: np.ndarray, images: int) -> None:
-        """Keep a grid of samples, (H, W, 3) uint8: a PNG file and an image on the board."""
+        """Keep a grid of samples, (H, W, 3) uint8, as a PNG file and on the board, and draw the curves anew."""
         if self._path is not None and self._board is not None:
+            curves.write(self._path)
             Image.fromarray(pixels).save(self._path.parent / "samples" / f"{images:010d}.png")
             self._board.add_image("samples", pixels, images, dataformats="HWC")
 

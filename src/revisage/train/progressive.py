@@ -54,7 +54,7 @@ RETURNED = 0.5
 """Share of the thumbnails that have been enlarged and reduced again."""
 ATTENDED = (64, 128)
 """Sides of the pictures of steps 2 and 3, whose landmarks are attended to."""
-_NUMBER = re.compile(r"_\d+$")
+_FLAT = re.compile(r"(.+_.+)_\d+")  # Aaron_Peirsol_0001, but not IMG_0001
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class ProgressiveSettings:
 
     Attributes:
         data: folder of whole pictures, square, brought to 128 px; one folder for each person, or pictures
-            named Person_0001, as LFW has them. Where no table of landmarks lies beside it, as
+            named First_Last_0001, as LFW has them. Where no table of landmarks lies beside it, as
             `revisage prepare --whole` writes it, they are estimated, each picture's when it is first used.
         network: sizes; with an encoder it is objective 2.
         critic: its widths; see `revisage.networks.progressive.Critic`.
@@ -263,8 +263,12 @@ class ProgressiveTask:
 
 
 def person(path: Path, root: Path) -> str:
-    """Whom a picture shows: the name of its folder, or, directly in `root`, its own without a last _0001."""
-    return path.parent.name if path.parent != root else _NUMBER.sub("", path.stem)
+    """Whom a picture shows: the name of its folder. Directly in `root` it is the picture's own, without the
+    number of First_Last_0001."""
+    if path.parent != root:
+        return path.parent.name
+    numbered = _FLAT.fullmatch(path.stem)
+    return numbered[1] if numbered else path.stem
 
 
 def sized(picture: np.ndarray) -> np.ndarray:
