@@ -191,3 +191,11 @@ def test_a_model_with_a_contract_is_known_by_it(tmp_path: Path, data: Data) -> N
         model.metadata_props.add(key=key, value=value)
     onnx.save(model, path)
     assert close(result(str(path), data, picture(1, 64)), halved(raw(path, picture(1, 64))))
+
+
+def test_whole_pictures_go_to_a_face_model_as_they_are() -> None:
+    with pytest.raises(UsageError, match="--whole is for pictures that are no aligned faces"):
+        View(whole=True, aligned=True)
+    assert View(whole=True, size=128).direct
+    assert not View(whole=True).faces  # metrics of faces still look for them
+    assert not View().direct

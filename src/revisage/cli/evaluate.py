@@ -57,6 +57,9 @@ class Options:
     """x4: methods get a quarter of the width and height."""
     aligned: bool = False
     """The pictures are face crops on the FFHQ template."""
+    whole: bool = False
+    """Face models get the pictures as they are, not the faces found in them: for progressive-upscale and
+    progressive-restore."""
     align: Annotated[int | None, arg(metavar="SIZE")] = None
     """Make aligned crops of this size of the largest face of each --clean picture first."""
     size: Annotated[int | None, arg(metavar="SIZE")] = None
@@ -123,7 +126,7 @@ def _run(options: Options) -> None:
         reference=options.reference is not None,
     )
     settings = evaluate.MethodSettings(
-        aligned=data.view.faces,
+        aligned=data.view.direct,
         device=options.device,
         precision=options.precision,
         threads=options.threads,
@@ -171,7 +174,7 @@ def _data(options: Options) -> Data:
         raise UsageError("--clean DIR and --recipe NAME go together; --recipe none degrades nothing")
     if options.test is not None and options.data is not None:
         return _standard(options, options.test, options.data)
-    view = evaluate.View(options.setting, options.aligned, options.align, options.size)
+    view = evaluate.View(options.setting, options.aligned, options.align, options.size, options.whole)
     if options.clean is not None and options.recipe is not None:
         return evaluate.clean_pictures(options.clean, recipe=options.recipe, seed=options.seed, view=view)
     if options.pairs is not None:
@@ -185,7 +188,7 @@ def _standard(options: Options, name: str, folder: Path) -> Data:
 
     if name not in evaluate.STANDARD_TESTS:
         raise UsageError(f"no test {name!r}; there are {', '.join(evaluate.STANDARD_TESTS)}")
-    if options.setting != "same-size" or options.aligned or options.align or options.size:
+    if options.setting != "same-size" or options.aligned or options.align or options.size or options.whole:
         raise UsageError("--test sets the setting, the alignment and the size itself")
     return evaluate.STANDARD_TESTS[name].data(folder, seed=options.seed)
 

@@ -36,12 +36,15 @@ class View:
         align: side in pixels of the crop on the FFHQ template that is made of the largest face of each clean
             picture; a picture in which none is found is left out. None for the pictures as they are.
         size: side that clean pictures are brought to; None for their own.
+        whole: face models get the pictures as they are, though they are not on the template: for models that
+            are trained so, as the progressive GAN is.
     """
 
     setting: Setting = "same-size"
     aligned: bool = False
     align: int | None = None
     size: int | None = None
+    whole: bool = False
 
     def __post_init__(self) -> None:
         if self.setting not in SCALES:
@@ -53,6 +56,11 @@ class View:
         if self.align is not None and (self.size is not None or self.aligned):
             raise UsageError("--align makes aligned faces of its own size: leave --aligned and --size out")
 
+        if self.whole and self.faces:
+            raise UsageError(
+                "--whole is for pictures that are no aligned faces: leave --aligned and --align out"
+            )
+
     @property
     def scale(self) -> int:
         """True side over a method's input side."""
@@ -62,6 +70,11 @@ class View:
     def faces(self) -> bool:
         """Whether every picture is a face on the FFHQ template."""
         return self.aligned or self.align is not None
+
+    @property
+    def direct(self) -> bool:
+        """Whether a face model gets the pictures as they are, and not the faces that are found in them."""
+        return self.faces or self.whole
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,9 @@ class MethodSettings:
     """How models are run.
 
     Attributes:
-        aligned: the pictures are faces on the FFHQ template, and a face model gets them as they are; else
-            it restores the faces that are found in them, as `revisage restore --scene none` does. Colours are
-            the model's own, as with `--colour enhance`; only "restore" keeps the photo's, its default.
+        aligned: a face model gets the pictures as they are, on the FFHQ template or whole; else it restores
+            the faces that are found in them, as `revisage restore --scene none` does. Colours are the model's
+            own, as with `--colour enhance`; only "restore" keeps the photo's, its default.
         device, precision, threads: of the runtime; in fp32 machines agree best.
     """
 

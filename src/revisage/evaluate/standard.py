@@ -49,6 +49,7 @@ class StandardTest:
 
 
 _FACES = View(aligned=True, size=512)
+_WHOLE = View(size=128, whole=True)
 _BLIND = ("psnr", "ssim", "lpips_vgg", "niqe", "fid", "degrees")
 _REAL = ("niqe", "fid")
 _PROGRESSIVE = ("psnr", "ssim", "ms_ssim", "lpips_alex", "niqe", "fid")
@@ -77,8 +78,8 @@ _ALL = (
         "CelebA in the wild; 2,026 of them are drawn",
         take=2026,
     ),
-    StandardTest("progressive-16", 2650, "progressive-16", View(size=128), _PROGRESSIVE, _LFW),
-    StandardTest("progressive-128", 2650, "progressive-128", View(size=128), _PROGRESSIVE, _LFW),
+    StandardTest("progressive-16", 2650, "progressive-16", _WHOLE, _PROGRESSIVE, _LFW),
+    StandardTest("progressive-128", 2650, "progressive-128", _WHOLE, _PROGRESSIVE, _LFW),
 )
 
 STANDARD_TESTS: dict[str, StandardTest] = {test.name: test for test in _ALL}

@@ -89,7 +89,7 @@ class Log:
         self._say(f"{images:>9} images  held out: " + "  ".join(f"{k} {v:.4f}" for k, v in figures.items()))
 
     def picture(self, pixels: np.ndarray, images: int) -> None:
-        """Keep a grid of samples, (H, W, 3) uint8, as a PNG file and on the board, and draw the curves anew."""
+        """Keep a grid of samples, (H, W, 3) uint8, as a PNG file and on the board; draw the curves anew."""
         if self._path is not None and self._board is not None:
             curves.write(self._path)
             Image.fromarray(pixels).save(self._path.parent / "samples" / f"{images:010d}.png")
