@@ -3,8 +3,15 @@
     python benchmarks/archive.py kills [--photos 2000] [--kills 20] [--seed 0]
 
 `kills` makes a folder of photos of which one in twenty is bad, restores it by the command, without models,
-and kills the command with all of its processes at random moments; then it lets it end, counts, and runs it
-once more. Every figure is checked; the program fails where one is wrong.
+and kills the command, alone or with all of its processes, at random moments; then it lets it end, counts, and
+runs it once more. Every figure is checked; the program fails where one is wrong.
+
+`throughput` restores the same photos with real models by local processes and by Ray, with one and with two
+workers, in turns. Each run has as many of the machine's cores as workers, all of its processes included, and
+its rate is that after the first photos, when models are open. Results are compared byte for byte.
+
+`memory` runs the command on folders of several lengths and prints the largest memory of all of its processes
+together (unique set sizes) and the share of the last folder's that the first one's is.
 """
 
 from __future__ import annotations
@@ -16,6 +23,7 @@ import os
 import random
 import signal
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,6 +31,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -166,6 +175,113 @@ def check(source: Path, out: Path, photos: int, bad: int) -> None:
     assert sources == {str(path) for path in source.rglob("*") if path.is_file()}
 
 
+WARM = 4
+"""Photos for each worker before the clock starts."""
+
+
+def one_run(source: Path, out: Path, engine: str, workers: int, scene: str) -> float:
+    """Photos per second of one engine in this process, which has the cores that it is to use."""
+    from revisage.batch import SaveOptions, cluster, make_restorer, plan, processes, shared_memory
+    from revisage.restore import RestoreOptions, Settings
+
+    settings = shared_memory(Settings(scene=scene, memory=1024))
+    jobs = plan([source], out)
+    work = processes.Work(partial(make_restorer, settings), RestoreOptions(), SaveOptions(), 2, 1)
+    times = []
+    with contextlib.ExitStack() as opened:
+        if engine == "ray":
+            opened.enter_context(cluster.connected())
+            pool = cluster.pool(workers, "cpu")
+            outcomes = cluster.restore_all(jobs, work, pool, settings.limits)
+        else:
+            outcomes = processes.restore_all(jobs, work, processes=workers)
+        for outcome in outcomes:
+            assert outcome.error is None, outcome.error
+            times.append(time.perf_counter())
+    warm = WARM * workers
+    return (len(times) - warm) / (times[-1] - times[warm - 1])
+
+
+def throughput(photos: int, rounds: int, scene: str) -> None:
+    available = sorted(os.sched_getaffinity(0))
+    portrait = Image.open(Path(__file__).parents[1] / "examples" / "portrait.jpg").convert("RGB")
+    ways = [(engine, workers) for workers in (1, 2) for engine in ("processes", "ray")]
+    rates: dict[tuple[str, int], list[float]] = {way: [] for way in ways}
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        (root / "in").mkdir()
+        for number in range(photos):
+            portrait.rotate(number / photos * 10 - 5, Image.Resampling.BICUBIC).save(
+                root / "in" / f"{number}.jpg", quality=90
+            )
+        for _ in range(rounds):
+            for engine, workers in ways:
+                out = root / f"{engine}-{workers}"
+                done = subprocess.run(
+                    [
+                        sys.executable,
+                        __file__,
+                        "run",
+                        str(root / "in"),
+                        str(out),
+                        engine,
+                        str(workers),
+                        scene,
+                    ],
+                    preexec_fn=partial(os.sched_setaffinity, 0, available[:workers]),
+                    env=environment(),
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+                assert done.returncode == 0, done.stderr
+                rates[engine, workers].append(float(done.stdout.splitlines()[-1]))
+        for path in sorted((root / "ray-1").iterdir()):
+            for engine, workers in ways:
+                assert path.read_bytes() == (root / f"{engine}-{workers}" / path.name).read_bytes(), path.name
+    for (engine, workers), values in rates.items():
+        print(f"{engine}, {workers} workers: " + ", ".join(f"{value:.3f}" for value in values) + " photos/s")
+
+    def ratio(first: tuple[str, int], second: tuple[str, int]) -> float:
+        return statistics.median(a / b for a, b in zip(rates[first], rates[second], strict=True))
+
+    print(f"Ray, two workers over one: {ratio(('ray', 2), ('ray', 1)):.2f}")
+    print(f"processes, two over one: {ratio(('processes', 2), ('processes', 1)):.2f}")
+    for workers in (1, 2):
+        overhead = ratio(("processes", workers), ("ray", workers)) - 1
+        print(f"Ray's overhead with {workers} workers: {overhead:.1%}; results equal to the byte")
+
+
+def memory(counts: Sequence[int], engine: str) -> None:
+    peaks = []
+    for count in counts:
+        with tempfile.TemporaryDirectory() as name:
+            source, out = Path(name) / "in", Path(name) / "out"
+            make_photos(source, count, 0)
+            process = start([*command(source, out, *LIGHT, *ENGINES[engine])])
+            assert process.stdout is not None
+            reader = threading.Thread(target=process.stdout.read)  # so that the pipe does not fill
+            reader.start()
+            peak = 0
+            while process.poll() is None:
+                peak = max(peak, unique(psutil.Process(process.pid)))
+                time.sleep(0.1)
+            reader.join()
+            assert process.returncode == 1, process.returncode
+            peaks.append(peak)
+            print(f"{engine}, {count:,} photos: {peak / 2**20:.0f} MiB")
+    print(f"{counts[-1]:,} photos over {counts[0]:,}: {peaks[-1] / peaks[0]:.2f}")
+
+
+def unique(process: psutil.Process) -> int:
+    """Bytes that a process and its descendants have for themselves."""
+    total = 0
+    for member in family(process):
+        with contextlib.suppress(psutil.Error):
+            total += member.memory_full_info().uss
+    return total
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     commands = parser.add_subparsers(required=True, dest="command")
@@ -174,8 +290,28 @@ def main() -> None:
     parts.add_argument("--kills", type=int, default=20)
     parts.add_argument("--engine", choices=ENGINES, default="local")
     parts.add_argument("--seed", type=int, default=0)
+    parts = commands.add_parser("throughput")
+    parts.add_argument("--photos", type=int, default=40)
+    parts.add_argument("--rounds", type=int, default=3)
+    parts.add_argument("--scene", default="auto")
+    parts = commands.add_parser("memory")
+    parts.add_argument("--photos", type=int, nargs="+", default=[100, 2000])
+    parts.add_argument("--engine", choices=ENGINES, default="local")
+    parts = commands.add_parser("run")  # one run of `throughput`, in a process of its own
+    parts.add_argument("source", type=Path)
+    parts.add_argument("out", type=Path)
+    parts.add_argument("engine")
+    parts.add_argument("workers", type=int)
+    parts.add_argument("scene")
     given = parser.parse_args()
-    kills(given.photos, given.kills, given.engine, given.seed)
+    if given.command == "kills":
+        kills(given.photos, given.kills, given.engine, given.seed)
+    elif given.command == "throughput":
+        throughput(given.photos, given.rounds, given.scene)
+    elif given.command == "memory":
+        memory(given.photos, given.engine)
+    else:
+        print(one_run(given.source, given.out, given.engine, given.workers, given.scene))
 
 
 if __name__ == "__main__":
