@@ -56,8 +56,8 @@ def test_without_damage_the_picture_stays() -> None:
     assert np.abs(step.apply(picture) - picture).max() < 0.03  # JPEG's colours at half size
 
 
-# The paper's own input rows (PSNR, SSIM, MS-SSIM), and how near the means have to come. It says neither how a
-# thumbnail is enlarged for measuring nor which MS-SSIM it is; that of 128 is of one small batch of 16 pictures.
+# The paper's own input rows (PSNR, SSIM, MS-SSIM), and how near the means have to come. It says neither how
+# a thumbnail is enlarged for measuring nor which MS-SSIM it is; that of 128 is of one batch of 16 pictures.
 @pytest.mark.parametrize(
     ("name", "row", "near"),
     [
