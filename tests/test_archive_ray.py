@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,7 +39,7 @@ def _ray() -> Iterator[None]:
 
 def run(jobs: list[Job], count: int = 2) -> Iterator[Outcome]:
     work = Work(stub.make, RestoreOptions(), SaveOptions(), 1)
-    return cluster.restore_all(jobs, work, cluster.Pool(count, count), DecodeLimits())
+    return cluster.restore_all(jobs, work, cluster.Pool(count), DecodeLimits())
 
 
 def test_results_are_those_of_the_local_engine_though_an_actor_dies_and_nothing_listens_to_the_network(
@@ -119,3 +121,20 @@ def test_an_address_may_follow_the_option() -> None:
     assert name(["--ray", "--resume"]) == ["--ray", "local", "--resume"]
     for address in ("auto", "ray://head:10001", "10.0.0.1:6379", "head.site:6379", "[::1]:6379"):
         assert name(["--ray", address, "in"]) == ["--ray", address, "in"]
+
+
+@pytest.mark.slow
+def test_a_node_that_dies_costs_nothing(tmp_path: Path) -> None:
+    """A cluster of two nodes, in a process of its own, as this one is connected to another."""
+    program = Path(__file__).parent / "archive_nodes.py"
+    album(tmp_path / "in", [stub.SLOW] * 16)
+    done = subprocess.run(
+        [sys.executable, str(program), str(tmp_path / "in"), str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(program.parent)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "17 outcomes, 1 failed"
+    assert len(list((tmp_path / "out").iterdir())) == 16

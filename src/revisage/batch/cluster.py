@@ -32,7 +32,7 @@ LIGHT_CPUS = 0.1
 HEAVY_SHARE = 0.8
 """What it books of each core of a Restorer, so that reading and writing find room on the same machine."""
 
-RETRIES = 2
+RETRIES = 3
 """How often Ray tries a photo again whose worker died, before it is tried alone."""
 
 AHEAD = 2
@@ -44,13 +44,13 @@ class Pool:
     """The Restorers of a run.
 
     Args:
-        smallest, largest: how many; Ray starts more than the smallest number while photos wait, None: as many
-            as the cluster has room for.
+        largest: how many at most; None for as many as the cluster has room for. Ray starts with one and adds
+            more while photos wait. It would wait for ever for a least number that a cluster, shrunk by a
+            dead node, has no room for.
         threads: cores of each.
         gpus: GPUs of each.
     """
 
-    smallest: int = 1
     largest: int | None = None
     threads: int = 1
     gpus: float = 0
@@ -91,7 +91,7 @@ def pool(count: int | None, device: str) -> Pool:
     if count is None:
         return Pool(gpus=gpus)
     total = int(_ray().cluster_resources().get("CPU", 1))
-    return Pool(count, count, max(1, total // count), gpus)
+    return Pool(count, max(1, total // count), gpus)
 
 
 def restore_all(
@@ -136,7 +136,7 @@ def _stream(
     tasks = data.TaskPoolStrategy(size=min(_tasks(pool), len(rows)))
     light = {"num_cpus": LIGHT_CPUS, "compute": tasks}
     heavy = data.ActorPoolStrategy(
-        min_size=pool.smallest,
+        min_size=1,
         max_size=pool.largest,
         max_tasks_in_flight_per_actor=1 if alone else AHEAD,
     )
