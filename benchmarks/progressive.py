@@ -6,9 +6,10 @@
 Two evaluations by `revisage evaluate`'s own code, `--out`/16 and `--out`/128: thumbnails (recipe
 "progressive-16") and damaged pictures ("progressive-128"), each of the same pictures, 128 px, whole.
 Methods: the input, the objective's model, both models one after the other in both orders (the second gets
-what the first gives, brought to its size), and the mean of both. LPIPS and FID join where their weights
-are; the identity angle is of the faces that are found. The held-out people are those of the training
-(`HELD_OUT`), of their pictures the first `--limit` by a hash: 2,650 as in the document.
+what the first gives, brought to its size), and the mean of both. NIQE is of the pictures at twice their
+size, LPIPS and FID join where their weights are; the identity angle is of the faces that are found. The
+held-out people are those of the training (`HELD_OUT`), of their pictures the first `--limit` by a hash:
+2,650 as in the document.
 
 `--groups` adds groups.md: figures by what the document says its models fail at, as far as it can be told by
 machine: several faces, pose (by the five landmarks), unsure finds (covered, cut or dark faces), gray
@@ -25,6 +26,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from revisage import evaluate, zoo
 from revisage.data.expressions import EXPRESSIONS
@@ -40,10 +43,31 @@ from revisage.metrics import Metric
 from revisage.train.progressive import HELD_OUT, person
 
 RECIPES = {"16": "progressive-16", "128": "progressive-128"}
-METRICS = ("psnr", "ssim", "ms_ssim", "lpips_alex", "niqe", "fid", "degrees")
+METRICS = ("psnr", "ssim", "ms_ssim", "lpips_alex", "fid", "degrees", "niqe")
 TURNED = 0.15  # nose beside the middle of the eyes, as a share of the eyes' distance: some 15 degrees
 SURE = 0.9  # the finder's score of an uncovered face in good light
 GRAY = 4.0  # mean difference of the channels, in 8 bits: of a gray picture stored with colour
+
+
+class Enlarged:
+    """A metric without a truth, of pictures enlarged to twice their size. See `revisage.metrics.Metric`.
+
+    NIQE looks at patches of 96 px and needs several: it has no value at 128 px.
+    """
+
+    def __init__(self, metric: Metric) -> None:
+        self._metric, self.sha256 = metric, metric.sha256
+        crop = f"{metric.spec.crop}, enlarged to twice its size (bicubic)"
+        self.spec = replace(metric.spec, name=f"{metric.spec.name}_x2", crop=crop, least=1)
+
+    def update(self, restored: Tensor, truth: Tensor | None = None) -> Tensor | None:
+        return self._metric.update(F.interpolate(restored, scale_factor=2, mode="bicubic").clamp(0, 1))
+
+    def result(self) -> float:
+        return self._metric.result()
+
+    def reset(self) -> None:
+        self._metric.reset()
 
 
 def methods(kind: str, upscale: str, restore: str) -> list[str]:
@@ -70,7 +94,8 @@ def metrics_of(data: Data, weights: Path) -> list[Metric]:
     opened = []
     for name in METRICS:
         try:
-            opened += evaluate.open_metrics([name], data, MetricSources(weights))
+            found = evaluate.open_metrics([name], data, MetricSources(weights))
+            opened += [Enlarged(metric) for metric in found] if name == "niqe" else found
         except ModelMissingError as error:
             print(f"without {name}: {error}")
     return opened
