@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from revisage import Restorer
+from revisage import Restorer, zoo
 from revisage.cli import main
 from revisage.degrade import RECIPES
 from revisage.image import decode
@@ -46,7 +46,9 @@ def test_the_portrait_is_restored_and_reported(restorer: Restorer, old: Path, tm
     assert 50 < width < 130
     entry = result.entry()
     assert entry["size_in"] == entry["size_out"] == [512, 512]
-    assert all(result.models[task] for task in ("face", "scene", "finder"))
+    embedded = {model.spec.task for model in zoo.installed() if model.embedded}
+    named = {task for task, label in entry["models"].items() if label}
+    assert named == embedded & {"face", "scene", "finder", "identity"}
     saved = result.save(tmp_path / "new.png")
     label = read(saved.read_bytes())
     assert label is not None

@@ -10,7 +10,7 @@ from restore_stubs import StubModels, StubSession, face_at, same
 
 from revisage import Restorer
 from revisage.errors import UsageError
-from revisage.restore import IdentityModel
+from revisage.restore import IdentityModel, RestoreOptions
 from revisage.restore.likeness import Kept, keep
 
 BLACK = np.zeros((32, 32, 3), np.float32)
@@ -136,3 +136,10 @@ def test_a_guard_without_an_identity_model_is_refused() -> None:
 def test_a_guard_is_an_angle(guard: float) -> None:
     with pytest.raises(UsageError, match="degrees from 0 to 180"):
         Restorer(models=StubModels(same)).restore(PHOTO, guard=guard)
+
+
+def test_a_guard_without_an_identity_model_is_told_before_the_first_photo() -> None:
+    restorer = Restorer(models=StubModels(same))
+    restorer.check()
+    with pytest.raises(UsageError, match="guard needs an identity model"):
+        restorer.check(RestoreOptions(guard=40))

@@ -67,7 +67,7 @@ def test_models_open_on_first_use_and_once(opened: list[str]) -> None:
 def test_none_opens_nothing(opened: list[str]) -> None:
     result = Restorer("none", "none").restore(PHOTO)
     assert opened == []
-    assert set(result.models.values()) == {None}
+    assert result.models == {"face": None, "scene": None, "identity": None, "finder": None}
 
 
 def test_check_opens_what_will_be_needed(opened: list[str]) -> None:

@@ -35,8 +35,9 @@ def test_a_pixelwise_model_reaches_nowhere_and_a_far_one_all_the_way() -> None:
 
 
 def test_the_reach_is_in_pixels_of_the_input() -> None:
+    """Bicubic enlargement itself reads up to two pixels further."""
     both = StubSession(lambda picture: twice(blurred(20).picture(picture)))
-    assert reach(both, 2) - reach(blurred(20), 1) in (0, 1)
+    assert reach(both, 2) - reach(blurred(20), 1) in (0, 1, 2)
 
 
 def test_rounding_far_away_is_no_reach() -> None:
@@ -86,10 +87,14 @@ def scene() -> SceneModel:
     return model
 
 
-@pytest.fixture(scope="module")
-def picture() -> np.ndarray:
+PLACES = {"astronaut": (80, 180), "coffee": (100, 100), "chelsea": (0, 100)}
+
+
+@pytest.fixture(scope="module", params=PLACES)
+def picture(request: pytest.FixtureRequest) -> np.ndarray:
     data = pytest.importorskip("skimage.data")
-    return np.ascontiguousarray(data.astronaut()[80:150, 180:280])
+    y, x = PLACES[request.param]
+    return np.ascontiguousarray(getattr(data, request.param)()[y : y + 90, x : x + 130])
 
 
 @pytest.mark.parametrize("scale", [1, 2])
@@ -107,7 +112,7 @@ def test_the_embedded_model_in_tiles_equals_one_pass(
         return made.canvas.astype(int)
 
     with pytest.MonkeyPatch.context() as monkey:
-        assert np.abs(enlarged(monkey, core) - enlarged(monkey, 128)).max() <= 1
+        assert np.abs(enlarged(monkey, core) - enlarged(monkey, 160)).max() <= 1
 
 
 @pytest.mark.parametrize("gray", [False, True])

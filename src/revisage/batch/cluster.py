@@ -196,7 +196,7 @@ class _Restoring:
         cv2.setNumThreads(work.threads or cores())
         self._options = work.options
         self._restorer = work.maker(work.threads)
-        self._restorer.check()
+        self._restorer.check(work.options)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         number, job, found, _ = pickle.loads(row["state"])

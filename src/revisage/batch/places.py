@@ -148,6 +148,13 @@ def sweep(folder: Path) -> int:
     return count
 
 
+def discard(target: Place, writer: int | None) -> None:
+    """Remove what the dead process `writer` of this machine left half written beside `target`."""
+    if isinstance(target, Path):
+        for path in target.parent.glob(f"{TEMPORARY}{writer}-*{PART}"):
+            path.unlink(missing_ok=True)
+
+
 def filesystem(url: str) -> Any:
     """The fsspec file system of a URL. Raises UsageError when a package for it is missing."""
     try:

@@ -22,6 +22,7 @@ from multiprocessing.process import BaseProcess
 from revisage.batch import photo
 from revisage.batch.jobs import Job, Outcome, SaveOptions
 from revisage.batch.local import restore_one
+from revisage.batch.places import discard
 from revisage.errors import RevisageError, RuntimeUnavailableError
 from revisage.restore import RestoreOptions, Restorer
 
@@ -170,6 +171,7 @@ class _Pool:
                 yield photo.crashed(job)
             else:
                 self._suspects.append((number, job))
+            discard(job.target, worker.process.pid)
         self._workers.append(_start(self._work))
 
     def close(self) -> None:
@@ -200,7 +202,7 @@ def _serve(pipe: Connection, work: Work) -> None:
 
             cv2.setNumThreads(work.threads)
         restorer = work.maker(work.threads)
-        restorer.check()
+        restorer.check(work.options)
     except RevisageError as error:
         pipe.send((0, error))
         return

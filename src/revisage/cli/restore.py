@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -66,7 +66,7 @@ class Options:
     """The photos are face crops on the FFHQ template; the results have the model's square size."""
     guard: Annotated[float | None, arg(metavar="DEGREES")] = None
     """Largest angle by which a face may drift from who it shows, such as 40: a face that would drift further
-    is restored less, or left."""
+    is restored less, or left. Needs an identity model."""
     report: Annotated[Path | None, arg(metavar="FILE.json|.jsonl")] = None
     """Write what was done to every photo and face as JSON; also now and then while the work goes on.
     FILE.jsonl gets one line for each photo as soon as it is done."""
@@ -129,7 +129,8 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
     _check(options)
     _check_report(options.report, jobs)
     restorer, chosen, saving = _chosen(options)
-    marks = fingerprint(restorer.settings, chosen, saving)
+    # Once at most, and only where something is remembered by it: it reads every model's file.
+    marks = cache(lambda: fingerprint(restorer.settings, chosen, saving))
 
     def engine_for(photos: int) -> Engine:
         count = process_count(options.processes, photos)
@@ -139,20 +140,20 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
             opened.enter_context(connected(None if options.ray == LOCAL else options.ray))
             return on_ray(work, count or None, restorer.settings)
         if count != 0:
-            return in_processes(work, count, marks)
-        restorer.check()
+            return in_processes(work, count, marks())
+        restorer.check(chosen)
         return in_threads(restorer, chosen, saving, workers=options.workers, ordered=not options.resume)
 
     if not options.resume and options.ray is None:
         engine = engine_for(len(jobs))
         return Run(jobs, engine, open_report(options.report), lambda outcome: None)
     manifest = opened.enter_context(_open_manifest(options.manifest, jobs, out))
-    standing = manifest.standing(jobs, marks, retry_failed=options.retry_failed)
+    standing = manifest.standing(jobs, marks(), retry_failed=options.retry_failed)
     engine = engine_for(len(standing.todo))
     todo = frozenset(standing.todo)
     report = open_report(options.report, manifest.entries([job for job in jobs if job not in todo]))
     return Run(
-        standing.todo, engine, report, lambda outcome: manifest.record(outcome, marks), before=standing
+        standing.todo, engine, report, lambda outcome: manifest.record(outcome, marks()), before=standing
     )
 
 
@@ -182,7 +183,7 @@ def _restore_film(options: Options) -> int:
     film = Film(Path(options.photos[0]), Path(options.out))
     _check_report(options.report, [Job(film.source, film.out)])
     restorer, chosen, saving = _chosen(options)
-    restorer.check()
+    restorer.check(chosen)
     return restore_film(film, restorer, chosen, saving, open_report(options.report))
 
 

@@ -46,8 +46,9 @@ def write_atomically(path: Path, data: bytes) -> None:
 
     Raises SaveError, leaving nothing partial.
     """
-    # The name is short whatever the target's, and hidden; the mode follows the umask, unlike tempfile's 0600.
-    temporary = path.parent / f".revisage-{secrets.token_hex(8)}.part"
+    # The name tells the process, so that what a dead one left can be found. It is short whatever the
+    # target's, and hidden; the mode follows the umask, unlike tempfile's 0600.
+    temporary = path.parent / f".revisage-{os.getpid()}-{secrets.token_hex(8)}.part"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -59,16 +59,19 @@ class Restorer:
         # Once, so that every photo of a folder is cut into the same tiles, whatever else is in hand.
         self._budget = free_share() if memory is None else memory << 20
 
-    def check(self) -> None:
-        """Open the models now, so that a missing or unknown one is told before the first photo.
+    def check(self, options: RestoreOptions | None = None) -> None:
+        """Open the models now, so that one that `options` need and that is missing is told before the first
+        photo.
 
         Raises:
+            UsageError: a guard, and there is no identity model.
             ModelError: a model is unknown, missing or corrupt.
             RuntimeUnavailableError: the device or precision is not available.
         """
         self._models.scene()
         if self._models.face() is not None:
             self._models.finder()
+            self._identity(options or RestoreOptions())
 
     def restore(
         self,
@@ -145,7 +148,7 @@ class Restorer:
                 f"more than {MAX_OUTPUT // 10**6} million: choose a smaller scale"
             )
         model, scene = self._models.face(), self._models.scene()
-        identity = self._identity(job) if model is not None else None
+        identity = self._identity(job.options) if model is not None else None
         neutral = photo.gray or tone.is_neutral(photo.pixels)
         found: list[Face] = list(given or ())
         finder_label = None
@@ -186,9 +189,9 @@ class Restorer:
             seconds=job.seconds(),
         )
 
-    def _identity(self, job: Job) -> IdentityModel | None:
+    def _identity(self, options: RestoreOptions) -> IdentityModel | None:
         identity = self._models.identity()
-        if identity is None and job.options.guard is not None:
+        if identity is None and options.guard is not None:
             raise UsageError("the guard needs an identity model, and none is installed")
         return identity
 
@@ -196,7 +199,7 @@ class Restorer:
         model = self._models.face()
         if model is None:
             raise UsageError("an aligned face needs a face model: choose one instead of none")
-        identity = self._identity(job)
+        identity = self._identity(job.options)
         height, width = photo.pixels.shape[:2]
         small = tiles.to_float(_square(photo.pixels, model.size))
         source = small if model.scale == 1 else tiles.to_float(_square(photo.pixels, model.side))
