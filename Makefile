@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-slow lint format bench clean
+.PHONY: demo test test-slow lint docs docs-links format bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +33,15 @@ test: lint
 test-slow: lint
 	$(BIN)/pytest -m slow
 
+# The site, in docs/_build/html. Every warning is an error; a link inside the site that leads nowhere is one.
+docs: $(VENV)/.dev
+	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning -b html docs docs/_build/html
+	$(BIN)/python docs/check_links.py docs/_build/html
+
+# Links to other sites; needs a network.
+docs-links: $(VENV)/.dev
+	$(BIN)/sphinx-build --quiet -b linkcheck docs docs/_build/links
+
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -44,4 +53,4 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/degrade.py
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo docs/_build

@@ -1,7 +1,9 @@
 """Revisage restores the faces in old and damaged photos.
 
-from revisage import Restorer
-Restorer().restore("grandmother.jpg").save("grandmother.restored.jpg")
+Example::
+
+    from revisage import Restorer
+    Restorer().restore("grandmother.jpg").save("grandmother.restored.jpg")
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
 """Measuring methods of restoration on one set of pictures, so that the numbers can be compared.
 
-data = clean_pictures(Path("faces"), recipe="gfpgan", seed=0, view=View(aligned=True))
-methods = open_methods(["input", "revisage-face-256", "ours=outputs/"], MethodSettings(aligned=True))
-results = evaluate(data, methods, open_metrics(["psnr", "degrees"], data), Path("out"))
-write_reports(results, Path("out"))
+Example::
+
+    data = clean_pictures(Path("faces"), recipe="gfpgan", seed=0, view=View(aligned=True))
+    methods = open_methods(["input", "revisage-face-256", "ours=outputs/"], MethodSettings(aligned=True))
+    results = evaluate(data, methods, open_metrics(["psnr", "degrees"], data), Path("out"))
+    write_reports(results, Path("out"))
 """
 
 from revisage.evaluate.data import Data, View, clean_pictures, outputs_only, pairs_of, select

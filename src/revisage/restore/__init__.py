@@ -1,8 +1,10 @@
 """Whole-photo restoration: find the faces, restore each, run the scene model over the rest, paste, report.
 
-restorer = Restorer()                       # models load on first use; share it between threads
-result = restorer.restore("grandmother.jpg", strength=0.8)
-result.save("grandmother.restored.jpg")
+Example::
+
+    restorer = Restorer()                       # models load on first use; share it between threads
+    result = restorer.restore("grandmother.jpg", strength=0.8)
+    result.save("grandmother.restored.jpg")
 """
 
 from __future__ import annotations

@@ -1,0 +1,69 @@
+"""The directive `{command-help} NAME`: what `revisage NAME --help` prints, and so for each of its subcommands.
+
+Nothing is copied: the text is asked for when the page is built.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import re
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+BOX = re.compile(r"^[╭╰]─* ?(.*?) ?─*[╮╯]$")
+SUBCOMMANDS = re.compile(r"\{([a-z,]+)\}\s*$")
+
+
+def help_of(*command: str) -> str:
+    """The help of a command (("models", "pull")), 100 columns wide, without the boxes drawn around it."""
+    module = importlib.import_module(f"revisage.cli.{command[0]}")
+    text = io.StringIO()
+    columns = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "100"
+    try:
+        with contextlib.redirect_stdout(text):
+            code = module.main([*command[1:], "--help"])
+    finally:
+        if columns is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = columns
+    assert code == 0, f"revisage {' '.join(command)} --help ends with {code}"
+    return plain(text.getvalue())
+
+
+def plain(text: str) -> str:
+    """Help without its boxes: a title, and below it its lines, indented."""
+    lines = []
+    for line in text.strip().splitlines():
+        if box := BOX.match(line):
+            lines += ["", f"{box[1]}:"] if box[1] else []
+        else:
+            lines.append(line.removeprefix("│").removesuffix("│").rstrip())
+    return "\n".join(lines)
+
+
+def subcommands(text: str) -> list[str]:
+    """The names in the braces at the end of a usage line."""
+    found = SUBCOMMANDS.search(text.partition("\n")[0])
+    return found[1].split(",") if found else []
+
+
+class CommandHelp(SphinxDirective):
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        name = self.arguments[0]
+        texts = [help_of(name)]
+        texts += [help_of(name, below) for below in subcommands(texts[0])]
+        return [nodes.literal_block(text, text, language="text") for text in texts]
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_directive("command-help", CommandHelp)
+    return {"parallel_read_safe": True}
