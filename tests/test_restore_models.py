@@ -42,6 +42,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return StubFinder([])
 
     monkeypatch.setattr(zoo, "resolve", resolve)
+    monkeypatch.setattr(zoo, "sha256", lambda path: f"digest of {path}")
     monkeypatch.setattr(runtime, "open_session", open_session)
     monkeypatch.setattr(faces, "Finder", finder)
     return log
@@ -61,6 +62,10 @@ def test_models_open_on_first_use_and_once(opened: list[str]) -> None:
         "scene": "some-scene 3",
         "identity": None,
         "finder": "some-finder 3",
+    }
+    assert results[0].digests == {
+        "some-face 3": ("digest of face.onnx",),
+        "some-scene 3": ("digest of scene.onnx",),
     }
 
 

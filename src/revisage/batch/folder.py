@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 
 from revisage.batch import places
 from revisage.batch.jobs import Job, Place
 from revisage.errors import UsageError
-from revisage.image import format_of, output_paths
+from revisage.image import can_encode, format_of, output_paths
 
 # What lies beside photos in people's folders and is none. Anything else is tried, and told if it is no photo:
 # a list of what to try would leave out, silently, the photo with an unusual name.
@@ -28,13 +28,14 @@ COMPANIONS = frozenset(
 RESULT = ".restored"  # what `output_paths` puts behind a name
 
 
-def plan(inputs: Sequence[Path], out: Path | None) -> list[Job]:
+def plan(inputs: Sequence[Path], out: Path | None, writable: Callable[[str], bool] = can_encode) -> list[Job]:
     """The photos below `inputs` (files, and folders with all that is in them) and where each result goes.
 
     A named file is always tried; one that does not exist fails like any other, unless none exists. In a
     folder, hidden files and files that usually lie beside photos (`COMPANIONS`) are left out, and so is
     `out` when it lies inside. `NAME.restored.EXT` is left out, and written anew, where NAME is there as well:
-    `restore *.jpg` twice must not restore the results of the first time.
+    `restore *.jpg` twice must not restore the results of the first time. A photo of a format that is not
+    `writable` becomes a PNG, where `out` does not name the file.
 
     Raises UsageError when no input exists, a folder has no photo, or `out` is missing, of the wrong kind or
     not to be written to.
@@ -50,19 +51,21 @@ def plan(inputs: Sequence[Path], out: Path | None) -> list[Job]:
     photos, roots = [photo for photo, _ in found], [root for _, root in found]
     if not any(photo.exists() for photo in photos):
         raise UsageError(f"{photos[0]} does not exist")
-    targets = _targets(photos, roots, inputs, out)
+    targets = _targets(photos, roots, inputs, out, writable)
     _require_writable({_existing(target.parent) for target in targets}, out)
     return [Job(*pair) for pair in zip(photos, targets, strict=True)]
 
 
-def plan_places(inputs: Sequence[Place], out: Place | None) -> list[Job]:
+def plan_places(
+    inputs: Sequence[Place], out: Place | None, writable: Callable[[str], bool] = can_encode
+) -> list[Job]:
     """`plan`, where a folder of photos, or `out`, may also be a URL for fsspec.
 
     With a URL there is one folder of photos, `out` is a folder, and the two do not lie in one another.
     """
     paths = [path for path in inputs if isinstance(path, Path)]
     if len(paths) == len(inputs) and not isinstance(out, str):
-        return plan(paths, out)
+        return plan(paths, out, writable)
     if len(inputs) != 1 or out is None:
         raise UsageError("with a URL, give one folder of photos, and where the results go with -o OUT")
     [source] = inputs
@@ -83,7 +86,7 @@ def plan_places(inputs: Sequence[Place], out: Place | None) -> list[Job]:
     found = [root / name for name in names]
     stems = {photo.with_suffix("") for photo in found}
     found = [photo for photo in found if not _is_result(photo, stems)]
-    targets = output_paths(found, there, roots=[root] * len(found))
+    targets = output_paths(found, there, roots=[root] * len(found), writable=writable)
     return [
         Job(_join(source, photo.relative_to(root)), _join(out, target.relative_to(there)))
         for photo, target in zip(found, targets, strict=True)
@@ -119,10 +122,14 @@ def _is_result(photo: Path, names: set[Path]) -> bool:
 
 
 def _targets(
-    photos: Sequence[Path], roots: Sequence[Path], inputs: Sequence[Path], out: Path | None
+    photos: Sequence[Path],
+    roots: Sequence[Path],
+    inputs: Sequence[Path],
+    out: Path | None,
+    writable: Callable[[str], bool],
 ) -> list[Path]:
     if out is None:
-        return output_paths(photos)
+        return output_paths(photos, writable=writable)
     if len(inputs) == 1 and not inputs[0].is_dir() and not out.is_dir() and out.suffix:
         if format_of(out) is None:
             raise UsageError(f"{out}: {out.suffix} is no picture format; use .jpg, .png, .webp or .tif")
@@ -133,7 +140,7 @@ def _targets(
         raise UsageError(f"{out} is a file: several photos need a folder")
     if not out.exists() and format_of(out) is not None:
         raise UsageError(f"{out} is the name of one photo: several photos need a folder")
-    return output_paths(photos, out, roots=roots)
+    return output_paths(photos, out, roots=roots, writable=writable)
 
 
 def _below(folder: Path, out: Path | None) -> list[Path]:

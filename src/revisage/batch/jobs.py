@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from revisage.label import Credentials
+
 Place = Path | str
 """Where a file is: a path of this machine, or a URL that fsspec opens, such as s3://bucket/photo.jpg."""
 
 Reason = Literal[
     "damaged", "unsupported", "too-large", "unencodable", "crashed", "internal",
-    "vanished", "unreadable", "disk-full", "unwritable", "memory", "model",
+    "vanished", "unreadable", "disk-full", "unwritable", "memory", "model", "unsigned",
 ]  # fmt: skip
 """Why a photo failed. The first six are of the photo itself: the same work would fail again."""
 
@@ -31,11 +33,13 @@ class Job:
 
 @dataclass(frozen=True)
 class SaveOptions:
-    """How results are written: quality of lossy formats, the place kept or not, the AI-edit label or not."""
+    """How results are written: quality of lossy formats, the place kept or not, the AI-edit label or not, and
+    who signs it."""
 
     quality: int = 95
     keep_gps: bool = False
     label: bool = True
+    sign: Credentials | None = None
 
 
 USUAL = SaveOptions()

@@ -9,7 +9,7 @@ import errno
 import hashlib
 import time
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from revisage.batch import places
 from revisage.batch.jobs import Job, Outcome, Reason, SaveOptions
@@ -20,9 +20,11 @@ from revisage.errors import (
     RevisageError,
     RuntimeUnavailableError,
     SaveError,
+    SigningError,
     UnsupportedFormatError,
 )
 from revisage.image import DecodeLimits, Photo, decode, format_of
+from revisage.label import Original
 from revisage.restore import Progress, RestoreOptions, Restorer, Result, failure
 
 NO_MEMORY = "not enough memory for this photo: use --scale 1 or --workers 1, or close other programs"
@@ -72,17 +74,33 @@ def restore(
 
 
 def write(job: Job, marks: Marks, result: Result, saving: SaveOptions) -> Outcome:
-    """Write the result, whole or not at all. Raises SaveError."""
+    """Write the result, whole or not at all. Raises SaveError, SigningError, OSError."""
     format = format_of(Path(str(job.target)))
     assert format is not None, job.target  # as it was planned
     if places.same(job.source, job.target):
         raise SaveError(f"{job.target} is the original and is never written to: choose another name")
-    data = result.encode(format, quality=saving.quality, keep_gps=saving.keep_gps, label=saving.label)
+    original = None if saving.sign is None else _original(job, marks, result.photo.format)
+    data = result.encode(
+        format,
+        quality=saving.quality,
+        keep_gps=saving.keep_gps,
+        label=saving.label,
+        sign=saving.sign,
+        original=original,
+    )
     start = time.perf_counter()
     places.write(job.target, data)
     result.seconds["encode"] = round(result.seconds["encode"] + time.perf_counter() - start, 4)
     entry = result.entry() | {"input": str(job.source), "output": str(job.target), "reason": None}
     return Outcome(job, entry, digest=marks.digest, stamp=marks.stamp, written=len(data))
+
+
+def _original(job: Job, marks: Marks, format: str) -> Original:
+    """The photo's file, read again: it would be in the way while the models have the memory."""
+    data = job.source.read_bytes() if isinstance(job.source, Path) else places.read(job.source)
+    if hashlib.sha256(data).hexdigest() != marks.digest:
+        raise SigningError(f"{job.source} was changed while it was restored: run the same command again")
+    return Original(data, format, PurePosixPath(str(job.source)).name)
 
 
 def failed(job: Job, error: Exception, marks: Marks | None = None) -> Outcome:
@@ -136,5 +154,6 @@ _REASONS: dict[type[Exception], Reason] = {
     MemoryError: "memory",
     ModelError: "model",
     RuntimeUnavailableError: "model",
+    SigningError: "unsigned",
     RevisageError: "damaged",
 }

@@ -10,6 +10,7 @@ from functools import cached_property
 import revisage
 from revisage import zoo
 from revisage.batch.jobs import SaveOptions
+from revisage.label import certificate_digest
 from revisage.restore import RestoreOptions, Restorer, Settings
 from revisage.restore.memory import free_share
 
@@ -32,7 +33,7 @@ def fingerprint(settings: Settings, options: RestoreOptions, saving: SaveOptions
     How many photos are in hand, the memory and the limits of decoding are not part of it: they change no
     picture (tiles of another size change it by less than one level). The version of revisage is.
 
-    Raises ModelError when a model is unknown or missing.
+    Raises ModelError when a model is unknown or missing, SigningError when the certificate cannot be read.
     """
     values = {
         "version": revisage.__version__,
@@ -40,9 +41,18 @@ def fingerprint(settings: Settings, options: RestoreOptions, saving: SaveOptions
         "device": settings.device,
         "precision": settings.precision,
         "options": asdict(options) | {"scale": str(options.scale)},
-        "saving": asdict(saving),
+        "saving": _saving(saving),
     }
     return Fingerprint(json.dumps(values, sort_keys=True))
+
+
+def _saving(saving: SaveOptions) -> dict[str, object]:
+    """A signature counts by its certificate: neither the key nor where the two lie are part of it."""
+    values = asdict(replace(saving, sign=None))
+    del values["sign"]
+    if saving.sign is not None:
+        values["sign"] = [certificate_digest(saving.sign), saving.sign.timestamp]
+    return values
 
 
 def _models(settings: Settings, options: RestoreOptions) -> dict[str, list[str]]:

@@ -33,8 +33,9 @@ from revisage.cli._report import open_report
 from revisage.cli._run import Engine, Run, work
 from revisage.cli._video import Film
 from revisage.cli._video import restore as restore_film
-from revisage.errors import RevisageError, UnknownModelError, UsageError
-from revisage.image import DecodeLimits
+from revisage.errors import RevisageError, SigningError, UnknownModelError, UsageError
+from revisage.image import DecodeLimits, can_encode, format_of
+from revisage.label import Credentials, can_sign, check
 from revisage.restore import RestoreOptions, Restorer
 
 
@@ -78,6 +79,12 @@ class Options:
     """Where --resume remembers what is done; OUT/.revisage/manifest.sqlite if not given."""
     label: bool = True
     """Mark the results as edited with AI in their metadata (XMP)."""
+    sign: Annotated[tuple[Path, Path] | None, arg(metavar="CERT.pem KEY.pem")] = None
+    """Sign the results (C2PA) with a certificate, followed by those above it, and its key; only the
+    certificate gets into the files. BMP photos become PNG. `revisage label FILE` shows what is signed."""
+    timestamp: Annotated[str | None, arg(metavar="URL")] = None
+    """With --sign: a time stamp server, so that the signatures outlast the certificate; the only thing that
+    signing asks of the network, and the server gets no part of the photo."""
     keep_gps: bool = False
     """Keep the place where a photo was taken; it is dropped otherwise."""
     quality: int = 95
@@ -118,15 +125,17 @@ def main(argv: Sequence[str]) -> int:
             return stop.code
         except RevisageError as error:
             print(f"revisage restore: {error}", file=sys.stderr)
-            return 2 if isinstance(error, UsageError | UnknownModelError) else 1
+            return 2 if isinstance(error, UsageError | UnknownModelError | SigningError) else 1
         return work(run)
 
 
 def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
     """Check everything that can be checked before the work. Raises RevisageError."""
     out = None if options.out is None else place(options.out)
-    jobs = plan_places([place(photo) for photo in options.photos], out)
+    writable = can_encode if options.sign is None else _can_write_signed
+    jobs = plan_places([place(photo) for photo in options.photos], out, writable)
     _check(options)
+    _check_signing(options, jobs)
     _check_report(options.report, jobs)
     restorer, chosen, saving = _chosen(options)
     # Once at most, and only where something is remembered by it: it reads every model's file.
@@ -169,15 +178,42 @@ def _chosen(options: Options) -> tuple[Restorer, RestoreOptions, SaveOptions]:
     chosen = RestoreOptions(
         options.strength, options.scale, options.faces, options.colour, options.aligned, options.guard
     )
-    saving = SaveOptions(options.quality, options.keep_gps, options.label)
+    saving = SaveOptions(options.quality, options.keep_gps, options.label, _credentials(options))
     return restorer, chosen, saving
+
+
+def _credentials(options: Options) -> Credentials | None:
+    if options.sign is None:
+        return None
+    certificate, key = options.sign
+    return Credentials(certificate.absolute(), key.absolute(), options.timestamp)
+
+
+def _can_write_signed(format: str) -> bool:
+    return can_encode(format) and can_sign(format)
+
+
+def _check_signing(options: Options, jobs: Sequence[Job]) -> None:
+    """Tell before the first photo what would make every signature fail. Raises RevisageError."""
+    credentials = _credentials(options)
+    if credentials is None:
+        if options.timestamp is not None:
+            raise UsageError("--timestamp goes with --sign")
+        return
+    if not options.label:
+        raise UsageError("--sign says what was edited with AI: leave out --no-label")
+    for job in jobs:
+        format = format_of(Path(str(job.target)))
+        if format is not None and not can_sign(format):
+            raise UsageError(f"{job.target}: {format} cannot be signed; use .jpg, .png, .webp or .tif")
+    check(credentials)
 
 
 def _restore_film(options: Options) -> int:
     """`--video`. Raises RevisageError before the work."""
     _check(options)
-    if options.resume or options.ray is not None:
-        raise UsageError("--video goes neither with --resume nor with --ray")
+    if options.resume or options.ray is not None or options.sign is not None:
+        raise UsageError("--video goes with none of --resume, --ray and --sign")
     if len(options.photos) != 1 or options.out is None:
         raise UsageError("--video takes one folder of frames or one video file, and -o OUT")
     film = Film(Path(options.photos[0]), Path(options.out))

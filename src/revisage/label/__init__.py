@@ -1,7 +1,8 @@
 """The label that says a picture was edited with trained models, inside the file, where viewers look for it.
 
-It is XMP: `Iptc4xmpExt:DigitalSourceType` with IPTC's term for "edited using generative AI",
-`xmp:CreatorTool`, and the tool and models in a namespace of our own.
+It is XMP: `Iptc4xmpExt:DigitalSourceType` with IPTC's term for "edited using generative AI", IPTC's AI system
+used and its version, `xmp:CreatorTool`, and the tool and models in a namespace of our own. With `Credentials`
+a signed label goes into the file as well (`sign`, C2PA), which shows later changes.
 """
 
 from __future__ import annotations
@@ -9,8 +10,26 @@ from __future__ import annotations
 from revisage.errors import SaveError
 from revisage.label import jpeg, png, tiff, webp
 from revisage.label.packet import DIGITAL_SOURCE_TYPE, Label, label_of, packet
+from revisage.label.signature import Earlier, Signature, signature
+from revisage.label.signed import Credentials, Edit, Original, can_sign, certificate_digest, check, sign
 
-__all__ = ["DIGITAL_SOURCE_TYPE", "Label", "add", "packet", "read"]
+__all__ = [
+    "DIGITAL_SOURCE_TYPE",
+    "Credentials",
+    "Earlier",
+    "Edit",
+    "Label",
+    "Original",
+    "Signature",
+    "add",
+    "can_sign",
+    "certificate_digest",
+    "check",
+    "packet",
+    "read",
+    "sign",
+    "signature",
+]
 
 _MAX_JPEG_PACKET = 65_502  # a segment's 65,533 bytes of payload, less the name in front and its NUL
 

@@ -18,6 +18,7 @@ _X = "adobe:ns:meta/"
 _XMP = "http://ns.adobe.com/xap/1.0/"
 _IPTC_EXT = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _OURS = "urn:x-revisage:xmp:1.0#"
+_DCTERMS = "http://purl.org/dc/terms/"
 _XMLNS = "http://www.w3.org/2000/xmlns/"
 
 _BEGIN = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
@@ -41,7 +42,8 @@ def packet(label: Label, old: bytes | None = None) -> bytes:
 
     The old one is dropped when it is not well-formed XMP, above 4 MiB, or has a document type or entities:
     XMP has none, and they are how XML parsers are attacked. Its xmp:CreatorTool stays (it names the first
-    tool), and so does a source type of wholly generated, which says more than ours.
+    tool), and so do the AI system that it names and a source type of wholly generated, which says more than
+    ours. An address of a C2PA manifest goes: that one was of the original.
     """
     document = _parse(old) or _parse(_EMPTY.encode())
     assert document is not None
@@ -49,9 +51,12 @@ def packet(label: Label, old: bytes | None = None) -> bytes:
     about = next((d.getAttributeNS(_RDF, "about") for d in _descriptions(rdf)), "")
     source = _value(rdf, _IPTC_EXT, "DigitalSourceType")
     creator = _value(rdf, _XMP, "CreatorTool")
-    if creator == _value(rdf, _OURS, "Tool"):  # put there by an earlier label, if at all
-        creator = None
-    _forget(rdf, creator_too=creator is None)
+    system = _value(rdf, _IPTC_EXT, "AISystemUsed")
+    earlier = _label_in(rdf)
+    # None where there is none, or an earlier label put it there.
+    creator = None if earlier and creator == earlier.tool else creator
+    system = None if earlier and system == _system(earlier) else system
+    _forget(rdf, creator_too=creator is None, system_too=system is None)
 
     description = document.createElementNS(_RDF, _name(rdf, "Description"))
     description.setAttributeNS(_RDF, _name(rdf, "about"), about)
@@ -70,6 +75,10 @@ def packet(label: Label, old: bytes | None = None) -> bytes:
     )
     if creator is None:
         put(_XMP, "xmp:CreatorTool", label.tool)
+    if system is None:
+        put(_IPTC_EXT, "Iptc4xmpExt:AISystemUsed", _system(label))
+        if version := label.tool.partition(" ")[2]:
+            put(_IPTC_EXT, "Iptc4xmpExt:AISystemVersionUsed", version)
     put(_OURS, "revisage:Tool", label.tool)
     models = document.createElementNS(_OURS, "revisage:Models")
     sequence = document.createElementNS(_RDF, _name(rdf, "Seq"))
@@ -90,7 +99,16 @@ def label_of(xmp: bytes | None) -> Label | None:
     document = _parse(xmp)
     if document is None:
         return None
-    rdf = document.getElementsByTagNameNS(_RDF, "RDF")[0]
+    return _label_in(document.getElementsByTagNameNS(_RDF, "RDF")[0])
+
+
+def _system(label: Label) -> str:
+    """What AISystemUsed says: the program, and the models in it. IPTC Photo Metadata 2025.1."""
+    name = label.tool.partition(" ")[0]
+    return _printable(f"{name} ({', '.join(label.models)})" if label.models else name).strip()
+
+
+def _label_in(rdf: minidom.Element) -> Label | None:
     tool = _value(rdf, _OURS, "Tool")
     if tool is None:
         return None
@@ -146,14 +164,15 @@ def _value(rdf: minidom.Element, space: str, local: str) -> str | None:
     return None
 
 
-def _forget(rdf: minidom.Element, *, creator_too: bool) -> None:
+def _forget(rdf: minidom.Element, *, creator_too: bool, system_too: bool) -> None:
     """Take out what an earlier label said, and the description that it leaves empty."""
 
     def stale(node: minidom.Node) -> bool:
         name = (node.namespaceURI, node.localName)
         return (
             node.namespaceURI == _OURS
-            or name == (_IPTC_EXT, "DigitalSourceType")
+            or name in ((_IPTC_EXT, "DigitalSourceType"), (_DCTERMS, "provenance"))
+            or (system_too and name in ((_IPTC_EXT, "AISystemUsed"), (_IPTC_EXT, "AISystemVersionUsed")))
             or (creator_too and name == (_XMP, "CreatorTool"))
         )
 

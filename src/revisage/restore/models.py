@@ -32,13 +32,14 @@ class FaceFinder(Protocol):
 class FaceModel:
     """Session: (N, 3, size, size) -> (N, 3, side, side), `side` being `scale` times as large.
 
-    `label` is name and version.
+    `label` is name and version; `digests` gives the SHA-256 of its files in hex, for the signed label.
     """
 
     session: Session
     label: str
     size: int
     scale: int = 1
+    digests: Callable[[], tuple[str, ...]] = tuple
 
     @property
     def side(self) -> int:
@@ -52,7 +53,7 @@ class SceneModel:
 
     `reach` is how many input pixels away the surroundings matter (`revisage.restore.reach`). `exact` opens
     the same network in fp32; None where a precision was asked for. Half precision tells some 500 levels of a
-    picture apart: enough for 8 bits, but it shows as bands in 16.
+    picture apart: enough for 8 bits, but it shows as bands in 16. `digests` as in `FaceModel`.
     """
 
     session: Session
@@ -60,6 +61,7 @@ class SceneModel:
     scale: int
     reach: int
     exact: Callable[[], Session] | None = None
+    digests: Callable[[], tuple[str, ...]] = tuple
 
     def session_for(self, depth: np.dtype) -> Session:
         """The session that keeps the gradations of pixels of this type, uint8 or uint16."""
@@ -139,7 +141,8 @@ class InstalledModels:
         model = zoo.resolve("face", self._settings.model)
         if not model.spec.size:
             raise ModelCorruptError(f"face model {model.spec.name} states no size: import it again")
-        return FaceModel(self._session(model.path), str(model), model.spec.size, model.spec.scale or 1)
+        session, digests = self._session(model.path), _digests(model.path)
+        return FaceModel(session, str(model), model.spec.size, model.spec.scale or 1, digests)
 
     def _open_scene(self) -> SceneModel:
         mixed = zoo.mixture("scene", self._settings.scene)
@@ -152,7 +155,8 @@ class InstalledModels:
         if self._settings.precision == "auto":
             # A mixture is read again: its weights are not kept for the few photos of 16 bits.
             exact = _Once(lambda: self._session(mixed.read() if mixed else model.path, "fp32")).get
-        return SceneModel(session, label, model.spec.scale, reach(session, model.spec.scale), exact)
+        digests = _digests(model.path) if mixed is None else _digests(mixed.first.path, mixed.second.path)
+        return SceneModel(session, label, model.spec.scale, reach(session, model.spec.scale), exact, digests)
 
     def _open_finder(self) -> FinderModel:
         model = zoo.resolve("finder", "auto")
@@ -173,3 +177,8 @@ class InstalledModels:
         return runtime.open_session(
             source, device=chosen.device, precision=precision or chosen.precision, threads=chosen.threads
         )
+
+
+def _digests(*files: Path) -> Callable[[], tuple[str, ...]]:
+    """The SHA-256 of a model's files, read once."""
+    return _Once(lambda: tuple(zoo.sha256(file) for file in files)).get

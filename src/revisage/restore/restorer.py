@@ -187,6 +187,7 @@ class Restorer:
             changed_by=_names(model if restored else None, scene),
             runtime=_runtime(model or scene),
             seconds=job.seconds(),
+            digests=_digests(model, scene),
         )
 
     def _identity(self, options: RestoreOptions) -> IdentityModel | None:
@@ -235,6 +236,7 @@ class Restorer:
             changed_by=_names(None if left else model, None),
             runtime=_runtime(model),
             seconds=job.seconds(),
+            digests=_digests(model),
         )
 
 
@@ -271,6 +273,10 @@ def _labels(
 
 def _names(*models: FaceModel | SceneModel | None) -> tuple[str, ...]:
     return tuple(model.label for model in models if model is not None)
+
+
+def _digests(*models: FaceModel | SceneModel | None) -> dict[str, tuple[str, ...]]:
+    return {model.label: model.digests() for model in models if model is not None}
 
 
 def _runtime(model: FaceModel | SceneModel | None) -> dict[str, str] | None:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import revisage
-from revisage.errors import SaveError
-from revisage.image import Photo, encode, save
-from revisage.label import Label, add, packet
+from revisage.errors import SaveError, SigningError, UsageError
+from revisage.image import Photo, encode, format_of, save
+from revisage.label import Credentials, Edit, Label, Original, add, can_sign, packet, sign
 from revisage.restore.report import FaceReport, document
 
 if TYPE_CHECKING:
     from PIL import Image
+
+Finish = Callable[[bytes, str], bytes]
+"""From the encoded bytes and their format to the file's bytes."""
 
 
 @dataclass
@@ -35,6 +38,7 @@ class Result:
         changed_by: models that changed pixels of this photo: what the label names.
         runtime: backend, device and precision; None where no model ran.
         seconds: time by stage.
+        digests: SHA-256 in hex of the files of each model, by its name and version.
         output: where the result was saved last.
     """
 
@@ -48,6 +52,7 @@ class Result:
     changed_by: tuple[str, ...]
     runtime: dict[str, str] | None
     seconds: dict[str, float]
+    digests: dict[str, tuple[str, ...]] = field(default_factory=dict)
     output: Path | None = None
 
     @property
@@ -68,7 +73,14 @@ class Result:
         return Image.fromarray(np.ascontiguousarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels))
 
     def save(
-        self, path: str | Path, *, quality: int = 95, keep_gps: bool = False, label: bool = True
+        self,
+        path: str | Path,
+        *,
+        quality: int = 95,
+        keep_gps: bool = False,
+        label: bool = True,
+        sign: Credentials | None = None,
+        original: Original | None = None,
     ) -> Path:
         """Write the photo, whole or not at all, in the format of the path's extension.
 
@@ -77,38 +89,74 @@ class Result:
             quality: 1 to 100 for lossy formats.
             keep_gps: keep the place the photo was taken.
             label: write the AI-edit label with the models that changed the photo; without any, no label.
+            sign: sign the file as these; the signature names the original, the models and their digests.
+            original: the file that was restored, for the signature; `input` is read if not given.
 
         Raises:
             SaveError: the path is the original, or cannot be written.
+            UsageError: the format cannot be signed, or there is no original to be named in a signature.
+            SigningError: the certificate or its key cannot be used.
         """
         path = Path(path)
         if self.input is not None and _same(path, self.input):
             raise SaveError(f"{path} is the original and is never written to: choose another name")
         start = time.perf_counter()
-        photo, finish = self._labelled() if label and self.changed_by else (self.photo, None)
+        photo, finish = self._finish(format_of(path), label, sign, original)
         saved = save(photo, path, quality=quality, keep_gps=keep_gps, finish=finish)
         self.seconds["encode"] = round(time.perf_counter() - start, 4)
         self.output = saved
         return saved
 
     def encode(
-        self, format: str | None = None, *, quality: int = 95, keep_gps: bool = False, label: bool = True
+        self,
+        format: str | None = None,
+        *,
+        quality: int = 95,
+        keep_gps: bool = False,
+        label: bool = True,
+        sign: Credentials | None = None,
+        original: Original | None = None,
     ) -> bytes:
-        """The photo as a file of `format` (default: its source's), labelled as `save` does."""
+        """The photo as a file of `format` (default: its source's), labelled and signed as `save` does."""
         start = time.perf_counter()
         format = format or self.photo.format
-        photo, finish = self._labelled() if label and self.changed_by else (self.photo, None)
-        data = encode(photo, format=format, quality=quality, keep_gps=keep_gps)
-        data = data if finish is None else finish(data, format)
+        photo, finish = self._finish(format, label, sign, original)
+        data = finish(encode(photo, format=format, quality=quality, keep_gps=keep_gps), format)
         self.seconds["encode"] = round(time.perf_counter() - start, 4)
         return data
 
-    def _labelled(self) -> tuple[Photo, Callable[[bytes, str], bytes]]:
-        """The photo with the label in its XMP, which all encoders but BMP's write, and what puts it into
-        files whose encoder had to leave a large XMP out."""
-        label = Label(f"revisage {revisage.__version__}", self.changed_by)
-        photo = replace(self.photo, xmp=packet(label, self.photo.xmp))
-        return photo, lambda data, format: add(data, format, label)
+    def _finish(
+        self, format: str | None, label: bool, credentials: Credentials | None, original: Original | None
+    ) -> tuple[Photo, Finish]:
+        """The photo with the label in its XMP, which all encoders but BMP's write; and what puts it into
+        files whose encoder had to leave a large XMP out, and then signs them."""
+        mark = Label(f"revisage {revisage.__version__}", self.changed_by)
+        labels = label and bool(self.changed_by)
+        photo = replace(self.photo, xmp=packet(mark, self.photo.xmp)) if labels else self.photo
+        edit = None
+        if credentials is not None:
+            if not label:
+                raise UsageError("a signature says what was edited with AI: sign with the label")
+            if format is not None and not can_sign(format):
+                raise UsageError(f"{format} cannot be signed: choose .jpg, .png, .webp or .tif")
+            models = {model: self.digests.get(model, ()) for model in self.changed_by}
+            edit = Edit(mark.tool, models, original or self._original())
+
+        def finish(data: bytes, format: str) -> bytes:
+            data = add(data, format, mark) if labels else data
+            return data if credentials is None or edit is None else sign(data, format, credentials, edit)
+
+        return photo, finish
+
+    def _original(self) -> Original:
+        if self.input is None:
+            raise UsageError("a signature names the original: restore from a file, or give it as `original`")
+        try:
+            return Original(self.input.read_bytes(), self.photo.format, self.input.name)
+        except OSError as error:
+            raise SigningError(
+                f"the original {self.input} cannot be read again ({error.strerror or error})"
+            ) from error
 
     def entry(self) -> dict[str, Any]:
         """This photo's part of a report, in JSON types."""

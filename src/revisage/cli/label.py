@@ -1,0 +1,110 @@
+"""`revisage label`: what the labels in files say, and whether a signature holds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from revisage.cli._parse import Exit, parse
+from revisage.errors import RevisageError, RuntimeUnavailableError, UsageError
+from revisage.label import Label, Signature, read, signature
+
+MEANING = {
+    "trusted": "holds, and the certificate leads to one of the roots",
+    "valid": "holds, but whose certificate it is, no root says",
+    "invalid": "DOES NOT HOLD",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Show the labels in files: what was edited with AI (XMP), and who signed it (C2PA).
+
+    Nothing is fetched. Exit code 1: a signature does not hold, or a file cannot be read.
+    """
+
+    files: Positional[Annotated[tuple[Path, ...], arg(metavar="FILE")]]
+    """Pictures, made by Revisage or by others."""
+    roots: Annotated[Path | None, arg(metavar="ROOTS.pem")] = None
+    """Certificates that you trust to say who somebody is, such as the C2PA trust list."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; 0: shown, 1: a signature does not hold or a file cannot be read, 2: bad usage."""
+    try:
+        options = parse(Options, "label", argv)
+        roots = None if options.roots is None else _roots(options.roots)
+        if not options.files:
+            raise UsageError("name at least one file")
+        return max([_show(path, roots) for path in options.files])
+    except Exit as stop:
+        return stop.code
+    except RevisageError as error:
+        print(f"revisage label: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+
+
+def _roots(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"--roots {path} cannot be read ({error.strerror or error})") from None
+
+
+def _show(path: Path, roots: bytes | None) -> int:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        print(f"{path}: it cannot be read ({error.strerror or error})", file=sys.stderr)
+        return 1
+    print(path)
+    _line("label", _labelled(read(data)))
+    try:
+        signed = signature(data, roots)
+    except RuntimeUnavailableError as error:
+        _line("signature", f"not looked for: {error}")
+        return 0
+    for name, text in _signed(signed):
+        _line(name, text)
+    return 1 if signed is not None and signed.state == "invalid" else 0
+
+
+def _labelled(label: Label | None) -> str:
+    if label is None:
+        return "none by Revisage"
+    return f"edited with AI by {label.tool}: {', '.join(label.models)}"
+
+
+def _signed(signed: Signature | None) -> Iterator[tuple[str, str]]:
+    if signed is None:
+        yield "signature", "none"
+        return
+    yield "signature", MEANING[signed.state]
+    for problem in signed.problems:
+        yield "problem", problem
+    if signed.signer is not None:
+        organisation = f" of {signed.organisation}" if signed.organisation else ""
+        yield "signed by", f"{signed.signer}{organisation}, with {signed.tool}"
+    if signed.time is not None:
+        yield "signed at", signed.time
+    if signed.actions:
+        yield "actions", ", ".join(signed.actions)
+    for source in signed.source_types:
+        yield "source", source
+    for model, digests in signed.models:
+        yield "model", f"{model}, SHA-256 {' and '.join(digests) or 'unknown'}"
+    if signed.parent is not None:
+        yield "made from", f"{signed.parent}, SHA-256 {signed.original or 'not stated'}"
+    for earlier in signed.earlier:
+        held = "" if earlier.held else ", which did not hold"
+        yield "earlier", f"signed by {earlier.signer} with {earlier.tool}{held}"
+
+
+def _line(name: str, text: str) -> None:
+    # What a file says of itself may hold anything, also what a terminal obeys.
+    print(f"  {name:<9}  {''.join(c for c in text if c.isprintable())}")
