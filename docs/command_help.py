@@ -1,4 +1,4 @@
-"""The directive `{command-help} NAME`: what `revisage NAME --help` prints, and so for each of its subcommands.
+"""The directive `{command-help}`: for each command a section with what `revisage COMMAND --help` prints.
 
 Nothing is copied: the text is asked for when the page is built.
 """
@@ -14,6 +14,8 @@ import re
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+from revisage.cli import COMMANDS
 
 BOX = re.compile(r"^[╭╰]─* ?(.*?) ?─*[╮╯]$")
 SUBCOMMANDS = re.compile(r"\{([a-z,]+)\}\s*$")
@@ -55,13 +57,18 @@ def subcommands(text: str) -> list[str]:
 
 
 class CommandHelp(SphinxDirective):
-    required_arguments = 1
+    """A section for each command, and in it the help of the command and of those below it."""
 
     def run(self) -> list[nodes.Node]:
-        name = self.arguments[0]
-        texts = [help_of(name)]
-        texts += [help_of(name, below) for below in subcommands(texts[0])]
-        return [nodes.literal_block(text, text, language="text") for text in texts]
+        sections = []
+        for name in COMMANDS:
+            texts = [help_of(name)]
+            texts += [help_of(name, below) for below in subcommands(texts[0])]
+            section = nodes.section(names=[name], ids=[name])
+            section += nodes.title(text=name)
+            section += [nodes.literal_block(text, text, language="text") for text in texts]
+            sections.append(section)
+        return sections
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

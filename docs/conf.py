@@ -1,4 +1,4 @@
-"""The documentation site: `make docs` builds it from these pages, the docstrings and the commands' own help."""
+"""The documentation site: `make docs` builds it from pages, docstrings and the commands' own help."""
 
 from __future__ import annotations
 
@@ -49,8 +49,10 @@ def link_cards(app: Sphinx, page: str, text: list[str]) -> None:
     text[0] = CARD.sub(r"](#\1)", text[0])
 
 
-def escape_bars(app: Sphinx, what: str, name: str, item: object, options: object, lines: list[str]) -> None:
+def escape_bars(*event: object) -> None:
     """Docstrings write |x| for an absolute value, which reStructuredText takes for a substitution."""
+    lines = event[-1]
+    assert isinstance(lines, list)
     lines[:] = [line.replace("|", "\\|") for line in lines]
 
 

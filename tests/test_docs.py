@@ -1,0 +1,86 @@
+"""The pages of the documentation: their pictures, their cards, and the tools that check them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+sys.path.insert(0, str(DOCS))
+
+import check_links  # noqa: E402
+from run_page import Step, run, steps  # noqa: E402
+
+PICTURE = re.compile(r"!\[[^]]*\]\(([^)]+)\)")
+ROW = re.compile(r"^\| `([^`]+)` \| `([^`]+)` \|$", re.MULTILINE)
+
+
+def pages() -> list[Path]:
+    return [ROOT / "README.md", *(page for page in sorted(DOCS.rglob("*.md")) if "_build" not in page.parts)]
+
+
+def test_every_picture_of_a_page_is_there_and_has_a_command_that_makes_it() -> None:
+    table = dict(ROW.findall((DOCS / "pictures" / "README.md").read_text()))
+    shown = {
+        (page.parent / link).resolve()
+        for page in pages()
+        for link in PICTURE.findall(page.read_text())
+        if "://" not in link
+    }
+    there = {path for path in (DOCS / "pictures").iterdir() if path.suffix != ".md"}
+    assert shown == there
+    assert {path.name for path in there} == set(table)
+    for picture, command in table.items():
+        python, program, *arguments = shlex.split(command)
+        source = (ROOT / program).read_text()
+        assert python == "python"
+        assert picture in source or f"docs/pictures/{picture}" in arguments, command
+
+
+def test_every_embedded_model_has_its_card_on_the_site() -> None:
+    included = re.findall(r"weights/([\w-]+)\.md", (DOCS / "reference" / "models.md").read_text())
+    cards = [path.stem for path in (ROOT / "src" / "revisage" / "zoo" / "weights").glob("*.md")]
+    assert sorted(included) == sorted(cards)
+
+
+def test_the_help_of_every_command_is_asked_for() -> None:
+    pytest.importorskip("sphinx", reason="needs pip install revisage[docs]")
+    from command_help import help_of, subcommands
+
+    assert "--strength 0..1" in help_of("restore")
+    assert subcommands(help_of("models")) == ["list", "info", "pull", "import"]
+    assert subcommands(help_of("restore")) == []
+    assert "usage: revisage models pull" in help_of("models", "pull")
+
+
+def test_a_dead_link_and_a_dead_anchor_are_told(tmp_path: Path) -> None:
+    (tmp_path / "one.html").write_text('<h1 id="top">1</h1><a href="two.html#here">2</a><img src="gone.png">')
+    (tmp_path / "two.html").write_text(
+        '<a href="one.html#top">up</a><a href="#nowhere">x</a><a href="https://example.org/">out</a>'
+    )
+    dead, outside = check_links.dead_links(tmp_path)
+    assert dead == ["one.html: two.html#here", "one.html: gone.png", "two.html: #nowhere"]
+    assert outside == 1
+
+
+def test_a_page_is_run_as_it_is_typed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# Page\n\n```sh\nname=Ann\n```\n\n"
+        "```{code-block} python\n:caption: hello.py\n\nimport sys\n\nprint(f'hello {sys.argv[1]}')\n```\n\n"
+        "```sh\npython hello.py $name\n```\n\n```text\nhello ...\n```\n\n```python\nnot_run()\n```\n"
+    )
+    todo = steps(page)
+    run(todo, tmp_path)
+    assert [step.printed for step in todo] == ["", "", "hello Ann\n"]
+    assert all(step.holds() for step in todo)
+    assert not Step("", shown="hello Bob").holds()
+    assert not Step("", shown="a\nb", printed="a").holds()
+    assert not Step("", shown="a", printed="a\nb").holds()
+    with pytest.raises(RuntimeError, match=r"(?s)exit code 3.*false start"):
+        run([Step("echo fine"), Step("echo false start; exit 3")], tmp_path)
