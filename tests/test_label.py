@@ -121,6 +121,31 @@ def test_there_is_one_packet_and_the_file_is_well_formed(format: str) -> None:
             assert list(image.tag_v2).count(700) == 1
 
 
+def test_the_ai_system_is_named_where_iptc_has_its_place() -> None:
+    xmp = packet(LABEL)
+    system = f"revisage ({', '.join(LABEL.models)})"
+    assert properties(xmp, IPTC + "AISystemUsed") == [system]
+    assert properties(xmp, IPTC + "AISystemVersionUsed") == ["0.1.0"]
+    again = packet(Label("revisage 0.2.0", ("another 2",)), xmp)
+    assert properties(again, IPTC + "AISystemUsed") == ["revisage (another 2)"]
+    assert properties(again, IPTC + "AISystemVersionUsed") == ["0.2.0"]
+
+
+@pytest.mark.parametrize("version", [' i:AISystemVersionUsed="3"', ""])
+def test_the_system_that_made_a_picture_stays_named(version: str) -> None:
+    old = OLD.decode().replace(" xmp:CreatorTool", f' i:AISystemUsed="Painter"{version} xmp:CreatorTool')
+    for xmp in (packet(LABEL, old.encode()), packet(LABEL, packet(LABEL, old.encode()))):
+        assert properties(xmp, IPTC + "AISystemUsed") == ["Painter"]
+        assert properties(xmp, IPTC + "AISystemVersionUsed") == (["3"] if version else [])
+
+
+def test_the_address_of_the_originals_manifest_goes() -> None:
+    dcterms = 'xmlns:d="http://purl.org/dc/terms/" d:provenance="https://elsewhere.example/m" d:type="scan"'
+    xmp = packet(LABEL, OLD.replace(b" xmlns:i=", f" {dcterms} xmlns:i=".encode()))
+    assert b"elsewhere" not in xmp
+    assert properties(xmp, "{http://purl.org/dc/terms/}type") == ["scan"]
+
+
 @pytest.mark.parametrize("lossless", [True, False])
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_a_simple_webp_becomes_an_extended_one(lossless: bool, mode: str) -> None:
