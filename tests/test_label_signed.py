@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
 import io
 import json
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -38,6 +41,7 @@ from revisage.label import (
 from revisage.restore import RestoreOptions, Restorer, Settings
 
 c2pa = pytest.importorskip("c2pa", reason="needs c2pa-python, which comes with revisage[sign]")
+import certificates  # noqa: E402
 from certificates import Authority, Key, found_authority, pem  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: E402
 from cryptography.x509.oid import ExtendedKeyUsageOID  # noqa: E402
@@ -366,6 +370,34 @@ def test_what_cannot_sign_is_a_typed_error_and_leaves_no_file(
     if Path(credentials.key).is_file():
         secret = Path(credentials.key).read_bytes().splitlines()
         assert not any(line.decode() in str(told.value) for line in secret[1:-1])
+
+
+@pytest.mark.parametrize("key_first", [False, True])
+def test_a_key_in_the_certificates_file_stays_there(
+    key_first: bool, tmp_path: Path, authority: Authority
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    issued = authority.issue("both", key)
+    parts = [Path(issued.certificate).read_bytes(), Path(issued.key).read_bytes()]
+    both = tmp_path / "both.pem"
+    both.write_bytes(b"".join(reversed(parts) if key_first else parts))
+    signed = sign(labelled("PNG"), "PNG", Credentials(both, both), edit())
+    assert state(signed, authority.root) == "Trusted"
+    secret = key.private_numbers().private_value.to_bytes(32, "big")
+    assert secret not in signed
+    assert secret in base64.b64decode(b"".join(parts[1].splitlines()[1:-1]))  # as it is written in the file
+
+
+@pytest.mark.slow
+def test_a_signature_ends_with_its_certificate(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certificates, "DAY", timedelta(seconds=1))
+    signed = sign(labelled("PNG"), "PNG", authority.issue("brief", days=(-9, 5)), edit())
+    assert state(signed, authority.root) == "Trusted"
+    time.sleep(6.1)
+    found = signature(signed, authority.root)
+    assert found is not None
+    assert found.state == "invalid"
+    assert found.problems[0].startswith("signingCredential.expired")
 
 
 def test_a_format_that_holds_no_signature(tmp_path: Path, archive: Credentials) -> None:

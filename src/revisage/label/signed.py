@@ -178,13 +178,13 @@ def _signer(credentials: Credentials) -> Signer:
     library = c2pa()
     if credentials.timestamp is not None and not credentials.timestamp.startswith(("http://", "https://")):
         raise SigningError(f"{credentials.timestamp} is no address of a time stamp server: http://…")
-    chain, pem = _read(credentials.certificate), _read(credentials.key)
     try:
-        certificate = load_pem_x509_certificates(chain)[0]
-    except ValueError:
+        certificates = load_pem_x509_certificates(_read(credentials.certificate))
+        public = certificates[0].public_key()
+    except (ValueError, UnsupportedAlgorithm):
         raise SigningError(f"{credentials.certificate} holds no PEM certificate; {_HINT}") from None
     try:
-        key = serialization.load_pem_private_key(pem, None)
+        key = serialization.load_pem_private_key(_read(credentials.key), None)
     except TypeError:
         raise SigningError(
             f"{credentials.key} asks for a passphrase: write it without one "
@@ -192,12 +192,14 @@ def _signer(credentials: Credentials) -> Signer:
         ) from None
     except (ValueError, UnsupportedAlgorithm):
         raise SigningError(f"{credentials.key} holds no PEM private key; {_HINT}") from None
-    if certificate.public_key() != key.public_key():
+    if public != key.public_key():
         raise SigningError(f"{credentials.key} is not the key of {credentials.certificate}: give its own")
-    _check_dates(certificate, credentials.certificate)
+    _check_dates(certificates[0], credentials.certificate)
     plain = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+    # The library writes whatever else the file holds into the manifest, be it the key.
+    chain = b"".join(c.public_bytes(serialization.Encoding.PEM) for c in certificates)
     algorithm = library.C2paSigningAlg[_algorithm(key, credentials.key)]
     try:
         return library.Signer.from_info(
