@@ -260,23 +260,37 @@ def test_a_step_that_is_not_finite_changes_nothing(tmp_path: Path) -> None:
 def test_losses_that_stay_non_finite_end_the_training(tmp_path: Path) -> None:
     # The rival goes on well, which must not hide that the student does not.
     toy = Toy(lambda images: float("nan") if images >= 8 else 1.0)
-    with pytest.raises(TrainingError, match="50 steps in a row had non-finite gradients") as caught:
+    with pytest.raises(
+        TrainingError, match="50 steps in a row had exploding or non-finite gradients"
+    ) as caught:
         train(toy, tmp_path, replace(SETTINGS, images=4000))
     assert "\n" not in str(caught.value)
     assert toy.steps["student"] == 2 + loop.MAX_BAD_STEPS
 
 
 def test_gradients_are_clipped() -> None:
-    toy = Toy(lambda images: 1e6)
-    settings = replace(SETTINGS, images=4, clip=0.5)
+    toy, clip, (stats, applied) = one_step(1.0)
+    assert applied
+    assert clip < stats["learn/gradient"] < loop.OUTLIER * clip
+    gradients = [p.grad for p in toy.networks["student"].parameters() if p.grad is not None]
+    assert float(nn.utils.get_total_norm(gradients)) == pytest.approx(clip, rel=1e-3)
+
+
+def test_an_exploding_gradient_is_no_step() -> None:
+    toy, clip, (stats, applied) = one_step(1e6)
+    assert stats["learn/gradient"] > loop.OUTLIER * clip
+    assert not applied
+    for moved, fresh in zip(*(t.networks["student"].parameters() for t in (toy, Toy())), strict=True):
+        assert torch.equal(moved, fresh)
+
+
+def one_step(factor: float) -> tuple[Toy, float, tuple[dict[str, float], bool]]:
+    toy = Toy(lambda images: factor)
+    settings = replace(SETTINGS, images=4, clip=0.1)
     spread = join("cpu")
     state = State.fresh(toy, settings, spread.device)
     batch = {key: torch.from_numpy(value[None]) for key, value in toy.sample(0).items()}
-    stats, applied = loop.step(toy.phases()[0], state, batch, settings, spread)
-    assert applied
-    assert stats["learn/gradient"] > 0.5
-    gradients = [p.grad for p in toy.networks["student"].parameters() if p.grad is not None]
-    assert float(nn.utils.get_total_norm(gradients)) == pytest.approx(0.5, rel=1e-3)
+    return toy, settings.clip, loop.step(toy.phases()[0], state, batch, settings, spread)
 
 
 def test_a_foreign_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from revisage.networks.bands import Bands
+
 
 @dataclass(frozen=True)
 class DiscriminatorConfig:
@@ -23,8 +25,8 @@ class DiscriminatorConfig:
     Attributes:
         size: side of the picture in pixels.
         channels: features at size/stem, half of it, ... down to 4 pixels.
-        stem: pixel-unshuffle factor in front: the thin full-resolution layers, which a CPU runs badly,
-            become part of one wider layer.
+        stem: side of the blocks whose frequency bands (`Bands`) go in, instead of pixels: the thin layers at
+            full resolution, which a CPU runs badly, become part of one wider layer. 1: pixels, as published.
         group: pictures that the minibatch standard deviation is taken over.
     """
 
@@ -134,6 +136,7 @@ class Discriminator(nn.Module):
         super().__init__()
         self.config = config
         first, last = config.channels[0], config.channels[-1]
+        self.bands = Bands(config.stem, config.stem) if config.stem > 1 else nn.Identity()
         self.first = EqualConv2d(3 * config.stem**2, first, 1 if config.stem == 1 else 3)
         self.blocks = nn.ModuleList(
             DownBlock(a, b) for a, b in zip(config.channels, config.channels[1:], strict=False)
@@ -143,9 +146,7 @@ class Discriminator(nn.Module):
         self.logit = EqualLinear(last, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.config.stem > 1:
-            x = F.pixel_unshuffle(x, self.config.stem)
-        x = activate(self.first(x))
+        x = activate(self.first(self.bands(x)))
         for block in self.blocks:
             x = block(x)
         x = activate(self.conv(minibatch_deviation(x, self.config.group)))
@@ -154,22 +155,23 @@ class Discriminator(nn.Module):
 
 
 class ComponentDiscriminator(nn.Module):
-    """A small critic of one part of the face, whose features also serve the style loss.
+    """A small critic of one part of the face, whose features also serve the style loss. It sees `Bands`.
 
     forward: (N, 3, H, W) in [-1, 1] -> (logits (N, 1, H/4, W/4), features at H, H/2 and H/4).
     """
 
     def __init__(self, width: int = 32) -> None:
         super().__init__()
+        self.bands = Bands(2, 1)
         self.layers = nn.ModuleList(
             EqualConv2d(a, b, 3)
-            for a, b in ((3, width), (width, 2 * width), (2 * width, 4 * width), (4 * width, 4 * width))
+            for a, b in ((12, width), (width, 2 * width), (2 * width, 4 * width), (4 * width, 4 * width))
         )
         self.halves = (False, True, False, True)  # halved in front of these
         self.logit = EqualConv2d(4 * width, 1, 3)
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        features = []
+        features, x = [], self.bands(x)
         for layer, halved in zip(self.layers, self.halves, strict=True):
             x = activate(layer(halve(x) if halved else x))
             features.append(x)

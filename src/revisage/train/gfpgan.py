@@ -94,8 +94,8 @@ class FaceSettings:
     component: float = 0.1
     matching: float = 0.1
     style: float = 20.0
-    r1: float = 1.5
-    critic_rate: float = 3.0
+    r1: float = 0.1
+    critic_rate: float = 6.0
     identity_share: float = 0.25
     validation: int = 48
     seed: int = 0
@@ -194,7 +194,8 @@ class FaceTask:
     def _generator(self, batch: Batch) -> dict[str, Tensor]:
         settings, clean = self.settings, batch["clean"]
         fake, pictures = self.networks["generator"](batch["low"])
-        batch["fake"] = fake.detach()  # what the discriminators see in their phases
+        shown = fake.clamp(-1, 1)  # what a file can hold is what is judged
+        batch["fake"] = shown.detach()
         losses = {"l1": settings.l1 * l1(fake, clean)}
         if settings.pyramid:
             losses["pyramid"] = settings.pyramid * pyramid(pictures, clean)
@@ -207,9 +208,9 @@ class FaceTask:
             self.vgg.to(clean.device)
             losses["perceptual"] = settings.perceptual * perceptual(self.vgg(fake), self.vgg(clean))
         if settings.adversarial:
-            logits = self.networks["discriminator"](fake)
+            logits = self.networks["discriminator"](shown)
             losses["adversarial"] = settings.adversarial * generator_logistic(logits)
-        return losses | self._component_losses(batch, fake)
+        return losses | self._component_losses(batch, shown)
 
     def _component_losses(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
         """Of the generator, summed over the components (GFP-GAN, eq. 7)."""

@@ -22,6 +22,8 @@ from revisage.train.state import State
 from revisage.train.task import Batch, Phase, Task
 
 MAX_BAD_STEPS = 50
+OUTLIER = 100
+"""A gradient this many times as long as it may be before it is clipped is no step to take."""
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": None}
 
 
@@ -100,7 +102,8 @@ def learning_rate(settings: LoopSettings, images: int, seconds: float) -> float:
 def step(
     phase: Phase, state: State, batch: Batch, settings: LoopSettings, spread: Spread
 ) -> tuple[dict[str, float], bool]:
-    """One update of one phase; returns its losses and whether it was applied (a non-finite one is not)."""
+    """One update of one phase; returns its losses and whether it was applied: not with a gradient that is
+    not finite, or an `OUTLIER`."""
     network, optimizer = state.networks[phase.network], state.optimizers[phase.network]
     scaler = state.scalers[phase.network]
     for name, other in state.networks.items():  # gradients of weights that this phase leaves alone cost time
@@ -113,13 +116,14 @@ def step(
     spread.average_gradients(network)
     scaler.unscale_(optimizer)
     norm = nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
-    finite = bool(torch.isfinite(norm))
-    if finite:
+    # Rarely one sample's gradient explodes; clipped, its direction would still be taken for all of them.
+    sound = bool(norm < OUTLIER * settings.clip)
+    if sound:
         scaler.step(optimizer)
     scaler.update()
     stats = {f"{phase.name}/{name}": float(loss.detach()) for name, loss in losses.items()}
     stats[f"{phase.name}/gradient"] = float(norm)
-    return stats, finite
+    return stats, sound
 
 
 def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = None) -> nn.Module:
@@ -130,7 +134,8 @@ def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = 
     one, the averaged network starts from the exported model `init`, if given. Under `torchrun` the processes
     share every batch; `run` must then be one folder for all.
 
-    Raises TrainingError when the loss stays non-finite over many steps or a checkpoint does not fit.
+    Raises TrainingError when gradients explode or are not finite over many steps, or a checkpoint does not
+    fit.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -200,8 +205,8 @@ def _begin(task: Task, state: State, folder: Path, init: Path | None) -> None:
 
 def _diverged(folder: Path) -> TrainingError:
     return TrainingError(
-        f"{MAX_BAD_STEPS} steps in a row had non-finite gradients: lower `rate`, or set precision=fp32; "
-        f"the checkpoints in {folder} are from before"
+        f"{MAX_BAD_STEPS} steps in a row had exploding or non-finite gradients: lower `rate`, or set "
+        f"precision=fp32; the checkpoints in {folder} are from before"
     )
 
 
