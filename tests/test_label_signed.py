@@ -348,7 +348,7 @@ BAD: dict[str, tuple[Callable[[Authority], Credentials], str]] = {
     "address": (lambda authority: dataclasses.replace(authority.issue("x"), timestamp="x"), "no address"),
     "no answer": (
         lambda authority: dataclasses.replace(authority.issue("x"), timestamp="http://127.0.0.1:9/"),
-        "cannot be signed",
+        r"is http://127.0.0.1:9/ to be reached\?",
     ),
 }
 

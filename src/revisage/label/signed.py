@@ -127,9 +127,8 @@ def sign(data: bytes, format: str, credentials: Credentials, edit: Edit) -> byte
             with _builder(edit) as builder:
                 builder.sign(signer, _MIME[format], io.BytesIO(data), signed)
         except library.C2paError as error:
-            raise SigningError(
-                f"it cannot be signed with {credentials.certificate} ({error}); {_HINT}"
-            ) from None
+            hint = f"is {credentials.timestamp} to be reached?" if credentials.timestamp else _HINT
+            raise SigningError(f"cannot sign with {credentials.certificate} ({error}); {hint}") from None
     return signed.getvalue()
 
 
