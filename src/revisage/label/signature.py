@@ -36,7 +36,7 @@ class Signature:
         problems: why it is invalid, in the library's words.
         signer: name in the certificate; None where it cannot be read, as all that follows.
         organisation: of the certificate.
-        time: when it was signed, by a time stamp server's clock; None without one.
+        time: when it was signed, by a time stamp server's clock, if it is to be believed; None without one.
         tool: name and version of the program that signed.
         actions: what was done, in C2PA's terms, such as "c2pa.edited".
         source_types: IPTC's terms of how the picture came about.

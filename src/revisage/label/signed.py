@@ -51,7 +51,8 @@ class Credentials:
         certificate: PEM file of the signer's certificate, followed by those that lead to its root.
         key: PEM file of the certificate's private key, without a passphrase.
         timestamp: address of an RFC 3161 time stamp server, asked at every signature; with its answer a
-            signature stays valid when the certificate has expired. None: nothing is asked.
+            signature stays valid when the certificate has expired, for who trusts the server's root. None:
+            nothing is asked.
     """
 
     certificate: str | Path
