@@ -14,6 +14,7 @@ from pathlib import Path
 import archive_stub as stub
 import psutil
 import pytest
+from PIL import Image
 from test_archive import kills
 from test_archive_processes import album
 
@@ -138,3 +139,31 @@ def test_a_node_that_dies_costs_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "17 outcomes, 1 failed"
     assert len(list((tmp_path / "out").iterdir())) == 16
+
+
+@pytest.mark.slow
+def test_an_archive_in_s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command itself against a real S3 protocol, on this machine."""
+    moto = pytest.importorskip("moto.server", reason='needs a server of S3: pip install "moto[server]" s3fs')
+    s3fs = pytest.importorskip("s3fs", reason="needs s3fs: pip install s3fs")
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    try:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "testing")
+        store = s3fs.S3FileSystem(skip_instance_cache=True)
+        store.mkdir("museum")
+        store.put(str(album(tmp_path / "in", [255] * 3)), "museum/scans", recursive=True)
+        command = [sys.executable, "-m", "revisage", "restore", "s3://museum/scans", "-o", "s3://museum/new"]
+        command += ["--ray", "--manifest", str(tmp_path / "museum.sqlite")]
+        command += ["--model", "none", "--scene", "none", "--scale", "1"]
+        for told in ("3 restored, 1 failed", "0 restored, 0 failed, 3 done before, 1 failed before"):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 1, done.stderr
+            assert told in done.stderr
+        assert sorted(store.ls("museum/new")) == [f"museum/new/{number:02}.png" for number in range(3)]
+        with Image.open(store.open("museum/new/00.png")) as new, Image.open(tmp_path / "in/00.png") as old:
+            assert list(new.convert("RGB").getdata()) == list(old.convert("RGB").getdata())
+    finally:
+        server.stop()
