@@ -91,10 +91,10 @@ class FaceSettings:
     identity: float = 0.25
     adversarial: float = 0.0
     components: str = "style"
-    component: float = 0.1
+    component: float = 0.01
     matching: float = 0.1
-    style: float = 20.0
-    r1: float = 0.1
+    style: float = 10.0
+    r1: float = 0.5
     critic_rate: float = 6.0
     identity_share: float = 0.25
     validation: int = 48

@@ -22,7 +22,7 @@ from revisage.train.state import State
 from revisage.train.task import Batch, Phase, Task
 
 MAX_BAD_STEPS = 50
-OUTLIER = 100
+OUTLIER = 1000
 """A gradient this many times as long as it may be before it is clipped is no step to take."""
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": None}
 
