@@ -88,7 +88,7 @@ def main() -> None:
     changes = dict(pair.split("=", 1) for pair in options.set)
     if options.preset == "compact-128":
         base = FaceSettings(
-            data=options.data, network=COMPACT_128, discriminator=CRITIC_128, adversarial=0.005
+            data=options.data, network=COMPACT_128, discriminator=CRITIC_128, adversarial=0.003
         )
         loop = LOOP
     else:

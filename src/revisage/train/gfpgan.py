@@ -94,7 +94,7 @@ class FaceSettings:
     component: float = 0.01
     matching: float = 0.1
     style: float = 10.0
-    r1: float = 0.5
+    r1: float = 0.15
     critic_rate: float = 6.0
     identity_share: float = 0.25
     validation: int = 48

@@ -204,7 +204,7 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
     "gfpgan": (
         Preset(
             "compact-256",
-            lambda data: FaceSettings(data=data, adversarial=0.005),
+            lambda data: FaceSettings(data=data, adversarial=0.003),
             FaceTask,
             lambda: GFPGAN(COMPACT_256),
             ADVERSARIAL_LOOP,
