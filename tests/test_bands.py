@@ -22,7 +22,7 @@ def test_each_block_is_its_cosine_transform(block: int) -> None:
     for row, column in np.ndindex(3, 2):
         part = picture[1, 2, row * block : (row + 1) * block, column * block : (column + 1) * block]
         wanted = dctn(part.numpy(), norm="ortho") / sizes.reshape(block, block).numpy()
-        np.testing.assert_allclose(found[1, 2, :, :, row, column].numpy(), wanted, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(found[1, 2, :, :, row, column].numpy(), np.arcsinh(wanted), atol=1e-4)
 
 
 def test_overlapping_blocks_hold_those_side_by_side() -> None:
@@ -44,7 +44,7 @@ def test_a_photo_is_about_as_loud_in_every_band(block: int) -> None:
     # What blurring takes away is a small part of the pixels, and a large one of the bands.
     assert (photo - blurred).square().mean() < 0.05 * plain.square().mean()
     gone = Bands(block, block)(photo - blurred).square().mean()
-    assert gone > 0.3 * Bands(block, block)(photo).square().mean()
+    assert gone > 0.2 * Bands(block, block)(photo).square().mean()
 
 
 @pytest.mark.parametrize(("stem", "learns"), [(4, True), (1, False)])

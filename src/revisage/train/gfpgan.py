@@ -93,7 +93,7 @@ class FaceSettings:
     components: str = "style"
     component: float = 0.01
     matching: float = 0.1
-    style: float = 10.0
+    style: float = 5.0
     r1: float = 0.15
     critic_rate: float = 6.0
     identity_share: float = 0.25
