@@ -20,8 +20,8 @@ _MEAN, _AMPLITUDE, _SLOPE = 0.6, 0.0052, -1.8
 
 
 class Bands(nn.Module):
-    """The cosine transform of every block, each coefficient divided by its usual size in photos (in [-1, 1]), then
-    compressed by the inverse hyperbolic sine, as edges and noise are many times as large.
+    """The cosine transform of every block, each coefficient divided by its usual size in photos (in [-1, 1]),
+    then compressed by the inverse hyperbolic sine, as edges and noise are many times as large.
 
     forward: (N, 3, H, W) -> (N, 3 block^2, H / stride, W / stride). With stride = block the blocks lie side
     by side; with stride = 1 there is one for each pixel, the last ones over a repeated edge.
