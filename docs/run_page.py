@@ -77,7 +77,8 @@ def run(todo: list[Step], folder: Path, *, timeout: float = 600) -> None:
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=folder,
-        env={**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "COLUMNS": "110"},
+        # Models that a page imports go into a folder of its own.
+        env={**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "XDG_CACHE_HOME": str(folder / ".cache")},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
