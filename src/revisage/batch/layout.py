@@ -107,11 +107,16 @@ def calibrated(
         yield from engine(rest, best, lambda: None)
 
 
+def choices_file() -> Path:
+    """Where this account's choices are kept; it may not exist."""
+    return Path(platformdirs.user_cache_dir("revisage", appauthor=False)) / "layouts.json"
+
+
 class Choices:
     """The layouts chosen on this machine, in one small file of the user's cache."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self._path = path or Path(platformdirs.user_cache_dir("revisage")) / "layouts.json"
+        self._path = path or choices_file()
 
     def get(self, settings: Fingerprint) -> Layout | None:
         """What was chosen for these settings; None before."""

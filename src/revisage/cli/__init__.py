@@ -12,6 +12,7 @@ COMMANDS = {
     "restore": "restore photos, or every photo in a folder",
     "serve": "restore over HTTP: an API and a web page",
     "label": "show the labels in files, and whether a signature holds",
+    "stored": "show what is kept on this machine, and erase it",
     "models": "list, show, download and import models",
     "prepare": "make aligned faces for training of a folder of photos",
     "degrade": "make degraded copies of clean photos",

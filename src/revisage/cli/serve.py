@@ -9,13 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-import platformdirs
 from tyro.conf import arg
 
 from revisage.cli._parse import Exit, parse
 from revisage.errors import RevisageError, UsageError
 from revisage.restore import InstalledModels, Settings
-from revisage.server import Limits, ServerSettings, read_tokens
+from revisage.server import Limits, ServerSettings, default_data, read_tokens
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _settings(options: Options) -> ServerSettings:
     return ServerSettings(
-        data=options.data or Path(platformdirs.user_data_dir("revisage")) / "server",
+        data=options.data or default_data(),
         host=options.host,
         port=options.port,
         tokens=() if options.token_file is None else read_tokens(options.token_file),

@@ -71,7 +71,7 @@ def fingerprint(source: Source, *facts: str) -> str:
 def recall(key: str) -> Difference | None:
     """The remembered difference; None when there is none, or it cannot be read."""
     try:
-        entry = json.loads((_folder() / f"{key}.json").read_text())
+        entry = json.loads((folder() / f"{key}.json").read_text())
         return Difference(rms=float(entry["rms"]), max_abs=float(entry["max_abs"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -79,18 +79,19 @@ def recall(key: str) -> Difference | None:
 
 def remember(key: str, difference: Difference) -> None:
     """Keep a difference for later processes; without a writable cache folder nothing is kept."""
-    folder = _folder()
-    temporary = folder / f"{key}.{uuid.uuid4().hex}"
+    target = folder() / f"{key}.json"
+    temporary = target.with_suffix(f".{uuid.uuid4().hex}")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(asdict(difference)))
-        os.replace(temporary, folder / f"{key}.json")
+        os.replace(temporary, target)
     except OSError:
         with contextlib.suppress(OSError):
             temporary.unlink()
 
 
-def _folder() -> Path:
+def folder() -> Path:
+    """Where verdicts are kept (not created)."""
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("revisage", appauthor=False)) / "selfcheck"

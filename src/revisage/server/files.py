@@ -23,6 +23,9 @@ from revisage.image import write_atomically
 from revisage.server.jobs import ID, Job
 from revisage.server.options import EXTENSION, JobOptions
 
+FOLDER = "jobs"
+"""Where the folders of jobs are, below the server's own."""
+
 ORPHAN_SECONDS = 600.0
 """Age from which a folder without a job is taken for the leavings of a crash."""
 
@@ -43,7 +46,7 @@ class Files:
     """The files of all jobs below one folder."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root / "jobs"
+        self._root = root / FOLDER
         root.mkdir(parents=True, exist_ok=True, mode=0o700)  # other accounts have no business with photos
         self._root.mkdir(exist_ok=True, mode=0o700)
 

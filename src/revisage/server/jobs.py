@@ -136,6 +136,10 @@ class JobStore(Protocol):
         """Forget a job in any state; a worker at it finds its lease lost. False: there was none."""
         ...
 
+    def jobs(self) -> list[Job]:
+        """All jobs, in the order in which they came."""
+        ...
+
     def has_photo(self, digest: str) -> bool:
         """Whether any job has an upload of this SHA-256."""
         ...
@@ -153,7 +157,7 @@ def open_store(settings: ServerSettings) -> JobStore:
     if settings.database is None:
         from revisage.server.sqlite import SqliteStore
 
-        return SqliteStore(settings.data / "jobs.sqlite")
+        return SqliteStore(settings.queue_file)
     try:
         from revisage.server.postgres import PostgresStore
     except ImportError as error:

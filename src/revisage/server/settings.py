@@ -107,6 +107,11 @@ class ServerSettings:
             raise UsageError("--database must begin with postgresql://; leave it out for SQLite")
 
     @property
+    def queue_file(self) -> Path:
+        """The queue of a server without `database`; it may not exist."""
+        return self.data / "jobs.sqlite"
+
+    @property
     def loopback(self) -> bool:
         """Whether only this machine can reach the server."""
         try:
@@ -124,6 +129,13 @@ class ServerSettings:
         if self.names:
             return frozenset(name.lower() for name in self.names)
         return frozenset(LOOPBACK_NAMES) if self.loopback else frozenset()
+
+
+def default_data() -> Path:
+    """The folder of a server for which none is named, one of this account's (not created)."""
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("revisage", appauthor=False)) / "server"
 
 
 def read_tokens(path: Path) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Sequence
@@ -71,4 +72,7 @@ class SqliteStore(SqlStore):
 
     def close(self) -> None:
         with self._lock:
+            with contextlib.suppress(sqlite3.Error):  # others may read
+                # What was erased is also in the pages of the log, until it is emptied.
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._db.close()

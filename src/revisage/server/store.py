@@ -156,6 +156,10 @@ class SqlStore(JobStore):
         rows, _ = self._run(("SELECT id FROM revisage_jobs WHERE ended <= {now} - ?", (seconds,)))
         return [row[0] for row in rows]
 
+    def jobs(self) -> list[Job]:
+        rows, _ = self._run((f"SELECT {_ALL} FROM revisage_jobs ORDER BY number", ()))
+        return [_job(row) for row in rows]
+
     def has_photo(self, digest: str) -> bool:
         rows, _ = self._run(("SELECT 1 FROM revisage_jobs WHERE digest = ? LIMIT 1", (digest,)))
         return bool(rows)
