@@ -46,6 +46,7 @@ TINY_FINDER = FinderConfig(widths=(4, 6, 8, 8, 8), depths=(1, 1, 1, 1), pyramid=
 ARCFACE = np.array(
     [(30.2946, 51.6963), (65.5318, 51.5014), (48.0252, 71.7366), (33.5493, 92.3655), (62.7299, 92.2041)]
 )
+REFINED = replace(COMPACT, refine=2, polish=8, size=64, unet=(8, 8, 8), prior=(8, 8, 8))
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +76,8 @@ def test_gfpgan_gives_a_picture_and_a_pyramid(config: GFPGANConfig, sizes: list[
 
 
 @pytest.mark.parametrize(
-    "config", [PUBLISHED, COMPACT, replace(COMPACT, refine=2, size=64, unet=(8, 8, 8), prior=(8, 8, 8))]
+    "config",
+    [PUBLISHED, COMPACT, replace(COMPACT, refine=2, polish=8, size=64, unet=(8, 8, 8), prior=(8, 8, 8))],
 )
 def test_gfpgan_trains_every_parameter(config: GFPGANConfig) -> None:
     network = GFPGAN(config)
@@ -86,7 +88,8 @@ def test_gfpgan_trains_every_parameter(config: GFPGANConfig) -> None:
 
 
 @pytest.mark.parametrize(
-    "config", [PUBLISHED, COMPACT, replace(COMPACT, refine=2, size=64, unet=(8, 8, 8), prior=(8, 8, 8))]
+    "config",
+    [PUBLISHED, COMPACT, replace(COMPACT, refine=2, polish=8, size=64, unet=(8, 8, 8), prior=(8, 8, 8))],
 )
 def test_the_picture_alone_leaves_out_exactly_the_training_only_weights(config: GFPGANConfig) -> None:
     network = GFPGAN(config)

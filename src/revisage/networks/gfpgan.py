@@ -38,6 +38,9 @@ class GFPGANConfig:
             prior adds instead of rebuilding, and the stem's features join the last U-Net scale.
         refine: residual blocks behind the U-Net's finest scale, where noise and JPEG blocks are told from
             skin and hair. An exported file without them can start a training with them.
+        polish: features of a residual block over the restored picture at its full size. With a stem every
+            block of stem x stem pixels is written by itself, and edges come out serrated; it sees across. An
+            exported file without it can start a training with it.
         noise: noise buffers in the decoder.
         decoder: without it the U-Net's own RGB output is the restored picture: the ablation "no prior".
     """
@@ -52,6 +55,7 @@ class GFPGANConfig:
     head_kernel: int = 1
     residual: bool = False
     refine: int = 0
+    polish: int = 0
     noise: bool = True
     decoder: bool = True
 
@@ -80,6 +84,7 @@ COMPACT_256 = GFPGANConfig(
     head_kernel=3,
     residual=True,
     refine=2,
+    polish=16,
     noise=False,
 )
 
@@ -170,7 +175,7 @@ class GFPGAN(nn.Module):
     `added` those that an exported file may lack: it can be of the U-Net alone.
     """
 
-    added = ("refine.", "conditions.", "decoder.", "squeeze.", "codes.")
+    added = ("refine.", "polish.", "conditions.", "decoder.", "squeeze.", "codes.")
 
     def __init__(self, config: GFPGANConfig) -> None:
         super().__init__()
@@ -186,6 +191,10 @@ class GFPGAN(nn.Module):
             nn.Conv2d(unet[i], 3 * stem**2 if i == top else 3, config.head_kernel, 1, config.head_kernel // 2)
             for i in range(1, top + 1)
         )
+        if config.polish:
+            self.polish = nn.Sequential(
+                nn.Conv2d(3, config.polish, 3, 1, 1), nn.LeakyReLU(0.2), nn.Conv2d(config.polish, 3, 3, 1, 1)
+            )
         last_head = config.residual or not config.decoder  # whether the picture needs the last head
         self.training_only = tuple(f"heads.{i}." for i in range(top - 1 if last_head else top))
         if config.decoder:
@@ -208,6 +217,8 @@ class GFPGAN(nn.Module):
             # Two branches are summed: without this the variance doubles at every block.
             _scale(block, ("conv2", "skip"), math.sqrt(0.5))
         _scale(self, [f"refine.{i}.conv2" for i in range(len(self.refine))], 0.05)
+        if self.config.polish:
+            _scale(self, ["polish.2"], 0.02)
         if self.config.residual:
             _scale(self, [f"heads.{i}" for i in range(len(self.heads))], 0.02)
         if not self.config.decoder:
@@ -243,12 +254,15 @@ class GFPGAN(nn.Module):
             if config.decoder:
                 conditions.append(self.conditions[i](features))
         if not config.decoder:
-            return pyramid[-1], pyramid
+            return self._polished(pyramid[-1]), pyramid
         codes = self.codes(self.squeeze(bottleneck).flatten(1))
         restored = self.decoder(codes.view(-1, self.decoder.layers, config.style_dim), conditions)
         if config.residual:
             restored = restored + pyramid[-1]
-        return restored, pyramid
+        return self._polished(restored), pyramid
+
+    def _polished(self, picture: Tensor) -> Tensor:
+        return picture + self.polish(picture) if self.config.polish else picture
 
 
 class UnitRange(nn.Module):
