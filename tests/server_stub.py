@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -55,6 +56,16 @@ def models() -> StubModels:
     return StubModels(
         face=stripes, scene=scene, faces=lambda pixels: [face_at(60, 60, 50), face_at(160, 60, 40)]
     )
+
+
+def drifting_models() -> StubModels:
+    """The face model paints white, which turns the identity model's embedding by 90 degrees from black's."""
+
+    def turned(picture: np.ndarray) -> np.ndarray:
+        turn = float(picture.mean()) * math.pi / 2
+        return np.float32([[[math.cos(turn), math.sin(turn)]]])
+
+    return StubModels(np.ones_like, twice, [face_at(60, 60, 50)], identity=turned)
 
 
 def broken_models() -> StubModels:
@@ -156,7 +167,12 @@ def main() -> int:
         "tokens": tuple(values["tokens"]),
         "names": tuple(values["names"]),
     }
-    makers = {"models": models, "broken_models": broken_models, "real_models": real_models}
+    makers = {
+        "models": models,
+        "drifting_models": drifting_models,
+        "broken_models": broken_models,
+        "real_models": real_models,
+    }
     return serve(ServerSettings(**values), makers[sys.argv[2]])
 
 

@@ -13,7 +13,7 @@ from tyro.conf import arg
 
 from revisage.cli._parse import Exit, parse
 from revisage.errors import RevisageError, UsageError
-from revisage.restore import InstalledModels, Settings
+from revisage.restore import GUARD_DEGREES, InstalledModels, Settings
 from revisage.server import Limits, ServerSettings, default_data, read_tokens
 
 
@@ -42,6 +42,9 @@ class Options:
     """Where the models run."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Arithmetic of the models; auto takes half precision where a check shows that it makes no difference."""
+    guard: Annotated[float | Literal["off"], arg(metavar="DEGREES|off")] = GUARD_DEGREES
+    """Restore a face less, or leave it, that would drift further from who it shows, where a request names no
+    angle; needs an identity model, and is off where none is installed."""
     workers: int = 1
     """Processes that restore, each with its own models; 0: other machines on the same queue do the work."""
     database: Annotated[str | None, arg(metavar="postgresql://…")] = None
@@ -98,6 +101,7 @@ def _settings(options: Options) -> ServerSettings:
         tokens=() if options.token_file is None else read_tokens(options.token_file),
         names=options.name,
         workers=options.workers,
+        guard=None if options.guard == "off" else options.guard,
         database=options.database,
         limits=Limits(
             body_bytes=options.max_body_mib << 20,

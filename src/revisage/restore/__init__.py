@@ -22,9 +22,10 @@ from revisage.restore.progress import Progress, Stage
 from revisage.restore.report import FaceReport, document, failure
 from revisage.restore.restorer import Restorer
 from revisage.restore.result import Result
-from revisage.restore.settings import RestoreOptions, Settings
+from revisage.restore.settings import GUARD_DEGREES, RestoreOptions, Settings
 
 __all__ = [
+    "GUARD_DEGREES",
     "Face",
     "FaceModel",
     "FaceReport",

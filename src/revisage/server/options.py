@@ -57,9 +57,10 @@ class JobOptions:
         if not 1 <= self.quality <= 100:
             raise UsageError(f"quality {self.quality}: give a number from 1 to 100")
 
-    def restoring(self) -> RestoreOptions:
-        """The part that the Restorer takes."""
-        return RestoreOptions(self.strength, self.scale, self.faces, self.colour, self.aligned, self.guard)
+    def restoring(self, guard: float | None = None) -> RestoreOptions:
+        """The part that the Restorer takes; `guard` is for a request that names none."""
+        guard = guard if self.guard is None else self.guard
+        return RestoreOptions(self.strength, self.scale, self.faces, self.colour, self.aligned, guard)
 
     def to_json(self) -> str:
         """One text for equal options."""

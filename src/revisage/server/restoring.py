@@ -13,7 +13,7 @@ from PIL import Image
 
 from revisage.errors import SaveError
 from revisage.image import Photo, can_encode, decode
-from revisage.restore import Restorer, Result, Stage
+from revisage.restore import RestoreOptions, Restorer, Result, Stage
 from revisage.server.files import Files, result_key
 from revisage.server.jobs import Job
 from revisage.server.problems import ProblemError
@@ -26,12 +26,18 @@ PREVIEW_SIDE = 1600
 
 
 def restore_job(
-    job: Job, files: Files, restorer: Restorer, recall: Recall, watch: Callable[[Stage], None]
+    job: Job,
+    files: Files,
+    restorer: Restorer,
+    recall: Recall,
+    watch: Callable[[Stage], None],
+    *,
+    guard: float | None = None,
 ) -> tuple[str, dict[str, float]]:
     """Restore a job's photo and publish the result, unless an earlier attempt has.
 
-    `watch` is told of every step and may raise to stop. Returns the result's key and the seconds by stage.
-    Raises what `Restorer.run` and encoding raise.
+    `watch` is told of every step and may raise to stop; `guard` is for a job that names none. Returns the
+    result's key and the seconds by stage. Raises what `Restorer.run` and encoding raise.
     """
     key = result_key(job.digest, job.options)
     if files.is_published(job.id, key):
@@ -40,12 +46,12 @@ def restore_job(
     start = time.perf_counter()
     photo = decode(files.upload(job.id), limits=restorer.settings.limits)
     decoding = round(time.perf_counter() - start, 4)
-    result = restorer.run(photo, job.options.restoring(), progress=watch)
+    options, chosen = job.options, job.options.restoring(guard)
+    result = restorer.run(photo, chosen, progress=watch)
     watch(Stage("save", 0, 1))
-    format = _format(photo, job.options.format)
-    options = job.options
+    format = _format(photo, options.format)
     data = result.encode(format, quality=options.quality, keep_gps=options.keep_gps, label=options.label)
-    previews = _previews(photo, result, restorer, job, recall) if options.previews else {}
+    previews = _previews(photo, result, restorer, chosen, recall) if options.previews else {}
     result.seconds["decode"] = decoding
     report = result.report()
     report["photos"][0]["input"] = job.name
@@ -65,16 +71,17 @@ def _format(photo: Photo, wanted: str) -> str:
     return photo.format if can_encode(photo.format) else "PNG"
 
 
-def _previews(photo: Photo, result: Result, restorer: Restorer, job: Job, recall: Recall) -> dict[str, bytes]:
+def _previews(
+    photo: Photo, result: Result, restorer: Restorer, chosen: RestoreOptions, recall: Recall
+) -> dict[str, bytes]:
     """Pictures to compare. Those without and with all faces need no model again while `recall` holds its
     answers; where it could not, they are left out rather than computed anew."""
     size = result.photo.size
     pictures = {"before": photo, "after": result.photo}
-    if not job.options.aligned and not recall.is_full:
-        options = replace(job.options.restoring(), strength=1.0, faces="all")
+    if not chosen.aligned and not recall.is_full:
+        options = replace(chosen, strength=1.0, faces="all")
         pictures["without"] = restorer.run(photo, replace(options, strength=0.0)).photo
-        whole = job.options.restoring() == options
-        pictures["with"] = result.photo if whole else restorer.run(photo, options).photo
+        pictures["with"] = result.photo if chosen == options else restorer.run(photo, options).photo
     return {name: _preview(picture, size) for name, picture in pictures.items()}
 
 

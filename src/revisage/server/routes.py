@@ -77,7 +77,12 @@ def the_options(  # noqa: PLR0917 (FastAPI calls it by name)
     ] = "keep",
     aligned: Annotated[bool, Query(description="the photo is a face crop on the FFHQ template")] = False,
     guard: Annotated[
-        float | None, Query(ge=0, le=180, description="largest angle in degrees by which a face may drift")
+        float | None,
+        Query(
+            ge=0,
+            le=180,
+            description="degrees by which a face may drift; the server's own if not given, 180: any",
+        ),
     ] = None,
     format: Annotated[
         Literal["auto", "jpeg", "png", "webp", "tiff", "bmp", "heif", "avif"],
@@ -140,6 +145,7 @@ async def server(service: Serving) -> ServerView:
         local=service.settings.loopback and not service.settings.names,
         token_needed=bool(service.settings.tokens),
         retention_seconds=limits.retention_seconds,
+        guard=service.settings.guard,
         max_bytes=limits.body_bytes,
         max_pixels=limits.max_pixels,
         formats=list(FORMATS),

@@ -68,6 +68,10 @@ class ServerView(BaseModel):
     local: bool = Field(description="only programs on this machine can reach the server")
     token_needed: bool
     retention_seconds: float = Field(description="0: photos and results are erased after the first download")
+    guard: float | None = Field(
+        description="degrees by which a face may drift where a request names no guard and the server has an "
+        "identity model; null: any"
+    )
     max_bytes: int
     max_pixels: int
     formats: list[str]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from revisage.errors import UsageError
 from revisage.image import DecodeLimits
+from revisage.restore import GUARD_DEGREES, RestoreOptions
 
 TOKEN_LENGTH = 16
 """Characters of the shortest token; `openssl rand -hex 32` makes a good one."""
@@ -78,6 +79,8 @@ class ServerSettings:
         names: values of the Host header that are answered; empty means any (only with tokens) or, on a
             loopback address, the names of this machine.
         workers: processes that restore; 0 leaves the work to other machines on the same queue.
+        guard: largest angle in degrees, 0 to 180, by which a face may drift (`RestoreOptions.guard`) where a
+            request names none and an identity model is installed; None for any angle.
         database: `postgresql://…` for a queue that several machines share; None for SQLite in `data`.
         limits: see `Limits`.
 
@@ -91,6 +94,7 @@ class ServerSettings:
     tokens: tuple[str, ...] = field(default=(), repr=False)
     names: tuple[str, ...] = ()
     workers: int = 1
+    guard: float | None = GUARD_DEGREES
     database: str | None = field(default=None, repr=False)
     limits: Limits = field(default_factory=Limits)
 
@@ -103,6 +107,7 @@ class ServerSettings:
             raise UsageError(f"--port {self.port}: give a number from 0 to 65535")
         if self.workers < 0:
             raise UsageError(f"--workers {self.workers}: give 0 or more")
+        RestoreOptions(guard=self.guard)
         if self.database is not None and not self.database.startswith(("postgresql://", "postgres://")):
             raise UsageError("--database must begin with postgresql://; leave it out for SQLite")
 

@@ -67,6 +67,7 @@ def main(name: str, settings: ServerSettings, models: Models, pipe: Connection) 
         recall = Recall(models())
         restorer = Restorer(limits=limits.decoding, models=recall)
         restorer.check()
+        guard = settings.guard if recall.face() is not None and recall.identity() is not None else None
         store = open_store(settings)
     except RevisageError as error:
         orders.tell(Told("broken", str(error)))
@@ -77,7 +78,7 @@ def main(name: str, settings: ServerSettings, models: Models, pipe: Connection) 
         try:
             lease = store.claim(name, seconds=limits.lease_seconds)
             if lease is not None:
-                _Hand(lease, store, files, limits, orders).work(restorer, recall)
+                _Hand(lease, store, files, limits, orders).work(restorer, recall, guard)
                 continue
             if recall.photo and not store.has_photo(recall.photo):
                 recall.begin("")
@@ -140,7 +141,7 @@ class _Hand:
         self._lost = threading.Event()
         self._over = threading.Event()
 
-    def work(self, restorer: Restorer, recall: Recall) -> None:
+    def work(self, restorer: Restorer, recall: Recall, guard: float | None) -> None:
         """Restore, and report how it ended. Raises StoreUnavailableError when that could not be told."""
         job = self._lease.job
         keeper = threading.Thread(target=self._keep, name="lease", daemon=True)
@@ -148,7 +149,7 @@ class _Hand:
         seconds: dict[str, float] = {}
         key, failure = None, None
         try:
-            key, seconds = restore_job(job, self._files, restorer, recall, self._watch)
+            key, seconds = restore_job(job, self._files, restorer, recall, self._watch, guard=guard)
         except _StopError:
             failure = self._late() if time.monotonic() > self._until else None
         except Exception as error:
