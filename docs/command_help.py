@@ -10,6 +10,7 @@ import importlib
 import io
 import os
 import re
+from unittest.mock import patch
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -17,37 +18,18 @@ from sphinx.util.docutils import SphinxDirective
 
 from revisage.cli import COMMANDS
 
-BOX = re.compile(r"^[╭╰]─* ?(.*?) ?─*[╮╯]$")
+WIDTH = "88"
 SUBCOMMANDS = re.compile(r"\{([a-z,]+)\}\s*$")
 
 
 def help_of(*command: str) -> str:
-    """The help of a command (("models", "pull")), 100 columns wide, without the boxes drawn around it."""
+    """The help of a command (("models", "pull")), as wide as a page, without boxes."""
     module = importlib.import_module(f"revisage.cli.{command[0]}")
     text = io.StringIO()
-    columns = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "100"
-    try:
-        with contextlib.redirect_stdout(text):
-            code = module.main([*command[1:], "--help"])
-    finally:
-        if columns is None:
-            del os.environ["COLUMNS"]
-        else:
-            os.environ["COLUMNS"] = columns
+    with patch.dict(os.environ, COLUMNS=WIDTH), contextlib.redirect_stdout(text):
+        code = module.main([*command[1:], "--help"])
     assert code == 0, f"revisage {' '.join(command)} --help ends with {code}"
-    return plain(text.getvalue())
-
-
-def plain(text: str) -> str:
-    """Help without its boxes: a title, and below it its lines, indented."""
-    lines = []
-    for line in text.strip().splitlines():
-        if box := BOX.match(line):
-            lines += ["", f"{box[1]}:"] if box[1] else []
-        else:
-            lines.append(line.removeprefix("│").removesuffix("│").rstrip())
-    return "\n".join(lines)
+    return "\n".join(line.rstrip() for line in text.getvalue().strip().splitlines())
 
 
 def subcommands(text: str) -> list[str]:

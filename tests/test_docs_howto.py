@@ -52,6 +52,7 @@ def test_the_number_of_pictures_that_fid_depends_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_rehearsals_of_training_alone_and_in_two_processes(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="needs pip install revisage[train]")
     typed("howto/own-data.md", "howto/gpus.md", folder=tmp_path)
@@ -60,6 +61,7 @@ def test_the_rehearsals_of_training_alone_and_in_two_processes(tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_rehearsal_on_ray(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="needs pip install revisage[ray]")
     typed("howto/ray.md", folder=tmp_path)

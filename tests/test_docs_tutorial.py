@@ -32,6 +32,7 @@ def test_the_tutorial_without_its_installation(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_tutorial_in_an_empty_environment(tmp_path: Path) -> None:
     """All of it, the installation too: a fresh environment in a copy of what a release holds."""
     for name in ("pyproject.toml", "README.md", "LICENSE"):
