@@ -3,6 +3,8 @@
 import csv
 import html.parser
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,7 @@ from revisage.evaluate import (
     write_reports,
 )
 from revisage.evaluate.data import read, reduced
+from revisage.evaluate.tables import gaps_markdown
 
 METRICS = ("psnr", "ssim")
 
@@ -277,7 +280,15 @@ def test_groups_and_the_largest_gap(tmp_path: Path) -> None:
     assert groups["unfair"]["groups"]["odd"]["psnr"]["n"] == 12
     fair = groups["+8"]["largest_gap"]["psnr"]
     assert fair["mean"] < gap["ci95"][0]
-    assert "| unfair | psnr |" in (tmp_path / "out/groups.md").read_text()
+    (row,) = [line for line in gaps_markdown(results).splitlines() if line.startswith("| unfair | psnr |")]
+    assert re.search(rf"\| {gap['mean']:.2f} \([\d.]+–[\d.]+\) \| [\d.]+ \| even \| odd \|$", row)
+    assert row in (tmp_path / "out/groups.md").read_text()
+    both = replace(
+        results, labels=replace(labels, columns=labels.columns | {"half": labels.columns["parity"]})
+    )
+    rows = gaps_markdown(both).splitlines()
+    assert rows[0].startswith("| labels | method |")
+    assert [line.split(" | ")[0] for line in rows if "unfair | psnr" in line] == ["| parity", "| half"]
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def _run(options: Options) -> None:
     import torch
 
     from revisage import evaluate
-    from revisage.evaluate.tables import markdown
+    from revisage.evaluate.tables import gaps_markdown, markdown
 
     if options.threads is not None:
         if options.threads < 1:
@@ -143,6 +143,8 @@ def _run(options: Options) -> None:
     )
     evaluate.write_reports(results, options.out)
     print(markdown(results))
+    if labels is not None:
+        print(gaps_markdown(results))
     print(options.out / "index.html")
 
 

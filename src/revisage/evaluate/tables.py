@@ -71,23 +71,40 @@ def groups_markdown(results: Results) -> str:
                 lines.append(
                     f"| {_escaped(method)} | {_escaped(label)} | {len(rows)} | " + " | ".join(cells) + " |"
                 )
-        lines += ["", "Largest gap:", "", "| method | metric | gap | by chance | least | greatest |"]
-        lines.append("|---|---|---|---|---|---|")
-        for method in results.methods:
-            for spec in specs:
-                gap = document[method]["largest_gap"].get(spec.name)
-                if gap is not None:
-                    text, chance = _from_entry(gap, spec), number(gap["chance95"], spec)
-                    lines.append(
-                        f"| {_escaped(method)} | {spec.name} | {text} | {chance} | {_escaped(gap['low'])} | "
-                        f"{_escaped(gap['high'])} |"
-                    )
+        lines += ["", "Largest gap:", "", *_gaps(results, [column])]
         parts.append("\n".join(lines))
-    note = (
-        f"Groups of at least {LEAST_GROUP} pictures are compared. Least and greatest: the groups with the "
-        "least and the greatest mean. By chance: what the gap stays under in 95 % of random labellings."
-    )
-    return "\n\n".join([*parts, note, caption(results)]) + "\n"
+    return "\n\n".join([*parts, _GAP_NOTE, caption(results)]) + "\n"
+
+
+def gaps_markdown(results: Results) -> str:
+    """The largest gap of each metric, for every column of labels and every method."""
+    assert results.labels is not None
+    return "\n".join([*_gaps(results, list(results.labels.columns)), "", _GAP_NOTE, ""])
+
+
+_GAP_NOTE = (
+    f"Groups of at least {LEAST_GROUP} pictures are compared. Least and greatest: the groups with the "
+    "least and the greatest mean. By chance: what the gap stays under in 95 % of random labellings."
+)
+
+
+def _gaps(results: Results, columns: list[str]) -> list[str]:
+    """The rows of a table; with several columns of labels each row names its own."""
+    named = len(columns) > 1
+    heads = [*(["labels"] if named else []), "method", "metric", "gap", "by chance", "least", "greatest"]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for column in columns:
+        for method in results.methods:
+            gaps = results.document["groups"][column][method]["largest_gap"]
+            for spec in results.per_picture():
+                gap = gaps.get(spec.name)
+                if gap is not None:
+                    figures = [_from_entry(gap, spec), number(gap["chance95"], spec)]
+                    label = [_escaped(column)] if named else []
+                    ends = [_escaped(gap["low"]), _escaped(gap["high"])]
+                    cells = [*label, _escaped(method), spec.name, *figures, *ends]
+                    lines.append("| " + " | ".join(cells) + " |")
+    return lines
 
 
 def caption(results: Results) -> str:
