@@ -42,6 +42,7 @@ def typed(*pages: str, folder: Path) -> None:
         assert step.holds(), f"$ {step.typed}printed\n{step.printed}and the page shows\n{step.shown}"
 
 
+@pytest.mark.timeout(900)
 def test_the_programs_of_your_app(tmp_path: Path) -> None:
     typed("howto/app.md", folder=tmp_path)
 

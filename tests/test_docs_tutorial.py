@@ -24,6 +24,7 @@ def compared(todo: list[Step]) -> None:
         assert step.holds(), f"$ {step.typed}printed\n{step.printed}and the page shows\n{step.shown}"
 
 
+@pytest.mark.timeout(900)  # it takes a quarter of a minute on an idle machine
 def test_the_tutorial_without_its_installation(tmp_path: Path) -> None:
     todo = steps(TUTORIAL)
     assert "pip install" in todo[0].typed
