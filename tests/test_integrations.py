@@ -1,23 +1,26 @@
-"""The ComfyUI node and the Gradio page: loaded as their hosts load them, each with one real restoration."""
+"""The ComfyUI node, the Gradio page and what docs/editors.md says: used as their hosts use them."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from revisage import Restorer
+from revisage.cli import main
 from revisage.errors import UsageError
-from revisage.image import decode
+from revisage.image import decode, from_array, save
 from revisage.label import read
 
 ROOT = Path(__file__).parents[1]
@@ -121,6 +124,65 @@ def test_the_page_restores_a_photo_over_http(
         path for name in ("cache", "temporary") for path in (tmp_path / name).rglob("*") if path.is_file()
     ]
     assert [path for path in left if path.stat().st_size] == []
+
+
+def test_an_editors_tiff_comes_back_as_a_layer_that_fits(tmp_path: Path) -> None:
+    """16 bits and a profile in, the same out, of the same size: the command of docs/editors.md."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    pixels = decode(PORTRAIT, isolate=False).pixels[16:176, 96:256].astype(np.uint16) * 257
+    source, target = tmp_path / "portrait.tif", tmp_path / "portrait.restored.tif"
+    save(replace(from_array(pixels), icc=profile), source)
+    before = source.read_bytes()
+    assert main(["restore", str(source), "-o", str(target), "--scale", "1", "--scene", "none"]) == 0
+    restored = decode(target, isolate=False)
+    assert restored.pixels.shape == pixels.shape
+    assert restored.pixels.dtype == np.uint16
+    assert not np.array_equal(restored.pixels, pixels)
+    assert restored.icc == profile
+    assert source.read_bytes() == before
+
+
+def test_the_script_for_darktable_restores_and_imports_what_is_exported(tmp_path: Path) -> None:
+    """Against a stand-in for the few of darktable's functions that it calls."""
+    lupa = pytest.importorskip("lupa", reason="runs Lua: pip install lupa")
+    script = re.search(r"```lua\n(.*?)```", (ROOT / "docs" / "editors.md").read_text(), re.DOTALL)
+    assert script is not None
+    lua = lupa.LuaRuntime()
+    ran, imported, said = [], [], []
+
+    def execute(command: str) -> int:
+        ran.append(shlex.split(command))
+        return 1 if "broken" in command else 0
+
+    lua.globals().stand_in = {"run": execute, "import": imported.append, "say": said.append}
+    lua.execute("""
+        package.preload["darktable"] = function()
+          return {
+            print = function(text) stand_in.say(text) end,
+            control = { execute = function(command) return stand_in.run(command) end },
+            database = { import = function(path) stand_in["import"](path) end },
+            register_storage = function(...) storage = table.pack(...) end,
+          }
+        end""")
+    lua.execute(script[1])
+    plugin, title, store, finalize = (lua.globals().storage[number] for number in range(1, 5))
+    assert (plugin, title) == ("revisage", "Revisage")
+    exported = [tmp_path / "grandma's.tif", tmp_path / "broken.tif"]
+    images = {}
+    for number, path in enumerate(exported, 1):
+        path.write_bytes(b"")
+        image = lua.table_from({"path": f"/scans/{number}"})
+        store(None, image, None, str(path), number, 2)
+        images[image] = str(path)
+    finalize(None, lua.table_from(images))
+    wanted = [
+        ["revisage", "restore", str(path), "-o", f"/scans/{n}/{path.stem}.restored.tif"]
+        for n, path in enumerate(exported, 1)
+    ]
+    assert sorted(ran) == sorted(wanted)
+    assert imported == ["/scans/1/grandma's.restored.tif"]
+    assert said == ["exported 1 of 2", "exported 2 of 2", "revisage failed on broken"]
+    assert not any(path.exists() for path in exported)
 
 
 def test_the_space_names_its_app_and_what_it_needs() -> None:

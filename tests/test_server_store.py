@@ -64,6 +64,7 @@ def test_what_goes_in_comes_out_in_order(store: JobStore) -> None:
         assert kept.state == "queued"
         assert store.ahead(kept) == number
     assert store.get([handed[1].id, "missing"]).keys() == {handed[1].id}
+    assert [job.id for job in store.jobs()] == [new.id for new in handed]
     assert store.counts() == {"queued": 3, "running": 0, "done": 0, "failed": 0, "poisoned": 0}
     leases = [store.claim("w", seconds=60) for _ in range(4)]
     assert [lease.job.id if lease else None for lease in leases] == [*(new.id for new in handed), None]
