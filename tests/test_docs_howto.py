@@ -33,11 +33,11 @@ from run_page import run, steps  # noqa: E402
 NAME = "photos.example.org"
 
 
-def typed(*pages: str, folder: Path) -> None:
+def typed(*pages: str, folder: Path, timeout: float = 600) -> None:
     """Type what the pages say, one after the other, and compare what they show."""
     todo = [step for page in pages for step in steps(DOCS / page)]
     assert todo
-    run(todo, folder)
+    run(todo, folder, timeout=timeout)
     for step in todo:
         assert step.holds(), f"$ {step.typed}printed\n{step.printed}and the page shows\n{step.shown}"
 
@@ -56,7 +56,7 @@ def test_the_number_of_pictures_that_fid_depends_on(tmp_path: Path) -> None:
 @pytest.mark.timeout(1800)
 def test_the_rehearsals_of_training_alone_and_in_two_processes(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="needs pip install revisage[train]")
-    typed("howto/own-data.md", "howto/gpus.md", folder=tmp_path)
+    typed("howto/own-data.md", "howto/gpus.md", folder=tmp_path, timeout=1800)
     assert (tmp_path / "toy.png").exists()
     assert list((tmp_path / "runs" / "two" / "checkpoints").glob("*.pt"))
 
@@ -65,7 +65,7 @@ def test_the_rehearsals_of_training_alone_and_in_two_processes(tmp_path: Path) -
 @pytest.mark.timeout(1800)
 def test_the_rehearsal_on_ray(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="needs pip install revisage[ray]")
-    typed("howto/ray.md", folder=tmp_path)
+    typed("howto/ray.md", folder=tmp_path, timeout=1800)
     assert sorted(path.name for path in (tmp_path / "restored").glob("*.png")) == ["one.png", "two.png"]
 
 
