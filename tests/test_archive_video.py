@@ -232,7 +232,8 @@ def test_a_folder_of_frames_by_the_command(tmp_path: Path, capsys: pytest.Captur
         (["film.mp4", "-o", "in"], "name the video file"),
         (["film.mp4", "-o", "out"], "name the video file"),
         (["gone", "-o", "out"], "does not exist"),
-        (["in", "-o", "out", "--resume"], "neither"),
+        (["in", "-o", "out", "--resume"], "goes with none of"),
+        (["in", "-o", "out", "--sign", "a.pem", "b.pem"], "goes with none of"),
         (["empty", "-o", "out"], "no frames"),
     ],
 )
