@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from scipy.fft import dctn
+from torch import nn
 
 from revisage.losses.adversarial import discriminator_logistic
 from revisage.networks.bands import Bands
@@ -47,12 +48,12 @@ def test_a_photo_is_about_as_loud_in_every_band(block: int) -> None:
     assert gone > 0.2 * Bands(block, block)(photo).square().mean()
 
 
-@pytest.mark.parametrize(("stem", "learns"), [(4, True), (1, False)])
-def test_a_critic_of_bands_soon_tells_soft_from_sharp_and_one_of_pixels_does_not(
-    stem: int, learns: bool
-) -> None:
+@pytest.mark.parametrize("bands", [True, False])
+def test_a_critic_of_bands_soon_tells_soft_from_sharp_and_one_of_pixels_does_not(bands: bool) -> None:
     torch.manual_seed(0)
-    critic = Discriminator(DiscriminatorConfig(32, (16,) * (2 if stem == 4 else 4), stem=stem))
+    critic = Discriminator(DiscriminatorConfig(32, (16, 16), stem=4))
+    if not bands:
+        critic.bands = nn.PixelUnshuffle(4)
     optimizer = torch.optim.Adam(critic.parameters(), 5e-3, betas=(0.5, 0.99))
     losses = []
     for _ in range(100):
@@ -64,4 +65,4 @@ def test_a_critic_of_bands_soon_tells_soft_from_sharp_and_one_of_pixels_does_not
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[0] > 1.3
-    assert (np.mean(losses[-20:]) < 0.3) == learns
+    assert (np.mean(losses[-20:]) < 0.3) == bands

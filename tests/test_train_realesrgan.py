@@ -14,6 +14,7 @@ pytest.importorskip("onnx")
 from train_pictures import write_pictures  # noqa: E402
 
 from revisage.degrade import RECIPES, Chain  # noqa: E402
+from revisage.degrade.damage import Scratches  # noqa: E402
 from revisage.degrade.esrgan import SecondOrder  # noqa: E402
 from revisage.degrade.noise import GaussianNoise  # noqa: E402
 from revisage.errors import RevisageError, UsageError  # noqa: E402
@@ -26,7 +27,14 @@ from revisage.networks.vgg import VGG19Features  # noqa: E402
 from revisage.train import checkpoint, presets  # noqa: E402
 from revisage.train.loop import train  # noqa: E402
 from revisage.train.publish import publish  # noqa: E402
-from revisage.train.realesrgan import SceneSettings, SceneTask, build, degrade, vary  # noqa: E402
+from revisage.train.realesrgan import (  # noqa: E402
+    SceneSettings,
+    SceneTask,
+    build,
+    degrade,
+    under_marks,
+    vary,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +86,7 @@ def test_stage_two_updates_each_network_by_its_own_losses(pictures: Path, tmp_pa
     generator, discriminator = task.phases()
     batch = batch_of(task)
     losses = generator.losses(batch)
-    assert losses.keys() == {"l1", "perceptual", "adversarial"}
+    assert losses.keys() == {"l1", "marks", "perceptual", "adversarial"}
     for name, loss in losses.items():
         (gradient,) = torch.autograd.grad(
             loss, task.networks["generator"].get_parameter("head.weight"), retain_graph=True
@@ -174,6 +182,33 @@ def test_the_logarithmic_loss_is_the_psnr_of_damage_and_the_square_of_less() -> 
     # Little errors count by their squares: half the error, a quarter of the loss.
     rest = [float(log_mse(real + error, real) - log_mse(real, real)) for error in (0.004, 0.002)]
     assert rest[0] / rest[1] == pytest.approx(4, abs=0.05)
+
+
+def test_the_logarithmic_loss_of_some_pixels_knows_no_others() -> None:
+    real = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0)) / 2
+    where = torch.zeros(3, 1, 16, 16, dtype=torch.bool)
+    where[0, :, :4], where[1, :, 5, 5] = True, True
+    fake = torch.where(where, real + 0.1, real + 0.3).requires_grad_()
+    loss = log_mse(fake, real, where)
+    torch.testing.assert_close(loss, log_mse(real + 0.1, real))  # of the two pictures that have such pixels
+    (gradient,) = torch.autograd.grad(loss, fake)
+    assert torch.equal(gradient != 0, where.expand_as(gradient))
+    assert float(log_mse(fake.detach(), real, torch.zeros_like(where))) == 0
+
+
+def test_marks_are_told_from_other_damage() -> None:
+    rng = np.random.default_rng(3)
+    clean = np.full((96, 96, 3), 0.3, np.float32)
+    marked = Scratches(6, 2.0, 1.0, 1.0, 0.5, 0.3, 0.0, 5).apply(clean)
+    noisy_one = np.clip(clean + rng.normal(0, 0.15, clean.shape), 0, 1).astype(np.float32)
+    low, truth = (
+        torch.from_numpy(np.stack(p).transpose(0, 3, 1, 2)) for p in ([marked, noisy_one], [clean] * 2)
+    )
+    found = under_marks(low, truth.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    drawn = (np.abs(marked - clean).max(2) > 24 / 255).repeat(2, 0).repeat(2, 1)
+    assert drawn.any()
+    assert np.array_equal(found[0, 0].numpy(), drawn)
+    assert not found[1].any()
 
 
 def test_a_training_is_published_and_gone_on_from_its_file(pictures: Path, tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 """The engine on Ray: this machine's cores, or a cluster's, with photos and results anywhere.
 
-Three stages of Ray Data: tasks read, actors with a Restorer each restore, tasks write. Only the driver, this
-process, sees the outcomes and keeps the manifest. Each photo is a block of its own, so Ray does again what
-dies with a worker or a node, photo by photo; a photo that kills its workers is found by trying it alone.
+Three stages of Ray Data, each a pool of actors: some read, some hold a Restorer each, some write. Tasks would
+do for reading and writing, but Ray ends processes beyond the number of cores after a second without work, and
+starting them anew cost as much as the restoring. Only the driver, this process, sees the outcomes and keeps
+the manifest. Each photo is a block of its own, so Ray does again what dies with a worker or a node, photo by
+photo; a photo that kills its workers is found by trying it alone.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import pickle
 import threading
@@ -27,10 +30,13 @@ from revisage.image import DecodeLimits
 from revisage.restore import Result
 
 LIGHT_CPUS = 0.1
-"""What Ray books for a task that reads or writes: much of it is waiting, and decoding is a child's."""
+"""What Ray books for an actor that reads or writes: much of it is waiting, and decoding is a child's."""
 
 HEAVY_SHARE = 0.8
 """What it books of each core of a Restorer, so that reading and writing find room on the same machine."""
+
+SERVED = 4
+"""Restorers on CPUs that one actor can read for, or write for: it takes a tenth of the time or less."""
 
 RETRIES = 3
 """How often Ray tries a photo again whose worker died, before it is tried alone."""
@@ -133,18 +139,20 @@ def _stream(
     context.max_errored_blocks = -1  # a photo that is lost is missing here, and that tells
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     rows = [{"state": pickle.dumps((number, job))} for number, job in jobs.items()]
-    tasks = data.TaskPoolStrategy(size=min(_tasks(pool), len(rows)))
-    light = {"num_cpus": LIGHT_CPUS, "compute": tasks}
-    heavy = data.ActorPoolStrategy(
-        min_size=1,
-        max_size=pool.largest,
-        max_tasks_in_flight_per_actor=1 if alone else AHEAD,
-    )
+    ahead = 1 if alone else AHEAD
+    light = {
+        "num_cpus": LIGHT_CPUS,
+        "compute": data.ActorPoolStrategy(
+            min_size=1, max_size=_helpers(pool), max_tasks_in_flight_per_actor=ahead
+        ),
+        "max_task_retries": RETRIES,
+    }
+    heavy = data.ActorPoolStrategy(min_size=1, max_size=pool.largest, max_tasks_in_flight_per_actor=ahead)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that Ray will name the retries otherwise from 2.64 on
         stages = (
             data.from_items(rows, override_num_blocks=len(rows))
-            .map(_Reader(limits), **light)
+            .map(_Reading, fn_constructor_args=(limits,), **light)
             .map(
                 _Restoring,
                 fn_constructor_args=(replace(work, threads=pool.threads),),
@@ -153,7 +161,7 @@ def _stream(
                 num_gpus=pool.gpus or None,
                 max_task_retries=RETRIES,
             )
-            .map(_Writer(work.saving), **light)
+            .map(_Writing, fn_constructor_args=(work.saving,), **light)
         )
     try:
         for batch in stages.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):
@@ -165,30 +173,30 @@ def _stream(
         ) from error
 
 
-def _tasks(pool: Pool) -> int:
-    """Tasks of reading, and of writing, at once."""
-    largest = pool.largest or max(1, int(_ray().cluster_resources().get("CPU", 1)))
-    return AHEAD * largest
+def _helpers(pool: Pool) -> int:
+    """How many actors read, and how many write, at most."""
+    restorers = pool.largest or max(1, int(_ray().cluster_resources().get("CPU", 1)))
+    return restorers if pool.gpus else math.ceil(restorers / SERVED)
 
 
-@dataclass(frozen=True)
-class _Reader:
+class _Reading:
     """The first stage: a photo, or the outcome of one that cannot be read."""
 
-    limits: DecodeLimits
+    def __init__(self, limits: DecodeLimits) -> None:
+        self._limits = limits
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         number, job = pickle.loads(row["state"])
         found: photo.Read | Outcome
         try:
-            found = photo.read(job, self.limits)
+            found = photo.read(job, self._limits)
         except Exception as error:
             found = photo.failed(job, error)
         return _state(number, job, found, None)
 
 
 class _Restoring:
-    """The second stage, an actor: its models are opened once."""
+    """The second stage: its models are opened once."""
 
     def __init__(self, work: Work) -> None:
         import cv2
@@ -209,17 +217,17 @@ class _Restoring:
         return _state(number, job, found.marks, result)
 
 
-@dataclass(frozen=True)
-class _Writer:
+class _Writing:
     """The third stage: every row becomes its photo's outcome."""
 
-    saving: SaveOptions
+    def __init__(self, saving: SaveOptions) -> None:
+        self._saving = saving
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         number, job, found, result = pickle.loads(row["state"])
         if not isinstance(found, Outcome):
             try:
-                found = photo.write(job, found, result, self.saving)
+                found = photo.write(job, found, result, self._saving)
             except Exception as error:
                 found = photo.failed(job, error, found)
         return {"state": pickle.dumps((number, found))}

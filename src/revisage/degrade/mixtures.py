@@ -57,16 +57,20 @@ def sample_face(rng: np.random.Generator) -> Chain:
     return Chain((old_photo.sample(rng, OLD_FACE), Gfpgan.sample(rng, blur=3.0, factor=4.0)))
 
 
+# Marks on an otherwise good photo: many, since each sample is to hold some. Little dust, which is hard to tell
+# from fine texture.
+MARKS = old_photo.Chances(crease=0.25, scratches=0.9, dust=0.2, hairs=0.5, strength=1.5)
+
 # Shares of the kinds of damage in a whole photo. Published ranges beside milder ones, so that what is nearly
 # sharp stays so; some marks alone, some photos clean.
 SCENE_SHARES: tuple[tuple[float, Callable[[np.random.Generator], Step]], ...] = (
-    (0.17, FirstOrder.sample),
-    (0.12, lambda rng: FirstOrder.sample(rng, esrgan.SCENE_FIRST)),
-    (0.04, lambda rng: SecondOrder.sample(rng, scales=(1,))),
-    (0.09, lambda rng: SecondOrder.sample(rng, esrgan.SCENE_FIRST, esrgan.SCENE_SECOND, (1,))),
-    (0.23, old_photo.sample),
-    (0.13, lambda rng: old_photo.sample(rng, OLD_SCENE)),
-    (0.08, lambda rng: Chain(tuple(old_photo.damaged(rng, OLD_SCENE)))),
+    (0.13, FirstOrder.sample),
+    (0.09, lambda rng: FirstOrder.sample(rng, esrgan.SCENE_FIRST)),
+    (0.03, lambda rng: SecondOrder.sample(rng, scales=(1,))),
+    (0.06, lambda rng: SecondOrder.sample(rng, esrgan.SCENE_FIRST, esrgan.SCENE_SECOND, (1,))),
+    (0.19, old_photo.sample),
+    (0.12, lambda rng: old_photo.sample(rng, OLD_SCENE)),
+    (0.24, lambda rng: Chain(tuple(old_photo.damaged(rng, MARKS)))),
     (0.14, lambda _: Chain(())),
 )
 

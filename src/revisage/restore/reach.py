@@ -32,8 +32,8 @@ _HEIGHT = 32
 def reach(session: Session, scale: int) -> int:
     """Pixels of the input, 1 to LONGEST, beyond which the surroundings make no visible difference.
 
-    `scale` is the network's. Twice as many runs of a picture of 32 x 256 pixels as there are strips: a few
-    tenths of a second for a compact network.
+    `scale` is the network's. Twice as many runs of a picture of 32 x 256 pixels as there are strips: some
+    hundredths of a second for a compact network.
     """
     return max(_reach(session, scale, *pair) for pair in _strips(np.random.default_rng(0)))
 

@@ -92,6 +92,7 @@ def _realesrgan(data: Path, network: Network, adversarial: float = 0.0) -> Scene
         patch=128,
         around=200,
         pixel="l1",
+        marks=0.0,
         sharpened=True,
         adversarial=adversarial,
     )

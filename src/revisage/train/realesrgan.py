@@ -42,6 +42,8 @@ PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "log_mse": log_mse,
 }
 VALIDATION = ("clean", "first-order", "old-photo")
+MARKED = 24 / 255  # a pixel that damage changed by more may lie under a mark
+SMALL = 0.12  # marks cover at most so much of a picture; noise and blur cover more
 Network = SceneConfig | CompactConfig | RRDBConfig
 
 
@@ -69,6 +71,8 @@ class SceneSettings:
         zoom: the piece is taken to come from a photo up to so many times as wide, with marks of its size.
         pool, reuse: a block of `pool` samples shares degraded pieces, each used `reuse` times.
         pixel: "l1" as published, "charbonnier", or "log_mse", which aims at the PSNR.
+        marks: weight of "log_mse" of the pixels under marks (see `under_marks`), which are few: without it
+            scratches stay, since the network gains more on everything else.
         sharpened: aim at the sharpened truth, as published; the discriminator always sees the plain one.
         adversarial: weight of the discriminator's loss. 0 is stage 1, training for PSNR; above it is stage 2.
         perceptual: weight of the perceptual loss, used in stage 2; 0 goes without.
@@ -91,6 +95,7 @@ class SceneSettings:
     pool: int = 240
     reuse: int = 1
     pixel: str = "log_mse"
+    marks: float = 0.2
     sharpened: bool = False
     adversarial: float = 0.0
     perceptual: float = 1.0
@@ -202,6 +207,9 @@ class SceneTask:
         settings, aim = self.settings, batch.get("sharp", batch["clean"])
         fake = self.networks["generator"](batch["low"])
         losses = self._reconstruction(fake, aim)
+        if settings.marks:
+            where = under_marks(batch["low"], batch["clean"])
+            losses["marks"] = settings.marks * log_mse(fake, aim, where)
         if "discriminator" in self.networks:
             batch["fake"] = fake.detach()  # what the discriminator sees in its phase
             logits = self.networks["discriminator"](fake)
@@ -281,6 +289,18 @@ def degrade(rng: np.random.Generator, clean: np.ndarray, settings: SceneSettings
     )
     # The model repairs damage and leaves the photo's tone to its owner: a patch does not show it.
     return apply(shrink(clean, scale), chain), tone(chain)
+
+
+def under_marks(low: Tensor, clean: Tensor) -> Tensor:
+    """Which pixels lie under marks; (N, 3, h, w) and (N, 3, h r, w r) in [0, 1] -> bool (N, 1, h r, w r).
+
+    They are told from other damage by being much changed and few: none are in a picture where more than
+    `SMALL` of the pixels changed by more than `MARKED`.
+    """
+    scale = clean.shape[-1] // low.shape[-1]
+    changed = (F.avg_pool2d(clean, scale) - low).abs().amax(dim=1, keepdim=True) > MARKED
+    changed &= changed.float().mean(dim=(2, 3), keepdim=True) <= SMALL
+    return changed.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
 
 
 def vary(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
