@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,9 +39,9 @@ def _ray() -> Iterator[None]:
             yield
 
 
-def run(jobs: list[Job], count: int = 2) -> Iterator[Outcome]:
+def run(jobs: list[Job], count: int = 2, stop: threading.Event | None = None) -> Iterator[Outcome]:
     work = Work(stub.make, RestoreOptions(), SaveOptions(), 1)
-    return cluster.restore_all(jobs, work, cluster.Pool(count), DecodeLimits())
+    return cluster.restore_all(jobs, work, cluster.Pool(count), DecodeLimits(), stop=stop)
 
 
 def test_results_are_those_of_the_local_engine_though_an_actor_dies_and_nothing_listens_to_the_network(
@@ -65,6 +66,17 @@ def test_results_are_those_of_the_local_engine_though_an_actor_dies_and_nothing_
         assert path.read_bytes() == (tmp_path / "ray" / path.name).read_bytes()
     assert listening
     assert {address.removeprefix("::ffff:") for address in listening} <= {"127.0.0.1", "::1"}
+
+
+def test_what_is_in_hand_is_finished_when_told_to_stop(tmp_path: Path) -> None:
+    jobs = plan([album(tmp_path / "in", [stub.SLOW] * 40)], tmp_path / "out")
+    stop, outcomes = threading.Event(), []
+    for outcome in run(jobs, stop=stop):
+        outcomes.append(outcome)
+        stop.set()
+    assert 1 < len(outcomes) < 30
+    done = sorted(name(outcome) for outcome in outcomes if outcome.error is None)
+    assert done == sorted(path.name for path in (tmp_path / "out").iterdir())
 
 
 def name(outcome: Outcome) -> str:

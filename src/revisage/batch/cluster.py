@@ -110,28 +110,33 @@ def restore_all(
 ) -> Generator[Outcome, None, None]:
     """Restore every photo on the connected cluster. Outcomes come as soon as they are known.
 
-    Once `stop` is set, or when the iterator is closed, what is in hand is dropped.
+    Once `stop` is set no photo is begun, and the iterator ends with the outcomes of those in hand. When the
+    iterator is closed, what is in hand is dropped.
 
     Raises RuntimeUnavailableError when the cluster fails as a whole; every outcome until then was yielded.
     """
     stop = stop or threading.Event()
     waiting = dict(enumerate(jobs))
     for alone in (False, True):
-        for number, outcome in _stream(waiting, work, pool, limits, alone=alone):
+        for number, outcome in _stream(waiting, work, pool, limits, stop, alone=alone):
             del waiting[number]
             yield outcome
-            if stop.is_set():
-                return
-        if not waiting:
+        if stop.is_set() or not waiting:
             return
     for job in waiting.values():
         yield photo.crashed(job)
 
 
 def _stream(
-    jobs: dict[int, Job], work: Work, pool: Pool, limits: DecodeLimits, *, alone: bool
+    jobs: dict[int, Job],
+    work: Work,
+    pool: Pool,
+    limits: DecodeLimits,
+    stop: threading.Event,
+    *,
+    alone: bool,
 ) -> Iterator[tuple[int, Outcome]]:
-    """The outcomes of those photos whose workers did not die with them."""
+    """The outcomes of those photos whose workers did not die with them, or of those begun before `stop`."""
     ray = _ray()
     data = ray.data
     context = data.DataContext.get_current()
@@ -140,6 +145,7 @@ def _stream(
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     rows = [{"state": pickle.dumps((number, job))} for number, job in jobs.items()]
     ahead = 1 if alone else AHEAD
+    gate = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Gate).remote()
     light = {
         "num_cpus": LIGHT_CPUS,
         "compute": data.ActorPoolStrategy(
@@ -152,7 +158,7 @@ def _stream(
         warnings.simplefilter("ignore")  # that Ray will name the retries otherwise from 2.64 on
         stages = (
             data.from_items(rows, override_num_blocks=len(rows))
-            .map(_Reading, fn_constructor_args=(limits,), **light)
+            .map(_Reading, fn_constructor_args=(limits, gate), **light)
             .map(
                 _Restoring,
                 fn_constructor_args=(replace(work, threads=pool.threads),),
@@ -163,10 +169,20 @@ def _stream(
             )
             .map(_Writing, fn_constructor_args=(work.saving,), **light)
         )
+    in_hand: set[int] | None = None
+    told: set[int] = set()
     try:
         for batch in stages.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):
             for state in batch.column("state").to_pylist():
-                yield pickle.loads(state)
+                number, outcome = pickle.loads(state)
+                if outcome is not None:
+                    told.add(number)
+                    yield number, outcome
+            if stop.is_set():
+                if in_hand is None:
+                    in_hand = ray.get(gate.close.remote())
+                if in_hand <= told:
+                    return
     except ray.exceptions.RayError as error:
         raise RuntimeUnavailableError(
             f"Ray failed: {_line(error)}; run the same command again to go on"
@@ -179,14 +195,34 @@ def _helpers(pool: Pool) -> int:
     return restorers if pool.gpus else math.ceil(restorers / SERVED)
 
 
-class _Reading:
-    """The first stage: a photo, or the outcome of one that cannot be read."""
+class _Gate:
+    """An actor that every photo passes, so that those in hand are known when no more are to be begun."""
 
-    def __init__(self, limits: DecodeLimits) -> None:
+    def __init__(self) -> None:
+        self._begun: set[int] = set()
+        self._closed = False
+
+    def enter(self, number: int) -> bool:
+        if not self._closed:
+            self._begun.add(number)
+        return number in self._begun
+
+    def close(self) -> set[int]:
+        self._closed = True
+        return self._begun
+
+
+class _Reading:
+    """The first stage: a photo, the outcome of one that cannot be read, or None behind a closed gate."""
+
+    def __init__(self, limits: DecodeLimits, gate: Any) -> None:
         self._limits = limits
+        self._gate = gate
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         number, job = pickle.loads(row["state"])
+        if not _ray().get(self._gate.enter.remote(number)):
+            return _state(number, job, None, None)
         found: photo.Read | Outcome
         try:
             found = photo.read(job, self._limits)
@@ -208,7 +244,7 @@ class _Restoring:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         number, job, found, _ = pickle.loads(row["state"])
-        if isinstance(found, Outcome):
+        if found is None or isinstance(found, Outcome):
             return _state(number, job, found, None)
         try:
             result = photo.restore(found, self._restorer, self._options)
@@ -218,14 +254,14 @@ class _Restoring:
 
 
 class _Writing:
-    """The third stage: every row becomes its photo's outcome."""
+    """The third stage: every row becomes its photo's outcome, or None where it was not begun."""
 
     def __init__(self, saving: SaveOptions) -> None:
         self._saving = saving
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         number, job, found, result = pickle.loads(row["state"])
-        if not isinstance(found, Outcome):
+        if found is not None and not isinstance(found, Outcome):
             try:
                 found = photo.write(job, found, result, self._saving)
             except Exception as error:
@@ -234,7 +270,7 @@ class _Writing:
 
 
 def _state(
-    number: int, job: Job, found: photo.Read | photo.Marks | Outcome, result: Result | None
+    number: int, job: Job, found: photo.Read | photo.Marks | Outcome | None, result: Result | None
 ) -> dict[str, Any]:
     return {"state": pickle.dumps((number, job, found, result), protocol=5)}
 
