@@ -86,7 +86,7 @@ def test_stage_two_updates_each_network_by_its_own_losses(pictures: Path, tmp_pa
     generator, discriminator = task.phases()
     batch = batch_of(task)
     losses = generator.losses(batch)
-    assert losses.keys() == {"l1", "marks", "perceptual", "adversarial"}
+    assert losses.keys() == {"l1", "marks", "cleaning", "perceptual", "adversarial"}
     for name, loss in losses.items():
         (gradient,) = torch.autograd.grad(
             loss, task.networks["generator"].get_parameter("head.weight"), retain_graph=True

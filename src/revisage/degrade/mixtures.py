@@ -57,7 +57,7 @@ def sample_face(rng: np.random.Generator) -> Chain:
     return Chain((old_photo.sample(rng, OLD_FACE), Gfpgan.sample(rng, blur=3.0, factor=4.0)))
 
 
-# Marks on an otherwise good photo: many, since each sample is to hold some. Little dust, as it looks like fine
+# Marks on an otherwise good photo: many, since each sample is to hold some. Little dust, which looks like
 # texture.
 MARKS = old_photo.Chances(crease=0.25, scratches=0.9, dust=0.2, hairs=0.5, strength=1.5)
 

@@ -12,8 +12,8 @@ FLOOR = 2e-3
 picture is several times that of a damaged one, and a network learns next to nothing about damage."""
 
 
-def log_mse(picture: Tensor, target: Tensor, where: Tensor | None = None) -> Tensor:
-    """L = mean log10(MSE + FLOOR) over the batch; (N, 3, H, W) in [0, 1] -> ().
+def log_mse(picture: Tensor, target: Tensor, where: Tensor | None = None, *, floor: float = FLOOR) -> Tensor:
+    """L = mean log10(MSE + floor) over the batch; (N, 3, H, W) in [0, 1] -> ().
 
     Under the floor this is the squared error, above it minus a tenth of the PSNR: heavy damage, of which
     little can be undone, does not decide alone.
@@ -23,7 +23,7 @@ def log_mse(picture: Tensor, target: Tensor, where: Tensor | None = None) -> Ten
     """
     squared = (picture.float() - target).square().mean(dim=1, keepdim=True)
     if where is None:
-        return (squared.mean(dim=(1, 2, 3)) + FLOOR).log10().mean()
+        return (squared.mean(dim=(1, 2, 3)) + floor).log10().mean()
     counted = where.sum(dim=(1, 2, 3))
     error = (squared * where).sum(dim=(1, 2, 3)) / counted.clamp(min=1)
-    return ((error + FLOOR).log10() * (counted > 0)).sum() / (counted > 0).sum().clamp(min=1)
+    return ((error + floor).log10() * (counted > 0)).sum() / (counted > 0).sum().clamp(min=1)

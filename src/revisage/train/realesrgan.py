@@ -43,6 +43,7 @@ PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 VALIDATION = ("clean", "first-order", "old-photo")
 MARKED = 24 / 255  # a pixel that damage changed by more may lie under a mark
+GOOD = 2e-4  # mean squared error of 37 dB at the photo's own size, below which it is good as it is
 SMALL = 0.12  # marks cover at most so much of a picture; noise and blur cover more
 Network = SceneConfig | CompactConfig | RRDBConfig
 
@@ -73,6 +74,7 @@ class SceneSettings:
         pixel: "l1" as published, "charbonnier", or "log_mse", which aims at the PSNR.
         marks: weight of "log_mse" of the pixels under marks (see `under_marks`), which are few: without it
             scratches stay, since the network gains more on everything else.
+        cleaning: weight of "log_mse" at the photo's own size, where what was good is to stay as it was.
         sharpened: aim at the sharpened truth, as published; the discriminator always sees the plain one.
         adversarial: weight of the discriminator's loss. 0 is stage 1, training for PSNR; above it is stage 2.
         perceptual: weight of the perceptual loss, used in stage 2; 0 goes without.
@@ -96,6 +98,7 @@ class SceneSettings:
     reuse: int = 1
     pixel: str = "log_mse"
     marks: float = 0.2
+    cleaning: float = 0.15
     sharpened: bool = False
     adversarial: float = 0.0
     perceptual: float = 1.0
@@ -210,6 +213,9 @@ class SceneTask:
         if settings.marks:
             where = under_marks(batch["low"], batch["clean"])
             losses["marks"] = settings.marks * log_mse(fake, aim, where)
+        if settings.cleaning:
+            small = (F.avg_pool2d(picture, settings.network.scale) for picture in (fake, aim))
+            losses["cleaning"] = settings.cleaning * log_mse(*small, floor=GOOD)
         if "discriminator" in self.networks:
             batch["fake"] = fake.detach()  # what the discriminator sees in its phase
             logits = self.networks["discriminator"](fake)
