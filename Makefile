@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-slow lint docs docs-links format bench clean
+.PHONY: demo test test-slow lint docs chapter docs-links format bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -38,9 +38,15 @@ docs: $(VENV)/.dev
 	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning -b html docs docs/_build/html
 	$(BIN)/python docs/check_links.py docs/_build/html
 
+# One chapter of the course, run and as a page: make chapter NAME=degradation
+chapter: $(VENV)/.dev
+	$(BIN)/sphinx-build --quiet --fresh-env -b html -c docs -D root_doc=course/$(NAME) \
+	  -D include_patterns=course/$(NAME).md -D suppress_warnings=myst.xref_missing docs docs/_build/chapter
+	@echo "docs/_build/chapter/course/$(NAME).html"
+
 # Links to other sites; needs a network.
 docs-links: $(VENV)/.dev
-	$(BIN)/sphinx-build --quiet -b linkcheck docs docs/_build/links
+	$(BIN)/sphinx-build --quiet -b linkcheck -D nb_execution_mode=off docs docs/_build/links
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

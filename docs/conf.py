@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -15,11 +16,19 @@ sys.path.insert(0, str(Path(__file__).parent))
 project = "Revisage"
 copyright = "the Revisage authors, Apache licence 2.0"
 version = release = revisage.__version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "command_help"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "command_help"]
 exclude_patterns = ["_build"]
 highlight_language = "text"
 
 myst_heading_anchors = 3
+
+# The chapters of the course are run whenever the site is built, and their pictures are what comes out.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300  # seconds a cell; they take some on an idle core
+nb_execution_show_tb = True
+nb_output_stderr = "remove"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for them: small networks gain nothing from more
 
 # Docstrings put code into single backticks.
 default_role = "code"
