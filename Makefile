@@ -40,7 +40,7 @@ docs: $(VENV)/.dev
 
 # One chapter of the course, run and as a page: make chapter NAME=degradation
 chapter: $(VENV)/.dev
-	$(BIN)/sphinx-build --quiet --fresh-env -b html -c docs -D root_doc=course/$(NAME) \
+	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning -b html -c docs -D root_doc=course/$(NAME) \
 	  -D include_patterns=course/$(NAME).md -D suppress_warnings=myst.xref_missing docs docs/_build/chapter
 	@echo "docs/_build/chapter/course/$(NAME).html"
 

@@ -24,9 +24,8 @@ myst_heading_anchors = 3
 
 # The chapters of the course are run whenever the site is built, and their pictures are what comes out.
 nb_execution_mode = "force"
-nb_execution_raise_on_error = True
 nb_execution_timeout = 300  # seconds a cell; they take some on an idle core
-nb_execution_show_tb = True
+nb_execution_show_tb = True  # a cell that fails is a warning, and so an error, and the page shows it
 nb_output_stderr = "remove"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for them: small networks gain nothing from more
 

@@ -75,33 +75,30 @@ def test_the_code_fits_the_page(chapter: str) -> None:
         assert max(len(line) for line in cell.splitlines()) <= 88
 
 
-def run_chapter(chapter: str, folder: Path) -> str:
-    """The chapter's page, made in a copy of the checkout by the command that the index names."""
+def run_chapter(chapter: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """What `make` says when it is asked, as the index tells, for a chapter of a copy of the checkout."""
     (command,) = re.findall(r"^make chapter NAME=.*$", text_of("index"), re.MULTILINE)
     make, goal, _ = command.split()
     # The environment is the one that runs this test.
-    done = subprocess.run(
-        [make, goal, f"NAME={chapter}", f"BIN={Path(sys.executable).parent}", "-o", ".venv/.dev"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
+    environment = (f"BIN={Path(sys.executable).parent}", "-o", ".venv/.dev")
+    return subprocess.run(
+        [make, goal, f"NAME={chapter}", *environment], cwd=folder, capture_output=True, text=True, check=False
     )
+
+
+def pictures(chapter: str, folder: Path) -> list[str]:
+    """The pictures in the section of the number when the chapter is run, by the hash of their bytes."""
+    done = run_chapter(chapter, folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    return (folder / "docs" / "_build" / "chapter" / "course" / f"{chapter}.html").read_text(encoding="utf-8")
-
-
-def pictures(page: str) -> list[str]:
-    """The pictures in the section of the number, by the hash of their bytes."""
-    found = re.search(r'<section id="a-number-to-change">(.*?)</section>', page, re.DOTALL)
+    page = folder / "docs" / "_build" / "chapter" / "course" / f"{chapter}.html"
+    found = re.search(r'<section id="a-number-to-change">(.*?)</section>', page.read_text(), re.DOTALL)
     assert found is not None
     return re.findall(r'src="[^"]*/(\w+)\.png"', found[1])
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("chapter", CHAPTERS)
-def test_another_number_makes_another_picture(chapter: str, tmp_path: Path) -> None:
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what a chapter needs of the checkout."""
     for module in ("myst_nb", "torch"):
         pytest.importorskip(module, reason="needs pip install revisage[train,docs]")
     if shutil.which("make") is None:
@@ -110,9 +107,27 @@ def test_another_number_makes_another_picture(chapter: str, tmp_path: Path) -> N
     shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=built)
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     shutil.copy(ROOT / "Makefile", tmp_path)
-    before = pictures(run_chapter(chapter, tmp_path))
-    page = tmp_path / "docs" / "course" / f"{chapter}.md"
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_another_number_makes_another_picture(chapter: str, checkout: Path) -> None:
+    before = pictures(chapter, checkout)
+    page = checkout / "docs" / "course" / f"{chapter}.md"
     page.write_text(NUMBER.sub(rf"\1 = {CHAPTERS[chapter]}  # changed", text_of(chapter)), encoding="utf-8")
-    after = pictures(run_chapter(chapter, tmp_path))
+    after = pictures(chapter, checkout)
     assert before
     assert before[-1] != after[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_same_numbers_make_the_same_picture_and_a_wrong_answer_is_told(checkout: Path) -> None:
+    assert pictures("degradation", checkout) == pictures("degradation", checkout)
+    page = checkout / "docs" / "course" / "degradation.md"
+    page.write_text(text_of("degradation").replace("assert not np", "assert np"), encoding="utf-8")
+    done = run_chapter("degradation", checkout)
+    assert done.returncode != 0
+    assert "AssertionError" in done.stderr
