@@ -63,8 +63,7 @@ def chain_of(name: str, rng: np.random.Generator) -> Chain:
         return Chain(())
     if name == "scratches":
         return zoomed(Chain((Scratches.sample(rng), Hairs.sample(rng))), 2)
-    params = RECIPES[name].sample(rng)
-    return zoomed(params if isinstance(params, Chain) else Chain((params,)), 2)
+    return zoomed(RECIPES[name].sample(rng), 2)
 
 
 def eight_bits(picture: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from torch import Tensor  # noqa: E402
 from train_pictures import write_pictures  # noqa: E402
 
 from revisage.data.landmarks import POINT_COLUMNS  # noqa: E402
+from revisage.degrade import RECIPES  # noqa: E402
 from revisage.errors import TrainingError, UsageError  # noqa: E402
 from revisage.losses.components import COMPONENTS  # noqa: E402
 from revisage.networks.gfpgan import GFPGAN  # noqa: E402
@@ -147,6 +148,13 @@ def test_the_penalty_is_lazy(faces: Path, tmp_path: Path) -> None:
     task._penalty = lambda batch: penalised.append(1) or penalty(batch)  # type: ignore[method-assign,func-returns-value]
     train(task, tmp_path, replace(LOOP, batch=1, images=R1_INTERVAL + 1))
     assert len(penalised) == 2
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_any_recipe_makes_samples(faces: Path, recipe: str) -> None:
+    sample = task_of(faces, recipe=recipe).sample(0)
+    assert sample["low"].shape == sample["clean"].shape
+    assert np.abs(sample["low"]).max() <= 1
 
 
 def test_mirrored_faces_have_their_landmarks_mirrored(faces: Path) -> None:

@@ -11,7 +11,7 @@ from .ageing import Toning
 from .colour import Gray, colour_changes
 from .esrgan import FirstOrder, SecondOrder
 from .gfpgan import Gfpgan
-from .recipe import Chain, Step, chance
+from .recipe import Chain, Step, chained, chance
 
 # A face on an old print: what the scan loses comes from GFP-GAN's equation instead.
 OLD_FACE = old_photo.Chances(
@@ -78,5 +78,4 @@ SCENE_SHARES: tuple[tuple[float, Callable[[np.random.Generator], Step]], ...] = 
 def sample_scene(rng: np.random.Generator) -> Chain:
     """Draw for whole photos, one of `SCENE_SHARES`."""
     kind = int(rng.choice(len(SCENE_SHARES), p=[share for share, _ in SCENE_SHARES]))
-    drawn = SCENE_SHARES[kind][1](rng)
-    return drawn if isinstance(drawn, Chain) else Chain((drawn,))
+    return chained(SCENE_SHARES[kind][1](rng))

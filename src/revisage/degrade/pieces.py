@@ -8,7 +8,7 @@ from typing import Any
 from .ageing import DyeFading, Fading, Grain, PaperTexture, Toning, Yellowing
 from .colour import Gray
 from .damage import Crease, Dust, Hairs, Scratches, Stains
-from .recipe import Chain, Step
+from .recipe import Chain, Step, chained
 
 TONE = (Gray, Toning, DyeFading, Fading, Yellowing)
 COLOURLESS = (Gray, Toning)
@@ -25,15 +25,15 @@ _MARKS: dict[Any, tuple[tuple[str, ...], int]] = {
 }
 
 
-def zoomed(chain: Chain, factor: float) -> Chain:
-    """The chain as a piece shows it whose photo is `factor` times as wide: marks are larger and fewer.
+def zoomed(params: Step, factor: float) -> Chain:
+    """The damage as a piece shows it whose photo is `factor` times as wide: marks are larger and fewer.
 
     Lengths of a recipe are shares of the picture, so that on a small piece a scratch would be a fraction of
     a pixel wide, which no photo has. Raises ValueError when `factor` is under 1.
     """
     if factor < 1:
         raise ValueError(f"factor must be at least 1, got {factor}")
-    return Chain(tuple(_zoomed(step, factor) for step in chain.steps))
+    return Chain(tuple(_zoomed(step, factor) for step in chained(params).steps))
 
 
 def _zoomed(step: Step, factor: float) -> Step:
@@ -48,14 +48,14 @@ def _zoomed(step: Step, factor: float) -> Step:
     return step
 
 
-def tone(chain: Chain, kinds: tuple[type, ...] = TONE) -> Chain:
+def tone(params: Step, kinds: tuple[type, ...] = TONE) -> Chain:
     """The steps that set the tone of the whole picture: gray, toning, faded dyes, fading, yellow paper.
 
     Applied to the clean picture they give what a model should aim at that repairs damage and leaves the
     tone as it is. `kinds` narrows which: with `COLOURLESS`, fading counts as damage.
     """
     steps: list[Step] = []
-    for step in chain.steps:
+    for step in chained(params).steps:
         if isinstance(step, Chain):
             steps += tone(step, kinds).steps
         elif isinstance(step, kinds):

@@ -42,6 +42,11 @@ class Chain:
         return image
 
 
+def chained(params: Step) -> Chain:
+    """A chain as it is, any other step as a chain of one."""
+    return params if isinstance(params, Chain) else Chain((params,))
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A named way to degrade: ``params = sample(rng)``, then ``low = apply(clean, params)``."""

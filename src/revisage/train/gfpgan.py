@@ -177,10 +177,10 @@ class FaceTask:
         clean, mirrored = self.training[i], rng.random() < 0.5
         if mirrored:
             clean = np.ascontiguousarray(clean[:, ::-1])
-        chain = RECIPES[settings.recipe].sample(rng)
-        low = apply(clean, chain)
+        drawn = RECIPES[settings.recipe].sample(rng)
+        low = apply(clean, drawn)
         # A gray or toned photo stays so: no picture tells its colours. Fading is damage, to be undone.
-        clean = apply(clean, tone(chain, COLOURLESS))
+        clean = apply(clean, tone(drawn, COLOURLESS))
         if settings.crop is not None:
             y, x = rng.integers(0, self.training.size - settings.crop + 1, 2)
             part = slice(y, y + settings.crop), slice(x, x + settings.crop)

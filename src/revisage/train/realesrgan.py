@@ -243,7 +243,7 @@ class SceneTask:
         low = shrink(clean, scale)
         if name != "clean":
             drawn = RECIPES[name].sample(np.random.default_rng(i))
-            chain = zoomed(drawn if isinstance(drawn, Chain) else Chain((drawn,)), 2)
+            chain = zoomed(drawn, 2)
             low, clean = apply(low, chain), apply(clean, tone(chain))
         return _unit_tensor(low), _unit_tensor(clean)
 
@@ -290,9 +290,7 @@ def degrade(rng: np.random.Generator, clean: np.ndarray, settings: SceneSettings
     drawn = RECIPES[settings.recipe].sample(rng)
     if isinstance(drawn, SecondOrder):
         return replace(drawn, scale=scale).reduce(clean), Chain(())
-    chain = zoomed(
-        drawn if isinstance(drawn, Chain) else Chain((drawn,)), float(rng.uniform(1, settings.zoom))
-    )
+    chain = zoomed(drawn, float(rng.uniform(1, settings.zoom)))
     # The model repairs damage and leaves the photo's tone to its owner: a patch does not show it.
     return apply(shrink(clean, scale), chain), tone(chain)
 
