@@ -28,6 +28,7 @@ from revisage.train import checkpoint, presets  # noqa: E402
 from revisage.train.loop import train  # noqa: E402
 from revisage.train.publish import publish  # noqa: E402
 from revisage.train.realesrgan import (  # noqa: E402
+    GOOD,
     SceneSettings,
     SceneTask,
     build,
@@ -194,6 +195,20 @@ def test_the_logarithmic_loss_of_some_pixels_knows_no_others() -> None:
     (gradient,) = torch.autograd.grad(loss, fake)
     assert torch.equal(gradient != 0, where.expand_as(gradient))
     assert float(log_mse(fake.detach(), real, torch.zeros_like(where))) == 0
+
+
+def test_the_parts_of_the_loss_that_scenes_have_besides(pictures: Path) -> None:
+    task = tiny(pictures)
+    batch = batch_of(task, 8)
+    losses = task.phases()[0].losses(batch)
+    fake, clean = task.networks["generator"](batch["low"]), batch["clean"]
+    where = under_marks(batch["low"], clean)
+    assert where.any()
+    torch.testing.assert_close(losses["marks"], task.settings.marks * log_mse(fake, clean, where))
+    halves = [p.unflatten(2, (-1, 2)).unflatten(4, (-1, 2)).mean(dim=(3, 5)) for p in (fake, clean)]
+    error = (halves[0] - halves[1]).square().mean(dim=(1, 2, 3))
+    torch.testing.assert_close(losses["cleaning"], task.settings.cleaning * (error + GOOD).log10().mean())
+    assert tiny(pictures, marks=0.0, cleaning=0.0).phases()[0].losses(batch).keys() == {"log_mse"}
 
 
 def test_marks_are_told_from_other_damage() -> None:

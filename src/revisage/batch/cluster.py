@@ -1,8 +1,8 @@
 """The engine on Ray: this machine's cores, or a cluster's, with photos and results anywhere.
 
 Three stages of Ray Data, each a pool of actors: some read, some hold a Restorer each, some write. Tasks would
-do for reading and writing, but Ray ends processes beyond the number of cores after a second without work, and
-starting them anew cost as much as the restoring. Only the driver, this process, sees the outcomes and keeps
+do for reading and writing, but Ray keeps no more idle processes than it has free cores, and starting them
+anew cost as much as the restoring. Only the driver, this process, sees the outcomes and keeps
 the manifest. Each photo is a block of its own, so Ray does again what dies with a worker or a node, photo by
 photo; a photo that kills its workers is found by trying it alone.
 """
@@ -110,8 +110,8 @@ def restore_all(
 ) -> Generator[Outcome, None, None]:
     """Restore every photo on the connected cluster. Outcomes come as soon as they are known.
 
-    Once `stop` is set no photo is begun, and the iterator ends with the outcomes of those in hand. When the
-    iterator is closed, what is in hand is dropped.
+    From the first outcome after `stop` is set no photo is begun, and the iterator ends with the outcomes of
+    those in hand. When the iterator is closed, what is in hand is dropped.
 
     Raises RuntimeUnavailableError when the cluster fails as a whole; every outcome until then was yielded.
     """

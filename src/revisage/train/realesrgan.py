@@ -43,8 +43,8 @@ PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 VALIDATION = ("clean", "first-order", "old-photo")
 MARKED = 24 / 255  # a pixel that damage changed by more may lie under a mark
-GOOD = 2e-4  # mean squared error of 37 dB at the photo's own size, below which it is good as it is
 SMALL = 0.12  # marks cover at most so much of a picture; noise and blur cover more
+GOOD = 2e-4  # mean squared error of 37 dB at the photo's own size, below which it is good as it is
 Network = SceneConfig | CompactConfig | RRDBConfig
 
 
