@@ -42,7 +42,7 @@ RETRIES = 3
 """How often Ray tries a photo again whose worker died, before it is tried alone."""
 
 AHEAD = 2
-"""Photos that wait decoded, or restored, for each Restorer."""
+"""Photos given to an actor at once; how many more lie decoded between stages, Ray bounds by its memory."""
 
 
 @dataclass(frozen=True)
@@ -158,10 +158,10 @@ def _stream(
         warnings.simplefilter("ignore")  # that Ray will name the retries otherwise from 2.64 on
         stages = (
             data.from_items(rows, override_num_blocks=len(rows))
-            .map(_Reading, fn_constructor_args=(limits, gate), **light)
+            .map(_Reading, fn_constructor_args=(limits,), **light)
             .map(
                 _Restoring,
-                fn_constructor_args=(replace(work, threads=pool.threads),),
+                fn_constructor_args=(replace(work, threads=pool.threads), gate),
                 compute=heavy,
                 num_cpus=HEAVY_SHARE * pool.threads,
                 num_gpus=pool.gpus or None,
@@ -196,7 +196,7 @@ def _helpers(pool: Pool) -> int:
 
 
 class _Gate:
-    """An actor that every photo passes, so that those in hand are known when no more are to be begun."""
+    """An actor that every photo passes to be restored, so that those in hand are known when it closes."""
 
     def __init__(self) -> None:
         self._begun: set[int] = set()
@@ -213,16 +213,13 @@ class _Gate:
 
 
 class _Reading:
-    """The first stage: a photo, the outcome of one that cannot be read, or None behind a closed gate."""
+    """The first stage: a photo, or the outcome of one that cannot be read."""
 
-    def __init__(self, limits: DecodeLimits, gate: Any) -> None:
+    def __init__(self, limits: DecodeLimits) -> None:
         self._limits = limits
-        self._gate = gate
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         number, job = pickle.loads(row["state"])
-        if not _ray().get(self._gate.enter.remote(number)):
-            return _state(number, job, None, None)
         found: photo.Read | Outcome
         try:
             found = photo.read(job, self._limits)
@@ -232,20 +229,23 @@ class _Reading:
 
 
 class _Restoring:
-    """The second stage: its models are opened once."""
+    """The second stage, whose models are opened once: a result, or None behind a closed gate."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, gate: Any) -> None:
         import cv2
 
         cv2.setNumThreads(work.threads or cores())
+        self._gate = gate
         self._options = work.options
         self._restorer = work.maker(work.threads)
         self._restorer.check(work.options)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         number, job, found, _ = pickle.loads(row["state"])
-        if found is None or isinstance(found, Outcome):
+        if isinstance(found, Outcome):
             return _state(number, job, found, None)
+        if not _ray().get(self._gate.enter.remote(number)):
+            return _state(number, job, None, None)
         try:
             result = photo.restore(found, self._restorer, self._options)
         except Exception as error:
