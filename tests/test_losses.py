@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 from torch import Tensor  # noqa: E402
 
 from revisage.losses.charbonnier import charbonnier  # noqa: E402
+from revisage.losses.checkerboard import checkerboard  # noqa: E402
 from revisage.losses.detection import (  # noqa: E402
     box_iou_distance,
     box_smooth_l1,
@@ -83,6 +84,30 @@ def test_pyramid_compares_each_picture_at_its_own_size() -> None:
     assert float(pyramid([whole, half, real], real)) == 0
     assert float(pyramid([whole + 0.5, half - 0.25, real], real)) == pytest.approx(0.75)
     assert float(pyramid([], real)) == 0
+
+
+def test_checkerboard_sees_only_what_repeats_from_block_to_block() -> None:
+    real = torch.rand(1, 3, 32, 32)
+    dots = torch.zeros(1, 1, 32, 32)
+    dots[..., 1::4, 2::4] = 1  # of 16 pixels; each is 1 above and the others 0 above the mean of a block
+    assert float(checkerboard(real + dots, real, 4)) == pytest.approx(15 / 16**2, rel=0.1)
+    slope = torch.linspace(0, 1, 32).expand(1, 3, 32, 32)
+    assert float(checkerboard(real + 0.3 * slope + 0.2, real, 4)) < 1e-5
+    noise = torch.randn(1, 3, 32, 32)
+    assert float(checkerboard(real + noise, real, 4)) < 0.15 * float(noise.square().mean())
+    far = torch.zeros(1, 1, 32, 32)
+    far[..., ::8, ::8] = 1  # at another distance: most of it is averaged away
+    assert float(checkerboard(real + far, real, 4)) < 0.3 * float(checkerboard(real + dots, real, 4))
+
+
+def test_checkerboard_pushes_a_pattern_down() -> None:
+    dots = torch.zeros(1, 3, 32, 32)
+    dots[..., ::4, ::4] = 0.5
+    fake = dots.clone().requires_grad_()
+    slope = gradient(checkerboard(fake, torch.zeros(1, 3, 32, 32), 4), fake)
+    inside = slope[..., 8:24, 8:24]
+    assert (inside[..., ::4, ::4] > 0).all()
+    assert inside[..., 2::4, 2::4].max() < 0
 
 
 @pytest.mark.parametrize(

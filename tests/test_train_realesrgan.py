@@ -13,6 +13,7 @@ pytest.importorskip("onnx")
 
 from train_pictures import write_pictures  # noqa: E402
 
+from revisage.data.pictures import Pictures, find_pictures  # noqa: E402
 from revisage.degrade import RECIPES, Chain  # noqa: E402
 from revisage.degrade.damage import Scratches  # noqa: E402
 from revisage.degrade.esrgan import SecondOrder  # noqa: E402
@@ -28,11 +29,14 @@ from revisage.train import checkpoint, presets  # noqa: E402
 from revisage.train.loop import train  # noqa: E402
 from revisage.train.publish import publish  # noqa: E402
 from revisage.train.realesrgan import (  # noqa: E402
+    FLAT,
     GOOD,
     SceneSettings,
     SceneTask,
     build,
+    crowd,
     degrade,
+    ramp,
     under_marks,
     vary,
 )
@@ -66,7 +70,7 @@ def test_adversarial_training_lowers_its_loss_on_held_out_photos(
 ) -> None:
     # One kind of damage, which a few steps suffice to learn about.
     monkeypatch.setitem(RECIPES, "scene", replace(RECIPES["scene"], sample=noisy))
-    task = tiny(pictures, adversarial=0.01, perceptual=0.0, sharpened=True, pixel="l1")
+    task = tiny(pictures, adversarial=0.01, perceptual=0.0, sharpened=True, pixel="l1", ramps=0.0)
     before = task.validate(task.networks["generator"].eval())
     loop = replace(presets.choose("realesrgan", "tiny").loop, images=256, threads=1)
     after = task.validate(train(task, tmp_path, loop))
@@ -83,7 +87,7 @@ def test_adversarial_training_lowers_its_loss_on_held_out_photos(
 def test_stage_two_updates_each_network_by_its_own_losses(pictures: Path, tmp_path: Path) -> None:
     weights = tmp_path / "vgg19.pth"
     torch.save(VGG19Features().state_dict(), weights)
-    task = tiny(pictures, adversarial=0.1, vgg_weights=weights, sharpened=True, pixel="l1")
+    task = tiny(pictures, adversarial=0.1, vgg_weights=weights, sharpened=True, pixel="l1", ramps=0.0)
     generator, discriminator = task.phases()
     batch = batch_of(task)
     losses = generator.losses(batch)
@@ -208,7 +212,41 @@ def test_the_parts_of_the_loss_that_scenes_have_besides(pictures: Path) -> None:
     halves = [p.unflatten(2, (-1, 2)).unflatten(4, (-1, 2)).mean(dim=(3, 5)) for p in (fake, clean)]
     error = (halves[0] - halves[1]).square().mean(dim=(1, 2, 3))
     torch.testing.assert_close(losses["cleaning"], task.settings.cleaning * (error + GOOD).log10().mean())
-    assert tiny(pictures, marks=0.0, cleaning=0.0).phases()[0].losses(batch).keys() == {"log_mse"}
+    plain = tiny(pictures, marks=0.0, cleaning=0.0, ramps=0.0)
+    assert plain.phases()[0].losses(batch).keys() == {"log_mse"}
+    assert plain.sample(0).keys() == {"low", "clean"}
+
+
+def test_ramps_are_held_to_a_fraction_of_a_grey_level(pictures: Path) -> None:
+    task = tiny(pictures, ramps=1.0)
+    batch = batch_of(task, 4)
+    assert (batch["smooth"] == 1).all()
+    torch.testing.assert_close(batch["low"], torch.nn.functional.avg_pool2d(batch["clean"], 2))
+    fake = task.networks["generator"](batch["low"])
+    error = (fake - batch["clean"]).square().mean(dim=(1, 2, 3))
+    wanted = task.settings.smooth * (error + FLAT).log10().mean()
+    torch.testing.assert_close(task.phases()[0].losses(batch)["smooth"], wanted)
+    batch["smooth"][:] = 0
+    assert task.phases()[0].losses(batch)["smooth"].item() == 0
+    mixed = tiny(pictures, ramps=0.5)
+    assert {mixed.sample(i)["smooth"].item() for i in range(16)} == {0.0, 1.0}
+
+
+def test_a_ramp_is_smooth_and_finer_than_8_bits() -> None:
+    ramps = [ramp(np.random.default_rng(i), 160) for i in range(40)]
+    assert all(r.shape == (160, 160, 3) and r.dtype == np.float32 for r in ramps)
+    assert all(r.min() >= 0 and r.max() <= 1 for r in ramps)
+    assert max(np.abs(np.diff(r, axis=a)).max() for r in ramps for a in (0, 1)) < 0.02
+    assert any(len(np.unique(r[..., 0])) > 1000 and np.ptp(r) < 0.02 for r in ramps)
+
+
+def test_a_crowd_has_faces_of_three_sizes(pictures: Path) -> None:
+    faces = Pictures(find_pictures(pictures))
+    least = min(min(face.shape[:2]) for face in (faces[i] for i in range(len(faces))))
+    crowds = [crowd(np.random.default_rng(i), faces) for i in range(30)]
+    assert all(c.dtype == np.uint8 and min(c.shape[:2]) >= least // 4 * 4 for c in crowds)
+    singles = [c for c in crowds if any(np.array_equal(c, faces[i]) for i in range(len(faces)))]
+    assert 6 < len(singles) < 24
 
 
 def test_marks_are_told_from_other_damage() -> None:

@@ -15,6 +15,7 @@ from revisage.data.pictures import shuffled
 from revisage.degrade import COLOURLESS, RECIPES, apply, tone
 from revisage.errors import UsageError
 from revisage.losses.adversarial import discriminator_logistic, generator_logistic
+from revisage.losses.checkerboard import checkerboard
 from revisage.losses.components import COMPONENTS, crop_component
 from revisage.losses.feature_matching import feature_matching
 from revisage.losses.identity import identity
@@ -67,6 +68,8 @@ class FaceSettings:
         components: "none", or the losses on eyes, nose and mouth: "discriminators", with feature "matching"
             as well, or with the Gram "style" loss besides.
         component, matching, style: weights of these three.
+        checkerboard: weight of the loss against a pattern of the stem's blocks, with which a generator fools
+            the discriminators; used in adversarial training of a network with a stem.
         r1: weight of the gradient penalty, of which every 16th step takes 16 times as much.
         critic_rate: learning rate of the discriminators as a multiple of the generator's; their layers have
             the equalised learning rate and the compact generator's have not, so that they need more.
@@ -94,6 +97,7 @@ class FaceSettings:
     component: float = 0.01
     matching: float = 0.1
     style: float = 5.0
+    checkerboard: float = 50.0
     r1: float = 0.15
     critic_rate: float = 6.0
     identity_share: float = 0.25
@@ -210,6 +214,10 @@ class FaceTask:
         if settings.adversarial:
             logits = self.networks["discriminator"](shown)
             losses["adversarial"] = settings.adversarial * generator_logistic(logits)
+            if settings.checkerboard and settings.network.stem > 1:
+                losses["checkerboard"] = settings.checkerboard * checkerboard(
+                    shown, clean, settings.network.stem
+                )
         return losses | self._component_losses(batch, shown)
 
     def _component_losses(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:

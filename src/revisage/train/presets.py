@@ -94,6 +94,7 @@ def _realesrgan(data: Path, network: Network, adversarial: float = 0.0) -> Scene
         pixel="l1",
         marks=0.0,
         cleaning=0.0,
+        ramps=0.0,
         sharpened=True,
         adversarial=adversarial,
     )

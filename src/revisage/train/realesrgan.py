@@ -45,6 +45,9 @@ VALIDATION = ("clean", "first-order", "old-photo")
 MARKED = 24 / 255  # a pixel that damage changed by more may lie under a mark
 SMALL = 0.12  # marks cover at most so much of a picture; noise and blur cover more
 GOOD = 2e-4  # mean squared error of 37 dB at the photo's own size, below which it is good as it is
+FLAT = 2e-7  # mean squared error of a tenth of a grey level of 8 bits, which a smooth ramp may have
+CROWDS = (1, 2, 4)  # faces along a side of a picture of faces, which in photos are rarely as large as it is
+CROWD_SHARES = (0.5, 0.35, 0.15)
 Network = SceneConfig | CompactConfig | RRDBConfig
 
 
@@ -75,6 +78,8 @@ class SceneSettings:
         marks: weight of "log_mse" of the pixels under marks (see `under_marks`), which are few: without it
             scratches stay, since the network gains more on everything else.
         cleaning: weight of "log_mse" at the photo's own size, where what was good is to stay as it was.
+        ramps: share of the samples that are smooth gradients of more than 8 bits, as skies are in scans.
+        smooth: weight of "log_mse" of these alone, where the least pattern shows.
         sharpened: aim at the sharpened truth, as published; the discriminator always sees the plain one.
         adversarial: weight of the discriminator's loss. 0 is stage 1, training for PSNR; above it is stage 2.
         perceptual: weight of the perceptual loss, used in stage 2; 0 goes without.
@@ -99,6 +104,8 @@ class SceneSettings:
     pixel: str = "log_mse"
     marks: float = 0.2
     cleaning: float = 0.15
+    ramps: float = 0.06
+    smooth: float = 0.001
     sharpened: bool = False
     adversarial: float = 0.0
     perceptual: float = 1.0
@@ -123,8 +130,9 @@ class SceneSettings:
         for name in ("validation", "discriminator"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 <= self.faces_share <= 1:
-            raise UsageError(f"faces_share must be between 0 and 1, got {self.faces_share}")
+        for name in ("faces_share", "ramps"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
 
 
 def shrink(picture: np.ndarray, factor: int) -> np.ndarray:
@@ -172,13 +180,22 @@ class SceneTask:
         return phases
 
     def sample(self, index: int) -> Sample:
-        """ "low" (3, patch, patch), "clean" at `scale` times its side, and "sharp" where it is aimed at."""
+        """ "low" (3, patch, patch), "clean" at `scale` times its side, and "sharp" where it is aimed at.
+
+        Where `ramps` is set also "smooth", (1, 1, 1): 1 for a ramp.
+        """
         settings, scale = self.settings, self.settings.network.scale
-        pair = self.pool[index]
         rng = np.random.default_rng((settings.seed, index, 1))
+        smooth = bool(settings.ramps) and rng.random() < settings.ramps
+        flag = {"smooth": np.full((1, 1, 1), smooth, np.float32)} if settings.ramps else {}
+        if smooth:
+            clean = np.ascontiguousarray(ramp(rng, settings.patch * scale).transpose(2, 0, 1))
+            low = clean.reshape(3, settings.patch, scale, settings.patch, scale).mean(axis=(2, 4))
+            return {"low": low, "clean": clean, **({"sharp": clean} if settings.sharpened else {}), **flag}
+        pair = self.pool[index]
         corner = rng.integers(0, settings.around - settings.patch + 1, 2)
         turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
-        sample = {}
+        sample = flag
         for key, picture in pair.items():
             size = picture.shape[0] // settings.around
             top, left = corner * size
@@ -192,10 +209,9 @@ class SceneTask:
         """Degraded piece `number` and its truth, (H, W, 3) float32 in [0, 1]."""
         settings = self.settings
         rng = np.random.default_rng((settings.seed, number))
-        source = self.photos
         if self.faces is not None and rng.random() < settings.faces_share:
-            source = self.faces
-        return self._degraded(rng, source[shuffled(number, len(source), settings.seed)])
+            return self._degraded(rng, crowd(rng, self.faces))
+        return self._degraded(rng, self.photos[shuffled(number, len(self.photos), settings.seed)])
 
     def _degraded(self, rng: np.random.Generator, picture: np.ndarray) -> Sample:
         settings = self.settings
@@ -216,6 +232,9 @@ class SceneTask:
         if settings.cleaning:
             small = (F.avg_pool2d(picture, settings.network.scale) for picture in (fake, aim))
             losses["cleaning"] = settings.cleaning * log_mse(*small, floor=GOOD)
+        if settings.ramps:
+            smooth = (batch["smooth"] > 0).expand(-1, -1, *fake.shape[2:])
+            losses["smooth"] = settings.smooth * log_mse(fake, aim, smooth, floor=FLAT)
         if "discriminator" in self.networks:
             batch["fake"] = fake.detach()  # what the discriminator sees in its phase
             logits = self.networks["discriminator"](fake)
@@ -305,6 +324,27 @@ def under_marks(low: Tensor, clean: Tensor) -> Tensor:
     changed = (F.avg_pool2d(clean, scale) - low).abs().amax(dim=1, keepdim=True) > MARKED
     changed &= changed.float().mean(dim=(2, 3), keepdim=True) <= SMALL
     return changed.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+
+
+def crowd(rng: np.random.Generator, faces: Pictures) -> np.ndarray:
+    """A face, or 4 or 16 smaller ones side by side in its place, (H, W, 3) uint8."""
+    count = int(rng.choice(CROWDS, p=CROWD_SHARES))
+    drawn = [faces[int(i)] for i in rng.integers(len(faces), size=count * count)]
+    side = min(min(face.shape[:2]) for face in drawn) // count
+    small = [cv2.resize(f, (side, side), interpolation=cv2.INTER_AREA) for f in drawn] if count > 1 else drawn
+    return np.concatenate([np.concatenate(small[i::count], axis=1) for i in range(count)])
+
+
+def ramp(rng: np.random.Generator, side: int) -> np.ndarray:
+    """A smooth gradient, gray or coloured, (side, side, 3) float32 in [0, 1], not rounded to 8 bits."""
+    along = (np.arange(side, dtype=np.float32) + 0.5) / side - 0.5
+    angle = rng.uniform(0, 2 * np.pi)
+    t = np.cos(angle) * along[:, None] + np.sin(angle) * along
+    t = t + rng.uniform(-1, 1) * t * t
+    depth = np.exp(rng.uniform(np.log(0.003), np.log(0.5)))
+    steps = np.full(3, depth) if rng.random() < 0.5 else depth * rng.uniform(-1, 1, 3)
+    colour = np.full(3, rng.random()) if rng.random() < 0.5 else rng.random(3)
+    return np.clip(colour + steps * t[..., None], 0, 1).astype(np.float32)
 
 
 def vary(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
