@@ -7,13 +7,14 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from revisage.data.loader import Loader, Sample
-from revisage.data.pictures import Pictures, find_pictures, read_picture, shuffled
+from revisage.data.pictures import Pictures, cache_room, find_pictures, read_picture, shuffled
 from revisage.data.split import HELD_OUT_SHARE, held_out
 from revisage.errors import TrainingError
 
@@ -80,10 +81,12 @@ def test_find_pictures_keeps_a_person_together(tmp_path: Path) -> None:
 def test_find_pictures_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"no folder .*nowhere"):
         find_pictures(tmp_path / "nowhere")
-    with pytest.raises(TrainingError, match="no pictures for training"):
+    with pytest.raises(TrainingError, match=r"no pictures in .*: give the folder that holds"):
         find_pictures(tmp_path)
     write(tmp_path / f"{TRAINED[0]}.png")
-    with pytest.raises(TrainingError, match="no pictures for validation"):
+    with pytest.raises(
+        TrainingError, match=r"for validation among the 1 in .*: 5% of the names are held out"
+    ):
         find_pictures(tmp_path, held=True)
 
 
@@ -115,6 +118,18 @@ def test_pictures_are_read_once(tmp_path: Path) -> None:
     first = pictures[0]
     path.unlink()
     assert pictures[0] is first
+
+
+def test_pictures_are_kept_as_far_as_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [write(tmp_path / f"{i}.png", i) for i in range(3)]
+    pictures = Pictures(paths, room=2 * 4 * 3 * 3)  # for two
+    read = [pictures[i] for i in range(3)]
+    assert [pictures[i] is read[i] for i in range(3)] == [True, True, False]
+    np.testing.assert_array_equal(pictures[2], read[2])
+    alone = cache_room()
+    assert 0 < alone <= psutil.virtual_memory().total / 4
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    assert cache_room() == pytest.approx(alone / 8, rel=0.5)  # other programs take and give memory
 
 
 def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
-"""Folders of pictures for training, kept in memory once read."""
+"""Folders of pictures for training, kept in memory once read, as far as there is room."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from revisage.data.split import HELD_OUT_SHARE, held_out
 from revisage.errors import PhotoError, TrainingError
@@ -27,15 +29,21 @@ def find_pictures(
     holds one person). With `held` the held-out pictures are listed, otherwise all others; `share`
     of the names are held out.
 
-    Raises TrainingError when the folder is missing or holds none.
+    Raises TrainingError when the folder is missing, or holds none on that side.
     """
     if not folder.is_dir():
         raise TrainingError(f"no folder {folder}: give the folder that holds the training pictures")
     name = name or (lambda path: path.stem)
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     chosen = [p for p in paths if held_out(name(p), share) == held]
+    if not paths:
+        raise TrainingError(f"no pictures in {folder}: give the folder that holds the training pictures")
     if not chosen:
-        raise TrainingError(f"no pictures for {'validation' if held else 'training'} in {folder}")
+        raise TrainingError(
+            f"no pictures for {'validation' if held else 'training'} among the {len(paths)} in {folder}: "
+            f"{share:.0%} of the names are held out, those of one person or group together, so that this "
+            "takes pictures of more people"
+        )
     return chosen
 
 
@@ -55,11 +63,21 @@ def eight_bits(pixels: np.ndarray) -> np.ndarray:
     return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)  # 257 steps of 16 bits are one of 8
 
 
-class Pictures:
-    """Pictures by number, decoded once and kept as uint8: [i] -> (H, W, 3) RGB uint8."""
+def cache_room() -> int:
+    """Bytes of pictures to keep: a quarter of the free memory, shared by the processes `torchrun` started."""
+    return psutil.virtual_memory().available // 4 // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
-    def __init__(self, paths: list[Path]) -> None:
+
+class Pictures:
+    """Pictures by number: [i] -> (H, W, 3) RGB uint8.
+
+    Those read first are kept, up to `room` bytes (`cache_room()` unless told), and the others decoded each
+    time: an epoch shows every picture once, so that keeping the latest instead would help none.
+    """
+
+    def __init__(self, paths: list[Path], room: int | None = None) -> None:
         self.paths = paths
+        self._room = cache_room() if room is None else room
         self._cache: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -68,7 +86,10 @@ class Pictures:
     def __getitem__(self, i: int) -> np.ndarray:
         picture = self._cache.get(i)
         if picture is None:
-            picture = self._cache[i] = read_picture(self.paths[i])
+            picture = read_picture(self.paths[i])
+            if picture.nbytes <= self._room:
+                self._room -= picture.nbytes
+                self._cache[i] = picture
         return picture
 
 
