@@ -236,6 +236,17 @@ def test_gfpgan_starts_from_a_prior(faces: Path, tmp_path: Path) -> None:
     other = presets.choose("gfpgan", "reconstruction-256").network()
     with pytest.raises(TrainingError, match=r"best\.pt is not a prior of this network's sizes"):
         load_prior(other, tmp_path)  # type: ignore[arg-type]
+    for gone in (tmp_path / "samples", tmp_path / "nowhere"):
+        with pytest.raises(TrainingError, match=r"no checkpoint .*: give prior=RUN"):
+            task_of(faces, prior=gone)
+    with pytest.raises(TrainingError, match=r"has no decoder to start from .*: set prior=none"):
+        task_of(faces, prior=tmp_path, network=UNET)
+
+
+def test_a_prior_that_could_not_be_validated_is_not_begun(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "faces", training=2, held=1)
+    with pytest.raises(TrainingError, match=r"only 1 held-out picture in .*: a Fréchet distance takes two"):
+        make("prior", folder)
 
 
 def test_style_mixing_gives_coarse_layers_one_code_and_fine_ones_another(faces: Path) -> None:
@@ -270,6 +281,19 @@ def test_settings_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
         FaceSettings(data=tmp_path, components="eyes")
     with pytest.raises(UsageError, match="the discriminator is for 64 px, the network for 256"):
         FaceSettings(data=tmp_path, adversarial=0.1, discriminator=presets.TINY_CRITIC)
+
+
+@pytest.mark.parametrize("system", ["gfpgan", "prior"])
+def test_dropped_faces_are_not_trained_on(faces: Path, system: str) -> None:
+    with pytest.raises(TrainingError, match=rf"also holds what .* dropped: give {faces}$"):
+        make(system, faces.parent)
+
+
+def test_a_table_of_other_pictures_is_named(faces: Path, tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "others")
+    (tmp_path / "others.csv").write_text((faces.parent / "faces.csv").read_text().replace("photo_", "face_"))
+    with pytest.raises(TrainingError, match=r"others\.csv lists none of the pictures beside it"):
+        task_of(folder)
 
 
 def test_a_table_of_landmarks_is_asked_for(tmp_path: Path) -> None:

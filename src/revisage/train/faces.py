@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from revisage.data.landmarks import read_crops, read_landmarks, resize_landmarks
 from revisage.data.pictures import Pictures, find_pictures
+from revisage.data.prepare_photo import KEPT
 from revisage.errors import TrainingError
 from revisage.metrics.weights import fill, read_state
 from revisage.networks.arcface_crop import ArcFaceCrop
@@ -59,10 +60,12 @@ class AlignedFaces:
         if landmarks:
             for folder in sorted({path.parent for path in paths}):
                 self._points |= read_landmarks(table_of(folder))
-            paths = [path for path in paths if path.stem in self._points]
-            if not paths:
-                raise TrainingError("the table of landmarks lists none of the pictures beside it")
+            listed = [path for path in paths if path.stem in self._points]
+            if not listed:
+                raise TrainingError(f"{table_of(paths[0].parent)} lists none of the pictures beside it")
+            paths = listed
         self.pictures = Pictures(paths)
+        self._sides: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -74,6 +77,7 @@ class AlignedFaces:
         if height != width:
             path = self.pictures.paths[i]
             raise TrainingError(f"{path} is not square: give faces aligned to the FFHQ template")
+        self._sides[i] = height
         if height != self.size:
             how = cv2.INTER_AREA if height > self.size else cv2.INTER_CUBIC
             picture = cv2.resize(picture, (self.size, self.size), interpolation=how)
@@ -81,15 +85,20 @@ class AlignedFaces:
 
     def landmarks(self, i: int) -> np.ndarray:
         """The five points of picture `i`, (5, 2) float32 in its pixels at this size."""
-        side = self.pictures[i].shape[0]
-        return resize_landmarks(self._points[self.pictures.paths[i].stem], side, self.size)
+        if i not in self._sides:
+            self._sides[i] = self.pictures[i].shape[0]
+        return resize_landmarks(self._points[self.pictures.paths[i].stem], self._sides[i], self.size)
 
 
 def split(folder: Path, embedder: Embedder | None) -> tuple[list[Path], list[Path]]:
     """Training and held-out pictures of a folder; with an embedder no person is in both.
 
     Where a table lies beside the folder, the pictures of one of its groups stay together.
+
+    Raises TrainingError for the folder that `revisage prepare` wrote to: it holds the dropped faces as well.
     """
+    if table_of(folder / KEPT).is_file() and (folder / KEPT).is_dir():
+        raise TrainingError(f"{folder} also holds what `revisage prepare` dropped: give {folder / KEPT}")
     table = table_of(folder)
     groups = {crop.stem: crop.group for crop in read_crops(table)} if table.is_file() else {}
 

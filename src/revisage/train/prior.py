@@ -74,6 +74,11 @@ class PriorTask:
         self.embedder = Embedder(settings.identity_weights) if settings.identity_weights else None
         training, held = split(settings.data, self.embedder)
         self.training = AlignedFaces(training, settings.network.size)
+        if len(held) < 2:
+            raise TrainingError(
+                f"only {len(held)} held-out picture in {settings.data}: a Fréchet distance takes two, so add "
+                "pictures of more people"
+            )
         self.held = AlignedFaces(held[: settings.validation], settings.network.size)
         torch.manual_seed(settings.seed)
         self.generator = FacePrior(settings.network)
@@ -168,11 +173,15 @@ class PriorTask:
 def load_prior(network: GFPGAN, path: Path) -> None:
     """Start the decoder of `network` from a checkpoint of `revisage train prior`, in place.
 
-    `path` is the checkpoint or the run's folder (its best checkpoint then). Raises TrainingError when it is
-    none, or its sizes are others.
+    `path` is the checkpoint or the run's folder (its best checkpoint then). Raises TrainingError when there
+    is none, its sizes are others, or `network` has no decoder.
     """
+    if not network.config.decoder:
+        raise TrainingError(f"this preset's network has no decoder to start from {path}: set prior=none")
     if path.is_dir():
         path = path / "checkpoints" / "best.pt"
+    if not path.is_file():
+        raise TrainingError(f"no checkpoint {path}: give prior=RUN, the folder of a `revisage train prior`")
     state = load(path)["ema"]
     decoder = {k.removeprefix("decoder."): v for k, v in state.items() if k.startswith("decoder.")}
     try:
