@@ -34,12 +34,10 @@ from revisage.train.realesrgan import (  # noqa: E402
     SceneSettings,
     SceneTask,
     build,
-    crowd,
     degrade,
-    ramp,
     under_marks,
-    vary,
 )
+from revisage.train.scenes import crowd, ramp, vary  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

@@ -25,7 +25,8 @@ from revisage.train.gfpgan import FaceSettings, FaceTask  # noqa: E402
 from revisage.train.loop import train  # noqa: E402
 from revisage.train.people import apart  # noqa: E402
 from revisage.train.pictures import from_unit, grid, to_bytes, to_unit  # noqa: E402
-from revisage.train.realesrgan import SceneSettings, SceneTask, shrink  # noqa: E402
+from revisage.train.realesrgan import SceneSettings, SceneTask  # noqa: E402
+from revisage.train.scenes import shrink  # noqa: E402
 from revisage.train.task import Task  # noqa: E402
 
 SYSTEMS = ("gfpgan", "realesrgan")

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -33,6 +32,7 @@ from revisage.networks.scene import SCENE_X2, Scene, SceneConfig
 from revisage.networks.unet_discriminator import UNetDiscriminator
 from revisage.networks.vgg import VGG19Features
 from revisage.train.pictures import from_unit, grid, to_unit
+from revisage.train.scenes import crowd, piece, ramp, shrink, vary
 from revisage.train.spread import device_of
 from revisage.train.task import Batch, Phase
 
@@ -46,8 +46,6 @@ MARKED = 24 / 255  # a pixel that damage changed by more may lie under a mark
 SMALL = 0.12  # marks cover at most so much of a picture; noise and blur cover more
 GOOD = 2e-4  # mean squared error of 37 dB at the photo's own size, below which it is good as it is
 FLAT = 2e-7  # mean squared error of a tenth of a grey level of 8 bits, which a smooth ramp may have
-CROWDS = (1, 2, 4)  # faces along a side of a picture of faces, which in photos are rarely as large as it is
-CROWD_SHARES = (0.5, 0.35, 0.15)
 Network = SceneConfig | CompactConfig | RRDBConfig
 
 
@@ -135,13 +133,6 @@ class SceneSettings:
                 raise UsageError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
 
 
-def shrink(picture: np.ndarray, factor: int) -> np.ndarray:
-    """(H, W, 3) float32 reduced by an integer factor by area averaging, cropped to a multiple of it."""
-    h, w = picture.shape[0] // factor, picture.shape[1] // factor
-    picture = picture[: h * factor, : w * factor]
-    return cv2.resize(picture, (w, h), interpolation=cv2.INTER_AREA)
-
-
 class SceneTask:
     """See `revisage.train.task.Task`.
 
@@ -216,7 +207,7 @@ class SceneTask:
     def _degraded(self, rng: np.random.Generator, picture: np.ndarray) -> Sample:
         settings = self.settings
         side = settings.around * settings.network.scale
-        clean = vary(rng, to_unit(_crop(rng, _zoom(rng, picture, side), side)))
+        clean = vary(rng, to_unit(piece(rng, picture, side)))
         source = sharpen(clean) if settings.sharpened else clean
         low, tones = degrade(rng, source, settings)
         pair = {"low": low, "clean": apply(clean, tones)}
@@ -326,53 +317,6 @@ def under_marks(low: Tensor, clean: Tensor) -> Tensor:
     return changed.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
 
 
-def crowd(rng: np.random.Generator, faces: Pictures) -> np.ndarray:
-    """A face, or 4 or 16 smaller ones side by side in its place, (H, W, 3) uint8."""
-    count = int(rng.choice(CROWDS, p=CROWD_SHARES))
-    drawn = [faces[int(i)] for i in rng.integers(len(faces), size=count * count)]
-    side = min(min(face.shape[:2]) for face in drawn) // count
-    small = [cv2.resize(f, (side, side), interpolation=cv2.INTER_AREA) for f in drawn] if count > 1 else drawn
-    return np.concatenate([np.concatenate(small[i::count], axis=1) for i in range(count)])
-
-
-def ramp(rng: np.random.Generator, side: int) -> np.ndarray:
-    """A smooth gradient, gray or coloured, (side, side, 3) float32 in [0, 1], not rounded to 8 bits."""
-    along = (np.arange(side, dtype=np.float32) + 0.5) / side - 0.5
-    angle = rng.uniform(0, 2 * np.pi)
-    t = np.cos(angle) * along[:, None] + np.sin(angle) * along
-    t = t + rng.uniform(-1, 1) * t * t
-    depth = np.exp(rng.uniform(np.log(0.003), np.log(0.5)))
-    steps = np.full(3, depth) if rng.random() < 0.5 else depth * rng.uniform(-1, 1, 3)
-    colour = np.full(3, rng.random()) if rng.random() < 0.5 else rng.random(3)
-    return np.clip(colour + steps * t[..., None], 0, 1).astype(np.float32)
-
-
-def vary(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
-    """Other light on the same scene: half the time less contrast, at times swapped colours; in [0, 1]."""
-    if rng.random() < 0.5:
-        black, white = np.float32(rng.uniform(0, 0.15)), np.float32(rng.uniform(0.75, 1))
-        picture = black + (white - black) * picture
-    if rng.random() < 0.2:
-        picture = picture[..., rng.permutation(3)]
-    return np.ascontiguousarray(picture)
-
-
 def _unit_tensor(picture: np.ndarray) -> np.ndarray:
     """(H, W, 3) in [0, 1] -> (3, H, W) in [0, 1], rounded to 8 bits."""
     return from_unit(picture) * np.float32(0.5) + np.float32(0.5)
-
-
-def _zoom(rng: np.random.Generator, picture: np.ndarray, least: int) -> np.ndarray:
-    """Shrink at random (sharper detail, smaller objects), or enlarge if the picture is under `least` px."""
-    side = min(picture.shape[:2])
-    factor = max(least / side, rng.uniform(0.7, 1.0)) if side >= least else least / side
-    if factor == 1:
-        return picture
-    size = (max(least, round(picture.shape[1] * factor)), max(least, round(picture.shape[0] * factor)))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
-
-
-def _crop(rng: np.random.Generator, picture: np.ndarray, side: int) -> np.ndarray:
-    assert min(picture.shape[:2]) >= side, picture.shape  # `_zoom` has seen to it
-    top, left = (int(rng.integers(0, length - side + 1)) for length in picture.shape[:2])
-    return picture[top : top + side, left : left + side]
