@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
@@ -235,6 +236,43 @@ def test_an_unknown_preset_or_system_is_bad_usage(
     assert "there are compact-256, reconstruction-256, unet-256, paper-512, tiny" in one_line(capsys)
     assert command("sharpener", pictures, tmp_path) == 2
     assert main(["train", "gfpgan", "--data", str(pictures)]) == 2  # no --out
+
+
+def test_help_names_every_preset(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "gfpgan", "--help"]) == 0
+    text = re.sub(r"[^\w:;,. -]|\s+", " ", capsys.readouterr().out)
+    text = re.sub(r" +", " ", text)
+    for system, found in presets.PRESETS.items():
+        assert f"{system.split('-')[0]}: {', '.join(preset.name for preset in found)}" in text
+
+
+def test_a_run_has_one_training_at_a_time(
+    scene_run: Path, pictures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FileLock(scene_run / ".lock"):
+        assert command("realesrgan", pictures, scene_run, *QUICK) == 1
+        assert one_line(capsys) == f"revisage train: another training is writing to {scene_run}\n"
+        monkeypatch.setenv("RANK", "1")  # a process beside the one that holds it
+        assert command("realesrgan", pictures, scene_run, *QUICK) == 0
+
+
+def test_models_and_weights_go_by_their_names(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REVISAGE_MODELS", str(tmp_path))
+    monkeypatch.setattr("revisage.zoo.store.user_folder", lambda: tmp_path / "none")
+    assert command("gfpgan", pictures, tmp_path / "run", *QUICK, "vgg_weights=vgg19") == 1
+    assert "`revisage models pull vgg19` gets it" in one_line(capsys)
+    assert command("gfpgan", pictures, tmp_path / "run", init=Path("revisage-face")) == 1
+    assert "no model is called 'revisage-face'" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    assert (
+        command("gfpgan", pictures, tmp_path / "run", "components=none", init=Path("revisage-face-256")) == 1
+    )
+    assert "the network wants" in one_line(capsys)  # its file was found and read
+    (tmp_path / "vgg19").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    assert override(FaceSettings(Path("a")), {"vgg_weights": "vgg19"}).vgg_weights == Path("vgg19")
 
 
 def test_what_fails_says_so_in_one_line(

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 import types
 import typing
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from filelock import FileLock, Timeout
 from tyro.conf import Positional, arg
 
+from revisage import zoo
 from revisage.cli._parse import Exit, parse
 from revisage.errors import RevisageError, TrainingError, UsageError
+from revisage.image import write_atomically
+from revisage.zoo.features import FEATURES
 
 
 @dataclass(frozen=True)
@@ -39,11 +45,16 @@ class Options:
     objective: Literal["upscale", "restore"] | None = None
     """Of progressive: upscale a picture of 16 px, or restore one of 128 px."""
     preset: str = "default"
-    """Named settings; default is the first of the system."""
+    """Named settings; default is the first of the system. gfpgan: compact-256, reconstruction-256, unet-256,
+    paper-512, tiny; prior: compact-256, paper-512, tiny; realesrgan: scene-x2, compact-x2, realesrnet-x2,
+    realesrgan-x2, tiny; progressive: compact, paper, tiny; finder: small, tiny; identity: compact, tiny;
+    expressions: small."""
     set: Annotated[tuple[str, ...], arg(metavar="KEY=VALUE")] = ()
-    """Change settings of the data and losses or of the loop, such as hours=2 batch=16 identity=0.2."""
-    init: Annotated[Path | None, arg(metavar="FILE.onnx")] = None
-    """Start from the weights of an exported model, for example a shipped one, when RUN has no checkpoint."""
+    """Change settings of the data and losses or of the loop, such as hours=2 batch=16 identity=0.2; an
+    unknown KEY shows all of the system. Weights that were pulled go by their name: vgg_weights=vgg19."""
+    init: Annotated[Path | None, arg(metavar="FILE.onnx|NAME")] = None
+    """Start from the weights of an exported model, for example of revisage-face-256, when RUN has no
+    checkpoint."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -69,12 +80,17 @@ def main(argv: Sequence[str]) -> int:
         if unknown:
             raise UsageError(f"no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
         loop, settings = override(chosen.loop, changes), override(settings, changes)
+        init = None if options.init is None else _exported(options.init)
         task = chosen.make(settings)
         _claim(options.out, {"system": system, "preset": chosen.name})
-        train(task, options.out, loop, init=options.init)
+        with _alone(options.out):
+            train(task, options.out, loop, init=init)
     except RevisageError as error:
         print(f"revisage train: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
+    except Timeout:
+        print(f"revisage train: another training is writing to {options.out}", file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"revisage train: {options.out} cannot be written: {error}", file=sys.stderr)
         return 1
@@ -94,9 +110,23 @@ def _claim(run: Path, chosen: dict[str, str]) -> None:
     """Note in `run` what is trained there. Raises TrainingError when it holds another training."""
     run.mkdir(parents=True, exist_ok=True)
     note, text = run / "preset.json", json.dumps(chosen) + "\n"
-    if note.exists() and note.read_text() != text:
+    if not note.exists():
+        write_atomically(note, text.encode())  # processes of one training come here together
+    if note.read_text() != text:
         raise TrainingError(f"{run} holds another training, {note.read_text().strip()}: use another --out")
-    note.write_text(text)
+
+
+def _alone(run: Path) -> AbstractContextManager[object]:
+    """Hold `run` against a second training; of processes that share one the first holds it for all.
+
+    Entering raises Timeout when another one holds it.
+    """
+    return FileLock(run / ".lock", timeout=0) if os.environ.get("RANK", "0") == "0" else nullcontext()
+
+
+def _exported(model: Path) -> Path:
+    """The file of --init: a path that ends in .onnx, or the name of an installed model."""
+    return model if model.suffix.lower() == ".onnx" else zoo.get(str(model)).path
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -134,6 +164,8 @@ def _read(key: str, text: str, kind: Any) -> Any:
         kind = next(part for part in typing.get_args(kind) if part is not type(None))
     if kind not in (int, float, str, Path):
         raise UsageError(f"{key} cannot be set on the command line; choose another --preset")
+    if kind is Path and text in FEATURES and not Path(text).exists():
+        return zoo.resolve("features", text).path
     try:
         return kind(text)
     except ValueError:
