@@ -1,5 +1,6 @@
 """The training loop, on a toy: what is killed and started again, skipped, kept and refused."""
 
+import csv
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -230,6 +231,29 @@ def test_a_log_is_written(tmp_path: Path) -> None:
     assert 0 < found["train", "learn/error"] < 10
     assert 0 < found["train", "copy/distance"] < 10
     assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_a_log_has_every_step_once_after_a_kill(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, log_every=0)
+    train(Toy(), tmp_path / "whole", settings)
+    with pytest.raises(KeyboardInterrupt):
+        train(Toy(kill_at(24)), tmp_path / "killed", settings)
+    newest = checkpoint.newest(tmp_path / "killed" / "checkpoints")
+    assert newest is not None
+    newest.unlink()  # two steps are in the log that will be trained again
+    with (tmp_path / "killed" / "log.csv").open("a") as file:
+        file.write("24,train,learn/er")  # and one was being written
+    train(Toy(), tmp_path / "killed", settings)
+    whole, killed = (
+        [
+            row[:3]
+            for row in csv.reader((tmp_path / run / "log.csv").open(newline=""))
+            if row[2] not in ("images/s", "data wait")
+        ]
+        for run in ("whole", "killed")
+    )
+    assert whole == killed
+    assert (tmp_path / "killed" / "curves.png").is_file()
 
 
 def test_losses_are_averaged_over_the_steps_that_had_them(tmp_path: Path) -> None:

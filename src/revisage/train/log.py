@@ -37,7 +37,8 @@ class Log:
             (run / "samples").mkdir(parents=True, exist_ok=True)
             (run / "loop.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
             self._path = run / "log.csv"
-            # What a killed run wrote after its last checkpoint is trained again: drop it from the board.
+            # What a killed run wrote after its last checkpoint is trained again: drop it.
+            _cut(self._path, images)
             self._board = SummaryWriter(str(run / "tensorboard"), purge_step=images)
         self._settings = settings
         self._values: dict[str, list[float]] = defaultdict(list)
@@ -116,3 +117,16 @@ class Log:
             self._live.stop()
         if self._board is not None:
             self._board.close()
+
+
+def _cut(log: Path, images: int) -> None:
+    """Leave of a log the rows up to `images`, without what a kill or a full disk left unfinished."""
+    if not log.is_file():
+        return
+    text = log.read_text(errors="replace")
+    rows = csv.reader(text[: text.rfind("\n") + 1].splitlines())
+    kept = [row for row in rows if len(row) == 4 and row[0].isdecimal() and int(row[0]) <= images]
+    temporary = log.with_name(f".{log.name}.part")
+    with temporary.open("w", newline="") as file:
+        csv.writer(file).writerows(kept)
+    temporary.replace(log)
