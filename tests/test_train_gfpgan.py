@@ -283,6 +283,19 @@ def test_settings_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
         FaceSettings(data=tmp_path, adversarial=0.1, discriminator=presets.TINY_CRITIC)
 
 
+def test_the_papers_losses_are_not_left_out_unseen(tmp_path: Path) -> None:
+    paper = presets.choose("gfpgan", "paper-512")
+    settings = paper.task(tmp_path / "nowhere")
+    with pytest.raises(
+        UsageError, match=r"vgg_weights=vgg19 .* identity_weights=mobilefacenet .*models pull"
+    ):
+        paper.make(settings)
+    with pytest.raises(UsageError, match="--set identity_weights=mobilefacenet"):
+        paper.make(replace(settings, perceptual=0.0))
+    with pytest.raises(TrainingError, match="no folder"):  # as far as the pictures
+        paper.make(replace(settings, perceptual=0.0, identity=0.0))
+
+
 @pytest.mark.parametrize("system", ["gfpgan", "prior"])
 def test_dropped_faces_are_not_trained_on(faces: Path, system: str) -> None:
     with pytest.raises(TrainingError, match=rf"also holds what .* dropped: give {faces}$"):
