@@ -16,7 +16,7 @@ pytest.importorskip("torch")
 from evaluate_stubs import Brighter, brighter, picture, write_pictures
 
 from revisage.cli.degrade import main as degrade_main
-from revisage.cli.evaluate import main
+from revisage.cli.evaluate import default_methods, main
 from revisage.errors import UsageError
 from revisage.evaluate import (
     STANDARD_TESTS,
@@ -35,6 +35,8 @@ from revisage.evaluate import (
 )
 from revisage.evaluate.data import read, reduced
 from revisage.evaluate.tables import gaps_markdown
+from revisage.zoo import CATALOGUE, Model
+from revisage.zoo.spec import EMBEDDED
 
 METRICS = ("psnr", "ssim")
 
@@ -376,6 +378,16 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         "table.md",
         "table.tex",
     ]
+
+
+def test_unasked_only_the_first_embedded_face_and_scene_model_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    face, scene, finder = (CATALOGUE[f"revisage-{name}"] for name in ("face-256", "scene-x2", "finder"))
+    small, own = replace(face, name="of-thumbnails"), replace(face, name="own")
+    models = [Model(spec, EMBEDDED / spec.file) for spec in (finder, scene, face, small)]
+    monkeypatch.setattr("revisage.cli.evaluate.zoo.installed", lambda: [Model(own, tmp_path / "x"), *models])
+    assert default_methods() == ("input", "bicubic", "revisage-face-256", "revisage-scene-x2")
 
 
 def test_bad_usage_is_told_before_any_work(

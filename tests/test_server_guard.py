@@ -80,6 +80,8 @@ def test_an_installed_model_is_found_by_its_task(tmp_path: Path, monkeypatch: py
     helper.set_model_props(model, {key: value for key, value in facts.items() if key != "revisage.scale"})
     save(model, tmp_path / "mine.onnx")
     monkeypatch.setenv("REVISAGE_MODELS", str(tmp_path))
+    monkeypatch.setattr("revisage.zoo.store.CATALOGUE", {})  # an embedded one would come first
+    monkeypatch.setattr("revisage.zoo.store.EMBEDDED", tmp_path / "none")
     found = InstalledModels(Settings(threads=1)).identity()
     assert found is not None
     assert found.size == 32

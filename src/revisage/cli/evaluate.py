@@ -48,8 +48,8 @@ class Options:
     """The pictures of --test."""
     methods: Annotated[str | None, arg(metavar="A,B,...")] = None
     """What to compare: input, bicubic, restore (as `revisage restore`), names of models, .onnx files,
-    checkpoints, folders of results; a>b chains, a+b averages, LABEL=... gives a name. All embedded models
-    beside input and bicubic if not given."""
+    checkpoints, folders of results; a>b chains, a+b averages, LABEL=... gives a name. The embedded face and
+    scene model beside input and bicubic if not given."""
     metrics: Annotated[str | None, arg(metavar="a,b,...")] = None
     """psnr,ssim,ms_ssim,niqe,degrees if not given; also lpips_alex, lpips_vgg, lpips_squeeze, fid, kid,
     degrees_arcface, degrees_dlib, landmarks, frechet_identity, expression_changed."""
@@ -149,13 +149,13 @@ def _run(options: Options) -> None:
 
 
 def default_methods() -> tuple[str, ...]:
-    """Input, bicubic and every embedded model that restores."""
-    embedded = [
-        model.spec.name
-        for model in zoo.installed()
-        if model.embedded and model.spec.task in ("face", "scene")
-    ]
-    return ("input", "bicubic", *embedded)
+    """Input, bicubic and the first embedded model for faces and for whole photos.
+
+    Other embedded ones are for pictures of their own kind, such as thumbnails: they are asked for by name.
+    """
+    embedded = [model.spec for model in zoo.installed() if model.embedded]
+    first = {spec.task: spec.name for spec in reversed(embedded) if spec.task in ("face", "scene")}
+    return ("input", "bicubic", *(first[task] for task in ("face", "scene") if task in first))
 
 
 def _data(options: Options) -> Data:
