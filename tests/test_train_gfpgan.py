@@ -2,8 +2,10 @@
 
 import csv
 import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ pytest.importorskip("onnx")
 from torch import Tensor  # noqa: E402
 from train_pictures import write_pictures  # noqa: E402
 
+from revisage.cli import main  # noqa: E402
 from revisage.data.landmarks import POINT_COLUMNS  # noqa: E402
 from revisage.degrade import RECIPES  # noqa: E402
 from revisage.errors import TrainingError, UsageError  # noqa: E402
@@ -324,6 +327,31 @@ def test_half_precision_trains(faces: Path, tmp_path: Path, precision: str) -> N
     assert (newest(tmp_path)["scalers"]["generator"] != {}) == (precision == "fp16")
 
 
+def test_a_training_killed_at_any_moment_goes_on_with_the_same_command(faces: Path, tmp_path: Path) -> None:
+    """By SIGKILL, through the command line."""
+    run = tmp_path / "killed"
+    changes = ["images=48", "batch=4", "precision=fp32", "threads=1", "device=cpu", "save_every=0"]
+    tail = ["train", "gfpgan", "--data", str(faces), "--preset", "tiny", "--set", *changes, "validation=2"]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "revisage", *tail, "--out", str(run)],
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    until = time.monotonic() + 120
+    while len(list(run.glob("checkpoints/images-*.pt"))) < 2 and time.monotonic() < until:
+        assert child.poll() is None
+        time.sleep(0.02)
+    child.kill()
+    assert child.wait() == -signal.SIGKILL
+    assert newest(run)["images"] < 48
+    for folder in (run, tmp_path / "whole"):
+        assert main([*tail, "--out", str(folder)]) == 0
+    killed, whole = (flatten(newest(folder)) for folder in (run, tmp_path / "whole"))
+    assert killed.keys() == whole.keys()
+    for name, value in whole.items():
+        assert torch.equal(value, killed[name]), name
+
+
 def test_two_processes_give_what_one_gives(faces: Path, tmp_path: Path) -> None:
     """Through the command line and torchrun; a reconstruction, whose losses are means over the batch."""
     changes = ["images=32", "batch=4", "precision=fp32", "threads=1", "device=cpu", "adversarial=0"]
@@ -356,6 +384,14 @@ def test_two_processes_give_what_one_gives(faces: Path, tmp_path: Path) -> None:
 def test_a_batch_that_processes_cannot_share_is_refused() -> None:
     with pytest.raises(TrainingError, match="batch=6 cannot be shared evenly by 4 processes"):
         Spread(0, 4, torch.device("cpu")).share(6)
+
+
+def test_processes_must_go_on_from_one_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.distributed, "broadcast", lambda value, src: value.fill_(48))
+    spread = Spread(1, 2, torch.device("cpu"))
+    spread.agree(48)
+    with pytest.raises(TrainingError, match="process 1 goes on from 0 images and the first from 48: --out"):
+        spread.agree(0)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -143,6 +143,7 @@ def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = 
     phases, local = task.phases(), spread.share(settings.batch)
     state, folder = State.fresh(task, settings, spread.device), run / "checkpoints"
     _begin(task, state, folder, init)
+    spread.agree(state.images)
     spread.align(task.networks.values())
     if _finished(settings, state.images, state.seconds):
         return state.ema.network

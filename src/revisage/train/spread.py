@@ -55,6 +55,18 @@ class Spread:
             for tensor in (*network.parameters(), *network.buffers()):
                 dist.broadcast(tensor.data, src=0)
 
+    def agree(self, images: int) -> None:
+        """Raises TrainingError where this process has resumed from another checkpoint than the first."""
+        if self.count == 1:
+            return
+        first = torch.tensor(images, device=self.device)
+        dist.broadcast(first, src=0)
+        if int(first) != images:
+            raise TrainingError(
+                f"process {self.rank} goes on from {images} images and the first from {int(first)}: --out "
+                "must be one folder that all machines share"
+            )
+
     def clock(self, seconds: float) -> float:
         """The first process's time, so that all follow one learning rate and stop together."""
         if self.count == 1:
