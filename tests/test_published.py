@@ -299,6 +299,10 @@ RRDB, COMPACT = rrdb_state(2), compact_state()
         ([1, 2], "holds a list, not named tensors"),
         ({"iter": 3, "epoch": 4}, "'iter' is no tensor of weights"),
         (
+            {"networks": {}, "optimizers": {}, "ema": {}},
+            "of `revisage train`: `revisage export RUN OUT.onnx`",
+        ),
+        (
             {"params": {"a.weight": torch.ones(2)}},
             r"its tensors \('a.weight', ...\) are of none of the known",
         ),

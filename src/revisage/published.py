@@ -179,6 +179,10 @@ def _check_records(file: Path, length: int) -> None:
 def _tensors(content: object, length: int) -> dict[str, Tensor]:
     if not isinstance(content, Mapping):
         raise _MisfitError(f"it holds a {type(content).__name__}, not named tensors")
+    if {"networks", "optimizers", "ema"} <= content.keys():
+        raise _MisfitError(
+            "it is of `revisage train`: `revisage export RUN OUT.onnx` makes a model of the run"
+        )
     group = next((content[key] for key in _GROUPS if isinstance(content.get(key), Mapping)), content)
     state = {}
     total = 0
