@@ -70,7 +70,7 @@ class Weights:
     attention: Schedule
 
 
-# The reconstruction leads: the critic's gradient is at most a fifth as long as that of the pixel loss.
+# The reconstruction leads: the critic's gradient is at most 22 % as long as that of the pixel loss.
 COMPACT_WEIGHTS = Weights(
     adversarial=Schedule(0.0, 4e-5, 1e-3),
     pixel=Schedule(1.0),
