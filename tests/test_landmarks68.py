@@ -1,6 +1,7 @@
 """68 landmarks: estimated from five, found by dlib and FAN, and kept by `revisage prepare --whole`."""
 
 import csv
+import sys
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,13 @@ from revisage.data import landmark_finders
 from revisage.data.landmark_finders import open_finder, peaks
 from revisage.data.landmarks68 import COUNT, MIRRORED, estimate68, mirror68, template68
 from revisage.data.whole import points_at, prepare_whole, read_points, resized
-from revisage.errors import ModelCorruptError, ModelMissingError, TrainingError, UsageError
+from revisage.errors import (
+    ModelCorruptError,
+    ModelMissingError,
+    RuntimeUnavailableError,
+    TrainingError,
+    UsageError,
+)
 from revisage.faces import Face, template
 
 SIDE = 128
@@ -142,6 +149,14 @@ def test_fan_is_read_off_its_heat_maps(stub: type[StubFinder], tmp_path: Path) -
     weights.write_bytes(b"nonsense")
     with pytest.raises(ModelCorruptError, match="no TorchScript file"):
         open_finder("fan", weights)
+
+
+def test_dlib_that_is_not_installed_is_named(
+    stub: type[StubFinder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    with pytest.raises(RuntimeUnavailableError, match=r"pip install 'revisage\[landmarks\]'"):
+        open_finder("dlib", tmp_path / "predictor.dat")
 
 
 def test_a_peak_at_the_border_stays_there() -> None:
