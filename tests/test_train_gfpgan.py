@@ -25,7 +25,8 @@ from revisage.data.landmarks import POINT_COLUMNS  # noqa: E402
 from revisage.degrade import RECIPES  # noqa: E402
 from revisage.errors import TrainingError, UsageError  # noqa: E402
 from revisage.losses.components import COMPONENTS  # noqa: E402
-from revisage.networks.gfpgan import GFPGAN  # noqa: E402
+from revisage.networks.discriminators import DiscriminatorConfig  # noqa: E402
+from revisage.networks.gfpgan import GFPGAN, GFPGANConfig  # noqa: E402
 from revisage.train import checkpoint, presets  # noqa: E402
 from revisage.train.faces import split  # noqa: E402
 from revisage.train.gfpgan import COMPONENT_LOSSES, R1_INTERVAL, FaceSettings, FaceTask  # noqa: E402
@@ -297,6 +298,26 @@ def test_the_papers_losses_are_not_left_out_unseen(tmp_path: Path) -> None:
         paper.make(replace(settings, perceptual=0.0))
     with pytest.raises(TrainingError, match="no folder"):  # as far as the pictures
         paper.make(replace(settings, perceptual=0.0, identity=0.0))
+
+
+def test_the_papers_preset_takes_steps_of_a_size_that_plain_layers_bear(faces: Path) -> None:
+    """On wide layers of the published kind, few pixels, and at its full rate at once."""
+    paper, spread = presets.choose("gfpgan", "paper-512"), join("cpu")
+    settings = replace(
+        paper.task(faces),
+        network=GFPGANConfig(size=32, unet=(128,) * 4, prior=(256,) * 4),
+        discriminator=DiscriminatorConfig(32, (8,) * 4),
+        perceptual=0.0,
+        identity=0.0,
+        components="none",
+        validation=1,
+    )
+    task, loop = paper.make(settings), replace(paper.loop, batch=1, precision="fp32")
+    state, batch, phase = State.fresh(task, loop, spread.device), batch_of(task, 1), task.phases()[0]
+    state.optimizers["generator"].param_groups[0]["lr"] = loop.rate
+    steps = [step(phase, state, batch, loop, spread) for _ in range(8)]
+    assert all(applied for _, applied in steps)
+    assert steps[-1][0]["generator/l1"] < 5 * steps[0][0]["generator/l1"]  # with 2e-3 thousands
 
 
 @pytest.mark.parametrize("system", ["gfpgan", "prior"])

@@ -219,14 +219,17 @@ class GFPGAN(nn.Module):
         _scale(self, [f"refine.{i}.conv2" for i in range(len(self.refine))], 0.05)
         if self.config.polish:
             _scale(self, ["polish.2"], 0.02)
-        if self.config.residual:
-            _scale(self, [f"heads.{i}" for i in range(len(self.heads))], 0.02)
+        _scale(self, [f"heads.{i}" for i in range(len(self.heads))], 0.02 if self.config.residual else 0.1)
         if not self.config.decoder:
             return
         if self.config.residual:
             _scale(self.decoder, [f"rgb.{i}.conv" for i in range(len(self.decoder.rgb))], 0.02)
-        if self.config.condition_layers == 1:
-            _scale(self, [f"conditions.{i}.joint" for i in range(len(self.conditions))], 0.1)
+        # Close to alpha = 1, beta = 0: factors beyond that multiply from scale to scale (7 times at 512 px).
+        last = ("joint",) if self.config.condition_layers == 1 else ("scale.2", "shift.2")
+        for condition in self.conditions:
+            _scale(condition, last, 0.1)
+            if self.config.condition_layers == 2:
+                nn.init.ones_(condition.get_parameter("scale.2.bias"))
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         config = self.config
