@@ -208,9 +208,14 @@ def test_equalised_layers_keep_the_variance() -> None:
 
 
 def test_a_component_critic_gives_patches_and_features() -> None:
-    logits, features = ComponentDiscriminator(8)(torch.rand(2, 3, 48, 48))
+    critic, parts = ComponentDiscriminator(8), torch.rand(2, 3, 48, 48).requires_grad_()
+    logits, features = critic(parts)
     assert logits.shape == (2, 1, 12, 12)
     assert [tuple(f.shape) for f in features] == [(2, 8, 48, 48), (2, 32, 24, 24), (2, 32, 12, 12)]
+    logits.sum().backward()
+    assert parts.grad is not None
+    assert (parts.grad != 0).float().mean() > 0.9
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in critic.parameters())
 
 
 @pytest.mark.parametrize(
@@ -227,6 +232,13 @@ def test_a_prior_draws_faces_from_latents() -> None:
     z = torch.randn(3, 8)
     assert prior(z).shape == (3, 3, 32, 32)
     torch.testing.assert_close(prior(5 * z), prior(z), rtol=1e-3, atol=1e-4)  # only the direction counts
+
+
+def test_every_weight_of_a_prior_learns() -> None:
+    prior = FacePrior(TINY_PRIOR)
+    faces = prior(torch.randn(3, 8))
+    (faces * torch.randn_like(faces)).sum().backward()
+    assert not [n for n, p in prior.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
 
 
 def test_truncation_pulls_towards_the_mean_face() -> None:

@@ -362,9 +362,12 @@ def test_the_arcface_crop_lets_gradients_through() -> None:
 
 
 def test_the_embedding_is_one_vector_a_face() -> None:
-    network = MobileFaceNet().eval()
-    with torch.no_grad():
-        assert network(torch.rand(2, 3, 112, 96)).shape == (2, 128)
+    network, faces = MobileFaceNet().eval(), torch.rand(2, 3, 112, 96).requires_grad_()
+    embedding = network(faces)
+    assert embedding.shape == (2, 128)
+    assert without_gradient(network, (embedding * torch.randn_like(embedding)).sum()) == set()
+    assert faces.grad is not None
+    assert (faces.grad.abs().sum(dim=(1, 2, 3)) > 0).all()
 
 
 def test_the_embedding_tells_people_apart(shared: Path) -> None:

@@ -1,9 +1,11 @@
 """The training loop, on a toy: what is killed and started again, skipped, kept and refused."""
 
 import csv
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,12 +15,14 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 pytest.importorskip("onnx")
 
+from rich.console import Console  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from revisage.data.loader import Sample  # noqa: E402
 from revisage.errors import TrainingError, UsageError  # noqa: E402
 from revisage.train import checkpoint, loop  # noqa: E402
 from revisage.train.ema import EMA  # noqa: E402
+from revisage.train.log import Log  # noqa: E402
 from revisage.train.loop import LoopSettings, learning_rate, train  # noqa: E402
 from revisage.train.spread import join  # noqa: E402
 from revisage.train.state import State  # noqa: E402
@@ -231,6 +235,20 @@ def test_a_log_is_written(tmp_path: Path) -> None:
     assert 0 < found["train", "learn/error"] < 10
     assert 0 < found["train", "copy/distance"] < 10
     assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_a_terminal_shows_speed_time_left_and_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = io.StringIO()
+    terminal = Console(file=text, force_terminal=True, width=120, highlight=False)
+    seconds = iter((0.0, 10.0))
+    monkeypatch.setattr("revisage.train.log.Console", lambda **_: terminal)
+    monkeypatch.setattr("revisage.train.log.time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    log = Log(tmp_path, replace(SETTINGS, images=640), images=0)
+    log.tick(40, 10.0, 0.01, waited=2.5, force=False)  # 4 a second, 600 to come
+    log.close()
+    assert "40 images  4.0 images/s  2 min left  25% waiting for data" in text.getvalue()
 
 
 def test_a_log_has_every_step_once_after_a_kill(tmp_path: Path) -> None:
