@@ -112,8 +112,8 @@ def test_a_compact_gfpgan_starts_near_its_input() -> None:
 def test_a_published_layout_starts_in_the_range_of_pictures() -> None:
     wide = GFPGANConfig(size=64, unet=(256,) * 5, prior=(512,) * 5)
     with torch.no_grad():
-        picture, pyramid = GFPGAN(wide)(torch.rand(1, 3, 64, 64) * 2 - 1)
-    assert all(float(p.std()) < 3 for p in (picture, *pyramid))  # tens, where alpha starts at random
+        picture, _ = GFPGAN(wide)(torch.rand(1, 3, 64, 64) * 2 - 1)
+    assert float(picture.std()) < 3  # where alpha starts at random tens, and thousands at 512 px
 
 
 def test_the_same_face_always_gives_the_same_picture() -> None:

@@ -219,7 +219,8 @@ class GFPGAN(nn.Module):
         _scale(self, [f"refine.{i}.conv2" for i in range(len(self.refine))], 0.05)
         if self.config.polish:
             _scale(self, ["polish.2"], 0.02)
-        _scale(self, [f"heads.{i}" for i in range(len(self.heads))], 0.02 if self.config.residual else 0.1)
+        if self.config.residual:
+            _scale(self, [f"heads.{i}" for i in range(len(self.heads))], 0.02)
         if not self.config.decoder:
             return
         if self.config.residual:
