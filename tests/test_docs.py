@@ -11,17 +11,20 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+README = ROOT / "README.md"
 sys.path.insert(0, str(DOCS))
 
 import check_links  # noqa: E402
 from run_page import Step, run, steps  # noqa: E402
+
+from revisage.zoo import CATALOGUE  # noqa: E402
 
 PICTURE = re.compile(r"!\[[^]]*\]\(([^)]+)\)")
 ROW = re.compile(r"^\| `([^`]+)` \| `([^`]+)` \|$", re.MULTILINE)
 
 
 def pages() -> list[Path]:
-    return [ROOT / "README.md", *(page for page in sorted(DOCS.rglob("*.md")) if "_build" not in page.parts)]
+    return [README, *(page for page in sorted(DOCS.rglob("*.md")) if "_build" not in page.parts)]
 
 
 def test_every_picture_of_a_page_is_there_and_has_a_command_that_makes_it() -> None:
@@ -46,6 +49,61 @@ def test_every_embedded_model_has_its_card_on_the_site() -> None:
     included = re.findall(r"weights/([\w-]+)\.md", (DOCS / "reference" / "models.md").read_text())
     cards = [path.stem for path in (ROOT / "src" / "revisage" / "zoo" / "weights").glob("*.md")]
     assert sorted(included) == sorted(cards)
+
+
+CARDS = ROOT / "src" / "revisage" / "zoo" / "weights"
+FACTS = ("network", "licence", "data", "held out", "training", "budget")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in CARDS.glob("*.md")))
+def test_a_card_is_of_the_catalogues_version_and_says_what_every_card_says(name: str) -> None:
+    card, spec = (CARDS / f"{name}.md").read_text(), CATALOGUE[name]
+    assert card.startswith(f"# {name}, version {spec.version}\n")
+    rows = dict(re.findall(r"^\| ([a-z ]+) \| (.+) \|$", card, re.MULTILINE))
+    assert set(FACTS) <= set(rows)
+    assert spec.licence in rows["licence"]
+    assert "seed" in rows["budget"]
+    assert spec.bytes is not None
+    assert f"{spec.bytes / 2**20:.1f} MiB" in rows["network"]
+    assert "\n## Figures\n" in card
+    assert "\n## Limits\n" in card
+    assert "python benchmarks/" in card
+    assert "95 %" in card
+
+
+def test_the_readme_lists_the_embedded_models_with_their_sizes() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \| .* \| ([\d.]+ MiB) \| \[card\]", README.read_text(), re.MULTILINE)
+    assert dict(rows) == {
+        path.stem: f"{path.with_suffix('.onnx').stat().st_size / 2**20:.1f} MiB"
+        for path in CARDS.glob("*.md")
+    }
+    count = {4: "four", 5: "five", 6: "six", 7: "seven"}[len(rows)]
+    assert f"All {count} are embedded" in README.read_text()
+
+
+def trainings() -> list[str]:
+    """Every `revisage train` command of the pages that is whole, on one line."""
+    texts = [path.read_text() for path in [*pages(), *(ROOT / "benchmarks").glob("*.md")]]
+    lines = [line for text in texts for line in text.replace("\\\n", " ").splitlines()]
+    found = [line.partition("revisage train ")[2] for line in lines if line.startswith("revisage train ")]
+    return [re.split(r" [>#]", command)[0] for command in found if " --data " in command]
+
+
+def test_the_trainings_that_the_pages_show_have_settings_that_exist() -> None:
+    pytest.importorskip("torch")
+    from revisage.cli._parse import parse
+    from revisage.cli.train import Options, _names, _pair, _system, override
+    from revisage.train import presets
+
+    commands = trainings()
+    assert len(commands) > 15
+    for command in commands:
+        options = parse(Options, "train", shlex.split(command))
+        preset = presets.choose(_system(options), options.preset)
+        changes, settings = dict(map(_pair, options.set)), preset.task(options.data)
+        assert set(changes) <= _names(preset.loop) | _names(settings), command
+        override(preset.loop, changes)
+        override(settings, changes)
 
 
 def test_the_help_of_every_command_is_asked_for() -> None:
