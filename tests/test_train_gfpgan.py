@@ -27,6 +27,7 @@ from revisage.errors import TrainingError, UsageError  # noqa: E402
 from revisage.losses.components import COMPONENTS  # noqa: E402
 from revisage.networks.discriminators import DiscriminatorConfig  # noqa: E402
 from revisage.networks.gfpgan import GFPGAN, GFPGANConfig  # noqa: E402
+from revisage.networks.prior import PriorConfig  # noqa: E402
 from revisage.train import checkpoint, presets  # noqa: E402
 from revisage.train.faces import split  # noqa: E402
 from revisage.train.gfpgan import COMPONENT_LOSSES, R1_INTERVAL, FaceSettings, FaceTask  # noqa: E402
@@ -318,6 +319,27 @@ def test_the_papers_preset_takes_steps_of_a_size_that_plain_layers_bear(faces: P
     steps = [step(phase, state, batch, loop, spread) for _ in range(8)]
     assert all(applied for _, applied in steps)
     assert steps[-1][0]["generator/l1"] < 5 * steps[0][0]["generator/l1"]  # with 2e-3 thousands
+
+
+@pytest.mark.parametrize(("name", "width"), [("paper-512", 512), ("compact-256", 192)])
+def test_a_priors_presets_take_steps_that_their_layers_bear(faces: Path, name: str, width: int) -> None:
+    """At 16 px, for speed, and at the full rate at once."""
+    preset, spread = presets.choose("prior", name), join("cpu")
+    settings = replace(
+        preset.task(faces),
+        network=PriorConfig(16, (width,) * 3, style_dim=64, mapping=2),
+        discriminator=DiscriminatorConfig(16, (32,) * 3),
+    )
+    task, loop = preset.make(settings), replace(preset.loop, batch=2, precision="fp32")
+    state, batch = State.fresh(task, loop, spread.device), batch_of(task, 2)
+    phases = [phase for phase in task.phases() if phase.name in ("generator", "discriminator")]
+    for phase in phases:
+        state.optimizers[phase.network].param_groups[0]["lr"] = loop.rate * phase.rate
+    torch.manual_seed(0)
+    for _ in range(8):
+        for phase in phases:
+            assert step(phase, state, batch, loop, spread)[1]
+    assert float(batch["fake"].std()) < 20  # with 2e-3 hundreds
 
 
 @pytest.mark.parametrize("system", ["gfpgan", "prior"])

@@ -195,16 +195,16 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
             lambda data: PriorSettings(data=data),
             PriorTask,
             lambda: FacePrior(COMPACT_PRIOR),
-            LoopSettings(images=2_000_000, batch=8, rate=2e-3, beta1=0.0, ema=10_000, clip=10.0),
+            LoopSettings(images=2_000_000, batch=8, rate=4e-4, beta1=0.0, ema=10_000, clip=10.0),
         ),
         Preset(
             "paper-512",
             lambda data: PriorSettings(
-                data=data, network=PriorConfig.of(PAPER_512), discriminator=PAPER_CRITIC
+                data=data, network=PriorConfig.of(PAPER_512), discriminator=PAPER_CRITIC, critic_rate=20.0
             ),
             PriorTask,
             lambda: FacePrior(PriorConfig.of(PAPER_512)),
-            LoopSettings(images=25_000_000, batch=32, rate=2e-3, beta1=0.0, ema=10_000, clip=10.0),
+            LoopSettings(images=25_000_000, batch=32, rate=1e-4, beta1=0.0, ema=10_000, clip=10.0),
         ),
         Preset(
             "tiny",
@@ -212,6 +212,7 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
                 data=data,
                 network=PriorConfig.of(TINY_FACE, mapping=2),
                 discriminator=TINY_CRITIC,
+                critic_rate=1.0,
                 validation=8,
             ),
             PriorTask,

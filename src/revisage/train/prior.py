@@ -41,6 +41,8 @@ class PriorSettings:
             Fréchet distance in its feature space in validation; None goes without both.
         network, discriminator: sizes.
         r1, path: weights of the gradient penalty and of path length regularisation.
+        critic_rate: learning rate of the discriminator as a multiple of the generator's; its layers have the
+            equalised learning rate and the decoder's have not.
         validation: pictures drawn, and held-out ones compared with.
         seed: of every draw.
     """
@@ -51,6 +53,7 @@ class PriorSettings:
     discriminator: DiscriminatorConfig = DISCRIMINATOR_256
     r1: float = 10.0
     path: float = 2.0
+    critic_rate: float = 5.0
     validation: int = 200
     seed: int = 0
 
@@ -88,11 +91,12 @@ class PriorTask:
         }
 
     def phases(self) -> list[Phase]:
+        rate = self.settings.critic_rate
         return [
             Phase("generator", "generator", self._generator),
             Phase("path", "generator", self._path, PATH_INTERVAL),
-            Phase("discriminator", "discriminator", self._discriminator),
-            Phase("penalty", "discriminator", self._penalty, R1_INTERVAL),
+            Phase("discriminator", "discriminator", self._discriminator, rate=rate),
+            Phase("penalty", "discriminator", self._penalty, R1_INTERVAL, rate),
         ]
 
     def sample(self, index: int) -> Sample:
