@@ -20,7 +20,10 @@ from train_pictures import write_pictures  # noqa: E402
 from revisage.cli import main  # noqa: E402
 from revisage.cli.train import override  # noqa: E402
 from revisage.data.loader import Sample  # noqa: E402
-from revisage.errors import TrainingError  # noqa: E402
+from revisage.errors import (
+    TrainingError,
+    UsageError,
+)
 from revisage.networks.compact import Compact, CompactConfig  # noqa: E402
 from revisage.networks.gfpgan import GFPGAN  # noqa: E402
 from revisage.networks.scene import Scene  # noqa: E402
@@ -321,6 +324,12 @@ def test_override_reads_text_by_the_fields_type() -> None:
     )
     assert face == FaceSettings(Path("b"), identity_weights=Path("c"), identity=0.5)
     assert override(face, {"identity_weights": "None"}).identity_weights is None
+
+
+@pytest.mark.parametrize("text", ["-1", "nan", "inf", "-0.5"])
+def test_a_weight_below_zero_or_without_a_value_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=f"l1 must be a number of at least 0, got '{text}'"):
+        override(FaceSettings(Path("a")), {"l1": text})
 
 
 def test_export_needs_a_run(scene_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

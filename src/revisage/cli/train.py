@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import sys
 import types
@@ -167,6 +168,9 @@ def _read(key: str, text: str, kind: Any) -> Any:
     if kind is Path and text in FEATURES and not Path(text).exists():
         return zoo.resolve("features", text).path
     try:
-        return kind(text)
+        value = kind(text)
     except ValueError:
         raise UsageError(f"{key} must be {kind.__name__}, got {text!r}") from None
+    if kind in (int, float) and not 0 <= value < math.inf:
+        raise UsageError(f"{key} must be a number of at least 0, got {text!r}")
+    return value
