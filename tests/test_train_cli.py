@@ -20,10 +20,7 @@ from train_pictures import write_pictures  # noqa: E402
 from revisage.cli import main  # noqa: E402
 from revisage.cli.train import override  # noqa: E402
 from revisage.data.loader import Sample  # noqa: E402
-from revisage.errors import (
-    TrainingError,
-    UsageError,
-)
+from revisage.errors import TrainingError, UsageError  # noqa: E402
 from revisage.networks.compact import Compact, CompactConfig  # noqa: E402
 from revisage.networks.gfpgan import GFPGAN  # noqa: E402
 from revisage.networks.scene import Scene  # noqa: E402
