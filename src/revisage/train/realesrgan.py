@@ -180,9 +180,9 @@ class SceneTask:
         smooth = bool(settings.ramps) and rng.random() < settings.ramps
         flag = {"smooth": np.full((1, 1, 1), smooth, np.float32)} if settings.ramps else {}
         if smooth:
-            clean = np.ascontiguousarray(ramp(rng, settings.patch * scale).transpose(2, 0, 1))
-            low = clean.reshape(3, settings.patch, scale, settings.patch, scale).mean(axis=(2, 4))
-            return {"low": low, "clean": clean, **({"sharp": clean} if settings.sharpened else {}), **flag}
+            drawn = ramp(rng, settings.patch * scale)
+            low, clean = (np.ascontiguousarray(p.transpose(2, 0, 1)) for p in (shrink(drawn, scale), drawn))
+            return flag | {"low": low, "clean": clean} | ({"sharp": clean} if settings.sharpened else {})
         pair = self.pool[index]
         corner = rng.integers(0, settings.around - settings.patch + 1, 2)
         turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
