@@ -59,6 +59,13 @@ def test_the_same_arguments_give_the_same_scene(source: Source) -> None:
     assert not np.array_equal(compose(source, 3, 0, 128).pixels, compose(source, 4, 0, 128).pixels)
 
 
+def test_only_mosaics_have_leaning_parts(source: Source) -> None:
+    scenes = [compose(source, 0, index, 96) for index in range(120)]
+    leaning = {scene.kind for scene in scenes if len(scene.leaning)}
+    assert leaning == {"mosaic"}
+    assert any(scene.kind == "mosaic" and not len(scene.leaning) for scene in scenes)
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**31), size=st.sampled_from([96, 192, 256]))
 def test_every_scene_is_a_picture_with_faces_where_it_says(source: Source, seed: int, size: int) -> None:
@@ -68,6 +75,9 @@ def test_every_scene_is_a_picture_with_faces_where_it_says(source: Source, seed:
     assert scene.kind in KINDS
     assert scene.boxes.shape == (len(scene.landmarks), 4)
     assert scene.landmarks.shape[1:] == (5, 2)
+    assert scene.leaning.shape[1] == 4
+    assert (scene.leaning[:, :2] >= -1).all()
+    assert (scene.leaning[:, :2] + scene.leaning[:, 2:] <= size).all()
     for box, landmarks in zip(scene.boxes, scene.landmarks, strict=True):
         x, y, w, h = box
         assert (landmarks[:, 0] > x - 0.3 * w).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from revisage.data.compose import Scene
-from revisage.data.detection import Detections, Teacher, add_missed, decode, iou, match, suppress
+from revisage.data.detection import Detections, Teacher, add_known, decode, iou, match, suppress
 from revisage.errors import TrainingError
 
 torch = pytest.importorskip("torch")
@@ -26,7 +27,15 @@ from revisage.losses.detection import (  # noqa: E402
     quality_focal,
 )
 from revisage.networks.finder import OUTPUT_NAMES, STRIDES, FinderConfig, FinderNetwork  # noqa: E402
-from revisage.train.finder import FinderSettings, FinderTask, finder_losses, predict, relight  # noqa: E402
+from revisage.train.finder import (  # noqa: E402
+    FinderSettings,
+    FinderTask,
+    draw,
+    finder_losses,
+    landmark_errors,
+    predict,
+    relight,
+)
 from revisage.train.init import load_exported  # noqa: E402
 from revisage.train.publish import export_network  # noqa: E402
 
@@ -170,7 +179,7 @@ def scene_with(box: tuple[float, float, float, float], size: int = 128) -> Scene
     offsets = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
     landmarks = (np.array([x, y]) + offsets * (w, h)).astype(np.float32)
     pixels = np.zeros((size, size, 3), np.uint8)
-    return Scene(pixels, np.array([box], np.float32), landmarks[None], True, "few")
+    return Scene(pixels, np.array([box], np.float32), landmarks[None], True, "few", np.zeros((0, 4)))
 
 
 @settings(max_examples=50, deadline=None)
@@ -179,17 +188,61 @@ def test_a_missed_face_is_decoded_where_it_was_put(size: float, tall: float, x: 
     width, height = size, size * tall
     box = (x * (128 - width), y * max(0.0, 128 - height), width, height)
     scene, levels = scene_with(box), blank()
-    assert add_missed(levels, scene) == 1
+    assert add_known(levels, scene) == 1
     found = suppress(decode(levels, 0.5))
     assert len(found.boxes) == 1
     np.testing.assert_allclose(found.boxes[0], box, atol=0.01)
     np.testing.assert_allclose(found.landmarks[0], scene.landmarks[0], atol=0.01)
-    assert add_missed(levels, scene) == 0  # now it is seen
+    assert add_known(levels, scene) == 0  # now it is seen
 
 
 def test_tiny_faces_and_those_outside_are_not_demanded() -> None:
-    assert add_missed(blank(), scene_with((50, 50, 8, 9))) == 0
-    assert add_missed(blank(), scene_with((-30, 50, 40, 40))) == 0
+    assert add_known(blank(), scene_with((50, 50, 8, 9))) == 0
+    assert add_known(blank(), scene_with((-30, 50, 40, 40))) == 0
+
+
+def test_a_seen_face_gets_the_scenes_landmarks_and_keeps_the_teachers_box() -> None:
+    scene, levels = scene_with((40, 44, 36, 40)), blank()
+    add_known(levels, scene)
+    other = replace(scene, landmarks=scene.landmarks + 5, boxes=scene.boxes + np.float32([2, 1, 0, 0]))
+    assert add_known(levels, other) == 0
+    found = suppress(decode(levels, 0.5))
+    np.testing.assert_allclose(found.boxes, scene.boxes, atol=0.01)
+    np.testing.assert_allclose(found.landmarks, other.landmarks, atol=0.01)
+    elsewhere = replace(scene, boxes=scene.boxes + np.float32([60, 50, 0, 0]), landmarks=scene.landmarks + 50)
+    add_known(levels, elsewhere)
+    np.testing.assert_allclose(
+        suppress(decode(levels, 0.5)).landmarks[0], other.landmarks[0], atol=0.01
+    )  # another face's stay
+
+
+def test_landmarks_of_leaning_faces_are_not_asked_for() -> None:
+    levels = blank()
+    add_known(levels, scene_with((40, 44, 36, 40)))
+    scene = replace(scene_with((200, 200, 5, 5)), leaning=np.array([[32, 32, 64, 64]], np.float32))
+    add_known(levels, scene)
+    for stride, level in zip(STRIDES, levels, strict=True):
+        inside = np.zeros(level.shape[1:], bool)
+        inside[32 // stride : 96 // stride, 32 // stride : 96 // stride] = True
+        np.testing.assert_array_equal(np.isnan(level[6:]).all(0), inside)
+        assert np.isfinite(level[:6]).all()
+    network = FinderNetwork(TINY).train()
+    answer = network.raw(torch.zeros(1, 3, 128, 128))
+    losses = finder_losses(answer, [torch.from_numpy(level)[None] for level in levels])
+    assert float(losses["landmarks"].detach()) == 0
+    assert float(losses["box"].detach()) > 0
+    torch.stack(list(losses.values())).sum().backward()
+    for weight in network.parameters():
+        assert weight.grad is None or torch.isfinite(weight.grad).all()
+    assert draw(scene.pixels, decode(levels, 0.5)).any()
+
+
+def test_errors_of_landmarks_are_shares_of_the_face_that_was_found() -> None:
+    scene = scene_with((40, 44, 36, 49))  # a square as large has sides of 42
+    found = Detections(scene.boxes, scene.landmarks + np.float32([3, 4]), np.ones(1, np.float32))
+    assert landmark_errors(scene, found) == pytest.approx([5 / 42])
+    assert landmark_errors(scene, replace(found, boxes=scene.boxes + 30)) == []
+    assert landmark_errors(scene, suppress(decode(blank(), 0.5))) == []
 
 
 def detections(*boxes: tuple[float, float, float, float]) -> Detections:
@@ -253,7 +306,7 @@ def test_a_few_steps_teach_a_network_one_scene() -> None:
     network = FinderNetwork(TINY).train()
     levels = blank()
     scene = scene_with((40, 44, 36, 40))
-    add_missed(levels, scene)
+    add_known(levels, scene)
     targets = [torch.from_numpy(level)[None] for level in levels]
     image = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(1)) * 255
     optimizer = torch.optim.Adam(network.parameters(), 1e-2)
@@ -288,7 +341,7 @@ def test_the_task_gives_repeatable_samples_and_figures(
     for stride in STRIDES:
         assert sample[f"target_{stride}"].shape == (16, 96 // stride, 96 // stride)
     again = task.sample(5)
-    assert all(np.array_equal(sample[key], again[key]) for key in sample)
+    assert all(np.array_equal(sample[key], again[key], equal_nan=True) for key in sample)
     batch = {key: torch.from_numpy(np.stack([value, value])) for key, value in sample.items()}
     (phase,) = task.phases()
     losses = phase.losses(batch)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from revisage.data.compose import Scene, compose
-from revisage.data.detection import Detections, Teacher, add_missed, decode, match, suppress
+from revisage.data.detection import Detections, Teacher, add_known, decode, iou, match, suppress
 from revisage.data.loader import Sample
 from revisage.data.source import load_source
 from revisage.degrade import RECIPES
@@ -94,7 +94,7 @@ class FinderTask:
 
     def _targets(self, scene: Scene) -> list[np.ndarray]:
         levels = self.teacher(scene.pixels)
-        add_missed(levels, scene)
+        add_known(levels, scene)
         return levels
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -106,21 +106,25 @@ class FinderTask:
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Recall and precision against the clean targets, on held-out scenes clean and under old-photo.
 
-        The teacher's own figures under old-photo stand beside them.
+        The teacher's own figures under old-photo stand beside them. `landmarks` is the mean distance from the
+        scene's own on clean scenes, as a share of the face's side.
         """
+        apart: list[float] = []
         found = {name: np.zeros(3) for name in ("clean", "old_photo", "teacher_old_photo")}
         threshold = self.settings.threshold
         for index in range(self.settings.validation):
             scene = compose(self.held, self.settings.seed, index, self.settings.size)
             truth = suppress(decode(self._targets(scene), threshold))
             old = degrade_scene(scene.pixels, np.random.default_rng(index), "old-photo")
+            clean = predict(network, scene.pixels, threshold)
+            apart += landmark_errors(scene, clean)
             for name, answer in (
-                ("clean", predict(network, scene.pixels, threshold)),
+                ("clean", clean),
                 ("old_photo", predict(network, old, threshold)),
                 ("teacher_old_photo", suppress(decode(self.teacher(old), threshold))),
             ):
                 found[name] += match(truth, answer), len(truth.boxes), len(answer.boxes)
-        figures = {}
+        figures = {"landmarks": float(np.mean(apart))} if apart else {}
         for name, (hits, faces, answers) in found.items():
             figures[f"{name}_recall"] = float(hits / max(faces, 1))
             figures[f"{name}_precision"] = float(hits / max(answers, 1))
@@ -181,13 +185,25 @@ def predict(network: nn.Module, pixels: np.ndarray, threshold: float) -> Detecti
     return suppress(decode(levels, threshold))
 
 
+def landmark_errors(scene: Scene, answer: Detections) -> list[float]:
+    """For each of the scene's faces that is found (IoU 0.5): the mean distance of the landmarks from the
+    scene's, as a share of the side of a square as large as its box."""
+    errors = []
+    for box, landmarks in zip(scene.boxes, scene.landmarks, strict=True):
+        overlaps = iou(box, answer.boxes)
+        if len(overlaps) and overlaps.max() >= 0.5:
+            off = answer.landmarks[overlaps.argmax()] - landmarks
+            errors.append(float(np.hypot(*off.T).mean() / np.sqrt(box[2] * box[3])))
+    return errors
+
+
 def draw(pixels: np.ndarray, detections: Detections) -> np.ndarray:
     """A copy of (H, W, 3) uint8 with boxes and landmarks."""
     picture = np.ascontiguousarray(pixels).copy()
     for box, landmarks in zip(detections.boxes, detections.landmarks, strict=True):
         x, y, w, h = (round(float(v)) for v in box)
         cv2.rectangle(picture, (x, y), (x + w, y + h), (0, 255, 0), 1)
-        for px, py in landmarks:
+        for px, py in landmarks[np.isfinite(landmarks).all(1)]:
             cv2.circle(picture, (round(float(px)), round(float(py))), 1, (255, 255, 0), -1)
     return picture
 
