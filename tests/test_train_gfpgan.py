@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
@@ -22,6 +25,7 @@ from train_pictures import write_pictures  # noqa: E402
 
 from revisage.cli import main  # noqa: E402
 from revisage.data.landmarks import POINT_COLUMNS  # noqa: E402
+from revisage.data.split import held_out  # noqa: E402
 from revisage.degrade import RECIPES  # noqa: E402
 from revisage.errors import TrainingError, UsageError  # noqa: E402
 from revisage.losses.components import COMPONENTS  # noqa: E402
@@ -51,9 +55,13 @@ def _one_thread() -> None:
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pictures with landmarks; none shows a face, which the losses cannot know."""
-    folder = write_pictures(tmp_path_factory.mktemp("prepared") / "faces")
+    return write_table(write_pictures(tmp_path_factory.mktemp("prepared") / "faces"))
+
+
+def write_table(folder: Path) -> Path:
+    """Landmarks near the template's, beside a folder of pictures of 96 px."""
     rng = np.random.default_rng(0)
-    with folder.with_name("faces.csv").open("w", newline="") as file:
+    with folder.with_name(f"{folder.name}.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["file", "coverage", *POINT_COLUMNS])
         for path in sorted(folder.iterdir()):
@@ -269,7 +277,7 @@ def test_style_mixing_gives_coarse_layers_one_code_and_fine_ones_another(faces: 
 
 def test_pictures_of_one_person_stay_on_one_side_of_the_split(tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "faces", training=6, held=3)
-    training, held = split(folder, None)
+    (training,), (held,) = split([folder], None)
     assert (len(training), len(held)) == (6, 3)
     with folder.with_name("faces.csv").open("w", newline="") as file:
         table = csv.writer(file)
@@ -278,10 +286,49 @@ def test_pictures_of_one_person_stay_on_one_side_of_the_split(tmp_path: Path) ->
             # Everybody but one is the same person as the first who is held out.
             group = path.stem if path == training[0] else held[0].stem
             table.writerow([path.name, group, 1.0, *TEMPLATE.ravel()])
-    assert split(folder, None) == ([training[0]], sorted([*training[1:], *held]))
+    assert split([folder], None) == ([[training[0]]], [sorted([*training[1:], *held])])
+
+
+def test_a_second_folder_gives_its_share_of_pictures_and_landmarks(faces: Path, tmp_path: Path) -> None:
+    more = write_table(write_pictures(tmp_path / "more", training=3, held=1))
+    task = task_of(faces, more=more, more_share=0.25)
+    drawn = [task.training.draw(i, np.random.default_rng(i)) for i in range(200)]
+    second = [i for folder, i in drawn if folder is task.training.folders[1]]
+    assert 30 < len(second) < 70
+    assert set(second) == {0, 1, 2}
+    assert all(np.isfinite(task.sample(i)["landmarks"]).all() for i in range(8))
+    assert task.held.pictures.paths == task_of(faces).held.pictures.paths
+    whole = task_of(faces, more=more, more_share=1.0)
+    assert {whole.training.draw(i, np.random.default_rng(i))[0] for i in range(20)} == {
+        whole.training.folders[1]
+    }
+
+
+def test_held_out_people_of_either_folder_are_kept_out_of_both(tmp_path: Path) -> None:
+    one, two = (write_pictures(tmp_path / name, training=4, held=2) for name in ("one", "two"))
+    _, (held, _) = split([one, two], None)
+    again = next(path for path in (two / f"again_{i}.png" for i in range(100)) if not held_out(path.stem))
+    again.write_bytes(held[0].read_bytes())  # under another name, and on the other side
+
+    def embed(pictures: list[np.ndarray]) -> Tensor:
+        """Another direction for every picture."""
+        rows = [np.random.default_rng(zlib.crc32(p.tobytes())).normal(size=128) for p in pictures]
+        return torch.from_numpy(np.stack(rows))
+
+    for path in two.iterdir():  # the two folders hold other pictures
+        if path != again:
+            picture = Image.open(path)
+            picture.putpixel((0, 0), (1, 2, 3))
+            picture.save(path)
+    training, both = split([one, two], SimpleNamespace(pictures=embed))  # type: ignore[arg-type]
+    assert [len(side) for side in training] == [4, 4]
+    assert again not in training[1]
+    assert [len(side) for side in both] == [2, 2]
 
 
 def test_settings_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="more_share must be between 0 and 1"):
+        FaceSettings(data=tmp_path, more_share=2)
     with pytest.raises(UsageError, match="components must be one of none, discriminators, matching, style"):
         FaceSettings(data=tmp_path, components="eyes")
     with pytest.raises(UsageError, match="the discriminator is for 64 px, the network for 256"):

@@ -18,6 +18,7 @@ from revisage.networks.identity import SIZE, Identity  # noqa: E402
 from revisage.networks.mobilefacenet import MobileFaceNet  # noqa: E402
 from revisage.runtime import open_session  # noqa: E402
 from revisage.train import presets  # noqa: E402
+from revisage.train.faces import Embedder  # noqa: E402
 from revisage.train.identity import IdentitySettings, IdentityTask  # noqa: E402
 from revisage.train.loop import train  # noqa: E402
 from revisage.train.publish import publish  # noqa: E402
@@ -92,6 +93,13 @@ def test_a_share_of_the_samples_is_clean_and_a_share_from_the_second_folder(
     assert all(s["image"].min() >= 0 and s["image"].max() <= 1 for s in samples)
     np.testing.assert_array_equal(task.sample(5)["image"], samples[5]["image"])
     assert len(task.held) == 2
+
+
+def test_pictures_of_several_sizes_are_embedded_together(teacher: Path) -> None:
+    embedder, rng = Embedder(teacher), np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (side, side, 3), dtype=np.uint8) for side in (64, 64, 80, 64)]
+    wanted = torch.cat([embedder.pictures([picture]) for picture in pictures])
+    torch.testing.assert_close(embedder.pictures(pictures), wanted, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.usefixtures("everybody")

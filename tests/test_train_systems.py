@@ -202,7 +202,7 @@ def test_identity_is_trained_and_measured(shared: Path, tmp_path: Path) -> None:
     shutil.copy(held[0], tmp_path / again)  # the same person under another name, and on the other side
     task = tiny("gfpgan", tmp_path, identity_weights=weights)
     assert isinstance(task, FaceTask)
-    used = task.training.pictures.paths
+    used = task.training.folders[0].pictures.paths
     assert sorted(path.name for path in used) == sorted(path.name for path in training)
     batch = {key: torch.from_numpy(value[None]) for key, value in task.sample(0).items()}
     losses = task.phases()[0].losses(batch)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import cv2
@@ -10,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from revisage.data.landmarks import read_crops, read_landmarks, resize_landmarks
-from revisage.data.pictures import Pictures, find_pictures
+from revisage.data.pictures import Pictures, find_pictures, shuffled
 from revisage.data.prepare_photo import KEPT
 from revisage.errors import TrainingError
 from revisage.metrics.weights import fill, read_state
@@ -38,9 +41,11 @@ class Embedder(nn.Module):
 
     @torch.no_grad()
     def pictures(self, pictures: list[np.ndarray]) -> Tensor:
-        """(H, W, 3) uint8 each, all of one size -> (N, 128)."""
-        embedding: Tensor = self(torch.from_numpy(np.stack([from_unit(to_unit(p)) for p in pictures])))
-        return embedding
+        """(H, W, 3) uint8 each -> (N, 128)."""
+        rows = []
+        for _, same in groupby(pictures, key=np.shape):
+            rows.append(self(torch.from_numpy(np.stack([from_unit(to_unit(p)) for p in same]))))
+        return torch.cat(rows)
 
 
 def table_of(folder: Path) -> Path:
@@ -90,22 +95,37 @@ class AlignedFaces:
         return resize_landmarks(self._points[self.pictures.paths[i].stem], self._sides[i], self.size)
 
 
-def split(folder: Path, embedder: Embedder | None) -> tuple[list[Path], list[Path]]:
-    """Training and held-out pictures of a folder; with an embedder no person is in both.
+@dataclass(frozen=True)
+class Mixed:
+    """Training pictures of one folder or two: `more_share` of the samples come from the second."""
 
-    Where a table lies beside the folder, the pictures of one of its groups stay together.
+    folders: list[AlignedFaces]
+    more_share: float
+    seed: int
+
+    def draw(self, index: int, rng: np.random.Generator) -> tuple[AlignedFaces, int]:
+        """The folder of sample `index` and the number of the picture in it."""
+        more = len(self.folders) > 1 and rng.random() < self.more_share
+        faces = self.folders[int(more)]
+        return faces, shuffled(index, len(faces), self.seed)
+
+
+def split(folders: Sequence[Path], embedder: Embedder | None) -> tuple[list[list[Path]], list[list[Path]]]:
+    """Training and held-out pictures of each folder; with an embedder nobody is in both, in any of them.
+
+    Where a table lies beside a folder, the pictures of one of its groups stay together.
 
     Raises TrainingError for the folder that `revisage prepare` wrote to: it holds the dropped faces as well.
     """
+    training, held = ([_side(folder, held=side) for folder in folders] for side in (False, True))
+    if embedder is not None:
+        training = [apart(paths, [p for part in held for p in part], embedder.pictures) for paths in training]
+    return training, held
+
+
+def _side(folder: Path, *, held: bool) -> list[Path]:
     if table_of(folder / KEPT).is_file() and (folder / KEPT).is_dir():
         raise TrainingError(f"{folder} also holds what `revisage prepare` dropped: give {folder / KEPT}")
     table = table_of(folder)
     groups = {crop.stem: crop.group for crop in read_crops(table)} if table.is_file() else {}
-
-    def name(path: Path) -> str:
-        return groups.get(path.stem, path.stem)
-
-    training, held = find_pictures(folder, name=name), find_pictures(folder, name=name, held=True)
-    if embedder is not None:
-        training = apart(training, held, embedder.pictures)
-    return training, held
+    return find_pictures(folder, name=lambda path: groups.get(path.stem, path.stem), held=held)

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from revisage.data.landmarks import mirror_landmarks
 from revisage.data.loader import Sample
-from revisage.data.pictures import shuffled
 from revisage.degrade import COLOURLESS, RECIPES, apply, tone
 from revisage.errors import UsageError
 from revisage.losses.adversarial import discriminator_logistic, generator_logistic
@@ -36,7 +35,7 @@ from revisage.networks.discriminators import (
 )
 from revisage.networks.gfpgan import COMPACT_256, GFPGAN, GFPGANConfig
 from revisage.networks.vgg import VGG19Features
-from revisage.train.faces import AlignedFaces, Embedder, split
+from revisage.train.faces import AlignedFaces, Embedder, Mixed, split
 from revisage.train.pictures import from_unit, grid
 from revisage.train.prior import load_prior
 from revisage.train.spread import device_of
@@ -54,6 +53,8 @@ class FaceSettings:
     Attributes:
         data: folder of faces aligned to the FFHQ template, square; brought to the network's size. Losses on
             components need the table of landmarks beside it, as `revisage prepare` writes it.
+        more: a second such folder, or None; `more_share` of the samples come from it. Validation does not
+            look at it.
         identity_weights: MobileFaceNet checkpoint for the identity loss, for the identity angle in
             validation and for keeping held-out people out of training; None goes without all three.
         vgg_weights: VGG-19 checkpoint for the perceptual loss; None goes without.
@@ -81,6 +82,8 @@ class FaceSettings:
     """
 
     data: Path
+    more: Path | None = None
+    more_share: float = 0.5
     identity_weights: Path | None = None
     vgg_weights: Path | None = None
     prior: Path | None = None
@@ -111,6 +114,8 @@ class FaceSettings:
             raise UsageError(
                 f"components must be one of {', '.join(COMPONENT_LOSSES)}, got {self.components!r}"
             )
+        if not 0 <= self.more_share <= 1:
+            raise UsageError(f"more_share must be between 0 and 1, got {self.more_share}")
         if self.validation < 1:
             raise UsageError(f"validation must be at least 1, got {self.validation}")
         if self.crop is not None:
@@ -145,9 +150,14 @@ class FaceTask:
         # Sharpness costs PSNR: an adversarial training is judged by whom its faces show.
         self.best = "likeness" if settings.adversarial and self.embedder else "psnr"
         size, by_parts = settings.network.size, bool(settings.component_losses)
-        training, held = split(settings.data, self.embedder)
-        self.training = AlignedFaces(training, size, landmarks=by_parts)
-        self.held = AlignedFaces(held[: settings.validation], size)
+        folders = [settings.data, settings.more] if settings.more else [settings.data]
+        training, held = split(folders, self.embedder)
+        self.training = Mixed(
+            [AlignedFaces(paths, size, landmarks=by_parts) for paths in training],
+            settings.more_share,
+            settings.seed,
+        )
+        self.held = AlignedFaces(held[0][: settings.validation], size)
         torch.manual_seed(settings.seed)
         generator = GFPGAN(settings.network)
         if settings.prior is not None:
@@ -177,8 +187,8 @@ class FaceTask:
         """ "low" and "clean" (3, S, S) in [-1, 1], and "landmarks" (5, 2) where components are judged."""
         settings = self.settings
         rng = np.random.default_rng((settings.seed, index))
-        i = shuffled(index, len(self.training), settings.seed)
-        clean, mirrored = self.training[i], rng.random() < 0.5
+        faces, i = self.training.draw(index, rng)
+        clean, mirrored = faces[i], rng.random() < 0.5
         if mirrored:
             clean = np.ascontiguousarray(clean[:, ::-1])
         drawn = RECIPES[settings.recipe].sample(rng)
@@ -186,13 +196,13 @@ class FaceTask:
         # A gray or toned photo stays so: no picture tells its colours. Fading is damage, to be undone.
         clean = apply(clean, tone(drawn, COLOURLESS))
         if settings.crop is not None:
-            y, x = rng.integers(0, self.training.size - settings.crop + 1, 2)
+            y, x = rng.integers(0, faces.size - settings.crop + 1, 2)
             part = slice(y, y + settings.crop), slice(x, x + settings.crop)
             low, clean = low[part], clean[part]
         sample = {"low": from_unit(low), "clean": from_unit(clean)}
         if settings.component_losses:
-            points = self.training.landmarks(i)
-            sample["landmarks"] = mirror_landmarks(points, self.training.size) if mirrored else points
+            points = faces.landmarks(i)
+            sample["landmarks"] = mirror_landmarks(points, faces.size) if mirrored else points
         return sample
 
     def _generator(self, batch: Batch) -> dict[str, Tensor]:

@@ -10,13 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from revisage.data.loader import Sample
-from revisage.data.pictures import shuffled
 from revisage.degrade import RECIPES
 from revisage.errors import UsageError
 from revisage.losses.identity import identity
 from revisage.networks.identity import COMPACT_IDENTITY, SIZE, Identity
 from revisage.networks.mobilefacenet import MobileFaceNetConfig
-from revisage.train.faces import AlignedFaces, Embedder, split
+from revisage.train.faces import AlignedFaces, Embedder, Mixed, split
 from revisage.train.pictures import from_unit, grid
 from revisage.train.spread import device_of
 from revisage.train.task import Batch, Phase
@@ -68,13 +67,12 @@ class IdentityTask:
     def __init__(self, settings: IdentitySettings) -> None:
         self.settings = settings
         self.teacher = Embedder(settings.teacher)
-        training, held = split(settings.data, self.teacher)
-        self.training = [AlignedFaces(training, SIZE)]
-        if settings.more is not None:
-            more, more_held = split(settings.more, None)
-            self.training.append(AlignedFaces(more, SIZE))
-            held = [*held[: settings.validation // 2], *more_held]
-        self.held = AlignedFaces(held[: settings.validation], SIZE)
+        folders = [settings.data, settings.more] if settings.more else [settings.data]
+        training, held = split(folders, self.teacher)
+        self.training = Mixed([AlignedFaces(t, SIZE) for t in training], settings.more_share, settings.seed)
+        self.held = AlignedFaces(
+            [p for side in held for p in side[: max(1, settings.validation // len(held))]], SIZE
+        )
         torch.manual_seed(settings.seed)
         self.networks: dict[str, nn.Module] = {"identity": Identity(settings.network)}
 
@@ -85,8 +83,8 @@ class IdentityTask:
         """ "image", degraded or not, and "clean", (3, S, S) in [0, 1]."""
         settings = self.settings
         rng = np.random.default_rng((settings.seed, index))
-        faces = self.training[int(rng.random() < settings.more_share) if len(self.training) > 1 else 0]
-        clean = faces[shuffled(index, len(faces), settings.seed)]
+        faces, i = self.training.draw(index, rng)
+        clean = faces[i]
         if rng.random() < 0.5:
             clean = np.ascontiguousarray(clean[:, ::-1])
         image = clean

@@ -75,7 +75,7 @@ class PriorTask:
     def __init__(self, settings: PriorSettings) -> None:
         self.settings = settings
         self.embedder = Embedder(settings.identity_weights) if settings.identity_weights else None
-        training, held = split(settings.data, self.embedder)
+        (training,), (held,) = split([settings.data], self.embedder)
         self.training = AlignedFaces(training, settings.network.size)
         if len(held) < 2:
             raise TrainingError(
