@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from identity import CONDITIONS, choose_pairs, embeddings, people, teacher
+from identity import CONDITIONS, choose_pairs, embeddings, people, teacher, to_degrees
 from PIL import Image, ImageDraw
 
 from revisage.restore import GUARD_DEGREES
@@ -43,7 +43,7 @@ def angles(model: str, shared: Path, seed: int) -> tuple[dict[str, np.ndarray], 
     for condition in CONDITIONS:
         other = clean if condition == "clean" else embeddings(embed, known, condition, seed)
         cosines = [clean[p][i] @ other[q][j] for p, i, q, j, _ in pairs]
-        found[condition] = np.degrees(np.arccos(np.clip(cosines, -1, 1)))
+        found[condition] = to_degrees(np.array(cosines))
     return found, pairs[:, 4] == 1, len(known)
 
 
