@@ -13,9 +13,9 @@ pytest.importorskip("onnxscript")
 from restore_stubs import StubModels, same  # noqa: E402
 
 from revisage.cli import main  # noqa: E402
-from revisage.errors import FaceError, TrainingError  # noqa: E402
+from revisage.errors import FaceError, TrainingError, UsageError  # noqa: E402
 from revisage.networks.progressive import Critic, LastPicture, Progressive, ProgressiveConfig  # noqa: E402
-from revisage.restore import FaceModel, Restorer  # noqa: E402
+from revisage.restore import FaceModel, RestoreOptions, Restorer  # noqa: E402
 from revisage.runtime import open_session  # noqa: E402
 from revisage.train import presets  # noqa: E402
 from revisage.train.init import load_exported  # noqa: E402
@@ -103,6 +103,7 @@ def test_the_exported_file_computes_the_last_picture(objective: str, files: dict
     side = OBJECTIVES[objective]
     contract = read_contract(files[objective])
     assert (contract.task, contract.size, contract.scale) == ("face", side, 128 // side)
+    assert contract.framing == "whole"
     batch = np.random.default_rng(0).random((2, 3, side, side), np.float32)
     with torch.no_grad():
         wanted = LastPicture(tiny(objective))(torch.from_numpy(batch)).numpy()
@@ -134,8 +135,8 @@ def test_restore_aligned_takes_a_picture_of_any_size_and_gives_128(
 class Thumbnails(StubModels):
     """A face model from 16 to 128 px that makes everything red, or gives another size than it says."""
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        super().__init__(face=same)
+    def __init__(self, shape: tuple[int, ...] = (3, 128, 128)) -> None:
+        super().__init__(face=same, identity=same)
         self._shape = shape
 
     def face(self) -> FaceModel:
@@ -148,7 +149,7 @@ class Thumbnails(StubModels):
             return red
 
         self.face_session.run = run  # type: ignore[method-assign]
-        return FaceModel(self.face_session, "thumbnails 1", 16, 8)
+        return FaceModel(self.face_session, "thumbnails 1", 16, 8, whole=True)
 
 
 def test_strength_mixes_with_the_enlarged_input() -> None:
@@ -159,6 +160,33 @@ def test_strength_mixes_with_the_enlarged_input() -> None:
         assert result.pixels.shape == (128, 128, 3)
         assert np.abs(result.pixels.astype(int) - wanted).max() <= 1
         assert result.faces[0].box == (0, 0, 16, 16)
+        assert result.faces[0].landmarks == ()  # where they lie in a whole picture, nobody has looked
+        assert result.faces[0].identity_degrees is None
+        assert result.entry()["faces"][0]["landmarks"] == []
+
+
+def test_faces_cut_out_of_a_photo_are_not_given_to_a_model_of_whole_pictures(
+    files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    restorer = Restorer(models=Thumbnails())
+    with pytest.raises(UsageError, match=r"thumbnails 1 takes whole pictures of one face.*add aligned"):
+        restorer.restore(np.zeros((64, 64, 3), np.uint8))
+    with pytest.raises(UsageError, match="takes whole pictures"):
+        restorer.check()
+    restorer.check(RestoreOptions(aligned=True))
+    photo, out = tmp_path / "photo.png", tmp_path / "out.png"
+    Image.new("RGB", (64, 64)).save(photo)
+    assert main(["restore", str(photo), "-o", str(out), "--model", str(files["restore"])]) == 2
+    assert "--aligned" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_the_guard_cannot_judge_whole_pictures() -> None:
+    restorer = Restorer(models=Thumbnails())
+    with pytest.raises(UsageError, match="the guard cannot judge whole pictures: leave it out"):
+        restorer.check(RestoreOptions(aligned=True, guard=40))
+    with pytest.raises(UsageError, match="the guard cannot judge"):
+        restorer.restore(np.zeros((16, 16, 3), np.uint8), aligned=True, guard=40)
 
 
 def test_an_output_of_another_size_than_stated_is_an_error() -> None:

@@ -43,6 +43,7 @@ def test_reads_what_the_onnx_package_writes(tmp_path: Path) -> None:
         version=LINES,
         licence=LINES,
         source=st.none() | st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
+        framing=st.sampled_from(["template", "whole"]),
     )
 )
 def test_metadata_round_trip(contract: Contract) -> None:
@@ -63,6 +64,7 @@ def test_metadata_round_trip(contract: Contract) -> None:
         ({"revisage.task": "face"}, "needs size"),
         ({"revisage.licence": "a\nb"}, "one line"),
         ({"revisage.source": "AB" * 32}, "source must be 64 lower-case hex digits"),
+        ({"revisage.framing": "bust"}, "framing must be one of template, whole, got 'bust'"),
     ],
 )
 def test_says_what_is_wrong_in_one_line(tmp_path: Path, change: dict[str, str], words: str) -> None:

@@ -64,7 +64,8 @@ class Options:
     colour: Literal["keep", "enhance"] = "keep"
     """keep the photo's colours (gray stays gray), or let the model enhance them."""
     aligned: bool = False
-    """The photos are face crops on the FFHQ template; the results have the model's square size."""
+    """The photos are face crops on the FFHQ template (whole pictures of one face with a model for
+    these); the results have the model's square size."""
     guard: Annotated[float | None, arg(metavar="DEGREES")] = None
     """Largest angle by which a face may drift from who it shows, such as 40: a face that would drift further
     is restored less, or left. Needs an identity model."""

@@ -20,7 +20,7 @@ from revisage import zoo
 from revisage.errors import FaceError, ModelError, UsageError
 from revisage.evaluate import networks
 from revisage.evaluate.data import Data, find_pictures, fit, read, stem
-from revisage.restore import InstalledModels, ModelSource, Restorer, Settings
+from revisage.restore import InstalledModels, ModelSource, RestoreOptions, Restorer, Settings
 
 CHECKPOINTS = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
 _MIXTURE = re.compile(r"[^+>]+\+[^+>]+:[0-9.]+")
@@ -232,7 +232,7 @@ def _restore(settings: MethodSettings) -> Step:
     """As `revisage restore` with the best models installed."""
     chosen = [zoo.resolve(task) for task in ("face", "scene", "finder")]
     restorer = Restorer(device=settings.device, precision=settings.precision, threads=settings.threads)
-    restorer.check()
+    restorer.check(RestoreOptions(aligned=settings.aligned))
     return Restored(restorer, _weights(chosen), aligned=settings.aligned, colour="keep")
 
 
@@ -278,7 +278,7 @@ def _network(network: networks.Network, settings: MethodSettings) -> Step:
 
 def _checked(source: ModelSource, settings: MethodSettings, aligned: bool, weights: dict[str, str]) -> Step:
     restorer = Restorer(models=source, precision=settings.precision)
-    restorer.check()
+    restorer.check(RestoreOptions(aligned=aligned))
     return Restored(restorer, weights, aligned=aligned)
 
 

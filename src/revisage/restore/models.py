@@ -32,7 +32,8 @@ class FaceFinder(Protocol):
 class FaceModel:
     """Session: (N, 3, size, size) -> (N, 3, side, side), `side` being `scale` times as large.
 
-    `label` is name and version; `digests` gives the SHA-256 of its files in hex, for the signed label.
+    `label` is name and version; `whole` says that it takes whole pictures of one face instead of faces on the
+    FFHQ template; `digests` gives the SHA-256 of its files in hex, for the signed label.
     """
 
     session: Session
@@ -40,6 +41,7 @@ class FaceModel:
     size: int
     scale: int = 1
     digests: Callable[[], tuple[str, ...]] = tuple
+    whole: bool = False
 
     @property
     def side(self) -> int:
@@ -142,7 +144,8 @@ class InstalledModels:
         if not model.spec.size:
             raise ModelCorruptError(f"face model {model.spec.name} states no size: import it again")
         session, digests = self._session(model.path), _digests(model.path)
-        return FaceModel(session, str(model), model.spec.size, model.spec.scale or 1, digests)
+        whole = model.spec.framing == "whole"
+        return FaceModel(session, str(model), model.spec.size, model.spec.scale or 1, digests, whole)
 
     def _open_scene(self) -> SceneModel:
         mixed = zoo.mixture("scene", self._settings.scene)

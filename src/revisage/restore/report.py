@@ -18,7 +18,8 @@ class FaceReport:
 
     Args:
         box: x, y, width, height in pixels of the input.
-        landmarks: five (x, y) in pixels of the input, in the finder's order.
+        landmarks: five (x, y) in pixels of the input, in the finder's order; none where a model took
+            the whole picture.
         score: the finder's confidence, 0 to 1.
         outcome: "restored", "skipped" or "failed".
         reason: why it was skipped or failed; None when restored.

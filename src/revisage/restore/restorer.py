@@ -64,14 +64,19 @@ class Restorer:
         photo.
 
         Raises:
-            UsageError: a guard, and there is no identity model.
+            UsageError: a guard, and there is no identity model; a model of whole pictures (`FaceModel.whole`)
+                with a guard or without `aligned`.
             ModelError: a model is unknown, missing or corrupt.
             RuntimeUnavailableError: the device or precision is not available.
         """
+        options = options or RestoreOptions()
         self._models.scene()
-        if self._models.face() is not None:
+        model = self._models.face()
+        if model is not None:
             self._models.finder()
-            self._identity(options or RestoreOptions())
+            self._identity(model, options)
+            if not options.aligned:
+                _wants_crops(model)
 
     def restore(
         self,
@@ -148,7 +153,9 @@ class Restorer:
                 f"more than {MAX_OUTPUT // 10**6} million: choose a smaller scale"
             )
         model, scene = self._models.face(), self._models.scene()
-        identity = self._identity(job.options) if model is not None else None
+        if model is not None:
+            _wants_crops(model)
+        identity = self._identity(model, job.options) if model is not None else None
         neutral = photo.gray or tone.is_neutral(photo.pixels)
         found: list[Face] = list(given or ())
         finder_label = None
@@ -190,7 +197,11 @@ class Restorer:
             digests=_digests(model, scene),
         )
 
-    def _identity(self, options: RestoreOptions) -> IdentityModel | None:
+    def _identity(self, model: FaceModel, options: RestoreOptions) -> IdentityModel | None:
+        if model.whole:  # it looks at faces on the template
+            if options.guard is not None:
+                raise UsageError(f"the guard cannot judge whole pictures: leave it out with {model.label}")
+            return None
         identity = self._models.identity()
         if identity is None and options.guard is not None:
             raise UsageError("the guard needs an identity model, and none is installed")
@@ -200,7 +211,7 @@ class Restorer:
         model = self._models.face()
         if model is None:
             raise UsageError("an aligned face needs a face model: choose one instead of none")
-        identity = self._identity(job.options)
+        identity = self._identity(model, job.options)
         height, width = photo.pixels.shape[:2]
         small = tiles.to_float(_square(photo.pixels, model.size))
         source = small if model.scale == 1 else tiles.to_float(_square(photo.pixels, model.side))
@@ -213,9 +224,10 @@ class Restorer:
         pixels = tiles.to_integer(source + kept.strength * (face - source), photo.pixels.dtype)
         _level(pixels, neutral and job.keep)
         job.progress(Stage("faces", 1, 1))
+        points = np.zeros((0, 2)) if model.whole else template(model.side)
         whole = Face(
             (0.0, 0.0, float(width), float(height)),
-            template(model.side) * (width / model.side, height / model.side),
+            points * (width / model.side, height / model.side),
             1.0,
         )
         left = None if kept.strength > 0 else kept.left or "strength is 0"
@@ -237,6 +249,15 @@ class Restorer:
             runtime=_runtime(model),
             seconds=job.seconds(),
             digests=_digests(model),
+        )
+
+
+def _wants_crops(model: FaceModel) -> None:
+    """Raise UsageError where a photo's faces would be cut out for a model that has never seen such crops."""
+    if model.whole:
+        raise UsageError(
+            f"{model.label} takes whole pictures of one face, not faces cut out of a photo: add aligned "
+            "(--aligned) for such pictures, or choose another model"
         )
 
 

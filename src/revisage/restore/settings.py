@@ -69,7 +69,8 @@ class RestoreOptions:
         scale: "auto" (2 where the long side is under 1,600 px, else 1), 1, 2 or 4; also as text.
         faces: "all", "largest", or indices in report order (largest first, from 0): "0,2" or (0, 2).
         colour: "keep" (hue and saturation of the photo) or "enhance" (the model's colours).
-        aligned: the photo is a face crop on the FFHQ template; the result has the model's square size.
+        aligned: the photo is a face crop on the FFHQ template, or a whole picture of one face where the model
+            takes these; the result has the model's square size.
         guard: largest angle in degrees, 0 to 180, between a face's embeddings before and after; a face that
             would drift further is restored less, or left. None: any angle.
     """

@@ -55,7 +55,13 @@ def export_network(network: nn.Module, path: Path, *, name: str, version: str, l
     if isinstance(network, Progressive):
         size = network.config.size
         contract = Contract(
-            name=name, task="face", size=size, scale=RESTORED // size, version=version, licence=licence
+            name=name,
+            task="face",
+            size=size,
+            scale=RESTORED // size,
+            version=version,
+            licence=licence,
+            framing="whole",
         )
         return export(LastPicture(network), path, contract=contract, example_size=(size, size))
     if isinstance(network, Compact | RRDBNet | Scene):

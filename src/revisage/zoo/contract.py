@@ -12,7 +12,7 @@ from typing import cast
 
 from revisage.errors import ModelCorruptError, ModelMissingError
 from revisage.zoo import wire
-from revisage.zoo.spec import TASKS, Task, is_name, is_sha256
+from revisage.zoo.spec import FRAMINGS, TASKS, Framing, Task, is_name, is_sha256
 
 PREFIX = "revisage."
 REQUIRED = ("task", "name", "version", "licence")
@@ -27,7 +27,8 @@ class Contract:
 
     Pictures are float32 NCHW RGB in [0, 1] in and out, unless the task is `finder`. `size` is the side of
     the square input, None for any size; `scale` is output side over input side, None for no picture. `source`
-    is the sha256 of the published checkpoint that the file was made from, None when there was none.
+    is the sha256 of the published checkpoint that the file was made from, None when there was none. `framing`
+    is as in `ModelSpec`; a file that does not state it is of the "template".
     """
 
     name: str
@@ -37,6 +38,7 @@ class Contract:
     version: str
     licence: str
     source: str | None = None
+    framing: Framing = "template"
 
     def __post_init__(self) -> None:
         if not is_name(self.name):
@@ -50,6 +52,8 @@ class Contract:
             raise ValueError("a face model needs size and scale")
         if self.task == "scene" and self.scale is None:
             raise ValueError("a scene model needs scale")
+        if self.framing not in FRAMINGS:
+            raise ValueError(f"framing must be one of {', '.join(FRAMINGS)}, got {self.framing[:20]!r}")
         for key, text in (("version", self.version), ("licence", self.licence)):
             if not text.strip() or "\n" in text:
                 raise ValueError(f"{key} must be one line that is not empty")
@@ -66,6 +70,7 @@ class Contract:
             "version": self.version,
             "licence": self.licence,
             "source": self.source,
+            "framing": None if self.framing == "template" else self.framing,
         }
         return {PREFIX + key: str(value) for key, value in entries.items() if value is not None}
 
@@ -83,6 +88,7 @@ class Contract:
             version=metadata[PREFIX + "version"],
             licence=metadata[PREFIX + "licence"],
             source=metadata.get(PREFIX + "source"),
+            framing=cast(Framing, metadata.get(PREFIX + "framing", "template")),
         )
 
 

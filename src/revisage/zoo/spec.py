@@ -9,6 +9,8 @@ from typing import Literal, get_args
 
 Task = Literal["face", "scene", "finder", "identity", "expression", "features"]
 TASKS: tuple[str, ...] = get_args(Task)
+Framing = Literal["template", "whole"]
+FRAMINGS: tuple[str, ...] = get_args(Framing)
 
 EMBEDDED = Path(__file__).parent / "weights"
 
@@ -46,6 +48,8 @@ class ModelSpec:
         checkpoint: file name of the PyTorch checkpoint that others publish the weights as. `url`, `sha256`
             and `bytes` are then the checkpoint's, and `file` is made from it on this machine.
         twin: name of the model that `NAME:WEIGHT` mixes this one with.
+        framing: of the pictures that a face model takes: faces on the FFHQ "template", or "whole" pictures of
+            one face, as they were photographed.
     """
 
     name: str
@@ -61,6 +65,7 @@ class ModelSpec:
     description: str = ""
     checkpoint: str | None = None
     twin: str | None = None
+    framing: Framing = "template"
 
     def __post_init__(self) -> None:
         if not is_name(self.name):

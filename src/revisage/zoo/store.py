@@ -243,6 +243,7 @@ def _spec(contract: Contract, name: str, path: Path) -> ModelSpec:
         file=path.name,
         bytes=path.stat().st_size,
         description=f"your own ({contract.name})",
+        framing=contract.framing,
     )
 
 
