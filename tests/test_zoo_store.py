@@ -76,6 +76,16 @@ def test_auto_takes_the_first_of_the_catalogue_before_ones_own(home: Path) -> No
     assert [model.spec.name for model in zoo.installed()] == ["known", "spare", "aaa"]
 
 
+def test_auto_passes_by_models_of_whole_pictures(home: Path) -> None:
+    face = CONTRACT | {"revisage.task": "face", "revisage.size": "16"}
+    whole = write_model(home / "aaa.onnx", face | {"revisage.framing": "whole"})
+    with pytest.raises(UnknownModelError, match="no face model is known"):
+        zoo.resolve("face")
+    assert zoo.resolve("face", "aaa").path == whole
+    template = write_model(home / "bbb.onnx", face)
+    assert zoo.resolve("face").path == template
+
+
 def test_a_file_put_there_by_hand_is_checked(home: Path) -> None:
     put(home, DATA + b"\0")
     with pytest.raises(ModelCorruptError, match="does not have the sha256 of known; remove it and pull"):
@@ -199,7 +209,13 @@ def test_embedded_weights_are_the_catalogues(name: str) -> None:
     assert (
         contract.to_metadata()
         == zoo.Contract(
-            model.name, model.task, model.size, model.scale, model.version, model.licence
+            model.name,
+            model.task,
+            model.size,
+            model.scale,
+            model.version,
+            model.licence,
+            framing=model.framing,
         ).to_metadata()
     )
     assert Model(model, path).card is not None, "every embedded model has a card"

@@ -21,8 +21,9 @@ def restorer(model: str, scene: str) -> Restorer:
 
 
 def names(task: str) -> list[str]:
-    """What the node offers: auto, none, and the installed models of a task."""
-    return ["auto", "none", *(model.spec.name for model in zoo.installed() if model.spec.task == task)]
+    """What the node offers: auto, none, and the installed models of a task that restore whole photos."""
+    specs = [model.spec for model in zoo.installed()]
+    return ["auto", "none", *(s.name for s in specs if s.task == task and s.framing == "template")]
 
 
 class RevisageRestore:

@@ -137,10 +137,11 @@ def _info(name: str) -> int:
         model = None
     spec = spec or (model.spec if model is not None else None)
     assert spec is not None
+    framing = ", a whole picture of one face: with --aligned" if spec.framing == "whole" else ""
     facts = {
         "name": spec.name,
         "task": spec.task,
-        "input": f"{spec.size} x {spec.size} px" if spec.size else "any size",
+        "input": (f"{spec.size} x {spec.size} px" if spec.size else "any size") + framing,
         "scale": f"x{spec.scale}" if spec.scale else "no picture",
         "version": spec.version,
         "licence": spec.licence,

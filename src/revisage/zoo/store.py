@@ -95,7 +95,8 @@ def resolve(task: str, name: str = "auto") -> Model:
     Args:
         task: "face", "scene", "finder", "identity", "expression" or "features".
         name: a model's name; the path of an `.onnx` file (must end so); or "auto" for the best one
-            installed, which is the first of the catalogue, or else the first of the user's own.
+            installed, which is the first of the catalogue, or else the first of the user's own; those for
+            whole pictures of one face are asked for by name.
 
     Raises:
         UnknownModelError: no model of that name, or it is of another task.
@@ -103,10 +104,10 @@ def resolve(task: str, name: str = "auto") -> Model:
         ModelCorruptError: its file does not have the catalogue's sha256, or breaks its contract.
     """
     if name == "auto":
-        models = [model for model in installed() if model.spec.task == task]
+        models = [m for m in installed() if m.spec.task == task and m.spec.framing == "template"]
         if models:
             return _checked(models[0])
-        known = [spec.name for spec in CATALOGUE.values() if spec.task == task]
+        known = [s.name for s in CATALOGUE.values() if s.task == task and s.framing == "template"]
         if known:
             raise ModelMissingError(_missing(CATALOGUE[known[0]]))
         raise UnknownModelError(f"no {task} model is known; `revisage models import FILE` adds one")
