@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from revisage.data.loader import Sample
 from revisage.data.pool import Pool
-from revisage.data.sharpen import KERNEL, SIGMA, sharpen
+from revisage.data.sharpen import REACH, SIGMA, sharpen
 
 
 def number_of(index: int) -> Sample:
@@ -52,7 +52,9 @@ def test_pools_that_cannot_be_shared_evenly_are_refused(size: int, reuse: int) -
 
 
 def test_the_blur_is_what_opencv_takes_for_its_length() -> None:
-    np.testing.assert_allclose(cv2.getGaussianKernel(KERNEL, 0), cv2.getGaussianKernel(KERNEL, SIGMA))
+    side = 2 * round(REACH * SIGMA) + 1
+    assert side == 51
+    np.testing.assert_allclose(cv2.getGaussianKernel(side, 0), cv2.getGaussianKernel(side, SIGMA))
 
 
 def test_sharpening_raises_edges_and_leaves_flats_and_faint_grain() -> None:
@@ -66,4 +68,8 @@ def test_sharpening_raises_edges_and_leaves_flats_and_faint_grain() -> None:
     assert out[32, 31, 0] < 0.4 - 0.02
     assert out[32, 32, 0] > 0.6 + 0.02
     np.testing.assert_allclose(out[32, [0, -1], 0], edge[32, [0, -1], 0], atol=2e-3)
+    narrow = sharpen(edge, sigma=2)
+    assert narrow[32, 31, 0] < 0.4 - 0.02
+    np.testing.assert_allclose(narrow[32, [20, 43], 0], edge[32, [20, 43], 0], atol=1e-6)
+    assert out[32, 20, 0] < 0.4 - 1e-3  # the published one reaches further
     assert 0 <= out.min() <= out.max() <= 1

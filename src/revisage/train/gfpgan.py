@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from revisage.data.landmarks import mirror_landmarks
 from revisage.data.loader import Sample
+from revisage.data.sharpen import sharpen
 from revisage.degrade import COLOURLESS, RECIPES, apply, tone
 from revisage.errors import UsageError
 from revisage.losses.adversarial import discriminator_logistic, generator_logistic
@@ -65,6 +66,9 @@ class FaceSettings:
             decoder. Its steps cost less than those with whole faces, and learning is limited by their number.
             None: whole faces, which the identity loss needs.
         l1, perceptual, pyramid, identity: loss weights; pictures are in [-1, 1].
+        sharpen: amount by which the truth is sharpened (`revisage.data.sharpen`, as Real-ESRGAN does, with a
+            deviation of a 128th of the picture's side) for L1, pyramid and checkerboard; the other losses
+            see the plain truth. A network that is unsure gives the mean of what may be, which is soft.
         adversarial: weight of the discriminator's loss; 0 trains by reconstruction alone, without components.
         components: "none", or the losses on eyes, nose and mouth: "discriminators", with feature "matching"
             as well, or with the Gram "style" loss besides.
@@ -95,6 +99,7 @@ class FaceSettings:
     perceptual: float = 1.0
     pyramid: float = 0.5
     identity: float = 0.25
+    sharpen: float = 0.0
     adversarial: float = 0.0
     components: str = "style"
     component: float = 0.01
@@ -200,6 +205,8 @@ class FaceTask:
             part = slice(y, y + settings.crop), slice(x, x + settings.crop)
             low, clean = low[part], clean[part]
         sample = {"low": from_unit(low), "clean": from_unit(clean)}
+        if settings.sharpen:
+            sample["sharp"] = from_unit(sharpen(clean, settings.sharpen, settings.network.size / 128))
         if settings.component_losses:
             points = faces.landmarks(i)
             sample["landmarks"] = mirror_landmarks(points, faces.size) if mirrored else points
@@ -207,12 +214,13 @@ class FaceTask:
 
     def _generator(self, batch: Batch) -> dict[str, Tensor]:
         settings, clean = self.settings, batch["clean"]
+        aim = batch.get("sharp", clean)
         fake, pictures = self.networks["generator"](batch["low"])
         shown = fake.clamp(-1, 1)  # what a file can hold is what is judged
         batch["fake"] = shown.detach()
-        losses = {"l1": settings.l1 * l1(fake, clean)}
+        losses = {"l1": settings.l1 * l1(fake, aim)}
         if settings.pyramid:
-            losses["pyramid"] = settings.pyramid * pyramid(pictures, clean)
+            losses["pyramid"] = settings.pyramid * pyramid(pictures, aim)
         if self.embedder is not None and settings.identity:
             some = slice(max(1, round(settings.identity_share * len(clean))))
             with torch.no_grad():
@@ -226,7 +234,7 @@ class FaceTask:
             losses["adversarial"] = settings.adversarial * generator_logistic(logits)
             if settings.checkerboard and settings.network.stem > 1:
                 losses["checkerboard"] = settings.checkerboard * checkerboard(
-                    shown, clean, settings.network.stem
+                    shown, aim, settings.network.stem
                 )
         return losses | self._component_losses(batch, shown)
 
