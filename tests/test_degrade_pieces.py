@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from revisage.degrade import kernels, mixtures, old_photo
+from revisage.degrade import kernels, marked, mixtures, old_photo
 from revisage.degrade.ageing import DyeFading, Fading, Grain, Halftone, PaperTexture, Toning
 from revisage.degrade.colour import ColourJitter, ColourShift, Gray
 from revisage.degrade.compress import jpeg
@@ -244,6 +244,26 @@ def test_second_order_does_not_shift_the_mean(seed: int) -> None:
 
 
 # Old photo
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds)
+def test_marked_pixels_are_those_that_marks_change(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    marks = Chain(tuple(old_photo.damaged(rng, mixtures.MARKS)))
+    under = marked(Chain((Gray(), Chain((marks, Gfpgan.sample(rng))))), 192)
+    assert under.shape == (192, 192)
+    assert under.dtype == bool
+    for value in (0.4, 0.6):
+        change = np.abs(marks.apply(flat(value, 192)) - value).max(axis=2)
+        assert change[~under].max(initial=0) < 0.1
+    assert not marked(Chain((Gray(), Gfpgan.sample(rng))), 64).any()
+
+
+def test_scratches_are_marked_along_their_lines() -> None:
+    under = [marked(Scratches.sample(np.random.default_rng(seed)), 512).mean() for seed in range(8)]
+    assert min(under) > 0
+    assert 0.001 < np.mean(under) < 0.1
 
 
 def test_halftone_dots_cover_the_area_of_the_tone() -> None:

@@ -302,6 +302,23 @@ def test_a_sharpened_truth_is_what_the_reconstruction_aims_at(faces: Path) -> No
     assert changed == {"l1", "pyramid", "checkerboard"}
 
 
+def test_what_lies_under_marks_counts_again(faces: Path) -> None:
+    task = task_of(faces, marks=0.2, adversarial=0.0, recipe="old-photo")
+    samples = [task.sample(i) for i in range(24)]
+    assert all(s["marked"].shape == (1, 64, 64) for s in samples)
+    scratched = [s for s in samples if s["marked"].any()]
+    assert 4 < len(scratched) < 24
+    batch = {key: torch.from_numpy(np.stack([s[key] for s in scratched[:2]])) for key in scratched[0]}
+    loss = task.phases()[0].losses(batch)["marks"]
+    fake = task.networks["generator"](batch["low"])[0].detach()
+    where = (batch["marked"] > 0).expand_as(fake)
+    assert float(loss.detach()) == pytest.approx(
+        0.2 * float((fake - batch["clean"]).abs()[where].mean()), rel=1e-4
+    )
+    none = task.phases()[0].losses(batch | {"marked": torch.zeros_like(batch["marked"])})
+    assert float(none["marks"].detach()) == 0
+
+
 def test_a_second_folder_gives_its_share_of_pictures_and_landmarks(faces: Path, tmp_path: Path) -> None:
     more = write_table(write_pictures(tmp_path / "more", training=3, held=1))
     task = task_of(faces, more=more, more_share=0.25)

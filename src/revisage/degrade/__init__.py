@@ -8,7 +8,7 @@
 from . import mixtures, old_photo
 from .esrgan import FirstOrder, SecondOrder
 from .gfpgan import Gfpgan
-from .pieces import COLOURLESS, tone, zoomed
+from .pieces import COLOURLESS, marked, tone, zoomed
 from .progressive import Progressive
 from .recipe import Chain, Recipe, Step, apply, rng_for
 
@@ -24,4 +24,4 @@ RECIPES: dict[str, Recipe] = {
     "scene": Recipe("scene", mixtures.sample_scene, apply),
 }
 
-__all__ = ["COLOURLESS", "RECIPES", "Chain", "Recipe", "Step", "apply", "rng_for", "tone", "zoomed"]
+__all__ = ["COLOURLESS", "RECIPES", "Chain", "Recipe", "Step", "apply", "marked", "rng_for", "tone", "zoomed"]

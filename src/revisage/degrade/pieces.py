@@ -1,9 +1,11 @@
-"""For training on pieces cut out of photos: marks at a whole photo's size, and the photo's tone alone."""
+"""For training: marks at a whole photo's size on a piece of it, where they are, the photo's tone alone."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from .ageing import DyeFading, Fading, Grain, PaperTexture, Toning, Yellowing
 from .colour import Gray
@@ -12,6 +14,9 @@ from .recipe import Chain, Step, chained
 
 TONE = (Gray, Toning, DyeFading, Fading, Yellowing)
 COLOURLESS = (Gray, Toning)
+MARKS = (Crease, Scratches, Dust, Hairs)
+VISIBLE = 0.05
+"""Change of a middling gray from which a pixel counts as under a mark."""
 
 # Which fields are lengths, and by what power of the factor a piece has fewer of such marks.
 _MARKS: dict[Any, tuple[tuple[str, ...], int]] = {
@@ -54,10 +59,22 @@ def tone(params: Step, kinds: tuple[type, ...] = TONE) -> Chain:
     Applied to the clean picture they give what a model should aim at that repairs damage and leaves the
     tone as it is. `kinds` narrows which: with `COLOURLESS`, fading counts as damage.
     """
+    return _only(params, kinds)
+
+
+def marked(params: Step, side: int) -> np.ndarray:
+    """(side, side) bool: where creases, scratches, dust and hairs among the steps change a square picture."""
+    gray = np.full((side, side, 3), 0.5, np.float32)
+    changed: np.ndarray = np.abs(_only(params, MARKS).apply(gray) - gray).max(axis=2) > VISIBLE
+    return changed
+
+
+def _only(params: Step, kinds: tuple[type, ...]) -> Chain:
+    """The steps of some kinds, in their order."""
     steps: list[Step] = []
     for step in chained(params).steps:
         if isinstance(step, Chain):
-            steps += tone(step, kinds).steps
+            steps += _only(step, kinds).steps
         elif isinstance(step, kinds):
             steps.append(step)
     return Chain(tuple(steps))

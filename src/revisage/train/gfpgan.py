@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from revisage.data.landmarks import mirror_landmarks
 from revisage.data.loader import Sample
 from revisage.data.sharpen import sharpen
-from revisage.degrade import COLOURLESS, RECIPES, apply, tone
+from revisage.degrade import COLOURLESS, RECIPES, apply, marked, tone
 from revisage.errors import UsageError
 from revisage.losses.adversarial import discriminator_logistic, generator_logistic
 from revisage.losses.checkerboard import checkerboard
@@ -69,6 +69,8 @@ class FaceSettings:
         sharpen: amount by which the truth is sharpened (`revisage.data.sharpen`, as Real-ESRGAN does, with a
             deviation of a 128th of the picture's side) for L1, pyramid and checkerboard; the other losses
             see the plain truth. A network that is unsure gives the mean of what may be, which is soft.
+        marks: weight of L1 of the pixels under scratches, creases, dust and hairs, which are few; 0 goes
+            without.
         adversarial: weight of the discriminator's loss; 0 trains by reconstruction alone, without components.
         components: "none", or the losses on eyes, nose and mouth: "discriminators", with feature "matching"
             as well, or with the Gram "style" loss besides.
@@ -100,6 +102,7 @@ class FaceSettings:
     pyramid: float = 0.5
     identity: float = 0.25
     sharpen: float = 0.0
+    marks: float = 0.0
     adversarial: float = 0.0
     components: str = "style"
     component: float = 0.01
@@ -189,7 +192,8 @@ class FaceTask:
         return phases
 
     def sample(self, index: int) -> Sample:
-        """ "low" and "clean" (3, S, S) in [-1, 1], and "landmarks" (5, 2) where components are judged."""
+        """ "low" and "clean" (3, S, S) in [-1, 1]; where they are used "sharp", likewise, "marked" (1, S, S),
+        0 or 1, and "landmarks" (5, 2)."""
         settings = self.settings
         rng = np.random.default_rng((settings.seed, index))
         faces, i = self.training.draw(index, rng)
@@ -200,11 +204,14 @@ class FaceTask:
         low = apply(clean, drawn)
         # A gray or toned photo stays so: no picture tells its colours. Fading is damage, to be undone.
         clean = apply(clean, tone(drawn, COLOURLESS))
+        part = slice(None), slice(None)
         if settings.crop is not None:
             y, x = rng.integers(0, faces.size - settings.crop + 1, 2)
             part = slice(y, y + settings.crop), slice(x, x + settings.crop)
             low, clean = low[part], clean[part]
         sample = {"low": from_unit(low), "clean": from_unit(clean)}
+        if settings.marks:
+            sample["marked"] = marked(drawn, faces.size)[part][None].astype(np.float32)
         if settings.sharpen:
             sample["sharp"] = from_unit(sharpen(clean, settings.sharpen, settings.network.size / 128))
         if settings.component_losses:
@@ -221,6 +228,10 @@ class FaceTask:
         losses = {"l1": settings.l1 * l1(fake, aim)}
         if settings.pyramid:
             losses["pyramid"] = settings.pyramid * pyramid(pictures, aim)
+        if settings.marks:
+            under = batch["marked"]
+            error = (fake.float() - aim).abs().mean(dim=1, keepdim=True)
+            losses["marks"] = settings.marks * (error * under).sum() / under.sum().clamp(min=1)
         if self.embedder is not None and settings.identity:
             some = slice(max(1, round(settings.identity_share * len(clean))))
             with torch.no_grad():
