@@ -21,8 +21,12 @@ from revisage.degrade import (  # noqa: E402
     tone,
     zoomed,
 )
+from revisage.metrics.ms_ssim import ms_ssim  # noqa: E402
 from revisage.metrics.psnr import psnr  # noqa: E402
+from revisage.metrics.ssim import ssim  # noqa: E402
+from revisage.networks.progressive import SIZE, brought  # noqa: E402
 from revisage.runtime import open_session  # noqa: E402
+from revisage.train.progressive import HELD_OUT, degraded, person, sized  # noqa: E402
 from revisage.zoo import CATALOGUE, resolve  # noqa: E402
 from revisage.zoo.spec import EMBEDDED  # noqa: E402
 
@@ -51,6 +55,32 @@ def test_restored_faces_beat_their_inputs(name: str, shared: Path) -> None:
     assert figures["output ssim"].mean() > figures["input ssim"].mean()
     assert figures["output degrees"].mean() < figures["input degrees"].mean()
     assert distances["output"] < distances["input"]
+
+
+@pytest.mark.parametrize(("name", "encoder"), [("progressive-upscale", False), ("progressive-restore", True)])
+def test_progressive_pictures_beat_their_inputs(name: str, encoder: bool, shared: Path) -> None:
+    """Whole pictures of people who were kept from the training."""
+    root = shared / "data" / "lfw128"
+    held = Pictures(
+        find_pictures(root, name=lambda path: person(path, root), held=True, share=HELD_OUT)[::60]
+    )
+    session = open_session(resolve("face", name).path, device="cpu")
+    figures: dict[str, list[float]] = {}
+    for i in range(len(held)):
+        clean = sized(held[i])
+        low = degraded(clean, np.random.default_rng((1, i)), encoder=encoder)
+        pair = [np.ascontiguousarray(p.transpose(2, 0, 1)[None], np.float32) for p in (low, clean)]
+        truth = torch.from_numpy(pair[1])
+        for row, picture in (
+            ("output", torch.from_numpy(session.run(pair[0]))),
+            ("input", brought(torch.from_numpy(pair[0]), SIZE).clamp(0, 1)),
+        ):
+            for metric in (psnr, ssim, ms_ssim):
+                figures.setdefault(f"{row} {metric.__name__}", []).append(float(metric(picture, truth)))
+    assert len(held) > 40
+    for metric, least in (("psnr", 1.0), ("ssim", 0.05), ("ms_ssim", 0.02)):
+        gain = np.mean(figures[f"output {metric}"]) - np.mean(figures[f"input {metric}"])
+        assert gain > least, (metric, gain)
 
 
 def test_cleaned_scenes_beat_bicubic(shared: Path) -> None:
