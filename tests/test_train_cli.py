@@ -357,6 +357,51 @@ def test_publish_takes_the_best_or_the_newest(tmp_path: Path, monkeypatch: pytes
         assert all(torch.equal(value, expected.state_dict()[k]) for k, value in network.state_dict().items())
 
 
+def test_publish_mixes_with_the_file_that_the_training_started_from(
+    exported: tuple[str, nn.Module, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system, start, file = exported
+    run, trained = tmp_path / "run", presets.choose(system, "tiny").network()
+    checkpoint.save(run / "checkpoints", "best", {"networks": {}, "ema": trained.state_dict()})
+    (run / "preset.json").write_text(json.dumps({"system": system, "preset": "tiny"}))
+    written: list[dict[str, torch.Tensor]] = []
+    monkeypatch.setattr(
+        "revisage.train.publish.export_network",
+        lambda network, path, **_: written.append(network.state_dict()),
+    )
+
+    def published(share: float) -> dict[str, torch.Tensor]:
+        publish(run, tmp_path / "m.onnx", name="m", version="1", licence="CC0-1.0", mix=(file, share))
+        return written.pop()
+
+    training_only: tuple[str, ...] = getattr(trained, "training_only", ())
+    mixed, first = published(0.25), start.state_dict()
+    for key, value in trained.state_dict().items():
+        expected = value if key.startswith(training_only) else 0.75 * value + 0.25 * first[key]
+        # The file holds halves of precision.
+        torch.testing.assert_close(
+            mixed[key], expected, atol=0.25 * 2**-11 * float(first[key].abs().max()), rtol=1e-5
+        )
+    assert all(torch.equal(value, trained.state_dict()[key]) for key, value in published(0).items())
+    with pytest.raises(UsageError, match=r"between 0 and 1, got 1\.5"):
+        published(1.5)
+
+
+def test_what_cannot_be_mixed_is_told(
+    scene_run: Path, scene_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["export", str(scene_run), str(tmp_path / "m.onnx"), "--mix"]
+    assert main([*command, str(scene_file)]) == 2
+    assert "give FILE.onnx:SHARE, such as start.onnx:0.4" in one_line(capsys)
+    run = tmp_path / "run"
+    network = presets.choose("finder", "tiny").network()
+    checkpoint.save(run / "checkpoints", "best", {"networks": {}, "ema": network.state_dict()})
+    (run / "preset.json").write_text('{"system": "finder", "preset": "tiny"}')
+    assert main(["export", str(run), *command[2:], f"{scene_file}:0.5"]) == 2
+    assert "networks with batch norms cannot be mixed" in one_line(capsys)
+    assert not (tmp_path / "m.onnx").exists()
+
+
 def test_publish_says_what_does_not_fit(tmp_path: Path) -> None:
     def attempt(message: str) -> None:
         with pytest.raises(TrainingError, match=message) as caught:

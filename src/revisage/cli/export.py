@@ -30,6 +30,19 @@ class Options:
     """The licence of the weights."""
     newest: bool = False
     """Take the newest checkpoint, not the one with the best validation figure."""
+    mix: Annotated[str | None, arg(metavar="FILE.onnx:SHARE")] = None
+    """Mix the weights with those of an exported file of the same network, as a rule the one that the training
+    started from: FILE.onnx:0.4 for four tenths of it."""
+
+
+def _mixed(text: str | None) -> tuple[Path, float] | None:
+    if text is None:
+        return None
+    file, _, share = text.rpartition(":")
+    try:
+        return Path(file), float(share)
+    except ValueError:
+        raise UsageError(f"--mix {text}: give FILE.onnx:SHARE, such as start.onnx:0.4") from None
 
 
 def main(argv: Sequence[str]) -> int:
@@ -45,6 +58,7 @@ def main(argv: Sequence[str]) -> int:
             version=options.version,
             licence=options.licence,
             newest=options.newest,
+            mix=_mixed(options.mix),
         )
     except Exit as stop:
         return stop.code

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import torch
 from torch import nn
 
-from revisage.errors import TrainingError
+from revisage.errors import TrainingError, UsageError
 from revisage.export import Contract, Parity, export
 from revisage.networks.compact import Compact
 from revisage.networks.expression import FACE, Expression
@@ -19,13 +20,29 @@ from revisage.networks.progressive import LastPicture, Progressive
 from revisage.networks.rrdb import RRDBNet
 from revisage.networks.scene import Scene
 from revisage.train import checkpoint, presets
+from revisage.train.init import load_exported
 
 
-def publish(run: Path, path: Path, *, name: str, version: str, licence: str, newest: bool = False) -> Parity:
+def publish(
+    run: Path,
+    path: Path,
+    *,
+    name: str,
+    version: str,
+    licence: str,
+    newest: bool = False,
+    mix: tuple[Path, float] | None = None,
+) -> Parity:
     """Export the averaged network of `run` (a folder of `revisage train`) to `path`.
 
-    The best checkpoint by validation is taken, or the newest one. Raises TrainingError when there is none or
-    when it is of another network, ModelError when the export differs from the network.
+    The best checkpoint by validation is taken, or the newest one. `mix` names an exported file of the
+    same network, as a rule the one that the training started from, and the share, 0 to 1, that its weights
+    get in the mean: what an adversarial training overdoes becomes less (Wang et al., *Deep Network Interpolation*,
+    CVPR 2019). Weights that the file lacks are the training's.
+
+    Raises TrainingError when there is no checkpoint or when it, or the file, is of another network,
+    UsageError for a share that is none or a network with batch norms, ModelError when the export differs
+    from the network.
     """
     folder = run / "checkpoints"
     source = checkpoint.newest(folder) if newest else folder / "best.pt"
@@ -43,7 +60,23 @@ def publish(run: Path, path: Path, *, name: str, version: str, licence: str, new
     except (KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise TrainingError(f"{source} does not fit the preset in preset.json ({reason})") from None
+    if mix is not None:
+        _mix(network, *mix)
     return export_network(network, path, name=name, version=version, licence=licence)
+
+
+@torch.no_grad()
+def _mix(network: nn.Module, start: Path, share: float) -> None:
+    """Replace every weight by (1 - share) of it + share of the file's, in place."""
+    if not 0 <= share <= 1:
+        raise UsageError(f"the share of {start} must be between 0 and 1, got {share}")
+    if any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        raise UsageError("networks with batch norms cannot be mixed: their files hold none")
+    trained = {key: value.clone() for key, value in network.state_dict().items()}
+    load_exported(network, start, lambda _: {})
+    for key, value in network.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(trained[key], 1 - share)
 
 
 def export_network(network: nn.Module, path: Path, *, name: str, version: str, licence: str) -> Parity:
