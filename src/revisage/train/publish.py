@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from revisage.errors import TrainingError, UsageError
 from revisage.export import Contract, Parity, export
@@ -37,8 +37,9 @@ def publish(
 
     The best checkpoint by validation is taken, or the newest one. `mix` names an exported file of the
     same network, as a rule the one that the training started from, and the share, 0 to 1, that its weights
-    get in the mean: what an adversarial training overdoes becomes less (Wang et al., *Deep Network Interpolation*,
-    CVPR 2019). Weights that the file lacks are the training's.
+    get in the mean: what an adversarial training overdoes becomes less (Wang et al., *Deep Network
+    Interpolation*, CVPR 2019). Weights that the file lacks are those with which a training
+    of seed 0 begins.
 
     Raises TrainingError when there is no checkpoint or when it, or the file, is of another network,
     UsageError for a share that is none or a network with batch norms, ModelError when the export differs
@@ -50,33 +51,38 @@ def publish(
         raise TrainingError(f"no checkpoint in {folder}: train first, or take the newest one with --newest")
     try:
         chosen = json.loads((run / "preset.json").read_text())
+        torch.manual_seed(0)
         network = presets.choose(chosen["system"], chosen["preset"]).network()
     except (OSError, ValueError, KeyError, TypeError):
         raise TrainingError(
             f"{run} has no readable preset.json: is it a folder of `revisage train`?"
         ) from None
     try:
-        network.load_state_dict(checkpoint.load(source)["ema"])
+        trained = checkpoint.load(source)["ema"]
+        if mix is None:
+            network.load_state_dict(trained)
+        else:
+            _mix(network, trained, *mix)
     except (KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise TrainingError(f"{source} does not fit the preset in preset.json ({reason})") from None
-    if mix is not None:
-        _mix(network, *mix)
     return export_network(network, path, name=name, version=version, licence=licence)
 
 
 @torch.no_grad()
-def _mix(network: nn.Module, start: Path, share: float) -> None:
-    """Replace every weight by (1 - share) of it + share of the file's, in place."""
+def _mix(network: nn.Module, trained: dict[str, Tensor], start: Path, share: float) -> None:
+    """Give a fresh network (1 - share) of the `trained` weights + share of the file's; of its own where the
+    file has none."""
     if not 0 <= share <= 1:
         raise UsageError(f"the share of {start} must be between 0 and 1, got {share}")
     if any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
         raise UsageError("networks with batch norms cannot be mixed: their files hold none")
-    trained = {key: value.clone() for key, value in network.state_dict().items()}
     load_exported(network, start, lambda _: {})
+    begun = {key: value.clone() for key, value in network.state_dict().items()}
+    network.load_state_dict(trained)
     for key, value in network.state_dict().items():
         if value.is_floating_point():
-            value.lerp_(trained[key], 1 - share)
+            value.lerp_(begun[key], share)
 
 
 def export_network(network: nn.Module, path: Path, *, name: str, version: str, licence: str) -> Parity:
