@@ -93,6 +93,23 @@ def test_a_share_of_the_samples_is_clean_and_a_share_from_the_second_folder(
     assert all(s["image"].min() >= 0 and s["image"].max() <= 1 for s in samples)
     np.testing.assert_array_equal(task.sample(5)["image"], samples[5]["image"])
     assert len(task.held) == 2
+    pictures = {int(s["key"]): s["clean"] for s in samples}
+    assert len({key // 2 for key in pictures}) == 12  # six training pictures in either folder
+    assert all(np.array_equal(pictures[int(s["key"])], s["clean"]) for s in samples)
+
+
+@pytest.mark.usefixtures("everybody")
+def test_the_teacher_is_asked_once_for_each_picture(teacher: Path, tmp_path: Path) -> None:
+    task = task_of(teacher, write_pictures(tmp_path / "faces"))
+    samples = [task.sample(i) for i in range(40)]
+    batch = {key: torch.from_numpy(np.stack([s[key] for s in samples])) for key in samples[0]}
+    asked: list[int] = []
+    task.teacher.register_forward_hook(lambda _module, given, _said: asked.append(len(given[0])))
+    wanted = task._wanted(batch)
+    torch.testing.assert_close(wanted, task.teacher(batch["clean"] * 2 - 1), rtol=1e-3, atol=1e-4)
+    asked.clear()
+    assert torch.equal(task._wanted(batch), wanted)
+    assert not asked
 
 
 def test_pictures_of_several_sizes_are_embedded_together(teacher: Path) -> None:
@@ -125,6 +142,7 @@ def test_its_file_gives_what_the_network_gives(teacher: Path, tmp_path: Path) ->
         ({"clean": 1.5}, "clean must be between 0 and 1"),
         ({"more_share": -0.1}, "more_share must be between 0 and 1"),
         ({"validation": 0}, "validation must be at least 1"),
+        ({"pool": 10, "reuse": 3}, r"pool \(10\) must be a multiple of reuse \(3\)"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from revisage.data.loader import Sample
+from revisage.data.pool import Pool
 from revisage.degrade import RECIPES
 from revisage.errors import UsageError
 from revisage.losses.identity import identity
@@ -32,6 +33,8 @@ class IdentitySettings:
         network: sizes.
         recipe: degradation of the training pictures.
         clean: share of the samples left undegraded, so that sharp faces are told apart best.
+        pool, reuse: a block of `pool` samples shares degraded faces, each used `reuse` times, mirrored or
+            not; degrading takes longer than a step.
         validation: held-out pictures used.
         seed: of every draw.
 
@@ -45,6 +48,8 @@ class IdentitySettings:
     network: MobileFaceNetConfig = COMPACT_IDENTITY
     recipe: str = "face"
     clean: float = 0.4
+    pool: int = 240
+    reuse: int = 3
     validation: int = 100
     seed: int = 0
 
@@ -56,6 +61,10 @@ class IdentitySettings:
                 raise UsageError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
         if self.validation < 1:
             raise UsageError(f"validation must be at least 1, got {self.validation}")
+        if self.reuse < 1 or self.pool < 1 or self.pool % self.reuse:
+            raise UsageError(
+                f"pool ({self.pool}) must be a multiple of reuse ({self.reuse}), both at least 1"
+            )
 
 
 class IdentityTask:
@@ -73,6 +82,8 @@ class IdentityTask:
         self.held = AlignedFaces(
             [p for side in held for p in side[: max(1, settings.validation // len(held))]], SIZE
         )
+        self.pool = Pool(self._pair, size=settings.pool, reuse=settings.reuse, seed=settings.seed)
+        self._taught: dict[int, Tensor] = {}
         torch.manual_seed(settings.seed)
         self.networks: dict[str, nn.Module] = {"identity": Identity(settings.network)}
 
@@ -80,23 +91,39 @@ class IdentityTask:
         return [Phase("identity", "identity", self._losses)]
 
     def sample(self, index: int) -> Sample:
-        """ "image", degraded or not, and "clean", (3, S, S) in [0, 1]."""
+        """ "image", degraded or not, and "clean", (3, S, S) in [0, 1]; "key" (), one for each "clean"."""
+        pair = self.pool[index]
+        mirrored = np.random.default_rng((self.settings.seed, index, 1)).random() < 0.5
+        sample = {"key": pair["key"] * 2 + int(mirrored)}
+        for name in ("image", "clean"):
+            sample[name] = np.ascontiguousarray(pair[name][..., ::-1]) if mirrored else pair[name]
+        return sample
+
+    def _pair(self, number: int) -> Sample:
+        """Face `number`, not mirrored, as in `sample`."""
         settings = self.settings
-        rng = np.random.default_rng((settings.seed, index))
-        faces, i = self.training.draw(index, rng)
-        clean = faces[i]
-        if rng.random() < 0.5:
-            clean = np.ascontiguousarray(clean[:, ::-1])
-        image = clean
+        rng = np.random.default_rng((settings.seed, number))
+        faces, i = self.training.draw(number, rng)
+        image = clean = faces[i]
         if rng.random() >= settings.clean:
             recipe = RECIPES[settings.recipe]
             image = recipe.apply(clean, recipe.sample(rng))
-        return {"image": _unit(image), "clean": _unit(clean)}
+        first = faces is self.training.folders[0]
+        key = np.array(i if first else len(self.training.folders[0]) + i)
+        return {"image": _unit(image), "clean": _unit(clean), "key": key}
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
-        with torch.no_grad():
-            wanted = self.teacher(batch["clean"] * 2 - 1)
-        return {"angle": identity(self.networks["identity"](batch["image"]), wanted)}
+        return {"angle": identity(self.networks["identity"](batch["image"]), self._wanted(batch))}
+
+    @torch.no_grad()
+    def _wanted(self, batch: Batch) -> Tensor:
+        """What the teacher says of the clean faces, (N, 128); it is asked once for each."""
+        keys, clean = batch["key"].tolist(), batch["clean"]
+        new = {key: row for row, key in enumerate(keys) if key not in self._taught}
+        if new:
+            said = self.teacher(clean[list(new.values())] * 2 - 1).cpu()
+            self._taught.update(zip(new, said, strict=True))
+        return torch.stack([self._taught[key] for key in keys]).to(clean.device)
 
     def _held_out(self, name: str) -> Tensor:
         recipe, pictures = RECIPES[name], []
