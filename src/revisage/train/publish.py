@@ -51,8 +51,9 @@ def publish(
         raise TrainingError(f"no checkpoint in {folder}: train first, or take the newest one with --newest")
     try:
         chosen = json.loads((run / "preset.json").read_text())
-        torch.manual_seed(0)
-        network = presets.choose(chosen["system"], chosen["preset"]).network()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network = presets.choose(chosen["system"], chosen["preset"]).network()
     except (OSError, ValueError, KeyError, TypeError):
         raise TrainingError(
             f"{run} has no readable preset.json: is it a folder of `revisage train`?"
