@@ -82,6 +82,18 @@ def test_impossible_limits_are_exit_2(arguments: list[str], capsys: pytest.Captu
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("model", "code", "message"),
+    [("no-such-model", 2, "no model is called"), ("progressive-restore", 2, "whole pictures")],
+)
+def test_a_model_that_no_worker_could_use_ends_the_command(
+    tmp_path: Path, model: str, code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", "--model", model, "--port", "0", "--data", str(tmp_path / "data")]) == code
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
 def test_the_limits_of_the_command_are_those_that_are_documented() -> None:
     limits = Limits()
     assert (limits.body_bytes, limits.max_pixels, limits.queue) == (64 << 20, 50_000_000, 64)

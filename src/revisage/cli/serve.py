@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from revisage.cli._parse import Exit, parse
-from revisage.errors import RevisageError, UsageError
-from revisage.restore import GUARD_DEGREES, InstalledModels, Settings
+from revisage.errors import RevisageError, UnknownModelError, UsageError
+from revisage.restore import GUARD_DEGREES, InstalledModels, Restorer, Settings
 from revisage.server import Limits, ServerSettings, default_data, read_tokens
 
 
@@ -87,10 +87,13 @@ def main(argv: Sequence[str]) -> int:
         print(f"revisage serve: needs {error.name}: pip install 'revisage[serve]'", file=sys.stderr)
         return 1
     try:
+        if options.workers:
+            # A worker that finds this out would be started again and again.
+            Restorer(models=InstalledModels(chosen)).check()
         return serve(settings, partial(InstalledModels, chosen))
     except RevisageError as error:
         print(f"revisage serve: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+        return 2 if isinstance(error, UsageError | UnknownModelError) else 1
 
 
 def _settings(options: Options) -> ServerSettings:
