@@ -17,6 +17,7 @@ from revisage.losses.detection import (  # noqa: E402
     landmark_smooth_l1,
     quality_focal,
 )
+from revisage.losses.hint import hint  # noqa: E402
 from revisage.losses.identity import identity  # noqa: E402
 from revisage.losses.l1 import l1  # noqa: E402
 from revisage.losses.pyramid import pyramid  # noqa: E402
@@ -74,6 +75,15 @@ def test_identity_turns_but_does_not_stretch() -> None:
     slope = gradient(identity(fake, real), fake)
     assert float((slope * fake).sum().detach()) == pytest.approx(0, abs=1e-7)
     assert identity(fake - slope, real) < identity(fake, real)
+
+
+def test_a_hint_is_the_share_of_the_features_that_is_missed() -> None:
+    wanted = torch.randn(2, 4, 3, 3)
+    assert float(hint(wanted, wanted)) == 0
+    assert float(hint(torch.zeros_like(wanted), wanted)) == pytest.approx(1)
+    assert float(hint(2 * wanted, wanted)) == pytest.approx(1)
+    assert float(hint(20 * wanted, 10 * wanted)) == pytest.approx(1), "of any scale alike"
+    assert float(hint(wanted, torch.zeros_like(wanted))) < float("inf")
 
 
 def test_pyramid_compares_each_picture_at_its_own_size() -> None:

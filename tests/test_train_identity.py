@@ -13,9 +13,10 @@ pytest.importorskip("onnx")
 
 from train_pictures import write_pictures  # noqa: E402
 
+from revisage.cli.train import override  # noqa: E402
 from revisage.errors import UsageError  # noqa: E402
 from revisage.networks.identity import SIZE, Identity  # noqa: E402
-from revisage.networks.mobilefacenet import MobileFaceNet  # noqa: E402
+from revisage.networks.mobilefacenet import MobileFaceNet, MobileFaceNetConfig  # noqa: E402
 from revisage.runtime import open_session  # noqa: E402
 from revisage.train import presets  # noqa: E402
 from revisage.train.faces import Embedder  # noqa: E402
@@ -35,9 +36,11 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A teacher with random weights: what is learned is its function, whatever that is."""
     torch.manual_seed(0)
     network = MobileFaceNet().train()
-    with torch.no_grad():
-        for _ in range(3):  # statistics of its norms
-            network(torch.rand(8, 3, 112, 96) * 2 - 1)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():  # statistics of its norms
+        network(torch.rand(8, 3, 112, 96) * 2 - 1)
     path = tmp_path_factory.mktemp("teacher") / "teacher.ckpt"
     torch.save({"net_state_dict": network.state_dict()}, path)
     return path
@@ -53,6 +56,46 @@ def task_of(teacher: Path, data: Path, **changes: Any) -> IdentityTask:
 def everybody(monkeypatch: pytest.MonkeyPatch) -> None:
     """A random teacher finds that all pictures show one person; here they are all kept."""
     monkeypatch.setattr("revisage.train.faces.apart", lambda training, _held, _embed: training)
+
+
+def test_a_switch_is_set_by_0_or_1(tmp_path: Path) -> None:
+    settings = IdentitySettings(data=tmp_path, teacher=tmp_path)
+    assert override(settings, {"compile": "1"}).compile
+    assert not override(settings, {"compile": "0"}).compile
+    with pytest.raises(UsageError, match="compile must be 0 or 1, got 'yes'"):
+        override(settings, {"compile": "yes"})
+
+
+def test_features_wanted_of_the_teacher_need_its_widths(tmp_path: Path) -> None:
+    narrow = MobileFaceNetConfig(16, ((2, 16, 1, 2), (2, 24, 1, 2)))
+    with pytest.raises(UsageError, match="set hints=0"):
+        IdentitySettings(data=tmp_path, teacher=tmp_path, network=narrow)
+    IdentitySettings(data=tmp_path, teacher=tmp_path, network=narrow, hints=0.0)
+
+
+@pytest.mark.usefixtures("everybody")
+def test_each_row_is_taught_for_itself_at_first_and_as_a_chain_later(teacher: Path, tmp_path: Path) -> None:
+    task = task_of(teacher, write_pictures(tmp_path / "faces"), forced=100)
+    samples = [task.sample(i) for i in range(120)]
+    forced = [bool(s["forced"]) for s in samples]
+    assert 35 < sum(forced) < 65
+    assert not any(forced[100:])
+    batch = {key: torch.from_numpy(np.stack([s[key] for s in samples[:8]])) for key in samples[0]}
+
+    def learned(forced: bool) -> dict[str, float]:
+        """How the rows' errors change with the first row's weights."""
+        with torch.no_grad():
+            before = task._losses(batch | {"forced": torch.full((8,), forced)})
+            task.networks["identity"].network.conv1.conv.weight.add_(0.5)
+            after = task._losses(batch | {"forced": torch.full((8,), forced)})
+        return {name: float(after[name] - before[name]) for name in before}
+
+    task.networks["identity"].eval()
+    alone, chained = learned(True), learned(False)
+    assert alone["row1"] != 0
+    assert chained["row1"] != 0
+    assert [alone[f"row{i}"] for i in range(2, 6)] == [0.0] * 4
+    assert all(chained[f"row{i}"] != 0 for i in range(2, 6))
 
 
 def test_embeddings_have_length_one_at_any_size() -> None:
@@ -72,8 +115,9 @@ def test_the_shipped_network_fits_its_budget() -> None:
 
 
 @pytest.mark.usefixtures("everybody")
-def test_it_learns_what_the_teacher_says(teacher: Path, tmp_path: Path) -> None:
-    task = task_of(teacher, write_pictures(tmp_path / "faces"))
+@pytest.mark.parametrize("hints", [0.0, 0.1])
+def test_it_learns_what_the_teacher_says(teacher: Path, tmp_path: Path, hints: float) -> None:
+    task = task_of(teacher, write_pictures(tmp_path / "faces"), hints=hints, forced=64)
     before = task.validate(task.networks["identity"].eval())
     loop = replace(presets.choose("identity", "tiny").loop, images=192, threads=1)
     after = task.validate(train(task, tmp_path / "run", loop))
@@ -141,6 +185,7 @@ def test_its_file_gives_what_the_network_gives(teacher: Path, tmp_path: Path) ->
         ({"recipe": "nonsense"}, "no recipe 'nonsense'"),
         ({"clean": 1.5}, "clean must be between 0 and 1"),
         ({"more_share": -0.1}, "more_share must be between 0 and 1"),
+        ({"hints": -1.0}, "hints must not be below 0"),
         ({"validation": 0}, "validation must be at least 1"),
         ({"pool": 10, "reuse": 3}, r"pool \(10\) must be a multiple of reuse \(3\)"),
     ],

@@ -163,6 +163,10 @@ def _read(key: str, text: str, kind: Any) -> Any:
         if text.lower() == "none":
             return None
         kind = next(part for part in typing.get_args(kind) if part is not type(None))
+    if kind is bool:
+        if text not in ("0", "1"):
+            raise UsageError(f"{key} must be 0 or 1, got {text!r}")
+        return text == "1"
     if kind not in (int, float, str, Path):
         raise UsageError(f"{key} cannot be set on the command line; choose another --preset")
     if kind is Path and text in FEATURES and not Path(text).exists():

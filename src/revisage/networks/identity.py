@@ -11,8 +11,7 @@ from revisage.networks.mobilefacenet import MobileFaceNet, MobileFaceNetConfig
 SIZE = 256
 COMPACT_IDENTITY = MobileFaceNetConfig(
     stem=48,
-    stages=((2, 64, 4, 2), (4, 112, 1, 2), (2, 112, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1)),
-    last=448,
+    stages=((2, 64, 4, 2), (4, 128, 1, 2), (2, 128, 5, 1), (4, 128, 1, 2), (2, 128, 2, 1)),
 )
 
 

@@ -88,6 +88,7 @@ class MobileFaceNet(nn.Module):
 
     def __init__(self, config: MobileFaceNetConfig = PUBLISHED) -> None:
         super().__init__()
+        self.repeats = [repeats for _, _, repeats, _ in config.stages]
         self.conv1 = _ConvUnit(3, config.stem, 3, 2, 1)
         self.dw_conv1 = _ConvUnit(config.stem, config.stem, 3, 1, 1, depthwise=True)
         blocks, cin = [], config.stem
@@ -99,6 +100,15 @@ class MobileFaceNet(nn.Module):
         self.conv2 = _ConvUnit(cin, config.last, 1)
         self.linear7 = _ConvUnit(config.last, config.last, (7, 6), depthwise=True, linear=True)
         self.linear1 = _ConvUnit(config.last, config.dimensions, 1, linear=True)
+
+    def parts(self) -> list[nn.Module]:
+        """The network, to be run one after the other: a part for each row of the table (the first with the
+        stem before it), then the head, (N, C, 7, 6) -> (N, dimensions)."""
+        blocks = list(self.blocks)
+        rows = [[blocks.pop(0) for _ in range(repeats)] for repeats in self.repeats]
+        rows[0] = [self.conv1, self.dw_conv1, *rows[0]]
+        head = [self.conv2, self.linear7, self.linear1, nn.Flatten()]
+        return [nn.Sequential(*part) for part in (*rows, head)]
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.blocks(self.dw_conv1(self.conv1(x)))

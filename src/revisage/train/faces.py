@@ -30,7 +30,8 @@ class Embedder(nn.Module):
     def __init__(self, weights: Path) -> None:
         super().__init__()
         self.crop = ArcFaceCrop()
-        self.network = fill(MobileFaceNet(), read_state(weights, "net_state_dict"), weights)
+        self.network = MobileFaceNet()
+        fill(self.network, read_state(weights, "net_state_dict"), weights)
         self.eval().requires_grad_(False)
 
     def forward(self, faces: Tensor) -> Tensor:

@@ -1,4 +1,8 @@
-"""Training of the identity model: a teacher's embedding of the clean face, told from a degraded one."""
+"""Training of the identity model: a teacher's embedding of the clean face, told from a degraded one.
+
+The features between the rows of its table learn from the teacher's as well, first each row for itself: given
+what the teacher's row before it gives. The embedding alone says too little about a face.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,10 @@ from revisage.data.loader import Sample
 from revisage.data.pool import Pool
 from revisage.degrade import RECIPES
 from revisage.errors import UsageError
+from revisage.losses.hint import hint
 from revisage.losses.identity import identity
 from revisage.networks.identity import COMPACT_IDENTITY, SIZE, Identity
-from revisage.networks.mobilefacenet import MobileFaceNetConfig
+from revisage.networks.mobilefacenet import PUBLISHED, MobileFaceNetConfig
 from revisage.train.faces import AlignedFaces, Embedder, Mixed, split
 from revisage.train.pictures import from_unit, grid
 from revisage.train.spread import device_of
@@ -33,6 +38,11 @@ class IdentitySettings:
         network: sizes.
         recipe: degradation of the training pictures.
         clean: share of the samples left undegraded, so that sharp faces are told apart best.
+        hints: weight of the features' distance from the teacher's of the same picture (`losses.hint`); 0:
+            the embedding alone teaches.
+        forced: pictures over which the share of samples falls from 1 to 0 in which each row of blocks gets
+            the teacher's features instead of those of the row before it.
+        compile: compile the network first: half as fast again on a CPU, needs a C++ compiler.
         pool, reuse: a block of `pool` samples shares degraded faces, each used `reuse` times, mirrored or
             not; degrading takes longer than a step.
         validation: held-out pictures used.
@@ -48,6 +58,9 @@ class IdentitySettings:
     network: MobileFaceNetConfig = COMPACT_IDENTITY
     recipe: str = "face"
     clean: float = 0.4
+    hints: float = 1.0
+    forced: int = 40_000
+    compile: bool = False
     pool: int = 240
     reuse: int = 3
     validation: int = 100
@@ -59,6 +72,11 @@ class IdentitySettings:
         for name in ("more_share", "clean"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+        for name in ("hints", "forced"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"{name} must not be below 0, got {getattr(self, name)}")
+        if self.hints and _widths(self.network) != _widths(PUBLISHED):
+            raise UsageError("with hints, the rows of the network need the teacher's features: set hints=0")
         if self.validation < 1:
             raise UsageError(f"validation must be at least 1, got {self.validation}")
         if self.reuse < 1 or self.pool < 1 or self.pool % self.reuse:
@@ -85,16 +103,25 @@ class IdentityTask:
         self.pool = Pool(self._pair, size=settings.pool, reuse=settings.reuse, seed=settings.seed)
         self._taught: dict[int, Tensor] = {}
         torch.manual_seed(settings.seed)
-        self.networks: dict[str, nn.Module] = {"identity": Identity(settings.network)}
+        network = Identity(settings.network)
+        self.networks: dict[str, nn.Module] = {"identity": network}
+        self._parts: list[nn.Module] = network.network.parts()
+        self._teachers: list[nn.Module] = self.teacher.network.parts()
+        if settings.compile:
+            for part in self._parts:
+                part.compile()
 
     def phases(self) -> list[Phase]:
         return [Phase("identity", "identity", self._losses)]
 
     def sample(self, index: int) -> Sample:
-        """ "image", degraded or not, and "clean", (3, S, S) in [0, 1]; "key" (), one for each "clean"."""
-        pair = self.pool[index]
-        mirrored = np.random.default_rng((self.settings.seed, index, 1)).random() < 0.5
+        """ "image", degraded or not, and "clean", (3, S, S) in [0, 1]; "key" (), one for each "clean";
+        "forced" (), whether each row gets the teacher's features."""
+        pair, forced = self.pool[index], self.settings.forced
+        rng = np.random.default_rng((self.settings.seed, index, 1))
+        mirrored = rng.random() < 0.5
         sample = {"key": pair["key"] * 2 + int(mirrored)}
+        sample["forced"] = np.array(rng.random() * forced > index)
         for name in ("image", "clean"):
             sample[name] = np.ascontiguousarray(pair[name][..., ::-1]) if mirrored else pair[name]
         return sample
@@ -113,7 +140,21 @@ class IdentityTask:
         return {"image": _unit(image), "clean": _unit(clean), "key": key}
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
-        return {"angle": identity(self.networks["identity"](batch["image"]), self._wanted(batch))}
+        network, wanted = self.networks["identity"], self._wanted(batch)
+        if not self.settings.hints:
+            return {"angle": identity(network(batch["image"]), wanted)}
+        assert isinstance(network, Identity)
+        self.teacher.to(wanted.device)
+        own = taught = network.crop(batch["image"] * 2 - 1)
+        forced, losses = batch["forced"][:, None, None, None], {}
+        *rows, head = self._parts
+        for i, (row, teacher) in enumerate(zip(rows, self._teachers[:-1], strict=True)):
+            with torch.no_grad():
+                taught = teacher(taught)
+            own = row(own)
+            losses[f"row{i + 1}"] = self.settings.hints * hint(own, taught)
+            own = torch.where(forced, taught, own)
+        return losses | {"angle": identity(head(own), wanted)}
 
     @torch.no_grad()
     def _wanted(self, batch: Batch) -> Tensor:
@@ -164,6 +205,11 @@ class IdentityTask:
             for row, picture in zip(rows, low, strict=False):
                 row.append(picture)
         return grid(rows, columns=2)
+
+
+def _widths(config: MobileFaceNetConfig) -> list[tuple[int, int]]:
+    """Features and stride of each row."""
+    return [(features, stride) for _, features, _, stride in config.stages]
 
 
 def _unit(picture: np.ndarray) -> np.ndarray:

@@ -45,7 +45,9 @@ TINY_FACE = GFPGANConfig(
     residual=True,
     noise=False,
 )
-TINY_IDENTITY = MobileFaceNetConfig(16, ((2, 16, 1, 2), (2, 24, 1, 2), (2, 32, 1, 2)), last=64)
+TINY_IDENTITY = MobileFaceNetConfig(
+    16, ((1, 64, 1, 2), (1, 128, 1, 2), (1, 128, 1, 1), (1, 128, 1, 2), (1, 128, 1, 1)), last=64
+)
 # The part of the compact network that needs no whole face to learn from; the rest starts from its file.
 UNET_256 = replace(COMPACT_256, decoder=False)
 TINY_CRITIC = DiscriminatorConfig(64, (16, 16, 16), stem=4)
