@@ -68,7 +68,7 @@ class Options:
     these); the results have the model's square size."""
     guard: Annotated[float | None, arg(metavar="DEGREES")] = None
     """Largest angle by which a face may drift from who it shows, such as 40: a face that would drift further
-    is restored less, or left. Needs an identity model."""
+    is restored less, or left."""
     report: Annotated[Path | None, arg(metavar="FILE.json|.jsonl")] = None
     """Write what was done to every photo and face as JSON; also now and then while the work goes on.
     FILE.jsonl gets one line for each photo as soon as it is done."""

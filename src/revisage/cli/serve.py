@@ -44,7 +44,7 @@ class Options:
     """Arithmetic of the models; auto takes half precision where a check shows that it makes no difference."""
     guard: Annotated[float | Literal["off"], arg(metavar="DEGREES|off")] = GUARD_DEGREES
     """Restore a face less, or leave it, that would drift further from who it shows, where a request names no
-    angle; needs an identity model, and is off where none is installed."""
+    angle."""
     workers: int = 1
     """Processes that restore, each with its own models; 0: other machines on the same queue do the work."""
     database: Annotated[str | None, arg(metavar="postgresql://…")] = None

@@ -12,7 +12,7 @@ from revisage.image import DecodeLimits
 AUTO_SCALE_BELOW = 1600
 """Long side in pixels under which `scale="auto"` doubles a photo."""
 
-GUARD_DEGREES = 70.0
+GUARD_DEGREES = 65.0
 """The server's guard unless another is chosen. At most about one in a hundred pairs of photos of two people
 have a smaller angle (`benchmarks/guard.py`), so a face within it would still pass for the same person."""
 

@@ -52,6 +52,18 @@ CATALOGUE: dict[str, ModelSpec] = {
         bytes=596_781,
         description="finds faces and five landmarks, also in old photos",
     ),
+    "revisage-identity": ModelSpec(
+        name="revisage-identity",
+        task="identity",
+        size=256,
+        scale=None,
+        version="1",
+        licence=_RESEARCH,
+        file="revisage-identity.onnx",
+        sha256="d7c5f53edfde88618fae883b32417d3989465949555e86f7f1d0cd8f5d4fc241",
+        bytes=1_882_145,
+        description="tells how far a restoration moves a face",
+    ),
     "revisage-expression": ModelSpec(
         name="revisage-expression",
         task="expression",
