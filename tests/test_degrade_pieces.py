@@ -5,7 +5,7 @@ import math
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from revisage.degrade import kernels, marked, mixtures, old_photo
@@ -248,6 +248,7 @@ def test_second_order_does_not_shift_the_mean(seed: int) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(seeds)
+@example(26403729)  # dust as bright as the gray that it falls on
 def test_marked_pixels_are_those_that_marks_change(seed: int) -> None:
     rng = np.random.default_rng(seed)
     marks = Chain(tuple(old_photo.damaged(rng, mixtures.MARKS)))

@@ -16,7 +16,7 @@ TONE = (Gray, Toning, DyeFading, Fading, Yellowing)
 COLOURLESS = (Gray, Toning)
 MARKS = (Crease, Scratches, Dust, Hairs)
 VISIBLE = 0.05
-"""Change of a middling gray from which a pixel counts as under a mark."""
+"""Change of a gray from which a pixel counts as under a mark."""
 
 # Which fields are lengths, and by what power of the factor a piece has fewer of such marks.
 _MARKS: dict[Any, tuple[tuple[str, ...], int]] = {
@@ -64,8 +64,10 @@ def tone(params: Step, kinds: tuple[type, ...] = TONE) -> Chain:
 
 def marked(params: Step, side: int) -> np.ndarray:
     """(side, side) bool: where creases, scratches, dust and hairs among the steps change a square picture."""
-    gray = np.full((side, side, 3), 0.5, np.float32)
-    changed: np.ndarray = np.abs(_only(params, MARKS).apply(gray) - gray).max(axis=2) > VISIBLE
+    marks, changed = _only(params, MARKS), np.zeros((side, side), bool)
+    for value in (0.25, 0.75):  # a mark of one of these tones shows on the other
+        gray = np.full((side, side, 3), value, np.float32)
+        changed |= np.abs(marks.apply(gray) - gray).max(axis=2) > VISIBLE
     return changed
 
 
