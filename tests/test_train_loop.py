@@ -24,6 +24,7 @@ from revisage.train import checkpoint, loop  # noqa: E402
 from revisage.train.ema import EMA  # noqa: E402
 from revisage.train.log import Log  # noqa: E402
 from revisage.train.loop import LoopSettings, learning_rate, train  # noqa: E402
+from revisage.train.muon import Muon  # noqa: E402
 from revisage.train.spread import join  # noqa: E402
 from revisage.train.state import State  # noqa: E402
 from revisage.train.task import Phase  # noqa: E402
@@ -333,6 +334,15 @@ def one_step(factor: float) -> tuple[Toy, float, tuple[dict[str, float], bool]]:
     state = State.fresh(toy, settings, spread.device)
     batch = {key: torch.from_numpy(value[None]) for key, value in toy.sample(0).items()}
     return toy, settings.clip, loop.step(toy.phases()[0], state, batch, settings, spread)
+
+
+def test_muon_is_for_the_network_that_is_averaged() -> None:
+    spread = join("cpu")
+    plain = State.fresh(Toy(), SETTINGS, spread.device).optimizers
+    other = State.fresh(Toy(), replace(SETTINGS, optimizer="muon"), spread.device).optimizers
+    assert {type(optimizer) for optimizer in plain.values()} == {torch.optim.Adam}
+    assert type(other["student"]) is Muon
+    assert type(other["rival"]) is torch.optim.Adam
 
 
 def test_a_foreign_checkpoint_is_refused(tmp_path: Path) -> None:

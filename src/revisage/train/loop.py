@@ -38,6 +38,8 @@ class LoopSettings:
         batch: images a step, over all processes.
         rate: peak learning rate of Adam; warmed up, then cosine to zero. A phase may have a multiple of it.
         beta1, beta2: Adam's decay rates.
+        optimizer: "adam", or "muon" for the network that is averaged (`revisage.train.muon`): more progress a
+            step, and longer steps.
         warmup: images over which the rate rises linearly.
         ema: half-life of the averaged weights in images.
         clip: gradient norm above which the gradient is scaled down.
@@ -60,6 +62,7 @@ class LoopSettings:
     ema: float = 5000
     beta1: float = 0.9
     beta2: float = 0.99
+    optimizer: str = "adam"
     clip: float = 1.0
     precision: str = "bf16"
     device: str = "auto"
@@ -75,6 +78,8 @@ class LoopSettings:
             raise UsageError("set either images or hours as the length of the training")
         if self.precision not in PRECISIONS:
             raise UsageError(f"precision must be {', '.join(PRECISIONS)}, got {self.precision!r}")
+        if self.optimizer not in ("adam", "muon"):
+            raise UsageError(f"optimizer must be adam or muon, got {self.optimizer!r}")
         if self.device not in ("auto", "cpu", "cuda"):
             raise UsageError(f"device must be auto, cpu or cuda, got {self.device!r}")
         for name in ("images", "hours", "batch", "rate", "ema", "clip", "threads", "loaders"):

@@ -12,6 +12,7 @@ from torch import nn
 
 from revisage.errors import TrainingError
 from revisage.train.ema import EMA
+from revisage.train.muon import Muon
 from revisage.train.task import Task
 
 if TYPE_CHECKING:
@@ -42,10 +43,16 @@ class State:
         for network in networks.values():
             network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         trained = {phase.network for phase in task.phases()}
+        optimizers: dict[str, torch.optim.Adam] = {}
+        for name in trained:
+            if settings.optimizer == "muon" and name == task.averaged:
+                optimizers[name] = Muon(networks[name], betas)
+            else:
+                optimizers[name] = torch.optim.Adam(networks[name].parameters(), betas=betas)
         scaled = settings.precision == "fp16"
         return cls(
             networks,
-            {name: torch.optim.Adam(networks[name].parameters(), betas=betas) for name in trained},
+            optimizers,
             {name: torch.amp.GradScaler(device.type, enabled=scaled) for name in trained},
             EMA(networks[task.averaged], settings.ema),
         )
