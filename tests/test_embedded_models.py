@@ -21,6 +21,7 @@ from revisage.degrade import (  # noqa: E402
     tone,
     zoomed,
 )
+from revisage.degrade.ageing import Toning  # noqa: E402
 from revisage.metrics.ms_ssim import ms_ssim  # noqa: E402
 from revisage.metrics.psnr import psnr  # noqa: E402
 from revisage.metrics.ssim import ssim  # noqa: E402
@@ -55,6 +56,24 @@ def test_restored_faces_beat_their_inputs(name: str, shared: Path) -> None:
     assert figures["output ssim"].mean() > figures["input ssim"].mean()
     assert figures["output degrees"].mean() < figures["input degrees"].mean()
     assert distances["output"] < distances["input"]
+
+
+def test_colourless_faces_get_no_colours(shared: Path) -> None:
+    """The model itself, without the hold of `--colour keep`: gray stays gray, and sepia sepia."""
+    session, recipe = open_session(resolve("face").path, device="cpu"), RECIPES["gfpgan"]
+    sepia = Toning((0.05, 0.03, 0.01), (0.58, 0.49, 0.37), (1.0, 0.95, 0.8), 1.0)
+
+    def restored(face: np.ndarray) -> np.ndarray:
+        return session.run(face.transpose(2, 0, 1)[None].copy())[0].transpose(1, 2, 0).clip(0, 1)
+
+    for i, face in enumerate(face_model.faces256(shared, 12)):
+        clean = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)[..., None].repeat(3, axis=2).astype(np.float32) / 255
+        low = recipe.apply(clean, recipe.sample(np.random.default_rng((0, i))))
+        low = low.mean(axis=2, keepdims=True).repeat(3, axis=2)
+        gray = restored(low)
+        assert np.ptp(gray, axis=2).mean() < 3 / 255
+        tones = np.diff(restored(sepia.apply(low)) - sepia.apply(gray), axis=2)
+        assert np.abs(tones).mean() < 3 / 255  # sepia itself is 14 to 27
 
 
 @pytest.mark.parametrize(("name", "encoder"), [("progressive-upscale", False), ("progressive-restore", True)])
