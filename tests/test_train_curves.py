@@ -45,6 +45,13 @@ def test_a_falling_loss_falls_in_its_panel(log: Path) -> None:
     assert (np.abs(picture[:, 480:].astype(int) - BLUE).sum(2) < 60).any()  # one value is a dot
 
 
+def test_how_hard_losses_pull_is_one_panel_for_each_phase(log: Path) -> None:
+    with log.open("a") as file:
+        file.writelines(f"{n},pull,step1/{name},{n / 100}\n" for n in (100, 200) for name in ("l1", "identity"))
+        file.write("200,pull,step2/l1,3\n")
+    assert draw(log).shape == (2 * 240, 3 * 480, 3)  # two panels more
+
+
 def test_an_empty_log_gives_an_empty_picture(tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     log.write_text("")

@@ -21,6 +21,7 @@ from torch import Tensor, nn  # noqa: E402
 from revisage.data.loader import Sample  # noqa: E402
 from revisage.errors import TrainingError, UsageError  # noqa: E402
 from revisage.train import checkpoint, loop  # noqa: E402
+from revisage.train.curves import read_log  # noqa: E402
 from revisage.train.ema import EMA  # noqa: E402
 from revisage.train.log import Log  # noqa: E402
 from revisage.train.loop import LoopSettings, learning_rate, train  # noqa: E402
@@ -51,8 +52,13 @@ class Toy:
         )
         self.networks: dict[str, nn.Module] = {"student": student, "rival": nn.Conv2d(1, 1, 3)}
         self.at = at
-        self.steps = {"student": 0, "rival": 0}
+        self.seen: dict[str, set[int]] = {"student": set(), "rival": set()}
         self.scores = iter([1.0, 5.0, 2.0, 1.0])
+
+    @property
+    def steps(self) -> dict[str, int]:
+        """Different batches that each network was given."""
+        return {name: len(seen) for name, seen in self.seen.items()}
 
     def phases(self) -> list[Phase]:
         return [Phase("learn", "student", self._learn), Phase("copy", "rival", self._copy, interval=3)]
@@ -62,14 +68,14 @@ class Toy:
         return {"x": x, "y": np.roll(x, 1, axis=2)[:, 1:-1, 1:-1], "index": np.array(index)}
 
     def _learn(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        self.steps["student"] += 1
+        self.seen["student"].add(int(batch["index"][0]))
         factor = self.at(int(batch["index"][0]))
         noise = 0.1 * torch.randn_like(batch["x"])  # what is drawn in a step must come back as well
         answer = self.networks["student"](batch["x"] + noise)
         return {"error": factor * (answer - batch["y"]).square().mean(), "size": 0.01 * answer.abs().mean()}
 
     def _copy(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        self.steps["rival"] += 1
+        self.seen["rival"].add(int(batch["index"][0]))
         with torch.no_grad():
             answer = self.networks["student"](batch["x"])
         return {"distance": (self.networks["rival"](batch["x"]) - answer).abs().mean()}
@@ -317,6 +323,39 @@ def test_gradients_are_clipped() -> None:
     assert clip < stats["learn/gradient"] < loop.OUTLIER * clip
     gradients = [p.grad for p in toy.networks["student"].parameters() if p.grad is not None]
     assert float(nn.utils.get_total_norm(gradients)) == pytest.approx(clip, rel=1e-3)
+
+
+def test_how_hard_each_loss_pulls_is_told_and_changes_nothing(tmp_path: Path) -> None:
+    toy, spread = Toy(), join("cpu")
+    state = State.fresh(toy, SETTINGS, spread.device)
+    batch = {key: torch.from_numpy(np.stack([value])) for key, value in toy.sample(3).items()}
+    before = {key: value.clone() for key, value in toy.networks["student"].state_dict().items()}
+
+    def weighed(weight: float) -> dict[str, float]:
+        torch.manual_seed(0)
+
+        def losses(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+            out = toy.networks["student"](batch["x"])
+            return {"error": (out - batch["y"]).square().mean(), "size": weight * out.abs().mean()}
+
+        return loop.pulls(Phase("learn", "student", losses), state, batch, SETTINGS, spread)
+
+    light, heavy = weighed(0.5), weighed(2.0)
+    assert heavy["learn/size"] == pytest.approx(4 * light["learn/size"])
+    assert heavy["learn/error"] == pytest.approx(light["learn/error"])
+
+    student = toy.networks["student"]
+    (student(batch["x"]) - batch["y"]).square().mean().backward()
+    squares = [p.grad.square().sum() for p in student.parameters() if p.grad is not None]
+    assert light["learn/error"] == pytest.approx(float(torch.stack(squares).sum().sqrt()))
+    for key, value in (*student.named_buffers(), *student.named_parameters()):
+        if "running" not in key and "tracked" not in key:
+            torch.testing.assert_close(value.detach(), before[key], rtol=0, atol=0)
+
+    train(Toy(), tmp_path, SETTINGS)
+    logged = read_log(tmp_path / "log.csv")["pull"]
+    assert set(logged) == {"learn/error", "learn/size"}  # the rival has one loss
+    assert logged["learn/size"][:, 0].tolist() == [40]  # with the figures on held-out data
 
 
 def test_an_exploding_gradient_is_no_step() -> None:

@@ -19,7 +19,7 @@ _COLOURS = ((31, 119, 180), (214, 39, 40), (44, 160, 44), (148, 103, 189), (255,
 
 
 def read_log(file: Path) -> dict[str, dict[str, np.ndarray]]:
-    """Group ("train" or "validation") -> name -> (N, 2) float64: images seen and value, in their order."""
+    """Group (train, validation, pull) -> name -> (N, 2) float64: images seen and value, in their order."""
     rows: dict[str, dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
     with file.open(newline="") as text:
         for images, group, name, value in csv.reader(text):
@@ -33,11 +33,13 @@ def draw(file: Path) -> np.ndarray:
     """A panel for each loss and figure of a log, (H, W, 3) uint8.
 
     A loss of several phases has a line for each, and a figure one more for the input's own ("input_psnr").
+    How hard the losses of a phase pull is one panel.
     """
     panels: dict[str, dict[str, np.ndarray]] = defaultdict(dict)
     for group, names in read_log(file).items():
         for name, points in names.items():
-            key = name.removeprefix("input_") if group == "validation" else name.rpartition("/")[2]
+            phase, _, loss = name.rpartition("/")
+            key = {"validation": name.removeprefix("input_"), "pull": f"on the {phase}"}.get(group, loss)
             if key not in _LEFT_OUT and not name.endswith(_LEFT_OUT):
                 panels[f"{group} {key}"][name] = points
     drawn = [_panel(title, lines) for title, lines in panels.items()]
@@ -77,8 +79,10 @@ def _panel(title: str, lines: dict[str, np.ndarray]) -> np.ndarray:
             cv2.circle(panel, (int(x), int(y)), 3, colour, -1, cv2.LINE_AA)
         cv2.polylines(panel, [pixels.reshape(-1, 1, 2)], False, colour, 1, cv2.LINE_AA)
         if len(lines) > 1:
-            place_of = (left + 8 + 105 * (list(lines).index(name) % 4), edge + 16)
-            _text(panel, name.rpartition("/")[0] or name, place_of, colour)
+            row, column = divmod(list(lines).index(name), 4)
+            phase, _, loss = name.rpartition("/")
+            same = len({other.rpartition("/")[2] for other in lines}) == 1
+            _text(panel, phase if same else loss, (left + 8 + 100 * column, edge + 16 * (row + 1)), colour)
     return panel
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from revisage.data.loader import Loader
 from revisage.errors import TrainingError, UsageError
@@ -131,6 +131,37 @@ def step(
     return stats, sound
 
 
+def pulls(
+    phase: Phase, state: State, batch: Batch, settings: LoopSettings, spread: Spread
+) -> dict[str, float]:
+    """Length of the gradient of each loss of a phase by itself, weighted as it is in the sum.
+
+    A loss whose gradient is a hundredth of another's has no say, whatever its value. Leaves everything as it
+    is. Empty for a phase of one loss, whose gradient is logged at every step.
+    """
+    network, scaler = state.networks[phase.network], state.scalers[phase.network]
+    for name, other in state.networks.items():
+        other.requires_grad_(name == phase.network)
+    buffers = [(b, b.clone()) for other in state.networks.values() for b in other.buffers()]
+    dtype = PRECISIONS[settings.precision]
+
+    def losses() -> dict[str, Tensor]:
+        with torch.autocast(spread.device.type, dtype, enabled=dtype is not None):
+            return phase.losses(dict(batch))
+
+    lengths, names = {}, list(losses())
+    # Each from a forward pass of its own: a compiled network cannot keep its graph for a second loss.
+    for name in names if len(names) > 1 else ():
+        network.zero_grad(set_to_none=True)
+        scaler.scale(losses()[name]).backward()
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        lengths[f"{phase.name}/{name}"] = float(nn.utils.get_total_norm(gradients)) / scaler.get_scale()
+    network.zero_grad(set_to_none=True)
+    for buffer, before in buffers:
+        buffer.copy_(before)
+    return lengths
+
+
 def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = None) -> nn.Module:
     """Train until the set length is reached; returns the averaged network.
 
@@ -186,6 +217,8 @@ def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = 
                 validated = state.seconds
                 figures = task.validate(state.ema.network)
                 log.validation(figures, state.images)
+                for phase in phases:
+                    log.pulls(pulls(phase, state, batch, settings, spread), state.images)
                 log.picture(task.pictures(state.ema.network), state.images)
                 if figures[task.best] > state.best:
                     state.best = figures[task.best]
