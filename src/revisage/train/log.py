@@ -91,9 +91,8 @@ class Log:
 
     def pulls(self, lengths: dict[str, float], images: int) -> None:
         """Write how long each loss's own gradient is."""
-        if lengths:
-            self._write("pull", lengths, images)
-            self._say(f"{images:>9} images  pull: " + "  ".join(f"{k} {v:.3g}" for k, v in lengths.items()))
+        self._write("pull", lengths, images)
+        self._say(f"{images:>9} images  pull: " + "  ".join(f"{k} {v:.3g}" for k, v in lengths.items()))
 
     def picture(self, pixels: np.ndarray, images: int) -> None:
         """Keep a grid of samples, (H, W, 3) uint8, as a PNG file and on the board; draw the curves anew."""

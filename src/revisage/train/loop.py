@@ -149,9 +149,9 @@ def pulls(
         with torch.autocast(spread.device.type, dtype, enabled=dtype is not None):
             return phase.losses(dict(batch))
 
-    lengths, names = {}, list(losses())
+    lengths = {}
     # Each from a forward pass of its own: a compiled network cannot keep its graph for a second loss.
-    for name in names if len(names) > 1 else ():
+    for name in list(losses()):
         network.zero_grad(set_to_none=True)
         scaler.scale(losses()[name]).backward()
         gradients = [p.grad for p in network.parameters() if p.grad is not None]
@@ -192,7 +192,7 @@ def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = 
     loader = Loader(make, batch=local, threads=settings.loaders)
     log = Log(run if spread.rank == 0 else None, settings, state.images)
     last, validated, kept = time.monotonic(), state.seconds, state.seconds
-    bad = dict.fromkeys((p.name for p in phases), 0)
+    bad, several = dict.fromkeys((p.name for p in phases), 0), dict[str, Phase]()
     with closing(log), closing(iter(loader)) as batches:
         for arrays in batches:
             batch = spread.move({key: torch.from_numpy(value) for key, value in arrays.items()})
@@ -203,6 +203,8 @@ def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = 
                 state.optimizers[phase.network].param_groups[0]["lr"] = rate * phase.rate
                 stats, applied = step(phase, state, batch, settings, spread)
                 log.add(stats, skipped=not applied)
+                if len(stats) > 2:  # one loss has the gradient of the sum, which is logged anyhow
+                    several[phase.name] = phase
                 bad[phase.name] = 0 if applied else bad[phase.name] + 1
                 if bad[phase.name] >= MAX_BAD_STEPS:
                     raise _diverged(folder)
@@ -215,14 +217,9 @@ def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = 
             log.tick(state.images, state.seconds, rate, loader.waited, force=done)
             if spread.rank == 0 and (done or state.seconds - validated >= settings.validate_every):
                 validated = state.seconds
-                figures = task.validate(state.ema.network)
-                log.validation(figures, state.images)
-                for phase in phases:
+                for phase in several.values():
                     log.pulls(pulls(phase, state, batch, settings, spread), state.images)
-                log.picture(task.pictures(state.ema.network), state.images)
-                if figures[task.best] > state.best:
-                    state.best = figures[task.best]
-                    checkpoint.save(folder, "best", state.pack())
+                _validate(task, state, log, folder)
                 last = time.monotonic()
             if spread.rank == 0 and (done or state.seconds - kept >= settings.save_every):
                 kept = state.seconds
@@ -230,6 +227,16 @@ def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = 
             if done:
                 break
     return state.ema.network
+
+
+def _validate(task: Task, state: State, log: Log, folder: Path) -> None:
+    """Figures and samples of the averaged network; kept as the best when it is."""
+    figures = task.validate(state.ema.network)
+    log.validation(figures, state.images)
+    log.picture(task.pictures(state.ema.network), state.images)
+    if figures[task.best] > state.best:
+        state.best = figures[task.best]
+        checkpoint.save(folder, "best", state.pack())
 
 
 def _begin(task: Task, state: State, folder: Path, init: Path | None) -> None:
