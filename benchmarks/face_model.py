@@ -1,6 +1,6 @@
 """The face model against its input on held-out people, under GFP-GAN's degradation: the table of its card.
 
-    python benchmarks/face_model.py --shared ../shared [--model NAME] [--count 300] [--seed 0]
+    python benchmarks/face_model.py --shared ../shared [--model NAME] [--count 300] [--seed 0] [--light]
 
 Two sets: held-out pictures of faces256 (split by the hash of the name; training leaves out everybody who
 looks like one of them), and held-out people of lfw128, found and aligned by the shipped finder; the model has
@@ -9,19 +9,24 @@ and SSIM over RGB at 256 px, 8 bits; identity angle in degrees between MobileFac
 and the truth; NIQE, of the truth too; Fréchet distance between the MobileFaceNet embeddings of all pictures
 and of all truths, which falls with the number of pictures: compare it at equal n only. 95 % intervals by
 bootstrap over pictures. At the end the time of one face, which only means something on an idle machine.
+
+With --light instead what the model does to nearly clean faces of faces256: PSNR of input and output.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from identity import milliseconds
 
 from revisage.data.pictures import find_pictures
 from revisage.degrade import RECIPES
+from revisage.degrade.compress import Jpeg
 from revisage.faces import Finder, align, estimate
 from revisage.image import decode
 from revisage.metrics import Sources, load
@@ -89,6 +94,39 @@ def measure(
     }
 
 
+LIGHT: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "none": lambda face: face,
+    "JPEG, quality 60": lambda face: Jpeg(60).apply(face),
+    "half the size, enlarged": lambda face: cv2.resize(
+        cv2.resize(face, (SIZE // 2, SIZE // 2), interpolation=cv2.INTER_AREA), (SIZE, SIZE)
+    ),
+    "blur of 1 px": lambda face: cv2.GaussianBlur(face, (0, 0), 1),
+    "blur of 2 px": lambda face: cv2.GaussianBlur(face, (0, 0), 2),
+}
+"""By what is done to a face, (256, 256, 3) float32 in [0, 1]."""
+
+
+def light(faces: list[np.ndarray], session: Session) -> None:
+    """Print the table of `LIGHT`."""
+    print("| damage | n | PSNR dB, input | output |\n|---|---|---|---|")
+    for name, damage in LIGHT.items():
+        rows = []
+        for face in faces:
+            clean = face.astype(np.float32) / 255
+            low = np.rint(damage(clean) * 255).astype(np.float32).transpose(2, 0, 1)[None] / 255
+            truth = torch.from_numpy(clean.transpose(2, 0, 1)[None].copy())
+            pictures = (torch.from_numpy(p.astype(np.float32)) for p in (low, session.run(low).clip(0, 1)))
+            rows.append([float(psnr(picture, truth)) for picture in pictures])
+        cells = []
+        for values in np.array(rows).T:
+            if not np.isfinite(values).all():  # the input is the truth
+                cells.append("")
+                continue
+            least, greatest = interval(values)
+            cells.append(f"{values.mean():.2f} ({least:.2f}–{greatest:.2f})")
+        print(f"| {name} | {len(faces)} | {' | '.join(cells)} |")
+
+
 def interval(values: np.ndarray, draws: int = 2000) -> tuple[float, float]:
     """95 % bootstrap interval of the mean."""
     rng = np.random.default_rng(0)
@@ -105,10 +143,14 @@ def main() -> None:
     parser.add_argument("--model", default="auto")
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--light", action="store_true")
     options = parser.parse_args()
     model = resolve("face", options.model)
     session = open_session(model.path, device="cpu")
     print(f"{model.spec.name} {model.spec.version}, {session.info.precision}, seed {options.seed}\n")
+    if options.light:
+        light(faces256(options.shared, options.count), session)
+        return
     print("| set | n | | PSNR dB | SSIM | identity angle | NIQE | Fréchet distance of identity |")
     print("|---|---|---|---|---|---|---|---|")
     for name, faces in (
