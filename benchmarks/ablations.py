@@ -55,7 +55,7 @@ def variants(base: FaceSettings) -> dict[str, FaceSettings]:
         "no component loss": replace(base, components="none"),
         "component discriminators only": replace(base, components="discriminators"),
         "+ feature matching": replace(base, components="matching"),
-        "reconstruction only": replace(base, adversarial=0.0, checkerboard=0.0),
+        "reconstruction only": replace(base, adversarial=0.0),
     }
 
 

@@ -289,16 +289,6 @@ def test_pictures_of_one_person_stay_on_one_side_of_the_split(tmp_path: Path) ->
     assert split([folder], None) == ([[training[0]]], [sorted([*training[1:], *held])])
 
 
-def test_the_stems_pattern_is_held_down_without_critics_too(faces: Path) -> None:
-    task = task_of(faces, adversarial=0.0, checkerboard=7.0)
-    losses = task.phases()[0].losses(batch_of(task))
-    assert float(losses["checkerboard"].detach()) > 0
-    without = task_of(faces, adversarial=0.0, checkerboard=0.0)
-    assert "checkerboard" not in without.phases()[0].losses(batch_of(without))
-    for name in ("reconstruction-256", "unet-256"):
-        assert presets.choose("gfpgan", name).task(faces).checkerboard == 0
-
-
 def test_a_sharpened_truth_is_what_the_reconstruction_aims_at(faces: Path) -> None:
     plain, task = task_of(faces), task_of(faces, sharpen=2.0)
     batch = batch_of(task)

@@ -76,7 +76,7 @@ class FaceSettings:
             as well, or with the Gram "style" loss besides.
         component, matching, style: weights of these three.
         checkerboard: weight of the loss against a pattern of the stem's blocks, with which a generator fools
-            the discriminators, and which sharpening would show; used with a network that has a stem.
+            the discriminators; used in adversarial training of a network with a stem.
         r1: weight of the gradient penalty, of which every 16th step takes 16 times as much.
         critic_rate: learning rate of the discriminators as a multiple of the generator's; their layers have
             the equalised learning rate and the compact generator's have not, so that they need more.
@@ -240,11 +240,13 @@ class FaceTask:
         if self.vgg is not None and settings.perceptual:
             self.vgg.to(clean.device)
             losses["perceptual"] = settings.perceptual * perceptual(self.vgg(fake), self.vgg(clean))
-        if settings.checkerboard and settings.network.stem > 1:
-            losses["checkerboard"] = settings.checkerboard * checkerboard(shown, aim, settings.network.stem)
         if settings.adversarial:
             logits = self.networks["discriminator"](shown)
             losses["adversarial"] = settings.adversarial * generator_logistic(logits)
+            if settings.checkerboard and settings.network.stem > 1:
+                losses["checkerboard"] = settings.checkerboard * checkerboard(
+                    shown, aim, settings.network.stem
+                )
         return losses | self._component_losses(batch, shown)
 
     def _component_losses(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:

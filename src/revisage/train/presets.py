@@ -232,14 +232,14 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
         ),
         Preset(
             "reconstruction-256",
-            lambda data: FaceSettings(data=data, checkerboard=0.0),
+            lambda data: FaceSettings(data=data),
             FaceTask,
             lambda: GFPGAN(COMPACT_256),
             LoopSettings(images=1_000_000, batch=8, rate=1e-3, ema=4000),
         ),
         Preset(
             "unet-256",
-            lambda data: FaceSettings(data=data, network=UNET_256, crop=128, identity=0.0, checkerboard=0.0),
+            lambda data: FaceSettings(data=data, network=UNET_256, crop=128, identity=0.0),
             FaceTask,
             lambda: GFPGAN(UNET_256),
             LoopSettings(images=2_000_000, batch=8, rate=8e-4, ema=8000),
