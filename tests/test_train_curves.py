@@ -47,7 +47,8 @@ def test_a_falling_loss_falls_in_its_panel(log: Path) -> None:
 
 def test_how_hard_losses_pull_is_one_panel_for_each_phase(log: Path) -> None:
     with log.open("a") as file:
-        file.writelines(f"{n},pull,step1/{name},{n / 100}\n" for n in (100, 200) for name in ("l1", "identity"))
+        for name in ("l1", "identity"):
+            file.writelines(f"{n},pull,step1/{name},{n / 100}\n" for n in (100, 200))
         file.write("200,pull,step2/l1,3\n")
     assert draw(log).shape == (2 * 240, 3 * 480, 3)  # two panels more
 

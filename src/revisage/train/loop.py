@@ -192,7 +192,8 @@ def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = 
     loader = Loader(make, batch=local, threads=settings.loaders)
     log = Log(run if spread.rank == 0 else None, settings, state.images)
     last, validated, kept = time.monotonic(), state.seconds, state.seconds
-    bad, several = dict.fromkeys((p.name for p in phases), 0), dict[str, Phase]()
+    bad = dict.fromkeys((p.name for p in phases), 0)
+    several: dict[str, tuple[Phase, Batch]] = {}
     with closing(log), closing(iter(loader)) as batches:
         for arrays in batches:
             batch = spread.move({key: torch.from_numpy(value) for key, value in arrays.items()})
@@ -201,10 +202,11 @@ def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = 
             number = state.images // settings.batch
             for phase in (p for p in phases if number % p.interval == 0):
                 state.optimizers[phase.network].param_groups[0]["lr"] = rate * phase.rate
+                given = dict(batch)  # phases leave in the batch what the next ones need
                 stats, applied = step(phase, state, batch, settings, spread)
                 log.add(stats, skipped=not applied)
                 if len(stats) > 2:  # one loss has the gradient of the sum, which is logged anyhow
-                    several[phase.name] = phase
+                    several[phase.name] = phase, given
                 bad[phase.name] = 0 if applied else bad[phase.name] + 1
                 if bad[phase.name] >= MAX_BAD_STEPS:
                     raise _diverged(folder)
@@ -217,8 +219,8 @@ def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = 
             log.tick(state.images, state.seconds, rate, loader.waited, force=done)
             if spread.rank == 0 and (done or state.seconds - validated >= settings.validate_every):
                 validated = state.seconds
-                for phase in several.values():
-                    log.pulls(pulls(phase, state, batch, settings, spread), state.images)
+                for phase, given in several.values():
+                    log.pulls(pulls(phase, state, given, settings, spread), state.images)
                 _validate(task, state, log, folder)
                 last = time.monotonic()
             if spread.rank == 0 and (done or state.seconds - kept >= settings.save_every):
