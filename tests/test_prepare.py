@@ -190,6 +190,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     assert not (out / "faces.csv").exists()
     with journal.open("ab") as file:  # a line that was being written
         file.write(b'{"source": "a/IMG')
+    (out / "faces" / ".revisage-1-0123456789abcdef.part").write_bytes(b"half a face")
     told: list[str] = []
     prepare(
         photos,

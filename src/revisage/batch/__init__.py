@@ -6,7 +6,7 @@ from revisage.batch.local import Watch, restore_all
 from revisage.batch.manifest import NAME as MANIFEST
 from revisage.batch.manifest import Manifest, ManifestError, Standing
 from revisage.batch.meter import Meter
-from revisage.batch.places import place, sweep
+from revisage.batch.places import place
 from revisage.batch.settings import Fingerprint, fingerprint, make_restorer, shared_memory
 
 __all__ = [
@@ -29,5 +29,4 @@ __all__ = [
     "plan_places",
     "restore_all",
     "shared_memory",
-    "sweep",
 ]

@@ -136,18 +136,6 @@ def below(folder: str) -> list[str]:
         raise UsageError(f"{folder} cannot be listed ({error.strerror or error})") from None
 
 
-def sweep(folder: Path) -> int:
-    """Remove what a killed run left half written below a folder; how many files that were.
-
-    The caller makes sure that no other run writes there.
-    """
-    count = 0
-    for path in folder.rglob(f"{TEMPORARY}*{PART}"):
-        path.unlink(missing_ok=True)
-        count += 1
-    return count
-
-
 def discard(target: Place, writer: int | None) -> None:
     """Remove what the dead process `writer` of this machine left half written beside `target`."""
     if isinstance(target, Path):

@@ -23,7 +23,6 @@ from revisage.batch import (
     place,
     plan_places,
     shared_memory,
-    sweep,
 )
 from revisage.batch.cluster import connected
 from revisage.batch.processes import Work
@@ -34,7 +33,7 @@ from revisage.cli._run import Engine, Run, work
 from revisage.cli._video import Film
 from revisage.cli._video import restore as restore_film
 from revisage.errors import RevisageError, SigningError, UnknownModelError, UsageError
-from revisage.image import DecodeLimits, can_encode, format_of
+from revisage.image import DecodeLimits, can_encode, format_of, sweep
 from revisage.label import Credentials, can_sign, check
 from revisage.restore import RestoreOptions, Restorer
 

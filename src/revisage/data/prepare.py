@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from revisage.data.prepare_photo import FindsFaces, PrepareSettings, Record, prepare_photo
 from revisage.data.prepare_tables import JOURNAL, Summary, finish, is_whole, line, read_journal, remove
 from revisage.errors import SaveError, UsageError
-from revisage.image import format_of, write_atomically
+from revisage.image import format_of, sweep, write_atomically
 from revisage.image.formats import HEAD_BYTES, sniff
 
 SETTINGS = "settings.json"
@@ -124,6 +124,7 @@ def _run(
     workers: int,
     watch: Watch | None,
 ) -> Summary:
+    sweep(out)
     records = read_journal(out)
     for name, record in list(records.items()):
         if not _stands(source, out, record):

@@ -6,7 +6,7 @@ from revisage.image.formats import FORMAT_OF_EXTENSION, format_of
 from revisage.image.limits import DecodeLimits
 from revisage.image.names import output_paths
 from revisage.image.photo import Photo
-from revisage.image.save import save, write_atomically
+from revisage.image.save import save, sweep, write_atomically
 
 __all__ = [
     "FORMAT_OF_EXTENSION",
@@ -20,5 +20,6 @@ __all__ = [
     "from_pillow",
     "output_paths",
     "save",
+    "sweep",
     "write_atomically",
 ]

@@ -67,6 +67,18 @@ def write_atomically(path: Path, data: bytes) -> None:
     _sync_folder(path.parent)
 
 
+def sweep(folder: Path) -> int:
+    """Remove what killed runs left of `write_atomically` below a folder; how many files that were.
+
+    The caller makes sure that nobody else writes there.
+    """
+    count = 0
+    for path in folder.rglob(".revisage-*.part"):
+        path.unlink(missing_ok=True)
+        count += 1
+    return count
+
+
 def _sync_folder(folder: Path) -> None:
     # Makes the rename itself durable; Windows cannot open a folder, and some network drives refuse.
     with contextlib.suppress(OSError):
