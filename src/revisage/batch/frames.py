@@ -26,6 +26,7 @@ from revisage.batch.jobs import SaveOptions
 from revisage.batch.video import Frame
 from revisage.errors import PhotoError, RuntimeUnavailableError, SaveError, UsageError
 from revisage.image import DecodeLimits, Photo, can_encode, decode, format_of
+from revisage.image.save import TEMPORARY
 from revisage.restore import Result
 
 LOCAL_ONLY = ("-protocol_whitelist", "file")
@@ -128,7 +129,7 @@ class VideoSink:
     def __init__(self, path: Path, film: VideoFilm, *, label: bool = True) -> None:
         self._path, self._film, self._label = path, film, label
         self._rate = film.rate()
-        self._temporary = path.with_name(f"{places.TEMPORARY}{secrets.token_hex(8)}{path.suffix}")
+        self._temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}{path.suffix}")
         self._said: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 (closed on leaving)
         self._process: subprocess.Popen[bytes] | None = None
         self._size: tuple[int, int] | None = None

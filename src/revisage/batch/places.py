@@ -19,9 +19,8 @@ from typing import Any
 from revisage.batch.jobs import Place
 from revisage.errors import SaveError, UsageError
 from revisage.image import write_atomically
+from revisage.image.save import PART, TEMPORARY
 
-TEMPORARY = ".revisage-"
-PART = ".part"
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "memory"})
 
 

@@ -20,16 +20,17 @@ import psutil
 from tyro.conf import Positional, arg
 
 from revisage import server, zoo
-from revisage.batch import layout, manifest, places
+from revisage.batch import layout, manifest
 from revisage.cli._parse import Exit, parse
 from revisage.errors import RevisageError, UsageError
+from revisage.image.save import TEMPORARY
 from revisage.runtime import selfcheck
 from revisage.server.kept import erase as erase_jobs
 from revisage.server.kept import kept
 
 Kind = Literal["photos", "records", "models", "caches"]
 
-HALF_WRITTEN = re.compile(re.escape(places.TEMPORARY) + r"(?:(\d+)-)?[0-9a-f]{16}\.\w+")
+HALF_WRITTEN = re.compile(re.escape(TEMPORARY) + r"(?:(\d+)-)?[0-9a-f]{16}\.\w+")
 """A file that a run writes before it renames it, with the number of the process where it has one."""
 
 SAMPLE = re.compile(r"revisage-\w{8}")
@@ -211,7 +212,7 @@ def _beside(path: Path) -> list[Path]:
 def _half_written(folder: Path) -> list[Path]:
     """Temporary files below a folder that no process is at work on."""
     found = []
-    for path in sorted(folder.rglob(f"{places.TEMPORARY}*")):
+    for path in sorted(folder.rglob(f"{TEMPORARY}*")):
         match = HALF_WRITTEN.fullmatch(path.name)
         if match is None or not path.is_file():
             continue

@@ -13,6 +13,10 @@ from revisage.image.encode import encode
 from revisage.image.formats import NAMES, format_of
 from revisage.image.photo import Photo
 
+# Of files that are being written: what a killed process leaves is known by them.
+TEMPORARY = ".revisage-"
+PART = ".part"
+
 
 def save(
     photo: Photo,
@@ -48,7 +52,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     # The name tells the process, so that what a dead one left can be found. It is short whatever the
     # target's, and hidden; the mode follows the umask, unlike tempfile's 0600.
-    temporary = path.parent / f".revisage-{os.getpid()}-{secrets.token_hex(8)}.part"
+    temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}{PART}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -73,7 +77,7 @@ def sweep(folder: Path) -> int:
     The caller makes sure that nobody else writes there.
     """
     count = 0
-    for path in folder.rglob(".revisage-*.part"):
+    for path in folder.rglob(f"{TEMPORARY}*{PART}"):
         path.unlink(missing_ok=True)
         count += 1
     return count

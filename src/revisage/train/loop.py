@@ -136,8 +136,8 @@ def pulls(
 ) -> dict[str, float]:
     """Length of the gradient of each loss of a phase by itself, weighted as it is in the sum.
 
-    A loss whose gradient is a hundredth of another's has no say, whatever its value. Leaves everything as it
-    is. Empty for a phase of one loss, whose gradient is logged at every step.
+    A loss whose gradient is a hundredth of another's has no say, whatever its value. `batch` is as the phase
+    was given it. Weights and buffers stay as they are.
     """
     network, scaler = state.networks[phase.network], state.scalers[phase.network]
     for name, other in state.networks.items():
