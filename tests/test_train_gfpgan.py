@@ -98,7 +98,7 @@ def run_step(task: Task, batch: Batch) -> dict[str, float]:
 
 
 def test_every_loss_of_the_paper_is_there(faces: Path) -> None:
-    stats = run_step(task := task_of(faces), batch_of(task))
+    stats = run_step(task := task_of(faces, checkerboard=50.0), batch_of(task))
     losses = {key for key in stats if not key.endswith("gradient")}
     assert losses == {
         *(f"generator/{n}" for n in ("l1", "pyramid", "adversarial", "checkerboard", "component")),
@@ -290,7 +290,7 @@ def test_pictures_of_one_person_stay_on_one_side_of_the_split(tmp_path: Path) ->
 
 
 def test_a_sharpened_truth_is_what_the_reconstruction_aims_at(faces: Path) -> None:
-    plain, task = task_of(faces), task_of(faces, sharpen=2.0)
+    plain, task = task_of(faces), task_of(faces, sharpen=2.0, checkerboard=50.0)
     batch = batch_of(task)
     assert "sharp" not in plain.sample(0)
     assert torch.equal(batch["clean"], batch_of(plain)["clean"])

@@ -38,7 +38,7 @@ def sample_gfpgan_train(rng: np.random.Generator) -> Chain:
 def sample_face(rng: np.random.Generator) -> Chain:
     """Draw for face restoration.
 
-    55 % GFP-GAN's equation, of them 5 points clean and 10 in mild ranges, so that a sharp face is left
+    55 % GFP-GAN's equation, of them 6 points clean and 16 in mild ranges, so that a sharp face is left
     sharp; 20 % second order in milder ranges; 25 % old photo, scanned by GFP-GAN's equation in milder ranges
     so that the damage stays to be seen. Some 15 % of all come out gray or toned.
     """
@@ -47,9 +47,9 @@ def sample_face(rng: np.random.Generator) -> Chain:
         steps: list[Step] = []
         if chance(rng, 0.065):
             steps.append(Gray() if chance(rng, 0.6) else Toning.sample(rng))
-        if kind < 0.05:
+        if kind < 0.06:
             return Chain(tuple(steps))
-        if kind < 0.15:
+        if kind < 0.22:
             return Chain((*steps, Gfpgan.sample(rng, blur=2.5, factor=2.5)))
         if kind < 0.55:
             return Chain((*steps, Gfpgan.sample(rng)))

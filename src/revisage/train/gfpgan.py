@@ -76,7 +76,7 @@ class FaceSettings:
             as well, or with the Gram "style" loss besides.
         component, matching, style: weights of these three.
         checkerboard: weight of the loss against a pattern of the stem's blocks, with which a generator fools
-            the discriminators; used in adversarial training of a network with a stem.
+            discriminators, identity loss and sharpened truth; for a network with a stem.
         r1: weight of the gradient penalty, of which every 16th step takes 16 times as much.
         critic_rate: learning rate of the discriminators as a multiple of the generator's; their layers have
             the equalised learning rate and the compact generator's have not, so that they need more.
@@ -108,7 +108,7 @@ class FaceSettings:
     component: float = 0.01
     matching: float = 0.1
     style: float = 5.0
-    checkerboard: float = 50.0
+    checkerboard: float = 0.0
     r1: float = 0.15
     critic_rate: float = 6.0
     identity_share: float = 0.25
@@ -243,10 +243,8 @@ class FaceTask:
         if settings.adversarial:
             logits = self.networks["discriminator"](shown)
             losses["adversarial"] = settings.adversarial * generator_logistic(logits)
-            if settings.checkerboard and settings.network.stem > 1:
-                losses["checkerboard"] = settings.checkerboard * checkerboard(
-                    shown, aim, settings.network.stem
-                )
+        if settings.checkerboard and settings.network.stem > 1:
+            losses["checkerboard"] = settings.checkerboard * checkerboard(shown, aim, settings.network.stem)
         return losses | self._component_losses(batch, shown)
 
     def _component_losses(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
