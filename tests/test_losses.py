@@ -18,9 +18,10 @@ from revisage.losses.detection import (  # noqa: E402
     quality_focal,
 )
 from revisage.losses.hint import hint  # noqa: E402
-from revisage.losses.identity import identity  # noqa: E402
+from revisage.losses.identity import chord, identity  # noqa: E402
 from revisage.losses.l1 import l1  # noqa: E402
 from revisage.losses.pyramid import pyramid  # noqa: E402
+from revisage.losses.texture import texture  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -70,11 +71,23 @@ def test_identity_is_one_minus_the_cosine() -> None:
     assert float(identity(torch.tensor([[1.0, 1.0]]), real[:1])) == pytest.approx(1 - math.sqrt(0.5))
 
 
-def test_identity_turns_but_does_not_stretch() -> None:
+@pytest.mark.parametrize("loss", [identity, chord])
+def test_identity_turns_but_does_not_stretch(loss: Callable[[Tensor, Tensor], Tensor]) -> None:
     fake, real = torch.tensor([[2.0, 1.0]], requires_grad=True), torch.tensor([[1.0, 0.0]])
-    slope = gradient(identity(fake, real), fake)
+    slope = gradient(loss(fake, real), fake)
     assert float((slope * fake).sum().detach()) == pytest.approx(0, abs=1e-7)
-    assert identity(fake - slope, real) < identity(fake, real)
+    assert loss(fake - slope, real) < loss(fake, real)
+
+
+def test_the_chord_pulls_at_small_angles_as_at_large_ones() -> None:
+    real, angles = torch.tensor([[1.0, 0.0]]).expand(3, 2), torch.tensor([1e-3, 0.5, 1.0], requires_grad=True)
+    fake = 3 * torch.stack([angles.cos(), angles.sin()], dim=1)
+    assert float(chord(fake, real).detach()) == pytest.approx(
+        sum(2 * math.sin(a / 2) for a in (1e-3, 0.5, 1.0)) / 3
+    )
+    slopes = 3 * gradient(chord(fake, real), angles)
+    assert slopes.tolist() == pytest.approx([math.cos(a / 2) for a in (1e-3, 0.5, 1.0)], abs=1e-4)
+    assert torch.isfinite(gradient(chord(same := real.clone().requires_grad_(), real), same)).all()
 
 
 def test_a_hint_is_the_share_of_the_features_that_is_missed() -> None:
@@ -122,7 +135,13 @@ def test_checkerboard_pushes_a_pattern_down() -> None:
 
 @pytest.mark.parametrize(
     "loss",
-    [l1, charbonnier, identity, lambda fake, real: pyramid([fake[:, :, None, None]], real[:, :, None, None])],
+    [
+        l1,
+        charbonnier,
+        identity,
+        chord,
+        lambda fake, real: pyramid([fake[:, :, None, None]], real[:, :, None, None]),
+    ],
 )
 def test_no_loss_for_equal_inputs_and_a_step_down_the_gradient_helps(
     loss: Callable[[Tensor, Tensor], Tensor],
@@ -132,6 +151,27 @@ def test_no_loss_for_equal_inputs_and_a_step_down_the_gradient_helps(
     before = loss(fake, real)
     assert before > 0
     assert loss(fake - 0.1 * gradient(before, fake), real) < before
+
+
+def test_texture_asks_for_as_much_as_the_truth_has_wherever_it_lies() -> None:
+    torch.manual_seed(0)
+    smooth = torch.linspace(-0.5, 0.5, 64).expand(1, 3, 64, 64)
+    real, other = (smooth + 0.1 * torch.randn(1, 1, 64, 64) for _ in range(2))
+    twice = smooth + 2 * (real - smooth)
+    assert float(texture(real, real)) == 0
+    assert float(texture(other, real)) < 0.12
+    assert float(texture(twice, real)) == pytest.approx(math.log(2), rel=0.02)
+    assert float(texture(smooth, real)) > 1
+    stronger = real + 0.01 * (real - smooth)
+    assert texture(stronger, twice) < texture(real, twice)
+
+
+def test_texture_passes_over_what_is_less_than_a_gray_level() -> None:
+    torch.manual_seed(0)
+    flat, faint = torch.zeros(1, 3, 64, 64), 0.1 / 127.5 * torch.randn(1, 3, 64, 64)
+    assert float(texture(flat, faint)) < 0.02
+    fake = flat.requires_grad_()
+    assert torch.isfinite(gradient(texture(fake, faint), fake)).all()
 
 
 def test_quality_focal_by_hand() -> None:

@@ -18,7 +18,7 @@ from revisage.metrics.degrees import degrees  # noqa: E402
 from revisage.networks.arcface_crop import ArcFaceCrop  # noqa: E402
 from revisage.networks.compact import Compact, CompactConfig  # noqa: E402
 from revisage.networks.finder import OUTPUT_NAMES, FinderConfig, FinderNetwork  # noqa: E402
-from revisage.networks.gfpgan import COMPACT_256, GFPGAN, GFPGANConfig, UnitRange  # noqa: E402
+from revisage.networks.gfpgan import COMPACT_256, GFPGAN, GFPGANConfig, Grain, UnitRange  # noqa: E402
 from revisage.networks.mobilefacenet import MobileFaceNet  # noqa: E402
 from revisage.networks.rrdb import RRDBConfig, RRDBNet  # noqa: E402
 from revisage.networks.stylegan2 import (  # noqa: E402
@@ -46,7 +46,7 @@ TINY_FINDER = FinderConfig(widths=(4, 6, 8, 8, 8), depths=(1, 1, 1, 1), pyramid=
 ARCFACE = np.array(
     [(30.2946, 51.6963), (65.5318, 51.5014), (48.0252, 71.7366), (33.5493, 92.3655), (62.7299, 92.2041)]
 )
-REFINED = replace(COMPACT, refine=2, polish=8, size=64, unet=(8, 8, 8), prior=(8, 8, 8))
+REFINED = replace(COMPACT, refine=2, polish=8, grain=True, size=64, unet=(8, 8, 8), prior=(8, 8, 8))
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +77,7 @@ def test_gfpgan_gives_a_picture_and_a_pyramid(config: GFPGANConfig, sizes: list[
 
 @pytest.mark.parametrize(
     "config",
-    [PUBLISHED, COMPACT, replace(COMPACT, refine=2, polish=8, size=64, unet=(8, 8, 8), prior=(8, 8, 8))],
+    [PUBLISHED, COMPACT, REFINED],
 )
 def test_gfpgan_trains_every_parameter(config: GFPGANConfig) -> None:
     network = GFPGAN(config)
@@ -89,7 +89,7 @@ def test_gfpgan_trains_every_parameter(config: GFPGANConfig) -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [PUBLISHED, COMPACT, replace(COMPACT, refine=2, polish=8, size=64, unet=(8, 8, 8), prior=(8, 8, 8))],
+    [PUBLISHED, COMPACT, REFINED],
 )
 def test_the_picture_alone_leaves_out_exactly_the_training_only_weights(config: GFPGANConfig) -> None:
     network = GFPGAN(config)
@@ -130,6 +130,27 @@ def test_the_same_face_always_gives_the_same_picture() -> None:
     assert not torch.equal(copy(x)[0], first)
     copy.load_state_dict(network.state_dict())  # the noise travels with the weights
     assert torch.equal(copy(x)[0], first)
+
+
+def test_grain_is_as_strong_as_the_features_say_and_has_no_pattern_of_blocks() -> None:
+    grain = Grain(4, 64)
+    nn.init.zeros_(grain.strength.weight)
+    features = torch.zeros(1, 4, 16, 16)
+    features[..., 8:] = 1
+    for bias, share in ((0.0, 0.5), (20.0, 1.0), (-20.0, 0.0)):
+        nn.init.constant_(grain.strength.bias, bias)
+        texture = grain(features).detach()
+        assert texture.shape == (1, 1, 64, 64)
+        assert float(texture.std()) == pytest.approx(share * Grain.limit, rel=0.1, abs=1e-6)
+        assert abs(float(texture.mean())) < 0.1 * Grain.limit
+    nn.init.constant_(grain.strength.weight, 5.0)
+    nn.init.constant_(grain.strength.bias, -10.0)
+    texture = grain(features).detach()
+    assert float(texture[..., 40:].std()) > 10 * float(texture[..., :24].std())
+    noise = grain.noise
+    assert float(noise.std()) == pytest.approx(1, rel=0.05)
+    assert noise.std(dim=(2, 3)) > 5 * torch.nn.functional.pixel_unshuffle(noise, 4).mean(dim=(2, 3)).std()
+    assert torch.equal(noise, Grain(4, 64).noise)
 
 
 def test_faces_of_one_batch_do_not_mix() -> None:

@@ -153,13 +153,13 @@ def test_weights_come_back_from_a_file(exported: tuple[str, nn.Module, Path]) ->
 
 
 def test_a_larger_network_starts_from_the_file_of_a_smaller_one(tmp_path: Path) -> None:
-    small, large = (GFPGAN(replace(presets.TINY_FACE, refine=n, polish=4 * n)) for n in (0, 2))
+    small, large = (GFPGAN(replace(presets.TINY_FACE, refine=n, polish=4 * n, grain=bool(n))) for n in (0, 2))
     path = tmp_path / "small.onnx"
     export_network(randomised(small), path, name="model", version="1", licence="CC0-1.0")
     fresh = {name: value.clone() for name, value in large.state_dict().items()}
     load_exported(large, path, no_sample)
     for name, value in large.state_dict().items():
-        kept = name.startswith(("refine.", "polish.", *large.training_only))
+        kept = name.startswith(("refine.", "polish.", "grain.", *large.training_only))
         wanted = fresh[name] if kept else small.state_dict()[name]
         torch.testing.assert_close(value, wanted, atol=1e-7, rtol=2**-11)
     assert any(name.startswith("refine.") for name in fresh)

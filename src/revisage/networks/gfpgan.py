@@ -41,6 +41,8 @@ class GFPGANConfig:
         polish: features of a residual block over the restored picture at its full size. With a stem every
             block of stem x stem pixels is written by itself, and edges come out serrated; it sees across. An
             exported file without it can start a training with it.
+        grain: whether fine texture is added last, as much as fits the place (`Grain`). An exported file
+            without it can start a training with it.
         noise: noise buffers in the decoder.
         decoder: without it the U-Net's own RGB output is the restored picture: the ablation "no prior".
     """
@@ -56,6 +58,7 @@ class GFPGANConfig:
     residual: bool = False
     refine: int = 0
     polish: int = 0
+    grain: bool = False
     noise: bool = True
     decoder: bool = True
 
@@ -85,6 +88,7 @@ COMPACT_256 = GFPGANConfig(
     residual=True,
     refine=2,
     polish=16,
+    grain=True,
     noise=False,
 )
 
@@ -141,6 +145,33 @@ class RefineBlock(nn.Module):
         return x + y
 
 
+class Grain(nn.Module):
+    """Fine texture where a picture would be smoother than skin and cloth are.
+
+    forward: features (N, C, s, s) -> (N, 1, size, size), in units of a picture in [-1, 1]: one pattern of
+    noise, a stored buffer as in `StyleConv`, times a strength that the features tell, at most `limit`. The
+    mean of all that may be, which L1 asks for, has no texture, and from an input without any a convolution
+    can only make some that repeats.
+    """
+
+    limit = 4 / 127.5
+    noise: Tensor
+
+    def __init__(self, channels: int, size: int) -> None:
+        super().__init__()
+        self.strength = nn.Conv2d(channels, 1, 1)
+        white = torch.randn((1, 1, size, size), generator=torch.Generator().manual_seed(0))
+        binomial = torch.tensor([1.0, 2.0, 1.0])  # texture in a photo is no sharper than its lens
+        kernel = torch.outer(binomial, binomial).view(1, 1, 3, 3)
+        smooth = F.conv2d(F.pad(white, (1, 1, 1, 1), mode="circular"), kernel / kernel.square().sum().sqrt())
+        self.register_buffer("noise", smooth)
+
+    def forward(self, features: Tensor) -> Tensor:
+        strength = self.limit * torch.sigmoid(self.strength(features))
+        size = self.noise.shape[-2:]
+        return F.interpolate(strength, size=size, mode="bilinear", align_corners=False) * self.noise
+
+
 class Condition(nn.Module):
     """(alpha, beta) of CS-SFT from one U-Net map: (N, C, H, W) -> two of (N, out, H, W)."""
 
@@ -175,7 +206,7 @@ class GFPGAN(nn.Module):
     `added` those that an exported file may lack: it can be of the U-Net alone.
     """
 
-    added = ("refine.", "polish.", "conditions.", "decoder.", "squeeze.", "codes.")
+    added = ("refine.", "polish.", "grain.", "conditions.", "decoder.", "squeeze.", "codes.")
 
     def __init__(self, config: GFPGANConfig) -> None:
         super().__init__()
@@ -195,6 +226,8 @@ class GFPGAN(nn.Module):
             self.polish = nn.Sequential(
                 nn.Conv2d(3, config.polish, 3, 1, 1), nn.LeakyReLU(0.2), nn.Conv2d(config.polish, 3, 3, 1, 1)
             )
+        if config.grain:
+            self.grain = Grain(unet[top], config.size)
         last_head = config.residual or not config.decoder  # whether the picture needs the last head
         self.training_only = tuple(f"heads.{i}." for i in range(top - 1 if last_head else top))
         if config.decoder:
@@ -219,6 +252,9 @@ class GFPGAN(nn.Module):
         _scale(self, [f"refine.{i}.conv2" for i in range(len(self.refine))], 0.05)
         if self.config.polish:
             _scale(self, ["polish.2"], 0.02)
+        if self.config.grain:
+            nn.init.zeros_(self.grain.strength.weight)
+            nn.init.constant_(self.get_parameter("grain.strength.bias"), -3.0)
         if self.config.residual:
             _scale(self, [f"heads.{i}" for i in range(len(self.heads))], 0.02)
         if not self.config.decoder:
@@ -258,15 +294,17 @@ class GFPGAN(nn.Module):
             if config.decoder:
                 conditions.append(self.conditions[i](features))
         if not config.decoder:
-            return self._polished(pyramid[-1]), pyramid
+            return self._finished(pyramid[-1], features), pyramid
         codes = self.codes(self.squeeze(bottleneck).flatten(1))
         restored = self.decoder(codes.view(-1, self.decoder.layers, config.style_dim), conditions)
         if config.residual:
             restored = restored + pyramid[-1]
-        return self._polished(restored), pyramid
+        return self._finished(restored, features), pyramid
 
-    def _polished(self, picture: Tensor) -> Tensor:
-        return picture + self.polish(picture) if self.config.polish else picture
+    def _finished(self, picture: Tensor, features: Tensor) -> Tensor:
+        if self.config.polish:
+            picture = picture + self.polish(picture)
+        return picture + self.grain(features) if self.config.grain else picture
 
 
 class UnitRange(nn.Module):

@@ -18,12 +18,13 @@ from revisage.losses.adversarial import discriminator_logistic, generator_logist
 from revisage.losses.checkerboard import checkerboard
 from revisage.losses.components import COMPONENTS, crop_component
 from revisage.losses.feature_matching import feature_matching
-from revisage.losses.identity import identity
+from revisage.losses.identity import chord
 from revisage.losses.l1 import l1
 from revisage.losses.perceptual import perceptual
 from revisage.losses.pyramid import pyramid
 from revisage.losses.r1 import r1
 from revisage.losses.style import style
+from revisage.losses.texture import texture
 from revisage.metrics.degrees import degrees
 from revisage.metrics.psnr import psnr
 from revisage.metrics.ssim import ssim
@@ -77,6 +78,7 @@ class FaceSettings:
         component, matching, style: weights of these three.
         checkerboard: weight of the loss against a pattern of the stem's blocks, with which a generator fools
             discriminators, identity loss and sharpened truth; for a network with a stem.
+        texture: weight of the loss on the strength of fine texture, which `Grain` serves.
         r1: weight of the gradient penalty, of which every 16th step takes 16 times as much.
         critic_rate: learning rate of the discriminators as a multiple of the generator's; their layers have
             the equalised learning rate and the compact generator's have not, so that they need more.
@@ -109,6 +111,7 @@ class FaceSettings:
     matching: float = 0.1
     style: float = 5.0
     checkerboard: float = 0.0
+    texture: float = 0.0
     r1: float = 0.15
     critic_rate: float = 6.0
     identity_share: float = 0.25
@@ -236,7 +239,7 @@ class FaceTask:
             some = slice(max(1, round(settings.identity_share * len(clean))))
             with torch.no_grad():
                 real = self.embedder(clean[some])
-            losses["identity"] = settings.identity * identity(self.embedder(fake[some].float()), real)
+            losses["identity"] = settings.identity * chord(self.embedder(fake[some].float()), real)
         if self.vgg is not None and settings.perceptual:
             self.vgg.to(clean.device)
             losses["perceptual"] = settings.perceptual * perceptual(self.vgg(fake), self.vgg(clean))
@@ -245,6 +248,8 @@ class FaceTask:
             losses["adversarial"] = settings.adversarial * generator_logistic(logits)
         if settings.checkerboard and settings.network.stem > 1:
             losses["checkerboard"] = settings.checkerboard * checkerboard(shown, aim, settings.network.stem)
+        if settings.texture:
+            losses["texture"] = settings.texture * texture(shown, clean)
         return losses | self._component_losses(batch, shown)
 
     def _component_losses(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
