@@ -134,17 +134,19 @@ def test_the_same_face_always_gives_the_same_picture() -> None:
 
 def test_grain_is_as_strong_as_the_features_say_and_has_no_pattern_of_blocks() -> None:
     grain = Grain(4, 64)
-    nn.init.zeros_(grain.strength.weight)
+    weight, last = (grain.get_parameter(f"strength.{name}") for name in ("2.weight", "2.bias"))
+    nn.init.zeros_(weight)
     features = torch.zeros(1, 4, 16, 16)
     features[..., 8:] = 1
     for bias, share in ((0.0, 0.5), (20.0, 1.0), (-20.0, 0.0)):
-        nn.init.constant_(grain.strength.bias, bias)
+        nn.init.constant_(last, bias)
         texture = grain(features).detach()
         assert texture.shape == (1, 1, 64, 64)
         assert float(texture.std()) == pytest.approx(share * Grain.limit, rel=0.1, abs=1e-6)
         assert abs(float(texture.mean())) < 0.1 * Grain.limit
-    nn.init.constant_(grain.strength.weight, 5.0)
-    nn.init.constant_(grain.strength.bias, -10.0)
+    nn.init.ones_(grain.get_parameter("strength.0.weight"))
+    nn.init.constant_(weight, 0.1)
+    nn.init.constant_(last, -10.0)
     texture = grain(features).detach()
     assert float(texture[..., 40:].std()) > 10 * float(texture[..., :24].std())
     noise = grain.noise

@@ -155,11 +155,12 @@ class Grain(nn.Module):
     """
 
     limit = 4 / 127.5
+    pool = 4  # how much texture there should be is told by a place's surroundings, not by its edges
     noise: Tensor
 
     def __init__(self, channels: int, size: int) -> None:
         super().__init__()
-        self.strength = nn.Conv2d(channels, 1, 1)
+        self.strength = nn.Sequential(nn.Conv2d(channels, 32, 1), nn.LeakyReLU(0.2), nn.Conv2d(32, 1, 1))
         white = torch.randn((1, 1, size, size), generator=torch.Generator().manual_seed(0))
         binomial = torch.tensor([1.0, 2.0, 1.0])  # texture in a photo is no sharper than its lens
         kernel = torch.outer(binomial, binomial).view(1, 1, 3, 3)
@@ -167,7 +168,7 @@ class Grain(nn.Module):
         self.register_buffer("noise", smooth)
 
     def forward(self, features: Tensor) -> Tensor:
-        strength = self.limit * torch.sigmoid(self.strength(features))
+        strength = self.limit * torch.sigmoid(self.strength(F.avg_pool2d(features, self.pool)))
         size = self.noise.shape[-2:]
         return F.interpolate(strength, size=size, mode="bilinear", align_corners=False) * self.noise
 
@@ -253,8 +254,8 @@ class GFPGAN(nn.Module):
         if self.config.polish:
             _scale(self, ["polish.2"], 0.02)
         if self.config.grain:
-            nn.init.zeros_(self.grain.strength.weight)
-            nn.init.constant_(self.get_parameter("grain.strength.bias"), -3.0)
+            _scale(self, ["grain.strength.2"], 0.1)
+            nn.init.constant_(self.get_parameter("grain.strength.2.bias"), -3.0)
         if self.config.residual:
             _scale(self, [f"heads.{i}" for i in range(len(self.heads))], 0.02)
         if not self.config.decoder:
