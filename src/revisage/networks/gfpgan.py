@@ -156,6 +156,7 @@ class Grain(nn.Module):
 
     limit = 4 / 127.5
     pool = 4  # how much texture there should be is told by a place's surroundings, not by its edges
+    gain = 8  # the last layer is small beside the others: so it learns as fast as they do
     noise: Tensor
 
     def __init__(self, channels: int, size: int) -> None:
@@ -168,7 +169,7 @@ class Grain(nn.Module):
         self.register_buffer("noise", smooth)
 
     def forward(self, features: Tensor) -> Tensor:
-        strength = self.limit * torch.sigmoid(self.strength(F.avg_pool2d(features, self.pool)))
+        strength = self.limit * torch.sigmoid(self.gain * self.strength(F.avg_pool2d(features, self.pool)))
         size = self.noise.shape[-2:]
         return F.interpolate(strength, size=size, mode="bilinear", align_corners=False) * self.noise
 
@@ -255,7 +256,7 @@ class GFPGAN(nn.Module):
             _scale(self, ["polish.2"], 0.02)
         if self.config.grain:
             _scale(self, ["grain.strength.2"], 0.1)
-            nn.init.constant_(self.get_parameter("grain.strength.2.bias"), -3.0)
+            nn.init.constant_(self.get_parameter("grain.strength.2.bias"), -0.2)
         if self.config.residual:
             _scale(self, [f"heads.{i}" for i in range(len(self.heads))], 0.02)
         if not self.config.decoder:
