@@ -302,6 +302,19 @@ def test_a_sharpened_truth_is_what_the_reconstruction_aims_at(faces: Path) -> No
     assert changed == {"l1", "pyramid", "checkerboard"}
 
 
+def test_one_part_alone_can_be_trained(faces: Path) -> None:
+    network = replace(presets.TINY_FACE, grain=True)
+    part = {"network": network, "only": "grain.", "adversarial": 0.0, "pyramid": 0.0, "texture": 1.0}
+    task = task_of(faces, **part)
+    before = {name: p.detach().clone() for name, p in task.networks["generator"].named_parameters()}
+    losses = run_step(task, batch_of(task))
+    assert losses["generator/texture"] > 0
+    changed = {n for n, p in task.networks["generator"].named_parameters() if not torch.equal(p, before[n])}
+    assert changed == {n for n in before if n.startswith("grain.")}
+    with pytest.raises(UsageError, match="only='polish"):
+        task_of(faces, only="polish.")
+
+
 def test_what_lies_under_marks_counts_again(faces: Path) -> None:
     task = task_of(faces, marks=0.2, adversarial=0.0, recipe="old-photo")
     samples = [task.sample(i) for i in range(24)]

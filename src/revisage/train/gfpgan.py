@@ -82,6 +82,8 @@ class FaceSettings:
         r1: weight of the gradient penalty, of which every 16th step takes 16 times as much.
         critic_rate: learning rate of the discriminators as a multiple of the generator's; their layers have
             the equalised learning rate and the compact generator's have not, so that they need more.
+        only: the generator's weights whose names start so, such as "grain.", are trained and no others, which
+            stay as `--init` gave them. Steps cost less, and one part's loss cannot bend the others.
         identity_share: share of each batch that the identity loss sees; the embedding is slow.
         validation: held-out pictures used.
         seed: of every draw.
@@ -114,6 +116,7 @@ class FaceSettings:
     texture: float = 0.0
     r1: float = 0.15
     critic_rate: float = 6.0
+    only: str = ""
     identity_share: float = 0.25
     validation: int = 48
     seed: int = 0
@@ -174,6 +177,10 @@ class FaceTask:
         if settings.prior is not None:
             load_prior(generator, settings.prior)
         self.networks: dict[str, nn.Module] = {"generator": generator}
+        if not any(name.startswith(settings.only) for name, _ in generator.named_parameters()):
+            raise UsageError(
+                f"only={settings.only!r} names no weight: give a part, such as grain."
+            )
         if settings.adversarial:
             self.networks["discriminator"] = Discriminator(settings.discriminator)
         if by_parts:
@@ -224,6 +231,8 @@ class FaceTask:
 
     def _generator(self, batch: Batch) -> dict[str, Tensor]:
         settings, clean = self.settings, batch["clean"]
+        for name, parameter in self.networks["generator"].named_parameters():
+            parameter.requires_grad_(name.startswith(settings.only))
         aim = batch.get("sharp", clean)
         fake, pictures = self.networks["generator"](batch["low"])
         shown = fake.clamp(-1, 1)  # what a file can hold is what is judged
