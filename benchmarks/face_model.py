@@ -3,12 +3,13 @@
     python benchmarks/face_model.py --shared ../shared [--model NAME] [--count 300] [--seed 0] [--light]
 
 Two sets: held-out pictures of faces256 (split by the hash of the name; training leaves out everybody who
-looks like one of them), and held-out people of lfw128, found and aligned by the shipped finder; the model has
-been trained on no picture of LFW. Recipe "gfpgan"; picture i is degraded with the seed (seed, i). PSNR in dB
-and SSIM over RGB at 256 px, 8 bits; identity angle in degrees between MobileFaceNet embeddings of a picture
-and the truth; NIQE, of the truth too; Fréchet distance between the MobileFaceNet embeddings of all pictures
-and of all truths, which falls with the number of pictures: compare it at equal n only. 95 % intervals by
-bootstrap over pictures. At the end the time of one face, which only means something on an idle machine.
+looks like one of them), and held-out people of lfw128, found and aligned by the shipped finder; other people
+of LFW are among those that the model has been trained on. Recipe "gfpgan"; picture i is degraded with the
+seed (seed, i). PSNR in dB and SSIM over RGB at 256 px, 8 bits; identity angle in degrees between
+MobileFaceNet embeddings of a picture and the truth; NIQE, of the truth too; Fréchet distance between the
+MobileFaceNet embeddings of all pictures and of all truths, which falls with the number of pictures: compare
+it at equal n only. 95 % intervals by bootstrap over pictures. At the end the time of one face, which only
+means something on an idle machine.
 
 With --light instead what the model does to nearly clean faces of faces256: PSNR of input and output.
 """
