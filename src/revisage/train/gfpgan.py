@@ -178,9 +178,7 @@ class FaceTask:
             load_prior(generator, settings.prior)
         self.networks: dict[str, nn.Module] = {"generator": generator}
         if not any(name.startswith(settings.only) for name, _ in generator.named_parameters()):
-            raise UsageError(
-                f"only={settings.only!r} names no weight: give a part, such as grain."
-            )
+            raise UsageError(f"only={settings.only!r} names no weight: give a part, such as grain.")
         if settings.adversarial:
             self.networks["discriminator"] = Discriminator(settings.discriminator)
         if by_parts:
