@@ -229,8 +229,9 @@ class FaceTask:
 
     def _generator(self, batch: Batch) -> dict[str, Tensor]:
         settings, clean = self.settings, batch["clean"]
-        for name, parameter in self.networks["generator"].named_parameters():
-            parameter.requires_grad_(name.startswith(settings.only))
+        if settings.only:
+            for name, parameter in self.networks["generator"].named_parameters():
+                parameter.requires_grad_(name.startswith(settings.only))
         aim = batch.get("sharp", clean)
         fake, pictures = self.networks["generator"](batch["low"])
         shown = fake.clamp(-1, 1)  # what a file can hold is what is judged

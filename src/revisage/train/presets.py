@@ -225,7 +225,7 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
     "gfpgan": (
         Preset(
             "compact-256",
-            lambda data: FaceSettings(data=data, adversarial=0.003, checkerboard=50.0, texture=0.02),
+            lambda data: FaceSettings(data=data, adversarial=0.003, checkerboard=50.0),
             FaceTask,
             lambda: GFPGAN(COMPACT_256),
             ADVERSARIAL_LOOP,
