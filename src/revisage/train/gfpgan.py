@@ -191,7 +191,8 @@ class FaceTask:
             self.vgg.load_published(read_state(settings.vgg_weights))
 
     def phases(self) -> list[Phase]:
-        phases, rate = [Phase("generator", "generator", self._generator)], self.settings.critic_rate
+        rate = self.settings.critic_rate
+        phases = [Phase("generator", "generator", self._generator, part=self.settings.only)]
         if "discriminator" in self.networks:
             phases.append(Phase("discriminator", "discriminator", self._discriminator, rate=rate))
             phases.append(Phase("penalty", "discriminator", self._penalty, R1_INTERVAL, rate))
@@ -229,9 +230,6 @@ class FaceTask:
 
     def _generator(self, batch: Batch) -> dict[str, Tensor]:
         settings, clean = self.settings, batch["clean"]
-        if settings.only:
-            for name, parameter in self.networks["generator"].named_parameters():
-                parameter.requires_grad_(name.startswith(settings.only))
         aim = batch.get("sharp", clean)
         fake, pictures = self.networks["generator"](batch["low"])
         shown = fake.clamp(-1, 1)  # what a file can hold is what is judged

@@ -111,8 +111,7 @@ def step(
     not finite, or an `OUTLIER`."""
     network, optimizer = state.networks[phase.network], state.optimizers[phase.network]
     scaler = state.scalers[phase.network]
-    for name, other in state.networks.items():  # gradients of weights that this phase leaves alone cost time
-        other.requires_grad_(name == phase.network)
+    _leave_alone_the_rest(phase, state)
     dtype = PRECISIONS[settings.precision]
     with torch.autocast(spread.device.type, dtype, enabled=dtype is not None):
         losses = phase.losses(batch)
@@ -131,6 +130,13 @@ def step(
     return stats, sound
 
 
+def _leave_alone_the_rest(phase: Phase, state: State) -> None:
+    """Only what a phase updates gets gradients: those of other weights cost time."""
+    for key, network in state.networks.items():
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(key == phase.network and name.startswith(phase.part))
+
+
 def pulls(
     phase: Phase, state: State, batch: Batch, settings: LoopSettings, spread: Spread
 ) -> dict[str, float]:
@@ -140,8 +146,7 @@ def pulls(
     was given it. Weights and buffers stay as they are.
     """
     network, scaler = state.networks[phase.network], state.scalers[phase.network]
-    for name, other in state.networks.items():
-        other.requires_grad_(name == phase.network)
+    _leave_alone_the_rest(phase, state)
     buffers = [(b, b.clone()) for other in state.networks.values() for b in other.buffers()]
     dtype = PRECISIONS[settings.precision]
 

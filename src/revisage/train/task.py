@@ -24,6 +24,7 @@ class Phase:
         losses: batch -> named losses, already weighted; their sum is minimised.
         interval: the phase runs in every n-th step (lazy regularisation).
         rate: multiple of the loop's learning rate.
+        part: what the names of the parameters start with that are updated; all of the network's if empty.
 
     Phases run in their order, on the same batch; one may add to the batch what a later one needs.
     """
@@ -33,6 +34,7 @@ class Phase:
     losses: Callable[[Batch], dict[str, Tensor]]
     interval: int = 1
     rate: float = 1.0
+    part: str = ""
 
 
 class Task(Protocol):
