@@ -302,7 +302,7 @@ def _all(*folders: Path | None, held: bool = False) -> list[Path]:
 
 
 def _sample(low: np.ndarray, target: np.ndarray, truth: np.ndarray, strength: float) -> Sample:
-    return {"low": low, "target": target, "truth": truth, "strength": np.float32(strength)}
+    return {"low": low, "target": target, "truth": truth, "strength": np.array(strength, np.float32)}
 
 
 def _rounded(picture: np.ndarray) -> np.ndarray:
