@@ -79,8 +79,9 @@ def export(
     """Write a network as ONNX with its contract in the metadata.
 
     Args:
-        network: takes one (N, 3, H, W) float32 tensor and gives a tensor or a tuple of tensors; pictures
-            are RGB in [0, 1] in and out. It is copied and not changed.
+        network: takes one (N, 3, H, W) float32 tensor, or (N, 4, H, W) where the contract has a control, and
+            gives a tensor or a tuple of tensors; pictures are RGB in [0, 1] in and out. It is copied and
+            not changed.
         path: the `.onnx` file; written whole or not at all.
         contract: name, task, size, scale, version and licence.
         example_size: (height, width) to trace with. With free sizes, multiples of what the network needs.
@@ -112,7 +113,8 @@ def export(
     tolerance = tolerance if tolerance is not None else HALF_TOLERANCE if half else TOLERANCE
     network = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
 
-    model = _trace(network, example_size, dynamic, input_name, output_names)
+    channels = 3 if contract.control == "none" else 4
+    model = _trace(network, (channels, *example_size), dynamic, input_name, output_names)
     _clean(model)
     _name_axes(model)
     _name_reshaped(model, network)
@@ -131,7 +133,11 @@ def export(
             os.fsync(stream.fileno())
         del model
         parity = _measure(
-            network, temporary, _batches(example_size, dynamic, input_max), output_names, tolerance
+            network,
+            temporary,
+            _batches(channels, example_size, dynamic, input_max),
+            output_names,
+            tolerance,
         )
         if not parity.passed:
             raise ModelError(
@@ -146,12 +152,12 @@ def export(
 
 def _trace(
     network: nn.Module,
-    example_size: tuple[int, int],
+    picture: tuple[int, int, int],
     dynamic: Collection[Axis],
     input_name: str,
     output_names: Sequence[str],
 ) -> onnx.ModelProto:
-    example = torch.rand(_BATCH if "batch" in dynamic else 1, 3, *example_size)
+    example = torch.rand(_BATCH if "batch" in dynamic else 1, *picture)
     outputs = _as_tuple(_forward(network, example))
     if len(outputs) != len(output_names):
         raise UsageError(f"the network has {len(outputs)} outputs, {len(output_names)} names were given")
@@ -271,17 +277,19 @@ def _halve(model: onnx.ModelProto) -> None:
     graph.node.extend(nodes)
 
 
-def _batches(example_size: tuple[int, int], dynamic: Collection[Axis], input_max: float) -> list[np.ndarray]:
+def _batches(
+    channels: int, example_size: tuple[int, int], dynamic: Collection[Axis], input_max: float
+) -> list[np.ndarray]:
     """Pictures to compare on: one; where axes are free, also three and other sizes."""
     height, width = example_size
-    batches = [probe(height, width)]
+    batches = [probe(height, width, channels)]
     if "batch" in dynamic:
         one = batches[0]
         batches.append(np.concatenate([one[..., ::-1], 1 - one, one[:, ::-1] * 0.5]))
     if "height" in dynamic:
-        batches.append(probe(2 * height, width))
+        batches.append(probe(2 * height, width, channels))
     if "width" in dynamic:
-        batches.append(probe(height, 3 * width))
+        batches.append(probe(height, 3 * width, channels))
     return [np.ascontiguousarray(batch * np.float32(input_max)) for batch in batches]
 
 

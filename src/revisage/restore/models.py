@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Generic, Protocol, TypeVar
@@ -53,6 +53,8 @@ class FaceModel:
 class SceneModel:
     """Session: (N, 3, H, W) -> (N, 3, H scale, W scale).
 
+    With `control`, (N, 4, H, W): the last channel is how strongly to clean, 0 to 1, which `cleaning` fixes.
+    `same_size` opens the model that does the same without enlarging; None where there is none.
     `reach` is how many input pixels away the surroundings matter (`revisage.restore.reach`). `exact` opens
     the same network in fp32; None where a precision was asked for. Half precision tells some 500 levels of a
     picture apart: enough for 8 bits, but it shows as bands in 16. `digests` as in `FaceModel`.
@@ -64,12 +66,42 @@ class SceneModel:
     reach: int
     exact: Callable[[], Session] | None = None
     digests: Callable[[], tuple[str, ...]] = tuple
+    control: bool = False
+    same_size: Callable[[], SceneModel] | None = None
+
+    def for_photo(self, scale: int, clean: float) -> SceneModel:
+        """The model for enlarging a photo `scale` times and cleaning it as strongly as told, 0 to 1."""
+        model = self.same_size() if scale == 1 and self.same_size is not None else self
+        if not model.control:
+            return model
+        exact = model.exact
+        return replace(
+            model,
+            session=AtStrength(model.session, clean),
+            exact=None if exact is None else lambda: AtStrength(exact(), clean),
+            control=False,
+        )
 
     def session_for(self, depth: np.dtype) -> Session:
         """The session that keeps the gradations of pixels of this type, uint8 or uint16."""
         if depth == np.uint8 or self.exact is None or self.session.info.precision == "fp32":
             return self.session
         return self.exact()
+
+
+class AtStrength:
+    """A session of (N, 3, H, W) made of one that takes a plane of the strength as a fourth channel."""
+
+    def __init__(self, session: Session, strength: float) -> None:
+        self._session, self._strength = session, np.float32(strength)
+
+    @property
+    def info(self) -> runtime.RuntimeInfo:
+        return self._session.info
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        plane = np.full_like(batch[:, :1], self._strength)
+        return self._session.run(np.concatenate((batch, plane), axis=1))
 
 
 @dataclass(frozen=True)
@@ -149,7 +181,11 @@ class InstalledModels:
 
     def _open_scene(self) -> SceneModel:
         mixed = zoo.mixture("scene", self._settings.scene)
-        model = zoo.resolve("scene", self._settings.scene) if mixed is None else mixed.first
+        if mixed is None:
+            return self._scene_model(zoo.resolve("scene", self._settings.scene), None)
+        return self._scene_model(mixed.first, mixed)
+
+    def _scene_model(self, model: zoo.Model, mixed: zoo.Mixture | None) -> SceneModel:
         if not model.spec.scale:
             raise ModelCorruptError(f"scene model {model.spec.name} states no scale: import it again")
         label = str(model if mixed is None else mixed)
@@ -159,7 +195,22 @@ class InstalledModels:
             # A mixture is read again: its weights are not kept for the few photos of 16 bits.
             exact = _Once(lambda: self._session(mixed.read() if mixed else model.path, "fp32")).get
         digests = _digests(model.path) if mixed is None else _digests(mixed.first.path, mixed.second.path)
-        return SceneModel(session, label, model.spec.scale, reach(session, model.spec.scale), exact, digests)
+        control, sibling = model.spec.control == "clean", model.spec.same_size
+        same_size = None
+        if sibling is not None:
+            same_size = _Once(lambda: self._scene_model(zoo.resolve("scene", sibling), None)).get
+        # Cleaning hard looks furthest.
+        measured = AtStrength(session, 1) if control else session
+        return SceneModel(
+            session,
+            label,
+            model.spec.scale,
+            reach(measured, model.spec.scale),
+            exact,
+            digests,
+            control,
+            same_size,
+        )
 
     def _open_finder(self) -> FinderModel:
         model = zoo.resolve("finder", "auto")

@@ -21,7 +21,7 @@ from revisage.restore.models import FaceModel, IdentityModel, InstalledModels, M
 from revisage.restore.progress import Progress, Stage, silent
 from revisage.restore.report import FaceReport
 from revisage.restore.result import Result
-from revisage.restore.settings import RestoreOptions, Settings
+from revisage.restore.settings import CLEAN, RestoreOptions, Settings
 
 Source = str | Path | bytes | Image.Image | np.ndarray | Photo
 
@@ -88,6 +88,7 @@ class Restorer:
         colour: str = "keep",
         aligned: bool = False,
         guard: float | None = None,
+        clean: float = CLEAN,
         progress: Progress | None = None,
     ) -> Result:
         """Restore one photo.
@@ -95,7 +96,7 @@ class Restorer:
         Args:
             source: a path, the bytes of a file, a Pillow image, or an array: (H, W), (H, W, 3) RGB or
                 (H, W, 4) RGBA, uint8 or uint16.
-            strength, scale, faces, colour, aligned, guard: see `RestoreOptions`.
+            strength, scale, faces, colour, aligned, guard, clean: see `RestoreOptions`.
             progress: called with a `Stage` as work gets done; what it raises ends the restoration.
 
         Returns:
@@ -108,7 +109,7 @@ class Restorer:
             ModelError: a model is unknown, missing or corrupt.
             FaceError: `aligned`, and the face model failed.
         """
-        options = RestoreOptions(strength, scale, faces, colour, aligned, guard)
+        options = RestoreOptions(strength, scale, faces, colour, aligned, guard, clean)
         return self.run(source, options, progress=progress)
 
     def find(self, source: Source) -> list[Face]:
@@ -153,6 +154,8 @@ class Restorer:
                 f"more than {MAX_OUTPUT // 10**6} million: choose a smaller scale"
             )
         model, scene = self._models.face(), self._models.scene()
+        if scene is not None:
+            scene = scene.for_photo(scale, job.options.clean)
         if model is not None:
             _wants_crops(model)
         identity = self._identity(model, job.options) if model is not None else None

@@ -19,8 +19,10 @@ from revisage.networks.progressive import SIZE as RESTORED
 from revisage.networks.progressive import LastPicture, Progressive
 from revisage.networks.rrdb import RRDBNet
 from revisage.networks.scene import Scene
+from revisage.networks.student import OneScale, Student
 from revisage.train import checkpoint, presets
 from revisage.train.init import load_exported
+from revisage.zoo.spec import Task
 
 
 def publish(
@@ -32,6 +34,7 @@ def publish(
     licence: str,
     newest: bool = False,
     mix: tuple[Path, float] | None = None,
+    scale: int = 2,
 ) -> Parity:
     """Export the averaged network of `run` (a folder of `revisage train`) to `path`.
 
@@ -39,7 +42,7 @@ def publish(
     same network, as a rule the one that the training started from, and the share, 0 to 1, that its weights
     get in the mean: what an adversarial training overdoes becomes less (Wang et al., *Deep Network
     Interpolation*, CVPR 2019). Weights that the file lacks are those with which a training
-    of seed 0 begins.
+    of seed 0 begins. `scale` chooses one of the two pictures of a `Student`; other networks have one.
 
     Raises TrainingError when there is no checkpoint or when it, or the file, is of another network,
     UsageError for a share that is none or a network with batch norms, ModelError when the export differs
@@ -67,7 +70,7 @@ def publish(
     except (KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise TrainingError(f"{source} does not fit the preset in preset.json ({reason})") from None
-    return export_network(network, path, name=name, version=version, licence=licence)
+    return export_network(network, path, name=name, version=version, licence=licence, scale=scale)
 
 
 @torch.no_grad()
@@ -86,7 +89,9 @@ def _mix(network: nn.Module, trained: dict[str, Tensor], start: Path, share: flo
             value.lerp_(begun[key], share)
 
 
-def export_network(network: nn.Module, path: Path, *, name: str, version: str, licence: str) -> Parity:
+def export_network(
+    network: nn.Module, path: Path, *, name: str, version: str, licence: str, scale: int = 2
+) -> Parity:
     """Write a face, scene, identity, expression or finder network with the contract that its kind has."""
     if isinstance(network, GFPGAN):
         size = network.config.size
@@ -108,16 +113,16 @@ def export_network(network: nn.Module, path: Path, *, name: str, version: str, l
         scale = network.config.scale
         contract = Contract(name=name, task="scene", size=None, scale=scale, version=version, licence=licence)
         return export(network, path, contract=contract, example_size=(64, 64))
-    if isinstance(network, Identity):
+    if isinstance(network, Student):
         contract = Contract(
-            name=name, task="identity", size=SIZE, scale=None, version=version, licence=licence
+            name=name, task="scene", size=None, scale=scale, version=version, licence=licence, control="clean"
         )
-        return export(network, path, contract=contract, example_size=(SIZE, SIZE))
-    if isinstance(network, Expression):
-        contract = Contract(
-            name=name, task="expression", size=FACE, scale=None, version=version, licence=licence
-        )
-        return export(network, path, contract=contract, example_size=(FACE, FACE))
+        return export(OneScale(network, scale), path, contract=contract, example_size=(64, 64))
+    if isinstance(network, Identity | Expression):
+        task: Task
+        task, size = ("identity", SIZE) if isinstance(network, Identity) else ("expression", FACE)
+        contract = Contract(name=name, task=task, size=size, scale=None, version=version, licence=licence)
+        return export(network, path, contract=contract, example_size=(size, size))
     assert isinstance(network, FinderNetwork), type(network)
     contract = Contract(name=name, task="finder", size=None, scale=None, version=version, licence=licence)
     # OpenCV's DNN reads this file: one picture at a time, of a size that it sets itself.

@@ -12,7 +12,7 @@ from typing import cast
 
 from revisage.errors import ModelCorruptError, ModelMissingError
 from revisage.zoo import wire
-from revisage.zoo.spec import FRAMINGS, TASKS, Framing, Task, is_name, is_sha256
+from revisage.zoo.spec import CONTROLS, FRAMINGS, TASKS, Control, Framing, Task, is_name, is_sha256
 
 PREFIX = "revisage."
 REQUIRED = ("task", "name", "version", "licence")
@@ -28,7 +28,8 @@ class Contract:
     Pictures are float32 NCHW RGB in [0, 1] in and out, unless the task is `finder`. `size` is the side of
     the square input, None for any size; `scale` is output side over input side, None for no picture. `source`
     is the sha256 of the published checkpoint that the file was made from, None when there was none. `framing`
-    is as in `ModelSpec`; a file that does not state it is of the "template".
+    is as in `ModelSpec`; a file that does not state it is of the "template". `control` likewise: a model with
+    one takes (N, 4, H, W), the picture and a plane of the strength from 0 to 1.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Contract:
     licence: str
     source: str | None = None
     framing: Framing = "template"
+    control: Control = "none"
 
     def __post_init__(self) -> None:
         if not is_name(self.name):
@@ -54,6 +56,8 @@ class Contract:
             raise ValueError("a scene model needs scale")
         if self.framing not in FRAMINGS:
             raise ValueError(f"framing must be one of {', '.join(FRAMINGS)}, got {self.framing[:20]!r}")
+        if self.control not in CONTROLS or (self.control != "none" and self.task != "scene"):
+            raise ValueError(f"control must be none, or clean of a scene model, got {self.control[:20]!r}")
         for key, text in (("version", self.version), ("licence", self.licence)):
             if not text.strip() or "\n" in text:
                 raise ValueError(f"{key} must be one line that is not empty")
@@ -71,6 +75,7 @@ class Contract:
             "licence": self.licence,
             "source": self.source,
             "framing": None if self.framing == "template" else self.framing,
+            "control": None if self.control == "none" else self.control,
         }
         return {PREFIX + key: str(value) for key, value in entries.items() if value is not None}
 
@@ -89,6 +94,7 @@ class Contract:
             licence=metadata[PREFIX + "licence"],
             source=metadata.get(PREFIX + "source"),
             framing=cast(Framing, metadata.get(PREFIX + "framing", "template")),
+            control=cast(Control, metadata.get(PREFIX + "control", "none")),
         )
 
 

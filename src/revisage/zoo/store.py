@@ -245,6 +245,7 @@ def _spec(contract: Contract, name: str, path: Path) -> ModelSpec:
         bytes=path.stat().st_size,
         description=f"your own ({contract.name})",
         framing=contract.framing,
+        control=contract.control,
     )
 
 
