@@ -24,10 +24,10 @@ import torch
 from torch import nn
 
 from revisage.errors import RuntimeUnavailableError
-from revisage.export import Contract, export
-from revisage.networks.gfpgan import COMPACT_256, GFPGAN, UnitRange
-from revisage.networks.rrdb import RRDBConfig, RRDBNet
-from revisage.networks.scene import SCENE_X2, Scene
+from revisage.lab.export import Contract, export
+from revisage.lab.networks.gfpgan import COMPACT_256, GFPGAN, UnitRange
+from revisage.lab.networks.rrdb import RRDBConfig, RRDBNet
+from revisage.lab.networks.scene import SCENE_X2, Scene
 from revisage.runtime.onnxruntime import OnnxRuntimeSession
 from revisage.runtime.openvino import OpenVinoSession
 

@@ -30,18 +30,18 @@ from face_model import interval
 from PIL import Image
 from torch import Tensor
 
-from revisage.data.pictures import Pictures, find_pictures
-from revisage.degrade import RECIPES, apply, tone, zoomed
-from revisage.metrics.lpips import open_lpips
-from revisage.metrics.niqe import niqe, read_pristine
-from revisage.metrics.psnr import psnr
-from revisage.metrics.ssim import ssim
-from revisage.metrics.weights import locate
-from revisage.published import load
+from revisage.lab.data.pictures import Pictures, find_pictures
+from revisage.lab.degrade import RECIPES, apply, tone, zoomed
+from revisage.lab.metrics.lpips import open_lpips
+from revisage.lab.metrics.niqe import niqe, read_pristine
+from revisage.lab.metrics.psnr import psnr
+from revisage.lab.metrics.ssim import ssim
+from revisage.lab.metrics.weights import locate
+from revisage.lab.published import load
+from revisage.lab.train.distillation import camera
 from revisage.restore.models import InstalledModels
 from revisage.restore.settings import Settings
 from revisage.runtime import open_session
-from revisage.train.distillation import camera
 
 KINDS = ("clean", "camera", "first-order", "second-order", "old-photo")
 MULTIPLE = 8  # of a truth's sides, so that networks which unshuffle by 4 take its half
@@ -100,7 +100,7 @@ def mixed(first: Path, second: Path | None) -> torch.nn.Module:
 
 
 def through_runtime(network: torch.nn.Module, folder: Path) -> Callable[[np.ndarray], np.ndarray]:
-    from revisage.export import Contract, export
+    from revisage.lab.export import Contract, export
 
     file = folder / f"{len(list(folder.iterdir()))}.onnx"
     contract = Contract(name="published", task="scene", size=None, scale=4, version="1", licence="theirs")

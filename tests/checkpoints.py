@@ -8,8 +8,8 @@ import torch
 from spandrel.architectures.GFPGAN import GFPGAN
 from torch import Tensor, nn
 
-from revisage.networks.compact import Compact, CompactConfig
-from revisage.networks.rrdb import RRDBConfig, RRDBNet
+from revisage.lab.networks.compact import Compact, CompactConfig
+from revisage.lab.networks.rrdb import RRDBConfig, RRDBNet
 
 State = dict[str, Tensor]
 

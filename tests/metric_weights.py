@@ -14,8 +14,8 @@ from torchvision.models import squeezenet1_1
 from torchvision.models.vgg import cfgs, make_layers
 
 from revisage import zoo
-from revisage.networks.arcface import ArcFaceResNet18
-from revisage.networks.mobilefacenet import MobileFaceNet
+from revisage.lab.networks.arcface import ArcFaceResNet18
+from revisage.lab.networks.mobilefacenet import MobileFaceNet
 
 
 def alexnet_features() -> nn.Module:

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from revisage.degrade import RECIPES, Chain, Step, apply
-from revisage.degrade.ageing import DyeFading, Fading, Grain, Halftone, PaperTexture, Toning, Yellowing
-from revisage.degrade.colour import ColourJitter, ColourShift, Gray
-from revisage.degrade.compress import Jpeg
-from revisage.degrade.damage import Crease, Dust, Hairs, Scratches, Stains
-from revisage.degrade.esrgan import FirstOrder, SecondOrder
-from revisage.degrade.gfpgan import Gfpgan
-from revisage.degrade.kernels import GaussianBlur, KernelBlur
-from revisage.degrade.noise import GaussianNoise, PoissonNoise
-from revisage.degrade.resize import LowResolution
+from revisage.lab.degrade import RECIPES, Chain, Step, apply
+from revisage.lab.degrade.ageing import DyeFading, Fading, Grain, Halftone, PaperTexture, Toning, Yellowing
+from revisage.lab.degrade.colour import ColourJitter, ColourShift, Gray
+from revisage.lab.degrade.compress import Jpeg
+from revisage.lab.degrade.damage import Crease, Dust, Hairs, Scratches, Stains
+from revisage.lab.degrade.esrgan import FirstOrder, SecondOrder
+from revisage.lab.degrade.gfpgan import Gfpgan
+from revisage.lab.degrade.kernels import GaussianBlur, KernelBlur
+from revisage.lab.degrade.noise import GaussianNoise, PoissonNoise
+from revisage.lab.degrade.resize import LowResolution
 
 Sample = Callable[[np.random.Generator], Step]
 

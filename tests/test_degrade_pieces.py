@@ -8,18 +8,18 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from revisage.degrade import kernels, marked, mixtures, old_photo
-from revisage.degrade.ageing import DyeFading, Fading, Grain, Halftone, PaperTexture, Toning
-from revisage.degrade.colour import ColourJitter, ColourShift, Gray
-from revisage.degrade.compress import jpeg
-from revisage.degrade.damage import Dust, Hairs, Scratches
-from revisage.degrade.esrgan import FIRST, FirstOrder, Order, SecondOrder
-from revisage.degrade.fields import smooth_field, texture_field
-from revisage.degrade.gfpgan import Gfpgan
-from revisage.degrade.kernels import GaussianBlur, KernelBlur
-from revisage.degrade.noise import GaussianNoise, PoissonNoise, normal_field
-from revisage.degrade.recipe import Chain
-from revisage.degrade.resize import LowResolution
+from revisage.lab.degrade import kernels, marked, mixtures, old_photo
+from revisage.lab.degrade.ageing import DyeFading, Fading, Grain, Halftone, PaperTexture, Toning
+from revisage.lab.degrade.colour import ColourJitter, ColourShift, Gray
+from revisage.lab.degrade.compress import jpeg
+from revisage.lab.degrade.damage import Dust, Hairs, Scratches
+from revisage.lab.degrade.esrgan import FIRST, FirstOrder, Order, SecondOrder
+from revisage.lab.degrade.fields import smooth_field, texture_field
+from revisage.lab.degrade.gfpgan import Gfpgan
+from revisage.lab.degrade.kernels import GaussianBlur, KernelBlur
+from revisage.lab.degrade.noise import GaussianNoise, PoissonNoise, normal_field
+from revisage.lab.degrade.recipe import Chain
+from revisage.lab.degrade.resize import LowResolution
 
 seeds = st.integers(0, 2**32 - 1)
 

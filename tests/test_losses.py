@@ -9,19 +9,20 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor  # noqa: E402
 
-from revisage.losses.charbonnier import charbonnier  # noqa: E402
-from revisage.losses.checkerboard import checkerboard  # noqa: E402
-from revisage.losses.detection import (  # noqa: E402
+from revisage.lab.losses import (  # noqa: E402  # noqa: E402
     box_iou_distance,
     box_smooth_l1,
+    charbonnier,
+    checkerboard,
+    chord,
+    hint,
+    identity,
+    l1,
     landmark_smooth_l1,
+    pyramid,
     quality_focal,
+    texture,
 )
-from revisage.losses.hint import hint  # noqa: E402
-from revisage.losses.identity import chord, identity  # noqa: E402
-from revisage.losses.l1 import l1  # noqa: E402
-from revisage.losses.pyramid import pyramid  # noqa: E402
-from revisage.losses.texture import texture  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

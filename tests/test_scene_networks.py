@@ -7,8 +7,8 @@ torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
-from revisage.networks.scene import SCENE_X2, STRIDE, Scene, SceneConfig, enlarge  # noqa: E402
-from revisage.networks.unet_discriminator import LEVELS, UNetDiscriminator  # noqa: E402
+from revisage.lab.networks.scene import SCENE_X2, STRIDE, Scene, SceneConfig, enlarge  # noqa: E402
+from revisage.lab.networks.unet_discriminator import LEVELS, UNetDiscriminator  # noqa: E402
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3])

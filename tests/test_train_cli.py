@@ -19,17 +19,17 @@ from train_pictures import write_pictures  # noqa: E402
 
 from revisage.cli import main  # noqa: E402
 from revisage.cli.train import override  # noqa: E402
-from revisage.data.loader import Sample  # noqa: E402
 from revisage.errors import TrainingError, UsageError  # noqa: E402
-from revisage.networks.compact import Compact, CompactConfig  # noqa: E402
-from revisage.networks.gfpgan import GFPGAN  # noqa: E402
-from revisage.networks.scene import Scene  # noqa: E402
+from revisage.lab.data.loader import Sample  # noqa: E402
+from revisage.lab.networks.compact import Compact, CompactConfig  # noqa: E402
+from revisage.lab.networks.gfpgan import GFPGAN  # noqa: E402
+from revisage.lab.networks.scene import Scene  # noqa: E402
+from revisage.lab.train import checkpoint, presets  # noqa: E402
+from revisage.lab.train.init import load_exported  # noqa: E402
+from revisage.lab.train.publish import export_network, publish  # noqa: E402
+from revisage.lab.train.settings import LoopSettings  # noqa: E402
+from revisage.lab.train.tasks.gfpgan import FaceSettings  # noqa: E402
 from revisage.runtime import open_session  # noqa: E402
-from revisage.train import checkpoint, presets  # noqa: E402
-from revisage.train.gfpgan import FaceSettings  # noqa: E402
-from revisage.train.init import load_exported  # noqa: E402
-from revisage.train.loop import LoopSettings  # noqa: E402
-from revisage.train.publish import export_network, publish  # noqa: E402
 from revisage.zoo import read_contract  # noqa: E402
 
 QUICK = ("images=16", "batch=4", "precision=fp32", "threads=1", "validation=1")
@@ -297,7 +297,7 @@ def test_an_interrupted_training_ends_with_130(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("revisage.train.realesrgan.SceneTask.sample", stop)
+    monkeypatch.setattr("revisage.lab.train.tasks.realesrgan.SceneTask.sample", stop)
     assert command("realesrgan", pictures, tmp_path / "run", *QUICK) == 130
     assert one_line(capsys) == "interrupted\n"
 
@@ -349,7 +349,7 @@ def test_publish_takes_the_best_or_the_newest(tmp_path: Path, monkeypatch: pytes
     (run / "preset.json").write_text('{"system": "realesrgan", "preset": "tiny"}')
     written: list[nn.Module] = []
     monkeypatch.setattr(
-        "revisage.train.publish.export_network", lambda network, path, **_: written.append(network)
+        "revisage.lab.train.publish.export_network", lambda network, path, **_: written.append(network)
     )
     for is_newest in (False, True):
         publish(run, tmp_path / "m.onnx", name="m", version="1", licence="CC0-1.0", newest=is_newest)
@@ -366,7 +366,7 @@ def test_publish_mixes_with_the_file_that_the_training_started_from(
     (run / "preset.json").write_text(json.dumps({"system": system, "preset": "tiny"}))
     written: list[dict[str, torch.Tensor]] = []
     monkeypatch.setattr(
-        "revisage.train.publish.export_network",
+        "revisage.lab.train.publish.export_network",
         lambda network, path, **_: written.append(network.state_dict()),
     )
 

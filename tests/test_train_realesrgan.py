@@ -13,22 +13,23 @@ pytest.importorskip("onnx")
 
 from train_pictures import write_pictures  # noqa: E402
 
-from revisage.data.pictures import Pictures, find_pictures  # noqa: E402
-from revisage.degrade import RECIPES, Chain  # noqa: E402
-from revisage.degrade.damage import Scratches  # noqa: E402
-from revisage.degrade.esrgan import SecondOrder  # noqa: E402
-from revisage.degrade.noise import GaussianNoise  # noqa: E402
 from revisage.errors import RevisageError, UsageError  # noqa: E402
-from revisage.losses.log_mse import log_mse  # noqa: E402
-from revisage.metrics.psnr import psnr  # noqa: E402
-from revisage.networks.compact import Compact  # noqa: E402
-from revisage.networks.rrdb import RRDBNet  # noqa: E402
-from revisage.networks.scene import Scene  # noqa: E402
-from revisage.networks.vgg import VGG19Features  # noqa: E402
-from revisage.train import checkpoint, presets  # noqa: E402
-from revisage.train.loop import train  # noqa: E402
-from revisage.train.publish import publish  # noqa: E402
-from revisage.train.realesrgan import (  # noqa: E402
+from revisage.lab.data.pictures import Pictures, find_pictures  # noqa: E402
+from revisage.lab.degrade import RECIPES, Chain  # noqa: E402
+from revisage.lab.degrade.damage import Scratches  # noqa: E402
+from revisage.lab.degrade.esrgan import SecondOrder  # noqa: E402
+from revisage.lab.degrade.noise import GaussianNoise  # noqa: E402
+from revisage.lab.losses import log_mse  # noqa: E402
+from revisage.lab.metrics.psnr import psnr  # noqa: E402
+from revisage.lab.networks.compact import Compact  # noqa: E402
+from revisage.lab.networks.rrdb import RRDBNet  # noqa: E402
+from revisage.lab.networks.scene import Scene  # noqa: E402
+from revisage.lab.networks.vgg import VGG19Features  # noqa: E402
+from revisage.lab.train import checkpoint, presets  # noqa: E402
+from revisage.lab.train.loop import train  # noqa: E402
+from revisage.lab.train.publish import publish  # noqa: E402
+from revisage.lab.train.scenes import crowd, ramp, vary  # noqa: E402
+from revisage.lab.train.tasks.realesrgan import (  # noqa: E402
     FLAT,
     GOOD,
     SceneSettings,
@@ -37,7 +38,6 @@ from revisage.train.realesrgan import (  # noqa: E402
     degrade,
     under_marks,
 )
-from revisage.train.scenes import crowd, ramp, vary  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from revisage.label import Credentials
 
-Place = Path | str
+Location = Path | str
 """Where a file is: a path of this machine, or a URL that fsspec opens, such as s3://bucket/photo.jpg."""
 
 Reason = Literal[
@@ -27,8 +27,8 @@ OWN: frozenset[Reason] = frozenset(
 class Job:
     """One photo and where its result goes."""
 
-    source: Place
-    target: Place
+    source: Location
+    target: Location
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; 0: written, 1: failed, 2: bad usage."""
     try:
         options = parse(Options, "export", argv)
-        from revisage.train.publish import publish
+        from revisage.lab.train.publish import publish
 
         parity = publish(
             options.run,

@@ -211,7 +211,7 @@ def _pull_one(name: str) -> Path:
 def _convert(checkpoint: Path, name: str | None) -> Path:
     """The ONNX model made of a published checkpoint."""
     try:
-        from revisage import published
+        from revisage.lab import published
     except ModuleNotFoundError as error:
         raise ModelError(
             f"{checkpoint} is a PyTorch checkpoint and is made into a model once, which needs {error.name}: "

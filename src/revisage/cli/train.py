@@ -62,14 +62,14 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; 0: trained to the end, 1: failed, 2: bad usage."""
     try:
         options = parse(Options, "train", argv)
-        from revisage.train import presets
+        from revisage.lab.train import presets
     except Exit as stop:
         return stop.code
     except ModuleNotFoundError as error:
         print(f"revisage train: {error.name} is missing: pip install 'revisage[train]'", file=sys.stderr)
         return 1
-    from revisage.train.loop import train
-    from revisage.train.spread import leave
+    from revisage.lab.train.distributed import end_distributed
+    from revisage.lab.train.loop import train
 
     try:
         system = _system(options)
@@ -96,7 +96,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"revisage train: {options.out} cannot be written: {error}", file=sys.stderr)
         return 1
     finally:
-        leave()
+        end_distributed()
     return 0
 
 

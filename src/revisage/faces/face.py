@@ -1,4 +1,4 @@
-"""What the finder answers."""
+"""What the detector answers."""
 
 from __future__ import annotations
 

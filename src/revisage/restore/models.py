@@ -13,15 +13,15 @@ import numpy as np
 from revisage import faces, runtime, zoo
 from revisage.errors import ModelCorruptError, ModelMissingError, UnknownModelError
 from revisage.faces import Face
-from revisage.restore.reach import reach
+from revisage.restore.receptive_field import receptive_field
 from revisage.restore.settings import Settings
 from revisage.runtime import Session
 
 T = TypeVar("T")
 
 
-class FaceFinder(Protocol):
-    """What restoration asks of a finder; `revisage.faces.Finder` is one."""
+class FaceDetector(Protocol):
+    """What restoration asks of a finder; `revisage.faces.Detector` is one."""
 
     def find(self, pixels: np.ndarray) -> list[Face]:
         """(H, W, 3) RGB uint8 -> faces, largest first. Called from many threads at once."""
@@ -55,15 +55,16 @@ class SceneModel:
 
     With `control`, (N, 4, H, W): the last channel is how strongly to clean, 0 to 1, which `cleaning` fixes.
     `same_size` opens the model that does the same without enlarging; None where there is none.
-    `reach` is how many input pixels away the surroundings matter (`revisage.restore.reach`). `exact` opens
-    the same network in fp32; None where a precision was asked for. Half precision tells some 500 levels of a
+    `receptive_field` is how many input pixels away the surroundings matter
+    (`revisage.restore.receptive_field`). `exact` opens the same network in fp32; None where a precision was
+    asked for. Half precision tells some 500 levels of a
     picture apart: enough for 8 bits, but it shows as bands in 16. `digests` as in `FaceModel`.
     """
 
     session: Session
     label: str
     scale: int
-    reach: int
+    receptive_field: int
     exact: Callable[[], Session] | None = None
     digests: Callable[[], tuple[str, ...]] = tuple
     control: bool = False
@@ -105,10 +106,10 @@ class AtStrength:
 
 
 @dataclass(frozen=True)
-class FinderModel:
-    """A finder and its name and version."""
+class DetectorModel:
+    """A detector and its name and version."""
 
-    finder: FaceFinder
+    detector: FaceDetector
     label: str
 
 
@@ -130,7 +131,7 @@ class ModelSource(Protocol):
 
     def face(self) -> FaceModel | None: ...
     def scene(self) -> SceneModel | None: ...
-    def finder(self) -> FinderModel: ...
+    def detector(self) -> DetectorModel: ...
     def identity(self) -> IdentityModel | None: ...
 
 
@@ -156,7 +157,7 @@ class InstalledModels:
         self._settings = settings
         self._face = _Once(self._open_face)
         self._scene = _Once(self._open_scene)
-        self._finder = _Once(self._open_finder)
+        self._detector = _Once(self._open_detector)
         self._identity = _Once(self._open_identity)
 
     def face(self) -> FaceModel | None:
@@ -165,8 +166,8 @@ class InstalledModels:
     def scene(self) -> SceneModel | None:
         return None if self._settings.scene == "none" else self._scene.get()
 
-    def finder(self) -> FinderModel:
-        return self._finder.get()
+    def detector(self) -> DetectorModel:
+        return self._detector.get()
 
     def identity(self) -> IdentityModel | None:
         return self._identity.get()
@@ -205,16 +206,16 @@ class InstalledModels:
             session,
             label,
             model.spec.scale,
-            reach(measured, model.spec.scale),
+            receptive_field(measured, model.spec.scale),
             exact,
             digests,
             control,
             same_size,
         )
 
-    def _open_finder(self) -> FinderModel:
+    def _open_detector(self) -> DetectorModel:
         model = zoo.resolve("finder", "auto")
-        return FinderModel(faces.Finder(model.path), str(model))
+        return DetectorModel(faces.Detector(model.path), str(model))
 
     def _open_identity(self) -> IdentityModel | None:
         try:

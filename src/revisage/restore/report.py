@@ -18,9 +18,9 @@ class FaceReport:
 
     Args:
         box: x, y, width, height in pixels of the input.
-        landmarks: five (x, y) in pixels of the input, in the finder's order; none where a model took
+        landmarks: five (x, y) in pixels of the input, in the detector's order; none where a model took
             the whole picture.
-        score: the finder's confidence, 0 to 1.
+        score: the detector's confidence, 0 to 1.
         outcome: "restored", "skipped" or "failed".
         reason: why it was skipped or failed; None when restored.
         identity_degrees: angle between the face's embeddings before and after, as far as it was restored;

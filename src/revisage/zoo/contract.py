@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from revisage.errors import ModelCorruptError, ModelMissingError
-from revisage.zoo import wire
+from revisage.zoo import protobuf
 from revisage.zoo.spec import CONTROLS, FRAMINGS, TASKS, Control, Framing, Task, is_name, is_sha256
 
 PREFIX = "revisage."
@@ -129,52 +129,54 @@ def read_metadata(path: Path) -> dict[str, str]:
     """All `metadata_props` of an ONNX file; raises as `read_contract` does."""
     try:
         with path.open("rb") as file:
-            return _metadata(wire.Walk(file))
+            return _metadata(protobuf.Walk(file))
     except OSError as error:
         raise ModelMissingError(f"cannot open {path}: {error.strerror or error}") from None
-    except wire.MalformedError as error:
+    except protobuf.MalformedError as error:
         raise ModelCorruptError(f"{path} is not a usable ONNX file: {error}") from None
 
 
-def _metadata(walk: wire.Walk) -> dict[str, str]:
+def _metadata(walk: protobuf.Walk) -> dict[str, str]:
     metadata: dict[str, str] = {}
     has_nodes = False
     for field in walk.whole():
-        if field.wire != wire.LEN:
+        if field.wire != protobuf.LEN:
             continue
-        if field.number == wire.MODEL_METADATA:
+        if field.number == protobuf.MODEL_METADATA:
             key, value = _entry(walk, field)
             metadata[key] = value
-        elif field.number == wire.MODEL_GRAPH:
+        elif field.number == protobuf.MODEL_GRAPH:
             has_nodes = _graph(walk, field) or has_nodes
     if not has_nodes:
-        raise wire.MalformedError("it holds no network")
+        raise protobuf.MalformedError("it holds no network")
     return metadata
 
 
-def _graph(walk: wire.Walk, graph: wire.Field) -> bool:
+def _graph(walk: protobuf.Walk, graph: protobuf.Field) -> bool:
     """Whether the graph has nodes; raises when a weight lies in another file."""
     has_nodes = False
     for field in walk.fields(graph.start, graph.end):
-        if field.number == wire.GRAPH_NODE:
+        if field.number == protobuf.GRAPH_NODE:
             has_nodes = True
-        elif field.number == wire.GRAPH_INITIALIZER and field.wire == wire.LEN:
+        elif field.number == protobuf.GRAPH_INITIALIZER and field.wire == protobuf.LEN:
             for part in walk.fields(field.start, field.end):
-                if part.number == wire.TENSOR_EXTERNAL_DATA or (
-                    part.number == wire.TENSOR_DATA_LOCATION and part.value != 0
+                if part.number == protobuf.TENSOR_EXTERNAL_DATA or (
+                    part.number == protobuf.TENSOR_DATA_LOCATION and part.value != 0
                 ):
-                    raise wire.MalformedError("its weights lie in a second file; export it as a single file")
+                    raise protobuf.MalformedError(
+                        "its weights lie in a second file; export it as a single file"
+                    )
     return has_nodes
 
 
-def _entry(walk: wire.Walk, entry: wire.Field) -> tuple[str, str]:
+def _entry(walk: protobuf.Walk, entry: protobuf.Field) -> tuple[str, str]:
     if entry.end - entry.start > _MAX_ENTRY_BYTES:
-        raise wire.MalformedError(f"a metadata entry is larger than {_MAX_ENTRY_BYTES} bytes")
-    texts = {wire.ENTRY_KEY: "", wire.ENTRY_VALUE: ""}
+        raise protobuf.MalformedError(f"a metadata entry is larger than {_MAX_ENTRY_BYTES} bytes")
+    texts = {protobuf.ENTRY_KEY: "", protobuf.ENTRY_VALUE: ""}
     for field in walk.fields(entry.start, entry.end):
-        if field.number in texts and field.wire == wire.LEN:
+        if field.number in texts and field.wire == protobuf.LEN:
             try:
                 texts[field.number] = walk.payload(field).decode()
             except UnicodeDecodeError:
-                raise wire.MalformedError("a metadata entry is not UTF-8") from None
-    return texts[wire.ENTRY_KEY], texts[wire.ENTRY_VALUE]
+                raise protobuf.MalformedError("a metadata entry is not UTF-8") from None
+    return texts[protobuf.ENTRY_KEY], texts[protobuf.ENTRY_VALUE]

@@ -39,7 +39,7 @@ class ModelSpec:
         name: what `--model NAME` says.
         task: what it is for.
         size: side in pixels of the square picture it takes; None when any size will do.
-        scale: output side over input side; None when the output is no picture (a finder).
+        scale: output side over input side; None when the output is no picture (a detector).
         version: grows whenever the weights change; goes into the label of a restored file.
         licence: SPDX expression or one plain sentence about the weights.
         file: file name of the weights.

@@ -122,7 +122,7 @@ def get(name: str) -> Model:
     return _by_name(name)
 
 
-def place(name: str, source: str | None) -> Path:
+def destination(name: str, source: str | None) -> Path:
     """Where a model imported as `name` goes, made from a checkpoint with the sha256 `source` or from none.
 
     Raises UsageError when the name cannot be used, or is the catalogue's and this is not its model.
@@ -157,7 +157,7 @@ def import_model(file: Path, name: str | None = None) -> Path:
             "can be imported"
         )
     contract = read_contract(file)
-    target = place(contract.name if name is None else name, contract.source)
+    target = destination(contract.name if name is None else name, contract.source)
     name = target.stem
     if target.exists():
         if sha256(target) == sha256(file):

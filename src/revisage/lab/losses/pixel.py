@@ -1,0 +1,76 @@
+"""Distances of pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def l1(fake: Tensor, real: Tensor) -> Tensor:
+    """L = mean |fake - real| over all elements; computed in float32 whatever the input's precision."""
+    return (fake.float() - real.float()).abs().mean()
+
+
+def charbonnier(fake: Tensor, real: Tensor, epsilon: float = 1e-3) -> Tensor:
+    """L = mean sqrt((fake - real)² + ε²) - ε, zero for equal pictures.
+
+    Charbonnier et al., *Two deterministic half-quadratic regularization algorithms*, ICIP 1994. Close to
+    the absolute error, but with a gradient that fades near zero, so that pixels that are already right
+    stay so. ε is in units of the picture's range.
+    """
+    return (torch.sqrt((fake.float() - real.float()).square() + epsilon**2) - epsilon).mean()
+
+
+FLOOR = 2e-3
+"""Mean squared error of 27 dB, of a photo with moderate damage. Without it the gradient of a nearly perfect
+picture is several times that of a damaged one, and a network learns next to nothing about damage."""
+
+
+def log_mse(picture: Tensor, target: Tensor, where: Tensor | None = None, *, floor: float = FLOOR) -> Tensor:
+    """L = mean log10(MSE + floor) over the batch; (N, 3, H, W) in [0, 1] -> ().
+
+    Under the floor this is the squared error, above it minus a tenth of the PSNR: heavy damage, of which
+    little can be undone, does not decide alone.
+
+    where: bool (N, 1, H, W), the pixels that count; pictures without any are left out, and 0 is returned when
+    all are.
+    """
+    squared = (picture.float() - target).square().mean(dim=1, keepdim=True)
+    if where is None:
+        return (squared.mean(dim=(1, 2, 3)) + floor).log10().mean()
+    counted = where.sum(dim=(1, 2, 3))
+    error = (squared * where).sum(dim=(1, 2, 3)) / counted.clamp(min=1)
+    return ((error + floor).log10() * (counted > 0)).sum() / (counted > 0).sum().clamp(min=1)
+
+
+def pyramid(pictures: Sequence[Tensor], real: Tensor) -> Tensor:
+    """L = sum_s mean |picture_s - real_s|, where real_s is the ground truth at the size of picture_s.
+
+    Holds the RGB output of every U-Net decoder scale to the ground-truth pyramid (GFP-GAN, §3.2 and
+    fig. 2). pictures: list of (N, 3, s, s); real: (N, 3, S, S); the pyramid is made by area averaging.
+    """
+    total = torch.zeros((), device=real.device)
+    for picture in pictures:
+        total = total + l1(picture, F.interpolate(real, size=picture.shape[-2:], mode="area"))
+    return total
+
+
+def checkerboard(picture: Tensor, real: Tensor, period: int) -> Tensor:
+    """L = mean comb(picture - real)^2; (N, 3, H, W) twice, H and W multiples of `period` -> ().
+
+    The comb takes away what is smooth over a period, then takes the mean of 3 x 3 pixels `period` apart:
+    details are averaged away by it, a pattern with that period is not. A network that writes whole blocks
+    (pixel-shuffle) can fool a discriminator with such a pattern at next to no cost in other losses.
+    """
+    error = picture.float() - real
+    channels = error.shape[1]
+    box = torch.ones(period, device=error.device) / period
+    smooth = F.conv1d(box.view(1, 1, -1), box.view(1, 1, -1), padding=period - 1)  # two boxes: centred
+    kernel = (smooth.view(1, 1, -1, 1) * smooth.view(1, 1, 1, -1)).expand(channels, 1, -1, -1)
+    margin = (period - 1,) * 4
+    sharp = error - F.conv2d(F.pad(error, margin, mode="reflect"), kernel, groups=channels)
+    phases = F.pixel_unshuffle(sharp, period)
+    return F.avg_pool2d(phases, 3, stride=1).square().mean()

@@ -1,0 +1,375 @@
+"""Named settings: `revisage train SYSTEM --preset NAME`. The first of a system is its default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from revisage.errors import UsageError
+from revisage.lab.networks.compact import CompactConfig
+from revisage.lab.networks.detector import DetectorConfig, DetectorNetwork
+from revisage.lab.networks.discriminators import DiscriminatorConfig, stylegan2_discriminator
+from revisage.lab.networks.expression import Expression
+from revisage.lab.networks.gfpgan import COMPACT_256, GFPGAN, GFPGANConfig, published_512
+from revisage.lab.networks.identity import Identity
+from revisage.lab.networks.mobilefacenet import MobileFaceNetConfig
+from revisage.lab.networks.prior import FacePrior, PriorConfig
+from revisage.lab.networks.progressive import Progressive, ProgressiveConfig
+from revisage.lab.networks.rrdb import RRDBConfig
+from revisage.lab.networks.scene import SCENE_X2, SceneConfig
+from revisage.lab.networks.student import STUDENT, Student
+from revisage.lab.train.distillation import StudentSettings, StudentTask
+from revisage.lab.train.schedule import Schedule
+from revisage.lab.train.settings import LoopSettings
+from revisage.lab.train.task import Task
+from revisage.lab.train.tasks.detector import DetectorSettings, DetectorTask
+from revisage.lab.train.tasks.expression import ExpressionSettings, ExpressionTask
+from revisage.lab.train.tasks.gfpgan import FaceSettings, FaceTask
+from revisage.lab.train.tasks.identity import IdentitySettings, IdentityTask
+from revisage.lab.train.tasks.prior import COMPACT_PRIOR, PriorSettings, PriorTask
+from revisage.lab.train.tasks.progressive import (
+    COMPACT_WEIGHTS,
+    ProgressiveSettings,
+    ProgressiveTask,
+    Weights,
+)
+from revisage.lab.train.tasks.realesrgan import Network, SceneSettings, SceneTask, build
+
+TINY_LOOP = LoopSettings(images=512, batch=8, rate=2e-3, warmup=64, ema=64)
+TINY_FACE = GFPGANConfig(
+    size=64,
+    unet=(16, 16, 16),
+    prior=(16, 16, 16),
+    style_dim=16,
+    latent_channels=8,
+    stem=4,
+    condition_layers=1,
+    head_kernel=3,
+    residual=True,
+    noise=False,
+)
+TINY_IDENTITY = MobileFaceNetConfig(
+    16, ((1, 64, 1, 2), (1, 128, 1, 2), (1, 128, 1, 1), (1, 128, 1, 2), (1, 128, 1, 1)), last=64
+)
+# The part of the compact network that needs no whole face to learn from; the rest starts from its file.
+UNET_256 = replace(COMPACT_256, decoder=False)
+TINY_CRITIC = DiscriminatorConfig(64, (16, 16, 16), stem=4)
+PAPER_512 = published_512(1)
+PAPER_CRITIC = stylegan2_discriminator(512)
+# From reconstruction weights: a smaller rate, and little momentum, as a moving opponent wants.
+ADVERSARIAL_LOOP = LoopSettings(images=1_000_000, batch=8, rate=4e-4, warmup=4000, beta1=0.5, ema=4000)
+
+
+def _paper(data: Path) -> FaceSettings:
+    """The published weights of the losses."""
+    return FaceSettings(
+        data=data,
+        network=PAPER_512,
+        discriminator=PAPER_CRITIC,
+        recipe="gfpgan-train",
+        l1=0.1,
+        pyramid=1.0,
+        identity=10.0,
+        identity_share=1.0,
+        adversarial=0.1,
+        component=1.0,
+        matching=1.0,
+        style=200.0,
+        r1=10.0,
+        critic_rate=20.0,
+    )
+
+
+def _paper_task(settings: FaceSettings) -> FaceTask:
+    """Its L1 of 0.1 is next to nothing without the losses that the paper puts beside it."""
+    missing = []
+    if settings.perceptual and settings.vgg_weights is None:
+        missing.append("vgg_weights=vgg19 (or perceptual=0)")
+    if settings.identity and settings.identity_weights is None:
+        missing.append("identity_weights=mobilefacenet (or identity=0)")
+    if missing:
+        raise UsageError(
+            f"paper-512 lacks the weights of its losses: --set {' '.join(missing)}; "
+            "`revisage models pull vgg19 mobilefacenet` gets them"
+        )
+    return FaceTask(settings)
+
+
+TINY_SCENE = SceneConfig(fine=24, coarse=32, blocks=(1, 1, 1))
+COMPACT_X2 = CompactConfig(features=48, layers=14, scale=2)
+RRDB_X2 = RRDBConfig(scale=2)
+# Real-ESRGAN, §4.1: 48 patches a step, a million steps for PSNR, then 400,000 with the adversarial loss.
+REALESRNET_LOOP = LoopSettings(images=48_000_000, batch=48, rate=2e-4, ema=33_000)
+REALESRGAN_LOOP = LoopSettings(images=19_200_000, batch=48, rate=1e-4, ema=33_000)
+
+
+def _realesrgan(data: Path, network: Network, adversarial: float = 0.0) -> SceneSettings:
+    """The published degradation, patches and weights of the losses."""
+    return SceneSettings(
+        data=data,
+        network=network,
+        recipe="second-order",
+        patch=128,
+        around=200,
+        pixel="l1",
+        marks=0.0,
+        cleaning=0.0,
+        ramps=0.0,
+        sharpened=True,
+        adversarial=adversarial,
+    )
+
+
+def _teacher(data: Path) -> Path:
+    """The teacher that the detector learns from, where the shared folder has it."""
+    return data.parent / "models" / "yunet_2026may.onnx"
+
+
+def _embedding(data: Path) -> Path:
+    """The embedding that the identity model learns from, where the shared folder has it."""
+    return data.parent.parent / "models" / "mobilefacenet_068.ckpt"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One way to train one system.
+
+    Attributes:
+        name: as given to --preset.
+        task: data folder -> the task's settings.
+        make: settings -> the task.
+        network: the network that is shipped, with fresh weights.
+        loop: length and rate.
+    """
+
+    name: str
+    task: Callable[[Path], Any]
+    make: Callable[[Any], Task]
+    network: Callable[[], nn.Module]
+    loop: LoopSettings
+
+
+def _progressive(*, encoder: bool) -> tuple[Preset, ...]:
+    """The progressive GAN's presets for objective 2 (with the encoder) or 1."""
+    batch = 16 if encoder else 32
+    compact = ProgressiveConfig((96, 64, 32, 16), (3, 1, 1, 0), encoder)
+    paper = ProgressiveConfig((512, 512, 256, 128), (1, 1, 1, 0), encoder, residual=False, skips=False)
+    tiny = ProgressiveConfig((16, 16, 8, 8), (1, 0, 0, 0), encoder)
+    paper_critic = (128, 256, 512, 512, 512)
+    compact_critic, tiny_critic = (16, 32, 64, 96, 128), (8, 8, 8, 16, 16)
+    return (
+        Preset(
+            "compact",
+            lambda data: ProgressiveSettings(
+                data, compact, compact_critic, COMPACT_WEIGHTS, penalty_share=0.25, early=4
+            ),
+            ProgressiveTask,
+            lambda: Progressive(compact),
+            LoopSettings(images=500_000, batch=batch, rate=1e-3, warmup=2000, beta1=0.5, ema=8000),
+        ),
+        # The adversarial loss leads until epoch 20 or so: its gradient has length 1, that of the mean
+        # absolute error 1/222 at 128 px. The document has neither these numbers nor the optimiser's.
+        Preset(
+            "paper",
+            lambda data: ProgressiveSettings(
+                data,
+                paper,
+                paper_critic,
+                Weights(Schedule(1.0), Schedule(10.0, 10.0), Schedule(1.0, 1.0), Schedule(1.0, 1.0)),
+            ),
+            ProgressiveTask,
+            lambda: Progressive(paper),
+            LoopSettings(images=102 * 10_586, batch=batch, rate=1e-3, beta1=0.0, ema=10_000, clip=100.0),
+        ),
+        Preset(
+            "tiny",
+            lambda data: ProgressiveSettings(
+                data, tiny, tiny_critic, COMPACT_WEIGHTS, penalty_share=0.25, early=2, validation=4
+            ),
+            ProgressiveTask,
+            lambda: Progressive(tiny),
+            replace(TINY_LOOP, images=256),
+        ),
+    )
+
+
+PRESETS: dict[str, tuple[Preset, ...]] = {
+    "prior": (
+        Preset(
+            "compact-256",
+            lambda data: PriorSettings(data=data),
+            PriorTask,
+            lambda: FacePrior(COMPACT_PRIOR),
+            LoopSettings(images=2_000_000, batch=8, rate=4e-4, beta1=0.0, ema=10_000, clip=10.0),
+        ),
+        Preset(
+            "paper-512",
+            lambda data: PriorSettings(
+                data=data, network=PriorConfig.of(PAPER_512), discriminator=PAPER_CRITIC, critic_rate=20.0
+            ),
+            PriorTask,
+            lambda: FacePrior(PriorConfig.of(PAPER_512)),
+            LoopSettings(images=25_000_000, batch=32, rate=1e-4, beta1=0.0, ema=10_000, clip=10.0),
+        ),
+        Preset(
+            "tiny",
+            lambda data: PriorSettings(
+                data=data,
+                network=PriorConfig.of(TINY_FACE, mapping=2),
+                discriminator=TINY_CRITIC,
+                critic_rate=1.0,
+                validation=8,
+            ),
+            PriorTask,
+            lambda: FacePrior(PriorConfig.of(TINY_FACE, mapping=2)),
+            replace(TINY_LOOP, beta1=0.0),
+        ),
+    ),
+    "gfpgan": (
+        Preset(
+            "compact-256",
+            lambda data: FaceSettings(data=data, adversarial=0.003, checkerboard=50.0),
+            FaceTask,
+            lambda: GFPGAN(COMPACT_256),
+            ADVERSARIAL_LOOP,
+        ),
+        Preset(
+            "reconstruction-256",
+            lambda data: FaceSettings(data=data),
+            FaceTask,
+            lambda: GFPGAN(COMPACT_256),
+            LoopSettings(images=1_000_000, batch=8, rate=1e-3, ema=4000),
+        ),
+        Preset(
+            "unet-256",
+            lambda data: FaceSettings(data=data, network=UNET_256, crop=128, identity=0.0),
+            FaceTask,
+            lambda: GFPGAN(UNET_256),
+            LoopSettings(images=2_000_000, batch=8, rate=8e-4, ema=8000),
+        ),
+        Preset(
+            "paper-512",
+            _paper,
+            _paper_task,
+            lambda: GFPGAN(PAPER_512),
+            # The paper's 2e-3 is for layers with the equalised learning rate, as the discriminators have;
+            # plain ones of 512 features were turned by a tenth in every step and diverged.
+            LoopSettings(images=9_600_000, batch=12, rate=1e-4, beta1=0.0, ema=10_000, clip=10.0),
+        ),
+        Preset(
+            "tiny",
+            lambda data: FaceSettings(
+                data=data, network=TINY_FACE, discriminator=TINY_CRITIC, adversarial=0.1, validation=4
+            ),
+            FaceTask,
+            lambda: GFPGAN(TINY_FACE),
+            TINY_LOOP,
+        ),
+    ),
+    "realesrgan": (
+        Preset(
+            "student",
+            lambda data: StudentSettings(data=data),
+            StudentTask,
+            lambda: Student(STUDENT),
+            LoopSettings(images=1_000_000, batch=16, rate=1e-3, warmup=2000, ema=4000, optimizer="muon"),
+        ),
+        Preset(
+            "scene-x2",
+            lambda data: SceneSettings(data=data),
+            SceneTask,
+            lambda: build(SCENE_X2),
+            LoopSettings(images=1_000_000, batch=8, rate=6e-4, ema=4000),
+        ),
+        Preset(
+            "compact-x2",
+            lambda data: SceneSettings(data=data, network=COMPACT_X2, patch=64, pixel="charbonnier"),
+            SceneTask,
+            lambda: build(COMPACT_X2),
+            LoopSettings(images=1_000_000, batch=16, rate=1e-3, ema=4000),
+        ),
+        Preset(
+            "realesrnet-x2",
+            lambda data: _realesrgan(data, RRDB_X2),
+            SceneTask,
+            lambda: build(RRDB_X2),
+            REALESRNET_LOOP,
+        ),
+        Preset(
+            "realesrgan-x2",
+            lambda data: _realesrgan(data, RRDB_X2, adversarial=0.1),
+            SceneTask,
+            lambda: build(RRDB_X2),
+            REALESRGAN_LOOP,
+        ),
+        Preset(
+            "tiny",
+            lambda data: SceneSettings(
+                data=data, network=TINY_SCENE, discriminator=8, patch=32, around=48, validation=2
+            ),
+            SceneTask,
+            lambda: build(TINY_SCENE),
+            replace(TINY_LOOP, rate=5e-3),
+        ),
+    ),
+    "progressive-upscale": _progressive(encoder=False),
+    "progressive-restore": _progressive(encoder=True),
+    "finder": (
+        Preset(
+            "small",
+            lambda data: DetectorSettings(data=data, teacher=_teacher(data), size=192),
+            DetectorTask,
+            lambda: DetectorNetwork(DetectorConfig()),
+            LoopSettings(
+                images=150_000, batch=16, rate=1.5e-3, warmup=10_000, ema=20_000, clip=10.0, precision="fp32"
+            ),
+        ),
+        Preset(
+            "tiny",
+            lambda data: DetectorSettings(data=data, teacher=_teacher(data), size=128, validation=4),
+            DetectorTask,
+            lambda: DetectorNetwork(DetectorConfig()),
+            replace(TINY_LOOP, images=64, precision="fp32"),
+        ),
+    ),
+    "identity": (
+        Preset(
+            "compact",
+            lambda data: IdentitySettings(data=data, teacher=_embedding(data)),
+            IdentityTask,
+            Identity,
+            LoopSettings(images=500_000, batch=32, rate=2e-3, ema=10_000, clip=5.0, precision="fp32"),
+        ),
+        Preset(
+            "tiny",
+            lambda data: IdentitySettings(
+                data=data, teacher=_embedding(data), network=TINY_IDENTITY, validation=4
+            ),
+            IdentityTask,
+            lambda: Identity(TINY_IDENTITY),
+            replace(TINY_LOOP, images=256, precision="fp32"),
+        ),
+    ),
+    "expressions": (
+        Preset(
+            "small",
+            lambda data: ExpressionSettings(data=data),
+            ExpressionTask,
+            Expression,
+            LoopSettings(images=250_000, batch=64, rate=3e-3, warmup=5000, ema=20_000, clip=5.0),
+        ),
+    ),
+}
+
+
+def choose(system: str, name: str = "default") -> Preset:
+    """The preset of a system by name. Raises UsageError naming the ones there are."""
+    presets = PRESETS[system]
+    for preset in presets:
+        if name in (preset.name, "default"):
+            return preset
+    raise UsageError(f"no preset {name!r} for {system}; there are {', '.join(p.name for p in presets)}")
