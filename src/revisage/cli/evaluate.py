@@ -101,15 +101,13 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(options: Options) -> None:
-    import torch
-
     from revisage.lab import evaluate
     from revisage.lab.evaluate.tables import gaps_markdown, markdown
 
     if options.threads is not None:
         if options.threads < 1:
             raise UsageError(f"--threads takes at least 1, not {options.threads}")
-        torch.set_num_threads(options.threads)
+        evaluate.limit_threads(options.threads)
     data = evaluate.select(_data(options), split=options.split, limit=options.limit)
     names = _listed(options.metrics)
     if not names and options.test is not None:

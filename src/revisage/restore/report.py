@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import revisage
+from revisage.version import __version__
 
 SCHEMA = 1
 STAGES = ("decode", "find", "faces", "scene", "paste", "encode")
@@ -52,7 +52,7 @@ class FaceReport:
 
 def document(photos: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """The report of many photos from their entries (`Result.entry()` and `failure()`)."""
-    return {"schema": SCHEMA, "tool": f"revisage {revisage.__version__}", "photos": [dict(p) for p in photos]}
+    return {"schema": SCHEMA, "tool": f"revisage {__version__}", "photos": [dict(p) for p in photos]}
 
 
 def failure(source: object, error: BaseException) -> dict[str, Any]:

@@ -18,10 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from revisage import __version__
 from revisage.image import write_atomically
 from revisage.server.options import EXTENSION, JobOptions
 from revisage.server.queue.jobs import ID, Job
+from revisage.version import __version__
 
 FOLDER = "jobs"
 """Where the folders of jobs are, below the server's own."""

@@ -10,7 +10,7 @@ Example::
 
 from revisage.lab.evaluate.data import Data, View, clean_pictures, outputs_only, pairs_of, select
 from revisage.lab.evaluate.groups import Labels, read_labels
-from revisage.lab.evaluate.measure import MetricSources, open_metrics
+from revisage.lab.evaluate.measure import MetricSources, limit_threads, open_metrics
 from revisage.lab.evaluate.methods import Method, MethodSettings, open_methods
 from revisage.lab.evaluate.reports import write_reports
 from revisage.lab.evaluate.results import Results
@@ -29,6 +29,7 @@ __all__ = [
     "View",
     "clean_pictures",
     "evaluate",
+    "limit_threads",
     "open_methods",
     "open_metrics",
     "outputs_only",

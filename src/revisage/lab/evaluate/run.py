@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-import revisage
 from revisage.errors import UsageError
 from revisage.image import Photo, encode, write_atomically
 from revisage.lab.evaluate.data import Data, Item, Pair, find_pictures, fit, listing_sha256, read, stem
@@ -28,6 +27,7 @@ from revisage.lab.evaluate.methods import Method
 from revisage.lab.evaluate.results import Results
 from revisage.lab.metrics import Metric, describe
 from revisage.lab.metrics.running import OfSets
+from revisage.version import __version__
 
 Track = Callable[[Sequence[Item], str], Iterable[Item]]
 """Wraps the pictures of a pass over the data, with its name, to show how far it is."""
@@ -92,7 +92,7 @@ def evaluate(
         values=np.stack(rows),
         sets=sets,
         facts={
-            "tool": f"revisage {revisage.__version__}",
+            "tool": f"revisage {__version__}",
             "versions": _versions(),
             "data": {
                 "kind": data.kind,
