@@ -57,7 +57,7 @@ def install(file: Path, name: str | None = None) -> Path:
     16 bits, or in 32 where the check of `revisage.lab.export` finds that 16 would show.
 
     Args:
-        file: the checkpoint.
+        file: the checkpoint, or one of the two files of an ncnn model.
         name: what to call the model; the catalogue's name or the file's own if not given.
 
     Returns:
@@ -69,10 +69,13 @@ def install(file: Path, name: str | None = None) -> Path:
         ModelCorruptError: the file is damaged, unsafe to read, or of no known network.
         ModelError: the ONNX model differs from the network.
     """
+    if file.suffix.lower() in ncnn.SUFFIXES:
+        file = file.with_suffix(".param")
+    weights = file.with_suffix(".bin") if file.suffix.lower() == ".param" else file
     try:
-        source = zoo.sha256(file)
+        source = zoo.sha256(weights)
     except OSError as error:
-        raise ModelMissingError(f"cannot open {file}: {error.strerror or error}") from None
+        raise ModelMissingError(f"cannot open {weights}: {error.strerror or error}") from None
     spec = next((s for s in zoo.CATALOGUE.values() if s.checkpoint and s.sha256 == source), None)
     chosen = name or (spec.name if spec is not None else zoo.name_of(file))
     if chosen is None:

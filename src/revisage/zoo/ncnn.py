@@ -16,6 +16,7 @@ import numpy as np
 
 from revisage.errors import ModelCorruptError, ModelMissingError
 
+SUFFIXES = frozenset({".param", ".bin"})
 MAGIC = "7767517"
 MAX_BYTES = 1 << 30
 _HALF, _FULL = 0x01306B47, 0x0002C056
