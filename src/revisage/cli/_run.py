@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 
 from revisage.batch import Job, Outcome, SaveOptions, Standing, Watch, restore_all
 from revisage.batch.engines import processes, ray
-from revisage.batch.layout import Choices, Layout, calibrated, candidates, cores, free_memory
+from revisage.batch.layout import Choices, Layout, calibrated, candidates, free_memory
 from revisage.batch.settings import Fingerprint
 from revisage.cli._interrupt import interruptible
 from revisage.cli._progress import Live
 from revisage.cli._report import Report
 from revisage.errors import RevisageError, UsageError
 from revisage.restore import RestoreOptions, Restorer, Settings
+from revisage.runtime.cores import cores
 
 Engine = Callable[[Sequence[Job], threading.Event, Watch], Generator[Outcome, None, None]]
 """Restores photos and yields what became of each; once the event is set, it begins no more."""

@@ -15,12 +15,12 @@ from tyro.conf import Positional, arg
 from revisage.batch import SaveOptions, make_restorer, plan_photos, shared_memory
 from revisage.batch.engines.processes import Work
 from revisage.batch.forecast import Terms, fit, measure, sample
-from revisage.batch.layout import cores
 from revisage.cli._parse import Exit, parse
 from revisage.errors import RevisageError, UnknownModelError, UsageError
 from revisage.image import write_atomically
 from revisage.restore import RestoreOptions, Settings
 from revisage.restore.report import STAGES
+from revisage.runtime.cores import cores
 
 PHOTOS = {"1 million": 10**6, "1 billion": 10**9}
 MACHINES = (1, 10, 100, 1000)

@@ -24,10 +24,10 @@ from typing import Any
 from revisage.batch import photo
 from revisage.batch.engines.processes import Work
 from revisage.batch.jobs import Job, Outcome, SaveOptions
-from revisage.batch.layout import cores
 from revisage.errors import RuntimeUnavailableError
 from revisage.image import DecodeLimits
 from revisage.restore import Result
+from revisage.runtime.cores import cores
 
 LIGHT_CPUS = 0.1
 """What Ray books for an actor that reads or writes: much of it is waiting, and decoding is a child's."""
