@@ -23,6 +23,7 @@ RECIPES: dict[str, Recipe] = {
     "face": Recipe("face", mixtures.sample_face, apply),
     "scene": Recipe("scene", mixtures.sample_scene, apply),
     "taught": Recipe("taught", mixtures.sample_taught, apply),
+    "aged": Recipe("aged", mixtures.sample_aged, apply),
     "pattern": Recipe("pattern", mixtures.sample_pattern, apply),
 }
 

@@ -83,23 +83,31 @@ def sample_scene(rng: np.random.Generator) -> Chain:
 
 
 # What the scene model is taught on: published ranges, which its teacher was trained on, beside milder ones
-# that scans and cameras have. Clean photos and patterns are the training's own samples.
+# that scans and cameras have; and old prints. Clean photos and patterns are the training's own samples.
 TAUGHT_SHARES: tuple[tuple[float, Callable[[np.random.Generator], Step]], ...] = (
-    (0.15, FirstOrder.sample),
-    (0.22, lambda rng: FirstOrder.sample(rng, esrgan.SCENE_FIRST)),
-    (0.07, lambda rng: SecondOrder.sample(rng, scales=(1,))),
-    (0.13, lambda rng: SecondOrder.sample(rng, esrgan.SCENE_FIRST, esrgan.SCENE_SECOND, (1,))),
-    (0.15, old_photo.sample),
-    (0.13, lambda rng: old_photo.sample(rng, OLD_SCENE)),
-    (0.08, lambda rng: Jpeg.sample(rng, 40, 95)),
-    (0.07, lambda rng: Chain(tuple(old_photo.damaged(rng, MARKS)))),
+    (0.23, FirstOrder.sample),
+    (0.34, lambda rng: FirstOrder.sample(rng, esrgan.SCENE_FIRST)),
+    (0.11, lambda rng: SecondOrder.sample(rng, scales=(1,))),
+    (0.2, lambda rng: SecondOrder.sample(rng, esrgan.SCENE_FIRST, esrgan.SCENE_SECOND, (1,))),
+    (0.12, lambda rng: Jpeg.sample(rng, 40, 95)),
+)
+AGED_SHARES: tuple[tuple[float, Callable[[np.random.Generator], Step]], ...] = (
+    (0.45, old_photo.sample),
+    (0.35, lambda rng: old_photo.sample(rng, OLD_SCENE)),
+    (0.2, lambda rng: Chain(tuple(old_photo.damaged(rng, MARKS)))),
 )
 
 
 def sample_taught(rng: np.random.Generator) -> Chain:
-    """Draw for the scene model's distillation, one of `TAUGHT_SHARES`."""
+    """Draw what a published network was trained on, one of `TAUGHT_SHARES`."""
     kind = int(rng.choice(len(TAUGHT_SHARES), p=[share for share, _ in TAUGHT_SHARES]))
     return chained(TAUGHT_SHARES[kind][1](rng))
+
+
+def sample_aged(rng: np.random.Generator) -> Chain:
+    """Draw what old prints have and no published network has seen, one of `AGED_SHARES`."""
+    kind = int(rng.choice(len(AGED_SHARES), p=[share for share, _ in AGED_SHARES]))
+    return chained(AGED_SHARES[kind][1](rng))
 
 
 def sample_pattern(rng: np.random.Generator) -> Chain:

@@ -57,8 +57,9 @@ class StudentSettings:
         lpips_weights: SqueezeNet for the perceptual loss.
         network: sizes.
         faces_share: share of the photographs that are faces.
-        clean, pattern, kept: shares of the samples that are clean photographs, clean ones with a pattern, and
-            pictures of `untouched`; the rest is degraded by the recipe "taught".
+        clean, pattern, kept, aged: shares of the samples that are clean photographs, clean ones with a pattern,
+            pictures of `untouched`, and photographs degraded by the recipe "aged", for which the truth is the
+            better teacher; the rest is degraded by the recipe "taught".
         patch: side of the network's input in pixels.
         around: side of the piece that is degraded and shown to the teacher, from which patches are cut.
         zoom: the piece is taken to come from a photo up to so many times as wide, with marks of its size.
@@ -83,6 +84,7 @@ class StudentSettings:
     clean: float = 0.14
     pattern: float = 0.1
     kept: float = 0.08
+    aged: float = 0.25
     patch: int = 64
     around: int = 80
     zoom: float = 5.0
@@ -102,11 +104,11 @@ class StudentSettings:
             raise UsageError(
                 f"pool ({self.pool}) must be a multiple of reuse ({self.reuse}), both at least 1"
             )
-        for name in ("faces_share", "clean", "pattern", "kept"):
+        for name in ("faces_share", "clean", "pattern", "kept", "aged"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
-        if self.clean + self.pattern + self.kept > 1:
-            raise UsageError("clean, pattern and kept are shares: together they must not exceed 1")
+        if self.clean + self.pattern + self.kept + self.aged > 1:
+            raise UsageError("clean, pattern, kept and aged are shares: together they must not exceed 1")
         if self.validation < 1:
             raise UsageError(f"validation must be at least 1, got {self.validation}")
 
@@ -209,8 +211,12 @@ class StudentTask:
             low = _rounded(shrink(truth, 2))
             target = truth if strength <= PATTERNED else self.teacher(low, strength)
             return _sample(low, target, target, strength)
-        chain = zoomed(RECIPES["taught"].sample(rng), float(rng.uniform(1, settings.zoom)))
+        aged = kind < settings.kept + settings.clean + settings.pattern + settings.aged
+        recipe = RECIPES["aged" if aged else "taught"]
+        chain = zoomed(recipe.sample(rng), float(rng.uniform(1, settings.zoom)))
         low, truth = _rounded(apply(shrink(truth, 2), chain)), apply(truth, tone(chain))
+        if aged and strength >= KEEPS:
+            return _sample(low, truth, truth, strength)
         target = self.teacher(low, strength)
         marks = under_marks(*(torch.from_numpy(p.transpose(2, 0, 1))[None] for p in (low, truth)))
         target = np.where(marks[0, 0, :, :, None].numpy(), truth, target)
