@@ -57,9 +57,9 @@ class StudentSettings:
         lpips_weights: SqueezeNet for the perceptual loss.
         network: sizes.
         faces_share: share of the photographs that are faces.
-        clean, pattern, kept, aged: shares of the samples that are clean photographs, clean ones with a pattern,
-            pictures of `untouched`, and photographs degraded by the recipe "aged", for which the truth is the
-            better teacher; the rest is degraded by the recipe "taught".
+        clean, pattern, kept, aged: shares of the samples that are clean photographs, clean ones with a
+            pattern, pictures of `untouched`, and photographs degraded by the recipe "aged", for which the
+            truth is the better teacher; the rest is degraded by the recipe "taught".
         patch: side of the network's input in pixels.
         around: side of the piece that is degraded and shown to the teacher, from which patches are cut.
         zoom: the piece is taken to come from a photo up to so many times as wide, with marks of its size.
