@@ -38,7 +38,7 @@ from revisage.lab.metrics.psnr import psnr
 from revisage.lab.metrics.ssim import ssim
 from revisage.lab.metrics.weights import locate
 from revisage.lab.published import load
-from revisage.lab.train.distillation import camera
+from revisage.lab.train.tasks.distillation import camera
 from revisage.restore.models import InstalledModels
 from revisage.restore.settings import Settings
 from revisage.runtime import open_session

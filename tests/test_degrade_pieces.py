@@ -437,9 +437,12 @@ def test_the_face_mixture_has_its_shares() -> None:
     assert second / len(draws) == pytest.approx(0.20, abs=0.025)
 
 
-def test_the_scene_mixture_has_its_shares() -> None:
+def test_the_mixtures_of_the_scene_model_have_their_shares() -> None:
     rng = np.random.default_rng(0)
-    draws = [mixtures.sample_scene(rng).steps for _ in range(4000)]
-    assert sum(not steps for steps in draws) / len(draws) == pytest.approx(0.14, abs=0.025)
+    draws = [flattened(mixtures.sample_taught(rng)) for _ in range(4000)]
     first = sum(any(isinstance(step, FirstOrder) for step in steps) for steps in draws)
-    assert first / len(draws) == pytest.approx(0.22, abs=0.03)
+    assert first / len(draws) == pytest.approx(0.57, abs=0.03)
+    patterns = [flattened(mixtures.sample_pattern(rng))[0] for _ in range(2000)]
+    assert sum(isinstance(step, Halftone) for step in patterns) / 2000 == pytest.approx(0.4, abs=0.04)
+    aged = [flattened(mixtures.sample_aged(rng)) for _ in range(2000)]
+    assert not any(isinstance(step, FirstOrder | SecondOrder) for steps in aged for step in steps)

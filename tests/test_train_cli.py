@@ -21,7 +21,7 @@ from revisage.cli import main  # noqa: E402
 from revisage.cli.train import override  # noqa: E402
 from revisage.errors import TrainingError, UsageError  # noqa: E402
 from revisage.lab.data.loader import Sample  # noqa: E402
-from revisage.lab.networks.compact import Compact, CompactConfig  # noqa: E402
+from revisage.lab.networks.compact import Compact  # noqa: E402
 from revisage.lab.networks.gfpgan import GFPGAN  # noqa: E402
 from revisage.lab.networks.scene import Scene  # noqa: E402
 from revisage.lab.train import checkpoint, presets  # noqa: E402
@@ -189,8 +189,11 @@ def test_a_face_file_has_no_weights_that_only_training_needs(exported: tuple[str
 
 def test_a_file_of_another_network_is_refused(scene_file: Path, tmp_path: Path) -> None:
     for network, message in (
-        (Scene(replace(presets.TINY_SCENE, fine=16)), r"has shape \(24, .*\), the network wants \(16, "),
-        (Compact(CompactConfig(features=8, layers=2)), "no tensor body.0.weight: it is of another network"),
+        (
+            Compact(replace(presets.TINY_COMPACT, features=16)),
+            r"has shape \(24, .*\), the network wants \(16, ",
+        ),
+        (Scene(presets.TINY_SCENE), "no tensor stem.weight: it is of another network"),
         (presets.choose("gfpgan", "tiny").network(), "no tensor .*: it is of another network"),
     ):
         before = {name: value.clone() for name, value in network.state_dict().items()}

@@ -150,7 +150,7 @@ def test_scene_samples_match_pixel_for_pixel(pictures: Path) -> None:
 
 
 def test_a_clean_scene_is_the_shrunken_patch(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(RECIPES, "scene", replace(RECIPES["scene"], sample=lambda rng: Chain(())))
+    monkeypatch.setitem(RECIPES, "first-order", replace(RECIPES["first-order"], sample=lambda rng: Chain(())))
     task = tiny("realesrgan", pictures)
     for index in range(8):
         sample = task.sample(index)
@@ -259,9 +259,9 @@ def test_a_grid_is_laid_out_in_columns() -> None:
     [
         (FaceSettings, {"recipe": "nonsense"}, "no recipe 'nonsense'; there are .*gfpgan"),
         (FaceSettings, {"validation": 0}, "validation must be at least 1"),
-        (SceneSettings, {"recipe": "nonsense"}, "no recipe 'nonsense'; there are .*scene"),
+        (SceneSettings, {"recipe": "nonsense"}, "no recipe 'nonsense'; there are .*aged"),
         (SceneSettings, {"validation": 0}, "validation must be at least 1"),
-        (SceneSettings, {"patch": 121}, "patch must be between 1 and around"),
+        (SceneSettings, {"patch": 201}, "patch must be between 1 and around"),
         (SceneSettings, {"faces_share": 2.0}, "faces_share must be between 0 and 1"),
     ],
 )

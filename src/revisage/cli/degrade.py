@@ -50,7 +50,9 @@ class Options:
         "progressive-16",
         "progressive-128",
         "face",
-        "scene",
+        "taught",
+        "aged",
+        "pattern",
     ] = "old-photo"
     """How to degrade."""
     seed: int = 0

@@ -21,7 +21,6 @@ RECIPES: dict[str, Recipe] = {
     "progressive-16": Recipe("progressive-16", Progressive.sample_upscale, apply),
     "progressive-128": Recipe("progressive-128", Progressive.sample, apply),
     "face": Recipe("face", mixtures.sample_face, apply),
-    "scene": Recipe("scene", mixtures.sample_scene, apply),
     "taught": Recipe("taught", mixtures.sample_taught, apply),
     "aged": Recipe("aged", mixtures.sample_aged, apply),
     "pattern": Recipe("pattern", mixtures.sample_pattern, apply),

@@ -62,26 +62,6 @@ def sample_face(rng: np.random.Generator) -> Chain:
 # texture.
 MARKS = old_photo.Chances(crease=0.25, scratches=0.9, dust=0.2, hairs=0.5, strength=1.5)
 
-# Shares of the kinds of damage in a whole photo. Published ranges beside milder ones, so that what is nearly
-# sharp stays so; some marks alone, some photos clean.
-SCENE_SHARES: tuple[tuple[float, Callable[[np.random.Generator], Step]], ...] = (
-    (0.13, FirstOrder.sample),
-    (0.09, lambda rng: FirstOrder.sample(rng, esrgan.SCENE_FIRST)),
-    (0.03, lambda rng: SecondOrder.sample(rng, scales=(1,))),
-    (0.06, lambda rng: SecondOrder.sample(rng, esrgan.SCENE_FIRST, esrgan.SCENE_SECOND, (1,))),
-    (0.19, old_photo.sample),
-    (0.12, lambda rng: old_photo.sample(rng, OLD_SCENE)),
-    (0.24, lambda rng: Chain(tuple(old_photo.damaged(rng, MARKS)))),
-    (0.14, lambda _: Chain(())),
-)
-
-
-def sample_scene(rng: np.random.Generator) -> Chain:
-    """Draw for whole photos, one of `SCENE_SHARES`."""
-    kind = int(rng.choice(len(SCENE_SHARES), p=[share for share, _ in SCENE_SHARES]))
-    return chained(SCENE_SHARES[kind][1](rng))
-
-
 # What the scene model is taught on: published ranges, which its teacher was trained on, beside milder ones
 # that scans and cameras have; and old prints. Clean photos and patterns are the training's own samples.
 TAUGHT_SHARES: tuple[tuple[float, Callable[[np.random.Generator], Step]], ...] = (

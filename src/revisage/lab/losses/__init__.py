@@ -15,14 +15,13 @@ from revisage.lab.losses.components import Component, component_boxes, crop_comp
 from revisage.lab.losses.detection import box_iou_distance, box_smooth_l1, landmark_smooth_l1, quality_focal
 from revisage.lab.losses.identity import chord, hint, identity
 from revisage.lab.losses.perceptual import feature_matching, gram, perceptual, style, texture
-from revisage.lab.losses.pixel import charbonnier, checkerboard, l1, log_mse, pyramid
+from revisage.lab.losses.pixel import checkerboard, l1, pyramid
 
 __all__ = [
     "Component",
     "attention",
     "box_iou_distance",
     "box_smooth_l1",
-    "charbonnier",
     "checkerboard",
     "chord",
     "component_boxes",
@@ -38,7 +37,6 @@ __all__ = [
     "identity",
     "l1",
     "landmark_smooth_l1",
-    "log_mse",
     "path_length",
     "path_lengths",
     "perceptual",

@@ -19,14 +19,12 @@ from revisage.lab.networks.identity import Identity
 from revisage.lab.networks.mobilefacenet import MobileFaceNetConfig
 from revisage.lab.networks.prior import FacePrior, PriorConfig
 from revisage.lab.networks.progressive import Progressive, ProgressiveConfig
-from revisage.lab.networks.rrdb import RRDBConfig
-from revisage.lab.networks.scene import SCENE_X2, SceneConfig
-from revisage.lab.networks.student import STUDENT, Student
-from revisage.lab.train.distillation import StudentSettings, StudentTask
+from revisage.lab.networks.scene import SCENE, Scene, SceneConfig
 from revisage.lab.train.schedule import Schedule
 from revisage.lab.train.settings import LoopSettings
 from revisage.lab.train.task import Task
 from revisage.lab.train.tasks.detector import DetectorSettings, DetectorTask
+from revisage.lab.train.tasks.distillation import StudentSettings, StudentTask
 from revisage.lab.train.tasks.expression import ExpressionSettings, ExpressionTask
 from revisage.lab.train.tasks.gfpgan import FaceSettings, FaceTask
 from revisage.lab.train.tasks.identity import IdentitySettings, IdentityTask
@@ -37,7 +35,7 @@ from revisage.lab.train.tasks.progressive import (
     ProgressiveTask,
     Weights,
 )
-from revisage.lab.train.tasks.realesrgan import Network, SceneSettings, SceneTask, build
+from revisage.lab.train.tasks.realesrgan import RRDB_X2, SceneSettings, SceneTask, build
 
 TINY_LOOP = LoopSettings(images=512, batch=8, rate=2e-3, warmup=64, ema=64)
 TINY_FACE = GFPGANConfig(
@@ -99,29 +97,12 @@ def _paper_task(settings: FaceSettings) -> FaceTask:
     return FaceTask(settings)
 
 
-TINY_SCENE = SceneConfig(fine=24, coarse=32, blocks=(1, 1, 1))
+TINY_SCENE = SceneConfig(fine=16, coarse=16, blocks=(1, 1, 1), tail=1)
 COMPACT_X2 = CompactConfig(features=48, layers=14, scale=2)
-RRDB_X2 = RRDBConfig(scale=2)
+TINY_COMPACT = CompactConfig(features=24, layers=4, scale=2)
 # Real-ESRGAN, §4.1: 48 patches a step, a million steps for PSNR, then 400,000 with the adversarial loss.
 REALESRNET_LOOP = LoopSettings(images=48_000_000, batch=48, rate=2e-4, ema=33_000)
 REALESRGAN_LOOP = LoopSettings(images=19_200_000, batch=48, rate=1e-4, ema=33_000)
-
-
-def _realesrgan(data: Path, network: Network, adversarial: float = 0.0) -> SceneSettings:
-    """The published degradation, patches and weights of the losses."""
-    return SceneSettings(
-        data=data,
-        network=network,
-        recipe="second-order",
-        patch=128,
-        around=200,
-        pixel="l1",
-        marks=0.0,
-        cleaning=0.0,
-        ramps=0.0,
-        sharpened=True,
-        adversarial=adversarial,
-    )
 
 
 def _teacher(data: Path) -> Path:
@@ -272,36 +253,22 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
     ),
     "realesrgan": (
         Preset(
-            "student",
-            lambda data: StudentSettings(data=data),
-            StudentTask,
-            lambda: Student(STUDENT),
-            LoopSettings(images=1_000_000, batch=16, rate=1e-3, warmup=2000, ema=4000, optimizer="muon"),
-        ),
-        Preset(
-            "scene-x2",
-            lambda data: SceneSettings(data=data),
-            SceneTask,
-            lambda: build(SCENE_X2),
-            LoopSettings(images=1_000_000, batch=8, rate=6e-4, ema=4000),
-        ),
-        Preset(
             "compact-x2",
-            lambda data: SceneSettings(data=data, network=COMPACT_X2, patch=64, pixel="charbonnier"),
+            lambda data: SceneSettings(data=data, network=COMPACT_X2, patch=64, around=120),
             SceneTask,
             lambda: build(COMPACT_X2),
             LoopSettings(images=1_000_000, batch=16, rate=1e-3, ema=4000),
         ),
         Preset(
             "realesrnet-x2",
-            lambda data: _realesrgan(data, RRDB_X2),
+            lambda data: SceneSettings(data=data, network=RRDB_X2),
             SceneTask,
             lambda: build(RRDB_X2),
             REALESRNET_LOOP,
         ),
         Preset(
             "realesrgan-x2",
-            lambda data: _realesrgan(data, RRDB_X2, adversarial=0.1),
+            lambda data: SceneSettings(data=data, network=RRDB_X2, adversarial=0.1),
             SceneTask,
             lambda: build(RRDB_X2),
             REALESRGAN_LOOP,
@@ -309,11 +276,34 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
         Preset(
             "tiny",
             lambda data: SceneSettings(
-                data=data, network=TINY_SCENE, discriminator=8, patch=32, around=48, validation=2
+                data=data,
+                network=TINY_COMPACT,
+                recipe="first-order",
+                sharpened=False,
+                discriminator=8,
+                patch=32,
+                around=48,
+                validation=2,
             ),
             SceneTask,
-            lambda: build(TINY_SCENE),
+            lambda: build(TINY_COMPACT),
             replace(TINY_LOOP, rate=5e-3),
+        ),
+        Preset(
+            "student",
+            lambda data: StudentSettings(data=data),
+            StudentTask,
+            lambda: Scene(SCENE),
+            LoopSettings(images=1_000_000, batch=16, rate=1e-3, warmup=2000, ema=4000, optimizer="muon"),
+        ),
+        Preset(
+            "tiny-student",
+            lambda data: StudentSettings(
+                data=data, network=TINY_SCENE, patch=32, around=40, pool=32, reuse=4, validation=2
+            ),
+            StudentTask,
+            lambda: Scene(TINY_SCENE),
+            TINY_LOOP,
         ),
     ),
     "progressive-upscale": _progressive(encoder=False),

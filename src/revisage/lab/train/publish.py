@@ -18,8 +18,7 @@ from revisage.lab.networks.identity import SIZE, Identity
 from revisage.lab.networks.progressive import SIZE as RESTORED
 from revisage.lab.networks.progressive import LastPicture, Progressive
 from revisage.lab.networks.rrdb import RRDBNet
-from revisage.lab.networks.scene import Scene
-from revisage.lab.networks.student import OneScale, Student
+from revisage.lab.networks.scene import OneScale, Scene
 from revisage.lab.train import checkpoint, presets
 from revisage.lab.train.init import load_exported
 from revisage.zoo.spec import Task
@@ -42,7 +41,7 @@ def publish(
     same network, as a rule the one that the training started from, and the share, 0 to 1, that its weights
     get in the mean: what an adversarial training overdoes becomes less (Wang et al., *Deep Network
     Interpolation*, CVPR 2019). Weights that the file lacks are those with which a training
-    of seed 0 begins. `scale` chooses one of the two pictures of a `Student`; other networks have one.
+    of seed 0 begins. `scale` chooses one of the two pictures of a `Scene`; other networks have one.
 
     Raises TrainingError when there is no checkpoint or when it, or the file, is of another network,
     UsageError for a share that is none or a network with batch norms, ModelError when the export differs
@@ -109,11 +108,11 @@ def export_network(
             framing="whole",
         )
         return export(LastPicture(network), path, contract=contract, example_size=(size, size))
-    if isinstance(network, Compact | RRDBNet | Scene):
+    if isinstance(network, Compact | RRDBNet):
         scale = network.config.scale
         contract = Contract(name=name, task="scene", size=None, scale=scale, version=version, licence=licence)
         return export(network, path, contract=contract, example_size=(64, 64))
-    if isinstance(network, Student):
+    if isinstance(network, Scene):
         contract = Contract(
             name=name, task="scene", size=None, scale=scale, version=version, licence=licence, control="clean"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,11 +18,9 @@ from revisage.lab.data.sharpen import sharpen
 from revisage.lab.degrade import RECIPES, Chain, apply, tone, zoomed
 from revisage.lab.degrade.esrgan import SecondOrder
 from revisage.lab.losses import (
-    charbonnier,
     discriminator_logistic,
     generator_logistic,
     l1,
-    log_mse,
     perceptual,
 )
 from revisage.lab.metrics.psnr import psnr
@@ -31,32 +28,23 @@ from revisage.lab.metrics.ssim import ssim
 from revisage.lab.metrics.weights import read_state
 from revisage.lab.networks.compact import Compact, CompactConfig
 from revisage.lab.networks.rrdb import RRDBConfig, RRDBNet
-from revisage.lab.networks.scene import SCENE_X2, Scene, SceneConfig
 from revisage.lab.networks.unet_discriminator import UNetDiscriminator
 from revisage.lab.networks.vgg import VGG19Features
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.pictures import from_unit, grid, to_unit
-from revisage.lab.train.scenes import crowd, piece, ramp, shrink, vary
+from revisage.lab.train.scenes import crowd, piece, shrink, vary
 from revisage.lab.train.task import Batch, Phase
 
-PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "l1": l1,
-    "charbonnier": charbonnier,
-    "log_mse": log_mse,
-}
 VALIDATION = ("clean", "first-order", "old-photo")
 MARKED = 24 / 255  # a pixel that damage changed by more may lie under a mark
 SMALL = 0.12  # marks cover at most so much of a picture; noise and blur cover more
-GOOD = 2e-4  # mean squared error of 37 dB at the photo's own size, below which it is good as it is
-FLAT = 2e-7  # mean squared error of a tenth of a grey level of 8 bits, which a smooth ramp may have
-Network = SceneConfig | CompactConfig | RRDBConfig
+Network = CompactConfig | RRDBConfig
+RRDB_X2 = RRDBConfig(scale=2)
 
 
 def build(config: Network) -> nn.Module:
     """The network of a configuration, with fresh weights."""
-    if isinstance(config, RRDBConfig):
-        return RRDBNet(config)
-    return Compact(config) if isinstance(config, CompactConfig) else Scene(config)
+    return RRDBNet(config) if isinstance(config, RRDBConfig) else Compact(config)
 
 
 @dataclass(frozen=True)
@@ -75,12 +63,6 @@ class SceneSettings:
             crease can cross it.
         zoom: the piece is taken to come from a photo up to so many times as wide, with marks of its size.
         pool, reuse: a block of `pool` samples shares degraded pieces, each used `reuse` times.
-        pixel: "l1" as published, "charbonnier", or "log_mse", which aims at the PSNR.
-        marks: weight of "log_mse" of the pixels under marks (see `under_marks`), which are few: without it
-            scratches stay, since the network gains more on everything else.
-        cleaning: weight of "log_mse" at the photo's own size, where what was good is to stay as it was.
-        ramps: share of the samples that are smooth gradients of more than 8 bits, as skies are in scans.
-        smooth: weight of "log_mse" of these alone, where the least pattern shows.
         sharpened: aim at the sharpened truth, as published; the discriminator always sees the plain one.
         adversarial: weight of the discriminator's loss. 0 is stage 1, training for PSNR; above it is stage 2.
         perceptual: weight of the perceptual loss, used in stage 2; 0 goes without.
@@ -95,19 +77,14 @@ class SceneSettings:
     data: Path
     faces: Path | None = None
     faces_share: float = 0.2
-    network: Network = SCENE_X2
-    recipe: str = "scene"
-    patch: int = 80
-    around: int = 120
+    network: Network = RRDB_X2
+    recipe: str = "second-order"
+    patch: int = 128
+    around: int = 200
     zoom: float = 5.0
     pool: int = 240
     reuse: int = 1
-    pixel: str = "log_mse"
-    marks: float = 0.2
-    cleaning: float = 0.15
-    ramps: float = 0.06
-    smooth: float = 0.001
-    sharpened: bool = False
+    sharpened: bool = True
     adversarial: float = 0.0
     perceptual: float = 1.0
     vgg_weights: Path | None = None
@@ -118,8 +95,6 @@ class SceneSettings:
     def __post_init__(self) -> None:
         if self.recipe not in RECIPES:
             raise UsageError(f"no recipe {self.recipe!r}; there are {', '.join(RECIPES)}")
-        if self.pixel not in PIXEL_LOSSES:
-            raise UsageError(f"pixel must be one of {', '.join(PIXEL_LOSSES)}, got {self.pixel!r}")
         if not 1 <= self.patch <= self.around:
             raise UsageError(f"patch must be between 1 and around ({self.around}), got {self.patch}")
         if self.patch % 4:
@@ -131,9 +106,8 @@ class SceneSettings:
         for name in ("validation", "discriminator"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("faces_share", "ramps"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+        if not 0 <= self.faces_share <= 1:
+            raise UsageError(f"faces_share must be between 0 and 1, got {self.faces_share}")
 
 
 class SceneTask:
@@ -141,7 +115,7 @@ class SceneTask:
 
     Raises UsageError when stage 2 lacks the weights for its perceptual loss.
 
-    Stage 1 is judged by the PSNR, stage 2 by `closeness`: minus its pixel and perceptual losses, held out.
+    Stage 1 is judged by the PSNR, stage 2 by `closeness`: minus its L1 and perceptual losses, held out.
     """
 
     averaged = "generator"
@@ -174,22 +148,13 @@ class SceneTask:
         return phases
 
     def sample(self, index: int) -> Sample:
-        """ "low" (3, patch, patch), "clean" at `scale` times its side, and "sharp" where it is aimed at.
-
-        Where `ramps` is set also "smooth", (1, 1, 1): 1 for a ramp.
-        """
+        """ "low" (3, patch, patch), "clean" at `scale` times its side, and "sharp" where it is aimed at."""
         settings, scale = self.settings, self.settings.network.scale
         rng = np.random.default_rng((settings.seed, index, 1))
-        smooth = bool(settings.ramps) and rng.random() < settings.ramps
-        flag = {"smooth": np.full((1, 1, 1), smooth, np.float32)} if settings.ramps else {}
-        if smooth:
-            drawn = ramp(rng, settings.patch * scale)
-            low, clean = (np.ascontiguousarray(p.transpose(2, 0, 1)) for p in (shrink(drawn, scale), drawn))
-            return flag | {"low": low, "clean": clean} | ({"sharp": clean} if settings.sharpened else {})
         pair = self.pool[index]
         corner = rng.integers(0, settings.around - settings.patch + 1, 2)
         turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
-        sample = flag
+        sample: Sample = {}
         for key, picture in pair.items():
             size = picture.shape[0] // settings.around
             top, left = corner * size
@@ -220,15 +185,6 @@ class SceneTask:
         settings, aim = self.settings, batch.get("sharp", batch["clean"])
         fake = self.networks["generator"](batch["low"])
         losses = self._reconstruction(fake, aim)
-        if settings.marks:
-            where = under_marks(batch["low"], batch["clean"])
-            losses["marks"] = settings.marks * log_mse(fake, aim, where)
-        if settings.cleaning:
-            small = (F.avg_pool2d(picture, settings.network.scale) for picture in (fake, aim))
-            losses["cleaning"] = settings.cleaning * log_mse(*small, floor=GOOD)
-        if settings.ramps:
-            smooth = (batch["smooth"] > 0).expand(-1, -1, *fake.shape[2:])
-            losses["smooth"] = settings.smooth * log_mse(fake, aim, smooth, floor=FLAT)
         if "discriminator" in self.networks:
             batch["fake"] = fake.detach()  # what the discriminator sees in its phase
             logits = self.networks["discriminator"](fake)
@@ -237,7 +193,7 @@ class SceneTask:
 
     def _reconstruction(self, fake: Tensor, aim: Tensor) -> dict[str, Tensor]:
         settings = self.settings
-        losses = {settings.pixel: PIXEL_LOSSES[settings.pixel](fake, aim)}
+        losses = {"l1": l1(fake, aim)}
         if self.vgg is not None:
             self.vgg.to(aim.device)
             features = self.vgg(fake * 2 - 1), self.vgg(aim * 2 - 1)

@@ -28,11 +28,11 @@ from revisage.lab.losses import l1
 from revisage.lab.metrics.lpips import open_lpips
 from revisage.lab.metrics.psnr import psnr
 from revisage.lab.networks.compact import Compact
-from revisage.lab.networks.student import STRIDE, STUDENT, Student, StudentConfig, with_strength
+from revisage.lab.networks.scene import SCENE, STRIDE, Scene, SceneConfig, with_strength
 from revisage.lab.published import load
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.pictures import grid, to_unit
-from revisage.lab.train.scenes import crowd, piece, shrink, vary
+from revisage.lab.train.scenes import crowd, piece, ramp, shrink, vary
 from revisage.lab.train.task import Batch, Phase
 from revisage.lab.train.tasks.realesrgan import _unit_tensor, under_marks
 
@@ -60,6 +60,8 @@ class StudentSettings:
         clean, pattern, kept, aged: shares of the samples that are clean photographs, clean ones with a
             pattern, pictures of `untouched`, and photographs degraded by the recipe "aged", for which the
             truth is the better teacher; the rest is degraded by the recipe "taught".
+        ramps: share of the samples that are smooth gradients of more than 8 bits, as skies are in scans,
+            where the least pattern shows.
         patch: side of the network's input in pixels.
         around: side of the piece that is degraded and shown to the teacher, from which patches are cut.
         zoom: the piece is taken to come from a photo up to so many times as wide, with marks of its size.
@@ -79,12 +81,13 @@ class StudentSettings:
     teacher: Path | None = None
     twin: Path | None = None
     lpips_weights: Path | None = None
-    network: StudentConfig = STUDENT
+    network: SceneConfig = SCENE
     faces_share: float = 0.15
     clean: float = 0.14
     pattern: float = 0.1
     kept: float = 0.08
     aged: float = 0.25
+    ramps: float = 0.03
     patch: int = 64
     around: int = 80
     zoom: float = 5.0
@@ -104,7 +107,7 @@ class StudentSettings:
             raise UsageError(
                 f"pool ({self.pool}) must be a multiple of reuse ({self.reuse}), both at least 1"
             )
-        for name in ("faces_share", "clean", "pattern", "kept", "aged"):
+        for name in ("faces_share", "clean", "pattern", "kept", "aged", "ramps"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
         if self.clean + self.pattern + self.kept + self.aged > 1:
@@ -165,7 +168,7 @@ class StudentTask:
         self.lpips = open_lpips("squeeze", settings.lpips_weights)
         self.pool = Pool(self._pair, size=settings.pool, reuse=settings.reuse, seed=settings.seed)
         torch.manual_seed(settings.seed)
-        self.networks: dict[str, nn.Module] = {"generator": Student(settings.network)}
+        self.networks: dict[str, nn.Module] = {"generator": Scene(settings.network)}
 
     def phases(self) -> list[Phase]:
         return [Phase("generator", "generator", self._generator)]
@@ -184,7 +187,8 @@ class StudentTask:
             top, left = corner * size
             side = settings.patch * size
             part = np.rot90(picture[top : top + side, left : left + side], turns)
-            sample[key] = _unit_tensor(part[:, ::-1] if mirrored else part)
+            part = part[:, ::-1] if mirrored else part
+            sample[key] = np.ascontiguousarray(part.transpose(2, 0, 1), np.float32)
         return sample
 
     def _pair(self, number: int) -> Sample:
@@ -193,6 +197,9 @@ class StudentTask:
         rng = np.random.default_rng((settings.seed, number))
         strength = DEFAULT_STRENGTH if rng.random() < 0.4 else float(rng.random())
         kind, around = rng.random(), settings.around
+        if rng.random() < settings.ramps:
+            truth = ramp(rng, 2 * around)
+            return _sample(shrink(truth, 2), truth, truth, strength)
         if self.untouched is not None and kind < settings.kept:
             picture = self.untouched[int(rng.integers(len(self.untouched)))]
             low = _rounded(to_unit(piece(rng, picture, around)))
