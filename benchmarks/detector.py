@@ -39,7 +39,7 @@ from revisage.lab.degrade import RECIPES
 
 SCENE_SIZE = 320
 LIVES = 3  # times each photo is aged, differently
-THRESHOLD = 0.7  # the default of `Finder`
+THRESHOLD = 0.7  # the default of `Detector`
 RECIPE = RECIPES["old-photo"]
 MARKED = Path(__file__).with_name("photos_faces.csv")
 

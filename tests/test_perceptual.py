@@ -9,11 +9,7 @@ from torchvision.models.vgg import cfgs, make_layers  # noqa: E402
 from torchvision.transforms.functional import normalize, rgb_to_grayscale  # noqa: E402
 
 from revisage.errors import ModelCorruptError, UsageError  # noqa: E402
-from revisage.lab.losses import (  # noqa: E402
-    gram,
-    perceptual,
-    style,
-)
+from revisage.lab.losses import gram, perceptual, style  # noqa: E402
 from revisage.lab.networks.arcface import ArcFaceResNet18, gray_face  # noqa: E402
 from revisage.lab.networks.vgg import PERCEPTUAL_LAYERS, VGG19Features  # noqa: E402
 

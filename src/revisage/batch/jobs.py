@@ -55,7 +55,7 @@ class Outcome:
         error: what went wrong, in one line; None where the photo was restored.
         reason: the kind of error; None where there is none.
         digest: SHA-256 of the photo's bytes in hex; None where they could not be read.
-        stamp: what the file's size and time were before it was read (`places.stamp`).
+        stamp: what the file's size and time were before it was read (`storage.stamp`).
         written: size of the result in bytes; None without one.
     """
 

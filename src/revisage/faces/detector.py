@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,6 @@ import numpy as np
 
 from revisage.errors import ModelCorruptError, ModelMissingError
 from revisage.faces.align import align
-from revisage.faces.face import Face
 from revisage.faces.windows import Window, scales, windows
 
 _SMALLEST_SIDE = 8  # a picture narrower than this holds no face worth a search
@@ -224,3 +224,19 @@ def _suppress(found: np.ndarray, overlap: float) -> np.ndarray:
 def _face(row: np.ndarray) -> Face:
     x, y, w, h = (float(value) for value in row[_BOX])
     return Face((x, y, w, h), row[_POINTS].reshape(5, 2).astype(np.float32).copy(), float(row[_SCORE]))
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One face in a picture, in the picture's pixels.
+
+    Attributes:
+        box: x, y, width, height; it may reach over the picture's edge.
+        landmarks: (5, 2) float32 x, y: right eye, left eye, nose, right and left mouth corner. Right is the
+            person's right, which is left in the picture.
+        score: confidence in [0, 1].
+    """
+
+    box: tuple[float, float, float, float]
+    landmarks: np.ndarray
+    score: float

@@ -25,8 +25,9 @@ class DiscriminatorConfig:
     Attributes:
         size: side of the picture in pixels.
         channels: features at size/stem, half of it, ... down to 4 pixels.
-        stem: side of the blocks whose frequency bands (`Bands`) go in, instead of pixels: the thin layers at
-            full resolution, which a CPU runs badly, become part of one wider layer. 1: pixels, as published.
+        stem: side of the blocks whose frequency bands (`FrequencyBands`) go in, instead of pixels: the thin
+            layers at full resolution, which a CPU runs badly, become part of one wider layer. 1: pixels, as
+            published.
         group: pictures that the minibatch standard deviation is taken over.
     """
 
@@ -157,7 +158,8 @@ class Discriminator(nn.Module):
 
 
 class ComponentDiscriminator(nn.Module):
-    """A small critic of one part of the face, whose features also serve the style loss. It sees `Bands`.
+    """A small critic of one part of the face, whose features also serve the style loss. It sees
+    `FrequencyBands`.
 
     forward: (N, 3, H, W) in [-1, 1] -> (logits (N, 1, H/4, W/4), features at H, H/2 and H/4).
     """
