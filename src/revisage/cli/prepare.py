@@ -18,7 +18,8 @@ from revisage import faces, zoo
 from revisage.cli._parse import Exit, parse
 from revisage.errors import RevisageError, UsageError
 from revisage.lab.data.prepare.photo import PrepareSettings, Record
-from revisage.lab.data.prepare.run import Summary, prepare
+from revisage.lab.data.prepare.run import prepare
+from revisage.lab.data.prepare.tables import Summary
 
 
 @dataclass(frozen=True)

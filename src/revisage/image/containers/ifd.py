@@ -47,7 +47,7 @@ class Block:
 
     def __init__(self, data: bytes) -> None:
         self.bytes = bytearray(data)
-        if self.bytes[:4] not in (b"II*\0", b"MM\0*"):
+        if bytes(self.bytes[:4]) not in (b"II*\0", b"MM\0*"):
             raise ValueError("no TIFF header")
         self.order = "<" if self.bytes[:2] == b"II" else ">"
         self.first = self.number(4, "I")

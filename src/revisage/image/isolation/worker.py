@@ -72,9 +72,11 @@ def main() -> None:
     os.dup2(null, 0)
     os.dup2(null, 1)
 
+    from PIL import Image
+
     from revisage.image import _read
 
-    _read.Image.MAX_IMAGE_PIXELS = None  # our own limit is checked on the header
+    Image.MAX_IMAGE_PIXELS = None  # our own limit is checked on the header
     stdout.write(READY)
     stdout.flush()
     while True:

@@ -41,7 +41,7 @@ def open_lpips(net: Backbone, path: Path) -> Distance:
             if name not in published:
                 raise ModelCorruptError(f"{path} is not torchvision's {net} network: it has no {name}")
             state[key] = published[name]
-    fill(network, state, path).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    fill(network, state, path).to(memory_format=torch.channels_last)
 
     def distance(fake: Tensor, real: Tensor) -> Tensor:
         pictures = (p.contiguous(memory_format=torch.channels_last) for p in (fake, real))
