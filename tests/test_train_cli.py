@@ -21,7 +21,7 @@ from revisage.cli import main  # noqa: E402
 from revisage.cli.train import override  # noqa: E402
 from revisage.errors import TrainingError, UsageError  # noqa: E402
 from revisage.lab.data.loader import Sample  # noqa: E402
-from revisage.lab.networks.compact import Compact  # noqa: E402
+from revisage.lab.networks.compact import Compact, CompactConfig  # noqa: E402
 from revisage.lab.networks.gfpgan import GFPGAN  # noqa: E402
 from revisage.lab.networks.scene import Scene  # noqa: E402
 from revisage.lab.train import checkpoint, presets  # noqa: E402
