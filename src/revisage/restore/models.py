@@ -190,7 +190,8 @@ class InstalledModels:
         if not model.spec.scale:
             raise ModelCorruptError(f"scene model {model.spec.name} states no scale: import it again")
         label = str(model if mixed is None else mixed)
-        session = self._session(model.path if mixed is None else mixed.read())
+        small = self._int8(model) if mixed is None else None
+        session = self._session(model.path if mixed is None else mixed.read()) if small is None else small
         exact = None
         if self._settings.precision == "auto":
             # A mixture is read again: its weights are not kept for the few photos of 16 bits.
@@ -212,6 +213,13 @@ class InstalledModels:
             control,
             same_size,
         )
+
+    def _int8(self, model: zoo.Model) -> Session | None:
+        """The same model in 8 bits where it has one and a CPU may choose: the picture is the same to the eye."""
+        if model.spec.int8 is None or self._settings.precision != "auto" or self._settings.device == "gpu":
+            return None
+        session = self._session(zoo.resolve("scene", model.spec.int8).path)
+        return session if session.info.device == "cpu" else None
 
     def _open_detector(self) -> DetectorModel:
         model = zoo.resolve("finder", "auto")

@@ -1,0 +1,99 @@
+"""An exported scene model in 8-bit integers: half the time of bf16 on a CPU, the same picture to the eye.
+
+Post-training quantisation by NNCF: the range of every activation is measured on degraded pictures, weights
+are scaled channel by channel, and biases are corrected (Nagel et al., *Data-Free Quantization Through Weight
+Equalization and Bias Correction*, ICCV 2019). The file stays ONNX, with the contract of the one it came from.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from revisage.errors import ModelError, RuntimeUnavailableError, UsageError
+from revisage.image import write_atomically
+from revisage.lab.data.pictures import Pictures, find_pictures
+from revisage.lab.degrade import RECIPES, apply
+from revisage.runtime.openvino import OpenVinoSession
+from revisage.zoo import read_contract
+from revisage.zoo.contract import PREFIX
+
+SAMPLES = 120
+CHECKED = 12
+SIDE = 256
+LEAST_DB = 45.0
+"""Peak signal-to-noise ratio of the 8-bit model's pictures against the full one's, under which it is refused:
+an error some 20 dB below what the model leaves itself."""
+
+
+def quantise(model: Path, pictures: Path, out: Path) -> float:
+    """Write `out`, the scene model of the file `model` in 8 bits, and return its PSNR in dB against it.
+
+    `pictures` is a folder of photographs to measure ranges on; a third of the samples stays clean.
+
+    Raises RuntimeUnavailableError without NNCF, UsageError for a model that is none of scenes, TrainingError
+    for a folder without pictures, ModelError when the two differ by too much.
+    """
+    try:
+        import nncf
+    except ImportError:
+        raise RuntimeUnavailableError("8-bit models need NNCF: pip install 'revisage[int8]'") from None
+    contract = read_contract(model)
+    if contract.task != "scene":
+        raise UsageError(f"only scene models are made 8-bit, {model.name} is of {contract.task}")
+    photos = Pictures(find_pictures(pictures))
+    channels = 3 if contract.control == "none" else 4
+    samples = [_sample(photos, number, channels) for number in range(SAMPLES)]
+    network = _plain(onnx.load(str(model)))
+    name = network.graph.input[0].name
+    quantised = nncf.quantize(
+        network,
+        nncf.Dataset([{name: sample} for sample in samples]),
+        preset=nncf.QuantizationPreset.MIXED,
+        subset_size=SAMPLES,
+    )
+    for entry in quantised.metadata_props:
+        if entry.key == f"{PREFIX}name":
+            entry.value = out.stem
+    write_atomically(out, quantised.SerializeToString())
+    full, small = (OpenVinoSession(path, precision="fp32") for path in (model, out))
+    errors = []
+    for number in range(SAMPLES, SAMPLES + CHECKED):
+        sample = _sample(photos, number, channels)
+        errors.append(np.square(small.run(sample) - full.run(sample)).mean())
+    ratio = float(-10 * np.log10(np.mean(errors)))
+    if ratio < LEAST_DB:
+        out.unlink()
+        raise ModelError(
+            f"in 8 bits {contract.name} differs too much: {ratio:.1f} dB, {LEAST_DB:g} are asked; use the "
+            "full one"
+        )
+    return ratio
+
+
+def _sample(photos: Pictures, number: int, channels: int) -> np.ndarray:
+    """(1, channels, SIDE or less, ...) float32 in [0, 1], sides multiples of 8."""
+    rng = np.random.default_rng(number)
+    picture = photos[int(rng.integers(len(photos)))].astype(np.float32) / 255
+    height, width = (min(SIDE, length) // 8 * 8 for length in picture.shape[:2])
+    picture = np.ascontiguousarray(picture[:height, :width])
+    if number % 3:
+        picture = apply(picture, RECIPES["taught" if number % 3 == 1 else "aged"].sample(rng))
+    planes = np.full((channels - 3, height, width), rng.random(), np.float32)
+    return np.concatenate([picture.transpose(2, 0, 1), planes])[None]
+
+
+def _plain(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model with weights in 32 bits, as NNCF looks for them: the casts are carried out."""
+    halves = {cast.output[0]: cast for cast in model.graph.node if cast.op_type == "Cast"}
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    for name, cast in halves.items():
+        tensor = stored.get(cast.input[0])
+        if tensor is None:
+            continue
+        values = onnx.numpy_helper.to_array(tensor).astype(np.float32)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values, name))
+        model.graph.node.remove(cast)
+    return model
