@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-slow lint docs chapter docs-links format bench clean
+.PHONY: demo test test-slow test-lowest audit fuzz soak lint docs chapter docs-links format bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +32,33 @@ test: lint
 
 test-slow: lint
 	$(BIN)/pytest -m slow
+
+# The tests with the oldest version of every library that pyproject.toml admits.
+test-lowest: $(VENV)/.lowest
+	$(VENV)/lowest/bin/python -m pytest
+
+$(VENV)/.lowest: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/lowest
+	$(BIN)/uv pip compile --quiet --resolution lowest-direct --extra train --extra dev --extra ray \
+	  --python $(VENV)/lowest/bin/python pyproject.toml -o $(VENV)/lowest.txt
+	$(BIN)/uv pip install --quiet --python $(VENV)/lowest/bin/python -r $(VENV)/lowest.txt --no-deps --editable .
+	@touch $@
+
+# Published faults in the newest and in the oldest versions that pyproject.toml admits. Needs a network.
+audit: $(VENV)/.dev $(VENV)/.lowest
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/pip-audit --vulnerability-service osv --skip-editable
+	$(BIN)/pip-audit --vulnerability-service osv --no-deps --disable-pip -r $(VENV)/lowest.txt
+
+# Mutated files through decoding and encoding; COUNT=100000 takes hours.
+COUNT ?= 2000
+fuzz: $(VENV)/.dev
+	$(BIN)/python benchmarks/fuzz.py ../shared/data --count $(COUNT)
+
+# Requests to a server, whose memory must not grow.
+soak: $(VENV)/.dev
+	$(BIN)/python benchmarks/soak.py --count 10000
 
 # The site, in docs/_build/html. Every warning is an error; a link inside the site that leads nowhere is one.
 docs: $(VENV)/.dev

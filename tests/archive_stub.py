@@ -12,7 +12,7 @@ from restore_stubs import StubModels, face_at, twice
 from revisage.errors import ModelMissingError
 from revisage.restore import Restorer
 
-SLOW, DEADLY = 7, 13
+SLOW, DEADLY, STUCK = 7, 13, 17
 SLOW_SECONDS = 0.3
 
 
@@ -22,6 +22,8 @@ def scene(picture: np.ndarray) -> np.ndarray:
         time.sleep(SLOW_SECONDS)
     elif mark == DEADLY:
         os.kill(os.getpid(), signal.SIGKILL)
+    elif mark == STUCK:
+        time.sleep(3600)
     return twice(picture)
 
 
@@ -32,6 +34,13 @@ def brighter(picture: np.ndarray) -> np.ndarray:
 def make(threads: int | None) -> Restorer:
     models = StubModels(face=brighter, scene=scene, faces=lambda pixels: [face_at(60, 60, 50)])
     return Restorer(models=models, memory=256)
+
+
+def make_impatient(threads: int | None) -> Restorer:
+    from revisage.batch.engines import processes
+
+    processes.GRACE_SECONDS = 0.5
+    return make(threads)
 
 
 def make_without_models(threads: int | None) -> Restorer:

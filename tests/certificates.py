@@ -61,6 +61,7 @@ class Authority:
         paths = self.folder / f"{name}.pem", self.folder / f"{name}.key.pem"
         paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + self.root)
         paths[1].write_bytes(pem(key, password))
+        paths[1].chmod(0o600)
         return Credentials(*paths)
 
 

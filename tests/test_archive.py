@@ -214,13 +214,13 @@ def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(
     source, out = album(tmp_path / "in", count=30, bad=0), tmp_path / "out"
     real = storage.write_atomically
 
-    def full(path: Path, data: bytes) -> None:
+    def full(path: Path, data: bytes, *, like: Path | None = None) -> None:
         if len(list(out.glob("*.png"))) >= 3:
             try:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             except OSError as error:
                 raise SaveError(f"{path} cannot be written ({error.strerror})") from error
-        real(path, data)
+        real(path, data, like=like)
 
     monkeypatch.setattr(storage, "write_atomically", full)
     assert run(source, out) == 1

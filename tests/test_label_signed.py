@@ -319,12 +319,14 @@ def wrong_key(authority: Authority) -> Credentials:
 
 def junk(authority: Authority, which: str) -> Credentials:
     (authority.folder / "junk.pem").write_bytes(b"\x00\x01 no PEM at all")
+    (authority.folder / "junk.pem").chmod(0o600)
     return dataclasses.replace(authority.issue("first"), **{which: authority.folder / "junk.pem"})
 
 
 def self_signed(authority: Authority) -> Credentials:
     (authority.folder / "root.pem").write_bytes(authority.root)
     (authority.folder / "root.key.pem").write_bytes(pem(authority.key))
+    (authority.folder / "root.key.pem").chmod(0o600)
     return Credentials(authority.folder / "root.pem", authority.folder / "root.key.pem")
 
 
@@ -381,6 +383,7 @@ def test_a_key_in_the_certificates_file_stays_there(
     parts = [Path(issued.certificate).read_bytes(), Path(issued.key).read_bytes()]
     both = tmp_path / "both.pem"
     both.write_bytes(b"".join(reversed(parts) if key_first else parts))
+    both.chmod(0o600)
     signed = sign(labelled("PNG"), "PNG", Credentials(both, both), edit())
     assert state(signed, authority.root) == "Trusted"
     secret = key.private_numbers().private_value.to_bytes(32, "big")

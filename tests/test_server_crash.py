@@ -42,7 +42,7 @@ def assert_done(client: Client, accepted: dict[str, int]) -> None:
 
 
 def test_workers_killed_at_any_moment_lose_no_job(tmp_path: Path) -> None:
-    with running(tmp_path, workers=2, attempts=10) as server:  # all kills may meet one job
+    with running(tmp_path, workers=2, attempts=10, kills=10) as server:  # all kills may meet one job
         server.ready()
         accepted: dict[str, int] = {}
         for level in range(30):

@@ -50,6 +50,7 @@ def test_this_machine_needs_none(tmp_path: Path, host: str) -> None:
 
 def test_tokens_are_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "tokens"
+    path.touch(0o600)
     path.write_text("# ours\n\n  0123456789abcdef \nfedcba9876543210\n")
     assert read_tokens(path) == ("0123456789abcdef", "fedcba9876543210")
     assert "0123456789abcdef" not in repr(ServerSettings(tmp_path, tokens=read_tokens(path)))
@@ -62,6 +63,7 @@ def test_bad_token_files_are_usage_errors(
     tmp_path: Path, text: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "tokens"
+    path.touch(0o600)
     path.write_text(text)
     assert main(["serve", "--token-file", str(path)]) == 2
     error = capsys.readouterr().err

@@ -46,3 +46,16 @@ def test_a_fresh_installation_is_small_and_restores(tmp_path: Path) -> None:
         [python, "-m", "revisage", "restore", str(photo), "-o", str(target)], check=True, cwd=tmp_path
     )
     assert target.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_ten_thousand_requests_grow_no_memory() -> None:
+    """Under 50 MB of growth, no defect, and every result its own photo's."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / "soak.py"), "--count", "10000"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -25,7 +25,10 @@ from revisage.errors import (
 )
 from revisage.image import DecodeLimits, Photo, decode, format_of
 from revisage.label import Original
-from revisage.restore import Progress, RestoreOptions, Restorer, Result, failure
+from revisage.restore import Progress, RestoreOptions, Restorer, Result, Stage, failure
+
+PHOTO_SECONDS = 3600.0
+"""Longest time to restore one photo where none is given: for large scans on slow machines."""
 
 NO_MEMORY = "not enough memory for this photo: use --scale 1 or --workers 1, or close other programs"
 
@@ -65,10 +68,25 @@ def read(job: Job, limits: DecodeLimits) -> Read:
 
 
 def restore(
-    found: Read, restorer: Restorer, options: RestoreOptions, progress: Progress | None = None
+    found: Read,
+    restorer: Restorer,
+    options: RestoreOptions,
+    progress: Progress | None = None,
+    *,
+    seconds: float = PHOTO_SECONDS,
 ) -> Result:
-    """Restore the photo. Raises as `Restorer.run`."""
-    result = restorer.run(found.photo, options, progress=progress)
+    """Restore the photo. Raises as `Restorer.run`, and PhotoTooLargeError when it takes more `seconds`."""
+    until = time.monotonic() + seconds
+
+    def watch(stage: Stage) -> None:
+        if time.monotonic() > until:
+            raise PhotoTooLargeError(
+                f"it takes longer than {seconds:g} s: choose a smaller --scale, or raise --photo-seconds"
+            )
+        if progress is not None:
+            progress(stage)
+
+    result = restorer.run(found.photo, options, progress=watch)
     result.seconds["decode"] = round(found.marks.seconds, 4)
     return result
 
@@ -89,7 +107,7 @@ def write(job: Job, marks: Marks, result: Result, saving: SaveOptions) -> Outcom
         original=original,
     )
     start = time.perf_counter()
-    storage.write(job.target, data)
+    storage.write(job.target, data, like=job.source)
     result.seconds["encode"] = round(result.seconds["encode"] + time.perf_counter() - start, 4)
     entry = result.entry() | {"input": str(job.source), "output": str(job.target), "reason": None}
     return Outcome(job, entry, digest=marks.digest, stamp=marks.stamp, written=len(data))

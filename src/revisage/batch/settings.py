@@ -84,6 +84,7 @@ def make_restorer(settings: Settings, threads: int | None) -> Restorer:
         threads=threads,
         memory=settings.memory,
         limits=settings.limits,
+        max_output_pixels=settings.max_output_pixels,
     )
 
 

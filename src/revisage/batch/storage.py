@@ -93,10 +93,13 @@ def read(source: str) -> bytes:
     return data
 
 
-def write(target: Location, data: bytes) -> None:
-    """Write a whole file or none; folders are made. Raises SaveError."""
+def write(target: Location, data: bytes, *, like: Location | None = None) -> None:
+    """Write a whole file or none; folders are made. Raises SaveError.
+
+    On this machine no account may read it that may not read the file `like`.
+    """
     if isinstance(target, Path):
-        write_atomically(target, data)
+        write_atomically(target, data, like=like if isinstance(like, Path) else None)
         return
     files = filesystem(target)
     try:

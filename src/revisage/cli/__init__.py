@@ -6,6 +6,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from revisage.cli._say import say
 from revisage.version import __version__
 
 COMMANDS = {
@@ -28,7 +29,8 @@ Restores the faces in old and damaged photos; trains and exports the models that
 
 {chr(10).join(f"  {name:<9} {text}" for name, text in COMMANDS.items())}
 
-revisage COMMAND --help tells a command's options; revisage --version the version."""
+revisage COMMAND --help tells a command's options; revisage --version the version, and with --verbose what it
+runs on and what holds a decoder that a hostile photo has taken over."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,10 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(USAGE)
         return 0 if arguments else 2
     if name == "--version":
-        print(f"revisage {__version__}")
+        say(f"revisage {__version__}")
+        if "--verbose" in arguments:
+            _print_details()
         return 0
     if name not in COMMANDS:
-        print(f"revisage: no command {name!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
+        say(f"revisage: no command {name!r}; there are {', '.join(COMMANDS)}", error=True)
         return 2
     try:
         code: int = importlib.import_module(f"revisage.cli.{name}").main(arguments[1:])
@@ -53,3 +57,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()  # the reader has gone; Python would complain once more at exit
         return 1
     return code
+
+
+def _print_details() -> None:
+    import platform
+
+    from revisage.errors import PhotoError
+    from revisage.image import protection
+
+    try:
+        decoding = protection()
+    except PhotoError as error:
+        decoding = str(error)
+    say(f"python {platform.python_version()} on {platform.platform()}")
+    say(f"decoding is held by: {decoding}")

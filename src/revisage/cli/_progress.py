@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from revisage.batch import Job, Meter, Outcome
+from revisage.cli._say import say
 from revisage.restore import Stage
+from revisage.restore.background import TOO_THIN
 
 EVERY_SECONDS = 30.0
 """How often a run whose stderr is no terminal says how it goes."""
@@ -88,17 +90,15 @@ def tell(outcome: Outcome) -> None:
     """The line of one photo: on stdout what was done, on stderr what was not."""
     job = outcome.job
     if outcome.error is not None:
-        print(f"{job.source}: {outcome.error}", file=sys.stderr, flush=True)
+        say(f"{job.source}: {outcome.error}", error=True)
         return
     seconds = sum(outcome.entry["seconds"].values())
-    print(f"{job.source} -> {job.target}  {_faces(outcome.entry)}, {seconds:.1f} s", flush=True)
+    say(f"{job.source} -> {job.target}  {_faces(outcome.entry)}, {seconds:.1f} s")
+    if TOO_THIN in (outcome.entry.get("background") or ""):
+        say(f"{job.source}: enlarged without a model: {TOO_THIN}", error=True)
     for number, face in enumerate(outcome.entry["faces"]):
         if face["outcome"] == "failed":
-            print(
-                f"{job.source}: face {number} not restored: {face['reason']}",
-                file=sys.stderr,
-                flush=True,
-            )
+            say(f"{job.source}: face {number} not restored: {face['reason']}", error=True)
 
 
 def _faces(entry: dict[str, Any]) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
+from revisage.cli._say import say
 from revisage.errors import SaveError, UsageError
 from revisage.image import write_atomically
 from revisage.restore import document
@@ -64,7 +64,7 @@ class Document:
         try:
             self._write()
         except SaveError as error:
-            print(f"revisage restore: {error}", file=sys.stderr)
+            say(f"revisage restore: {error}", error=True)
             return False
         return True
 
@@ -99,7 +99,7 @@ class Lines:
             self._file.flush()
         except OSError as error:
             if not self._failed:
-                print(f"revisage restore: {self._error(error)}", file=sys.stderr)
+                say(f"revisage restore: {self._error(error)}", error=True)
             self._failed = True
 
     def write(self) -> bool:

@@ -16,6 +16,7 @@ from revisage.batch.settings import Fingerprint
 from revisage.cli._interrupt import interruptible
 from revisage.cli._progress import Live
 from revisage.cli._report import Report
+from revisage.cli._say import say
 from revisage.errors import RevisageError, UsageError
 from revisage.restore import RestoreOptions, Restorer, Settings
 from revisage.runtime.cores import cores
@@ -64,14 +65,14 @@ def work(run: Run) -> int:
                         full = True
                         stop.set()
         except RevisageError as error:  # the manifest cannot be kept, or no worker can start
-            print(f"revisage restore: {error}", file=sys.stderr)
+            say(f"revisage restore: {error}", error=True)
             return 1
         finally:
             written = run.report.write()
     left = len(run.jobs) - live.meter.done
     _summary(run, live, left)
     if full:
-        print(f"revisage restore: {FULL}", file=sys.stderr)
+        say(f"revisage restore: {FULL}", error=True)
     elif left:
         raise KeyboardInterrupt
     failed = live.meter.failed + (run.before.failed if run.before else 0)
@@ -103,13 +104,27 @@ MANY = 100
 
 
 def in_threads(
-    restorer: Restorer, options: RestoreOptions, saving: SaveOptions, *, workers: int, ordered: bool
+    restorer: Restorer,
+    options: RestoreOptions,
+    saving: SaveOptions,
+    *,
+    workers: int,
+    ordered: bool,
+    seconds: float,
 ) -> Engine:
     """The engine inside this process."""
 
     def engine(jobs: Sequence[Job], stop: threading.Event, watch: Watch) -> Generator[Outcome, None, None]:
         return restore_all(
-            jobs, restorer, options, saving=saving, workers=workers, stop=stop, watch=watch, ordered=ordered
+            jobs,
+            restorer,
+            options,
+            saving=saving,
+            workers=workers,
+            stop=stop,
+            watch=watch,
+            ordered=ordered,
+            seconds=seconds,
         )
 
     return engine

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from revisage.batch import SaveOptions
 from revisage.batch.frames import FolderFilm, FolderSink, VideoFilm, VideoSink, ffmpeg
 from revisage.cli._interrupt import interruptible
 from revisage.cli._report import Report
+from revisage.cli._say import say
 from revisage.errors import RevisageError, UsageError
 from revisage.restore import RestoreOptions, Restorer
 from revisage.restore.video.film import restore_film
@@ -66,17 +66,17 @@ def restore(
                 report.add(entry)
                 if entry["error"] is not None:
                     failed += 1
-                    print(f"{entry['input']}: {entry['error']}", file=sys.stderr)
+                    say(f"{entry['input']}: {entry['error']}", error=True)
             if isinstance(sink, VideoSink) and not stop.is_set():
                 sink.finish()
     except RevisageError as error:
-        print(f"revisage restore: {error}", file=sys.stderr)
+        say(f"revisage restore: {error}", error=True)
         return 2 if isinstance(error, UsageError) else 1
     finally:
         written = report.write()
     if stop.is_set():
         raise KeyboardInterrupt
-    print(f"{film.source} -> {film.out}")
+    say(f"{film.source} -> {film.out}")
     return 1 if failed or not written else 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -16,6 +15,7 @@ from revisage.batch import SaveOptions, make_restorer, plan_photos, shared_memor
 from revisage.batch.engines.processes import Work
 from revisage.batch.forecast import Terms, fit, measure, sample
 from revisage.cli._parse import Exit, parse
+from revisage.cli._say import say
 from revisage.errors import RevisageError, UnknownModelError, UsageError
 from revisage.image import write_atomically
 from revisage.restore import RestoreOptions, Settings
@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
     except Exit as stop:
         return stop.code
     except RevisageError as error:
-        print(f"revisage bench: {error}", file=sys.stderr)
+        say(f"revisage bench: {error}", error=True)
         return 2 if isinstance(error, UsageError | UnknownModelError) else 1
     print(_text(figures))
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from tyro.conf import Positional, arg
 
+from revisage.cli._say import say
 from revisage.errors import RevisageError, UsageError
 from revisage.image import Photo, decode, format_of, output_paths, save
 from revisage.image.formats import NAMES
@@ -70,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
             raise UsageError("--seed must be 0 or more")
         jobs = plan(options.src, options.out)
     except UsageError as error:
-        print(f"revisage degrade: {error}", file=sys.stderr)
+        say(f"revisage degrade: {error}", error=True)
         return 2
     return run(jobs, RECIPES[options.recipe], options.seed)
 
@@ -113,8 +113,8 @@ def run(jobs: Sequence[Job], recipe: Recipe, seed: int) -> int:
             degrade_file(job, recipe, seed)
         except (RevisageError, OSError, MemoryError) as error:
             failed += 1
-            print(f"{job.source}: {str(error) or 'not enough memory'}", file=sys.stderr)
-    print(f"{len(jobs) - failed} degraded, {failed} failed", file=sys.stderr)
+            say(f"{job.source}: {str(error) or 'not enough memory'}", error=True)
+    say(f"{len(jobs) - failed} degraded, {failed} failed", error=True)
     return 1 if failed else 0
 
 
@@ -122,7 +122,7 @@ def degrade_file(job: Job, recipe: Recipe, seed: int) -> None:
     """Decode, degrade at the photo's own bit depth, save. Raises RevisageError or OSError."""
     photo = decode(job.source)
     params = recipe.sample(rng_for(seed, job.name))
-    save(degraded(photo, recipe, params), job.target)
+    save(degraded(photo, recipe, params), job.target, like=job.source)
 
 
 def degraded(photo: Photo, recipe: Recipe, params: object) -> Photo:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from tyro.conf import arg
 
 from revisage import zoo
 from revisage.cli._parse import Exit, parse
+from revisage.cli._say import say
 from revisage.errors import RevisageError, UnknownModelError, UsageError
 
 if TYPE_CHECKING:
@@ -92,10 +92,10 @@ def main(argv: Sequence[str]) -> int:
     except Exit as stop:
         return stop.code
     except ModuleNotFoundError as error:
-        print(f"revisage evaluate: {error.name} is missing: pip install 'revisage[train]'", file=sys.stderr)
+        say(f"revisage evaluate: {error.name} is missing: pip install 'revisage[train]'", error=True)
         return 1
     except RevisageError as error:
-        print(f"revisage evaluate: {error}", file=sys.stderr)
+        say(f"revisage evaluate: {error}", error=True)
         return 2 if isinstance(error, UsageError | UnknownModelError) else 1
     return 0
 
@@ -116,7 +116,7 @@ def _run(options: Options) -> None:
     if options.groups is not None:
         labels = evaluate.read_labels(options.groups, [item.name for item in data.items])
         for column in labels.left_out:
-            print(f"revisage evaluate: {column} has too many labels to make groups", file=sys.stderr)
+            say(f"revisage evaluate: {column} has too many labels to make groups", error=True)
     metrics = evaluate.open_metrics(
         names,
         data,
@@ -143,7 +143,7 @@ def _run(options: Options) -> None:
     print(markdown(results))
     if labels is not None:
         print(gaps_markdown(results))
-    print(options.out / "index.html")
+    say(options.out / "index.html")
 
 
 def default_methods() -> tuple[str, ...]:

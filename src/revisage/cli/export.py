@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from revisage.cli._parse import Exit, parse
+from revisage.cli._say import say
 from revisage.errors import RevisageError, UsageError
 
 
@@ -72,13 +72,13 @@ def main(argv: Sequence[str]) -> int:
     except Exit as stop:
         return stop.code
     except ModuleNotFoundError as error:
-        print(f"revisage export: {error.name} is missing: pip install 'revisage[train]'", file=sys.stderr)
+        say(f"revisage export: {error.name} is missing: pip install 'revisage[train]'", error=True)
         return 1
     except RevisageError as error:
-        print(f"revisage export: {error}", file=sys.stderr)
+        say(f"revisage export: {error}", error=True)
         return 2 if isinstance(error, UsageError) else 1
     difference = f"{parity.max_abs:.2g} (allowed {parity.tolerance:.2g})"
-    print(f"{options.out}: largest difference from the network {difference}")
+    say(f"{options.out}: largest difference from the network {difference}")
     if decibels is not None:
-        print(f"{small}: {decibels:.1f} dB against it")
+        say(f"{small}: {decibels:.1f} dB against it")
     return 0

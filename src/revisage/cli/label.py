@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from revisage.cli._parse import Exit, parse
+from revisage.cli._say import say
 from revisage.errors import RevisageError, RuntimeUnavailableError, UsageError
 from revisage.label import Label, Signature, read, signature
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
     except Exit as stop:
         return stop.code
     except RevisageError as error:
-        print(f"revisage label: {error}", file=sys.stderr)
+        say(f"revisage label: {error}", error=True)
         return 2 if isinstance(error, UsageError) else 1
 
 
@@ -60,9 +60,9 @@ def _show(path: Path, roots: bytes | None) -> int:
     try:
         data = path.read_bytes()
     except OSError as error:
-        print(f"{path}: it cannot be read ({error.strerror or error})", file=sys.stderr)
+        say(f"{path}: it cannot be read ({error.strerror or error})", error=True)
         return 1
-    print(path)
+    say(path)
     _line("label", _labelled(read(data)))
     try:
         signed = signature(data, roots)
@@ -107,4 +107,4 @@ def _signed(signed: Signature | None) -> Iterator[tuple[str, str]]:
 
 def _line(name: str, text: str) -> None:
     # What a file says of itself may hold anything, also what a terminal obeys.
-    print(f"  {name:<9}  {''.join(c for c in text if c.isprintable())}")
+    say(f"  {name:<9}  {''.join(c for c in text if c.isprintable())}")

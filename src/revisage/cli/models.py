@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from tyro.conf import Positional, arg, subcommand
 
 from revisage import zoo
 from revisage.cli._parse import Exit, parse
+from revisage.cli._say import printable, say
 from revisage.errors import ModelError, RevisageError, UnknownModelError, UsageError
 from revisage.zoo import Model, ModelSpec, ncnn
 
@@ -96,7 +96,7 @@ def _run(command: Command) -> int:
         case Import(file, name):
             checkpoint = file.suffix.lower() in CHECKPOINTS
             path = _convert(file, name) if checkpoint else zoo.import_model(file, name)
-            print(f"{path.stem}: {path}")
+            say(f"{path.stem}: {path}")
             return 0
 
 
@@ -119,10 +119,10 @@ def _list() -> int:
             spec.licence,
             spec.description,
         )
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     _console().print(table)
     for refused in zoo.ignored():
-        print(f"ignored: {refused.reason}", file=sys.stderr)
+        say(f"ignored: {refused.reason}", error=True)
     return 0
 
 
@@ -155,7 +155,7 @@ def _info(name: str) -> int:
     }
     for key, value in facts.items():
         if value:
-            print(f"{key:<8} {value}")
+            say(f"{key:<8} {value}")
     card = model.card if model is not None else None
     if card is not None:
         text = card.read_text(encoding="utf-8")
@@ -177,7 +177,7 @@ def _pull(names: Sequence[str]) -> int:
     failed = 0
     for name in names:
         try:
-            print(f"{name}: {_pull_one(name)}")
+            say(f"{name}: {_pull_one(name)}")
         except RevisageError as error:
             failed += 1
             _complain(error)
@@ -241,4 +241,4 @@ def _console() -> Console:
 
 
 def _complain(error: Exception) -> None:
-    print(f"revisage models: {error}", file=sys.stderr)
+    say(f"revisage models: {error}", error=True)

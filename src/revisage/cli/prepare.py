@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from tyro.conf import Positional, arg
 
 from revisage import faces, zoo
 from revisage.cli._parse import Exit, parse
+from revisage.cli._say import say
 from revisage.errors import RevisageError, UsageError
 from revisage.lab.data.prepare.photo import PrepareSettings, Record
 from revisage.lab.data.prepare.run import prepare
@@ -103,9 +103,10 @@ def main(argv: Sequence[str]) -> int:
     except Exit as stop:
         return stop.code
     except RevisageError as error:
-        print(f"revisage prepare: {error}", file=sys.stderr)
+        say(f"revisage prepare: {error}", error=True)
         return 2 if isinstance(error, UsageError) else 1
-    print(told(summary, options.out), file=sys.stderr)
+    for line in told(summary, options.out):
+        say(line, error=True)
     return 1 if summary.unreadable else 0
 
 
@@ -128,9 +129,9 @@ def _whole(options: Options, size: int) -> int:
             watch=lambda done, total: bar.update(task, completed=done, total=total),
         )
     for name, error in failed.items():
-        print(f"{name}: {error}", file=sys.stderr)
+        say(f"{name}: {error}", error=True)
     place = options.out / PICTURES
-    print(f"{count} pictures, a face found in {seen}: {place} and {place}.csv", file=sys.stderr)
+    say(f"{count} pictures, a face found in {seen}: {place} and {place}.csv", error=True)
     return 1 if failed else 0
 
 
@@ -144,14 +145,14 @@ def _progress() -> Progress:
 def _tell(record: Record, console: Console) -> None:
     """A photo that could not be read, always; the others by a line each, unless there is a bar."""
     if record.error is not None:
-        print(f"{record.source}: {record.error}", file=sys.stderr, flush=True)
+        say(f"{record.source}: {record.error}", error=True)
     elif not console.is_terminal:
         reasons = ["good" if face.reason is None else face.reason for face in record.faces]
-        print(f"{record.source}: {', '.join(reasons) or 'no face'}", flush=True)
+        say(f"{record.source}: {', '.join(reasons) or 'no face'}")
 
 
-def told(summary: Summary, out: Path) -> str:
-    """The summary in words."""
+def told(summary: Summary, out: Path) -> tuple[str, str]:
+    """The summary in words, and where the results are."""
     dropped = ", ".join(f"{count} {reason}" for reason, count in sorted(summary.dropped.items())) or "none"
     places = "; ".join(f"{name}: {out / name} and {out / name}.csv" for name in ("faces", "dropped"))
-    return f"{summary.photos} photos: {summary.kept} faces kept; dropped: {dropped}\n{places}"
+    return f"{summary.photos} photos: {summary.kept} faces kept; dropped: {dropped}", places

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -26,6 +25,7 @@ from revisage.batch import (
 )
 from revisage.batch.engines.processes import Work
 from revisage.batch.engines.ray import connected
+from revisage.batch.photo import PHOTO_SECONDS
 from revisage.cli._parse import Exit, parse
 from revisage.cli._report import open_report
 from revisage.cli._run import (
@@ -39,12 +39,13 @@ from revisage.cli._run import (
     process_count,
     work,
 )
+from revisage.cli._say import say
 from revisage.cli._video import Film
 from revisage.cli._video import restore as restore_film
 from revisage.errors import RevisageError, SigningError, UnknownModelError, UsageError
 from revisage.image import DecodeLimits, can_encode, format_of, sweep
 from revisage.label import Credentials, can_sign, check
-from revisage.restore import RestoreOptions, Restorer
+from revisage.restore import MAX_OUTPUT_PIXELS, RestoreOptions, Restorer
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,8 @@ class Options:
     """Quality of JPEG, WebP, HEIF and AVIF files, 1 to 100."""
     max_pixels: int = 50_000_000
     """Photos with more pixels are refused."""
+    max_output_pixels: int = MAX_OUTPUT_PIXELS
+    """Photos whose results would have more pixels are refused."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where the models run."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -115,6 +118,8 @@ class Options:
     video: bool = False
     """The input is a film: a folder of frames in the order of their names, or a video file (needs ffmpeg).
     Faces are followed through it, so that they do not flicker."""
+    photo_seconds: float = PHOTO_SECONDS
+    """Longest time for one photo; one that takes longer fails, and the others go on."""
     memory: Annotated[int | None, arg(metavar="MIB")] = None
     """Memory for the tiles of a photo in MiB; a quarter of what is free, at most 1,024, if not given."""
 
@@ -133,7 +138,7 @@ def main(argv: Sequence[str]) -> int:
         except Exit as stop:
             return stop.code
         except RevisageError as error:
-            print(f"revisage restore: {error}", file=sys.stderr)
+            say(f"revisage restore: {error}", error=True)
             return 2 if isinstance(error, UsageError | UnknownModelError | SigningError) else 1
         return work(run)
 
@@ -153,14 +158,21 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
     def engine_for(photos: int) -> Engine:
         count = process_count(options.processes, photos)
         maker = partial(make_restorer, shared_memory(restorer.settings))
-        work = Work(maker, chosen, saving, options.workers)
+        work = Work(maker, chosen, saving, options.workers, seconds=options.photo_seconds)
         if options.ray is not None and photos:
             opened.enter_context(connected(None if options.ray == LOCAL else options.ray))
             return on_ray(work, count or None, restorer.settings)
         if count != 0:
             return in_processes(work, count, marks())
         restorer.check(chosen)
-        return in_threads(restorer, chosen, saving, workers=options.workers, ordered=not options.resume)
+        return in_threads(
+            restorer,
+            chosen,
+            saving,
+            workers=options.workers,
+            ordered=not options.resume,
+            seconds=options.photo_seconds,
+        )
 
     if not options.resume and options.ray is None:
         engine = engine_for(len(jobs))
@@ -183,6 +195,7 @@ def _chosen(options: Options) -> tuple[Restorer, RestoreOptions, SaveOptions]:
         precision=options.precision,
         memory=options.memory,
         limits=DecodeLimits(max_pixels=options.max_pixels),
+        max_output_pixels=options.max_output_pixels,
     )
     chosen = RestoreOptions(
         options.strength, options.scale, options.faces, options.colour, options.aligned, options.guard
@@ -233,10 +246,14 @@ def _restore_film(options: Options) -> int:
 
 
 def _check(options: Options) -> None:
-    if options.max_pixels < 1 or not 1 <= options.quality <= 100:
-        raise UsageError("--max-pixels must be at least 1 and --quality from 1 to 100")
+    if min(options.max_pixels, options.max_output_pixels) < 1 or not 1 <= options.quality <= 100:
+        raise UsageError(
+            "--max-pixels and --max-output-pixels must be at least 1 and --quality from 1 to 100"
+        )
     if options.workers < 1:
         raise UsageError(f"--workers {options.workers}: give at least 1")
+    if not options.photo_seconds > 0:
+        raise UsageError(f"--photo-seconds {options.photo_seconds:g}: give more than 0")
     process_count(options.processes, 0)
     if not options.resume and options.ray is None and (options.retry_failed or options.manifest is not None):
         raise UsageError("--retry-failed and --manifest go with --resume")

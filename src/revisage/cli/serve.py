@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +11,7 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from revisage.cli._parse import Exit, parse
+from revisage.cli._say import say
 from revisage.errors import RevisageError, UnknownModelError, UsageError
 from revisage.restore import GUARD_DEGREES, InstalledModels, Restorer, Settings
 from revisage.server import Limits, ServerSettings, default_data, read_tokens
@@ -53,6 +53,14 @@ class Options:
     """Longest upload in MiB."""
     max_pixels: int = 50_000_000
     """Photos with more pixels are refused."""
+    max_output_pixels: int = 100_000_000
+    """Results that would have more pixels are refused."""
+    max_stored_mib: int = 20_480
+    """What photos and results may take on the disk in MiB; beyond, photos are refused with 507."""
+    min_free_mib: int = 1024
+    """What must stay free on that disk in MiB."""
+    worker_mib: int = 6144
+    """Memory in MiB that a process may take beyond its models (CPU, Linux)."""
     decode_mib: int = 2048
     """Memory in MiB that decoding one photo may take."""
     decode_seconds: float = 10.0
@@ -65,6 +73,8 @@ class Options:
     """Longest time for one photo."""
     attempts: int = 5
     """How often a photo is tried whose worker dies of it."""
+    kills: int = 2
+    """How often a photo is tried whose worker is killed from outside, as when memory runs out."""
     drain_seconds: float = 20.0
     """Time after SIGTERM for the photos in hand."""
     retention_hours: float = 24.0
@@ -81,10 +91,10 @@ def main(argv: Sequence[str]) -> int:
     except Exit as stop:
         return stop.code
     except UsageError as error:
-        print(f"revisage serve: {error}", file=sys.stderr)
+        say(f"revisage serve: {error}", error=True)
         return 2
     except ModuleNotFoundError as error:
-        print(f"revisage serve: needs {error.name}: pip install 'revisage[serve]'", file=sys.stderr)
+        say(f"revisage serve: needs {error.name}: pip install 'revisage[serve]'", error=True)
         return 1
     try:
         if options.workers:
@@ -92,7 +102,7 @@ def main(argv: Sequence[str]) -> int:
             Restorer(models=InstalledModels(chosen)).check()
         return serve(settings, partial(InstalledModels, chosen))
     except RevisageError as error:
-        print(f"revisage serve: {error}", file=sys.stderr)
+        say(f"revisage serve: {error}", error=True)
         return 2 if isinstance(error, UsageError | UnknownModelError) else 1
 
 
@@ -110,11 +120,16 @@ def _settings(options: Options) -> ServerSettings:
             body_bytes=options.max_body_mib << 20,
             upload_seconds=options.upload_seconds,
             max_pixels=options.max_pixels,
+            max_output_pixels=options.max_output_pixels,
+            stored_bytes=options.max_stored_mib << 20,
+            free_bytes=options.min_free_mib << 20,
+            worker_bytes=options.worker_mib << 20,
             decode_bytes=options.decode_mib << 20,
             decode_seconds=options.decode_seconds,
             queue=options.queue,
             job_seconds=options.job_seconds,
             attempts=options.attempts,
+            kills=options.kills,
             drain_seconds=options.drain_seconds,
             retention_seconds=options.retention_hours * 3600,
         ),

@@ -22,6 +22,7 @@ from tyro.conf import Positional, arg
 from revisage import server, zoo
 from revisage.batch import layout, manifest
 from revisage.cli._parse import Exit, parse
+from revisage.cli._say import printable, say
 from revisage.errors import RevisageError, UsageError
 from revisage.image.save import TEMPORARY
 from revisage.runtime import selfcheck
@@ -119,11 +120,11 @@ def main(argv: Sequence[str]) -> int:
     except Exit as stop:
         return stop.code
     except RevisageError as error:
-        print(f"revisage stored: {error}", file=sys.stderr)
+        say(f"revisage stored: {error}", error=True)
         return 2 if isinstance(error, UsageError) else 1
     for path, reason in refused.items():
-        print(f"revisage stored: {path} was not erased: {reason}", file=sys.stderr)
-    print(f"erased: {len(items) - len(refused)} of {len(items)}")
+        say(f"revisage stored: {path} was not erased: {reason}", error=True)
+    say(f"erased: {len(items) - len(refused)} of {len(items)}")
     return 1 if refused else 0
 
 
@@ -161,7 +162,7 @@ def table(items: Sequence[Item]) -> str:
     rows = [("KIND", "COUNT", "SIZE", "OLDEST", "WHAT")]
     for (kind, what, place), group in groups.items():
         oldest = _age(time.time() - min(item.since for item in group))
-        rows.append((kind, str(len(group)), _size(group), oldest, f"{what}: {place}"))
+        rows.append((kind, str(len(group)), _size(group), oldest, printable(f"{what}: {place}")))
     rows.append(("all", str(len(items)), _size(items), "", ""))
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     return "\n".join(

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import os
-import sys
 import types
 import typing
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from tyro.conf import Positional, arg
 
 from revisage import zoo
 from revisage.cli._parse import Exit, parse
+from revisage.cli._say import say
 from revisage.errors import RevisageError, TrainingError, UsageError
 from revisage.image import write_atomically
 from revisage.zoo.features import FEATURES
@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
     except Exit as stop:
         return stop.code
     except ModuleNotFoundError as error:
-        print(f"revisage train: {error.name} is missing: pip install 'revisage[train]'", file=sys.stderr)
+        say(f"revisage train: {error.name} is missing: pip install 'revisage[train]'", error=True)
         return 1
     from revisage.lab.train.distributed import end_distributed
     from revisage.lab.train.loop import train
@@ -87,13 +87,13 @@ def main(argv: Sequence[str]) -> int:
         with _alone(options.out):
             train(task, options.out, loop, init=init)
     except RevisageError as error:
-        print(f"revisage train: {error}", file=sys.stderr)
+        say(f"revisage train: {error}", error=True)
         return 2 if isinstance(error, UsageError) else 1
     except Timeout:
-        print(f"revisage train: another training is writing to {options.out}", file=sys.stderr)
+        say(f"revisage train: another training is writing to {options.out}", error=True)
         return 1
     except OSError as error:
-        print(f"revisage train: {options.out} cannot be written: {error}", file=sys.stderr)
+        say(f"revisage train: {options.out} cannot be written: {error}", error=True)
         return 1
     finally:
         end_distributed()

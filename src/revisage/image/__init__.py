@@ -3,6 +3,7 @@
 from revisage.image.decode import decode, from_array, from_pillow
 from revisage.image.encode import can_encode, encode
 from revisage.image.formats import FORMAT_OF_EXTENSION, format_of
+from revisage.image.isolation.pool import protection
 from revisage.image.limits import DecodeLimits
 from revisage.image.names import output_paths
 from revisage.image.photo import Photo
@@ -19,6 +20,7 @@ __all__ = [
     "from_array",
     "from_pillow",
     "output_paths",
+    "protection",
     "save",
     "sweep",
     "write_atomically",

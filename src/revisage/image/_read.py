@@ -13,7 +13,7 @@ from revisage.errors import PhotoError, PhotoTooLargeError, UnsupportedFormatErr
 from revisage.image import _deep
 from revisage.image._colour import Planes, oriented, planes_from_pillow
 from revisage.image.formats import HEAD_BYTES, NAMES, declared_size, sniff
-from revisage.image.metadata import clean_exif, clean_xmp, valid_dpi
+from revisage.image.metadata import clean_exif, clean_xmp, load_metadata_readers, valid_dpi
 
 # Only the plugin that is needed is imported: Image.init() would load all of Pillow's forty formats.
 PLUGINS = {
@@ -92,21 +92,28 @@ def check_pixels(size: tuple[int, int], max_pixels: int) -> None:
         )
 
 
-def one_line(error: BaseException) -> str:
-    """What an exception says, on one printable line of at most 160 characters."""
+def one_line(error: BaseException | str, length: int = 160) -> str:
+    """What an exception says, on one printable line of at most `length` characters."""
     text = " ".join(str(error).split())
     if text in ("", "None"):
         text = type(error).__name__
     text = "".join(c if c.isprintable() else "?" for c in text)
-    return text if len(text) <= 160 else text[:159] + "…"
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def load_plugins(format: str) -> None:
-    """Import what decoding (or encoding) a format needs; the worker does so before it forks."""
+    """Import what decoding (or encoding) a format needs.
+
+    The worker does so before it forks: a fork can open no file, so what is not here by then is missing.
+    """
     for name in PLUGINS[format]:
         module: Any = importlib.import_module(name)
         if name == "pillow_heif":
             module.register_heif_opener(thumbnails=False)
+        elif name == "imagecodecs":  # imports its codecs when they are asked for
+            getattr(module, f"{format.lower()}_decode")
+    Image.preinit()
+    load_metadata_readers()
 
 
 def _read_pillow(data: bytes, format: str, max_pixels: int) -> Decoded:

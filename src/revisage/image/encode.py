@@ -21,7 +21,7 @@ from revisage.image.photo import Photo
 if TYPE_CHECKING:
     from PIL import Image
 
-_MAX_SIDE = {"JPEG": 65_535, "WEBP": 16_383, "HEIF": 16_384, "AVIF": 65_535}
+_MAX_SIDE = {"JPEG": 65_535, "PNG": 1_000_000, "WEBP": 16_383, "HEIF": 16_384, "AVIF": 65_535}
 _FULL_CHROMA_QUALITY = 90
 _PNG_FAST = 56  # libpng may choose from its filters none, sub and up
 
@@ -57,7 +57,7 @@ def encode(photo: Photo, *, format: str | None = None, quality: int = 95, keep_g
     if max(width, height) > _MAX_SIDE.get(format, 1 << 31):
         raise SaveError(
             f"{format} holds at most {_MAX_SIDE[format]:,} pixels a side, the picture has {width}×{height}:"
-            " choose .png or .tif"
+            f" choose {'.tif' if max(width, height) > _MAX_SIDE['PNG'] else '.png or .tif'}"
         )
     gray = photo.gray and format != "WEBP"
     meta = _Meta(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import importlib
 import math
 import re
 from xml.dom import minidom
@@ -16,11 +18,14 @@ from revisage.image.containers.ifd import (
     STRIP_BYTES,
     STRIP_OFFSETS,
     Block,
+    OverlongError,
 )
 
 EXIF_PREFIX = b"Exif\0\0"
 
+_MAX_EXIF = 8 << 20  # a JPEG holds 64 KiB of it
 _MAX_XMP = 4 << 20
+_MAX_XMP_NODES = 20_000  # tags and attributes; a tree of them takes 0.2 s
 _PIXEL_X, _PIXEL_Y, _WIDTH, _HEIGHT = 0xA002, 0xA003, 0x0100, 0x0101
 
 _EXIF_NS = "http://ns.adobe.com/exif/1.0/"
@@ -43,13 +48,17 @@ _STALE_SPACES = ("http://ns.google.com/photos/", "http://ns.adobe.com/hdr-gain-m
 def clean_exif(exif: bytes | None) -> bytes | None:
     """The block with orientation 1 and without its thumbnail, all else byte for byte as it was.
 
-    Returns None for no EXIF or for one whose first directory cannot be read.
+    Returns None for no EXIF, one whose first directory cannot be read, one larger than 8 MiB, and one with a
+    directory longer than `MAX_ENTRIES`: what it holds could not be cleaned in reasonable time.
     """
     block = _open_exif(exif)
     if block is None:
         return None
-    _set_upright(block)
-    _drop_thumbnails(block)
+    try:
+        _set_upright(block)
+        _drop_thumbnails(block)
+    except OverlongError:
+        return None
     return EXIF_PREFIX + bytes(block.bytes)
 
 
@@ -59,10 +68,22 @@ def exif_for(
     """The block as it goes into a file of `size` (width, height): sizes put right, GPS out unless kept.
 
     With `orientation` False the orientation tag is left out as well, for formats that state it elsewhere.
+    Returns None as `clean_exif` does.
     """
     block = _open_exif(exif)
     if block is None:
         return None
+    try:
+        _fit(block, size, keep_gps=keep_gps)
+        if not orientation:
+            block.remove(block.first, ORIENTATION)
+    except OverlongError:
+        return None
+    return EXIF_PREFIX + bytes(block.bytes)
+
+
+def _fit(block: Block, size: tuple[int, int], *, keep_gps: bool) -> None:
+    """Put the sizes and the orientation right, and take the place out unless it is kept."""
     directories = [block.first]
     inner = block.pointer(block.first, EXIF_IFD)
     if inner is not None:
@@ -79,17 +100,14 @@ def exif_for(
                 if entry is not None:
                     block.set_integer(entry, value)
     _set_upright(block)  # again: a Photo may have been made by hand
-    if not orientation:
-        block.remove(block.first, ORIENTATION)
-    return EXIF_PREFIX + bytes(block.bytes)
 
 
 def _open_exif(exif: bytes | None) -> Block | None:
-    if not exif:
+    if not exif or len(exif) > _MAX_EXIF:
         return None
     try:
         return Block(exif.removeprefix(EXIF_PREFIX))
-    except ValueError:
+    except (ValueError, OverlongError):
         return None
 
 
@@ -107,6 +125,7 @@ def _drop_thumbnails(block: Block) -> None:
     except ValueError:
         return
     end = len(block.bytes)
+    stretches = []
     for offsets, lengths in ((JPEG_OFFSET, JPEG_BYTES), (STRIP_OFFSETS, STRIP_BYTES)):
         at, size = block.find(ifd, offsets), block.find(ifd, lengths)
         if at is None or size is None:
@@ -114,9 +133,10 @@ def _drop_thumbnails(block: Block) -> None:
         for start, length in zip(block.integers(at), block.integers(size), strict=False):
             if start < 8:
                 continue
-            block.wipe(start, length)
+            stretches.append((start, length))
             if start + length >= end > start:
                 end = start
+    block.wipe(stretches)
     block.wipe_directory(ifd)
     del block.bytes[end:]
 
@@ -124,8 +144,9 @@ def _drop_thumbnails(block: Block) -> None:
 def clean_xmp(xmp: bytes | None, *, keep_gps: bool = True) -> bytes | None:
     """The packet without what is stale in a new file, and without exif:GPS* unless kept.
 
-    Returns None for no packet, one larger than 4 MiB, one that is not well-formed, and one with a document
-    type: XMP has none (ISO 16684-1, 7.1), and entities are how XML parsers are attacked.
+    Returns None for no packet, one larger than 4 MiB or of more than 20,000 tags and attributes, one that is
+    not well-formed, and one with a document type: XMP has none (ISO 16684-1, 7.1), and entities are how XML
+    parsers are attacked.
     """
     text = _xmp_text(xmp)
     if text is None:
@@ -144,6 +165,13 @@ def clean_xmp(xmp: bytes | None, *, keep_gps: bool = True) -> bytes | None:
     return cleaned.encode()
 
 
+def load_metadata_readers() -> None:
+    """Import what Python would import on the first use of the functions here."""
+    importlib.import_module("xml.dom.expatbuilder")
+    for encoding in ("utf-8-sig", "utf-16"):
+        codecs.lookup(encoding)
+
+
 def _xmp_text(xmp: bytes | None) -> str | None:
     if not xmp or len(xmp) > _MAX_XMP:
         return None
@@ -153,6 +181,9 @@ def _xmp_text(xmp: bytes | None) -> str | None:
     except UnicodeDecodeError:
         return None
     text = re.sub(r"^<\?xml\s[^>]*\?>", "", text)
+    # Every tag has a "<" and every attribute an "=", so this bounds the tree before it is built.
+    if text.count("<") + text.count("=") > _MAX_XMP_NODES:
+        return None
     return None if "<!DOCTYPE" in text or "<!ENTITY" in text else text
 
 

@@ -25,12 +25,14 @@ def save(
     quality: int = 95,
     keep_gps: bool = False,
     finish: Callable[[bytes, str], bytes] | None = None,
+    like: Path | None = None,
 ) -> Path:
     """Write the photo to `path`, in the format of its extension, and return the path.
 
     Missing folders are made. `finish(data, format)` may change the encoded bytes, for example label them.
-    Whatever goes wrong, the path holds either what it held before or the complete new file. Which path is
-    safe to write is the caller's decision (`output_paths` makes it for many photos).
+    Whatever goes wrong, the path holds either what it held before or the complete new file, which no account
+    may read that may not read the file `like`. Which path is safe to write is the caller's decision
+    (`output_paths` makes it for many photos).
 
     Raises UsageError for an extension that is no format, SaveError when it cannot be encoded or written.
     """
@@ -41,12 +43,14 @@ def save(
     data = encode(photo, format=format, quality=quality, keep_gps=keep_gps)
     if finish is not None:
         data = finish(data, format)
-    write_atomically(path, data)
+    write_atomically(path, data, like=like)
     return path
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, *, like: Path | None = None) -> None:
     """Write a file by a temporary one beside it, fsync and rename.
+
+    Its mode follows the umask, without what the file `like`, if it is there, does not allow others.
 
     Raises SaveError, leaving nothing partial.
     """
@@ -57,6 +61,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("xb") as file:
+                _close(file.fileno(), like)
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -69,6 +74,14 @@ def write_atomically(path: Path, data: bytes) -> None:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise SaveError(f"{path} cannot be written ({reason})") from error
     _sync_folder(path.parent)
+
+
+def _close(file: int, like: Path | None) -> None:
+    if like is None or os.name != "posix":
+        return
+    with contextlib.suppress(FileNotFoundError):
+        allowed = like.stat().st_mode | 0o600
+        os.fchmod(file, os.fstat(file).st_mode & allowed & 0o777)
 
 
 def sweep(folder: Path) -> int:

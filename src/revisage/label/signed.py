@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from revisage.errors import SigningError, UsageError
+from revisage.files import open_to_others
 from revisage.label._library import MODELS, OFFLINE, SHA256, c2pa
 from revisage.label.packet import DIGITAL_SOURCE_TYPE
 
@@ -183,8 +184,11 @@ def _signer(credentials: Credentials) -> Signer:
         public = certificates[0].public_key()
     except (ValueError, UnsupportedAlgorithm):
         raise SigningError(f"{credentials.certificate} holds no PEM certificate; {_HINT}") from None
+    secret = _read(credentials.key)
+    if open_to_others(Path(credentials.key)):
+        raise SigningError(f"{credentials.key} is open to other accounts: `chmod 600 {credentials.key}`")
     try:
-        key = serialization.load_pem_private_key(_read(credentials.key), None)
+        key = serialization.load_pem_private_key(secret, None)
     except TypeError:
         raise SigningError(
             f"{credentials.key} asks for a passphrase: write it without one "

@@ -22,10 +22,11 @@ from revisage.restore.progress import Progress, Stage
 from revisage.restore.report import FaceReport, document, failure
 from revisage.restore.restorer import Restorer
 from revisage.restore.result import Result
-from revisage.restore.settings import GUARD_DEGREES, RestoreOptions, Settings
+from revisage.restore.settings import GUARD_DEGREES, MAX_OUTPUT_PIXELS, RestoreOptions, Settings
 
 __all__ = [
     "GUARD_DEGREES",
+    "MAX_OUTPUT_PIXELS",
     "DetectorModel",
     "Face",
     "FaceModel",

@@ -14,6 +14,9 @@ from revisage.restore.models import SceneModel
 
 LANCZOS_RADIUS = 4
 
+THIN_SIDE, THIN_ASPECT = 64, 100
+TOO_THIN = "too thin for the scene model"
+
 
 @dataclass(frozen=True)
 class Background:
@@ -45,6 +48,11 @@ def halo(model_reach: int, model_scale: int, count: int) -> int:
     return int(np.ceil(passed)) + max(LANCZOS_RADIUS, colour.SCENE_RADIUS)
 
 
+def is_thin(height: int, width: int) -> bool:
+    """Whether a photo is a line rather than a picture: of one pixel by millions, tiles would take hours."""
+    return min(height, width) < THIN_SIDE and max(height, width) > THIN_ASPECT * min(height, width)
+
+
 def enlarge(
     pixels: np.ndarray,
     model: SceneModel | None,
@@ -59,17 +67,20 @@ def enlarge(
 
     Args:
         pixels: (H, W, 3), uint8 or uint16.
-        model: None for Lanczos. A model whose scale is not the asked one runs as often as needed, then its
-            output is reduced by area or enlarged by Lanczos, tile by tile.
+        model: None for Lanczos, which a photo that `is_thin` gets as well. A model whose scale is not the
+            asked one runs as often as needed, then its output is reduced by area or enlarged by Lanczos,
+            tile by tile.
         keep: keep the photo's tone.
         neutral: the photo is gray (with `keep`, its channels stay equal).
         budget: bytes that the tiles in hand may take.
         on_tile: called with (done, total).
     """
-    if model is None:
+    thin = is_thin(*pixels.shape[:2])
+    if model is None or thin:
         canvas = resample(pixels, scale)
         on_tile(1, 1)
-        return Background(canvas, "unchanged" if scale == 1 else "lanczos")
+        method = "unchanged" if scale == 1 else "lanczos"
+        return Background(canvas, f"{method}: {TOO_THIN}" if model is not None else method)
     count = passes(model.scale, scale)
     produced = model.scale**count
     session = model.session_for(pixels.dtype)

@@ -22,12 +22,9 @@ from revisage.restore.models import FaceModel, IdentityModel, InstalledModels, M
 from revisage.restore.progress import Progress, Stage, silent
 from revisage.restore.report import FaceReport
 from revisage.restore.result import Result
-from revisage.restore.settings import CLEAN, RestoreOptions, Settings
+from revisage.restore.settings import CLEAN, MAX_OUTPUT_PIXELS, RestoreOptions, Settings
 
 Source = str | Path | bytes | Image.Image | np.ndarray | Photo
-
-MAX_OUTPUT = 400_000_000
-"""Pixels of the largest result; its canvas is held in memory in the photo's depth."""
 
 
 class Restorer:
@@ -36,7 +33,7 @@ class Restorer:
     One Restorer may be used from many threads at once: a call shares nothing with another but the models.
 
     Args:
-        model, scene, device, precision, threads, memory, limits: see `Settings`.
+        model, scene, device, precision, threads, memory, limits, max_output_pixels: see `Settings`.
         models: where the models come from; by default the installed ones that the other arguments name.
 
     Raises:
@@ -53,9 +50,12 @@ class Restorer:
         threads: int | None = None,
         memory: int | None = None,
         limits: DecodeLimits | None = None,
+        max_output_pixels: int = MAX_OUTPUT_PIXELS,
         models: ModelSource | None = None,
     ) -> None:
-        self.settings = Settings(model, scene, device, precision, threads, memory, limits or DecodeLimits())
+        self.settings = Settings(
+            model, scene, device, precision, threads, memory, limits or DecodeLimits(), max_output_pixels
+        )
         self._models = InstalledModels(self.settings) if models is None else models
         # Once, so that every photo of a folder is cut into the same tiles, whatever else is in hand.
         self._budget = free_share() if memory is None else memory << 20
@@ -149,10 +149,11 @@ class Restorer:
     def _whole(self, photo: Photo, path: Path | None, given: Sequence[Face] | None, job: Job) -> Result:
         height, width = photo.pixels.shape[:2]
         scale = job.options.factor((width, height))
-        if height * width * scale**2 > MAX_OUTPUT:
+        most = self.settings.max_output_pixels
+        if height * width * scale**2 > most:
             raise PhotoTooLargeError(
                 f"the result would have {width * scale} x {height * scale} pixels, "
-                f"more than {MAX_OUTPUT // 10**6} million: choose a smaller scale"
+                f"more than the limit of {most:,}: choose a smaller scale, or raise it (--max-output-pixels)"
             )
         model, scene = self._models.face(), self._models.scene()
         if scene is not None:

@@ -102,7 +102,7 @@ class Result:
             raise SaveError(f"{path} is the original and is never written to: choose another name")
         start = time.perf_counter()
         photo, finish = self._finish(format_of(path), label, sign, original)
-        saved = save(photo, path, quality=quality, keep_gps=keep_gps, finish=finish)
+        saved = save(photo, path, quality=quality, keep_gps=keep_gps, finish=finish, like=self.input)
         self.seconds["encode"] = round(time.perf_counter() - start, 4)
         self.output = saved
         return saved

@@ -12,6 +12,9 @@ from revisage.image import DecodeLimits
 AUTO_SCALE_BELOW = 1600
 """Long side in pixels under which `scale="auto"` doubles a photo."""
 
+MAX_OUTPUT_PIXELS = 400_000_000
+"""Pixels of the largest result; its canvas is held in memory in the photo's depth."""
+
 GUARD_DEGREES = 65.0
 """The server's guard unless another is chosen. At most about one in a hundred pairs of photos of two people
 have a smaller angle (`benchmarks/guard.py`), so a face within it would still pass for the same person."""
@@ -39,6 +42,8 @@ class Settings:
         memory: MiB that the tiles of the photos in hand may take; None for a quarter of what is free, at
             most 1,024. With little, tiles are smaller and it takes longer; the picture stays the same.
         limits: what an untrusted photo may cost to decode.
+        max_output_pixels: width times height of the largest result; a photo whose result would be larger is
+            refused.
     """
 
     model: str = "auto"
@@ -48,6 +53,7 @@ class Settings:
     threads: int | None = None
     memory: int | None = None
     limits: DecodeLimits = field(default_factory=DecodeLimits)
+    max_output_pixels: int = MAX_OUTPUT_PIXELS
 
     def __post_init__(self) -> None:
         for name in ("model", "scene"):
@@ -61,6 +67,8 @@ class Settings:
             raise UsageError(f"threads {self.threads}: give at least 1, or None")
         if self.memory is not None and self.memory < 1:
             raise UsageError(f"memory {self.memory}: give at least 1 MiB, or None")
+        if self.max_output_pixels < 1:
+            raise UsageError(f"max_output_pixels {self.max_output_pixels}: give at least 1")
 
 
 @dataclass(frozen=True)

@@ -49,11 +49,15 @@ def _add_state(app: FastAPI) -> None:
 
     @app.get("/readyz", responses={503: {"model": ProblemView}}, tags=["server"])
     async def ready(service: Serving) -> dict[str, str]:
-        """Photos handed in now would be worked at: models loaded, queue reachable, not stopping."""
+        """Photos handed in now would be worked at: models loaded, queue reachable, not stopping.
+
+        `decoding` tells what holds a decoder that a hostile photo has taken over.
+        """
         if not await service.is_ready():
             text = service.supervisor.broken or "the server is starting or stopping"
             raise ProblemError(503, "not-ready", text, retry_after=1)
-        return {"status": "ready"}
+        decoding = service.supervisor.decoding
+        return {"status": "ready", **({} if decoding is None else {"decoding": decoding})}
 
     @app.get("/metrics", response_class=Response, responses=problems(503), tags=["server"])
     async def metrics(service: Serving) -> Response:

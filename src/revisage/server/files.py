@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, Self
 from revisage.image import write_atomically
 from revisage.server.options import EXTENSION, JobOptions
 from revisage.server.queue.jobs import ID, Job
+from revisage.server.quota import Quota
 from revisage.version import __version__
 
 FOLDER = "jobs"
@@ -43,10 +44,11 @@ def result_key(digest: str, options: JobOptions) -> str:
 
 
 class Files:
-    """The files of all jobs below one folder."""
+    """The files of all jobs below one folder; uploads keep to a quota where there is one."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, quota: Quota | None = None) -> None:
         self._root = root / FOLDER
+        self._quota = quota
         root.mkdir(parents=True, exist_ok=True, mode=0o700)  # other accounts have no business with photos
         self._root.mkdir(exist_ok=True, mode=0o700)
 
@@ -61,7 +63,7 @@ class Files:
 
     def receive(self, id: str) -> Upload:
         """A new upload, to be written and committed."""
-        return Upload(self.upload(id))
+        return Upload(self.upload(id), self._quota)
 
     def copy_upload(self, source: str, target: str) -> None:
         """Give a job the upload of another one. Raises FileNotFoundError when that was erased."""
@@ -117,6 +119,10 @@ class Files:
         assert name in PREVIEWS, name
         return (self.folder(id) / f"{key}.{name}").read_bytes()
 
+    def drop_upload(self, id: str) -> None:
+        """Remove a photo that nothing can be done with; its job stays, and says why."""
+        self.upload(id).unlink(missing_ok=True)
+
     def erase(self, id: str) -> None:
         """Remove all of a job's files."""
         shutil.rmtree(self.folder(id), ignore_errors=True)
@@ -139,8 +145,10 @@ class Files:
 class Upload:
     """A file being received. Left without `commit`, it takes its folder with it."""
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, quota: Quota | None = None) -> None:
         self._target = target
+        self._quota = quota
+        self._taken = 0
         self._digest = hashlib.sha256()
         self._done = False
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -154,6 +162,14 @@ class Upload:
         self._file.close()
         if not self._done:
             shutil.rmtree(self._target.parent, ignore_errors=True)
+            if self._quota is not None:
+                self._quota.give_back(self._taken)
+
+    def take(self, count: int) -> None:
+        """Book bytes that have arrived for it. Raises NoRoomError."""
+        if self._quota is not None:
+            self._quota.take(count)
+            self._taken += count
 
     def write(self, chunk: bytes) -> None:
         """Append to it."""

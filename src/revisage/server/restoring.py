@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from revisage.errors import SaveError
+from revisage.errors import PhotoError, SaveError
 from revisage.image import Photo, can_encode, decode
 from revisage.restore import RestoreOptions, Restorer, Result, Stage
 from revisage.server.files import Files, result_key
@@ -44,7 +44,11 @@ def restore_job(
         return key, {}
     cache.begin(job.digest)
     start = time.perf_counter()
-    photo = decode(files.upload(job.id), limits=restorer.settings.limits)
+    try:
+        photo = decode(files.upload(job.id), limits=restorer.settings.limits)
+    except PhotoError:
+        files.drop_upload(job.id)  # another attempt would fail the same way: it need not lie there
+        raise
     decoding = round(time.perf_counter() - start, 4)
     options, chosen = job.options, job.options.restoring(guard)
     result = restorer.run(photo, chosen, progress=watch)

@@ -10,6 +10,8 @@ from types import FrameType
 import uvicorn
 
 from revisage.server.app import create_app
+from revisage.server.private import keep_private
+from revisage.server.protocol import Protocol
 from revisage.server.service import Service
 from revisage.server.settings import ServerSettings
 from revisage.server.worker import Models
@@ -33,6 +35,7 @@ def serve(settings: ServerSettings, models: Models) -> int:
         StoreUnavailableError: the queue cannot be opened.
         UsageError: the settings need a library that is not installed.
     """
+    keep_private()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s server: %(message)s")
     service = Service(settings, models)
     config = uvicorn.Config(
@@ -42,6 +45,8 @@ def serve(settings: ServerSettings, models: Models) -> int:
         access_log=False,  # it would keep who sent what longer than the photos are kept
         log_level="warning",
         server_header=False,
+        http=Protocol,
+        ws="none",
         limit_concurrency=CONNECTIONS,
         timeout_graceful_shutdown=max(1, round(settings.limits.drain_seconds)),
         proxy_headers=False,

@@ -11,12 +11,14 @@ from contextlib import asynccontextmanager
 
 from starlette.requests import Request
 
-from revisage.server.files import Files
+from revisage.server.files import FOLDER, Files
 from revisage.server.metrics import Metrics
 from revisage.server.options import JobOptions
+from revisage.server.private import make_folder
 from revisage.server.problems import RETRY_SECONDS, ProblemError, QueueFullError, StoreUnavailableError
 from revisage.server.queue import open_store
 from revisage.server.queue.jobs import ID, Job, NewJob, new_id
+from revisage.server.quota import MEASURE_SECONDS, NoRoomError, Quota
 from revisage.server.settings import ServerSettings
 from revisage.server.supervisor import Supervisor
 from revisage.server.upload import receive
@@ -46,8 +48,11 @@ class Service:
 
     def __init__(self, settings: ServerSettings, models: Models) -> None:
         self.settings = settings
+        make_folder(settings.data)
         self.store = open_store(settings)
-        self.files = Files(settings.data)
+        limits = settings.limits
+        self.quota = Quota(settings.data / FOLDER, most=limits.stored_bytes, floor=limits.free_bytes)
+        self.files = Files(settings.data, self.quota)
         self.metrics = Metrics(self.store.counts)
         self.watcher = Watcher(self.store)
         self.supervisor = Supervisor(settings, models, self.store, self._told)
@@ -141,7 +146,7 @@ class Service:
             if counts["queued"] + self._arriving > self.settings.limits.queue:
                 raise self._full()
             yield
-        except OSError as error:
+        except (OSError, NoRoomError) as error:
             log.error("a photo cannot be kept: %s", error)
             message = "the server cannot keep the photo: try again later"
             raise ProblemError(507, "no-space", message, retry_after=RETRY_SECONDS) from None
@@ -177,10 +182,13 @@ class Service:
                 self._loop.call_soon_threadsafe(self.watcher.poke)
 
     async def _keep_order(self) -> None:
-        swept = -SWEEP_SECONDS
+        swept, measured = -SWEEP_SECONDS, -MEASURE_SECONDS
         while True:
             try:
                 await asyncio.to_thread(self._reap)
+                if time.monotonic() - measured > MEASURE_SECONDS:
+                    measured = time.monotonic()
+                    await asyncio.to_thread(self.quota.measure)
                 if time.monotonic() - swept > SWEEP_SECONDS:
                     swept = time.monotonic()
                     await asyncio.to_thread(self.files.sweep, lambda ids: set(self.store.get(ids)))

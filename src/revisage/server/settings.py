@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from revisage.errors import UsageError
+from revisage.files import open_to_others
 from revisage.image import DecodeLimits
 from revisage.restore import GUARD_DEGREES, RestoreOptions
 
@@ -34,6 +35,11 @@ class Limits:
         attempts: how often a job is started whose worker dies of it.
         lease_seconds: how long a job whose worker falls silent waits before another takes it.
         drain_seconds: time after SIGTERM for what is in hand.
+        stored_bytes: what photos, results and reports may take on the disk together.
+        free_bytes: what must stay free on that disk for a photo to be taken.
+        max_output_pixels: width times height of the largest result.
+        worker_bytes: memory that a worker on CPUs may take beyond its models (Linux).
+        kills: how often a job is started whose worker is killed from outside, as when memory runs out.
         retention_seconds: age at which photos and results are erased; 0: once downloaded.
     """
 
@@ -47,11 +53,16 @@ class Limits:
     attempts: int = 5
     lease_seconds: float = 15.0
     drain_seconds: float = 20.0
+    stored_bytes: int = 20 << 30
+    free_bytes: int = 1 << 30
+    max_output_pixels: int = 100_000_000
+    worker_bytes: int = 6 << 30
+    kills: int = 2
     retention_seconds: float = 24 * 3600.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not value > 0 and name not in ("retention_seconds", "drain_seconds"):
+            if not value > 0 and name not in ("retention_seconds", "drain_seconds", "free_bytes"):
                 raise UsageError(f"--{name.replace('_', '-')} must be more than 0, not {value}")
             if value < 0:
                 raise UsageError(f"--{name.replace('_', '-')} must not be negative, not {value}")
@@ -146,9 +157,11 @@ def default_data() -> Path:
 def read_tokens(path: Path) -> tuple[str, ...]:
     """The tokens of a file, one a line; empty lines and lines beginning with # are left out.
 
-    Raises UsageError when it cannot be read, has none, or has a short one.
+    Raises UsageError when it cannot be read, is open to other accounts, has none, or has a short one.
     """
     try:
+        if open_to_others(path):
+            raise UsageError(f"--token-file {path} is open to other accounts: `chmod 600 {path}`")
         lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--token-file {path} cannot be read ({error})") from error

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import multiprocessing
 import secrets
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -58,7 +59,7 @@ class Supervisor:
         # Not fork: the server has threads, and so has the inference library.
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
-        self._unreleased: list[str] = []
+        self._unreleased: list[tuple[str, int]] = []
         self._lock = threading.Lock()
         self._draining = threading.Event()
         self._pause = RESTART_SECONDS
@@ -66,6 +67,8 @@ class Supervisor:
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
         self.broken: str | None = None
         """Why no worker can start; None while all is well."""
+        self.decoding: str | None = None
+        """What holds the workers' decoders (`image.protection`); None before one has started."""
 
     def start(self) -> None:
         """Start the workers; returns at once."""
@@ -157,6 +160,7 @@ class Supervisor:
                 told: Told = worker.pipe.recv()
                 if told.what == "ready":
                     worker.ready, self.broken, self._pause = True, None, RESTART_SECONDS
+                    self.decoding = told.text
                 elif told.what == "broken":
                     worker.broken = told.text
                 self._listen(told)
@@ -171,7 +175,11 @@ class Supervisor:
             self._workers.remove(worker)
         worker.process.join()
         worker.pipe.close()
-        self._unreleased.append(worker.name)
+        limits = self._settings.limits
+        # Killed, but not by us: most likely for its memory, which it would need again.
+        killed = worker.process.exitcode == -signal.SIGKILL and not self._draining.is_set()
+        attempts = min(limits.attempts, limits.kills) if killed else limits.attempts
+        self._unreleased.append((worker.name, attempts))
         if not worker.ready:
             self.broken = worker.broken or f"a worker ended at its start (code {worker.process.exitcode})"
             log.error("%s", self.broken)
@@ -183,10 +191,10 @@ class Supervisor:
 
     def _release(self) -> None:
         """Put the jobs of dead workers back, now or when the database answers again."""
-        for name in list(self._unreleased):
+        for name, attempts in list(self._unreleased):
             try:
-                self._store.reap(attempts=self._settings.limits.attempts, worker=name)
+                self._store.reap(attempts=attempts, worker=name)
             except StoreUnavailableError as error:
                 log.warning("%s", error)
                 return
-            self._unreleased.remove(name)
+            self._unreleased.remove((name, attempts))

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import AsyncGenerator
 
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
@@ -34,7 +35,7 @@ async def receive(request: Request, upload: Upload, limits: Limits, *, name: str
             if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
                 name = await _form(request, upload, limits) or name
             else:
-                async for chunk in _counted(request, limits):
+                async for chunk in _counted(request, upload, limits):
                     await asyncio.to_thread(upload.write, chunk)
     except TimeoutError:
         raise ProblemError(
@@ -73,20 +74,21 @@ def clean_name(name: str) -> str:
     return shown[:NAME_LENGTH] or "photo"
 
 
-async def _counted(request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:
+async def _counted(request: Request, upload: Upload, limits: Limits) -> AsyncGenerator[bytes, None]:
     count = 0
     async for chunk in request.stream():
         count += len(chunk)
         if count > limits.body_bytes:
             raise _too_long(limits)
+        upload.take(len(chunk))  # also for a form, whose parts lie in temporary files until it is whole
         yield chunk
 
 
 async def _form(request: Request, upload: Upload, limits: Limits) -> str:
-    parser = MultiPartParser(request.headers, _counted(request, limits), max_files=1, max_fields=16)
+    parser = MultiPartParser(request.headers, _counted(request, upload, limits), max_files=1, max_fields=16)
     try:
         form = await parser.parse()
-    except (MultiPartException, KeyError, UnicodeDecodeError) as error:
+    except (MultiPartException, FormParserError, KeyError, UnicodeDecodeError) as error:
         reason = getattr(error, "message", "no boundary")
         raise ProblemError(
             400, "bad-form", f"the form cannot be read ({reason}): send one part named file"

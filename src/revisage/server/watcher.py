@@ -40,6 +40,8 @@ class Watcher:
                 continue
             for id in ids:
                 for queue in self._queues.get(id, ()):
+                    if queue.full():
+                        queue.get_nowait()  # a client that reads slowly needs the newest only
                     queue.put_nowait(jobs.get(id))
 
     async def follow(self, id: str, *, beat: float) -> AsyncIterator[Job | None]:
@@ -47,7 +49,7 @@ class Watcher:
 
         Ends with the job that is over, or with None when it has been erased.
         """
-        queue: asyncio.Queue[Job | None] = asyncio.Queue()
+        queue: asyncio.Queue[Job | None] = asyncio.Queue(maxsize=1)
         self._queues.setdefault(id, set()).add(queue)
         self.poke()
         last: Job | None = None

@@ -18,9 +18,11 @@ from multiprocessing.connection import Connection
 from typing import Literal
 
 from revisage.errors import RevisageError
+from revisage.image import protection
 from revisage.restore import ModelSource, Restorer, Stage
 from revisage.server.files import Files
 from revisage.server.inference_cache import InferenceCache
+from revisage.server.private import bound, keep_private
 from revisage.server.problems import Failure, StoreUnavailableError, failure_of
 from revisage.server.queue import open_store
 from revisage.server.queue.jobs import JobStore, Lease
@@ -60,20 +62,23 @@ def main(name: str, settings: ServerSettings, models: Models, pipe: Connection) 
     # The terminal sends Ctrl-C to the whole group, but the end of a worker is its server's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s worker: %(message)s")
+    keep_private()
     orders = _Orders(pipe)
     # In a thread: an Event cannot be set in a handler that may have interrupted its own wait.
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=orders.obey, args=("stop",)).start())
     limits = settings.limits
     try:
         cache = InferenceCache(models())
-        restorer = Restorer(limits=limits.decoding, models=cache)
+        restorer = Restorer(limits=limits.decoding, models=cache, max_output_pixels=limits.max_output_pixels)
         restorer.check()
         guard = settings.guard if cache.face() is not None and cache.identity() is not None else None
         store = open_store(settings)
+        decoding = protection()
     except RevisageError as error:
         orders.tell(Told("broken", str(error)))
         return
-    orders.tell(Told("ready"))
+    bound(None if _on_gpu(cache) else limits.worker_bytes)
+    orders.tell(Told("ready", decoding))
     files = Files(settings.data)
     while not orders.drain.is_set():
         try:
@@ -88,6 +93,13 @@ def main(name: str, settings: ServerSettings, models: Models, pipe: Connection) 
             time.sleep(IDLE_SECONDS)
         orders.wait(IDLE_SECONDS)
     store.close()
+
+
+def _on_gpu(models: ModelSource) -> bool:
+    """Whether a model runs on a GPU, whose driver takes address space that is no memory."""
+    return any(
+        model is not None and model.session.info.device == "gpu" for model in (models.face(), models.scene())
+    )
 
 
 class _Orders:

@@ -145,28 +145,30 @@ def _metadata(walk: protobuf.Walk) -> dict[str, str]:
         if field.number == protobuf.MODEL_METADATA:
             key, value = _entry(walk, field)
             metadata[key] = value
-        elif field.number == protobuf.MODEL_GRAPH:
-            has_nodes = _graph(walk, field) or has_nodes
+            continue
+        if field.number == protobuf.MODEL_GRAPH:
+            has_nodes = has_nodes or any(
+                part.number == protobuf.GRAPH_NODE for part in walk.fields(field.start, field.end)
+            )
+        if field.number in protobuf.MESSAGES["model"]:
+            for tensor in walk.tensors(protobuf.MESSAGES["model"][field.number], field):
+                _refuse_external(walk, tensor)
     if not has_nodes:
         raise protobuf.MalformedError("it holds no network")
     return metadata
 
 
-def _graph(walk: protobuf.Walk, graph: protobuf.Field) -> bool:
-    """Whether the graph has nodes; raises when a weight lies in another file."""
-    has_nodes = False
-    for field in walk.fields(graph.start, graph.end):
-        if field.number == protobuf.GRAPH_NODE:
-            has_nodes = True
-        elif field.number == protobuf.GRAPH_INITIALIZER and field.wire == protobuf.LEN:
-            for part in walk.fields(field.start, field.end):
-                if part.number == protobuf.TENSOR_EXTERNAL_DATA or (
-                    part.number == protobuf.TENSOR_DATA_LOCATION and part.value != 0
-                ):
-                    raise protobuf.MalformedError(
-                        "its weights lie in a second file; export it as a single file"
-                    )
-    return has_nodes
+def _refuse_external(walk: protobuf.Walk, tensor: protobuf.Field) -> None:
+    """Raise when a tensor names a place outside the file.
+
+    That may be any file, and for OpenVINO, which knows ONNX Runtime's marker of memory, any address of this
+    process.
+    """
+    for part in walk.fields(tensor.start, tensor.end):
+        if part.number == protobuf.TENSOR_EXTERNAL_DATA or (
+            part.number == protobuf.TENSOR_DATA_LOCATION and (part.wire != protobuf.VARINT or part.value != 0)
+        ):
+            raise protobuf.MalformedError("its weights lie in a second file; export it as a single file")
 
 
 def _entry(walk: protobuf.Walk, entry: protobuf.Field) -> tuple[str, str]:

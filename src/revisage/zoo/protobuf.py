@@ -17,7 +17,20 @@ TENSOR_DIMS, TENSOR_DATA_TYPE, TENSOR_NAME, TENSOR_RAW_DATA = 1, 2, 8, 9
 TENSOR_EXTERNAL_DATA, TENSOR_DATA_LOCATION = 13, 14
 ENTRY_KEY, ENTRY_VALUE = 1, 2
 
+# Where onnx.proto3 lets a message hold another one in which a tensor can lie, by field number.
+MESSAGES: dict[str, dict[int, str]] = {
+    "model": {MODEL_GRAPH: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "function": {7: "node", 11: "attribute"},
+    "graph": {GRAPH_NODE: "node", GRAPH_INITIALIZER: "tensor", 15: "sparse"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+    "tensor": {},
+}
+
 _MAX_FIELDS = 1_000_000
+_MAX_DEPTH = 64  # protobuf's own limit is 100
 
 
 class MalformedError(Exception):
@@ -58,6 +71,8 @@ class Walk:
             if self._left < 0:
                 raise MalformedError(f"it has more than {_MAX_FIELDS} parts")
             tag, begin = self._varint(position, end)
+            if tag >> 32:  # protobuf would read the lower half, and so another field
+                raise MalformedError("it is damaged or of another format")
             number, wire = tag >> 3, tag & 7
             value = 0
             if number == 0 or wire not in (VARINT, I64, LEN, I32):
@@ -72,6 +87,18 @@ class Walk:
             if position > end:
                 raise MalformedError("it is cut short")
             yield Field(number, wire, begin, position, value)
+
+    def tensors(self, kind: str, message: Field, depth: int = 0) -> Iterator[Field]:
+        """Every tensor inside a message of `MESSAGES`, itself included, wherever the format lets one lie."""
+        if kind == "tensor":
+            yield message
+            return
+        if depth > _MAX_DEPTH:
+            raise MalformedError("its parts lie too deep in one another")
+        inner = MESSAGES[kind]
+        for field in self.fields(message.start, message.end):
+            if field.wire == LEN and field.number in inner:
+                yield from self.tensors(inner[field.number], field, depth + 1)
 
     def _varint(self, position: int, end: int) -> tuple[int, int]:
         """(value, position after it)."""

@@ -33,6 +33,9 @@ a function of a module or a partial of one."""
 DEATHS = 3
 """A photo is given up when so many workers died with it, the last time with nothing else in hand."""
 
+GRACE_SECONDS = 30.0
+"""How long beyond its time a photo may be in a model, which nothing interrupts, until its process ends."""
+
 _LOOK_SECONDS = 0.2
 """How soon a stop is seen while no outcome comes."""
 
@@ -46,6 +49,8 @@ class Work:
     saving: SaveOptions
     workers: int
     threads: int | None = None
+    seconds: float = photo.PHOTO_SECONDS
+    """Longest time for one photo."""
 
 
 @dataclass
@@ -209,7 +214,11 @@ def _serve(pipe: Connection, work: Work) -> None:
     lock = threading.Lock()
 
     def one(number: int, job: Job) -> None:
-        outcome = restore_one(job, restorer, work.options, work.saving)
+        end = threading.Timer(work.seconds + GRACE_SECONDS, os._exit, (1,))
+        end.daemon = True
+        end.start()
+        outcome = restore_one(job, restorer, work.options, work.saving, seconds=work.seconds)
+        end.cancel()
         with lock:
             pipe.send((number, outcome))
 

@@ -14,6 +14,7 @@ import logging
 import math
 import os
 import pickle
+import secrets
 import threading
 import warnings
 from collections.abc import Generator, Iterator, Sequence
@@ -75,6 +76,9 @@ def connected(address: str | None = None) -> Iterator[None]:
         # The one switch by which Ray's servers bind the loopback address: on Windows and macOS it is off
         # anyway. Ray reads it when it is imported, and its processes inherit it.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        # A token of this run, or other accounts of this machine could have Ray run code as this one.
+        if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token" and not _names_token():
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     ray = _ray()
     if ray.is_initialized():
         yield
@@ -88,6 +92,10 @@ def connected(address: str | None = None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _names_token() -> bool:
+    return bool(os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"))
 
 
 def pool(count: int | None, device: str) -> Pool:
@@ -236,7 +244,7 @@ class _Restoring:
 
         cv2.setNumThreads(work.threads or cores())
         self._gate = gate
-        self._options = work.options
+        self._options, self._seconds = work.options, work.seconds
         self._restorer = work.maker(work.threads)
         self._restorer.check(work.options)
 
@@ -247,7 +255,7 @@ class _Restoring:
         if not _ray().get(self._gate.enter.remote(number)):
             return _state(number, job, None, None)
         try:
-            result = photo.restore(found, self._restorer, self._options)
+            result = photo.restore(found, self._restorer, self._options, seconds=self._seconds)
         except Exception as error:
             return _state(number, job, photo.failed(job, error, found.marks), None)
         return _state(number, job, found.marks, result)

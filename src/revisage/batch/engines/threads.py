@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from revisage.batch import photo
 from revisage.batch.jobs import USUAL, Job, Outcome, SaveOptions
+from revisage.batch.photo import PHOTO_SECONDS
 from revisage.errors import UsageError
 from revisage.restore import RestoreOptions, Restorer, Stage
 
@@ -28,14 +29,15 @@ def restore_all(
     stop: threading.Event | None = None,
     watch: Watch | None = None,
     ordered: bool = True,
+    seconds: float = PHOTO_SECONDS,
 ) -> Generator[Outcome, None, None]:
     """Restore every photo and yield its outcome; no failure stops the rest.
 
     `workers` photos are in hand at once and share the one Restorer: while one is in the models, the others
     are read and written. What becomes of a photo does not depend on their number. Once `stop` is set, no more
     are started and those in hand are finished. Closing the iterator early sets it. `watch` is told of every
-    step of a photo, from the thread it is in. Outcomes come in the order of the jobs, or, not `ordered`, as
-    soon as they are known.
+    step of a photo, from the thread it is in. A photo that is not restored after `seconds` fails. Outcomes
+    come in the order of the jobs, or, not `ordered`, as soon as they are known.
     """
     if workers < 1:
         raise UsageError(f"workers {workers}: give at least 1")
@@ -47,7 +49,9 @@ def restore_all(
         try:
             while True:
                 while not stop.is_set() and len(begun) < room and (job := next(waiting, None)):
-                    begun.append(pool.submit(_restore_one, job, restorer, options, saving, stop, watch))
+                    begun.append(
+                        pool.submit(_restore_one, job, restorer, options, saving, stop, watch, seconds)
+                    )
                 if not begun:
                     return
                 if not ordered:
@@ -68,11 +72,12 @@ def _restore_one(  # noqa: PLR0917 (called by the pool)
     saving: SaveOptions,
     stop: threading.Event,
     watch: Watch | None,
+    seconds: float,
 ) -> Outcome | None:
     """One photo; None when it was not begun."""
     if stop.is_set():
         return None
-    return restore_one(job, restorer, options, saving, watch)
+    return restore_one(job, restorer, options, saving, watch, seconds=seconds)
 
 
 def restore_one(
@@ -81,6 +86,8 @@ def restore_one(
     options: RestoreOptions,
     saving: SaveOptions,
     watch: Watch | None = None,
+    *,
+    seconds: float = PHOTO_SECONDS,
 ) -> Outcome:
     """One photo from its file to its result's, in this thread. Every error is an outcome."""
     marks = None
@@ -88,7 +95,7 @@ def restore_one(
         found = photo.read(job, restorer.settings.limits)
         marks = found.marks
         progress = None if watch is None else (lambda stage: watch(job, stage))
-        result = photo.restore(found, restorer, options, progress)
+        result = photo.restore(found, restorer, options, progress, seconds=seconds)
         return photo.write(job, marks, result, saving)
     except Exception as error:
         return photo.failed(job, error, marks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
@@ -13,6 +14,13 @@ JPEG_OFFSET, JPEG_BYTES = 0x0201, 0x0202
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 
 _SHORT, _LONG = 3, 4
+
+MAX_ENTRIES = 1_000
+"""Entries of a directory, and strips of a thumbnail. Cameras write some 60; every entry costs time."""
+
+
+class OverlongError(Exception):
+    """A directory has more than `MAX_ENTRIES` entries: no camera's, and not worth the time."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +73,15 @@ class Block:
         struct.pack_into(self.order + code, self.bytes, at, value)
 
     def entries(self, ifd: int) -> list[Entry]:
-        """The directory at an offset. Raises ValueError when it reaches beyond the block."""
+        """The directory at an offset.
+
+        Raises ValueError when it reaches beyond the block, OverlongError when it has too many entries.
+        """
         count = self.number(ifd, "H")
         if ifd < 8 or ifd + 2 + 12 * count > len(self.bytes):
             raise ValueError("directory outside the block")
+        if count > MAX_ENTRIES:
+            raise OverlongError
         found = []
         for at in range(ifd + 2, ifd + 2 + 12 * count, 12):
             entry = Entry(
@@ -107,10 +120,15 @@ class Block:
             self.put(at, "I", 0)
 
     def integers(self, entry: Entry) -> list[int]:
-        """The value of a SHORT or LONG entry; empty when it is something else or lies outside the block."""
+        """The value of a SHORT or LONG entry; empty when it is something else or lies outside the block.
+
+        Raises OverlongError for more than `MAX_ENTRIES`.
+        """
         code = {_SHORT: "H", _LONG: "I"}.get(entry.kind)
         if code is None or entry.data + entry.nbytes > len(self.bytes):
             return []
+        if entry.count > MAX_ENTRIES:
+            raise OverlongError
         return list(struct.unpack_from(f"{self.order}{entry.count}{code}", self.bytes, entry.data))
 
     def set_integer(self, entry: Entry, value: int) -> None:
@@ -123,23 +141,31 @@ class Block:
 
     def remove(self, ifd: int, tag: int) -> None:
         """Take every entry of a tag out of a directory; the later ones move up, nothing else moves."""
-        while (entry := self.find(ifd, tag)) is not None:
-            count = self.number(ifd, "H")
-            end = min(ifd + 2 + 12 * count + 4, len(self.bytes))
-            self.bytes[entry.at : end - 12] = self.bytes[entry.at + 12 : end]
-            self.bytes[end - 12 : end] = bytes(12)
-            self.put(ifd, "H", count - 1)
+        entries = self.entries(ifd)
+        kept = [entry for entry in entries if entry.tag != tag]
+        if len(kept) == len(entries):
+            return
+        start = ifd + 2
+        behind = start + 12 * len(entries)
+        tail = self.bytes[behind : behind + 4]  # the offset of the next directory, where there is room for it
+        moved = b"".join(self.bytes[entry.at : entry.at + 12] for entry in kept) + tail
+        self.bytes[start : behind + len(tail)] = moved.ljust(behind + len(tail) - start, b"\0")
+        self.put(ifd, "H", len(kept))
 
-    def wipe(self, start: int, length: int) -> None:
-        """Zero a stretch; what reaches beyond the block is ignored."""
-        stop = min(start + length, len(self.bytes))
-        if start < stop:
-            self.bytes[start:stop] = bytes(stop - start)
+    def wipe(self, stretches: Iterable[tuple[int, int]]) -> None:
+        """Zero stretches of (start, length), each byte once however they overlap.
+
+        What reaches beyond the block is ignored.
+        """
+        done = 0
+        for start, length in sorted(stretches):
+            begin, stop = max(start, done), min(start + length, len(self.bytes))
+            if begin < stop:
+                self.bytes[begin:stop] = bytes(stop - begin)
+                done = stop
 
     def wipe_directory(self, ifd: int) -> None:
         """Zero a directory with every value it points to."""
         entries = self.entries(ifd)
-        for entry in entries:
-            if not entry.inline:
-                self.wipe(max(entry.data, 8), entry.nbytes)
-        self.wipe(ifd, 2 + 12 * len(entries))
+        values = [(max(entry.data, 8), entry.nbytes) for entry in entries if not entry.inline]
+        self.wipe([*values, (ifd, 2 + 12 * len(entries))])

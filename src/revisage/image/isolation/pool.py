@@ -6,16 +6,18 @@ import atexit
 import contextlib
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
-from typing import Any, BinaryIO
+from io import BufferedReader
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
 from revisage.errors import PhotoError, PhotoTooLargeError, UnsupportedFormatError
 from revisage.image._colour import Planes
-from revisage.image._read import Decoded
+from revisage.image._read import Decoded, one_line
 from revisage.image.formats import FORMAT_OF_EXTENSION
 from revisage.image.isolation import worker as isolation_worker
 from revisage.image.limits import PATIENCE, DecodeLimits
@@ -53,13 +55,20 @@ class _Worker:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._stdin: BinaryIO = self._process.stdin  # type: ignore[assignment]
-        self._stdout: BinaryIO = self._process.stdout  # type: ignore[assignment]
+        self._stdout: BufferedReader = self._process.stdout  # type: ignore[assignment]
         _widen(self._stdout)
         with self.deadline(_START_SECONDS):
-            ready = self._stdout.read(len(isolation_worker.READY))
-        if ready != isolation_worker.READY:
-            self.kill()
-            raise PhotoError("the decoding process could not start: check that revisage is fully installed")
+            try:
+                if self._stdout.read(len(isolation_worker.READY)) != isolation_worker.READY:
+                    raise EOFError
+                ready = isolation_worker.read_head(self._stdout)
+            except (EOFError, OSError, ValueError):
+                self.kill()
+                raise PhotoError(
+                    "the decoding process could not start: check that revisage is fully installed"
+                ) from None
+        self.forks = bool(ready["forks"])
+        self.protection = [str(one) for one in ready["protection"]]
 
     @contextlib.contextmanager
     def deadline(self, seconds: float) -> Any:
@@ -97,19 +106,27 @@ class _Worker:
 
     def receive(self, limits: DecodeLimits) -> Decoded:
         """The answer. Raises PhotoError, or EOFError when the process ended without one."""
-        mark = self._stdout.read(1)
-        if mark == isolation_worker.DIED:
-            raise _DiedError((self._stdout.read(1) or b"\0")[0])
-        if mark != isolation_worker.ANSWER:
-            raise EOFError
-        head = isolation_worker.read_head(self._stdout)
+        if not self.forks:
+            return self._message(self._stdout, limits)
+        pieces = _Pieces(self._stdout)
+        try:
+            return self._message(pieces, limits)
+        except EOFError:
+            raise _DiedError(pieces.signal_number) from None
+        finally:
+            # A fork that was taken over may say more than its answer; the next photo's must begin behind it.
+            pieces.skip()
+
+    def _message(self, stream: _Answering, limits: DecodeLimits) -> Decoded:
+        head = isolation_worker.read_head(stream)
         if "error" in head:
-            raise _RefusedError(_ERRORS.get(head["error"], PhotoError)(str(head["message"])))
-        return _decoded(self._stdout, head, limits)
+            kind, text = head["error"], one_line(str(head["message"]), 300)
+            raise _RefusedError(_ERRORS.get(kind, PhotoError)(text))
+        return _decoded(stream, head, limits)
 
     def alive(self) -> bool:
         """Whether it can take another photo."""
-        return isolation_worker.FORKS and self._process.poll() is None
+        return self.forks and self._process.poll() is None
 
     def _signal(self) -> None:
         with contextlib.suppress(OSError):
@@ -140,6 +157,49 @@ class _Worker:
     def disown(self) -> None:
         """Make as if it had ended: it is another process's child."""
         self._process.returncode = 0
+
+
+class _Answering(isolation_worker.Reading, Protocol):
+    """What an answer is read from."""
+
+    def readinto(self, buffer: memoryview, /) -> int | None:
+        """Fill a part of the buffer; how much, 0 at the end."""
+        ...
+
+
+class _Pieces:
+    """One answer, which comes in pieces (see `_worker`)."""
+
+    def __init__(self, stream: BufferedReader) -> None:
+        self._stream = stream
+        self._left = 0
+        self._over = False
+        self.signal_number = 0
+        """What ended the fork; 0 for nothing, and until its end."""
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        if not self._left and not self._over:
+            (self._left,) = struct.unpack(">I", isolation_worker.read_exactly(self._stream, 4))
+            if not self._left:
+                self._over = True
+                self.signal_number = isolation_worker.read_exactly(self._stream, 1)[0]
+        count = self._stream.readinto(buffer[: self._left]) or 0
+        self._left -= count
+        return count
+
+    def read(self, length: int, /) -> bytes:
+        data = bytearray(length)
+        with memoryview(data) as view:
+            done = 0
+            while done < length and (count := self.readinto(view[done:])):
+                done += count
+        return bytes(data[:done])
+
+    def skip(self) -> None:
+        """Go to the end. Raises EOFError when the process ends before."""
+        with memoryview(bytearray(1 << 16)) as view:
+            while not self._over:
+                self.readinto(view)
 
 
 class _DiedError(Exception):
@@ -223,8 +283,13 @@ def decode_isolated(source: BinaryIO, length: int, limits: DecodeLimits) -> Deco
                 keep = True
                 raise refused.error from None
             except _DiedError as died:
+                keep = True
+                if late.is_set():
+                    raise _too_slow(limits) from None
                 raise _untimely(died.signal_number, limits) from None
-            except (EOFError, OSError, ValueError, KeyError, TypeError):
+            except PhotoError:
+                raise
+            except Exception:  # whatever a hostile child may have said
                 if late.is_set():
                     raise _too_slow(limits) from None
                 raise _untimely(worker.fate(), limits) from None
@@ -254,10 +319,32 @@ def _untimely(number: int, limits: DecodeLimits) -> PhotoError:
     return PhotoError(f"it is damaged: decoding it crashed{name}")
 
 
+_KEPT_VARIABLES = (
+    *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH"),  # where libraries are
+    *("SYSTEMROOT", "WINDIR", "PATH", "PYTHONHOME"),  # without which Python does not start on Windows
+    "REVISAGE_DECODER_FORKS",
+)
+
+
 def _environment() -> dict[str, str]:
-    # The child finds what the parent finds, however its path was made up. One thread: the worker forks.
+    # Nothing else of the parent's goes along, which may hold secrets. The child finds what the parent finds,
+    # however its path was made up. One thread: the worker forks.
+    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     path = os.pathsep.join(p for p in sys.path if p)
-    return {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return {**kept, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
+def protection() -> str:
+    """What holds a decoder that a hostile file has taken over, in words. Starts the decoding process.
+
+    Raises PhotoError when it cannot start.
+    """
+    worker = _pool.take()
+    try:
+        means = ["a process for every photo", "limits", *worker.protection]
+    finally:
+        _pool.give_back(worker) if worker.alive() else worker.kill()
+    return ", ".join(means)
 
 
 def _widen(pipe: BinaryIO) -> None:
@@ -268,7 +355,7 @@ def _widen(pipe: BinaryIO) -> None:
         fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
 
 
-def _decoded(stream: BinaryIO, head: dict[str, Any], limits: DecodeLimits) -> Decoded:
+def _decoded(stream: _Answering, head: dict[str, Any], limits: DecodeLimits) -> Decoded:
     """Read the planes of an answer. What it says is checked: the sender decoded a hostile file."""
     shape = tuple(int(n) for n in head["shape"])
     if len(shape) not in (2, 3) or shape[2:] not in ((), (3,)) or min(shape) < 1:
@@ -295,10 +382,10 @@ def _decoded(stream: BinaryIO, head: dict[str, Any], limits: DecodeLimits) -> De
     return Decoded(planes, texts.get("exif"), texts.get("xmp"), dpi, head["format"])
 
 
-def _fill(stream: BinaryIO, array: np.ndarray) -> None:
+def _fill(stream: _Answering, array: np.ndarray) -> None:
     view = memoryview(array.data).cast("B")
     while view:
-        count = stream.readinto(view)  # type: ignore[attr-defined]
+        count = stream.readinto(view)
         if not count:
             raise EOFError
         view = view[count:]

@@ -1,14 +1,16 @@
 """The decoding process: `python -m revisage.image.isolation.worker`, spoken to by `pool` over its stdin and
 stdout.
 
-It says `READY`, then answers one request after another until its stdin closes. On Linux it forks for every
-photo (about 3 ms), sets limits in the fork and decodes there: a decoder that a hostile file takes over,
-crashes or makes huge never sees another photo. Elsewhere, and where `REVISAGE_DECODER_FORKS=0` says that
-forking is forbidden, it decodes in place and ends after one photo.
+It says `READY` and a message of what protects it, then answers one request after another until its stdin
+closes. On Linux it forks for every photo (about 3 ms). The fork has the photo, one pipe for the answer and
+nothing else: no other open file, limits that it cannot raise, and what `_sandbox` gives up. A decoder that a
+hostile file takes over, crashes or makes huge sees no other photo, and what it writes beyond its answer is
+not taken for another one's. Elsewhere, and where `REVISAGE_DECODER_FORKS=0` says that forking is forbidden,
+it decodes in place and ends after one photo.
 
 A message is a length (4 bytes, big-endian), that many bytes of JSON, then the blobs whose lengths it lists.
-An answer is `ANSWER` and a message; in its place, `DIED` and a signal's number (0 for none) when the fork
-ended without one, after which the worker ends too, because the answer may have been cut short.
+An answer is a message. Where it forks, an answer comes in pieces, each a length (4 bytes) and so many bytes;
+length 0 ends it, and one byte more tells the signal that ended the fork, 0 for none.
 """
 
 from __future__ import annotations
@@ -20,10 +22,16 @@ import os
 import struct
 import sys
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from io import RawIOBase
+from typing import Any, BinaryIO, Protocol
 
-READY = b"revisage-decoder-1\n"
-ANSWER, DIED = b"A", b"D"
+from revisage.image import _sandbox
+from revisage.image.formats import HEAD_BYTES
+
+if sys.platform != "win32":
+    import resource  # here, for a fork that has given up files can import nothing
+
+READY = b"revisage-decoder-2\n"
 FORKS = sys.platform == "linux" and os.environ.get("REVISAGE_DECODER_FORKS") != "0"
 
 _CHUNK = 1 << 20
@@ -45,7 +53,15 @@ def write_message(stream: BinaryIO, head: dict[str, Any], blobs: Sequence[Any]) 
     stream.flush()
 
 
-def read_exactly(stream: BinaryIO, length: int) -> bytes:
+class Reading(Protocol):
+    """What messages are read from."""
+
+    def read(self, length: int, /) -> bytes:
+        """So many bytes, fewer only at the end."""
+        ...
+
+
+def read_exactly(stream: Reading, length: int) -> bytes:
     """The next bytes of a stream. Raises EOFError when it ends before."""
     data = stream.read(length)
     if len(data) != length:
@@ -53,7 +69,7 @@ def read_exactly(stream: BinaryIO, length: int) -> bytes:
     return data
 
 
-def read_head(stream: BinaryIO, limit: int = 1 << 16) -> dict[str, Any]:
+def read_head(stream: Reading, limit: int = 1 << 16) -> dict[str, Any]:
     """The header of the next message. Raises EOFError at the end, ValueError when it is not a header."""
     (length,) = struct.unpack(">I", read_exactly(stream, 4))
     if length > limit:
@@ -67,10 +83,11 @@ def read_head(stream: BinaryIO, limit: int = 1 << 16) -> dict[str, Any]:
 def main() -> None:
     """Serve requests until stdin closes."""
     # The photo travels on the original stdout; whatever a library prints goes nowhere.
-    stdin, stdout = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    stdin, stdout = os.fdopen(os.dup(0), "rb", buffering=0), os.fdopen(os.dup(1), "wb")
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
+    _sandbox.hide()
 
     from PIL import Image
 
@@ -78,61 +95,128 @@ def main() -> None:
 
     Image.MAX_IMAGE_PIXELS = None  # our own limit is checked on the header
     stdout.write(READY)
-    stdout.flush()
+    write_message(stdout, {"forks": FORKS, "protection": _protection() if FORKS else []}, [])
     while True:
         try:
-            head = read_head(stdin)
-            data = read_exactly(stdin, head["blobs"][0])
+            head = read_head(_Unbuffered(stdin))
+            data = _Unbuffered(stdin).fill(bytearray(head["blobs"][0]))
         except EOFError:
             return
         if not FORKS:
             _limit(head)
-            _answer(stdout, data, head)
+            _answer(stdout, bytes(data), head)
             return
         with contextlib.suppress(Exception):  # the fork reports what is wrong with the file
-            _read.load_plugins(_read.checked_format(data))
-        child = os.fork()
-        if child == 0:
-            _in_fork(stdout, data, head)
+            _read.load_plugins(_read.checked_format(bytes(data[:HEAD_BYTES])))
+        answer, fork = _fork(data, head)
+        data[:] = bytes(len(data))  # the next fork finds nothing of it in this process's memory
         del data
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        if status != 0:
-            stdout.write(DIED + bytes([max(-status, 0)]))
-            stdout.flush()
-            return
+        _relay(answer, fork, stdout)
 
 
-def _in_fork(stdout: BinaryIO, data: bytes, head: dict[str, Any]) -> None:
+class _Unbuffered:
+    """Whole reads from an unbuffered stream: nothing of the next request is read ahead."""
+
+    def __init__(self, stream: RawIOBase) -> None:
+        self._stream = stream
+
+    def read(self, length: int, /) -> bytes:
+        return bytes(self.fill(bytearray(length)))
+
+    def fill(self, buffer: bytearray) -> bytearray:
+        """The buffer, full. Raises EOFError when the stream ends before."""
+        with memoryview(buffer) as view:
+            done = 0
+            while done < len(view):
+                count = self._stream.readinto(view[done:])
+                if not count:
+                    raise EOFError
+                done += count
+        return buffer
+
+
+def _protection() -> list[str]:
+    """What a fork can give up here, by having one do so."""
+    source, target = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(target, json.dumps(_sandbox.give_up(_open_no_more)).encode())
+        finally:
+            os._exit(0)
+    os.close(target)
+    with os.fdopen(source, "rb") as stream:
+        text = stream.read()
+    os.waitpid(child, 0)
+    found: list[str] = json.loads(text or b"[]")
+    return found
+
+
+def _fork(data: bytearray, head: dict[str, Any]) -> tuple[int, int]:
+    """Decode in a fork; the pipe with its answer, and its process id."""
+    parent = os.getpid()
+    source, target = os.pipe()
+    child = os.fork()
+    if child != 0:
+        os.close(target)
+        return source, child
     status = 1
     try:
+        _sandbox.die_with(parent)
+        photo = bytes(data)
+        os.closerange(3, target)
+        os.closerange(target + 1, _highest_file() + 1)
+        answer = os.fdopen(target, "wb")
         _limit(head)
-        _answer(stdout, data, head)
+        _sandbox.give_up(_open_no_more)
+        _answer(answer, photo, head)
         status = 0
     finally:
         os._exit(status)
+    raise AssertionError("os._exit does not return")
+
+
+def _highest_file() -> int:
+    return max(int(name) for name in os.listdir("/proc/self/fd"))
+
+
+def _relay(answer: int, fork: int, stdout: BinaryIO) -> None:
+    """Pass the fork's answer on in pieces, and how it ended."""
+    while piece := os.read(answer, _CHUNK):
+        stdout.write(struct.pack(">I", len(piece)) + piece)
+    os.close(answer)
+    status = os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1])
+    stdout.write(struct.pack(">IB", 0, max(-status, 0)))
+    stdout.flush()
 
 
 def _limit(head: dict[str, Any]) -> None:
     """Bound this process for good, as far as the system can."""
     if sys.platform == "win32":
         return
-    import resource
 
-    def lower(kind: int, value: int) -> None:
+    def lower(kind: int, value: int, above: int = 0) -> None:
         hard = resource.getrlimit(kind)[1]
+        most = value + above
         if hard != resource.RLIM_INFINITY:
-            value = min(value, hard)
+            value, most = min(value, hard), min(most, hard)
         with contextlib.suppress(OSError, ValueError):  # macOS refuses some
-            resource.setrlimit(kind, (value, hard))
+            resource.setrlimit(kind, (value, most))
 
     sys.dont_write_bytecode = True  # FSIZE would cut the files short
-    lower(resource.RLIMIT_CPU, math.ceil(head["seconds"]))
+    # At the hard limit the kernel kills; at the other one it says why.
+    lower(resource.RLIMIT_CPU, math.ceil(head["seconds"]), above=1)
     lower(resource.RLIMIT_CORE, 0)
     lower(resource.RLIMIT_FSIZE, 0)
     if sys.platform == "linux":
         with open("/proc/self/statm") as statm:
             base = int(statm.read().split()[0]) * resource.getpagesize()
         lower(resource.RLIMIT_AS, base + int(head["memory_bytes"]))
+
+
+def _open_no_more() -> None:
+    """Let this process have no more files than it has."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
 
 
 def _answer(stdout: BinaryIO, data: bytes, head: dict[str, Any]) -> None:
@@ -142,7 +226,6 @@ def _answer(stdout: BinaryIO, data: bytes, head: dict[str, Any]) -> None:
     try:
         found = _read.read(data, head["max_pixels"])
     except PhotoError as error:
-        stdout.write(ANSWER)
         write_message(stdout, {"error": type(error).__name__, "message": str(error)}, [])
         return
     parts = {
@@ -160,7 +243,6 @@ def _answer(stdout: BinaryIO, data: bytes, head: dict[str, Any]) -> None:
         "dpi": found.dpi,
         "format": found.format,
     }
-    stdout.write(ANSWER)
     write_message(stdout, answer, list(present.values()))
 
 

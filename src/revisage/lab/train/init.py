@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from revisage.errors import TrainingError
 from revisage.lab.data.loader import Sample
+from revisage.zoo import read_metadata
 
 CALIBRATION = 256  # training samples that the norms are measured on
 CALIBRATION_BATCH = 16
@@ -32,7 +33,8 @@ def load_exported(network: nn.Module, path: Path, sample: Callable[[int], Sample
     Raises TrainingError when the file cannot be read, or a weight is missing or has another shape.
     """
     try:
-        model = onnx.load(str(path))
+        read_metadata(path)  # refuses weights in another file
+        model = onnx.load(str(path), load_external_data=False)
     except Exception as error:
         raise TrainingError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
     stored = {t.name.removesuffix(".fp16"): onnx.numpy_helper.to_array(t) for t in model.graph.initializer}

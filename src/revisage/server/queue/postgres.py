@@ -13,6 +13,12 @@ from revisage.server.problems import StoreUnavailableError
 from revisage.server.queue.base import SCHEMA, SqlStore
 
 CONNECT_SECONDS = 5
+STATEMENT_SECONDS = 30
+"""How long a statement, or the wait for a lock, may take; they take milliseconds."""
+
+SILENT_SECONDS = 30
+"""After how long without a sign of life from the database a connection counts as broken."""
+
 LOCK = 0x7265_7669
 """Number of the advisory lock that counting the queue takes."""
 
@@ -56,7 +62,23 @@ class PostgresStore(SqlStore):
 
     def _connection(self) -> psycopg.Connection[tuple[Any, ...]]:
         if self._db is None or self._db.closed:
-            self._db = psycopg.connect(self._url, connect_timeout=CONNECT_SECONDS, autocommit=True)
+            self._db = psycopg.connect(
+                self._url,
+                connect_timeout=CONNECT_SECONDS,
+                autocommit=True,
+                # Without these a network that swallows packets would hold the queue's lock for hours.
+                keepalives=1,
+                keepalives_idle=SILENT_SECONDS // 3,
+                keepalives_interval=SILENT_SECONDS // 6,
+                keepalives_count=4,
+                tcp_user_timeout=1000 * SILENT_SECONDS,
+            )
+            limit = f"{STATEMENT_SECONDS}s"
+            self._db.execute(
+                "SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false),"
+                " set_config('idle_in_transaction_session_timeout', %s, false)",
+                (limit, limit, limit),
+            )
         return self._db
 
     def _drop(self) -> None:

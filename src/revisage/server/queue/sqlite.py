@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from revisage.server.private import close_file
 from revisage.server.problems import StoreUnavailableError
 from revisage.server.queue.base import SCHEMA, SqlStore
 
@@ -30,12 +31,13 @@ class SqliteStore(SqlStore):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = threading.Lock()
         try:
+            close_file(path)  # SQLite gives the log beside it the same mode
             self._db = sqlite3.connect(
                 path, timeout=PATIENCE_SECONDS, isolation_level=None, check_same_thread=False
             )
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA secure_delete = ON")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StoreUnavailableError(f"{path} cannot be opened ({error})") from error
         names = {"serial": "INTEGER PRIMARY KEY AUTOINCREMENT", "real": "REAL"}
         self._run(*((statement.format(**names), ()) for statement in SCHEMA))

@@ -10,6 +10,7 @@ import numpy as np
 
 from revisage.errors import TrainingError
 from revisage.lab.data.detector_scenes.compose import Scene
+from revisage.zoo import read_metadata
 
 STRIDES = (8, 16, 32)
 KINDS = ("cls", "obj", "bbox", "kps")
@@ -35,6 +36,7 @@ class Teacher:
 
         if not model.is_file():
             raise TrainingError(f"no teacher detector at {model}; --set teacher=FILE.onnx names one")
+        read_metadata(model)  # refuses weights in another file
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 3

@@ -1,0 +1,26 @@
+"""Lines for people, whatever the names of their files hold."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+
+
+def printable(text: str) -> str:
+    """The text with what a terminal would obey, or not show, as an escape: `\\x1b`, `\\n`, `\\u202e`.
+
+    A file's name may hold anything but a slash: an escape sequence that rewrites the screen, a line break
+    that forges a line, bytes that are no UTF-8 (which Python keeps as lone surrogates).
+    """
+    return "".join(
+        c if c.isprintable() or unicodedata.category(c) == "Zs" else c.encode("unicode_escape").decode()
+        for c in text
+    )
+
+
+def say(text: object, *, error: bool = False) -> None:
+    """Print one line, at once, on stderr for an `error`."""
+    stream = sys.stderr if error else sys.stdout
+    line = printable(str(text))
+    encoding = stream.encoding or "utf-8"  # a pipe's may have no letter for what a name holds
+    print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)

@@ -1,0 +1,58 @@
+"""What a server keeps from other accounts of its machine, and what its processes may take."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+from pathlib import Path
+
+from revisage.errors import UsageError
+
+
+def keep_private() -> None:
+    """Have this process make files for its account only, and leave no image of its memory when it dies."""
+    os.umask(0o077)
+    if sys.platform != "win32":
+        import resource
+
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def make_folder(folder: Path) -> None:
+    """The folder of a server, for its account only where it is new.
+
+    An older one that other accounts may read stays as it is, for it may hold more than a server's files; what
+    the server puts there is for its account only. Raises UsageError where others may write to it: they could
+    take files away and put theirs in their place.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if os.name == "posix" and folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise UsageError(f"other accounts may write to {folder}: `chmod 700 {folder}`, or choose another")
+
+
+def close_file(path: Path) -> None:
+    """Make a file if there is none, and let only its account read it. Raises OSError."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if os.name == "posix" and os.fstat(handle).st_mode & 0o077:
+            os.fchmod(handle, 0o600)
+    finally:
+        os.close(handle)
+
+
+def bound(memory: int | None) -> None:
+    """Let this process take so many more bytes of address space, as far as the system can."""
+    if memory is None or sys.platform != "linux":
+        return
+    import resource
+
+    with open("/proc/self/statm") as statm:
+        taken = int(statm.read().split()[0]) * resource.getpagesize()
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    most = taken + memory
+    if hard != resource.RLIM_INFINITY:
+        most = min(most, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))

@@ -1,0 +1,83 @@
+"""Names that a terminal would obey: they reach it as text."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx_files import CONTRACT, model_bytes
+
+from revisage.cli import main
+from revisage.cli._say import printable
+
+EVIL = "a\x1b]0;owned\x07\n\x1b[2Jb\u202e"
+
+
+@given(st.text())
+def test_what_is_printable_stays_and_nothing_else_is_left(text: str) -> None:
+    shown = printable(text)
+    assert "\n" not in shown
+    assert "\x1b" not in shown
+    assert all(c.isprintable() or c.isspace() for c in shown)
+    if text.isprintable():
+        assert shown == text
+
+
+def test_names_of_other_scripts_stay() -> None:
+    assert printable("Großmutter 祖母\u3000写真.jpg") == "Großmutter 祖母\u3000写真.jpg"
+    assert printable("caf\udce9.jpg") == "caf\\udce9.jpg"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows allows no such names")
+@pytest.mark.parametrize("command", ["restore", "label", "degrade", "prepare"])
+def test_no_command_sends_a_name_as_it_is(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], command: str
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in (EVIL, os.fsdecode(b"\xff\x1b[31m")):
+        (folder / f"{name}.jpg").write_bytes(b"\xff\xd8\xff\xe0 no photo")
+    inputs = {
+        "restore": [str(folder), "-o", str(tmp_path / "out")],
+        "label": [str(folder / f"{EVIL}.jpg")],
+        "degrade": [str(folder), str(tmp_path / "out"), "--recipe", "old-photo", "--seed", "1"],
+        "prepare": [str(folder), str(tmp_path / "out")],
+    }[command]
+    assert main([command, *inputs]) in (0, 1, 2)
+    said = "".join(capfd.readouterr())
+    assert "\x1b" not in said
+    assert "\\x1b" in said
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows allows no such names")
+def test_names_that_are_no_utf8_are_told_on_a_terminal_of_ascii(tmp_path: Path) -> None:
+    photo = tmp_path / os.fsdecode(b"caf\xe9.jpg")
+    photo.write_bytes(b"no photo")
+    done = subprocess.run(
+        [sys.executable, "-m", "revisage", "restore", str(photo), "-o", str(tmp_path / "out.jpg")],
+        capture_output=True,
+        check=False,
+        env={
+            **os.environ,
+            "PYTHONIOENCODING": "ascii",
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        },
+    )
+    assert done.returncode == 1
+    assert b"caf\\udce9.jpg: it is not a" in done.stderr
+
+
+def test_what_a_model_says_of_itself_is_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REVISAGE_MODELS", str(tmp_path))
+    evil = CONTRACT | {"revisage.licence": "free\x1b[2J", "revisage.version": "1\x1b[31m"}
+    (tmp_path / "m.onnx").write_bytes(model_bytes(evil))
+    assert main(["models", "list"]) == 0
+    assert main(["models", "info", "m"]) == 0
+    assert "\x1b" not in capsys.readouterr().out
