@@ -17,8 +17,9 @@ import pytest
 
 from revisage.cli import main
 from revisage.errors import PhotoError
-from revisage.image import _sandbox, decode, encode, from_array, protection
+from revisage.image import decode, encode, from_array, protection
 from revisage.image.isolation import pool as pool_module
+from revisage.image.isolation import sandbox
 from revisage.image.limits import DecodeLimits
 
 ENVIRONMENT = pool_module._environment
@@ -111,7 +112,9 @@ def test_a_fork_that_was_taken_over_can_do_nothing(hijack: Hijack, attempt: str)
 @pytest.mark.parametrize("sandboxed", [True, False])
 def test_it_cannot_read_the_next_request_nor_see_other_files(*, hijack: Hijack, sandboxed: bool) -> None:
     without = (
-        "" if sandboxed else "import revisage.image._sandbox as s; s.give_up = lambda close: close() or []"
+        ""
+        if sandboxed
+        else "import revisage.image.isolation.sandbox as s; s.give_up = lambda close: close() or []"
     )
     hijack(
         """
@@ -143,7 +146,7 @@ def test_without_the_kernels_help_limits_still_hold_and_no_file_can_be_opened(hi
         bound = resource.getrlimit(resource.RLIMIT_AS)[1] < 1 << 40
         raise RuntimeError(f"{name} {hard} {bound}")
         """,
-        "import revisage.image._sandbox as s; s.give_up = lambda close: close() or []",
+        "import revisage.image.isolation.sandbox as s; s.give_up = lambda close: close() or []",
     )
     assert "EMFILE [0, 0, 0] True" in said()
     assert protection() == "a process for every photo, limits"
@@ -164,7 +167,7 @@ def test_landlock_alone_keeps_it_from_the_folders(hijack: Hijack, tmp_path: Path
                 refused.append(errno.errorcode[error.errno])
         raise RuntimeError(' '.join(refused))
         """,
-        "import revisage.image._sandbox as s; s._seccomp = lambda: False",
+        "import revisage.image.isolation.sandbox as s; s._seccomp = lambda: False",
     )
     assert "EACCES EACCES" in said()
     assert Path(old).exists()
@@ -264,7 +267,7 @@ def test_every_shared_file_is_the_same_with_and_without_the_sandbox(hijack: Hija
 
 
 UNHELD = """
-import revisage.image._sandbox as s
+import revisage.image.isolation.sandbox as s
 s.give_up = lambda close: []
 original = PIL.Image.open
 """
@@ -278,7 +281,7 @@ def test_the_command_tells_what_holds_a_decoder(capsys: pytest.CaptureFixture[st
 
 def test_the_filter_is_a_program_that_the_kernel_takes_on_both_architectures() -> None:
     for machine in ("x86_64", "aarch64"):
-        program = _sandbox._program(machine, 77)
+        program = sandbox._program(machine, 77)
         assert len(program) % 8 == 0
         assert len(program) // 8 < 4096
         steps = [program[start : start + 8] for start in range(0, len(program), 8)]
@@ -287,4 +290,4 @@ def test_the_filter_is_a_program_that_the_kernel_takes_on_both_architectures() -
             if code == 0x15:
                 assert at + 1 + max(yes, no) < len(steps)
         assert int.from_bytes(steps[-1][4:], sys.byteorder) == 0x0005_0001
-        assert len(_sandbox._ALLOWED[machine]) == 34
+        assert len(sandbox._ALLOWED[machine]) == 34

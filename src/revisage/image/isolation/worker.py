@@ -3,7 +3,7 @@ stdout.
 
 It says `READY` and a message of what protects it, then answers one request after another until its stdin
 closes. On Linux it forks for every photo (about 3 ms). The fork has the photo, one pipe for the answer and
-nothing else: no other open file, limits that it cannot raise, and what `_sandbox` gives up. A decoder that a
+nothing else: no other open file, limits that it cannot raise, and what `sandbox` gives up. A decoder that a
 hostile file takes over, crashes or makes huge sees no other photo, and what it writes beyond its answer is
 not taken for another one's. Elsewhere, and where `REVISAGE_DECODER_FORKS=0` says that forking is forbidden,
 it decodes in place and ends after one photo.
@@ -25,8 +25,8 @@ from collections.abc import Sequence
 from io import RawIOBase
 from typing import Any, BinaryIO, Protocol
 
-from revisage.image import _sandbox
 from revisage.image.formats import HEAD_BYTES
+from revisage.image.isolation import sandbox
 
 if sys.platform != "win32":
     import resource  # here, for a fork that has given up files can import nothing
@@ -87,7 +87,7 @@ def main() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
-    _sandbox.hide()
+    sandbox.hide()
 
     from PIL import Image
 
@@ -141,7 +141,7 @@ def _protection() -> list[str]:
     child = os.fork()
     if child == 0:
         try:
-            os.write(target, json.dumps(_sandbox.give_up(_open_no_more)).encode())
+            os.write(target, json.dumps(sandbox.give_up(_open_no_more)).encode())
         finally:
             os._exit(0)
     os.close(target)
@@ -162,13 +162,13 @@ def _fork(data: bytearray, head: dict[str, Any]) -> tuple[int, int]:
         return source, child
     status = 1
     try:
-        _sandbox.die_with(parent)
+        sandbox.die_with(parent)
         photo = bytes(data)
         os.closerange(3, target)
         os.closerange(target + 1, _highest_file() + 1)
         answer = os.fdopen(target, "wb")
         _limit(head)
-        _sandbox.give_up(_open_no_more)
+        sandbox.give_up(_open_no_more)
         _answer(answer, photo, head)
         status = 0
     finally:
