@@ -215,7 +215,7 @@ class InstalledModels:
         )
 
     def _int8(self, model: zoo.Model) -> Session | None:
-        """The same model in 8 bits where it has one and a CPU may choose: the picture is the same to the eye."""
+        """The same model in 8 bits where it has one and a CPU may choose: the same picture to the eye."""
         if model.spec.int8 is None or self._settings.precision != "auto" or self._settings.device == "gpu":
             return None
         session = self._session(zoo.resolve("scene", model.spec.int8).path)
