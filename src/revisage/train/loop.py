@@ -8,15 +8,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from revisage.data.loader import Loader
+from revisage.data.loader import Loader, Sample
 from revisage.errors import TrainingError, UsageError
 from revisage.train import checkpoint
-from revisage.train.init import load_exported
+from revisage.train.init import load_exported, measure_norms
 from revisage.train.log import Log
+from revisage.train.precision import PRECISIONS, autocast
 from revisage.train.spread import Spread, join
 from revisage.train.state import State
 from revisage.train.task import Batch, Phase, Task
@@ -24,7 +24,6 @@ from revisage.train.task import Batch, Phase, Task
 MAX_BAD_STEPS = 50
 OUTLIER = 1000
 """A gradient this many times as long as it may be before it is clipped is no step to take."""
-PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": None}
 
 
 @dataclass(frozen=True)
@@ -37,18 +36,23 @@ class LoopSettings:
             follows the clock. Exactly one of the two is set.
         batch: images a step, over all processes.
         rate: peak learning rate of Adam; warmed up, then cosine to zero. A phase may have a multiple of it.
-        beta1, beta2: Adam's decay rates.
+        beta1, beta2: Adam's decay rates. A phase may have a beta1 of its own.
         optimizer: "adam", or "muon" for the network that is averaged (`revisage.train.muon`): more progress a
             step, and longer steps.
         warmup: images over which the rate rises linearly.
         ema: half-life of the averaged weights in images.
-        clip: gradient norm above which the gradient is scaled down.
-        precision: "bf16" or "fp16" autocast (fp16 with a scaled loss), or "fp32".
+        clip: gradient norm above which the gradient is scaled down, in phases that are `clipped`.
+        precision: "bf16" or "fp16" autocast (fp16 with a scaled loss), "fp32", or "auto": bf16 where this
+            machine is quicker in it, else fp32.
         device: "auto" (a GPU where there is one), "cpu" or "cuda".
         threads: cores for the arithmetic; None takes all.
         loaders: threads that prepare samples.
+        processes: whether these are processes instead: a GPU wants more pictures than the threads of one
+            interpreter can make.
         log_every, save_every: seconds between log lines and between checkpoints.
         validate_every: seconds between validations with a picture grid.
+        light: save the averaged weights in half precision and nothing else, in files of at most 15 MiB: for a
+            machine that is lent for minutes. Such a training cannot be resumed; `--init` goes on from it.
         seed: of what a step draws in torch. Samples and initial weights have the task's own seed.
 
     Raises UsageError when a value cannot be used.
@@ -64,13 +68,15 @@ class LoopSettings:
     beta2: float = 0.99
     optimizer: str = "adam"
     clip: float = 1.0
-    precision: str = "bf16"
+    precision: str = "auto"
     device: str = "auto"
     threads: int | None = None
     loaders: int = 1
+    processes: bool = False
     log_every: float = 30
     save_every: float = 300
     validate_every: float = 900
+    light: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -112,16 +118,16 @@ def step(
     network, optimizer = state.networks[phase.network], state.optimizers[phase.network]
     scaler = state.scalers[phase.network]
     _leave_alone_the_rest(phase, state)
-    dtype = PRECISIONS[settings.precision]
-    with torch.autocast(spread.device.type, dtype, enabled=dtype is not None):
+    with autocast(settings.precision, spread.device):
         losses = phase.losses(batch)
     optimizer.zero_grad(set_to_none=True)
     scaler.scale(torch.stack(list(losses.values())).sum()).backward()
     spread.average_gradients(network)
     scaler.unscale_(optimizer)
-    norm = nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
+    longest = settings.clip if phase.clipped else math.inf
+    norm = nn.utils.clip_grad_norm_(network.parameters(), longest)
     # Rarely one sample's gradient explodes; clipped, its direction would still be taken for all of them.
-    sound = bool(norm < OUTLIER * settings.clip)
+    sound = bool(norm < OUTLIER * longest)
     if sound:
         scaler.step(optimizer)
     scaler.update()
@@ -134,7 +140,8 @@ def _leave_alone_the_rest(phase: Phase, state: State) -> None:
     """Only what a phase updates gets gradients: those of other weights cost time."""
     for key, network in state.networks.items():
         for name, parameter in network.named_parameters():
-            parameter.requires_grad_(key == phase.network and name.startswith(phase.part))
+            ours = name.startswith(phase.part) and not name.startswith(phase.fixed)
+            parameter.requires_grad_(key == phase.network and ours)
 
 
 def pulls(
@@ -148,10 +155,9 @@ def pulls(
     network, scaler = state.networks[phase.network], state.scalers[phase.network]
     _leave_alone_the_rest(phase, state)
     buffers = [(b, b.clone()) for other in state.networks.values() for b in other.buffers()]
-    dtype = PRECISIONS[settings.precision]
 
     def losses() -> dict[str, Tensor]:
-        with torch.autocast(spread.device.type, dtype, enabled=dtype is not None):
+        with autocast(settings.precision, spread.device):
             return phase.losses(dict(batch))
 
     lengths = {}
@@ -189,19 +195,25 @@ def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = 
     if _finished(settings, state.images, state.seconds):
         return state.ema.network
 
-    def make(number: int) -> dict[str, np.ndarray]:
+    def make(number: int) -> Sample:
         step, place = divmod(number, local)
         return task.sample(begun + step * settings.batch + spread.rank * local + place)
 
     begun = state.images
-    loader = Loader(make, batch=local, threads=settings.loaders)
+    loader = Loader(
+        make,
+        batch=local,
+        workers=settings.loaders,
+        processes=settings.processes,
+        pin=spread.device.type == "cuda",
+    )
     log = Log(run if spread.rank == 0 else None, settings, state.images)
     last, validated, kept = time.monotonic(), state.seconds, state.seconds
     bad = dict.fromkeys((p.name for p in phases), 0)
     several: dict[str, tuple[Phase, Batch]] = {}
     with closing(log), closing(iter(loader)) as batches:
-        for arrays in batches:
-            batch = spread.move({key: torch.from_numpy(value) for key, value in arrays.items()})
+        for made in batches:
+            batch = spread.move(made)
             torch.manual_seed((settings.seed + state.images + (spread.rank << 40)) % 2**63)
             rate = learning_rate(settings, state.images, state.seconds)
             number = state.images // settings.batch
@@ -222,13 +234,18 @@ def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = 
             state.seconds, last = spread.clock(state.seconds + now - last), now
             done = _finished(settings, state.images, state.seconds)
             log.tick(state.images, state.seconds, rate, loader.waited, force=done)
+            save = spread.rank == 0 and (done or state.seconds - kept >= settings.save_every)
+            if save and settings.light:
+                kept = state.seconds
+                measure_norms(state.ema.network, task.sample)
+                checkpoint.save_light(folder, state.ema.network.state_dict())
             if spread.rank == 0 and (done or state.seconds - validated >= settings.validate_every):
                 validated = state.seconds
                 for phase, given in several.values():
                     log.pulls(pulls(phase, state, given, settings, spread), state.images)
-                _validate(task, state, log, folder)
+                _validate(task, state, log, None if settings.light else folder)
                 last = time.monotonic()
-            if spread.rank == 0 and (done or state.seconds - kept >= settings.save_every):
+            if save and not settings.light:
                 kept = state.seconds
                 checkpoint.save_numbered(folder, state.images, state.pack())
             if done:
@@ -236,14 +253,16 @@ def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = 
     return state.ema.network
 
 
-def _validate(task: Task, state: State, log: Log, folder: Path) -> None:
-    """Figures and samples of the averaged network; kept as the best when it is."""
+def _validate(task: Task, state: State, log: Log, folder: Path | None) -> None:
+    """Figures and samples of the averaged network; kept in `folder` as the best when it is."""
+    measure_norms(state.ema.network, task.sample)
     figures = task.validate(state.ema.network)
     log.validation(figures, state.images)
     log.picture(task.pictures(state.ema.network), state.images)
     if figures[task.best] > state.best:
         state.best = figures[task.best]
-        checkpoint.save(folder, "best", state.pack())
+        if folder is not None:
+            checkpoint.save(folder, "best", state.pack())
 
 
 def _begin(task: Task, state: State, folder: Path, init: Path | None) -> None:
