@@ -225,6 +225,15 @@ _ENTRIES = (
     Entry(
         replace(
             _DEGREES,
+            name="degrees_edgeface",
+            crop=_ARCFACE_CROP.replace("96x112", "112x112"),
+            weights=("edgeface",),
+        ),
+        _degrees,
+    ),
+    Entry(
+        replace(
+            _DEGREES,
             name="degrees_arcface",
             colour="luma of ITU-R BT.601",
             crop="128x128 px, the whole of a face on the FFHQ template",

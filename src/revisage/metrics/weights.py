@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from revisage import zoo
@@ -50,6 +52,22 @@ def read_state(path: Path, key: str | None = None) -> dict[str, Any]:
         raise ModelCorruptError(f"{path} holds no state dict")
     # Training on several GPUs leaves this prefix.
     return {name.removeprefix("module."): value for name, value in state.items()}
+
+
+def read_arrays(path: Path) -> dict[str, torch.Tensor]:
+    """The arrays of a numpy archive as float32 tensors; runs no pickled code.
+
+    Raises ModelCorruptError when the file is something else.
+    """
+    try:
+        with np.load(path) as archive:
+            arrays = {name: archive[name] for name in archive}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ModelCorruptError(f"{path} is not a numpy archive: {_first_line(error)}") from None
+    return {
+        name: torch.from_numpy(np.asarray(a, np.float32 if a.dtype.kind == "f" else a.dtype))
+        for name, a in arrays.items()
+    }
 
 
 def fill(network: torch.nn.Module, state: dict[str, Any], path: Path) -> torch.nn.Module:
