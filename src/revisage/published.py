@@ -1,4 +1,4 @@
-"""Weights that others publish as PyTorch checkpoints -> this project's networks -> ONNX models.
+"""Weights that others publish (PyTorch checkpoints, ncnn files) -> this project's networks -> ONNX models.
 
 A checkpoint is read without running the code that a pickle may hold. Which network it is of, and every size
 of that network, is read off the names and shapes of its tensors.
@@ -23,7 +23,7 @@ from revisage.export import export
 from revisage.networks.compact import Compact, CompactConfig
 from revisage.networks.gfpgan import GFPGAN, GFPGANConfig, UnitRange
 from revisage.networks.rrdb import ENLARGES, RRDBConfig, RRDBNet
-from revisage.zoo import Contract
+from revisage.zoo import Contract, ncnn
 
 __all__ = ["Published", "install", "load"]
 
@@ -121,7 +121,8 @@ def load(file: Path) -> Published:
     """The network in a published checkpoint.
 
     Known are GFP-GAN's "clean" layout (1.2, 1.3, 1.4), RRDBNet (Real-ESRGAN x1, x2, x4) and SRVGGNetCompact
-    (realesr-general-x4v3), of any width and depth, under `params_ema`, `params` or at the top.
+    (realesr-general-x4v3), of any width and depth, under `params_ema`, `params` or at the top; the latter two
+    also as ncnn files, of which `file` is the .param.
 
     Raises ModelMissingError (no such file), ModelCorruptError (damaged, unsafe, or of no known network).
     """
@@ -149,6 +150,8 @@ def _read(file: Path) -> dict[str, Tensor]:
     """The tensors of a checkpoint by name, float32, finite and all really in the file."""
     if not file.is_file():
         raise ModelMissingError(f"there is no file {file}")
+    if file.suffix.lower() == ".param":
+        return {name: torch.from_numpy(values) for name, values in ncnn.read(file).items()}
     length = file.stat().st_size
     try:
         _check_records(file, length)

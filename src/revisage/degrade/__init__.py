@@ -24,6 +24,8 @@ RECIPES: dict[str, Recipe] = {
     "progressive-128": Recipe("progressive-128", Progressive.sample, apply),
     "face": Recipe("face", mixtures.sample_face, apply),
     "scene": Recipe("scene", mixtures.sample_scene, apply),
+    "taught": Recipe("taught", mixtures.sample_taught, apply),
+    "pattern": Recipe("pattern", mixtures.sample_pattern, apply),
 }
 
 __all__ = [

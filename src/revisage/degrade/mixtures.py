@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from . import esrgan, gfpgan, old_photo
-from .ageing import Toning
+from .ageing import Grain, Halftone, PaperTexture, Toning
 from .colour import Gray, colour_changes
+from .compress import Jpeg
 from .esrgan import FirstOrder, SecondOrder
 from .gfpgan import Gfpgan
 from .recipe import Chain, Step, chained, chance
@@ -79,3 +80,33 @@ def sample_scene(rng: np.random.Generator) -> Chain:
     """Draw for whole photos, one of `SCENE_SHARES`."""
     kind = int(rng.choice(len(SCENE_SHARES), p=[share for share, _ in SCENE_SHARES]))
     return chained(SCENE_SHARES[kind][1](rng))
+
+
+# What the scene model is taught on: published ranges, which its teacher was trained on, beside milder ones
+# that scans and cameras have. Clean photos and patterns are the training's own samples.
+TAUGHT_SHARES: tuple[tuple[float, Callable[[np.random.Generator], Step]], ...] = (
+    (0.15, FirstOrder.sample),
+    (0.22, lambda rng: FirstOrder.sample(rng, esrgan.SCENE_FIRST)),
+    (0.07, lambda rng: SecondOrder.sample(rng, scales=(1,))),
+    (0.13, lambda rng: SecondOrder.sample(rng, esrgan.SCENE_FIRST, esrgan.SCENE_SECOND, (1,))),
+    (0.15, old_photo.sample),
+    (0.13, lambda rng: old_photo.sample(rng, OLD_SCENE)),
+    (0.08, lambda rng: Jpeg.sample(rng, 40, 95)),
+    (0.07, lambda rng: Chain(tuple(old_photo.damaged(rng, MARKS)))),
+)
+
+
+def sample_taught(rng: np.random.Generator) -> Chain:
+    """Draw for the scene model's distillation, one of `TAUGHT_SHARES`."""
+    kind = int(rng.choice(len(TAUGHT_SHARES), p=[share for share, _ in TAUGHT_SHARES]))
+    return chained(TAUGHT_SHARES[kind][1](rng))
+
+
+def sample_pattern(rng: np.random.Generator) -> Chain:
+    """Draw what belongs to a photo and is no damage: a printing screen, the paper's weave, or its grain."""
+    kind = rng.random()
+    if kind < 0.4:
+        return Chain((Halftone.sample(rng, colour=chance(rng, 0.3)),))
+    if kind < 0.7:
+        return Chain((PaperTexture.sample(rng, 1.5),))
+    return Chain((Grain.sample(rng),))

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from revisage.errors import ModelCorruptError, RuntimeUnavailableError
-from revisage.metrics.weights import fill, read_arrays, read_state
+from revisage.metrics.weights import fill, read_state
 from revisage.networks.arcface import ArcFaceResNet18, gray_face
 from revisage.networks.arcface_crop import ArcFaceCrop
 from revisage.networks.mobilefacenet import MobileFaceNet
@@ -56,7 +56,7 @@ def open_edgeface(path: Path) -> EdgeFace:
             raise
         raise RuntimeUnavailableError("EdgeFace needs timm: pip install 'revisage[train]'") from None
     network = EdgeFace().eval().requires_grad_(False)
-    fill(network.network, read_arrays(path), path)
+    fill(network.network, read_state(path), path)
     return network
 
 

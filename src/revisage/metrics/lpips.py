@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from revisage.errors import ModelCorruptError
@@ -40,10 +41,11 @@ def open_lpips(net: Backbone, path: Path) -> Distance:
             if name not in published:
                 raise ModelCorruptError(f"{path} is not torchvision's {net} network: it has no {name}")
             state[key] = published[name]
-    fill(network, state, path)
+    fill(network, state, path).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def distance(fake: Tensor, real: Tensor) -> Tensor:
-        value: Tensor = network(fake, real, normalize=True)
+        pictures = (p.contiguous(memory_format=torch.channels_last) for p in (fake, real))
+        value: Tensor = network(*pictures, normalize=True)
         return value.flatten()
 
     return distance

@@ -40,8 +40,12 @@ def locate(name: str, wanted_by: str, folder: Path | None = None) -> Path:
 def read_state(path: Path, key: str | None = None) -> dict[str, Any]:
     """A PyTorch state dict, or the one under `key` where the file has it; runs no pickled code.
 
+    A numpy archive (.npz) of named arrays does too; those of 16 bits become float32.
+
     Raises ModelCorruptError when the file is something else.
     """
+    if path.suffix == ".npz":
+        return _read_archive(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
@@ -54,20 +58,12 @@ def read_state(path: Path, key: str | None = None) -> dict[str, Any]:
     return {name.removeprefix("module."): value for name, value in state.items()}
 
 
-def read_arrays(path: Path) -> dict[str, torch.Tensor]:
-    """The arrays of a numpy archive as float32 tensors; runs no pickled code.
-
-    Raises ModelCorruptError when the file is something else.
-    """
+def _read_archive(path: Path) -> dict[str, Any]:
     try:
-        with np.load(path) as archive:
-            arrays = {name: archive[name] for name in archive}
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: torch.from_numpy(archive[name].astype(np.float32)) for name in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelCorruptError(f"{path} is not a numpy archive: {_first_line(error)}") from None
-    return {
-        name: torch.from_numpy(np.asarray(a, np.float32 if a.dtype.kind == "f" else a.dtype))
-        for name, a in arrays.items()
-    }
+        raise ModelCorruptError(f"{path} is not a numpy archive of weights: {_first_line(error)}") from None
 
 
 def fill(network: torch.nn.Module, state: dict[str, Any], path: Path) -> torch.nn.Module:

@@ -22,6 +22,8 @@ from revisage.networks.prior import FacePrior, PriorConfig
 from revisage.networks.progressive import Progressive, ProgressiveConfig
 from revisage.networks.rrdb import RRDBConfig
 from revisage.networks.scene import SCENE_X2, SceneConfig
+from revisage.networks.student import STUDENT, Student
+from revisage.train.distillation import StudentSettings, StudentTask
 from revisage.train.expressions import ExpressionSettings, ExpressionTask
 from revisage.train.finder import FinderSettings, FinderTask
 from revisage.train.gfpgan import FaceSettings, FaceTask
@@ -264,6 +266,13 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
         ),
     ),
     "realesrgan": (
+        Preset(
+            "student",
+            lambda data: StudentSettings(data=data),
+            StudentTask,
+            lambda: Student(STUDENT),
+            LoopSettings(images=1_000_000, batch=16, rate=1e-3, warmup=2000, ema=4000, optimizer="muon"),
+        ),
         Preset(
             "scene-x2",
             lambda data: SceneSettings(data=data),

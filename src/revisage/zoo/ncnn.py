@@ -1,0 +1,145 @@
+"""Weights in ncnn's two files, `NAME.param` (the graph, text) and `NAME.bin` (the numbers), as named arrays.
+
+The format, by ncnn's documentation ("param and model file structure"): every line of the graph is
+`type name inputs outputs INPUTS OUTPUTS key=value ...`; the numbers follow in the order of the layers. Those
+of a convolution begin with a tag that tells how its kernel is stored; biases and slopes are plain float32.
+Only the two families that restoration tools ship are known: the compact network (SRVGGNetCompact, with
+PReLU) and RRDBNet, whose tensors get the names of their PyTorch checkpoints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from revisage.errors import ModelCorruptError, ModelMissingError
+
+MAGIC = "7767517"
+MAX_BYTES = 1 << 30
+_HALF, _FULL = 0x01306B47, 0x0002C056
+_RRDB_TAIL = ("conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last")
+_RRDB_CONVOLUTIONS = 15  # of a block: three times five
+
+
+@dataclass
+class _Numbers:
+    """The numbers of a `.bin` file, taken one after another."""
+
+    data: bytes
+    file: Path
+    at: int = field(default=0)
+
+    def take(self, count: int, kind: str) -> np.ndarray:
+        kept = -(-count * np.dtype(kind).itemsize // 4) * 4  # every array ends on four bytes
+        if self.at + kept > len(self.data):
+            raise ModelCorruptError(f"{self.file} is too short for its .param file: get both again")
+        values = np.frombuffer(self.data, kind, count, self.at)
+        self.at += kept
+        return values.astype(np.float32)
+
+    def kernel(self, count: int) -> np.ndarray:
+        """An array that begins with its tag: float16, float32, or 256 values and an index for each number."""
+        if self.at + 4 > len(self.data):
+            raise ModelCorruptError(f"{self.file} is too short for its .param file: get both again")
+        tag = int.from_bytes(self.data[self.at : self.at + 4], "little")
+        self.at += 4
+        if tag == _HALF:
+            return self.take(count, "<f2")
+        if tag in (0, _FULL):
+            return self.take(count, "<f4")
+        if tag == 0x000D4B38:
+            raise ModelCorruptError(
+                f"{self.file} holds 8-bit weights, which cannot be read: take the full ones"
+            )
+        table = self.take(256, "<f4")
+        return table[self.take(count, "u1").astype(np.intp)]
+
+
+def read(param: Path) -> dict[str, np.ndarray]:
+    """Tensors by the names of the network's PyTorch checkpoint, float32, finite; kernels (out, in, h, w).
+
+    `param` is the `.param` file; the `.bin` of the same name lies beside it.
+
+    Raises ModelMissingError (a file is not there), ModelCorruptError (damaged, or of another network).
+    """
+    numbers = param.with_suffix(".bin")
+    for file in (param, numbers):
+        if not file.is_file():
+            raise ModelMissingError(f"there is no file {file}: an ncnn model is a .param and a .bin file")
+    try:
+        text, data = param.read_text("utf-8"), _bytes(numbers)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelCorruptError(f"{param} cannot be read: {error}") from None
+    lines = text.split("\n")
+    if lines[0].strip() != MAGIC:
+        raise ModelCorruptError(f"{param} is no ncnn graph: it does not begin with {MAGIC}")
+    convolutions, slopes = _numbers(lines[2:], _Numbers(data, numbers), param)
+    named = _compact(convolutions, slopes) if slopes else _rrdb(convolutions, param)
+    for name, values in named.items():
+        if not np.isfinite(values).all():
+            raise ModelCorruptError(f"{numbers}: {name!r} holds numbers that are not finite")
+    return named
+
+
+def _bytes(file: Path) -> bytes:
+    if file.stat().st_size > MAX_BYTES:
+        raise ModelCorruptError(f"{file} has over {MAX_BYTES >> 20} MiB, more than such a network needs")
+    return file.read_bytes()
+
+
+def _numbers(
+    lines: list[str], numbers: _Numbers, param: Path
+) -> tuple[list[tuple[np.ndarray, np.ndarray]], list[np.ndarray]]:
+    """Kernel and bias of every convolution, and the slopes of every PReLU, in the order of the graph."""
+    convolutions, slopes = [], []
+    channels = 3
+    for line in lines:
+        words = line.split()
+        if len(words) < 4 or words[0] not in ("Convolution", "PReLU"):
+            continue
+        try:
+            values = dict(pair.split("=", 1) for pair in words[4 + int(words[2]) + int(words[3]) :])
+            width = int(values["0"])
+            if words[0] == "PReLU":
+                slopes.append(numbers.take(width, "<f4"))
+                continue
+            side, biased, count = int(values["1"]), values.get("5", "0") == "1", int(values["6"])
+            incoming = count // (width * side * side)
+            if min(width, side, incoming) < 1 or incoming * width * side * side != count:
+                raise ValueError
+        except (KeyError, ValueError):
+            raise ModelCorruptError(f"{param}: the layer {words[1][:80]!r} has no sound sizes") from None
+        kernel = numbers.kernel(count).reshape(width, incoming, side, side)
+        convolutions.append((kernel, numbers.take(width, "<f4") if biased else np.zeros(width, np.float32)))
+        channels = width
+    if not convolutions or channels % 3:
+        raise ModelCorruptError(f"{param} is of no known network: its last layer writes no RGB picture")
+    return convolutions, slopes
+
+
+def _compact(
+    convolutions: list[tuple[np.ndarray, np.ndarray]], slopes: list[np.ndarray]
+) -> dict[str, np.ndarray]:
+    named = {}
+    for i, (kernel, bias) in enumerate(convolutions):
+        named |= {f"body.{2 * i}.weight": kernel, f"body.{2 * i}.bias": bias}
+    return named | {f"body.{2 * i + 1}.weight": slope for i, slope in enumerate(slopes)}
+
+
+def _rrdb(convolutions: list[tuple[np.ndarray, np.ndarray]], param: Path) -> dict[str, np.ndarray]:
+    blocks, rest = divmod(len(convolutions) - 1 - len(_RRDB_TAIL), _RRDB_CONVOLUTIONS)
+    if rest or blocks < 1:
+        raise ModelCorruptError(
+            f"{param} is of no known network: {len(convolutions)} convolutions are neither RRDBNet nor "
+            "SRVGGNetCompact"
+        )
+    body = [f"body.{b}.rdb{r}.conv{c}" for b in range(blocks) for r in (1, 2, 3) for c in range(1, 6)]
+    names = ("conv_first", *body, *_RRDB_TAIL)
+    pairs = zip(names, convolutions, strict=True)
+    return {
+        f"{name}.{part}": value
+        for name, pair in pairs
+        for part, value in zip(("weight", "bias"), pair, strict=True)
+    }
