@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -22,3 +25,16 @@ def chord(fake: Tensor, real: Tensor) -> Tensor:
     `identity` hardly feels a small angle, so that a face that is nearly right is left as it is.
     """
     return (F.normalize(fake.float(), dim=1) - F.normalize(real.float(), dim=1)).norm(dim=1).mean()
+
+
+def face_features(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """L = 1/K sum_k sum |φ_k(fake) - φ_k(real)| / sum |φ_k(real)|, over feature maps of a face embedding.
+
+    Early layers tell eyes and mouths apart where they are, which the embedding at the end only tells who: a
+    perceptual loss (`losses.perceptual`) with a network that knows faces. Maps (N, C_k, H_k, W_k).
+    """
+    shares = [
+        (a.float() - b.float()).abs().sum() / b.float().abs().sum().clamp(min=1e-6)
+        for a, b in zip(fake, real, strict=True)
+    ]
+    return torch.stack(shares).mean()

@@ -21,12 +21,13 @@ def gram(features: Tensor) -> Tensor:
     return rows @ rows.transpose(1, 2) / (c * h * w)
 
 
-def style(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
-    """L = sum_l mean |gram(ψ_l(fake)) - gram(ψ_l(real))| over feature maps ψ_l, each (N, C_l, H_l, W_l).
+def style(fake: Sequence[Tensor], real: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor:
+    """L = sum_l w_l mean |gram(ψ_l(fake)) - gram(ψ_l(real))| over feature maps ψ_l, each (N, C_l, H_l, W_l).
 
-    GFP-GAN, §3.5, eq. 7: there ψ are features of a component's discriminator.
+    GFP-GAN, §3.5, eq. 7: there ψ are features of a component's discriminator, and all weights are 1. Its
+    published code has the same over VGG-19's features, weighted as in the perceptual loss.
     """
     total = torch.zeros((), device=real[0].device)
-    for a, b in zip(fake, real, strict=True):
-        total = total + l1(gram(a), gram(b))
+    for a, b, weight in zip(fake, real, weights or [1.0] * len(real), strict=True):
+        total = total + weight * l1(gram(a), gram(b))
     return total

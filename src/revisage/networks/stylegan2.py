@@ -147,6 +147,12 @@ class StyleDecoder(nn.Module):
         return 2 * len(self.channels)
 
     def forward(self, codes: Tensor, conditions: list[tuple[Tensor, Tensor]] | None = None) -> Tensor:
+        return self.paint(codes, conditions)[0]
+
+    def paint(
+        self, codes: Tensor, conditions: list[tuple[Tensor, Tensor]] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """As `forward`, and the last features (N, channels[-1], S, S) beside the picture."""
         x = self.constant.expand(codes.shape[0], -1, -1, -1)
         x = self.first(x, codes[:, 0])
         picture = self._picture(0, x, codes[:, 1], None)
@@ -157,7 +163,7 @@ class StyleDecoder(nn.Module):
             x = self.flat[level - 1](x, codes[:, 2 * level])
             picture = self._picture(level, x, codes[:, 2 * level + 1], picture)
         assert picture is not None
-        return picture
+        return picture, x
 
     def _picture(self, level: int, x: Tensor, code: Tensor, before: Tensor | None) -> Tensor:
         new = self.rgb[level](x, code)

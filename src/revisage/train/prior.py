@@ -177,6 +177,8 @@ class PriorTask:
 def load_prior(network: GFPGAN, path: Path) -> None:
     """Start the decoder of `network` from a checkpoint of `revisage train prior`, in place.
 
+    Where the decoder ends before the U-Net, its last RGB layer has no pixels to shuffle and keeps its own weights.
+
     `path` is the checkpoint or the run's folder (its best checkpoint then). Raises TrainingError when there
     is none, its sizes are others, or `network` has no decoder.
     """
@@ -188,6 +190,10 @@ def load_prior(network: GFPGAN, path: Path) -> None:
         raise TrainingError(f"no checkpoint {path}: give prior=RUN, the folder of a `revisage train prior`")
     state = load(path)["ema"]
     decoder = {k.removeprefix("decoder."): v for k, v in state.items() if k.startswith("decoder.")}
+    if len(network.config.prior) < len(network.config.unet):
+        last = f"rgb.{len(network.config.prior) - 1}."
+        own = network.decoder.state_dict()
+        decoder |= {k: v for k, v in own.items() if k.startswith(last) and k in decoder}
     try:
         network.decoder.load_state_dict(decoder)
     except RuntimeError as error:
