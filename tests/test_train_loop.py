@@ -398,7 +398,9 @@ def test_half_precision_is_for_machines_that_gain_by_it(
     native: int, quicker: int, wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(precision, "_native_on_cpu", lambda: bool(native))
-    monkeypatch.setattr(precision, "_seconds", lambda dtype: 1.0 if (dtype == torch.float32) == quicker else 0.5)
+    monkeypatch.setattr(
+        precision, "_seconds", lambda dtype: 1.0 if (dtype == torch.float32) == quicker else 0.5
+    )
     precision.bf16_is_quick.cache_clear()
     cpu = torch.device("cpu")
     assert precision.dtype_of("auto", cpu) == {"b": torch.bfloat16, "f": torch.float32}[wanted]

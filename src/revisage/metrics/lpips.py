@@ -44,6 +44,7 @@ def open_lpips(net: Backbone, path: Path) -> Distance:
     fill(network, state, path).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def distance(fake: Tensor, real: Tensor) -> Tensor:
+        network.to(fake.device)
         pictures = (p.contiguous(memory_format=torch.channels_last) for p in (fake, real))
         value: Tensor = network(*pictures, normalize=True)
         return value.flatten()

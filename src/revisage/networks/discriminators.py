@@ -9,7 +9,7 @@ discriminators).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -67,15 +67,11 @@ def stylegan2_discriminator(size: int, multiplier: int = 1) -> DiscriminatorConf
     return DiscriminatorConfig(size, tuple(channels))
 
 
-# Half of the generator's stem: blocks of the same size and place may hide the serrated edges that it makes
-# (in one run of each, they were milder with this).
-DISCRIMINATOR_256 = DiscriminatorConfig(256, (48, 96, 128, 160, 192, 192), stem=2)
-
-
 # Of faces of 256 px, half as large and without the finest octave, beside the input they were made from.
 CLEAR_CRITIC = DiscriminatorConfig(
     128, (48, 96, 128, 160, 192), stem=2, reduce=2, power=0.5, conditional=True
 )
+DISCRIMINATOR_128 = replace(CLEAR_CRITIC, reduce=1, conditional=False)
 
 
 class EqualConv2d(nn.Module):

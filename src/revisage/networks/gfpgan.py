@@ -84,7 +84,9 @@ class GFPGANConfig:
             if len(entries) != levels and not shorter:
                 raise ValueError(f"{name} needs {levels} entries for {self.size} px, got {len(entries)}")
         if self.attention and self.attention not in [4 * 2**level for level in range(1, levels)]:
-            raise ValueError(f"attention must be the side of a U-Net scale from 8 px on, got {self.attention}")
+            raise ValueError(
+                f"attention must be the side of a U-Net scale from 8 px on, got {self.attention}"
+            )
         if any(channels % 2 for channels in self.prior[1:]):
             raise ValueError(f"prior must be even numbers, CS-SFT halves them, got {self.prior}")
         if self.condition_layers not in (1, 2):
@@ -107,9 +109,7 @@ COMPACT_256 = GFPGANConfig(
 )
 """The layout of version 3, which ships."""
 
-CLEAR_256 = replace(
-    COMPACT_256, prior=COMPACT_256.prior[:-1], deep=(0, 0, 1, 3, 0), attention=16, code=128
-)
+CLEAR_256 = replace(COMPACT_256, prior=COMPACT_256.prior[:-1], deep=(0, 0, 1, 3, 0), attention=16, code=128)
 """The layout of version 4: work moved from the finest scale to the ones that see more of the face."""
 
 
@@ -166,7 +166,7 @@ class RefineBlock(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Every place looks at all others; keeps (N, C, H, W), and is the identity at first.
+    """Every place looks at all others; (N, C, H, W) -> the same shape.
 
     Vaswani et al., *Attention Is All You Need*, NIPS 2017, §3.2, over the places of a feature map.
     """
@@ -338,7 +338,10 @@ class GFPGAN(nn.Module):
             features = block(features)
             scales.append(features)
         code = self.code(scales[-2].mean((2, 3))) if config.code else None
-        features = bottleneck = self._modulated(_activate(self.bottleneck(features)), code, 0)
+        features = self._modulated(_activate(self.bottleneck(features)), code, 0)
+        if self.deep:
+            features = self.deep[0](features)
+        bottleneck = features
 
         pyramid, conditions = [], []
         end, top = len(config.prior) - 1, len(self.up)
@@ -349,7 +352,7 @@ class GFPGAN(nn.Module):
                 features = features + first
             if self.deep:
                 features = self.deep[i](features)
-            if config.attention == features.shape[-1]:
+            if config.attention == 4 * 2**i:
                 features = self.attention(features)
             if i == top:
                 features = self.refine(features)
@@ -383,9 +386,7 @@ class GFPGAN(nn.Module):
         gain, shift = self.modulate[scale](code)[:, :, None, None].chunk(2, dim=1)
         return features * (1 + gain) + shift
 
-    def _decoded(
-        self, bottleneck: Tensor, conditions: list[tuple[Tensor, Tensor]]
-    ) -> tuple[Tensor, Tensor]:
+    def _decoded(self, bottleneck: Tensor, conditions: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         """The decoder's picture and its last features."""
         codes = self.codes(self.squeeze(bottleneck).flatten(1))
         return self.decoder.paint(codes.view(-1, self.decoder.layers, self.config.style_dim), conditions)

@@ -87,7 +87,9 @@ def _tensors(path: Path) -> dict[str, np.ndarray]:
     """Those of an ONNX file and of its companion."""
     try:
         model = onnx.load(str(path))
-        stored = {t.name.removesuffix(".fp16"): onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+        stored = {
+            t.name.removesuffix(".fp16"): onnx.numpy_helper.to_array(t) for t in model.graph.initializer
+        }
         if companion(path).is_file():
             with np.load(companion(path)) as archive:
                 stored |= {name: archive[name] for name in archive}

@@ -16,8 +16,8 @@ from revisage.losses.adversarial import discriminator_logistic, generator_logist
 from revisage.losses.path_length import path_length, path_lengths
 from revisage.losses.r1 import r1
 from revisage.metrics.frechet import Gaussian, distance
-from revisage.networks.discriminators import DISCRIMINATOR_256, Discriminator, DiscriminatorConfig
-from revisage.networks.gfpgan import COMPACT_256, GFPGAN
+from revisage.networks.discriminators import DISCRIMINATOR_128, Discriminator, DiscriminatorConfig
+from revisage.networks.gfpgan import CLEAR_256, GFPGAN
 from revisage.networks.prior import FacePrior, PriorConfig
 from revisage.train.checkpoint import load
 from revisage.train.faces import AlignedFaces, Embedder, split
@@ -28,7 +28,7 @@ from revisage.train.task import Batch, Phase
 R1_INTERVAL, PATH_INTERVAL = 16, 4
 PATH_DECAY = 0.01  # of the running mean of path lengths (StyleGAN2, appendix B)
 MIXING = 0.9  # share of the pictures whose fine layers have another code than the coarse ones
-COMPACT_PRIOR = PriorConfig.of(COMPACT_256, mapping=4)
+COMPACT_PRIOR = PriorConfig.of(CLEAR_256, mapping=4)
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class PriorSettings:
     data: Path
     identity_weights: Path | None = None
     network: PriorConfig = COMPACT_PRIOR
-    discriminator: DiscriminatorConfig = DISCRIMINATOR_256
+    discriminator: DiscriminatorConfig = DISCRIMINATOR_128
     r1: float = 10.0
     path: float = 2.0
     critic_rate: float = 5.0
@@ -60,10 +60,12 @@ class PriorSettings:
     def __post_init__(self) -> None:
         if self.validation < 2:
             raise UsageError(f"validation must be at least 2, got {self.validation}")
-        if self.network.size != self.discriminator.size:
+        if self.network.size != self.discriminator.picture:
             raise UsageError(
-                f"the discriminator is for {self.discriminator.size} px, the network for {self.network.size}"
+                f"the discriminator is for {self.discriminator.picture} px, the network for {self.network.size}"
             )
+        if self.discriminator.conditional:
+            raise UsageError("a prior has no input that its discriminator could be conditional on")
 
 
 class PriorTask:
@@ -95,8 +97,8 @@ class PriorTask:
         return [
             Phase("generator", "generator", self._generator),
             Phase("path", "generator", self._path, PATH_INTERVAL),
-            Phase("discriminator", "discriminator", self._discriminator, rate=rate),
-            Phase("penalty", "discriminator", self._penalty, R1_INTERVAL, rate),
+            Phase("discriminator", "discriminator", self._discriminator, 1, rate, beta1=0.0, clipped=False),
+            Phase("penalty", "discriminator", self._penalty, R1_INTERVAL, rate, beta1=0.0, clipped=False),
         ]
 
     def sample(self, index: int) -> Sample:
@@ -137,9 +139,11 @@ class PriorTask:
         return {"logistic": discriminator_logistic(critic(batch["clean"]), critic(batch["fake"]))}
 
     def _penalty(self, batch: Batch) -> dict[str, Tensor]:
-        real = batch["clean"].detach().requires_grad_()
-        with torch.autocast(real.device.type, enabled=False):
-            loss = r1(self.networks["discriminator"](real), real)
+        critic = self.networks["discriminator"]
+        assert isinstance(critic, Discriminator)
+        with torch.autocast(batch["clean"].device.type, enabled=False):
+            seen = critic.see(batch["clean"]).detach().requires_grad_()
+            loss = r1(critic.judge(seen), seen)
         return {"r1": self.settings.r1 * R1_INTERVAL * loss}
 
     @torch.no_grad()
