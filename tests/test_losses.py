@@ -181,10 +181,10 @@ def test_a_description_counts_what_was_drawn() -> None:
     said = torch.tensor([[1.0, 5.0], [2.0, 7.0]], requires_grad=True)
     drawn = torch.tensor([[1.0, math.nan], [5.0, math.nan]])
     loss = description(said, drawn)
-    assert float(loss.detach()) == pytest.approx((0 + 2.5) / 2)  # smooth L1 of 3
+    assert float(loss.detach()) == pytest.approx((0 + 2.5 + 0 + 0) / 4)  # smooth L1 of 3
     loss.backward()
     assert said.grad is not None
-    assert said.grad.tolist() == [[0, 0], [-0.5, 0]]
+    assert said.grad.tolist() == [[0, 0], [-0.25, 0]]
     assert float(description(said, torch.full((2, 2), math.nan)).detach()) == 0
 
 

@@ -79,8 +79,8 @@ class Loader:
     def _by_processes(self) -> Generator[dict[str, Tensor], None, None]:
         from torch.utils.data import DataLoader
 
-        loader = DataLoader(
-            _Made(self._make),
+        loader: DataLoader[dict[str, Tensor]] = DataLoader(
+            _Made(self._make),  # type: ignore[arg-type]  # anything that can be indexed
             batch_sampler=self._indices(),  # type: ignore[arg-type]  # any iterable of lists
             num_workers=self._workers,
             collate_fn=_stacked,

@@ -28,13 +28,13 @@ def chord(fake: Tensor, real: Tensor) -> Tensor:
 
 
 def face_features(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
-    """L = 1/K sum_k sum |φ_k(fake) - φ_k(real)| / sum |φ_k(real)|, over feature maps of a face embedding.
+    """L = mean 1/K sum_k sum |φ_k(fake) - φ_k(real)| / sum |φ_k(real)|, of feature maps of a face embedding.
 
     Early layers tell eyes and mouths apart where they are, which the embedding at the end only tells who: a
     perceptual loss (`losses.perceptual`) with a network that knows faces. Maps (N, C_k, H_k, W_k).
     """
     shares = [
-        (a.float() - b.float()).abs().sum() / b.float().abs().sum().clamp(min=1e-6)
+        (a.float() - b.float()).abs().flatten(1).sum(1) / b.float().abs().flatten(1).sum(1).clamp(min=1e-6)
         for a, b in zip(fake, real, strict=True)
     ]
     return torch.stack(shares).mean()

@@ -305,7 +305,7 @@ class GFPGAN(nn.Module):
         if self.config.polish:
             _scale(self, ["polish.2"], 0.02)
         # What other layouts lack begins at zero, so that their weights compute what they did.
-        added = [f"deep.{i}.{k}.conv2" for i, blocks in enumerate(self.deep) for k in range(len(blocks))]
+        added = [f"deep.{i}.{k}.conv2" for i, count in enumerate(self.config.deep) for k in range(count)]
         added += ["attention.out"] if self.config.attention else []
         added += ["bridge"] if self.config.decoder and len(self.config.prior) < len(self.config.unet) else []
         added += [f"modulate.{i}" for i in range(len(self.config.unet))] if self.config.code else []
