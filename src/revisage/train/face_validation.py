@@ -63,7 +63,7 @@ class HeldFaces:
         for recipe in RECIPES_HELD:
             before = "" if recipe == "paper" else f"{recipe}_"
             low, clean, drawn = self.pairs(recipe)
-            outputs, said = self._run(network, low)
+            outputs, said = self.run(network, low)
             for prefix, picture in (("", outputs), ("input_", low)):
                 for name, value in self._measured(picture.clamp(-1, 1), clean).items():
                     found[f"{before}{prefix}{name}"] = value
@@ -72,7 +72,9 @@ class HeldFaces:
                 found[f"{before}sigma_r2"] = float(1 - np.square(error).mean() / max(true.var(), 1e-12))
         return found
 
-    def _run(self, network: nn.Module, low: Tensor) -> tuple[Tensor, Tensor | None]:
+    @torch.no_grad()
+    def run(self, network: nn.Module, low: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What a network makes of inputs, and what it says of their degradation."""
         device, outputs, said = device_of(network), [], []
         assert isinstance(network, GFPGAN)
         for part in low.split(_BATCH):
@@ -82,6 +84,13 @@ class HeldFaces:
                 said.append(restored.described.float().cpu())
         return torch.cat(outputs), torch.cat(said) if said else None
 
+    @torch.no_grad()
+    def known(self, faces: Tensor) -> Tensor:
+        """EdgeFace's embeddings, (N, 512)."""
+        assert self.edge is not None
+        self.edge.to(faces.device)
+        return torch.cat([self.edge(self.crop(part)) for part in faces.split(_BATCH)])
+
     def _measured(self, picture: Tensor, clean: Tensor) -> dict[str, float]:
         a, b = picture * 0.5 + 0.5, clean * 0.5 + 0.5
         figures = {"psnr": float(psnr(a, b).mean()), "ssim": float(ssim(a, b).mean())}
@@ -90,9 +99,7 @@ class HeldFaces:
             figures["degrees"] = float(angle.mean())
             figures["likeness"] = float(torch.deg2rad(angle).cos().mean())
         if self.edge is not None:
-            self.edge.to(picture.device)
-            known = [torch.cat([self.edge(self.crop(p)) for p in x.split(_BATCH)]) for x in (picture, clean)]
-            figures["degrees_edgeface"] = float(degrees(*known).mean())
+            figures["degrees_edgeface"] = float(degrees(self.known(picture), self.known(clean)).mean())
         if self.lpips is not None:
             parts = zip(a.split(_BATCH), b.split(_BATCH), strict=True)
             figures["lpips"] = float(torch.cat([self.lpips(x, y) for x, y in parts]).mean())

@@ -187,7 +187,7 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
             lambda data: FaceSettings(
                 data=data,
                 pyramid=0.0,
-                adversarial=0.01,
+                adversarial=0.03,
                 patches=0.1,
                 identity=0.3,
                 checkerboard=50.0,
