@@ -1,16 +1,16 @@
-"""What each change of the face model's network, losses and recipe is worth: the same weights, trained with and
-without it.
+"""What each change of the face model's network, losses and recipe is worth: the same weights, trained with
+and without it.
 
     python benchmarks/face_changes.py --out DIR [--shared ../shared] [--init revisage-face-256] [--minutes 20]
                                       [--only NAME ...] [--count 100] [--data FOLDER] [--set key=value ...]
 
 Trains a pair for every change, each for `--minutes` of training time from the weights of `--init`, with the
 same seed, samples and loop; started again it goes on where it was. Then `DIR/table.md` has, on `--count`
-held-out faces under the recipes "paper" and "hard", input, version before training and every pair: PSNR, SSIM,
-LPIPS (squeeze), the identity angle by MobileFaceNet and by EdgeFace, the angle of small faces (hard, r of 6 to
-8), the correlation with the truth between 20 and 48 cycles a face, and R^2 of what the network says of the
-blur. Intervals are of the difference within a pair, 95 %, by bootstrap over faces: a change whose interval holds
-0 has shown nothing. Machines differ: compare what one machine trained.
+held-out faces under the recipes "paper" and "hard", input, version before training and every pair: PSNR,
+SSIM, LPIPS (squeeze), the identity angle by MobileFaceNet and by EdgeFace, the angle of small faces (hard, r
+of 6 to 8), the correlation with the truth between 20 and 48 cycles a face, and R^2 of what the network says
+of the blur. Intervals are of the difference within a pair, 95 %, by bootstrap over faces: a change whose
+interval holds 0 has shown nothing. Machines differ: compare what one machine trained.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from revisage.train.face_settings import FaceSettings
 from revisage.train.face_validation import RECIPES_HELD
 from revisage.train.gfpgan import FaceTask
 from revisage.train.init import load_exported
-from revisage.train.loop import LoopSettings, train
+from revisage.train.loop import train
 
 DIGITS = {"psnr": 2, "ssim": 3, "lpips": 3, "degrees": 1, "degrees_edgeface": 1, "correlation": 3}
 BAND = (20, 48)  # cycles a face: where the angle lives and the output is weakest

@@ -13,16 +13,17 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
+from revisage.errors import ModelCorruptError  # noqa: E402
 from revisage.faces import template  # noqa: E402
 from revisage.metrics.degrees import degrees  # noqa: E402
-from revisage.errors import ModelCorruptError  # noqa: E402
 from revisage.metrics.embedders import open_edgeface  # noqa: E402
 from revisage.networks.arcface_crop import ArcFaceCrop  # noqa: E402
 from revisage.networks.compact import Compact, CompactConfig  # noqa: E402
 from revisage.networks.finder import OUTPUT_NAMES, FinderConfig, FinderNetwork  # noqa: E402
-from revisage.networks.gfpgan import CLEAR_256, COMPACT_256, GFPGAN, GFPGANConfig, SelfAttention, UnitRange  # noqa: E402
+from revisage.networks.gfpgan import CLEAR_256, COMPACT_256, GFPGAN, GFPGANConfig, UnitRange  # noqa: E402
 from revisage.networks.mobilefacenet import MobileFaceNet  # noqa: E402
 from revisage.networks.rrdb import RRDBConfig, RRDBNet  # noqa: E402
+from revisage.networks.self_attention import SelfAttention  # noqa: E402
 from revisage.networks.stylegan2 import (  # noqa: E402
     ModulatedConv2d,
     StyleConv,

@@ -166,7 +166,8 @@ def test_a_larger_network_starts_from_the_file_of_a_smaller_one(tmp_path: Path) 
 
 
 def test_a_network_whose_decoder_ends_sooner_starts_from_the_file_of_one_that_goes_on(tmp_path: Path) -> None:
-    """As version 4 starts from version 3: what it shares is taken, the codes of the finest layers are left."""
+    """As version 4 starts from version 3: what it shares is taken, the codes of the finest layers are
+    left."""
     before = replace(presets.TINY_FACE, prior=(16, 16, 16), deep=(), attention=0, code=0)
     old, new = randomised(GFPGAN(before)), GFPGAN(presets.TINY_FACE)
     path = tmp_path / "old.onnx"

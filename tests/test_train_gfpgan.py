@@ -33,9 +33,9 @@ from revisage.networks.discriminators import Discriminator, DiscriminatorConfig 
 from revisage.networks.gfpgan import GFPGAN, GFPGANConfig  # noqa: E402
 from revisage.networks.prior import PriorConfig  # noqa: E402
 from revisage.train import checkpoint, presets  # noqa: E402
-from revisage.train.faces import split  # noqa: E402
-from revisage.train.face_settings import COMPONENT_LOSSES, FaceSettings  # noqa: E402
 from revisage.train.face_presets import TINY_CRITIC  # noqa: E402
+from revisage.train.face_settings import COMPONENT_LOSSES, FaceSettings  # noqa: E402
+from revisage.train.faces import split  # noqa: E402
 from revisage.train.gfpgan import R1_INTERVAL, FaceTask  # noqa: E402
 from revisage.train.init import load_exported  # noqa: E402
 from revisage.train.loop import LoopSettings, step, train  # noqa: E402

@@ -54,7 +54,8 @@ class Options:
         "face",
         "scene",
     ] = "old-photo"
-    """How to degrade. paper and hard: GFP-GAN's equation, as published and at half the size; gfpgan is paper."""
+    """How to degrade. paper and hard: GFP-GAN's equation, as published and at half the size; gfpgan is
+    paper."""
     seed: int = 0
     """What happens to a photo depends on this number and on the photo's name only."""
 

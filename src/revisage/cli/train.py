@@ -47,9 +47,9 @@ class Options:
     """Of progressive: upscale a picture of 16 px, or restore one of 128 px."""
     preset: str = "default"
     """Named settings; default is the first of the system. gfpgan: compact-256, identity-256,
-    reconstruction-256, unet-256, gpu-256, paper-512, tiny; prior: compact-128, paper-512, tiny; realesrgan: scene-x2, compact-x2, realesrnet-x2,
-    realesrgan-x2, tiny; progressive: compact, paper, tiny; finder: small, tiny; identity: compact, tiny;
-    expressions: small."""
+    reconstruction-256, unet-256, gpu-256, paper-512, tiny; prior: compact-128, paper-512, tiny; realesrgan:
+    scene-x2, compact-x2, realesrnet-x2, realesrgan-x2, tiny; progressive: compact, paper, tiny; finder:
+    small, tiny; identity: compact, tiny; expressions: small."""
     set: Annotated[tuple[str, ...], arg(metavar="KEY=VALUE")] = ()
     """Change settings of the data and losses or of the loop, such as hours=2 batch=16 identity=0.2; an
     unknown KEY shows all of the system. Weights that were pulled go by their name: vgg_weights=vgg19."""

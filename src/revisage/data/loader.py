@@ -1,4 +1,4 @@
-"""Samples by index -> batches, prepared ahead by threads or processes, in an order that never depends on them."""
+"""Samples by index -> batches, prepared ahead by threads or processes, in the order of the indices."""
 
 from __future__ import annotations
 
@@ -116,5 +116,5 @@ def _stacked(samples: list[Sample]) -> dict[str, Tensor]:
 
 
 def _one_thread(_worker: int) -> None:
-    """Processes are as many as there is work for: OpenCV's threads would only fight, and do not survive a fork."""
+    """OpenCV's own threads would fight with the other processes, and do not survive a fork."""
     cv2.setNumThreads(0)

@@ -1,7 +1,7 @@
 """GFP-GAN's degradation: x = JPEG_q((y * k_sigma) down_r + n_delta), resized back.
 
-Wang et al., CVPR 2021, equation 11. One definition, in lengths of a picture of 512 pixels, and two ranges of r:
-"paper" as published, "hard" twice as small, as faces in group photos are. Training draws from both.
+Wang et al., CVPR 2021, equation 11. One definition, in lengths of a picture of 512 pixels, and two ranges of
+r: "paper" as published, "hard" twice as small, as faces in group photos are. Training draws from both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from .kernels import gaussian_blur
 from .noise import normal_field
 from .recipe import REFERENCE, Chain, Step, between, chance, clip, draw_seed, unit
 from .resize import resize, scaled
-
 
 PAPER = (1.0, 8.0)
 HARD = (2.0, 16.0)
@@ -60,8 +59,9 @@ class Gfpgan:
         )
 
     def described(self) -> tuple[float, ...]:
-        """(6,) numbers of about unit size, without jumps: log of the mean sigma, how much longer one axis of the
-        blur is than the other as a vector of twice its angle, log r, delta and 100 - q as shares of the most."""
+        """(6,) numbers of about unit size, without jumps: log of the mean sigma, how much longer one axis of
+        the blur is than the other as a vector of twice its angle, log r, delta and 100 - q as shares of the
+        most."""
         longer = math.log(self.sigma_x / self.sigma_y)
         return (
             math.log(self.sigma_x * self.sigma_y) / 2,

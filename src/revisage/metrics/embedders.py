@@ -47,7 +47,8 @@ def edgeface(path: Path) -> Embedder:
 def open_edgeface(path: Path) -> EdgeFace:
     """The network with the weights of a numpy archive, fixed.
 
-    Raises RuntimeUnavailableError without timm, ModelCorruptError when a weight is missing or of another shape.
+    Raises RuntimeUnavailableError without timm, ModelCorruptError when a weight is missing or of another
+    shape.
     """
     try:
         from revisage.networks.edgeface import EdgeFace

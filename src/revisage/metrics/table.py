@@ -288,8 +288,8 @@ _ENTRIES = (
             data_range="[-1, 1]",
             least=32,
             weights=("squeezenet",),
-            source="Fréchet distance (Heusel et al., NeurIPS 2017) between means of SqueezeNet 1.1's last features: "
-            "no FID, which looks through Inception",
+            source="Fréchet distance (Heusel et al., NeurIPS 2017) between means of SqueezeNet 1.1's last "
+            "features: no FID, which looks through Inception",
         ),
         _frechet_squeezenet,
     ),

@@ -36,9 +36,9 @@ class ArcFaceCrop(nn.Module):
 
     Args:
         width: 96, or 112 as most networks have it: 8 pixels more at either side.
-        smooth: whether a binomial filter of 5 x 5 takes away first, at 256 px, what the crop cannot hold. A loss
-            wants it: 31 % of its gradient would else lie there, and a generator could lower the loss by dots
-            that nobody's face has. Measures are published without.
+        smooth: whether a binomial filter of 5 x 5 takes away first, at 256 px, what the crop cannot hold. A
+            loss wants it: 31 % of its gradient would else lie there, and a generator could lower the loss by
+            dots that nobody's face has. Measures are published without.
 
     forward: `shifts` (N, 2) moves each crop by so many pixels of it to the right and down.
     """

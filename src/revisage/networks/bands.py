@@ -23,9 +23,9 @@ class Bands(nn.Module):
     """The cosine transform of every block, each coefficient divided by its usual size in photos (in [-1, 1]),
     then compressed by the inverse hyperbolic sine, as edges and noise are many times as large.
 
-    `power` under 1 divides by less, so that coarse bands stay the louder ones: 0.5 halves the slope. Divided in
-    full, nearly all of what a critic tells a generator is about the finest octave, which makes dots and serrated
-    edges.
+    `power` under 1 divides by less, so that coarse bands stay the louder ones: 0.5 halves the slope. Divided
+    in full, nearly all of what a critic tells a generator is about the finest octave, which makes dots and
+    serrated edges.
 
     forward: (N, 3, H, W) -> (N, 3 block^2, H / stride, W / stride). With stride = block the blocks lie side
     by side; with stride = 1 there is one for each pixel, the last ones over a repeated edge.

@@ -194,7 +194,8 @@ class Discriminator(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """A small critic of fine structure, wherever it lies; it sees `Bands` of blocks of 2 with half the division.
+    """A small critic of fine structure, wherever it lies; it sees `Bands` of blocks of 2 with half the
+    division.
 
     forward: (N, 3, H, W) in [-1, 1] -> logits (N, 1, H/8, W/8), each of some 40 pixels. Isola et al.,
     *Image-to-Image Translation with Conditional Adversarial Networks*, CVPR 2017, §3.2.2.

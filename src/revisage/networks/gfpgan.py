@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from revisage.networks.self_attention import SelfAttention
 from revisage.networks.stylegan2 import StyleDecoder
-
 
 DESCRIBED = 6
 """Numbers that describe a degradation."""
@@ -29,8 +29,8 @@ class GFPGANConfig:
     Attributes:
         size: side of the picture in pixels.
         unet: U-Net features at 4, 8, ... size/stem pixels.
-        prior: decoder features at the same resolutions; where there are fewer, the decoder ends there, and its
-            features join the U-Net's (`residual` networks only).
+        prior: decoder features at the same resolutions; where there are fewer, the decoder ends there, and
+            its features join the U-Net's (`residual` networks only).
         style_dim: length of one latent code.
         latent_channels: the bottleneck is reduced to so many channels before the linear layer that makes
             the codes (None: not reduced, as published).
@@ -165,28 +165,6 @@ class RefineBlock(nn.Module):
         return x + y
 
 
-class SelfAttention(nn.Module):
-    """Every place looks at all others; (N, C, H, W) -> the same shape.
-
-    Vaswani et al., *Attention Is All You Need*, NIPS 2017, §3.2, over the places of a feature map.
-    """
-
-    def __init__(self, channels: int, heads: int = 4) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm = nn.GroupNorm(1, channels)
-        self.project = nn.Conv2d(channels, 3 * channels, 1)
-        self.out = nn.Conv2d(channels, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        n, c, h, w = x.shape
-        split = self.project(self.norm(x)).reshape(n, 3, self.heads, c // self.heads, h * w)
-        query, key, value = split.transpose(3, 4).unbind(1)
-        seen = F.scaled_dot_product_attention(query, key, value)
-        y: Tensor = self.out(seen.transpose(2, 3).reshape(n, c, h, w))
-        return x + y
-
-
 class Restored(NamedTuple):
     """What a generator makes of a batch, all in [-1, 1].
 
@@ -233,8 +211,8 @@ class GFPGAN(nn.Module):
     forward: (N, 3, size, size) in [-1, 1] -> ((N, 3, size, size), list of (N, 3, s, s) from the smallest
     s to the largest). The list serves the pyramid restoration loss (§3.2) and is ignored in use.
     `training_only` names the weights that the picture does not need, so that no exported file has them,
-    `added` those that an exported file may lack (it can be of the U-Net alone), and `shortened` those of which
-    a file may have more, where its decoder goes on to finer scales.
+    `added` those that an exported file may lack (it can be of the U-Net alone), and `shortened` those of
+    which a file may have more, where its decoder goes on to finer scales.
     """
 
     added = (
@@ -343,41 +321,46 @@ class GFPGAN(nn.Module):
             features = self.deep[0](features)
         bottleneck = features
 
-        pyramid, conditions = [], []
+        pyramid, conditions, added = [], [], None
         end, top = len(config.prior) - 1, len(self.up)
-        added: Tensor | None = None
-        for i, block in enumerate(self.up, start=1):
-            features = self._modulated(block(features + scales[-i]), code, i)
-            if i == top and config.residual:
-                features = features + first
-            if self.deep:
-                features = self.deep[i](features)
-            if config.attention == 4 * 2**i:
-                features = self.attention(features)
-            if i == top:
-                features = self.refine(features)
-            picture = self.heads[i - 1](features)
-            if i == top and config.stem > 1:
-                picture = F.pixel_shuffle(picture, config.stem)
-            if config.residual:
-                picture = picture + F.interpolate(x, size=picture.shape[-2:], mode="area")
-            pyramid.append(picture)
+        for i in range(1, top + 1):
+            features = self._scale(i, features + scales[-i], first, code)
+            pyramid.append(self._own_picture(i, features, x))
             if config.decoder and i <= end:
                 conditions.append(self.conditions[i - 1](features))
-                if i == end:
-                    added, drawn = self._decoded(bottleneck, conditions)
-                    if end < top:
-                        features = features + self.bridge(drawn)
+            if config.decoder and i == end:
+                added, drawn = self._decoded(bottleneck, conditions)
+                if end < top:
+                    features = features + self.bridge(drawn)
         restored = pyramid[-1]
-        if added is not None and not config.residual:
-            restored = added
-        elif added is not None:
+        if added is not None:
             if added.shape[-1] < config.size:
                 added = F.interpolate(added, size=config.size, mode="bilinear", align_corners=False)
-            restored = added + restored
+            restored = added + restored if config.residual else added
         if config.polish:
             restored = restored + self.polish(restored)
         return Restored(restored, pyramid, None if code is None else self.describe(code))
+
+    def _scale(self, i: int, features: Tensor, first: Tensor, code: Tensor | None) -> Tensor:
+        """Scale `i` of the U-Net on the way up (1: 8 pixels) from what comes from below and from the side."""
+        features = self._modulated(self.up[i - 1](features), code, i)
+        last = i == len(self.up)
+        if last and self.config.residual:
+            features = features + first
+        if self.deep:
+            features = self.deep[i](features)
+        if self.config.attention == 4 * 2**i:
+            features = self.attention(features)
+        return self.refine(features) if last else features
+
+    def _own_picture(self, i: int, features: Tensor, x: Tensor) -> Tensor:
+        """The U-Net's picture at scale `i`."""
+        picture: Tensor = self.heads[i - 1](features)
+        if i == len(self.up) and self.config.stem > 1:
+            picture = F.pixel_shuffle(picture, self.config.stem)
+        if self.config.residual:
+            picture = picture + F.interpolate(x, size=picture.shape[-2:], mode="area")
+        return picture
 
     def _modulated(self, features: Tensor, code: Tensor | None, scale: int) -> Tensor:
         """Features of a U-Net scale (0: 4 pixels) scaled and shifted by the code, where there is one."""

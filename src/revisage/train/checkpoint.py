@@ -37,7 +37,8 @@ def save_numbered(folder: Path, images: int, state: dict[str, Any]) -> Path:
 
 
 def save_light(folder: Path, weights: dict[str, Tensor]) -> None:
-    """Write the weights alone, in half precision, as folder/weights-0.pt, weights-1.pt, ... of at most 15 MiB.
+    """Write the weights alone, in half precision, as folder/weights-0.pt, weights-1.pt, ... of at most 15
+    MiB.
 
     They take the place of those written before, one file after the other. Batch norms' counters stay whole.
     """

@@ -56,7 +56,7 @@ class FaceSettings:
             discriminator sees: frequency bands for the compact ones.
         critic_rate: learning rate of the discriminators as a multiple of the generator's; their layers have
             the equalised learning rate and the compact generator's have not, so that they need more.
-        only: the generator's weights whose names start so, such as "polish.", are trained and no others, which
+        only: the generator's weights whose names start so, such as "polish.", are trained and no others; they
             stay as `--init` gave them. Steps cost less, and one part's loss cannot bend the others.
         identity_share: share of each batch that the losses through embeddings see; these are slow.
         validation: held-out pictures used.
@@ -128,7 +128,8 @@ class FaceSettings:
                 )
         if self.adversarial and self.discriminator.picture != self.network.size:
             raise UsageError(
-                f"the discriminator is for {self.discriminator.picture} px, the network for {self.network.size}"
+                f"the discriminator is for {self.discriminator.picture} px, the network for "
+                f"{self.network.size}"
             )
 
     @property

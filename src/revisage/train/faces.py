@@ -54,8 +54,8 @@ class Embedder(nn.Module):
 class FaceLosses(nn.Module):
     """Losses on who is seen and on how eyes and mouths look, through frozen embeddings.
 
-    Their crops are smoothed first (`ArcFaceCrop`) and moved by up to `reach` pixels, each step by others: else
-    a generator learns patterns that sit between the pixels of one crop.
+    Their crops are smoothed first (`ArcFaceCrop`) and moved by up to `reach` pixels, each step by others:
+    else a generator learns patterns that sit between the pixels of one crop.
 
     Args:
         mobile: MobileFaceNet, whose rows give the features, and the identity where `edge` is None.

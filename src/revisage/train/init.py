@@ -23,8 +23,8 @@ CALIBRATION_BATCH = 16
 
 
 def load_exported(network: nn.Module, path: Path, sample: Callable[[int], Sample]) -> None:
-    """Copy weights made earlier into `network`, in place: of an ONNX file written by `revisage.export`, or the
-    averaged ones of `path`, the folder of a training.
+    """Copy weights made earlier into `network`, in place: of an ONNX file written by `revisage.export`, or
+    the averaged ones of `path`, the folder of a training.
 
     The file names its tensors as the network does, with the wrapper's prefix in front and `.fp16` behind
     those stored in half precision. What a network calls `training_only` is not in the file but in the archive
@@ -70,7 +70,8 @@ def companion(path: Path) -> Path:
 
 
 def save_companion(network: nn.Module, path: Path) -> None:
-    """Write what is `training_only` of a network beside its exported file, in half precision, if it has any."""
+    """Write what is `training_only` of a network beside its exported file, in half precision, if it has
+    any."""
     only: tuple[str, ...] = getattr(network, "training_only", ())
     kept = {name: v.half().numpy() for name, v in network.state_dict().items() if name.startswith(only)}
     if kept:

@@ -173,7 +173,9 @@ def pulls(
     return lengths
 
 
-def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = None) -> nn.Module:
+def train(  # noqa: PLR0915
+    task: Task, run: Path, settings: LoopSettings, *, init: Path | None = None
+) -> nn.Module:
     """Train until the set length is reached; returns the averaged network.
 
     In `run`: checkpoints/, samples/ (picture grids), TensorBoard scalars, log.csv. Started again with the

@@ -40,8 +40,8 @@ class Muon(torch.optim.Adam):
     Of a kernel's gradient few directions are large, and along the many small ones Adam hardly moves; made
     orthogonal, all move alike. The step of a kernel has the root mean square of 0.2 times the rate, about
     Adam's (Liu et al., *Muon is Scalable for LLM Training*, 2025, eq. 4), so that one learning rate does for
-    both. It costs the same whatever the batch: for networks whose steps are slow already. Processes that train
-    together turn a share of the kernels each.
+    both. It costs the same whatever the batch: for networks whose steps are slow already. Processes that
+    train together turn a share of the kernels each.
 
     Args:
         network: the one trained; a kernel (O, I, h, w) is a matrix of O rows.
@@ -81,8 +81,8 @@ class Muon(torch.optim.Adam):
 
 
 def _shared(matrices: Tensor, done: int) -> Tensor:
-    """(N, R, C) float32, `orthogonalise`d; of processes that train together each does every so-manieth matrix,
-    counted on from the `done` before these. In bfloat16 where that is quicker, else in float32."""
+    """(N, R, C) float32, `orthogonalise`d; of processes that train together each does every so-manieth
+    matrix, counted on from the `done` before these. In bfloat16 where that is quicker, else in float32."""
     dtype = dtype_of("auto", matrices.device)
     if not dist.is_initialized():
         return orthogonalise(matrices.to(dtype)).float()

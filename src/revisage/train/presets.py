@@ -24,8 +24,6 @@ from revisage.networks.scene import SCENE_X2, SceneConfig
 from revisage.networks.student import STUDENT, Student
 from revisage.train.distillation import StudentSettings, StudentTask
 from revisage.train.expressions import ExpressionSettings, ExpressionTask
-from revisage.train.finder import FinderSettings, FinderTask
-from revisage.train.gfpgan import FaceTask
 from revisage.train.face_presets import (
     ADVERSARIAL_LOOP,
     GPU_LOOP,
@@ -39,6 +37,8 @@ from revisage.train.face_presets import (
     paper_task,
 )
 from revisage.train.face_settings import FaceSettings
+from revisage.train.finder import FinderSettings, FinderTask
+from revisage.train.gfpgan import FaceTask
 from revisage.train.identity import IdentitySettings, IdentityTask
 from revisage.train.loop import LoopSettings
 from revisage.train.prior import COMPACT_PRIOR, PriorSettings, PriorTask

@@ -62,7 +62,8 @@ class PriorSettings:
             raise UsageError(f"validation must be at least 2, got {self.validation}")
         if self.network.size != self.discriminator.picture:
             raise UsageError(
-                f"the discriminator is for {self.discriminator.picture} px, the network for {self.network.size}"
+                f"the discriminator is for {self.discriminator.picture} px, the network for "
+                f"{self.network.size}"
             )
         if self.discriminator.conditional:
             raise UsageError("a prior has no input that its discriminator could be conditional on")
@@ -181,7 +182,8 @@ class PriorTask:
 def load_prior(network: GFPGAN, path: Path) -> None:
     """Start the decoder of `network` from a checkpoint of `revisage train prior`, in place.
 
-    Where the decoder ends before the U-Net, its last RGB layer has no pixels to shuffle and keeps its own weights.
+    Where the decoder ends before the U-Net, its last RGB layer has no pixels to shuffle and keeps its own
+    weights.
 
     `path` is the checkpoint or the run's folder (its best checkpoint then). Raises TrainingError when there
     is none, its sizes are others, or `network` has no decoder.

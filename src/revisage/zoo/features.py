@@ -98,7 +98,7 @@ _ALL = (
     # Published with other names of its layers; this archive has timm's.
     _features(
         "edgeface",
-        "EdgeFace-XS as timm names its layers, rounded to 16 bits, for degrees_edgeface and the identity loss",
+        "EdgeFace-XS as timm names its layers, in 16 bits, for degrees_edgeface and the identity loss",
         file="edgeface_xs.npz",
         licence="code BSD-3-Clause (Idiap); trained on WebFace, non-commercial research",
         sha256="2a2cd3a8eee5fc715fda41b75144d30ec35428590a5bc0c54ea220f92a4a777e",
