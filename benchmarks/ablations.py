@@ -24,7 +24,8 @@ from revisage.degrade import RECIPES
 from revisage.networks.discriminators import DiscriminatorConfig
 from revisage.networks.gfpgan import GFPGANConfig
 from revisage.train import presets
-from revisage.train.gfpgan import FaceSettings, FaceTask
+from revisage.train.face_settings import FaceSettings
+from revisage.train.gfpgan import FaceTask
 from revisage.train.loop import LoopSettings, train
 from revisage.train.pictures import from_unit, grid
 
@@ -88,7 +89,11 @@ def main() -> None:
     changes = dict(pair.split("=", 1) for pair in options.set)
     if options.preset == "compact-128":
         base = FaceSettings(
-            data=options.data, network=COMPACT_128, discriminator=CRITIC_128, adversarial=0.003
+            data=options.data,
+            network=COMPACT_128,
+            discriminator=CRITIC_128,
+            adversarial=0.003,
+            components="style",
         )
         loop = LOOP
     else:

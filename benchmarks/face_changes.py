@@ -203,6 +203,7 @@ def main() -> None:
         identity_weights=models / "mobilefacenet_068.ckpt",
         edgeface_weights=models / "edgeface_xs.npz",
         lpips_weights=models / "squeezenet1_1.npz",
+        laplacian=0.5,
         validation=options.count,
     )
     loop = replace(

@@ -79,7 +79,7 @@ class FaceSettings:
     recipe: str = "face"
     crop: int | None = None
     l1: float = 1.0
-    laplacian: float = 0.5
+    laplacian: float = 0.0
     lpips: float = 0.25
     perceptual: float = 1.0
     vgg_style: float = 0.0

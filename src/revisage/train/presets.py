@@ -186,6 +186,7 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
             "compact-256",
             lambda data: FaceSettings(
                 data=data,
+                laplacian=0.5,
                 pyramid=0.0,
                 adversarial=0.03,
                 patches=0.1,
@@ -198,14 +199,16 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
         ),
         Preset(
             "identity-256",
-            lambda data: FaceSettings(data=data, pyramid=0.0, identity=0.5, identity_share=1.0),
+            lambda data: FaceSettings(
+                data=data, laplacian=0.5, pyramid=0.0, identity=0.5, identity_share=1.0
+            ),
             FaceTask,
             lambda: GFPGAN(CLEAR_256),
             replace(RECONSTRUCTION_LOOP, rate=4e-4),
         ),
         Preset(
             "reconstruction-256",
-            lambda data: FaceSettings(data=data),
+            lambda data: FaceSettings(data=data, laplacian=0.5),
             FaceTask,
             lambda: GFPGAN(CLEAR_256),
             RECONSTRUCTION_LOOP,
@@ -213,7 +216,13 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
         Preset(
             "unet-256",
             lambda data: FaceSettings(
-                data=data, network=UNET_256, crop=128, identity=0.0, features=0.0, lpips=0.0
+                data=data,
+                network=UNET_256,
+                crop=128,
+                laplacian=0.5,
+                identity=0.0,
+                features=0.0,
+                lpips=0.0,
             ),
             FaceTask,
             lambda: GFPGAN(UNET_256),
@@ -222,7 +231,7 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
         # Ten minutes of one GPU: it stops after nine, and what it has is saved in small files as it goes.
         Preset(
             "gpu-256",
-            lambda data: FaceSettings(data=data, identity_share=1.0),
+            lambda data: FaceSettings(data=data, laplacian=0.5, identity_share=1.0),
             FaceTask,
             lambda: GFPGAN(CLEAR_256),
             GPU_LOOP,
@@ -242,6 +251,7 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
                 data=data,
                 network=TINY_FACE,
                 discriminator=TINY_CRITIC,
+                laplacian=0.5,
                 adversarial=0.1,
                 patches=0.1,
                 components="style",
