@@ -48,7 +48,7 @@ class LoopSettings:
         threads: cores for the arithmetic; None takes all.
         loaders: threads that prepare samples.
         processes: whether these are processes instead: a GPU wants more pictures than the threads of one
-            interpreter can make.
+            interpreter can make. Each holds up to three batches in shared memory.
         log_every, save_every: seconds between log lines and between checkpoints.
         validate_every: seconds between validations with a picture grid.
         light: save the averaged weights in half precision and nothing else, in files of at most 15 MiB: for a
@@ -206,6 +206,7 @@ def train(  # noqa: PLR0915
         make,
         batch=local,
         workers=settings.loaders,
+        ahead=2 if settings.processes else 3,
         processes=settings.processes,
         pin=spread.device.type == "cuda",
     )

@@ -94,6 +94,7 @@ def join(device: str) -> Spread:
     if kind == "cuda":
         place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(place)
+        torch.backends.cudnn.benchmark = True  # batches have one size, so that trying kernels pays
     if count > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if kind == "cuda" else "gloo")
     return Spread(dist.get_rank() if count > 1 else 0, count, place)
