@@ -225,7 +225,8 @@ def train(  # noqa: PLR0915
                 given = dict(batch)  # phases leave in the batch what the next ones need
                 stats, applied = step(phase, state, batch, settings, spread)
                 log.add(stats, skipped=not applied)
-                if len(stats) > 2:  # one loss has the gradient of the sum, which is logged anyhow
+                # One loss has the gradient of the sum, which is logged anyhow; a lent machine has no time.
+                if len(stats) > 2 and not settings.light:
                     several[phase.name] = phase, given
                 bad[phase.name] = 0 if applied else bad[phase.name] + 1
                 if bad[phase.name] >= MAX_BAD_STEPS:
