@@ -21,9 +21,9 @@ from revisage.data.pictures import find_pictures, read_picture  # noqa: E402
 from revisage.degrade import RECIPES, Chain  # noqa: E402
 from revisage.errors import ModelCorruptError, TrainingError, UsageError  # noqa: E402
 from revisage.train import checkpoint, presets  # noqa: E402
+from revisage.train.faces import Embedder, FaceLosses  # noqa: E402
 from revisage.train.gfpgan import FaceSettings, FaceTask  # noqa: E402
 from revisage.train.loop import train  # noqa: E402
-from revisage.train.faces import Embedder, FaceLosses  # noqa: E402
 from revisage.train.people import apart  # noqa: E402
 from revisage.train.pictures import from_unit, grid, to_bytes, to_unit  # noqa: E402
 from revisage.train.realesrgan import SceneSettings, SceneTask  # noqa: E402
