@@ -20,14 +20,15 @@ import torch
 from PIL import Image, ImageDraw
 
 from revisage.cli.train import override
-from revisage.degrade import RECIPES
-from revisage.networks.discriminators import DiscriminatorConfig
-from revisage.networks.gfpgan import GFPGANConfig
-from revisage.train import presets
-from revisage.train.face_settings import FaceSettings
-from revisage.train.gfpgan import FaceTask
-from revisage.train.loop import LoopSettings, train
-from revisage.train.pictures import from_unit, grid
+from revisage.lab.degrade import RECIPES
+from revisage.lab.networks.discriminators import DiscriminatorConfig
+from revisage.lab.networks.gfpgan import GFPGANConfig
+from revisage.lab.train import presets
+from revisage.lab.train.face_settings import FaceSettings
+from revisage.lab.train.loop import train
+from revisage.lab.train.pictures import from_unit, grid
+from revisage.lab.train.settings import LoopSettings
+from revisage.lab.train.tasks.gfpgan import FaceTask
 
 COMPACT_128 = GFPGANConfig(
     size=128,

@@ -1,11 +1,11 @@
-"""What alignment is worth to the face model, and how far the finder's landmarks follow a tilted head.
+"""What alignment is worth to the face model, and how far the detector's landmarks follow a tilted head.
 
     python benchmarks/alignment.py [--shared ../shared] [--limit 100]
 
 Held-out faces of faces256, which are aligned. First each is degraded by GFP-GAN's equation, and clean and
 degraded picture are turned or shifted together before the model sees the latter; the gain in PSNR over the
 model's input is compared with that of the aligned face, picture by picture. Then each picture is tilted,
-and the turn of the crop that finder and alignment make of it is compared with the tilt.
+and the turn of the crop that detector and alignment make of it is compared with the tilt.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import cv2
 import numpy as np
 
 from revisage import zoo
-from revisage.data.split import held_out
-from revisage.degrade import RECIPES, rng_for
-from revisage.evaluate.summary import summarise
-from revisage.faces import Finder, estimate
+from revisage.faces import Detector, estimate
 from revisage.image import decode
+from revisage.lab.data.split import held_out
+from revisage.lab.degrade import RECIPES, rng_for
+from revisage.lab.evaluate.summary import summarise
 from revisage.runtime import Session, open_session
 
 SIZE = 256
@@ -51,11 +51,11 @@ def gain(session: Session, low: np.ndarray, clean: np.ndarray) -> float:
     return psnr(output.clip(0, 1), clean) - psnr(low, clean)
 
 
-def tilt_seen(finder: Finder, picture: np.ndarray, degrees: float) -> float:
+def tilt_seen(detector: Detector, picture: np.ndarray, degrees: float) -> float:
     """Degrees by which the crop of the tilted picture is turned; NaN where no face is found."""
     wide = cv2.copyMakeBorder(picture, *(SIZE // 2,) * 4, cv2.BORDER_REFLECT)
     matrix = cv2.getRotationMatrix2D((SIZE - 0.5, SIZE - 0.5), degrees, 0.6)
-    faces = finder.find(cv2.warpAffine(wide, matrix, (2 * SIZE, 2 * SIZE), borderMode=cv2.BORDER_REFLECT))
+    faces = detector.find(cv2.warpAffine(wide, matrix, (2 * SIZE, 2 * SIZE), borderMode=cv2.BORDER_REFLECT))
     if not faces:
         return float("nan")
     turn = estimate(faces[0].landmarks, SIZE)
@@ -87,10 +87,10 @@ def main() -> None:
             assert summary.interval is not None
             cells.append(f"{summary.mean:+.2f} ({summary.interval[0]:+.2f} to {summary.interval[1]:+.2f})")
         print(f"| {name} | {cells[0]} | {cells[1]} |")
-    finder = Finder(zoo.resolve("finder", "auto").path)
+    detector = Detector(zoo.resolve("finder", "auto").path)
     print("\n| tilt of the photo | turn of the crop, median | found |\n|---|---|---|")
     for tilt in TILTS:
-        seen = np.array([tilt_seen(finder, picture, tilt) for picture in pictures])
+        seen = np.array([tilt_seen(detector, picture, tilt) for picture in pictures])
         print(f"| {tilt}° | {np.nanmedian(seen):.1f}° | {np.isfinite(seen).sum()} of {len(seen)} |")
 
 

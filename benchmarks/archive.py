@@ -181,18 +181,19 @@ WARM = 4
 
 def one_run(source: Path, out: Path, engine: str, workers: int, scene: str) -> float:
     """Photos per second of one engine in this process, which has the cores that it is to use."""
-    from revisage.batch import SaveOptions, cluster, make_restorer, plan, processes, shared_memory
+    from revisage.batch import SaveOptions, make_restorer, plan_photos, shared_memory
+    from revisage.batch.engines import processes, ray
     from revisage.restore import RestoreOptions, Settings
 
     settings = shared_memory(Settings(scene=scene, memory=1024))
-    jobs = plan([source], out)
+    jobs = plan_photos([source], out)
     work = processes.Work(partial(make_restorer, settings), RestoreOptions(), SaveOptions(), 2, 1)
     times = []
     with contextlib.ExitStack() as opened:
         if engine == "ray":
-            opened.enter_context(cluster.connected())
-            pool = cluster.pool(workers, "cpu")
-            outcomes = cluster.restore_all(jobs, work, pool, settings.limits)
+            opened.enter_context(ray.connected())
+            pool = ray.pool(workers, "cpu")
+            outcomes = ray.restore_all(jobs, work, pool, settings.limits)
         else:
             outcomes = processes.restore_all(jobs, work, processes=workers)
         for outcome in outcomes:

@@ -13,7 +13,7 @@ import time
 import cv2
 import numpy as np
 
-from revisage.degrade import RECIPES
+from revisage.lab.degrade import RECIPES
 
 
 def picture(size: int) -> np.ndarray:

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from revisage.data.expressions import EXPRESSIONS, labelled, read_crops
-from revisage.evaluate.expressions import ModelClassifier
-from revisage.evaluate.summary import summarise
-from revisage.faces import Finder
+from revisage.faces import Detector
+from revisage.lab.data.expressions import EXPRESSIONS, labelled, read_crops
+from revisage.lab.evaluate.expressions import ModelClassifier
+from revisage.lab.evaluate.summary import summarise
 from revisage.zoo import resolve
 
 SIDE = 256
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--model", default="auto")
     options = parser.parse_args()
     rows = labelled(options.data, held=True)
-    find = Finder(resolve("finder").path, score_threshold=0.5).find
+    find = Detector(resolve("finder").path, score_threshold=0.5).find
     whole = np.array([[1.0, 0, 0], [0, 1.0, 0]])
     classifier = ModelClassifier(options.model)
     answers = []

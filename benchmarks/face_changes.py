@@ -28,20 +28,20 @@ from torch import Tensor, nn
 
 from revisage import zoo
 from revisage.cli.train import override
-from revisage.degrade import RECIPES, Chain, Recipe
-from revisage.degrade.gfpgan import Gfpgan
-from revisage.degrade.recipe import apply
-from revisage.metrics.degrees import degrees
-from revisage.metrics.psnr import psnr
-from revisage.metrics.ssim import ssim
-from revisage.networks.arcface_crop import ArcFaceCrop
-from revisage.networks.gfpgan import CLEAR_256, COMPACT_256, GFPGAN
-from revisage.train import presets
-from revisage.train.face_settings import FaceSettings
-from revisage.train.face_validation import RECIPES_HELD
-from revisage.train.gfpgan import FaceTask
-from revisage.train.init import load_exported
-from revisage.train.loop import train
+from revisage.lab.degrade import RECIPES, Chain, Recipe
+from revisage.lab.degrade.gfpgan import Gfpgan
+from revisage.lab.degrade.recipe import apply
+from revisage.lab.metrics.degrees import degrees
+from revisage.lab.metrics.psnr import psnr
+from revisage.lab.metrics.ssim import ssim
+from revisage.lab.networks.arcface_crop import ArcFaceCrop
+from revisage.lab.networks.gfpgan import CLEAR_256, COMPACT_256, GFPGAN
+from revisage.lab.train import presets
+from revisage.lab.train.face_settings import FaceSettings
+from revisage.lab.train.face_validation import RECIPES_HELD
+from revisage.lab.train.init import load_exported
+from revisage.lab.train.loop import train
+from revisage.lab.train.tasks.gfpgan import FaceTask
 
 DIGITS = {"psnr": 2, "ssim": 3, "lpips": 3, "degrees": 1, "degrees_edgeface": 1, "correlation": 3}
 BAND = (20, 48)  # cycles a face: where the angle lives and the output is weakest

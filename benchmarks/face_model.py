@@ -3,9 +3,9 @@
     python benchmarks/face_model.py --shared ../shared [--model NAME] [--count 300] [--seed 0] [--light]
 
 Two sets: held-out pictures of faces256 (split by the hash of the name; training leaves out everybody who
-looks like one of them), and held-out people of lfw128, found and aligned by the shipped finder; other people
-of LFW are among those that the model has been trained on. Recipe "gfpgan"; picture i is degraded with the
-seed (seed, i). PSNR in dB and SSIM over RGB at 256 px, 8 bits; identity angle in degrees between
+looks like one of them), and held-out people of lfw128, found and aligned by the shipped detector; other
+people of LFW are among those that the model has been trained on. Recipe "gfpgan"; picture i is degraded with
+the seed (seed, i). PSNR in dB and SSIM over RGB at 256 px, 8 bits; identity angle in degrees between
 MobileFaceNet embeddings of a picture and the truth; NIQE, of the truth too; Fréchet distance between the
 MobileFaceNet embeddings of all pictures and of all truths, which falls with the number of pictures: compare
 it at equal n only. 95 % intervals by bootstrap over pictures. At the end the time of one face, which only
@@ -25,17 +25,17 @@ import numpy as np
 import torch
 from identity import milliseconds
 
-from revisage.data.pictures import find_pictures
-from revisage.degrade import RECIPES
-from revisage.degrade.compress import Jpeg
-from revisage.faces import Finder, align, estimate
+from revisage.faces import Detector, align, estimate
 from revisage.image import decode
-from revisage.metrics import Sources, load
-from revisage.metrics.degrees import degrees
-from revisage.metrics.psnr import psnr
-from revisage.metrics.ssim import ssim
+from revisage.lab.data.pictures import find_pictures
+from revisage.lab.degrade import RECIPES
+from revisage.lab.degrade.compress import Jpeg
+from revisage.lab.metrics import Sources, load
+from revisage.lab.metrics.degrees import degrees
+from revisage.lab.metrics.psnr import psnr
+from revisage.lab.metrics.ssim import ssim
+from revisage.lab.train.faces import Embedder
 from revisage.runtime import Session, open_session
-from revisage.train.faces import Embedder
 from revisage.zoo import resolve
 
 SIZE = 256
@@ -49,12 +49,12 @@ def faces256(shared: Path, count: int) -> list[np.ndarray]:
 
 def lfw128(shared: Path, count: int) -> list[np.ndarray]:
     """One aligned picture of each held-out person in whom a face is found, (256, 256, 3) uint8."""
-    finder = Finder(resolve("finder").path)
+    detector = Detector(resolve("finder").path)
     people = find_pictures(shared / "data" / "lfw128", name=lambda path: path.parent.name, held=True)
     faces = []
     for path in (p for p in people if p.stem.endswith("_0001")):
         picture = decode(path, isolate=False).pixels
-        found = finder.find(picture)
+        found = detector.find(picture)
         if found:
             faces.append(align(picture, estimate(found[0].landmarks, SIZE), SIZE))
         if len(faces) == count:

@@ -4,9 +4,9 @@
                                   [--groups]
 
 Faces of the held-out people of lfw128 (split by person; nobody of them was seen in training), found by the
-shipped finder and aligned at 256 px. Pairs of one person (at most `--pairs` of each) and as many pairs of two
-people; the two are the same when the angle between their embeddings is below a threshold that is chosen on
-nine tenths of the people and tried on the last tenth, in turn. One side of each pair is left as it is, the
+shipped detector and aligned at 256 px. Pairs of one person (at most `--pairs` of each) and as many pairs of
+two people; the two are the same when the angle between their embeddings is below a threshold that is chosen
+on nine tenths of the people and tried on the last tenth, in turn. One side of each pair is left as it is, the
 other also degraded. Then the angles of pairs, whose percentiles tell what a `--guard` means, and milliseconds
 a face in the runtime. Intervals are of 95 %, by bootstrap over people.
 
@@ -29,14 +29,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from revisage.data.pictures import find_pictures
-from revisage.degrade import RECIPES
-from revisage.evaluate.summary import summarise
-from revisage.faces import Finder, align, estimate
+from revisage.faces import Detector, align, estimate
 from revisage.image import decode
+from revisage.lab.data.pictures import find_pictures
+from revisage.lab.degrade import RECIPES
+from revisage.lab.evaluate.summary import summarise
+from revisage.lab.train.faces import Embedder
 from revisage.restore import GUARD_DEGREES
 from revisage.runtime import Session, open_session
-from revisage.train.faces import Embedder
 from revisage.zoo import resolve
 
 SIZE = 256
@@ -47,19 +47,19 @@ Embed = Callable[[np.ndarray], np.ndarray]
 
 def people(shared: Path) -> list[list[np.ndarray]]:
     """Aligned faces, (256, 256, 3) float32 in [0, 1], of each held-out person with two or more."""
-    finder = Finder(resolve("finder").path)
+    detector = Detector(resolve("finder").path)
     folders: dict[str, list[np.ndarray]] = defaultdict(list)
     for path in find_pictures(shared / "data" / "lfw128", name=lambda path: path.parent.name, held=True):
-        face = aligned(finder, path)
+        face = aligned(detector, path)
         if face is not None:
             folders[path.parent.name].append(face)
     return [faces for faces in folders.values() if len(faces) > 1]
 
 
-def aligned(finder: Finder, path: Path) -> np.ndarray | None:
+def aligned(detector: Detector, path: Path) -> np.ndarray | None:
     """The best face of a picture, (256, 256, 3) float32 in [0, 1]; None where no face is found."""
     picture = decode(path, isolate=False).pixels
-    found = finder.find(picture)
+    found = detector.find(picture)
     return (
         align(picture, estimate(found[0].landmarks, SIZE), SIZE).astype(np.float32) / 255 if found else None
     )
@@ -168,10 +168,10 @@ def compare(networks: dict[str, Embed], shared: Path, most: int, seed: int) -> N
 
 def by_group(networks: dict[str, Embed], shared: Path, seed: int) -> None:
     """Print what the model does to the people of each label of groups200."""
-    finder, labels, faces = Finder(resolve("finder").path), [], []
+    detector, labels, faces = Detector(resolve("finder").path), [], []
     with (shared / "data" / "groups200.csv").open(newline="") as file:
         for row in csv.DictReader(file):
-            face = aligned(finder, shared / "data" / "groups200" / row["file"])
+            face = aligned(detector, shared / "data" / "groups200" / row["file"])
             if face is not None:
                 faces.append(face)
                 labels.append(row)

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from revisage.metrics import Sources, load
+from revisage.lab.metrics import Sources, load
 
 NAMES = ("psnr", "ssim", "ms_ssim", "niqe", "degrees")
 SIZE = 256

@@ -20,7 +20,7 @@ import psutil
 from memory import make_photo
 
 from revisage import Restorer
-from revisage.batch import plan, restore_all
+from revisage.batch import plan_photos, restore_all
 from revisage.restore import RestoreOptions
 
 
@@ -46,7 +46,7 @@ def main() -> None:
         stages: dict[str, float] = {}
         for number in range(arguments.rounds + 1):  # the first warms up
             for workers in arguments.workers:
-                jobs = plan([root / "in"], root / str(workers))
+                jobs = plan_photos([root / "in"], root / str(workers))
                 start = time.perf_counter()
                 outcomes = list(restore_all(jobs, restorer, options, workers=workers))
                 if number:

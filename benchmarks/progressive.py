@@ -1,4 +1,5 @@
-"""The progressive GAN on held-out people of LFW: the table of 004 (PSNR, SSIM, MS-SSIM, LPIPS, NIQE, FID).
+"""The progressive GAN on held-out people of LFW: the table of Kim et al. (PSNR, SSIM, MS-SSIM, LPIPS, NIQE,
+FID).
 
     python benchmarks/progressive.py --shared ../shared --upscale progressive-upscale \
         --restore progressive-restore --out runs/progressive [--limit 2650] [--seed 0] [--groups]
@@ -29,28 +30,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from revisage import evaluate, zoo
-from revisage.data.expressions import EXPRESSIONS
-from revisage.data.split import held_out
+from revisage import zoo
 from revisage.errors import FaceError, ModelMissingError
-from revisage.evaluate import Data, MetricSources
-from revisage.evaluate.data import read
-from revisage.evaluate.expressions import ModelClassifier
-from revisage.evaluate.measure import to_batch
-from revisage.evaluate.tables import groups_markdown, markdown
-from revisage.faces import Finder, align, estimate
-from revisage.metrics import Metric
-from revisage.train.progressive import HELD_OUT, person
+from revisage.faces import Detector, align, estimate
+from revisage.lab import evaluate
+from revisage.lab.data.expressions import EXPRESSIONS
+from revisage.lab.data.split import held_out
+from revisage.lab.evaluate import Data, MetricSources
+from revisage.lab.evaluate.data import read
+from revisage.lab.evaluate.expressions import ModelClassifier
+from revisage.lab.evaluate.measure import to_batch
+from revisage.lab.evaluate.tables import groups_markdown, markdown
+from revisage.lab.metrics import Metric
+from revisage.lab.train.tasks.progressive import HELD_OUT, person
 
 RECIPES = {"16": "progressive-16", "128": "progressive-128"}
 METRICS = ("psnr", "ssim", "ms_ssim", "lpips_alex", "fid", "degrees", "niqe")
 TURNED = 0.15  # nose beside the middle of the eyes, as a share of the eyes' distance: some 15 degrees
-SURE = 0.9  # the finder's score of an uncovered face in good light
+SURE = 0.9  # the detector's score of an uncovered face in good light
 GRAY = 4.0  # mean difference of the channels, in 8 bits: of a gray picture stored with colour
 
 
 class Enlarged:
-    """A metric without a truth, of pictures enlarged to twice their size. See `revisage.metrics.Metric`.
+    """A metric without a truth, of pictures enlarged to twice their size. See `revisage.lab.metrics.Metric`.
 
     NIQE looks at patches of 96 px and needs several: it has no value at 128 px.
     """
@@ -103,14 +105,14 @@ def metrics_of(data: Data, weights: Path) -> list[Metric]:
 
 def write_groups(data: Data, path: Path) -> None:
     """A table of labels, found on the true pictures."""
-    finder, classifier = Finder(zoo.resolve("finder").path), ModelClassifier()
+    detector, classifier = Detector(zoo.resolve("finder").path), ModelClassifier()
     with path.open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["image", "faces", "pose", "find", "colour", "expression"])
         for item in data.items:
             assert item.clean is not None
             pixels = read(item.clean)
-            found = finder.find(pixels)
+            found = detector.find(pixels)
             row = [item.name, "several" if len(found) > 1 else "one" if found else "none"]
             if found:
                 row += [pose(found[0].landmarks), "sure" if found[0].score >= SURE else "unsure"]

@@ -24,10 +24,10 @@ import torch
 from torch import nn
 
 from revisage.errors import RuntimeUnavailableError
-from revisage.export import Contract, export
-from revisage.networks.gfpgan import COMPACT_256, GFPGAN, UnitRange
-from revisage.networks.rrdb import RRDBConfig, RRDBNet
-from revisage.networks.scene import SCENE_X2, Scene
+from revisage.lab.export import Contract, export
+from revisage.lab.networks.gfpgan import COMPACT_256, GFPGAN, UnitRange
+from revisage.lab.networks.rrdb import RRDBConfig, RRDBNet
+from revisage.lab.networks.scene import SCENE, OneScale, Scene
 from revisage.runtime.onnxruntime import OnnxRuntimeSession
 from revisage.runtime.openvino import OpenVinoSession
 
@@ -47,7 +47,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int | None, int]] = {
     # builder, the contract's size, side of the picture it is timed on
     "conv": (conv_stack, None, 256),
     "face": (lambda: UnitRange(GFPGAN(COMPACT_256)), 256, 256),
-    "scene": (lambda: Scene(SCENE_X2), None, 400),
+    "scene": (lambda: OneScale(Scene(SCENE), 2), None, 400),
     "rrdb": (lambda: RRDBNet(RRDBConfig(scale=2)), None, 400),  # the sizes of RealESRGAN_x2plus
 }
 
@@ -106,10 +106,19 @@ def main() -> None:
     torch.manual_seed(0)
     build, size, side = NETWORKS[options.network]
     network = build().eval().requires_grad_(False)
-    batch = np.random.default_rng(0).random((options.batch, 3, side, side), dtype=np.float32)
+    channels = 4 if options.network == "scene" else 3
+    batch = np.random.default_rng(0).random((options.batch, channels, side, side), dtype=np.float32)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
-        contract = Contract("benchmark", "face" if size else "scene", size, 1, "0", "none")
+        contract = Contract(
+            "benchmark",
+            "face" if size else "scene",
+            size,
+            1,
+            "0",
+            "none",
+            control="clean" if channels == 4 else "none",
+        )
         parity = export(network, path, contract=contract, example_size=(size or 64, size or 64))
         seconds = measure(runners(network, path, batch, options.threads), options.rounds)
         mebibytes = path.stat().st_size / 2**20

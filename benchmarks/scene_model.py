@@ -1,24 +1,25 @@
-"""The scene model against bicubic and Lanczos on held-out scenes: the tables of its card.
+"""The scene model against bicubic and the published networks on held-out scenes: the tables of its card.
 
-    python benchmarks/scene_model.py --shared ../shared [--model NAME|FILE.onnx] [--draws 4] [--sheet FILE]
+    python benchmarks/scene_model.py --shared ../shared [--ours X2.onnx X1.onnx] [--clean 0.5] [--draws 2]
+        [--published general,twin,half,x4plus] [--sheet FILE.png] [--count N]
 
-Held-out scenes are shrunken by 2 (area averaging), degraded, and doubled again. Rows: "clean" (shrunken
-only), the recipes "first-order", "second-order" and "old-photo", and "scratches" (scratches and hairs on an
-otherwise clean photo); marks have the size they have in a photo twice as wide. The truth has the tone of the
-degraded photo, since the model leaves tones alone. PSNR in dB and SSIM over RGB, 8 bits; NIQE, lower is more
-natural. Draw d of picture i has the seed (seed + d, i); figures are averaged over the draws of a picture, and
-95 % intervals are by bootstrap over pictures. "Gain" is the PSNR over that of the first method, picture by
-picture.
-
-Two more tables: how well pixels under a drawn mark are restored, and cleaning at x1 (the doubled picture
-averaged back) against the degraded photo itself.
+Held-out scenes of BSDS500 (`scenes`) and ImageNet (`scenes_more`) are shrunken by 2 (area averaging),
+degraded, and doubled again; the published x4 networks are reduced by 2 afterwards. Rows: "clean" (shrunken
+only), "camera" (blur of 0.9 px, noise of 8 gray levels, JPEG 70), the recipes "first-order", "second-order",
+"old-photo". The truth has the tone of the degraded photo, since the model leaves tones alone. PSNR in dB and
+SSIM over RGB, 8 bits; LPIPS (SqueezeNet) and NIQE, lower is better. Draw d of picture i has the seed (d, i);
+95 % intervals are by bootstrap over pictures. Then cleaning at x1 against the degraded photo itself, and
+clean photos at x1 against themselves with the worst of them; then milliseconds for one picture of 256 x 256,
+through the runtime as users have it and through PyTorch fp32, in one run.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
@@ -29,89 +30,86 @@ from face_model import interval
 from PIL import Image
 from torch import Tensor
 
-from revisage.data.pictures import Pictures, find_pictures
-from revisage.degrade import RECIPES, Chain, apply, tone, zoomed
-from revisage.degrade.damage import Hairs, Scratches
-from revisage.metrics.niqe import niqe, read_pristine
-from revisage.metrics.psnr import psnr
-from revisage.metrics.ssim import ssim
-from revisage.metrics.weights import locate
+from revisage.lab.data.pictures import Pictures, find_pictures
+from revisage.lab.degrade import RECIPES, apply, tone, zoomed
+from revisage.lab.metrics.lpips import open_lpips
+from revisage.lab.metrics.niqe import niqe, read_pristine
+from revisage.lab.metrics.psnr import psnr
+from revisage.lab.metrics.ssim import ssim
+from revisage.lab.metrics.weights import locate
+from revisage.lab.published import load
+from revisage.lab.train.tasks.distillation import camera
+from revisage.restore.models import InstalledModels
+from revisage.restore.settings import Settings
 from revisage.runtime import open_session
-from revisage.zoo import read_contract, resolve
 
-KINDS = ("clean", "first-order", "second-order", "old-photo", "scratches")
+KINDS = ("clean", "camera", "first-order", "second-order", "old-photo")
 MULTIPLE = 8  # of a truth's sides, so that networks which unshuffle by 4 take its half
-MARKED = 8 / 255  # a pixel that a drawn mark changed by more lies under it
-SHEET = 4  # pictures of each row on the sheet
+METRICS = ("PSNR dB", "SSIM", "LPIPS", "NIQE")
+DIGITS = (2, 3, 3, 2)
+PUBLISHED = {
+    "general": ("realesr-general-x4v3.param", None),
+    "twin": ("realesr-general-wdn-x4v3.param", None),
+    "half": ("realesr-general-x4v3.param", "realesr-general-wdn-x4v3.param"),
+    "x4plus": ("RealESRGAN_x4plus.param", None),
+}
+SHEET = 320  # side of a picture on the sheet
 
-
-@dataclass(frozen=True)
-class Case:
-    """One degraded scene, float32 RGB in [0, 1], 8 bits: `low` (h, w, 3) and its `truth` (2 h, 2 w, 3).
-
-    `under` (2 h, 2 w) tells which pixels lie under a drawn mark, where marks are all that was drawn.
-    """
-
-    low: np.ndarray
-    truth: np.ndarray
-    under: np.ndarray | None
-
-
-def chain_of(name: str, rng: np.random.Generator) -> Chain:
-    """The draw of a row."""
-    if name == "clean":
-        return Chain(())
-    if name == "scratches":
-        return zoomed(Chain((Scratches.sample(rng), Hairs.sample(rng))), 2)
-    return zoomed(RECIPES[name].sample(rng), 2)
+Method = Callable[[np.ndarray], np.ndarray]
+"""(h, w, 3) float32 in [0, 1] -> (2 h, 2 w, 3)."""
 
 
 def eight_bits(picture: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(picture, 0, 1) * 255).astype(np.float32) / 255
 
 
-def case(picture: np.ndarray, name: str, seed: tuple[int, int]) -> Case:
-    """(H, W, 3) uint8 -> one draw of a row."""
+def case(picture: np.ndarray, name: str, seed: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """(H, W, 3) uint8 -> the degraded picture at half its size and the truth."""
     clean = picture.astype(np.float32) / 255
     clean = clean[: clean.shape[0] // MULTIPLE * MULTIPLE, : clean.shape[1] // MULTIPLE * MULTIPLE]
-    size = (clean.shape[1], clean.shape[0])
-    small = cv2.resize(clean, (size[0] // 2, size[1] // 2), interpolation=cv2.INTER_AREA)
-    chain = chain_of(name, np.random.default_rng(seed))
-    low, under = apply(small, chain), None
-    if name == "scratches":
-        marks = (np.abs(low - small).max(axis=2) > MARKED).astype(np.uint8)
-        under = cv2.resize(marks, size, interpolation=cv2.INTER_NEAREST) > 0
-    return Case(eight_bits(low), eight_bits(apply(clean, tone(chain))), under)
+    small = cv2.resize(clean, (clean.shape[1] // 2, clean.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    if name == "clean":
+        return eight_bits(small), clean
+    if name == "camera":
+        return eight_bits(apply(small, camera(seed[0] * 1000 + seed[1]))), clean
+    chain = zoomed(RECIPES[name].sample(np.random.default_rng(seed)), 2)
+    return eight_bits(apply(small, chain)), eight_bits(apply(clean, tone(chain)))
 
 
 def tensor(picture: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(eight_bits(picture).transpose(2, 0, 1)[None]))
 
 
-def decibels(picture: np.ndarray, truth: np.ndarray, where: np.ndarray) -> float:
-    """PSNR of the pixels in a mask."""
-    return float(-10 * np.log10(np.square(eight_bits(picture) - truth)[where].mean()))
+def batch(picture: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(picture.transpose(2, 0, 1)[None])
 
 
-class Results:
-    """Figures by (degradation, method), each (pictures, metrics), averaged over draws as they are added."""
+def halved(picture: np.ndarray) -> np.ndarray:
+    return cv2.resize(picture, (picture.shape[1] // 2, picture.shape[0] // 2), interpolation=cv2.INTER_AREA)
 
-    def __init__(self, pictures: int, draws: int) -> None:
-        self.pictures, self.draws = pictures, draws
-        self.values: dict[tuple[str, str], np.ndarray] = {}
 
-    def add(self, name: str, method: str, picture: int, figures: Sequence[float]) -> None:
-        table = self.values.setdefault((name, method), np.zeros((self.pictures, len(figures))))
-        table[picture] += np.array(figures) / (1 if name == "clean" else self.draws)
+def mixed(first: Path, second: Path | None) -> torch.nn.Module:
+    """A published network, or the mean of two by weight."""
+    network = load(first).network
+    if second is not None:
+        other = load(second).network.state_dict()
+        network.load_state_dict(
+            {key: (value + other[key]) / 2 for key, value in network.state_dict().items()}
+        )
+    return network.eval()
 
-    def table(self, header: str, digits: Sequence[int], base: str) -> str:
-        """Markdown; the last column is the gain of the first metric over method `base`."""
-        lines = [f"| degradation | | {header} | gain dB |", f"|{'---|' * (len(digits) + 3)}"]
-        for (name, method), values in self.values.items():
-            columns = [*values.T, values[:, 0] - self.values[name, base][:, 0]]
-            cells = [spread(column, n) for column, n in zip(columns, (*digits, 2), strict=True)]
-            lines.append(f"| {name} | {method} | {' | '.join(cells)} |")
-        return "\n".join(lines)
+
+def through_runtime(network: torch.nn.Module, folder: Path) -> Callable[[np.ndarray], np.ndarray]:
+    from revisage.lab.export import Contract, export
+
+    file = folder / f"{len(list(folder.iterdir()))}.onnx"
+    contract = Contract(name="published", task="scene", size=None, scale=4, version="1", licence="theirs")
+    export(network, file, contract=contract, example_size=(32, 32), half=False)
+    return open_session(file, device="cpu").run
+
+
+def row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def spread(values: np.ndarray, digits: int) -> str:
@@ -120,54 +118,122 @@ def spread(values: np.ndarray, digits: int) -> str:
     return f"{values.mean():.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
 
+def milliseconds(work: Callable[[], object], runs: int = 5) -> float:
+    work()
+    times = []
+    for _ in range(runs):
+        begun = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begun)
+    return 1000 * statistics.median(times)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--shared", type=Path, default=Path(__file__).parents[2] / "shared")
-    parser.add_argument("--model", default="auto", help="a model's name or its file")
-    parser.add_argument("--draws", type=int, default=4, help="degradations of each picture")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--sheet", type=Path, help="write input, bicubic, model and truth as a picture")
+    parser.add_argument("--ours", type=Path, nargs=2, help="files of the x2 and the x1 model")
+    parser.add_argument("--clean", type=float, default=0.5, help="the strength")
+    parser.add_argument("--published", default="general,twin,half", help=", ".join(PUBLISHED))
+    parser.add_argument("--models", type=Path, help="folder of the published files, if not in shared")
+    parser.add_argument("--draws", type=int, default=2, help="degradations of each picture")
+    parser.add_argument("--count", type=int, help="pictures used; all held-out ones if not given")
+    parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument(
+        "--sheet", type=Path, help="write input, bicubic, every method and truth as a picture"
+    )
     options = parser.parse_args()
-    path = Path(options.model) if options.model.endswith(".onnx") else resolve("scene", options.model).path
-    session, contract = open_session(path, device="cpu"), read_contract(path)
-    held = Pictures(find_pictures(options.shared / "data" / "scenes", held=True))
+    if options.ours:
+        sessions = {
+            scale: open_session(path, device="cpu") for scale, path in zip((2, 1), options.ours, strict=True)
+        }
+        from revisage.restore.models import AtStrength
+
+        ours = {scale: AtStrength(session, options.clean).run for scale, session in sessions.items()}
+    else:
+        scene = InstalledModels(Settings(device="cpu")).scene()
+        assert scene is not None
+        ours = {scale: scene.for_photo(scale, options.clean).session.run for scale in (2, 1)}
+    paths = [
+        p for f in ("scenes", "scenes_more") for p in find_pictures(options.shared / "data" / f, held=True)
+    ]
+    held = Pictures(paths[:: max(1, len(paths) // options.count)] if options.count else paths)
+    lpips = open_lpips("squeeze", options.shared / "models" / "squeezenet1_1.npz")
     pristine = read_pristine(locate("niqe", "niqe", options.shared / "models"))
-    doubled, marked, cleaned = (Results(len(held), options.draws) for _ in range(3))
-    sheet: list[np.ndarray] = []
-    for name, i in product(KINDS, range(len(held))):
-        for draw in range(1 if name == "clean" else options.draws):
-            one = case(held[i], name, (options.seed + draw, i))
-            small, size = (p.shape[1::-1] for p in (one.low, one.truth))
-            outputs = {
-                "bicubic": cv2.resize(one.low, size, interpolation=cv2.INTER_CUBIC),
-                "Lanczos": cv2.resize(one.low, size, interpolation=cv2.INTER_LANCZOS4),
-                "model": session.run(one.low.transpose(2, 0, 1)[None].copy())[0].transpose(1, 2, 0),
-            }
-            truth = tensor(one.truth)
+    methods: dict[str, Method] = {
+        "bicubic": lambda low: cv2.resize(low, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC),
+        "model": lambda low: ours[2](batch(low))[0].transpose(1, 2, 0),
+    }
+    networks = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in filter(None, options.published.split(",")):
+            first, second = (
+                (options.models or options.shared / "models") / f if f else None for f in PUBLISHED[name]
+            )
+            assert first is not None
+            networks[name] = mixed(first, second)
+            run = through_runtime(networks[name], Path(folder))
+            methods[name] = lambda low, run=run: halved(run(batch(low))[0].transpose(1, 2, 0))
+        tables(options, held, methods, ours, (lpips, pristine))
+        times(methods, ours, networks)
+
+
+@torch.no_grad()
+def tables(options, held, methods, ours, measures) -> None:  # type: ignore[no-untyped-def]
+    lpips, pristine = measures
+
+    def figures(picture: np.ndarray, truth: Tensor) -> list[float]:
+        fake = tensor(picture)
+        return [float(measure(fake, truth)) for measure in (psnr, ssim, lpips)]
+
+    names, sheet = options.kinds.split(","), []
+    results = {key: np.zeros((len(held), len(METRICS))) for key in product(names, methods)}
+    same = {key: np.zeros((len(held), 3)) for key in product(names, ("the photo", "model"))}
+    for name, i in product(names, range(len(held))):
+        draws = 1 if name == "clean" else options.draws
+        for draw in range(draws):
+            low, truth = case(held[i], name, (draw, i))
+            outputs = {method: make(low) for method, make in methods.items()}
             for method, output in outputs.items():
-                ours = tensor(output)
-                figures = [float(f) for f in (psnr(ours, truth), ssim(ours, truth), niqe(ours, pristine))]
-                doubled.add(name, method, i, figures)
-                if one.under is not None:
-                    marked.add("under the marks", method, i, [decibels(output, one.truth, one.under)])
-            if name != "clean":  # a clean photo is its own best at x1
-                aim = tensor(cv2.resize(one.truth, small, interpolation=cv2.INTER_AREA))
-                averaged = cv2.resize(outputs["model"], small, interpolation=cv2.INTER_AREA)
-                for method, output in (("the photo", one.low), ("model", averaged)):
-                    ours = tensor(output)
-                    cleaned.add(name, method, i, [float(psnr(ours, aim)), float(ssim(ours, aim))])
-            if draw == 0 and i < SHEET:
-                cells = [one.low.repeat(2, 0).repeat(2, 1), outputs["bicubic"], outputs["model"], one.truth]
-                sheet.append(np.concatenate([eight_bits(c)[:320, :320] for c in cells], axis=1))
-    print(f"{contract.name} {contract.version}, {session.info.precision}, seed {options.seed},", end=" ")
-    print(f"{len(held)} scenes, {options.draws} draws each\n")
-    print(doubled.table("PSNR dB | SSIM | NIQE", (2, 3, 2), "bicubic") + "\n")
-    print(marked.table("PSNR dB", (2,), "bicubic") + "\n")
-    print("At x1:\n\n" + cleaned.table("PSNR dB | SSIM", (2, 3), "the photo"))
+                natural = float(niqe(tensor(output), pristine))
+                results[name, method][i] += np.array([*figures(output, tensor(truth)), natural]) / draws
+            aim = tensor(low if name == "clean" else halved(truth))
+            cleaned = ours[1](batch(low))[0].transpose(1, 2, 0)
+            for method, output in (("the photo", low), ("model", cleaned)):
+                same[name, method][i] += np.array(figures(output, aim)) / draws
+            if draw == 0 and i % 8 == 0:
+                cells = [low.repeat(2, 0).repeat(2, 1), *outputs.values(), truth]
+                sheet.append(np.concatenate([eight_bits(c)[:SHEET, :SHEET] for c in cells], axis=1))
+    print(f"{len(held)} scenes, {options.draws} draws each, clean {options.clean}\n")
+    print(row(["degradation", "", *METRICS, "gain dB"]) + f"\n|{'---|' * (len(METRICS) + 3)}")
+    for (name, method), values in results.items():
+        gain = values[:, 0] - results[name, "bicubic"][:, 0]
+        cells = [spread(column, digits) for column, digits in zip(values.T, DIGITS, strict=True)]
+        print(row([name, method, *cells, spread(gain, 2)]))
+    print("\nAt x1:\n\n" + row(["degradation", "", *METRICS[:3], "worst dB"]) + f"\n|{'---|' * 6}")
+    for (name, method), values in same.items():
+        if (name, method) != ("clean", "the photo"):  # equal
+            cells = [spread(column, digits) for column, digits in zip(values.T, DIGITS, strict=False)]
+            print(row([name, method, *cells, f"{values[:, 0].min():.2f}"]))
     if options.sheet:
-        Image.fromarray(np.rint(np.concatenate(sheet) * 255).astype(np.uint8)).save(options.sheet)
+        width = max(part.shape[1] for part in sheet)
+        filled = [np.pad(s, ((0, 0), (0, width - s.shape[1]), (0, 0))) for s in sheet]
+        Image.fromarray(np.rint(np.concatenate(filled) * 255).astype(np.uint8)).save(options.sheet)
+
+
+@torch.no_grad()
+def times(methods, ours, networks) -> None:  # type: ignore[no-untyped-def]
+    picture = np.random.default_rng(0).random((256, 256, 3), dtype=np.float32)
+    print("\n" + row(["method", "ms in our runtime", "ms in PyTorch fp32"]) + "\n|---|---|---|")
+    print(row(["model x1", f"{milliseconds(lambda: ours[1](batch(picture))):.0f}", ""]))
+    for name, method in methods.items():
+        plain = ""
+        if name in networks:
+            x = torch.from_numpy(batch(picture)).contiguous(memory_format=torch.channels_last)
+            network = networks[name].to(memory_format=torch.channels_last)
+            plain = f"{milliseconds(lambda network=network, x=x: network(x)):.0f}"
+        print(row([name, f"{milliseconds(lambda method=method: method(picture)):.0f}", plain]))
 
 
 if __name__ == "__main__":

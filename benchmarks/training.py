@@ -24,11 +24,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from revisage.cli.train import override
-from revisage.data.loader import Loader
-from revisage.train import presets
-from revisage.train.loop import step
-from revisage.train.spread import join
-from revisage.train.state import State
+from revisage.lab.data.loader import Loader
+from revisage.lab.train import presets
+from revisage.lab.train.distributed import init_distributed
+from revisage.lab.train.loop import step
+from revisage.lab.train.state import State
 
 WARM_UP = 3
 SIDE = 4096
@@ -70,7 +70,7 @@ def main() -> None:
     preset = presets.choose(options.system, options.preset)
     changes = dict(pair.split("=", 1) for pair in options.set)
     settings, task_settings = (override(s, changes) for s in (preset.loop, preset.task(options.data)))
-    task, spread = preset.make(task_settings), join(settings.device)
+    task, spread = preset.make(task_settings), init_distributed(settings.device)
     state, phases = State.fresh(task, settings, spread.device), task.phases()
     loader = Loader(task.sample, batch=settings.batch, workers=settings.loaders, processes=settings.processes)
     spans: dict[str, list[float]] = defaultdict(list)

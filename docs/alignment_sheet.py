@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 
 from revisage import Restorer, zoo
-from revisage.degrade import apply
-from revisage.degrade.gfpgan import Gfpgan
-from revisage.faces import Face, Finder, align, estimate
+from revisage.faces import Detector, Face, align, estimate
 from revisage.image import decode, from_array, save
+from revisage.lab.degrade import apply
+from revisage.lab.degrade.gfpgan import Gfpgan
 from revisage.runtime import open_session
 
 PORTRAIT = Path(__file__).parents[1] / "examples" / "portrait.jpg"
@@ -58,7 +58,7 @@ def titled(text: str, cell: np.ndarray) -> np.ndarray:
 def sheet() -> np.ndarray:
     """(H, W, 3) uint8 RGB, one row."""
     photo = old_photo()
-    face = Finder(zoo.resolve("finder", "auto").path).find(photo)[0]
+    face = Detector(zoo.resolve("finder", "auto").path).find(photo)[0]
     matrix = estimate(face.landmarks, SIZE)
     crop = align(photo, matrix, SIZE)
     batch = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32) / 255

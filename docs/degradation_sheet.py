@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 import skimage.data
 
-from revisage.degrade import RECIPES, Step
-from revisage.degrade.ageing import DyeFading, Fading, Grain, Halftone, PaperTexture, Toning, Yellowing
-from revisage.degrade.colour import Gray
-from revisage.degrade.damage import Crease, Dust, Hairs, Scratches, Stains
-from revisage.degrade.esrgan import SecondOrder
-from revisage.degrade.kernels import KernelBlur
-from revisage.degrade.resize import scaled
+from revisage.lab.degrade import RECIPES, Step
+from revisage.lab.degrade.ageing import DyeFading, Fading, Grain, Halftone, PaperTexture, Toning, Yellowing
+from revisage.lab.degrade.colour import Gray
+from revisage.lab.degrade.damage import Crease, Dust, Hairs, Scratches, Stains
+from revisage.lab.degrade.esrgan import SecondOrder
+from revisage.lab.degrade.kernels import KernelBlur
+from revisage.lab.degrade.resize import scaled
 
 CELL = 224
 COLUMNS = 6

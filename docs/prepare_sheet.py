@@ -17,11 +17,11 @@ import numpy as np
 import skimage.data
 
 from revisage import zoo
-from revisage.data.landmarks import POINT_COLUMNS
-from revisage.data.prepare import prepare
-from revisage.data.prepare_photo import PrepareSettings
-from revisage.faces import Finder
+from revisage.faces import Detector
 from revisage.image import decode, from_array, save
+from revisage.lab.data.landmarks import POINT_COLUMNS
+from revisage.lab.data.prepare.photo import PrepareSettings
+from revisage.lab.data.prepare.run import prepare
 
 CELL = 192
 STRIP = 40
@@ -69,7 +69,7 @@ def sheet() -> np.ndarray:
         model = zoo.resolve("finder", "auto")
         # The face is 170 pixels wide with its surroundings: too few for the default of 256.
         settings = PrepareSettings(size=192)
-        prepare(source, out, Finder(model.path), settings, finder_name=str(model))
+        prepare(source, out, Detector(model.path), settings, detector_name=str(model))
         for name in ("faces", "dropped"):
             with (out / f"{name}.csv").open(newline="") as file:
                 for row in csv.DictReader(file):

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from revisage.networks.progressive import SIZE
-from revisage.train import presets
+from revisage.lab.networks.progressive import SIZE
+from revisage.lab.train import presets
 
 EPOCHS = range(103)
 LENGTHS = {"adversarial": 1.0, "pixel": (3 * SIZE * SIZE) ** -0.5}

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from revisage import Restorer
-from revisage.degrade import RECIPES
+from revisage.lab.degrade import RECIPES
 
 HERE = Path(__file__).parent
 

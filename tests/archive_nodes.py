@@ -8,8 +8,9 @@ from pathlib import Path
 
 import archive_stub
 
-from revisage.batch import SaveOptions, cluster, plan
-from revisage.batch.processes import Work
+from revisage.batch import SaveOptions, plan_photos
+from revisage.batch.engines import ray as engines_ray
+from revisage.batch.engines.processes import Work
 from revisage.image import DecodeLimits
 from revisage.restore import RestoreOptions
 
@@ -20,11 +21,11 @@ def main() -> None:
 
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     second = nodes.add_node(num_cpus=1)
-    jobs = plan([Path(sys.argv[1])], Path(sys.argv[2]))
+    jobs = plan_photos([Path(sys.argv[1])], Path(sys.argv[2]))
     work = Work(archive_stub.make, RestoreOptions(), SaveOptions(), 1)
     outcomes = []
-    with cluster.connected(nodes.address):
-        for outcome in cluster.restore_all(jobs, work, cluster.Pool(2), DecodeLimits()):
+    with engines_ray.connected(nodes.address):
+        for outcome in engines_ray.restore_all(jobs, work, engines_ray.Pool(2), DecodeLimits()):
             outcomes.append(outcome)
             if len(outcomes) == 5:
                 nodes.remove_node(second, allow_graceful=False)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import torch
 from spandrel.architectures.GFPGAN import GFPGAN
 from torch import Tensor, nn
 
-from revisage.networks.compact import Compact, CompactConfig
-from revisage.networks.rrdb import RRDBConfig, RRDBNet
+from revisage.lab.networks.compact import Compact, CompactConfig
+from revisage.lab.networks.rrdb import RRDBConfig, RRDBNet
 
 State = dict[str, Tensor]
 
@@ -53,3 +54,26 @@ def save(path: Path, state: State, group: str | None = "params") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(state if group is None else {group: state}, path)
     return path
+
+
+def save_ncnn(path: Path, state: State, *, half: bool = True) -> Path:
+    """Write a compact or RRDB state as `path`.param and .bin, as ncnn's converter does."""
+    lines, data = ["7767517", "0 0", "Input in 0 1 data"], b""
+    for key, value in state.items():
+        name, part = key.rsplit(".", 1)
+        if part == "bias":
+            continue
+        if value.ndim == 1:
+            lines.append(f"PReLU {name} 1 1 a b 0={len(value)}")
+            data += value.numpy().tobytes()
+            continue
+        lines.append(
+            f"Convolution {name} 1 1 a b 0={len(value)} 1=3 4=1 5=1 6={value.numel()} 9=2 -23310=1,0.2"
+        )
+        kernel = value.half() if half else value.float()
+        stored = kernel.numpy().tobytes()
+        data += struct.pack("<I", 0x01306B47 if half else 0) + stored + b"\0" * (-len(stored) % 4)
+        data += state[f"{name}.bias"].numpy().tobytes()
+    path.with_suffix(".param").write_text("\n".join(lines) + "\n")
+    path.with_suffix(".bin").write_bytes(data)
+    return path.with_suffix(".param")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from revisage.evaluate import Method
+from revisage.lab.evaluate import Method
 
 SIDE = 32
 

@@ -14,9 +14,9 @@ from torchvision.models import squeezenet1_1
 from torchvision.models.vgg import cfgs, make_layers
 
 from revisage import zoo
-from revisage.networks.arcface import ArcFaceResNet18
-from revisage.networks.edgeface import EdgeFace
-from revisage.networks.mobilefacenet import MobileFaceNet
+from revisage.lab.networks.arcface import ArcFaceResNet18
+from revisage.lab.networks.edgeface import EdgeFace
+from revisage.lab.networks.mobilefacenet import MobileFaceNet
 
 
 def alexnet_features() -> nn.Module:

@@ -1,4 +1,4 @@
-"""Photos for the tests of `prepare`: textures that a stand-in finder takes for faces that fill them."""
+"""Photos for the tests of `prepare`: textures that a stand-in detector takes for faces that fill them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from revisage.data.prepare_photo import PrepareSettings
 from revisage.faces import Face, template
+from revisage.lab.data.prepare.photo import PrepareSettings
 
 SIDE = 96
 SETTINGS = PrepareSettings(size=64)

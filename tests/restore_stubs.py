@@ -1,4 +1,4 @@
-"""Sessions and a finder that stand in for models, so that tests know what restoration must give."""
+"""Sessions and a detector that stand in for models, so that tests know what restoration must give."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from revisage.faces import Face, template
-from revisage.restore import FaceModel, FinderModel, IdentityModel, SceneModel
+from revisage.restore import DetectorModel, FaceModel, IdentityModel, SceneModel
 
 SIZE = 64
 
@@ -31,7 +31,7 @@ class StubSession:
         return np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32)
 
 
-class StubFinder:
+class StubDetector:
     """Finds the faces it was told of, or what a function of the pixels says."""
 
     def __init__(self, faces: Sequence[Face] | Callable[[np.ndarray], list[Face]]) -> None:
@@ -56,7 +56,7 @@ class StubModels:
         self.face_session = StubSession(face) if face else None
         self.scene_session = StubSession(scene) if scene else None
         self.identity_session = StubSession(identity) if identity else None
-        self._finder = StubFinder(faces)
+        self._detector = StubDetector(faces)
         self._size = size
 
     def face(self) -> FaceModel | None:
@@ -65,8 +65,8 @@ class StubModels:
     def scene(self) -> SceneModel | None:
         return SceneModel(self.scene_session, "stub-scene 1", 2, 8) if self.scene_session else None
 
-    def finder(self) -> FinderModel:
-        return FinderModel(self._finder, "stub-finder 1")
+    def detector(self) -> DetectorModel:
+        return DetectorModel(self._detector, "stub-finder 1")
 
     def identity(self) -> IdentityModel | None:
         """`identity` gives an embedding of length 1 as a picture of one row, (1, 1, D)."""

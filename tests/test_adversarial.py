@@ -11,12 +11,16 @@ pytest.importorskip("torchvision")
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from revisage.losses.adversarial import discriminator_logistic, generator_logistic  # noqa: E402
-from revisage.losses.components import COMPONENTS, component_boxes, crop_component  # noqa: E402
-from revisage.losses.feature_matching import feature_matching  # noqa: E402
-from revisage.losses.path_length import path_length, path_lengths  # noqa: E402
-from revisage.losses.r1 import r1  # noqa: E402
-from revisage.networks.discriminators import (  # noqa: E402
+from revisage.lab.losses.adversarial import (  # noqa: E402  # noqa: E402
+    discriminator_logistic,
+    generator_logistic,
+    path_length,
+    path_lengths,
+    r1,
+)
+from revisage.lab.losses.components import COMPONENTS, component_boxes, crop_component  # noqa: E402
+from revisage.lab.losses.perceptual import feature_matching  # noqa: E402
+from revisage.lab.networks.discriminators import (  # noqa: E402
     CLEAR_CRITIC,
     DISCRIMINATOR_128,
     ComponentDiscriminator,
@@ -28,8 +32,8 @@ from revisage.networks.discriminators import (  # noqa: E402
     minibatch_deviation,
     stylegan2_discriminator,
 )
-from revisage.networks.gfpgan import CLEAR_256, COMPACT_256, GFPGAN, GFPGANConfig  # noqa: E402
-from revisage.networks.prior import FacePrior, PriorConfig  # noqa: E402
+from revisage.lab.networks.gfpgan import CLEAR_256, COMPACT_256, GFPGAN, GFPGANConfig  # noqa: E402
+from revisage.lab.networks.prior import FacePrior, PriorConfig  # noqa: E402
 
 SMALL = DiscriminatorConfig(32, (8, 12, 16, 16))
 TINY_PRIOR = PriorConfig(32, (16, 12, 8, 8), style_dim=8, mapping=2)

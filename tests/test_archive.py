@@ -25,9 +25,9 @@ from revisage.batch import (
     Outcome,
     SaveOptions,
     fingerprint,
-    places,
-    plan_places,
+    plan_locations,
     restore_all,
+    storage,
 )
 from revisage.batch import photo as steps
 from revisage.cli import main
@@ -198,7 +198,7 @@ def test_what_lies_outside_the_photo_is_tried_again_unasked(
 
 def test_a_photo_that_vanishes_after_it_was_listed(tmp_path: Path) -> None:
     source = album(tmp_path / "in", count=2, bad=0)
-    jobs = plan_places([source], tmp_path / "out")
+    jobs = plan_locations([source], tmp_path / "out")
     (source / "0.png").unlink()
     first, second = restore_all(jobs, Restorer(models=StubModels(scene=twice)), RestoreOptions())
     assert (first.reason, first.digest, first.stamp) == ("vanished", None, None)
@@ -212,7 +212,7 @@ def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     source, out = album(tmp_path / "in", count=30, bad=0), tmp_path / "out"
-    real = places.write_atomically
+    real = storage.write_atomically
 
     def full(path: Path, data: bytes) -> None:
         if len(list(out.glob("*.png"))) >= 3:
@@ -222,13 +222,13 @@ def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(
                 raise SaveError(f"{path} cannot be written ({error.strerror})") from error
         real(path, data)
 
-    monkeypatch.setattr(places, "write_atomically", full)
+    monkeypatch.setattr(storage, "write_atomically", full)
     assert run(source, out) == 1
     written = len(list(out.glob("*.png")))
     assert 3 <= written <= 4  # two workers may have looked at once
     assert worked(models) <= 10  # and not all thirty
     assert "the disk is full: make room" in capsys.readouterr().err
-    monkeypatch.setattr(places, "write_atomically", real)
+    monkeypatch.setattr(storage, "write_atomically", real)
     assert run(source, out) == 0
     assert len(list(out.glob("*.png"))) == 30
     assert worked(models) == 30 - written
@@ -360,7 +360,7 @@ def test_photos_and_results_behind_urls(tmp_path: Path, models: StubModels) -> N
 def test_a_url_of_a_place_without_its_package_says_what_to_install() -> None:
     pytest.importorskip("fsspec", reason="needs fsspec, which comes with revisage[ray]")
     with pytest.raises(UsageError, match="nosuch://bucket"):
-        plan_places(["nosuch://bucket/in"], Path("out"))
+        plan_locations(["nosuch://bucket/in"], Path("out"))
 
 
 def test_the_meter_tells_rates_and_the_time_left() -> None:

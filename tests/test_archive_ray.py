@@ -19,9 +19,10 @@ from PIL import Image
 from test_archive import kills
 from test_archive_processes import album
 
-from revisage.batch import Job, Outcome, SaveOptions, cluster, plan, plan_places, restore_all
-from revisage.batch.processes import Work
-from revisage.cli import _engines
+from revisage.batch import Job, Outcome, SaveOptions, plan_locations, plan_photos, restore_all
+from revisage.batch.engines import ray
+from revisage.batch.engines.processes import Work
+from revisage.cli import _run
 from revisage.image import DecodeLimits
 from revisage.restore import RestoreOptions
 
@@ -35,20 +36,20 @@ def _ray() -> Iterator[None]:
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", path)
-        with cluster.connected():
+        with ray.connected():
             yield
 
 
 def run(jobs: list[Job], count: int = 2, stop: threading.Event | None = None) -> Iterator[Outcome]:
     work = Work(stub.make, RestoreOptions(), SaveOptions(), 1)
-    return cluster.restore_all(jobs, work, cluster.Pool(count), DecodeLimits(), stop=stop)
+    return ray.restore_all(jobs, work, ray.Pool(count), DecodeLimits(), stop=stop)
 
 
 def test_results_are_those_of_the_local_engine_though_an_actor_dies_and_nothing_listens_to_the_network(
     tmp_path: Path,
 ) -> None:
     source = album(tmp_path / "in", [stub.SLOW] * 6)
-    jobs = plan([source], tmp_path / "ray")
+    jobs = plan_photos([source], tmp_path / "ray")
     outcomes = []
     listening: set[str] = set()
     for outcome in run(jobs):
@@ -57,7 +58,7 @@ def test_results_are_those_of_the_local_engine_though_an_actor_dies_and_nothing_
             listening = {c.laddr.ip for p in family() for c in p.net_connections() if c.status == "LISTEN"}
             os.kill(actors()[0].pid, signal.SIGKILL)
     assert [outcome.reason for outcome in outcomes if outcome.error] == ["damaged"]
-    here = list(restore_all(plan([source], tmp_path / "here"), stub.make(None), RestoreOptions()))
+    here = list(restore_all(plan_photos([source], tmp_path / "here"), stub.make(None), RestoreOptions()))
     assert len(outcomes) == len(here) == 7
     for theirs, ours in zip(sorted(outcomes, key=name), sorted(here, key=name), strict=True):
         assert (theirs.digest, theirs.stamp, theirs.written) == (ours.digest, ours.stamp, ours.written)
@@ -69,7 +70,7 @@ def test_results_are_those_of_the_local_engine_though_an_actor_dies_and_nothing_
 
 
 def test_what_is_in_hand_is_finished_when_told_to_stop(tmp_path: Path) -> None:
-    jobs = plan([album(tmp_path / "in", [stub.SLOW] * 40)], tmp_path / "out")
+    jobs = plan_photos([album(tmp_path / "in", [stub.SLOW] * 40)], tmp_path / "out")
     stop, outcomes = threading.Event(), []
     for outcome in run(jobs, stop=stop):
         outcomes.append(outcome)
@@ -99,7 +100,7 @@ def actors() -> list[psutil.Process]:
 
 @pytest.mark.slow
 def test_a_photo_that_kills_its_actors_is_given_up_and_costs_no_other(tmp_path: Path) -> None:
-    jobs = plan([album(tmp_path / "in", [255, stub.DEADLY, 255])], tmp_path / "out")
+    jobs = plan_photos([album(tmp_path / "in", [255, stub.DEADLY, 255])], tmp_path / "out")
     outcomes = {Path(name(outcome)).stem: outcome.reason for outcome in run(jobs, 1)}
     assert outcomes == {"00": None, "01": "crashed", "02": None, "bad": "damaged"}
 
@@ -112,11 +113,11 @@ def test_photos_and_results_by_url(tmp_path: Path) -> None:
     scheme = "simplecache::file://"
     jobs = [
         Job(f"{scheme}{job.source}", f"file://{tmp_path}/out/{Path(str(job.target)).name}")
-        for job in plan_places([source], tmp_path / "here")
+        for job in plan_locations([source], tmp_path / "here")
     ]
     outcomes = list(run(jobs))
     assert sorted(outcome.reason or "" for outcome in outcomes) == ["", "", "damaged"]
-    list(restore_all(plan([source], tmp_path / "here"), stub.make(None), RestoreOptions()))
+    list(restore_all(plan_photos([source], tmp_path / "here"), stub.make(None), RestoreOptions()))
     for path in (tmp_path / "here").iterdir():
         assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()
     assert not list((tmp_path / "out").glob(".*"))
@@ -128,7 +129,7 @@ def test_kills_of_the_driver_lose_nothing() -> None:
 
 
 def test_an_address_may_follow_the_option() -> None:
-    name = _engines.name_ray_address
+    name = _run.name_ray_address
     assert name(["--ray", "in", "-o", "out"]) == ["--ray", "local", "in", "-o", "out"]
     assert name(["in", "-o", "out", "--ray"]) == ["in", "-o", "out", "--ray", "local"]
     assert name(["--ray", "--resume"]) == ["--ray", "local", "--resume"]

@@ -1,4 +1,4 @@
-"""Films: faces followed and made steady, less flicker than frame by frame, frames and videos in and out."""
+"""Films: faces tracked and smoothed, less flicker than frame by frame, frames and videos in and out."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from restore_stubs import StubModels, face_at, same
 
-from revisage.batch import SaveOptions, frames, tracks
+from revisage.batch import SaveOptions, frames
 from revisage.batch.frames import FolderFilm, FolderSink
-from revisage.batch.video import Frame, restore_film
 from revisage.cli import main
 from revisage.cli import restore as command
 from revisage.errors import PhotoError, UsageError
 from revisage.image import DecodeLimits, Photo
-from revisage.restore import Face, RestoreOptions, Restorer, Result, steady
+from revisage.restore import Face, RestoreOptions, Restorer, Result
+from revisage.restore.video import smoothing
+from revisage.restore.video.film import Frame, restore_film
 
 PLAIN = RestoreOptions(scale=1, colour="enhance")
 
@@ -31,34 +32,34 @@ PLAIN = RestoreOptions(scale=1, colour="enhance")
 @settings(deadline=None)
 def test_even_motion_is_left_as_it_is(count: int, speed: float, start: float) -> None:
     line = (start + speed * np.arange(count))[:, None]
-    assert tracks.smoothed(line) == pytest.approx(line, abs=1e-8)
+    assert smoothing.smoothed(line) == pytest.approx(line, abs=1e-8)
 
 
 def test_the_filter_is_that_of_weighted_least_squares() -> None:
     rng = np.random.default_rng(0)
     times, values = np.arange(-3, 7), rng.normal(size=(10, 1))
-    root = np.exp(-0.25 * (times / tracks.SIGMA) ** 2)  # lstsq squares it
+    root = np.exp(-0.25 * (times / smoothing.SIGMA) ** 2)  # lstsq squares it
     design = np.stack([np.ones(10), times], axis=1)
     expected = np.linalg.lstsq(design * root[:, None], values * root[:, None], rcond=None)[0][0]
-    assert tracks.at_zero(times, values) == pytest.approx(expected)
+    assert smoothing.at_zero(times, values) == pytest.approx(expected)
 
 
 def test_noise_is_reduced_as_its_weights_say() -> None:
     noise = np.random.default_rng(0).normal(size=(4000, 1))
-    weights = np.exp(-0.5 * (np.arange(-tracks.REACH, tracks.REACH + 1) / tracks.SIGMA) ** 2)
+    weights = np.exp(-0.5 * (np.arange(-smoothing.WINDOW, smoothing.WINDOW + 1) / smoothing.SIGMA) ** 2)
     expected = np.sqrt((weights**2).sum()) / weights.sum()
-    assert tracks.smoothed(noise).std() == pytest.approx(expected, rel=0.05)
+    assert smoothing.smoothed(noise).std() == pytest.approx(expected, rel=0.05)
 
 
 def test_faces_that_cross_the_picture_are_told_apart_and_gaps_are_filled() -> None:
     first = [face_at(50 + 4 * n, 60, 60) for n in range(30)]
     second = [face_at(300 - 4 * n, 200, 80) for n in range(30)]
     film = [[b, a] if n % 2 else [a, b] for n, (a, b) in enumerate(zip(first, second, strict=True))]
-    film[10] = film[11] = [second[10]]  # missed; the finder's second box is one frame old
+    film[10] = film[11] = [second[10]]  # missed; the detector's second box is one frame old
     film[20] = [*film[20], face_at(600, 400, 30)]  # a false find of one frame
-    found = tracks.link(film)
+    found = smoothing.link_tracks(film)
     assert len(found) == 2
-    steady = [tracks.steady(track) for track in found]
+    steady = [smoothing.smooth_track(track) for track in found]
     assert [sorted(way) for way in steady] == [list(range(30))] * 2
     for n in range(30):
         assert steady[0][n].landmarks == pytest.approx(first[n].landmarks, abs=0.7)
@@ -66,15 +67,15 @@ def test_faces_that_cross_the_picture_are_told_apart_and_gaps_are_filled() -> No
 
 
 def test_a_short_film_keeps_all_faces() -> None:
-    assert len(tracks.link([[face_at(50, 50, 40)], [], []])) == 1
-    assert tracks.link([[], []]) == []
+    assert len(smoothing.link_tracks([[face_at(50, 50, 40)], [], []])) == 1
+    assert smoothing.link_tracks([[], []]) == []
 
 
 def test_overlap() -> None:
-    assert tracks.overlap((0, 0, 2, 2), (0, 0, 2, 2)) == 1
-    assert tracks.overlap((0, 0, 2, 2), (1, 0, 2, 2)) == pytest.approx(1 / 3)
-    assert tracks.overlap((0, 0, 2, 2), (2, 0, 2, 2)) == 0
-    assert tracks.overlap((0, 0, 0, 0), (0, 0, 0, 0)) == 0
+    assert smoothing.overlap((0, 0, 2, 2), (0, 0, 2, 2)) == 1
+    assert smoothing.overlap((0, 0, 2, 2), (1, 0, 2, 2)) == pytest.approx(1 / 3)
+    assert smoothing.overlap((0, 0, 2, 2), (2, 0, 2, 2)) == 0
+    assert smoothing.overlap((0, 0, 0, 0), (0, 0, 0, 0)) == 0
 
 
 @pytest.mark.parametrize("scale", [1, 2])
@@ -86,17 +87,19 @@ def test_a_layer_is_added_where_it_was_seen(scale: int, depth: type) -> None:
     landmarks, size = face_at(75, 75, 100).landmarks, 96
     layer = np.zeros((size, size, 3), np.float32)
     layer[30:50, 40:60] = (0.2, 0, -0.1)
-    steady.add(after, landmarks, scale, layer)
-    seen = steady.look(before, after, landmarks, scale, size)
+    smoothing.add_correction(after, landmarks, scale, layer)
+    seen = smoothing.crop_face(before, after, landmarks, scale, size)
     assert seen is not None
     assert np.abs(seen.after - seen.before - layer)[33:47, 43:57].max() < 0.01
     assert np.abs(seen.after - seen.before)[60:].max() < 0.01
     assert (after[0, 0] == top // 2).all()
 
 
-def looks(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> dict[int, steady.Look]:
+def looks(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> dict[int, smoothing.FaceCrops]:
     pairs = zip(before, after, strict=True)
-    return {n: steady.Look(b.astype(np.float32), a.astype(np.float32)) for n, (b, a) in enumerate(pairs)}
+    return {
+        n: smoothing.FaceCrops(b.astype(np.float32), a.astype(np.float32)) for n, (b, a) in enumerate(pairs)
+    }
 
 
 def test_what_wavers_is_averaged_and_what_moves_is_not() -> None:
@@ -107,13 +110,13 @@ def test_what_wavers_is_averaged_and_what_moves_is_not() -> None:
     noisy = [frame + rng.normal(0, 0.03, frame.shape) for frame in film]
     wavering = [frame + rng.normal(0, 0.05) for frame in film]
     known = looks(noisy, wavering)
-    weights = np.exp(-0.5 * (np.arange(13) - 6.0) ** 2 / steady.SIGMA**2)
-    result = wavering[6] + steady.change(known, 6)
+    weights = np.exp(-0.5 * (np.arange(13) - 6.0) ** 2 / smoothing.SIGMA**2)
+    result = wavering[6] + smoothing.correction(known, 6)
     offsets = np.array([frame[0, 0, 0] - 0.4 for frame in wavering])
     mean = (weights * offsets).sum() / weights.sum()
     assert result[:30].mean() == pytest.approx(0.4 + mean, abs=0.012)  # nearly the mean of all
     assert result[46:].mean() == pytest.approx(0.4 + mean, abs=0.03)  # of those before it opened
-    assert np.abs(steady.change(looks(film, film), 6)).max() < 0.01
+    assert np.abs(smoothing.correction(looks(film, film), 6)).max() < 0.01
 
 
 @dataclass
@@ -133,7 +136,7 @@ class Taken:
 
 
 def shaky(seed: int) -> StubModels:
-    """A finder whose landmarks shake and a face model that paints stripes and whose brightness wavers."""
+    """A detector whose landmarks shake and a face model that paints stripes and whose brightness wavers."""
     rng = np.random.default_rng(seed)
 
     def found(pixels: np.ndarray) -> list[Face]:

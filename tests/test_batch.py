@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from restore_stubs import StubModels, same, twice
 
-from revisage.batch import Job, SaveOptions, folder, plan, restore_all
+from revisage.batch import Job, SaveOptions, plan, plan_photos, restore_all
 from revisage.errors import UsageError
 from revisage.restore import RestoreOptions, Restorer, Stage
 
@@ -35,7 +35,7 @@ def test_folders_are_searched_and_companions_left_out(tmp_path: Path) -> None:
         (source / name).parent.mkdir(exist_ok=True)
         (source / name).write_bytes(b"x")
     (source / "strange.fli").write_bytes(b"no photo, but tried and told")
-    jobs = plan([source], tmp_path / "out")
+    jobs = plan_photos([source], tmp_path / "out")
     out = tmp_path / "out"
     assert {job.source.relative_to(source).as_posix(): job.target for job in jobs} == {
         "a.jpg": out / "a.jpg",
@@ -48,28 +48,28 @@ def test_folders_are_searched_and_companions_left_out(tmp_path: Path) -> None:
 def test_results_inside_the_folder_are_not_restored_again(tmp_path: Path) -> None:
     photo(tmp_path / "a.jpg")
     photo(tmp_path / "out" / "a.jpg")
-    assert [job.source for job in plan([tmp_path], tmp_path / "out")] == [tmp_path / "a.jpg"]
+    assert [job.source for job in plan_photos([tmp_path], tmp_path / "out")] == [tmp_path / "a.jpg"]
 
 
 def test_one_photo_goes_beside_itself_or_where_it_is_told(tmp_path: Path) -> None:
     source = photo(tmp_path / "a.jpg")
-    assert plan([source], None) == [Job(source, tmp_path / "a.restored.jpg")]
-    assert plan([source], tmp_path / "b.png") == [Job(source, tmp_path / "b.png")]
-    assert plan([source], tmp_path / "results") == [Job(source, tmp_path / "results" / "a.jpg")]
+    assert plan_photos([source], None) == [Job(source, tmp_path / "a.restored.jpg")]
+    assert plan_photos([source], tmp_path / "b.png") == [Job(source, tmp_path / "b.png")]
+    assert plan_photos([source], tmp_path / "results") == [Job(source, tmp_path / "results" / "a.jpg")]
     (tmp_path / "v1.2").mkdir()
-    assert plan([source], tmp_path / "v1.2") == [Job(source, tmp_path / "v1.2" / "a.jpg")]
+    assert plan_photos([source], tmp_path / "v1.2") == [Job(source, tmp_path / "v1.2" / "a.jpg")]
 
 
 def test_results_of_an_earlier_run_are_written_anew(tmp_path: Path) -> None:
     first = photo(tmp_path / "a.jpg")
     result = photo(tmp_path / "a.restored.jpg")
     other = photo(tmp_path / "b.restored.jpg")  # no b beside it: a photo like any other
-    assert plan([first, result, other], None) == [
+    assert plan_photos([first, result, other], None) == [
         Job(first, result),
         Job(other, tmp_path / "b.restored.restored.jpg"),
     ]
-    assert plan([result], None) == [Job(result, tmp_path / "a.restored.restored.jpg")]
-    assert [job.source for job in plan([tmp_path], tmp_path / "out")] == [first, other]
+    assert plan_photos([result], None) == [Job(result, tmp_path / "a.restored.restored.jpg")]
+    assert [job.source for job in plan_photos([tmp_path], tmp_path / "out")] == [first, other]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_wrong_plans_are_usage_errors(
     photo(tmp_path / "album" / "b.jpg")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match=message):
-        plan([tmp_path / name for name in inputs], tmp_path / out if out else None)
+        plan_photos([tmp_path / name for name in inputs], tmp_path / out if out else None)
 
 
 def test_a_bad_file_never_stops_the_rest(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_no_more_photos_are_in_hand_than_there_are_workers(tmp_path: Path) -> No
 def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path: Path, out: str) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=r"nothing can be written to .*file"):
-        plan([photo(tmp_path / "a.png")], tmp_path / out)
+        plan_photos([photo(tmp_path / "a.png")], tmp_path / out)
 
 
 def test_a_read_only_folder_is_told_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,10 +272,10 @@ def test_a_read_only_folder_is_told_before_the_work(tmp_path: Path, monkeypatch:
             raise PermissionError(errno.EACCES, "Permission denied")
         return real(dir=dir)
 
-    monkeypatch.setattr(folder.tempfile, "TemporaryFile", refusing)
+    monkeypatch.setattr(plan.tempfile, "TemporaryFile", refusing)
     with pytest.raises(UsageError, match=r"Permission denied.*-o"):
-        plan([source], None)
+        plan_photos([source], None)
     with pytest.raises(UsageError, match=r"Permission denied.*-o"):
-        plan([other], locked / "new")
-    assert len(plan([source, other], None)) == 2  # some can be written: the others fail alone
+        plan_photos([other], locked / "new")
+    assert len(plan_photos([source, other], None)) == 2  # some can be written: the others fail alone
     assert not (locked / "new").exists()

@@ -80,8 +80,8 @@ def no_torch() -> Iterator[pytest.MonkeyPatch]:
     """As after `pip install revisage` without [train]; undo it to install torch."""
     patch = pytest.MonkeyPatch()
     patch.setitem(sys.modules, "torch", None)  # type: ignore[arg-type]
-    patch.delitem(sys.modules, "revisage.published", raising=False)
-    patch.delattr("revisage.published", raising=False)
+    patch.delitem(sys.modules, "revisage.lab.published", raising=False)
+    patch.delattr("revisage.lab.published", raising=False)
     yield patch
     patch.undo()
 

@@ -6,23 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from finder_folder import NAMES, make, noise
+from detector_folder import NAMES, make, noise
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from revisage.data import clutter, pose
-from revisage.data.compose import (
-    CROP_BOX,
-    KINDS,
-    _Canvas,
-    _cover,
-    compose,
-)
-from revisage.data.source import HELD_OUT_SHARE, Source, load_source
-from revisage.data.split import held_out
 from revisage.errors import TrainingError
 from revisage.faces import estimate, template
+from revisage.lab.data.detector_scenes import clutter, pose
+from revisage.lab.data.detector_scenes.compose import CROP_BOX, KINDS, _Canvas, _cover, compose
+from revisage.lab.data.detector_scenes.source import HELD_OUT_SHARE, Source, load_source
+from revisage.lab.data.split import held_out
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +97,8 @@ def test_all_kinds_come_up_and_only_some_have_faces(source: Source) -> None:
 
 
 def test_a_face_behind_other_things_is_taken_off_the_list(source: Source) -> None:
-    """Whatever stays listed is seen for two thirds, or the finder would be asked for what nobody can see."""
+    """Whatever stays listed is seen for two thirds, or the detector would be asked for what nobody can
+    see."""
     dropped = 0
     for index in range(60):
         canvas = _Canvas(np.full((128, 128, 3), 255, np.uint8))
@@ -170,13 +165,13 @@ def test_a_listed_face_is_where_its_crop_was_pasted(folder: Path) -> None:
 
 
 def test_the_crops_box_is_the_teachers_answer(shared: Path) -> None:
-    from revisage.faces import Finder
+    from revisage.faces import Detector
 
-    finder = Finder(shared / "models" / "yunet_2026may.onnx")
+    detector = Detector(shared / "models" / "yunet_2026may.onnx")
     boxes = []
     for path in sorted((shared / "data" / "faces256").iterdir())[::220]:
         with Image.open(path) as image:
-            boxes += [face.box for face in finder.find(np.asarray(image.convert("RGB")))[:1]]
+            boxes += [face.box for face in detector.find(np.asarray(image.convert("RGB")))[:1]]
     np.testing.assert_allclose(np.median(boxes, axis=0), CROP_BOX, atol=10)
 
 

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from revisage.data.loader import Loader, Sample
-from revisage.data.pictures import Pictures, cache_room, find_pictures, read_picture, shuffled
-from revisage.data.split import HELD_OUT_SHARE, held_out
 from revisage.errors import TrainingError
+from revisage.lab.data.loader import Loader, Sample
+from revisage.lab.data.pictures import Pictures, cache_room, find_pictures, read_picture, shuffled
+from revisage.lab.data.split import HELD_OUT_SHARE, held_out
 
 NAMES = [f"Person_{i:04d}" for i in range(4000)]
 TRAINED = [name for name in NAMES if not held_out(name)]

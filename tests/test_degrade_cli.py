@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from revisage.cli.degrade import degraded, main
-from revisage.degrade import RECIPES, Chain
-from revisage.degrade.ageing import Toning
-from revisage.degrade.colour import Gray
 from revisage.image import Photo, decode, save
+from revisage.lab.degrade import RECIPES, Chain
+from revisage.lab.degrade.ageing import Toning
+from revisage.lab.degrade.colour import Gray
 
 
 def clean(gray: bool = False, deep: bool = False, seed: int = 0) -> Photo:

@@ -9,18 +9,18 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from revisage.degrade import RECIPES, description, kernels, marked, mixtures, old_photo
-from revisage.degrade.ageing import DyeFading, Fading, Grain, Halftone, PaperTexture, Toning
-from revisage.degrade.colour import ColourJitter, ColourShift, Gray
-from revisage.degrade.compress import jpeg
-from revisage.degrade.damage import Dust, Hairs, Scratches
-from revisage.degrade.esrgan import FIRST, FirstOrder, Order, SecondOrder
-from revisage.degrade.fields import smooth_field, texture_field
-from revisage.degrade.gfpgan import Gfpgan
-from revisage.degrade.kernels import GaussianBlur, KernelBlur
-from revisage.degrade.noise import GaussianNoise, PoissonNoise, normal_field
-from revisage.degrade.recipe import Chain
-from revisage.degrade.resize import LowResolution
+from revisage.lab.degrade import RECIPES, description, kernels, marked, mixtures, old_photo
+from revisage.lab.degrade.ageing import DyeFading, Fading, Grain, Halftone, PaperTexture, Toning
+from revisage.lab.degrade.colour import ColourJitter, ColourShift, Gray
+from revisage.lab.degrade.compress import jpeg
+from revisage.lab.degrade.damage import Dust, Hairs, Scratches
+from revisage.lab.degrade.esrgan import FIRST, FirstOrder, Order, SecondOrder
+from revisage.lab.degrade.fields import smooth_field, texture_field
+from revisage.lab.degrade.gfpgan import Gfpgan
+from revisage.lab.degrade.kernels import GaussianBlur, KernelBlur
+from revisage.lab.degrade.noise import GaussianNoise, PoissonNoise, normal_field
+from revisage.lab.degrade.recipe import Chain
+from revisage.lab.degrade.resize import LowResolution
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -471,9 +471,12 @@ def test_the_face_mixture_has_its_shares() -> None:
     assert 15.9 < factors.max() <= 16
 
 
-def test_the_scene_mixture_has_its_shares() -> None:
+def test_the_mixtures_of_the_scene_model_have_their_shares() -> None:
     rng = np.random.default_rng(0)
-    draws = [mixtures.sample_scene(rng).steps for _ in range(4000)]
-    assert sum(not steps for steps in draws) / len(draws) == pytest.approx(0.14, abs=0.025)
+    draws = [flattened(mixtures.sample_taught(rng)) for _ in range(4000)]
     first = sum(any(isinstance(step, FirstOrder) for step in steps) for steps in draws)
-    assert first / len(draws) == pytest.approx(0.22, abs=0.03)
+    assert first / len(draws) == pytest.approx(0.57, abs=0.03)
+    patterns = [flattened(mixtures.sample_pattern(rng))[0] for _ in range(2000)]
+    assert sum(isinstance(step, Halftone) for step in patterns) / 2000 == pytest.approx(0.4, abs=0.04)
+    aged = [flattened(mixtures.sample_aged(rng)) for _ in range(2000)]
+    assert not any(isinstance(step, FirstOrder | SecondOrder) for steps in aged for step in steps)

@@ -93,7 +93,7 @@ def test_the_trainings_that_the_pages_show_have_settings_that_exist() -> None:
     pytest.importorskip("torch")
     from revisage.cli._parse import parse
     from revisage.cli.train import Options, _names, _pair, _system, override
-    from revisage.train import presets
+    from revisage.lab.train import presets
 
     commands = trainings()
     assert len(commands) > 15

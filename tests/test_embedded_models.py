@@ -14,20 +14,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from revisage.data.pictures import Pictures, find_pictures  # noqa: E402
-from revisage.degrade import (  # noqa: E402
-    RECIPES,
-    apply,
-    tone,
-    zoomed,
-)
-from revisage.degrade.ageing import Toning  # noqa: E402
-from revisage.metrics.ms_ssim import ms_ssim  # noqa: E402
-from revisage.metrics.psnr import psnr  # noqa: E402
-from revisage.metrics.ssim import ssim  # noqa: E402
-from revisage.networks.progressive import SIZE, brought  # noqa: E402
+from revisage.lab.data.pictures import Pictures, find_pictures  # noqa: E402
+from revisage.lab.degrade import RECIPES, apply, tone, zoomed  # noqa: E402
+from revisage.lab.degrade.ageing import Toning  # noqa: E402
+from revisage.lab.metrics.ms_ssim import ms_ssim  # noqa: E402
+from revisage.lab.metrics.psnr import psnr  # noqa: E402
+from revisage.lab.metrics.ssim import ssim  # noqa: E402
+from revisage.lab.networks.progressive import SIZE, brought  # noqa: E402
+from revisage.lab.train.tasks.progressive import HELD_OUT, degraded, person, sized  # noqa: E402
 from revisage.runtime import open_session  # noqa: E402
-from revisage.train.progressive import HELD_OUT, degraded, person, sized  # noqa: E402
 from revisage.zoo import CATALOGUE, resolve  # noqa: E402
 from revisage.zoo.spec import EMBEDDED  # noqa: E402
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 from revisage import Restorer, zoo
 from revisage.cli import main
-from revisage.degrade import RECIPES
 from revisage.image import decode
+from revisage.lab.degrade import RECIPES
 from revisage.label import read
 
 ROOT = Path(__file__).parents[1]

@@ -18,7 +18,7 @@ from evaluate_stubs import Brighter, brighter, picture, write_pictures
 from revisage.cli.degrade import main as degrade_main
 from revisage.cli.evaluate import default_methods, main
 from revisage.errors import UsageError
-from revisage.evaluate import (
+from revisage.lab.evaluate import (
     STANDARD_TESTS,
     Data,
     Method,
@@ -33,8 +33,8 @@ from revisage.evaluate import (
     select,
     write_reports,
 )
-from revisage.evaluate.data import read, reduced
-from revisage.evaluate.tables import gaps_markdown
+from revisage.lab.evaluate.data import read, reduced
+from revisage.lab.evaluate.tables import gaps_markdown
 from revisage.zoo import CATALOGUE, Model
 from revisage.zoo.spec import EMBEDDED
 
@@ -383,9 +383,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_unasked_only_the_first_embedded_face_and_scene_model_are_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    face, scene, finder = (CATALOGUE[f"revisage-{name}"] for name in ("face-256", "scene-x2", "finder"))
+    face, scene, detector = (CATALOGUE[f"revisage-{name}"] for name in ("face-256", "scene-x2", "finder"))
     small, own = replace(face, name="of-thumbnails"), replace(face, name="own")
-    models = [Model(spec, EMBEDDED / spec.file) for spec in (finder, scene, face, small)]
+    models = [Model(spec, EMBEDDED / spec.file) for spec in (detector, scene, face, small)]
     monkeypatch.setattr("revisage.cli.evaluate.zoo.installed", lambda: [Model(own, tmp_path / "x"), *models])
     assert default_methods() == ("input", "bicubic", "revisage-face-256", "revisage-scene-x2")
 

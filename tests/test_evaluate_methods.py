@@ -14,8 +14,8 @@ from onnx_files import CONTRACT, conv_network
 from PIL import Image
 
 from revisage.errors import ModelCorruptError, ModelError, UsageError
-from revisage.evaluate import Data, MethodSettings, View, clean_pictures, open_methods
-from revisage.networks.compact import Compact, CompactConfig
+from revisage.lab.evaluate import Data, MethodSettings, View, clean_pictures, open_methods
+from revisage.lab.networks.compact import Compact, CompactConfig
 from revisage.runtime import open_session
 
 FP32 = MethodSettings(aligned=True, device="cpu", threads=1)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch")
 
-from revisage.evaluate.summary import largest_gap, summarise
+from revisage.lab.evaluate.summary import largest_gap, summarise
 
 
 def test_the_interval_is_that_of_the_normal_law_for_many_values() -> None:

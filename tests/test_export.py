@@ -18,15 +18,15 @@ pytest.importorskip("onnxscript")
 from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-from revisage import export as exporter  # noqa: E402
 from revisage.errors import ModelError, UsageError  # noqa: E402
-from revisage.export import Contract, Parity, export  # noqa: E402
+from revisage.lab import export as exporter  # noqa: E402
+from revisage.lab.export import Contract, Parity, export  # noqa: E402
 from revisage.runtime.openvino import OpenVinoSession  # noqa: E402
 from revisage.zoo import read_contract  # noqa: E402
 
 FACE = Contract("a-face", "face", 32, 1, "1", "CC0-1.0")
 SCENE = Contract("a-scene", "scene", None, 2, "1", "CC0-1.0")
-FINDER = Contract("a-finder", "finder", None, None, "1", "CC0-1.0")
+DETECTOR = Contract("a-finder", "finder", None, None, "1", "CC0-1.0")
 
 
 class FaceNet(nn.Module):
@@ -67,7 +67,7 @@ class SceneNet(nn.Module):
         return residual * 0.1 + F.interpolate(x, scale_factor=2, mode="nearest")
 
 
-class FinderNet(nn.Module):
+class DetectorNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.first = nn.Conv2d(3, 8, 3, 2, 1)
@@ -186,11 +186,11 @@ def test_the_network_is_left_as_it_was(scene: Exported) -> None:
 
 def test_several_outputs_in_the_layout_opencv_reads(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network, path, names = FinderNet(), tmp_path / "finder.onnx", ["cls_4", "bbox_4"]
+    network, path, names = DetectorNet(), tmp_path / "finder.onnx", ["cls_4", "bbox_4"]
     parity = export(
         network,
         path,
-        contract=FINDER,
+        contract=DETECTOR,
         example_size=(32, 64),
         dynamic=("height", "width"),
         input_name="picture",

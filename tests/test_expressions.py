@@ -12,13 +12,13 @@ from PIL import Image
 from torch import Tensor
 
 from revisage import zoo
-from revisage.data.expressions import EXPRESSIONS, labelled, read_crops, without_copies
 from revisage.errors import ModelCorruptError, TrainingError
-from revisage.evaluate.expressions import MILD, ModelClassifier, changed, unstable
-from revisage.faces import Face, Finder, align, template
-from revisage.networks.expression import CROP, FRAME, Expression
-from revisage.train.expressions import ExpressionSettings, ExpressionTask, confusion, varied
-from revisage.train.publish import export_network
+from revisage.faces import Detector, Face, align, template
+from revisage.lab.data.expressions import EXPRESSIONS, labelled, read_crops, without_copies
+from revisage.lab.evaluate.expressions import MILD, ModelClassifier, changed, unstable
+from revisage.lab.networks.expression import CROP, FRAME, Expression
+from revisage.lab.train.publish import export_network
+from revisage.lab.train.tasks.expression import ExpressionSettings, ExpressionTask, confusion, varied
 
 
 def face(seed: int, side: int = 256) -> np.ndarray:
@@ -220,7 +220,7 @@ def test_instability_is_of_the_truth_alone() -> None:
 
 def test_the_embedded_model_recognises_held_out_faces(shared: Path) -> None:
     rows = labelled(shared / "data" / "expressions", held=True)[::5]
-    find = Finder(zoo.resolve("finder").path, score_threshold=0.5).find
+    find = Detector(zoo.resolve("finder").path, score_threshold=0.5).find
     gray = read_crops([path for path, _ in rows], find, 256, np.array([[1.0, 0, 0], [0, 1.0, 0]]))
     pictures = torch.from_numpy(gray[:, None].astype(np.float32) / 255).repeat(1, 3, 1, 1)
     answers = ModelClassifier().recognise(pictures)

@@ -11,9 +11,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from revisage.degrade.gfpgan import Gfpgan  # noqa: E402
-from revisage.train import presets  # noqa: E402
-from revisage.train.face_settings import FaceSettings  # noqa: E402
+from revisage.lab.degrade.gfpgan import Gfpgan  # noqa: E402
+from revisage.lab.train import presets  # noqa: E402
+from revisage.lab.train.face_settings import FaceSettings  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import face_changes  # noqa: E402

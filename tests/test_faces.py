@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from revisage.errors import FaceError, ModelCorruptError, ModelMissingError
-from revisage.faces import Face, Finder, align, estimate, invert, template
+from revisage.faces import Detector, Face, align, estimate, invert, template
 from revisage.faces.windows import scales, windows
 
 similarities = st.tuples(
@@ -157,8 +157,8 @@ def test_a_flat_transform_cannot_be_inverted() -> None:
 
 
 @pytest.fixture(scope="session")
-def finder(shared: Path) -> Finder:
-    return Finder(shared / "models" / "yunet_2026may.onnx")
+def detector(shared: Path) -> Detector:
+    return Detector(shared / "models" / "yunet_2026may.onnx")
 
 
 @pytest.fixture(scope="session")
@@ -180,12 +180,12 @@ def centres(faces: list[Face]) -> np.ndarray:
     return np.array([face.landmarks[2] for face in faces])
 
 
-def test_a_large_picture_gives_its_small_faces_once(finder: Finder, crop: np.ndarray) -> None:
+def test_a_large_picture_gives_its_small_faces_once(detector: Detector, crop: np.ndarray) -> None:
     # 34 px crops hold faces of some 20 px; the rows straddle every border of the tiles they fall into.
     heads = [(300 + 150 * column, 400 + 190 * row, 34) for row in range(4) for column in range(16)]
     heads.append((200, 1300, 1400))
     picture = scene(crop, (3000, 2800), heads)
-    faces = finder.find(picture)
+    faces = detector.find(picture)
     noses = centres(faces)
     for x, y, side in heads:
         expected = np.array([x, y]) + template(side)[2]
@@ -197,8 +197,8 @@ def test_a_large_picture_gives_its_small_faces_once(finder: Finder, crop: np.nda
     assert widths == sorted(widths, reverse=True)
 
 
-def test_landmarks_are_named_as_the_picture_shows_them(finder: Finder, crop: np.ndarray) -> None:
-    (face,) = finder.find(crop)
+def test_landmarks_are_named_as_the_picture_shows_them(detector: Detector, crop: np.ndarray) -> None:
+    (face,) = detector.find(crop)
     assert face.landmarks.shape == (5, 2)
     assert face.landmarks.dtype == np.float32
     np.testing.assert_allclose(face.landmarks, template(256), atol=20)
@@ -207,19 +207,19 @@ def test_landmarks_are_named_as_the_picture_shows_them(finder: Finder, crop: np.
     assert 0.6 <= face.score <= 1
 
 
-def test_a_face_is_found_at_any_size_and_scale_moves_nothing(finder: Finder, crop: np.ndarray) -> None:
+def test_a_face_is_found_at_any_size_and_scale_moves_nothing(detector: Detector, crop: np.ndarray) -> None:
     for side in (40, 100, 400, 900, 2500):
         picture = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
-        faces = finder.find(picture)
+        faces = detector.find(picture)
         assert len(faces) == 1, side
         np.testing.assert_allclose(faces[0].landmarks, template(side), atol=0.09 * side)
 
 
-def test_the_same_picture_gives_the_same_faces_in_every_thread(finder: Finder, crop: np.ndarray) -> None:
+def test_the_same_picture_gives_the_same_faces_in_every_thread(detector: Detector, crop: np.ndarray) -> None:
     pictures = [scene(crop, (500, 400), [(20 * n, 30, 100 + 30 * n)]) for n in range(6)]
-    alone = [finder.find(picture) for picture in pictures]
+    alone = [detector.find(picture) for picture in pictures]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(finder.find, pictures * 3))
+        together = list(pool.map(detector.find, pictures * 3))
     for expected, found in zip(alone * 3, together, strict=True):
         assert [face.box for face in found] == [face.box for face in expected]
         for a, b in zip(found, expected, strict=True):
@@ -229,8 +229,8 @@ def test_the_same_picture_gives_the_same_faces_in_every_thread(finder: Finder, c
 @pytest.mark.parametrize(
     "shape", [(0, 0), (1, 1), (7, 4000), (1, 20000), (20000, 9), (8, 8), (33, 31)], ids=str
 )
-def test_a_picture_without_room_for_a_face_has_none(finder: Finder, shape: tuple[int, int]) -> None:
-    assert finder.find(np.zeros((*shape, 3), np.uint8)) == []
+def test_a_picture_without_room_for_a_face_has_none(detector: Detector, shape: tuple[int, int]) -> None:
+    assert detector.find(np.zeros((*shape, 3), np.uint8)) == []
 
 
 @settings(max_examples=60, deadline=None)
@@ -258,9 +258,9 @@ def test_some_window_shows_every_small_face_whole(
     assert shown >= 1
 
 
-def test_a_mirrored_picture_has_mirrored_faces(finder: Finder, crop: np.ndarray) -> None:
+def test_a_mirrored_picture_has_mirrored_faces(detector: Detector, crop: np.ndarray) -> None:
     picture = scene(crop, (400, 300), [(20, 40, 200), (260, 90, 90)])
-    straight, mirrored = finder.find(picture), finder.find(np.ascontiguousarray(picture[:, ::-1]))
+    straight, mirrored = detector.find(picture), detector.find(np.ascontiguousarray(picture[:, ::-1]))
     assert len(straight) == len(mirrored) == 2
     for face, other in zip(straight, mirrored, strict=True):
         expected = other.landmarks[[1, 0, 2, 4, 3]] * (-1, 1) + (399, 0)
@@ -268,23 +268,23 @@ def test_a_mirrored_picture_has_mirrored_faces(finder: Finder, crop: np.ndarray)
         assert abs(face.score - other.score) < 0.1
 
 
-def test_gray_pictures_are_searched(finder: Finder, crop: np.ndarray) -> None:
-    assert len(finder.find(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY))) == 1
+def test_gray_pictures_are_searched(detector: Detector, crop: np.ndarray) -> None:
+    assert len(detector.find(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY))) == 1
 
 
 @pytest.mark.parametrize(
     "pixels", [np.zeros((50, 50, 4), np.uint8), np.zeros((50, 50, 3), np.float32), np.zeros(50, np.uint8)]
 )
-def test_other_arrays_are_refused(finder: Finder, pixels: np.ndarray) -> None:
+def test_other_arrays_are_refused(detector: Detector, pixels: np.ndarray) -> None:
     with pytest.raises(ValueError, match="uint8"):
-        finder.find(pixels)
+        detector.find(pixels)
 
 
 def test_missing_and_broken_models_are_named(tmp_path: Path) -> None:
     with pytest.raises(ModelMissingError, match="no face finder"):
-        Finder(tmp_path / "none.onnx")
+        Detector(tmp_path / "none.onnx")
     (tmp_path / "broken.onnx").write_bytes(b"not a network")
     with pytest.raises(ModelCorruptError, match=r"broken\.onnx"):
-        Finder(tmp_path / "broken.onnx")
+        Detector(tmp_path / "broken.onnx")
     with pytest.raises(ValueError, match="between 0 and 1"):
-        Finder(tmp_path / "none.onnx", score_threshold=1.5)
+        Detector(tmp_path / "none.onnx", score_threshold=1.5)

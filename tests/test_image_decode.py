@@ -18,8 +18,8 @@ from PIL import Image, ImageCms, ImageOps
 
 from revisage.errors import PhotoError, PhotoTooLargeError, UnsupportedFormatError, UsageError
 from revisage.image import DecodeLimits, Photo, decode, encode, from_array, from_pillow
-from revisage.image._ifd import ORIENTATION, Block
-from revisage.image._png import with_metadata
+from revisage.image.containers.ifd import ORIENTATION, Block
+from revisage.image.containers.png import with_metadata
 from revisage.image.formats import declared_size, sniff
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 
 from revisage.errors import SaveError, UsageError
 from revisage.image import Photo, can_encode, decode, encode, from_array
-from revisage.image._jpeg import with_metadata
+from revisage.image.containers.jpeg import with_metadata
 from revisage.image.metadata import EXIF_PREFIX, clean_exif, clean_xmp, exif_for, valid_dpi, valid_icc
 
 FORMATS = ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "HEIF", "AVIF"]

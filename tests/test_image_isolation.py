@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from revisage.errors import PhotoError, PhotoTooLargeError
-from revisage.image import DecodeLimits, _worker, decode, encode, from_array
-from revisage.image import _pool as pool_module
+from revisage.image import DecodeLimits, decode, encode, from_array
+from revisage.image.isolation import pool as pool_module
+from revisage.image.isolation import worker as isolation_worker
 
 ENVIRONMENT = pool_module._environment
 
@@ -82,7 +83,7 @@ def test_whatever_happens_in_the_child_is_one_typed_error_and_the_next_photo_wor
     text: str,
 ) -> None:
     if not forks:
-        monkeypatch.setattr(_worker, "FORKS", False)
+        monkeypatch.setattr(isolation_worker, "FORKS", False)
         monkeypatch.setenv("REVISAGE_DECODER_FORKS", "0")
     with monkeypatch.context() as patch:
         sabotage(patch, tmp_path, body)
@@ -159,7 +160,7 @@ def test_nothing_is_imported_from_the_folder_of_the_photos(
 
 def test_the_worker_imports_no_inference_library() -> None:
     code = (
-        "import sys, revisage.image._worker, revisage.image._read as r\n"
+        "import sys, revisage.image.isolation.worker, revisage.image._read as r\n"
         "[r.load_plugins(f) for f in r.PLUGINS]\n"
         "print(sorted({'cv2', 'openvino', 'onnxruntime', 'torch'} & set(sys.modules)))"
     )

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from revisage.data.landmarks import (
+from revisage.errors import TrainingError
+from revisage.faces import estimate, template
+from revisage.lab.data.landmarks import (
     POINT_COLUMNS,
     mirror_landmarks,
     read_crops,
     read_landmarks,
     resize_landmarks,
 )
-from revisage.errors import TrainingError
-from revisage.faces import estimate, template
 
 HEAD = ",".join(("file", "split", "scale", "coverage", *POINT_COLUMNS))
 POINTS = "1,2,3,4,5,6,7,8,9,10"

@@ -12,10 +12,6 @@ from prepare_folder import WholePicture, texture
 
 from revisage import faces
 from revisage.cli import main
-from revisage.data import landmark_finders
-from revisage.data.landmark_finders import open_finder, peaks
-from revisage.data.landmarks68 import COUNT, MIRRORED, estimate68, mirror68, template68
-from revisage.data.whole import points_at, prepare_whole, read_points, resized
 from revisage.errors import (
     ModelCorruptError,
     ModelMissingError,
@@ -24,6 +20,10 @@ from revisage.errors import (
     UsageError,
 )
 from revisage.faces import Face, template
+from revisage.lab.data.prepare import landmark_detectors
+from revisage.lab.data.prepare.landmark_detectors import open_landmark_detector, peaks
+from revisage.lab.data.prepare.landmarks68 import COUNT, MIRRORED, estimate68, mirror68, template68
+from revisage.lab.data.prepare.whole import points_at, prepare_whole, read_points, resized
 
 SIDE = 128
 
@@ -60,7 +60,7 @@ def test_the_mirror_image_has_the_mirrored_estimate() -> None:
     np.testing.assert_allclose(mirror68(mirror68(estimate68(five), SIDE), SIDE), estimate68(five), atol=1e-4)
 
 
-class StubFinder:
+class StubDetector:
     """Takes every picture of at least `least` px for a face on the template that fills it."""
 
     least = 0
@@ -76,27 +76,29 @@ class StubFinder:
 
 
 @pytest.fixture
-def stub(monkeypatch: pytest.MonkeyPatch) -> type[StubFinder]:
-    monkeypatch.setattr(landmark_finders, "Finder", StubFinder)
-    monkeypatch.setattr(StubFinder, "least", 0)
-    return StubFinder
+def stub(monkeypatch: pytest.MonkeyPatch) -> type[StubDetector]:
+    monkeypatch.setattr(landmark_detectors, "Detector", StubDetector)
+    monkeypatch.setattr(StubDetector, "least", 0)
+    return StubDetector
 
 
-def test_points_are_found_at_each_scale_or_else_scaled(stub: type[StubFinder]) -> None:
+def test_points_are_found_at_each_scale_or_else_scaled(stub: type[StubDetector]) -> None:
     stub.least = 64
-    points = points_at(texture(0, SIDE), open_finder("estimate"))
+    points = points_at(texture(0, SIDE), open_landmark_detector("estimate"))
     np.testing.assert_allclose(points[64], template68(64), atol=1e-3)
     np.testing.assert_allclose((points[32] + 0.5) * 2, points[64] + 0.5, atol=1e-3)
     stub.least = 1000
-    assert all(np.isnan(p).all() for p in points_at(texture(0, SIDE), open_finder("estimate")).values())
+    assert all(
+        np.isnan(p).all() for p in points_at(texture(0, SIDE), open_landmark_detector("estimate")).values()
+    )
 
 
 def test_dlibs_predictor_is_asked_in_the_box_it_was_trained_on(
-    stub: type[StubFinder], tmp_path: Path
+    stub: type[StubDetector], tmp_path: Path
 ) -> None:
     """A predictor trained here on one face, whose shape it repeats wherever its box lies."""
     dlib = pytest.importorskip("dlib")
-    left, top, right, bottom = (round(edge) for edge in landmark_finders._DLIB_BOX)
+    left, top, right, bottom = (round(edge) for edge in landmark_detectors._DLIB_BOX)
     box = dlib.rectangle(left, top, right, bottom)
     known = template68(512)
     shape = dlib.full_object_detection(box, [dlib.point(round(x), round(y)) for x, y in known])
@@ -106,15 +108,15 @@ def test_dlibs_predictor_is_asked_in_the_box_it_was_trained_on(
     weights = tmp_path / "predictor.dat"
     pictures = [cv2.resize(texture(seed, SIDE), (512, 512)) for seed in (0, 1)]
     dlib.train_shape_predictor(pictures, [[shape], [shape]], options).save(str(weights))
-    found = open_finder("dlib", weights)(texture(2, SIDE))
+    found = open_landmark_detector("dlib", weights)(texture(2, SIDE))
     assert found is not None
     np.testing.assert_allclose(found, (known + 0.5) / 4 - 0.5, atol=0.5)
     weights.write_bytes(b"nonsense")
     with pytest.raises(ModelCorruptError, match="dlib cannot read"):
-        open_finder("dlib", weights)
+        open_landmark_detector("dlib", weights)
 
 
-def test_fan_is_read_off_its_heat_maps(stub: type[StubFinder], tmp_path: Path) -> None:
+def test_fan_is_read_off_its_heat_maps(stub: type[StubDetector], tmp_path: Path) -> None:
     """A network that answers with peaks in known places, whatever it sees."""
     torch = pytest.importorskip("torch")
 
@@ -136,7 +138,7 @@ def test_fan_is_read_off_its_heat_maps(stub: type[StubFinder], tmp_path: Path) -
         maps[0, i, y, x], maps[0, i, y, x + 1], maps[0, i, y - 1, x] = 1.0, 0.5, 0.5
     weights = tmp_path / "fan.zip"
     torch.jit.script(Known(maps)).save(str(weights))
-    found = open_finder("fan", weights)(texture(0, SIDE))
+    found = open_landmark_detector("fan", weights)(texture(0, SIDE))
     assert found is not None
     # The published cut of a box of 128 x 128 at (0, 0): centre (64, 64 - 0.12 x 128), side 256 x 200 / 195.
     side = 256 * 200 / 195
@@ -145,18 +147,18 @@ def test_fan_is_read_off_its_heat_maps(stub: type[StubFinder], tmp_path: Path) -
     np.testing.assert_allclose(found, wanted, atol=1e-2)
     torch.jit.script(Known(maps[:, :5])).save(str(weights))
     with pytest.raises(ModelCorruptError, match="not 68 maps"):
-        open_finder("fan", weights)(texture(0, SIDE))
+        open_landmark_detector("fan", weights)(texture(0, SIDE))
     weights.write_bytes(b"nonsense")
     with pytest.raises(ModelCorruptError, match="no TorchScript file"):
-        open_finder("fan", weights)
+        open_landmark_detector("fan", weights)
 
 
 def test_dlib_that_is_not_installed_is_named(
-    stub: type[StubFinder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stub: type[StubDetector], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "dlib", None)
     with pytest.raises(RuntimeUnavailableError, match=r"pip install 'revisage\[landmarks\]'"):
-        open_finder("dlib", tmp_path / "predictor.dat")
+        open_landmark_detector("dlib", tmp_path / "predictor.dat")
 
 
 def test_a_peak_at_the_border_stays_there() -> None:
@@ -166,18 +168,18 @@ def test_a_peak_at_the_border_stays_there() -> None:
 
 
 def test_missing_weights_are_named(
-    stub: type[StubFinder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stub: type[StubDetector], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REVISAGE_MODELS", str(tmp_path))
     monkeypatch.setattr("revisage.zoo.store.user_folder", lambda: tmp_path / "none")
     with pytest.raises(ModelMissingError, match=r"put shape_predictor_68_face_landmarks\.dat into"):
-        open_finder("dlib")
+        open_landmark_detector("dlib")
     with pytest.raises(ModelMissingError, match="revisage models pull fan-landmarks"):
-        open_finder("fan")
+        open_landmark_detector("fan")
     with pytest.raises(UsageError, match="there are estimate, dlib, fan"):
-        open_finder("magic")
+        open_landmark_detector("magic")
     with pytest.raises(UsageError, match="has no weights"):
-        open_finder("estimate", tmp_path)
+        open_landmark_detector("estimate", tmp_path)
 
 
 def write(folder: Path, sizes: dict[str, tuple[int, int]]) -> Path:
@@ -187,11 +189,11 @@ def write(folder: Path, sizes: dict[str, tuple[int, int]]) -> Path:
     return folder
 
 
-def test_whole_pictures_are_prepared_and_read_back(stub: type[StubFinder], tmp_path: Path) -> None:
+def test_whole_pictures_are_prepared_and_read_back(stub: type[StubDetector], tmp_path: Path) -> None:
     source = write(tmp_path / "photos", {"Ann/Ann_0001.png": (160, 160), "Bob/b.png": (150, 90)})
     (source / "broken.png").write_bytes(b"nonsense")
     first, second = tmp_path / "out", tmp_path / "again"
-    find = open_finder("estimate")
+    find = open_landmark_detector("estimate")
     count, seen, failed = prepare_whole(source, first, find, size=128)
     assert (count, seen, list(failed)) == (2, 2, ["broken.png"])
     prepare_whole(source, second, find, size=128, workers=2)
@@ -208,10 +210,10 @@ def test_whole_pictures_are_prepared_and_read_back(stub: type[StubFinder], tmp_p
     assert resized(texture(0, 40), 128).shape == (128, 128, 3)
 
 
-def test_a_picture_without_a_face_has_rows_without_points(stub: type[StubFinder], tmp_path: Path) -> None:
+def test_a_picture_without_a_face_has_rows_without_points(stub: type[StubDetector], tmp_path: Path) -> None:
     stub.least = 1000
     source = write(tmp_path / "photos", {"a.png": (160, 160)})
-    assert prepare_whole(source, tmp_path / "out", open_finder("estimate"))[1] == 0
+    assert prepare_whole(source, tmp_path / "out", open_landmark_detector("estimate"))[1] == 0
     (points,) = read_points(tmp_path / "out" / "pictures.csv").values()
     assert np.isnan(points[128]).all()
 
@@ -228,8 +230,8 @@ def test_a_table_of_something_else_is_named(tmp_path: Path) -> None:
 def test_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(landmark_finders, "Finder", lambda model: WholePicture())
-    monkeypatch.setattr(faces, "Finder", lambda model: WholePicture())
+    monkeypatch.setattr(landmark_detectors, "Detector", lambda model: WholePicture())
+    monkeypatch.setattr(faces, "Detector", lambda model: WholePicture())
     source = write(tmp_path / "photos", {"a/1.png": (160, 160), "a/1.webp": (100, 100)})
     assert main(["prepare", str(source), str(tmp_path / "out"), "--whole", "128"]) == 0
     assert "2 pictures, a face found in 2" in capsys.readouterr().err

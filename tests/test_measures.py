@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prepare_folder import texture
 
-from revisage.data.measures import BITS, coverage, fingerprint, originals, sharpness
 from revisage.faces import invert
+from revisage.lab.data.prepare.measures import BITS, coverage, fingerprint, originals, sharpness
 
 
 def noise(blur: float, side: int = 512) -> np.ndarray:

@@ -12,9 +12,9 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor  # noqa: E402
 
-from revisage.metrics.degrees import degrees  # noqa: E402
-from revisage.metrics.psnr import psnr  # noqa: E402
-from revisage.metrics.ssim import ssim  # noqa: E402
+from revisage.lab.metrics.degrees import degrees  # noqa: E402
+from revisage.lab.metrics.psnr import psnr  # noqa: E402
+from revisage.lab.metrics.ssim import ssim  # noqa: E402
 
 CROPS = ((10, 150), (200, 60), (380, 300))
 

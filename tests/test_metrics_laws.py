@@ -21,9 +21,9 @@ from torch import Tensor  # noqa: E402
 
 from revisage import zoo  # noqa: E402
 from revisage.errors import UsageError  # noqa: E402
-from revisage.metrics import METRICS, Metric, Sources, describe, frechet, kid, load, table  # noqa: E402
-from revisage.metrics.fid import open_inception  # noqa: E402
-from revisage.metrics.running import OfSets, PerPicture  # noqa: E402
+from revisage.lab.metrics import METRICS, Metric, Sources, describe, frechet, kid, load, table  # noqa: E402
+from revisage.lab.metrics.fid import open_inception  # noqa: E402
+from revisage.lab.metrics.running import OfSets, PerPicture  # noqa: E402
 
 PERFECT = {"psnr": math.inf, "ssim": 1.0, "ms_ssim": 1.0}  # of equal pictures; 0 for the rest
 RANGE = {
@@ -49,7 +49,7 @@ class FakeDlib:
 
 
 def find_landmarks(pictures: Tensor) -> Tensor:
-    """Stands in for a finder: five points that move with the picture's content; none in a black picture."""
+    """Stands in for a detector: five points that move with the picture's content; none in a black picture."""
     side = pictures.shape[-1]
     base = torch.tensor([[0.35, 0.4], [0.65, 0.4], [0.5, 0.6], [0.4, 0.75], [0.6, 0.75]])
     directions = torch.randn(10, side * side, generator=torch.Generator().manual_seed(0)) / side

@@ -23,14 +23,14 @@ from torchmetrics.functional.image import (  # noqa: E402
 from torchmetrics.image.kid import poly_mmd  # noqa: E402
 
 from revisage.errors import ModelCorruptError, RuntimeUnavailableError, UsageError  # noqa: E402
-from revisage.metrics import frechet, kid  # noqa: E402
-from revisage.metrics.degrees import degrees  # noqa: E402
-from revisage.metrics.embedders import EMBEDDERS, dlib_chips  # noqa: E402
-from revisage.metrics.landmarks import landmarks  # noqa: E402
-from revisage.metrics.ms_ssim import ms_ssim, scales  # noqa: E402
-from revisage.metrics.niqe import PristineModel, features, niqe, read_pristine  # noqa: E402
-from revisage.metrics.niqe import _fit as fit  # noqa: E402
-from revisage.metrics.niqe import _half as half  # noqa: E402
+from revisage.lab.metrics import frechet, kid  # noqa: E402
+from revisage.lab.metrics.degrees import degrees  # noqa: E402
+from revisage.lab.metrics.embedders import EMBEDDERS, dlib_chips  # noqa: E402
+from revisage.lab.metrics.landmarks import landmarks  # noqa: E402
+from revisage.lab.metrics.ms_ssim import ms_ssim, scales  # noqa: E402
+from revisage.lab.metrics.niqe import PristineModel, features, niqe, read_pristine  # noqa: E402
+from revisage.lab.metrics.niqe import _fit as fit  # noqa: E402
+from revisage.lab.metrics.niqe import _half as half  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

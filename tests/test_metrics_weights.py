@@ -11,7 +11,7 @@ from metric_weights import trust, write_niqe  # noqa: E402
 
 from revisage import zoo  # noqa: E402
 from revisage.errors import ModelCorruptError, ModelMissingError, UsageError  # noqa: E402
-from revisage.metrics import METRICS, Sources, load  # noqa: E402
+from revisage.lab.metrics import METRICS, Sources, load  # noqa: E402
 
 WITH_WEIGHTS = [name for name, entry in METRICS.items() if entry.spec.weights]
 
@@ -44,7 +44,7 @@ def test_weights_are_found_in_the_folder_or_the_zoo_and_checked(
     assert load(["niqe"])[0].sha256 == load(["niqe"], Sources(folder=tmp_path))[0].sha256 == digest
 
 
-def test_unknown_metrics_and_a_missing_finder_are_named() -> None:
+def test_unknown_metrics_and_a_missing_detector_are_named() -> None:
     with pytest.raises(UsageError, match=r"called fido, psrn; there are psnr, ssim"):
         load(["psnr", "fido", "psrn"])
     with pytest.raises(UsageError, match="face finder"):

@@ -14,9 +14,9 @@ import torch.distributed as dist  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from revisage.errors import UsageError  # noqa: E402
-from revisage.train import muon  # noqa: E402
-from revisage.train.loop import LoopSettings  # noqa: E402
-from revisage.train.muon import Muon, orthogonalise  # noqa: E402
+from revisage.lab.train import muon  # noqa: E402
+from revisage.lab.train.muon import Muon, orthogonalise  # noqa: E402
+from revisage.lab.train.settings import LoopSettings  # noqa: E402
 
 BETAS = (0.9, 0.99)
 

@@ -15,16 +15,16 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from revisage.errors import ModelCorruptError  # noqa: E402
 from revisage.faces import template  # noqa: E402
-from revisage.metrics.degrees import degrees  # noqa: E402
-from revisage.metrics.embedders import open_edgeface  # noqa: E402
-from revisage.networks.arcface_crop import ArcFaceCrop  # noqa: E402
-from revisage.networks.compact import Compact, CompactConfig  # noqa: E402
-from revisage.networks.finder import OUTPUT_NAMES, FinderConfig, FinderNetwork  # noqa: E402
-from revisage.networks.gfpgan import CLEAR_256, COMPACT_256, GFPGAN, GFPGANConfig, UnitRange  # noqa: E402
-from revisage.networks.mobilefacenet import MobileFaceNet  # noqa: E402
-from revisage.networks.rrdb import RRDBConfig, RRDBNet  # noqa: E402
-from revisage.networks.self_attention import SelfAttention  # noqa: E402
-from revisage.networks.stylegan2 import (  # noqa: E402
+from revisage.lab.metrics.degrees import degrees  # noqa: E402
+from revisage.lab.metrics.embedders import open_edgeface  # noqa: E402
+from revisage.lab.networks.arcface_crop import ArcFaceCrop  # noqa: E402
+from revisage.lab.networks.compact import Compact, CompactConfig  # noqa: E402
+from revisage.lab.networks.detector import OUTPUT_NAMES, DetectorConfig, DetectorNetwork  # noqa: E402
+from revisage.lab.networks.gfpgan import CLEAR_256, COMPACT_256, GFPGAN, GFPGANConfig, UnitRange  # noqa: E402
+from revisage.lab.networks.mobilefacenet import MobileFaceNet  # noqa: E402
+from revisage.lab.networks.rrdb import RRDBConfig, RRDBNet  # noqa: E402
+from revisage.lab.networks.self_attention import SelfAttention  # noqa: E402
+from revisage.lab.networks.stylegan2 import (  # noqa: E402
     ModulatedConv2d,
     StyleConv,
     StyleDecoder,
@@ -44,7 +44,7 @@ COMPACT = replace(
     residual=True,
     noise=False,
 )
-TINY_FINDER = FinderConfig(widths=(4, 6, 8, 8, 8), depths=(1, 1, 1, 1), pyramid=8)
+TINY_DETECTOR = DetectorConfig(widths=(4, 6, 8, 8, 8), depths=(1, 1, 1, 1), pyramid=8)
 # ArcFace's own table (Deng et al., CVPR 2019): right eye, left eye, nose, mouth corners, at 96x112 px.
 ARCFACE = np.array(
     [(30.2946, 51.6963), (65.5318, 51.5014), (48.0252, 71.7366), (33.5493, 92.3655), (62.7299, 92.2041)]
@@ -367,8 +367,8 @@ def test_compact_reaches_exactly_as_far_as_it_says() -> None:
         assert (int(seen.min()), int(seen.max())) == (15 - reach, 15 + reach)
 
 
-def test_finder_outputs_are_its_raw_maps_in_row_order() -> None:
-    network = FinderNetwork(TINY_FINDER).eval()
+def test_detector_outputs_are_its_raw_maps_in_row_order() -> None:
+    network = DetectorNetwork(TINY_DETECTOR).eval()
     x = torch.rand(1, 3, 64, 96) * 255
     outputs = dict(zip(OUTPUT_NAMES, network(x), strict=True))
     level = network.raw(x)[1]
@@ -379,8 +379,8 @@ def test_finder_outputs_are_its_raw_maps_in_row_order() -> None:
     torch.testing.assert_close(outputs["kps_16"][0, 2 * 6 + 5], level[0, 6:, 2, 5])
 
 
-def test_finder_starts_out_finding_nothing_and_trains_every_parameter() -> None:
-    network = FinderNetwork(TINY_FINDER)
+def test_detector_starts_out_finding_nothing_and_trains_every_parameter() -> None:
+    network = DetectorNetwork(TINY_DETECTOR)
     levels = network.raw(torch.rand(2, 3, 64, 64) * 255)
     scores = torch.cat([level[:, :2].sigmoid().flatten() for level in levels])
     assert scores.max() < 0.1

@@ -9,10 +9,9 @@ from torchvision.models.vgg import cfgs, make_layers  # noqa: E402
 from torchvision.transforms.functional import normalize, rgb_to_grayscale  # noqa: E402
 
 from revisage.errors import ModelCorruptError, UsageError  # noqa: E402
-from revisage.losses.perceptual import perceptual  # noqa: E402
-from revisage.losses.style import gram, style  # noqa: E402
-from revisage.networks.arcface import ArcFaceResNet18, gray_face  # noqa: E402
-from revisage.networks.vgg import PERCEPTUAL_LAYERS, VGG19Features  # noqa: E402
+from revisage.lab.losses import gram, perceptual, style  # noqa: E402
+from revisage.lab.networks.arcface import ArcFaceResNet18, gray_face  # noqa: E402
+from revisage.lab.networks.vgg import PERCEPTUAL_LAYERS, VGG19Features  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

@@ -18,21 +18,21 @@ import pytest
 from filelock import FileLock
 from prepare_folder import SETTINGS, WholePicture, fill, texture, tree, write
 
-from revisage.data.landmarks import read_crops, read_landmarks
-from revisage.data.measures import sharpness
-from revisage.data.pictures import find_pictures, read_picture
-from revisage.data.prepare import prepare
-from revisage.data.prepare_photo import PrepareSettings, Record
-from revisage.data.prepare_tables import Summary
-from revisage.data.split import held_out
 from revisage.errors import SaveError, UsageError
 from revisage.faces import template
+from revisage.lab.data.landmarks import read_crops, read_landmarks
+from revisage.lab.data.pictures import find_pictures, read_picture
+from revisage.lab.data.prepare.measures import sharpness
+from revisage.lab.data.prepare.photo import PrepareSettings, Record
+from revisage.lab.data.prepare.run import prepare
+from revisage.lab.data.prepare.tables import Summary
+from revisage.lab.data.split import held_out
 
 
 def run(
     source: Path, out: Path, settings: PrepareSettings = SETTINGS, workers: int = 1, score: float = 0.9
 ) -> Summary:
-    return prepare(source, out, WholePicture(score=score), settings, finder_name="stub", workers=workers)
+    return prepare(source, out, WholePicture(score=score), settings, detector_name="stub", workers=workers)
 
 
 def dropped(out: Path) -> list[dict[str, str]]:
@@ -126,7 +126,7 @@ def test_a_face_at_the_edge_is_cut_off(tmp_path: Path) -> None:
             ]
 
     write(tmp_path / "photos" / "a.png", texture(1))
-    summary = prepare(tmp_path / "photos", tmp_path / "out", HalfOutside(), SETTINGS, finder_name="stub")
+    summary = prepare(tmp_path / "photos", tmp_path / "out", HalfOutside(), SETTINGS, detector_name="stub")
     assert summary.dropped == {"cut off": 1}
     assert float(dropped(tmp_path / "out")[0]["coverage"]) == pytest.approx(1 - 40 / 96, abs=0.03)
 
@@ -137,7 +137,7 @@ def test_landmarks_of_no_face_are_told_and_stop_nothing(tmp_path: Path) -> None:
             return [replace(face, landmarks=face.landmarks * 0) for face in super().find(pixels)]
 
     write(tmp_path / "photos" / "a.png", texture(1))
-    prepare(tmp_path / "photos", tmp_path / "out", Scattered(), SETTINGS, finder_name="stub")
+    prepare(tmp_path / "photos", tmp_path / "out", Scattered(), SETTINGS, detector_name="stub")
     (row,) = dropped(tmp_path / "out")
     assert (row["reason"], row["detail"]) == ("no face", "1 found, not laid out like a face")
 
@@ -155,7 +155,7 @@ def test_the_same_command_again_does_nothing_twice(prepared: Path, photos: Path)
         told.append(record.source)
         assert (done, total) == (17, 17)
 
-    prepare(photos, prepared, WholePicture(), SETTINGS, finder_name="stub", watch=watch)
+    prepare(photos, prepared, WholePicture(), SETTINGS, detector_name="stub", watch=watch)
     assert told == ["broken.jpg"]  # what could not be read is tried again
     assert {path: path.stat().st_mtime_ns for path in (prepared / "faces").iterdir()} == before
 
@@ -165,8 +165,8 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from prepare_folder import SETTINGS, WholePicture
-from revisage.data.prepare import prepare
-prepare(Path(sys.argv[2]), Path(sys.argv[3]), WholePicture(0.05), SETTINGS, finder_name="stub", workers=2)
+from revisage.lab.data.prepare.run import prepare
+prepare(Path(sys.argv[2]), Path(sys.argv[3]), WholePicture(0.05), SETTINGS, detector_name="stub", workers=2)
 """
 
 
@@ -197,7 +197,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
         out,
         WholePicture(),
         SETTINGS,
-        finder_name="stub",
+        detector_name="stub",
         watch=lambda record, *_: told.append(record.source),
     )
     assert len(told) in (17 - done, 18 - done)  # the broken one is tried again
@@ -241,7 +241,7 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="was made with size 64, not 128"):
         run(source, out, replace(SETTINGS, size=128))
     with pytest.raises(UsageError, match="was made with finder stub, not other"):
-        prepare(source, out, WholePicture(), SETTINGS, finder_name="other")
+        prepare(source, out, WholePicture(), SETTINGS, detector_name="other")
     other = write(tmp_path / "others" / "a.png", texture(1)).parent
     with pytest.raises(UsageError, match="was made with source"):
         run(other, out)
@@ -377,7 +377,7 @@ def test_hostile_files_are_recorded_and_stop_nothing(shared: Path, tmp_path: Pat
 def test_a_real_face_and_its_copies(tmp_path: Path) -> None:
     skimage_data = pytest.importorskip("skimage.data")
     from revisage import zoo
-    from revisage.faces import Finder
+    from revisage.faces import Detector
 
     photo = skimage_data.astronaut()[:256, 96:352]
     source = tmp_path / "photos"
@@ -387,7 +387,7 @@ def test_a_real_face_and_its_copies(tmp_path: Path) -> None:
     write(source / "soft.png", cv2.GaussianBlur(photo, (0, 0), 6))
     model = zoo.resolve("finder", "auto")
     settings = PrepareSettings(size=64)
-    summary = prepare(source, tmp_path / "out", Finder(model.path), settings, finder_name=str(model))
+    summary = prepare(source, tmp_path / "out", Detector(model.path), settings, detector_name=str(model))
     assert (summary.photos, summary.kept) == (4, 1)
     (crop,) = read_crops(tmp_path / "out" / "faces.csv")
     assert crop.stem.startswith("whole-")

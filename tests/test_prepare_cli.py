@@ -11,12 +11,12 @@ from prepare_folder import WholePicture, fill
 from revisage import faces
 from revisage.cli import main
 from revisage.cli.prepare import Options
-from revisage.data.prepare_photo import PrepareSettings
+from revisage.lab.data.prepare.photo import PrepareSettings
 
 
 @pytest.fixture(autouse=True)
 def stub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faces, "Finder", lambda model: WholePicture())
+    monkeypatch.setattr(faces, "Detector", lambda model: WholePicture())
 
 
 def test_a_folder_is_prepared_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

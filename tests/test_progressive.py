@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from revisage.data.pictures import read_picture
-from revisage.degrade import RECIPES
-from revisage.degrade.progressive import RESTORE, UPSCALE, Progressive, Ranges
+from revisage.lab.data.pictures import read_picture
+from revisage.lab.degrade import RECIPES
+from revisage.lab.degrade.progressive import RESTORE, UPSCALE, Progressive, Ranges
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from revisage.degrade.progressive import RESTORE, UPSCALE, Progressive, Ranges
 @settings(max_examples=60, deadline=None)
 def test_parameters_stay_in_the_table(row: Ranges, name: str, seed: int) -> None:
     step = RECIPES[name].sample(np.random.default_rng(seed))
-    # The table of the paper (004, "Random parameters ranges"), written out once more.
+    # The table of the paper (Kim et al., "Random parameters ranges"), written out once more.
     k, sigma, s, delta, q = {
         16: (5, 5, (43, 128), 10, 60),
         128: (11, 10, (16, 128), 30, 50),
@@ -69,9 +69,9 @@ def test_the_papers_input_row_comes_out_on_lfw(
     shared: Path, name: str, row: tuple[float, ...], near: tuple[float, ...]
 ) -> None:
     torch = pytest.importorskip("torch")
-    from revisage.metrics.ms_ssim import ms_ssim
-    from revisage.metrics.psnr import psnr
-    from revisage.metrics.ssim import ssim
+    from revisage.lab.metrics.ms_ssim import ms_ssim
+    from revisage.lab.metrics.psnr import psnr
+    from revisage.lab.metrics.ssim import ssim
 
     paths = sorted((shared / "data" / "lfw128").glob("*/*_0001.webp"))[::40]
     values = []

@@ -11,14 +11,16 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor, nn  # noqa: E402
 
-from revisage.losses.attention import attention, gaussian_kernel, heat_map  # noqa: E402
-from revisage.losses.schedule import Schedule  # noqa: E402
-from revisage.losses.wgan_gp import (  # noqa: E402
+from revisage.lab.losses import (  # noqa: E402  # noqa: E402
+    attention,
+    gaussian_kernel,
     gradient_penalty,
+    heat_map,
     wasserstein_critic,
     wasserstein_generator,
 )
-from revisage.networks.progressive import Critic  # noqa: E402
+from revisage.lab.networks.progressive import Critic  # noqa: E402
+from revisage.lab.train.schedule import Schedule  # noqa: E402
 
 
 def test_wasserstein_is_the_difference_of_means() -> None:

@@ -14,12 +14,12 @@ from restore_stubs import StubModels, same  # noqa: E402
 
 from revisage.cli import main  # noqa: E402
 from revisage.errors import FaceError, TrainingError, UsageError  # noqa: E402
-from revisage.networks.progressive import Critic, LastPicture, Progressive, ProgressiveConfig  # noqa: E402
+from revisage.lab.networks.progressive import Critic, LastPicture, Progressive, ProgressiveConfig  # noqa: E402
+from revisage.lab.train import presets  # noqa: E402
+from revisage.lab.train.init import load_exported  # noqa: E402
+from revisage.lab.train.publish import export_network  # noqa: E402
 from revisage.restore import FaceModel, RestoreOptions, Restorer  # noqa: E402
 from revisage.runtime import open_session  # noqa: E402
-from revisage.train import presets  # noqa: E402
-from revisage.train.init import load_exported  # noqa: E402
-from revisage.train.publish import export_network  # noqa: E402
 from revisage.zoo import read_contract  # noqa: E402
 
 OBJECTIVES = {"upscale": 16, "restore": 128}

@@ -23,11 +23,12 @@ from onnx_files import CONTRACT, conv_network, write_model  # noqa: E402
 from PIL import Image  # noqa: E402
 from torch import nn  # noqa: E402
 
-from revisage import Restorer, published, zoo  # noqa: E402
+from revisage import Restorer, zoo  # noqa: E402
 from revisage.errors import ModelCorruptError, ModelMissingError, UsageError  # noqa: E402
-from revisage.networks.compact import GENERAL_X4V3, Compact  # noqa: E402
-from revisage.networks.gfpgan import GFPGAN, published_512  # noqa: E402
-from revisage.networks.rrdb import RRDBConfig, RRDBNet  # noqa: E402
+from revisage.lab import published  # noqa: E402
+from revisage.lab.networks.compact import GENERAL_X4V3, Compact  # noqa: E402
+from revisage.lab.networks.gfpgan import GFPGAN, published_512  # noqa: E402
+from revisage.lab.networks.rrdb import RRDBConfig, RRDBNet  # noqa: E402
 from revisage.runtime.openvino import OpenVinoSession  # noqa: E402
 from revisage.zoo import CATALOGUE, Contract, ModelSpec  # noqa: E402
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from restore_stubs import StubFinder, StubSession, red, twice
+from restore_stubs import StubDetector, StubSession, red, twice
 
 from revisage import faces, runtime, zoo
 from revisage.errors import ModelCorruptError, ModelMissingError, UnknownModelError
@@ -37,14 +37,14 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         log.append(f"{path.stem} {options['device']} {options['precision']} {options['threads']}")
         return StubSession(red if path.stem == "face" else twice)
 
-    def finder(path: Path) -> StubFinder:
+    def detector(path: Path) -> StubDetector:
         log.append(path.stem)
-        return StubFinder([])
+        return StubDetector([])
 
     monkeypatch.setattr(zoo, "resolve", resolve)
     monkeypatch.setattr(zoo, "sha256", lambda path: f"digest of {path}")
     monkeypatch.setattr(runtime, "open_session", open_session)
-    monkeypatch.setattr(faces, "Finder", finder)
+    monkeypatch.setattr(faces, "Detector", detector)
     return log
 
 

@@ -31,7 +31,7 @@ def put(canvas: np.ndarray, face: np.ndarray, placement: paste.Placement, **chan
 
 
 placements = st.builds(
-    lambda angle, side, x, y, scale: paste.place(similarity(angle, SIZE / side, x, y), SIZE, scale),
+    lambda angle, side, x, y, scale: paste.place_crop(similarity(angle, SIZE / side, x, y), SIZE, scale),
     st.floats(-180, 180),
     st.floats(16, 250),
     st.floats(-20, 150),
@@ -75,7 +75,7 @@ def test_strength_is_monotone(placement: paste.Placement, one: float, other: flo
 @pytest.mark.parametrize("scale", [1, 2, 4])
 def test_the_placement_follows_the_canvas(scale: int) -> None:
     matrix = similarity(20, 0.5, 70, 60)
-    placement = paste.place(matrix, SIZE, scale)
+    placement = paste.place_crop(matrix, SIZE, scale)
     # The middle of photo pixel (x, y) lies at scale (x + 0.5) - 0.5 on the canvas.
     photo = np.array([[10.0, 20.0], [70.0, 60.0]])
     canvas = scale * (photo + 0.5) - 0.5
@@ -86,7 +86,7 @@ def test_the_placement_follows_the_canvas(scale: int) -> None:
 
 
 def test_the_mask_fades_within_the_crop() -> None:
-    radius = paste.place(np.eye(2, 3), SIZE, 1).radius((0, 0, SIZE, SIZE))
+    radius = paste.place_crop(np.eye(2, 3), SIZE, 1).radius((0, 0, SIZE, SIZE))
     mask = paste.mask(radius)
     border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
     assert border.max() == 0
@@ -96,7 +96,7 @@ def test_the_mask_fades_within_the_crop() -> None:
 
 def test_no_box_and_no_cast_where_the_model_shifts_brightness() -> None:
     canvas = smooth(200, 200, sigma=20)
-    placement = paste.place(similarity(10, SIZE / 120, 100, 100), SIZE, 1)
+    placement = paste.place_crop(similarity(10, SIZE / 120, 100, 100), SIZE, 1)
     face = np.clip(paste.sample(canvas, placement) + np.float32([0.08, 0.0, -0.08]), 0, 1)
     matched = put(canvas, face, placement, blend_offset=False).astype(float) - canvas
     assert np.abs(matched).max() < 4
@@ -108,7 +108,7 @@ def test_no_box_and_no_cast_where_the_model_shifts_brightness() -> None:
 def test_a_large_sharp_face_keeps_its_own_detail() -> None:
     rng = np.random.default_rng(0)
     canvas = np.uint8(np.clip(smooth(420, 420, sigma=25) + rng.normal(0, 12, (420, 420, 1)), 0, 255))
-    large = paste.place(similarity(0, SIZE / 400, 210, 210), SIZE, 1)
+    large = paste.place_crop(similarity(0, SIZE / 400, 210, 210), SIZE, 1)
     kept = put(canvas, paste.sample(canvas, large), large)
     middle = (slice(150, 270), slice(150, 270))
 
@@ -126,7 +126,7 @@ def test_damage_that_the_model_removed_does_not_come_back_as_detail() -> None:
     clean = smooth(420, 420, sigma=30)
     damaged = clean.copy()
     damaged[200:203, 60:360] = 255
-    placement = paste.place(similarity(0, SIZE / 400, 210, 210), SIZE, 1)
+    placement = paste.place_crop(similarity(0, SIZE / 400, 210, 210), SIZE, 1)
     healed = put(damaged, paste.sample(clean, placement), placement)
     scratch = (slice(200, 203), slice(150, 270))
     before = np.abs(damaged[scratch].astype(float) - clean[scratch]).mean()
@@ -135,7 +135,7 @@ def test_damage_that_the_model_removed_does_not_come_back_as_detail() -> None:
 
 def test_a_face_smaller_than_its_crop_is_area_filtered() -> None:
     canvas = np.full((60, 60, 3), 128, np.uint8)
-    placement = paste.place(similarity(0, 512 / 32, 30, 30, size=512), 512, 1)
+    placement = paste.place_crop(similarity(0, 512 / 32, 30, 30, size=512), 512, 1)
     stripes = np.zeros((512, 512, 3), np.float32)
     stripes[:, ::2] = 1
     change = put(canvas, stripes, placement).astype(int) - 128
@@ -144,9 +144,9 @@ def test_a_face_smaller_than_its_crop_is_area_filtered() -> None:
 
 def test_overlapping_faces_share_without_a_hard_edge() -> None:
     canvas = np.full((120, 200, 3), 128, np.uint8)
-    left = paste.place(similarity(0, SIZE / 100, 70, 60), SIZE, 1)
-    right = paste.place(similarity(0, SIZE / 100, 120, 60), SIZE, 1)
-    assert paste.meeting([left, right]) == [[1], [0]]
+    left = paste.place_crop(similarity(0, SIZE / 100, 70, 60), SIZE, 1)
+    right = paste.place_crop(similarity(0, SIZE / 100, 120, 60), SIZE, 1)
+    assert paste.overlapping([left, right]) == [[1], [0]]
     out = canvas.copy()
     for placement, value, other in ((left, 0.0, right), (right, 1.0, left)):
         face = np.full((SIZE, SIZE, 3), value, np.float32)
@@ -158,20 +158,20 @@ def test_overlapping_faces_share_without_a_hard_edge() -> None:
 
 
 def test_far_faces_do_not_meet() -> None:
-    far = [paste.place(similarity(0, SIZE / 100, x, 60), SIZE, 2) for x in (50, 160, 1000)]
-    assert paste.meeting(far) == [[], [], []]
-    assert paste.meeting([]) == []
+    far = [paste.place_crop(similarity(0, SIZE / 100, x, 60), SIZE, 2) for x in (50, 160, 1000)]
+    assert paste.overlapping(far) == [[], [], []]
+    assert paste.overlapping([]) == []
 
 
 def test_a_face_outside_the_canvas_is_no_work() -> None:
     canvas = smooth(40, 40)
-    outside = paste.place(similarity(0, 1, -500, -500), SIZE, 1)
+    outside = paste.place_crop(similarity(0, 1, -500, -500), SIZE, 1)
     assert np.array_equal(put(canvas, np.ones((SIZE, SIZE, 3), np.float32), outside), canvas)
 
 
 def test_sixteen_bits_stay_sixteen_bits() -> None:
     canvas = smooth(80, 80).astype(np.uint16) * 257 + 100
-    placement = paste.place(similarity(5, 1, 40, 40), SIZE, 1)
+    placement = paste.place_crop(similarity(5, 1, 40, 40), SIZE, 1)
     out = put(canvas, paste.sample(canvas, placement), placement)
     assert out.dtype == np.uint16
     assert len(np.unique(out % 257)) > 50

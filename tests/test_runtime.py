@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onnx_files import conv_network, model_bytes
 
 from revisage.errors import ModelCorruptError, ModelMissingError, RuntimeUnavailableError, UsageError
-from revisage.runtime import RuntimeInfo, onnxruntime, open_session, openvino, selfcheck
+from revisage.runtime import RuntimeInfo, cores, onnxruntime, open_session, openvino, selfcheck
 from revisage.runtime.onnxruntime import OnnxRuntimeSession
 from revisage.runtime.openvino import OpenVinoSession
 from revisage.runtime.session import check_batch, is_finite
@@ -322,3 +322,18 @@ print(early, late, os.environ["ORT_DISABLE_TELEMETRY"])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[] [] 1"
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"), [("max 100000", 4), ("200000 100000", 2), ("50000 100000", 1), ("broken", 4)]
+)
+def test_a_container_s_quota_binds_the_threads(
+    text: str, allowed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpu.max").write_text(text)
+    monkeypatch.setattr(cores, "CPU_MAX", tmp_path / "cpu.max")
+    monkeypatch.setattr(cores.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: set(range(4)), raising=False)
+    assert cores.cores() == allowed
+    assert cores.threads_for(None) == (None if allowed == 4 else allowed)
+    assert cores.threads_for(3) == 3

@@ -21,8 +21,8 @@ from server_stub import SLOW, STUCK, TOKEN, Running, photo, running
 
 from revisage.label import read
 from revisage.server.client import Client, ServerError
-from revisage.server.jobs import new_id
 from revisage.server.options import JobOptions
+from revisage.server.queue.jobs import new_id
 
 KIB = 1024
 

@@ -196,7 +196,7 @@ def test_retention_of_zero_erases_right_after_the_download(tmp_path: Path) -> No
                 server.client.result(id)
 
 
-def test_the_leavings_of_a_crash_are_swept(tmp_path: Path) -> None:
+def test_what_a_crash_has_left_is_removed(tmp_path: Path) -> None:
     """An upload that no job was made of: its folder is old, and its id is unknown."""
     left, fresh = tmp_path / "jobs" / ("a" * 32), tmp_path / "jobs" / ("b" * 32)
     for folder in (left, fresh):

@@ -22,8 +22,8 @@ from revisage.server import JobOptions, Limits, ServerSettings, read_tokens
 from revisage.server.answers import _disposition
 from revisage.server.client import Client, ServerError
 from revisage.server.files import Files, result_key
-from revisage.server.jobs import Job, new_id
-from revisage.server.recall import Recall
+from revisage.server.inference_cache import InferenceCache
+from revisage.server.queue.jobs import Job, new_id
 from revisage.server.restoring import restore_job
 from revisage.server.upload import NAME_LENGTH, clean_name
 
@@ -153,8 +153,8 @@ class Bench:
 
     def __init__(self, folder: Path, *, memory: int = 1 << 30) -> None:
         self.models = StubModels(face=same, scene=twice, faces=[face_at(60, 60, 50), face_at(160, 60, 40)])
-        self.recall = Recall(self.models, memory=memory)
-        self.restorer = Restorer(models=self.recall)
+        self.cache = InferenceCache(self.models, memory=memory)
+        self.restorer = Restorer(models=self.cache)
         self.files = Files(folder)
 
     def runs(self) -> tuple[int, int]:
@@ -168,7 +168,7 @@ class Bench:
 
     def run(self, data: bytes, options: JobOptions) -> bytes:
         job = queued(self.files, data, options)
-        key, _ = restore_job(job, self.files, self.restorer, self.recall, lambda stage: None)
+        key, _ = restore_job(job, self.files, self.restorer, self.cache, lambda stage: None)
         file, _ = self.files.result(job.id, key)
         with file:
             return file.read()
@@ -195,30 +195,30 @@ def test_nothing_is_remembered_of_the_photo_before(tmp_path: Path) -> None:
     bench.runs()
     assert bench.run(photo(1), JobOptions()) == first
     assert bench.runs()[1] >= 1
-    bench.recall.begin("")
-    assert not bench.recall._answers
+    bench.cache.begin("")
+    assert not bench.cache._answers
 
 
 def test_a_photo_beyond_the_memory_is_computed_again_and_has_no_blending(tmp_path: Path) -> None:
     bench = Bench(tmp_path, memory=1000)
     job = queued(bench.files, photo(), JobOptions(previews=True))
-    key, _ = restore_job(job, bench.files, bench.restorer, bench.recall, lambda stage: None)
-    assert bench.recall.is_full
+    key, _ = restore_job(job, bench.files, bench.restorer, bench.cache, lambda stage: None)
+    assert bench.cache.is_full
     assert bench.files.report(job.id, key)["photos"][0]["previews"] == ["after", "before"]
-    assert not bench.recall._answers
+    assert not bench.cache._answers
 
 
 def test_a_result_that_is_there_is_not_made_again(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     job = queued(bench.files, photo(), JobOptions())
-    key, seconds = restore_job(job, bench.files, bench.restorer, bench.recall, lambda stage: None)
+    key, seconds = restore_job(job, bench.files, bench.restorer, bench.cache, lambda stage: None)
     assert seconds["scene"] >= 0
-    bench.recall.begin("")
+    bench.cache.begin("")
     bench.runs()
-    assert restore_job(job, bench.files, bench.restorer, bench.recall, lambda stage: None) == (key, {})
+    assert restore_job(job, bench.files, bench.restorer, bench.cache, lambda stage: None) == (key, {})
     assert bench.runs() == (0, 0)
     (tmp_path / "jobs" / job.id / f"{key}.json").unlink()  # as after a crash before the last file
-    assert restore_job(job, bench.files, bench.restorer, bench.recall, lambda stage: None)[0] == key
+    assert restore_job(job, bench.files, bench.restorer, bench.cache, lambda stage: None)[0] == key
     assert bench.runs()[1] >= 1
 
 
@@ -241,7 +241,7 @@ def test_watching_can_stop_a_job_and_leaves_nothing(tmp_path: Path) -> None:
             raise PhotoError("stopped")
 
     with pytest.raises(PhotoError, match="stopped"):
-        restore_job(job, bench.files, bench.restorer, bench.recall, stop)
+        restore_job(job, bench.files, bench.restorer, bench.cache, stop)
     assert [path.name for path in bench.files.folder(job.id).iterdir()] == ["upload"]
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from postgres_server import postgres
 
-from revisage.server.jobs import POISONED, JobStore, NewJob, new_id
 from revisage.server.options import JobOptions
 from revisage.server.problems import Failure, QueueFullError, StoreUnavailableError
-from revisage.server.sqlite import SqliteStore
+from revisage.server.queue.jobs import POISONED, JobStore, NewJob, new_id
+from revisage.server.queue.sqlite import SqliteStore
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str | Path:
 def opened(place: str | Path) -> JobStore:
     if isinstance(place, Path):
         return SqliteStore(place)
-    from revisage.server.postgres import PostgresStore
+    from revisage.server.queue.postgres import PostgresStore
 
     return PostgresStore(place)
 

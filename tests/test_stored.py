@@ -23,7 +23,7 @@ from revisage.cli import stored as command
 from revisage.cli.stored import Item, erase, main, stored
 from revisage.runtime import selfcheck
 from revisage.server import ServerSettings, default_data
-from revisage.server.jobs import new_id
+from revisage.server.queue.jobs import new_id
 from revisage.zoo import user_folder
 
 PORTRAIT = Path(__file__).parents[1] / "examples" / "portrait.jpg"

@@ -19,17 +19,17 @@ from train_pictures import write_pictures  # noqa: E402
 
 from revisage.cli import main  # noqa: E402
 from revisage.cli.train import override  # noqa: E402
-from revisage.data.loader import Sample  # noqa: E402
 from revisage.errors import TrainingError, UsageError  # noqa: E402
-from revisage.networks.compact import Compact, CompactConfig  # noqa: E402
-from revisage.networks.gfpgan import GFPGAN  # noqa: E402
-from revisage.networks.scene import Scene  # noqa: E402
+from revisage.lab.data.loader import Sample  # noqa: E402
+from revisage.lab.networks.compact import Compact, CompactConfig  # noqa: E402
+from revisage.lab.networks.gfpgan import GFPGAN  # noqa: E402
+from revisage.lab.networks.scene import Scene  # noqa: E402
+from revisage.lab.train import checkpoint, presets  # noqa: E402
+from revisage.lab.train.init import companion, load_exported  # noqa: E402
+from revisage.lab.train.publish import export_network, publish  # noqa: E402
+from revisage.lab.train.settings import LoopSettings  # noqa: E402
+from revisage.lab.train.tasks.gfpgan import FaceSettings  # noqa: E402
 from revisage.runtime import open_session  # noqa: E402
-from revisage.train import checkpoint, presets  # noqa: E402
-from revisage.train.gfpgan import FaceSettings  # noqa: E402
-from revisage.train.init import companion, load_exported  # noqa: E402
-from revisage.train.loop import LoopSettings  # noqa: E402
-from revisage.train.publish import export_network, publish  # noqa: E402
 from revisage.zoo import read_contract  # noqa: E402
 
 QUICK = ("images=16", "batch=4", "precision=fp32", "threads=1", "validation=1")
@@ -236,8 +236,11 @@ def test_a_face_file_has_no_weights_that_only_training_needs(exported: tuple[str
 
 def test_a_file_of_another_network_is_refused(scene_file: Path, tmp_path: Path) -> None:
     for network, message in (
-        (Scene(replace(presets.TINY_SCENE, fine=16)), r"has shape \(24, .*\), the network wants \(16, "),
-        (Compact(CompactConfig(features=8, layers=2)), "no tensor body.0.weight: it is of another network"),
+        (
+            Compact(replace(presets.TINY_COMPACT, features=16)),
+            r"has shape \(24, .*\), the network wants \(16, ",
+        ),
+        (Scene(presets.TINY_SCENE), "no tensor stem.weight: it is of another network"),
         (presets.choose("gfpgan", "tiny").network(), "no tensor .*: it is of another network"),
     ):
         before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -347,7 +350,7 @@ def test_an_interrupted_training_ends_with_130(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("revisage.train.realesrgan.SceneTask.sample", stop)
+    monkeypatch.setattr("revisage.lab.train.tasks.realesrgan.SceneTask.sample", stop)
     assert command("realesrgan", pictures, tmp_path / "run", *QUICK) == 130
     assert one_line(capsys) == "interrupted\n"
 
@@ -399,7 +402,7 @@ def test_publish_takes_the_best_or_the_newest(tmp_path: Path, monkeypatch: pytes
     (run / "preset.json").write_text('{"system": "realesrgan", "preset": "tiny"}')
     written: list[nn.Module] = []
     monkeypatch.setattr(
-        "revisage.train.publish.export_network", lambda network, path, **_: written.append(network)
+        "revisage.lab.train.publish.export_network", lambda network, path, **_: written.append(network)
     )
     for is_newest in (False, True):
         publish(run, tmp_path / "m.onnx", name="m", version="1", licence="CC0-1.0", newest=is_newest)
@@ -416,7 +419,7 @@ def test_publish_mixes_with_the_file_that_the_training_started_from(
     (run / "preset.json").write_text(json.dumps({"system": system, "preset": "tiny"}))
     written: list[dict[str, torch.Tensor]] = []
     monkeypatch.setattr(
-        "revisage.train.publish.export_network",
+        "revisage.lab.train.publish.export_network",
         lambda network, path, **_: written.append(network.state_dict()),
     )
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 pytest.importorskip("torch")
 
-from revisage.train.curves import draw, read_log, write
+from revisage.lab.train.curves import draw, read_log, write
 
 BLUE = (31, 119, 180)
 

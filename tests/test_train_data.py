@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from revisage.data.loader import Sample
-from revisage.data.pool import Pool
-from revisage.data.sharpen import REACH, SIGMA, sharpen
+from revisage.lab.data.loader import Sample
+from revisage.lab.data.pool import Pool
+from revisage.lab.data.sharpen import REACH, SIGMA, sharpen
 
 
 def number_of(index: int) -> Sample:

@@ -24,26 +24,27 @@ from torch import Tensor  # noqa: E402
 from train_pictures import write_pictures  # noqa: E402
 
 from revisage.cli import main  # noqa: E402
-from revisage.data.landmarks import POINT_COLUMNS  # noqa: E402
-from revisage.data.split import held_out  # noqa: E402
-from revisage.degrade import RECIPES  # noqa: E402
 from revisage.errors import TrainingError, UsageError  # noqa: E402
-from revisage.losses.components import COMPONENTS  # noqa: E402
-from revisage.networks.discriminators import Discriminator, DiscriminatorConfig  # noqa: E402
-from revisage.networks.gfpgan import GFPGAN, GFPGANConfig  # noqa: E402
-from revisage.networks.prior import PriorConfig  # noqa: E402
-from revisage.train import checkpoint, presets  # noqa: E402
-from revisage.train.face_presets import TINY_CRITIC  # noqa: E402
-from revisage.train.face_settings import COMPONENT_LOSSES, FaceSettings  # noqa: E402
-from revisage.train.faces import split  # noqa: E402
-from revisage.train.gfpgan import R1_INTERVAL, FaceTask  # noqa: E402
-from revisage.train.init import load_exported  # noqa: E402
-from revisage.train.loop import LoopSettings, step, train  # noqa: E402
-from revisage.train.prior import PriorTask, load_prior  # noqa: E402
-from revisage.train.publish import export_network  # noqa: E402
-from revisage.train.spread import Spread, join  # noqa: E402
-from revisage.train.state import State  # noqa: E402
-from revisage.train.task import Batch, Task  # noqa: E402
+from revisage.lab.data.landmarks import POINT_COLUMNS  # noqa: E402
+from revisage.lab.data.split import held_out  # noqa: E402
+from revisage.lab.degrade import RECIPES  # noqa: E402
+from revisage.lab.losses.components import COMPONENTS  # noqa: E402
+from revisage.lab.networks.discriminators import Discriminator, DiscriminatorConfig  # noqa: E402
+from revisage.lab.networks.gfpgan import GFPGAN, GFPGANConfig  # noqa: E402
+from revisage.lab.networks.prior import PriorConfig  # noqa: E402
+from revisage.lab.train import checkpoint, presets  # noqa: E402
+from revisage.lab.train.distributed import DistributedContext, init_distributed  # noqa: E402
+from revisage.lab.train.face_presets import TINY_CRITIC  # noqa: E402
+from revisage.lab.train.face_settings import COMPONENT_LOSSES, FaceSettings  # noqa: E402
+from revisage.lab.train.faces import split  # noqa: E402
+from revisage.lab.train.init import load_exported  # noqa: E402
+from revisage.lab.train.loop import step, train  # noqa: E402
+from revisage.lab.train.publish import export_network  # noqa: E402
+from revisage.lab.train.settings import LoopSettings  # noqa: E402
+from revisage.lab.train.state import State  # noqa: E402
+from revisage.lab.train.task import Batch, Task  # noqa: E402
+from revisage.lab.train.tasks.gfpgan import R1_INTERVAL, FaceTask  # noqa: E402
+from revisage.lab.train.tasks.prior import PriorTask, load_prior  # noqa: E402
 
 TEMPLATE = np.array([(36.2, 45.0), (59.8, 45.0), (48.1, 58.9), (37.7, 69.6), (58.7, 69.6)])  # at 96 px
 LOOP = LoopSettings(images=16, batch=4, rate=1e-3, warmup=0, precision="fp32", threads=1, save_every=0)
@@ -90,10 +91,10 @@ def batch_of(task: Task, count: int = 4) -> Batch:
 
 def run_step(task: Task, batch: Batch) -> dict[str, float]:
     """All phases once; returns every loss."""
-    spread = join("cpu")
-    state, stats = State.fresh(task, LOOP, spread.device), {}
+    context = init_distributed("cpu")
+    state, stats = State.fresh(task, LOOP, context.device), {}
     for phase in task.phases():
-        more, applied = step(phase, state, batch, LOOP, spread)
+        more, applied = step(phase, state, batch, LOOP, context)
         assert applied
         stats |= more
     return stats
@@ -112,8 +113,8 @@ def test_every_loss_of_the_paper_is_there(faces: Path) -> None:
 
 
 def test_a_phase_changes_its_own_network_alone(faces: Path) -> None:
-    task, spread = task_of(faces), join("cpu")
-    state, batch = State.fresh(task, LOOP, spread.device), batch_of(task_of(faces))
+    task, context = task_of(faces), init_distributed("cpu")
+    state, batch = State.fresh(task, LOOP, context.device), batch_of(task_of(faces))
 
     def weights() -> dict[str, Tensor]:
         return {
@@ -123,7 +124,7 @@ def test_a_phase_changes_its_own_network_alone(faces: Path) -> None:
 
     for phase in task.phases():
         before = weights()
-        step(phase, state, batch, LOOP, spread)
+        step(phase, state, batch, LOOP, context)
         changed = {name for name, value in weights().items() if not torch.equal(value, before[name])}
         assert changed == {phase.network}
 
@@ -168,7 +169,7 @@ def test_the_penalty_is_lazy(faces: Path, tmp_path: Path) -> None:
 def test_discriminators_are_not_clipped_and_have_no_momentum(faces: Path) -> None:
     for system in ("gfpgan", "prior"):
         task = make(system, faces)
-        state = State.fresh(task, replace(LOOP, beta1=0.9), join("cpu").device)
+        state = State.fresh(task, replace(LOOP, beta1=0.9), init_distributed("cpu").device)
         for phase in task.phases():
             trained = phase.network == "generator"
             assert phase.clipped == trained
@@ -454,7 +455,7 @@ def test_the_papers_losses_are_not_left_out_unseen(tmp_path: Path) -> None:
 
 def test_the_papers_preset_takes_steps_of_a_size_that_plain_layers_bear(faces: Path) -> None:
     """On wide layers of the published kind, few pixels, and at its full rate at once."""
-    paper, spread = presets.choose("gfpgan", "paper-512"), join("cpu")
+    paper, context = presets.choose("gfpgan", "paper-512"), init_distributed("cpu")
     settings = replace(
         paper.task(faces),
         network=GFPGANConfig(size=32, unet=(128,) * 4, prior=(256,) * 4),
@@ -466,9 +467,9 @@ def test_the_papers_preset_takes_steps_of_a_size_that_plain_layers_bear(faces: P
         validation=1,
     )
     task, loop = paper.make(settings), replace(paper.loop, batch=1, precision="fp32")
-    state, batch, phase = State.fresh(task, loop, spread.device), batch_of(task, 1), task.phases()[0]
+    state, batch, phase = State.fresh(task, loop, context.device), batch_of(task, 1), task.phases()[0]
     state.optimizers["generator"].param_groups[0]["lr"] = loop.rate
-    steps = [step(phase, state, batch, loop, spread) for _ in range(8)]
+    steps = [step(phase, state, batch, loop, context) for _ in range(8)]
     assert all(applied for _, applied in steps)
     assert steps[-1][0]["generator/l1"] < 5 * steps[0][0]["generator/l1"]  # with 2e-3 thousands
 
@@ -476,21 +477,21 @@ def test_the_papers_preset_takes_steps_of_a_size_that_plain_layers_bear(faces: P
 @pytest.mark.parametrize(("name", "width"), [("paper-512", 512), ("compact-128", 192)])
 def test_a_priors_presets_take_steps_that_their_layers_bear(faces: Path, name: str, width: int) -> None:
     """At 16 px, for speed, and at the full rate at once."""
-    preset, spread = presets.choose("prior", name), join("cpu")
+    preset, context = presets.choose("prior", name), init_distributed("cpu")
     settings = replace(
         preset.task(faces),
         network=PriorConfig(16, (width,) * 3, style_dim=64, mapping=2),
         discriminator=DiscriminatorConfig(16, (32,) * 3),
     )
     task, loop = preset.make(settings), replace(preset.loop, batch=2, precision="fp32")
-    state, batch = State.fresh(task, loop, spread.device), batch_of(task, 2)
+    state, batch = State.fresh(task, loop, context.device), batch_of(task, 2)
     phases = [phase for phase in task.phases() if phase.name in ("generator", "discriminator")]
     for phase in phases:
         state.optimizers[phase.network].param_groups[0]["lr"] = loop.rate * phase.rate
     torch.manual_seed(0)
     for _ in range(8):
         for phase in phases:
-            assert step(phase, state, batch, loop, spread)[1]
+            assert step(phase, state, batch, loop, context)[1]
     assert float(batch["fake"].std()) < 20  # with 2e-3 hundreds
 
 
@@ -578,21 +579,21 @@ def test_two_processes_give_what_one_gives(faces: Path, tmp_path: Path) -> None:
 
 def test_a_batch_that_processes_cannot_share_is_refused() -> None:
     with pytest.raises(TrainingError, match="batch=6 cannot be shared evenly by 4 processes"):
-        Spread(0, 4, torch.device("cpu")).share(6)
+        DistributedContext(0, 4, torch.device("cpu")).local_batch(6)
 
 
 def test_processes_must_go_on_from_one_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.distributed, "broadcast", lambda value, src: value.fill_(48))
-    spread = Spread(1, 2, torch.device("cpu"))
-    spread.agree(48)
+    context = DistributedContext(1, 2, torch.device("cpu"))
+    context.check_same_checkpoint(48)
     with pytest.raises(TrainingError, match="process 1 goes on from 0 images and the first from 48: --out"):
-        spread.agree(0)
+        context.check_same_checkpoint(0)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_missing_gpu_is_named() -> None:
     with pytest.raises(TrainingError, match="device=cuda, but PyTorch sees no GPU"):
-        join("cuda")
+        init_distributed("cuda")
 
 
 UNET = replace(presets.TINY_FACE, decoder=False)

@@ -15,14 +15,14 @@ from train_pictures import write_pictures  # noqa: E402
 
 from revisage.cli.train import override  # noqa: E402
 from revisage.errors import UsageError  # noqa: E402
-from revisage.networks.identity import SIZE, Identity  # noqa: E402
-from revisage.networks.mobilefacenet import MobileFaceNet, MobileFaceNetConfig  # noqa: E402
+from revisage.lab.networks.identity import SIZE, Identity  # noqa: E402
+from revisage.lab.networks.mobilefacenet import MobileFaceNet, MobileFaceNetConfig  # noqa: E402
+from revisage.lab.train import presets  # noqa: E402
+from revisage.lab.train.faces import Embedder  # noqa: E402
+from revisage.lab.train.loop import train  # noqa: E402
+from revisage.lab.train.publish import publish  # noqa: E402
+from revisage.lab.train.tasks.identity import IdentitySettings, IdentityTask  # noqa: E402
 from revisage.runtime import open_session  # noqa: E402
-from revisage.train import presets  # noqa: E402
-from revisage.train.faces import Embedder  # noqa: E402
-from revisage.train.identity import IdentitySettings, IdentityTask  # noqa: E402
-from revisage.train.loop import train  # noqa: E402
-from revisage.train.publish import publish  # noqa: E402
 from revisage.zoo.contract import read_contract  # noqa: E402
 
 
@@ -55,7 +55,9 @@ def task_of(teacher: Path, data: Path, **changes: Any) -> IdentityTask:
 @pytest.fixture
 def everybody(monkeypatch: pytest.MonkeyPatch) -> None:
     """A random teacher finds that all pictures show one person; here they are all kept."""
-    monkeypatch.setattr("revisage.train.faces.apart", lambda training, _held, _embed: training)
+    monkeypatch.setattr(
+        "revisage.lab.train.faces.identity_disjoint", lambda training, _held, _embed: training
+    )
 
 
 def test_a_switch_is_set_by_0_or_1(tmp_path: Path) -> None:

@@ -19,18 +19,19 @@ pytest.importorskip("onnx")
 from rich.console import Console  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from revisage.data.loader import Sample  # noqa: E402
 from revisage.errors import TrainingError, UsageError  # noqa: E402
-from revisage.train import checkpoint, loop, muon, precision  # noqa: E402
-from revisage.train.curves import read_log  # noqa: E402
-from revisage.train.ema import EMA  # noqa: E402
-from revisage.train.init import load_exported  # noqa: E402
-from revisage.train.log import Log  # noqa: E402
-from revisage.train.loop import LoopSettings, learning_rate, train  # noqa: E402
-from revisage.train.muon import Muon  # noqa: E402
-from revisage.train.spread import join  # noqa: E402
-from revisage.train.state import State  # noqa: E402
-from revisage.train.task import Phase  # noqa: E402
+from revisage.lab.data.loader import Sample  # noqa: E402
+from revisage.lab.train import checkpoint, loop, muon, precision  # noqa: E402
+from revisage.lab.train.curves import read_log  # noqa: E402
+from revisage.lab.train.distributed import init_distributed  # noqa: E402
+from revisage.lab.train.ema import EMA  # noqa: E402
+from revisage.lab.train.init import load_exported  # noqa: E402
+from revisage.lab.train.log import Log  # noqa: E402
+from revisage.lab.train.loop import learning_rate, train  # noqa: E402
+from revisage.lab.train.muon import Muon  # noqa: E402
+from revisage.lab.train.settings import LoopSettings  # noqa: E402
+from revisage.lab.train.state import State  # noqa: E402
+from revisage.lab.train.task import Phase  # noqa: E402
 
 SETTINGS = LoopSettings(
     images=40, batch=4, rate=0.05, warmup=8, ema=16, precision="fp32", threads=1, save_every=0
@@ -252,8 +253,8 @@ def test_a_terminal_shows_speed_time_left_and_waiting(
     text = io.StringIO()
     terminal = Console(file=text, force_terminal=True, width=120, highlight=False)
     seconds = iter((0.0, 10.0))
-    monkeypatch.setattr("revisage.train.log.Console", lambda **_: terminal)
-    monkeypatch.setattr("revisage.train.log.time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    monkeypatch.setattr("revisage.lab.train.log.Console", lambda **_: terminal)
+    monkeypatch.setattr("revisage.lab.train.log.time", SimpleNamespace(monotonic=lambda: next(seconds)))
     log = Log(tmp_path, replace(SETTINGS, images=640), images=0)
     log.tick(40, 10.0, 0.01, waited=2.5, force=False)  # 4 a second, 600 to come
     log.close()
@@ -328,7 +329,7 @@ def test_gradients_are_clipped() -> None:
 
 
 def test_a_discriminators_gradient_is_left_as_long_as_it_is() -> None:
-    toy, spread = Toy(), join("cpu")
+    toy, spread = Toy(), init_distributed("cpu")
     settings = replace(SETTINGS, clip=1e-3)
     state = State.fresh(toy, settings, spread.device)
     batch = {k: torch.from_numpy(v[None]) for k, v in toy.sample(0).items()}
@@ -345,7 +346,7 @@ def test_a_discriminators_gradient_is_left_as_long_as_it_is() -> None:
 
 
 def test_a_phase_has_its_own_beta1_and_leaves_what_is_fixed() -> None:
-    toy, spread = Toy(), join("cpu")
+    toy, spread = Toy(), init_distributed("cpu")
     learn, copying = toy.phases()
     phases = [replace(learn, fixed=("3.",)), replace(copying, beta1=0.0)]
     toy.phases = lambda: phases  # type: ignore[method-assign]
@@ -416,8 +417,8 @@ def test_half_precision_is_for_machines_that_gain_by_it(
 
 
 def test_how_hard_each_loss_pulls_is_told_and_changes_nothing(tmp_path: Path) -> None:
-    toy, spread = Toy(), join("cpu")
-    state = State.fresh(toy, SETTINGS, spread.device)
+    toy, context = Toy(), init_distributed("cpu")
+    state = State.fresh(toy, SETTINGS, context.device)
     batch = {key: torch.from_numpy(np.stack([value])) for key, value in toy.sample(3).items()}
     before = {key: value.clone() for key, value in toy.networks["student"].state_dict().items()}
 
@@ -428,7 +429,7 @@ def test_how_hard_each_loss_pulls_is_told_and_changes_nothing(tmp_path: Path) ->
             out = toy.networks["student"](batch["image"])
             return {"error": (out - batch["y"]).square().mean(), "size": weight * out.abs().mean()}
 
-        return loop.pulls(Phase("learn", "student", losses), state, batch, SETTINGS, spread)
+        return loop.gradient_norms(Phase("learn", "student", losses), state, batch, SETTINGS, context)
 
     light, heavy = weighed(0.5), weighed(2.0)
     assert heavy["learn/size"] == pytest.approx(4 * light["learn/size"])
@@ -459,16 +460,16 @@ def test_an_exploding_gradient_is_no_step() -> None:
 def one_step(factor: float) -> tuple[Toy, float, tuple[dict[str, float], bool]]:
     toy = Toy(lambda images: factor)
     settings = replace(SETTINGS, images=4, clip=0.1)
-    spread = join("cpu")
-    state = State.fresh(toy, settings, spread.device)
+    context = init_distributed("cpu")
+    state = State.fresh(toy, settings, context.device)
     batch = {key: torch.from_numpy(value[None]) for key, value in toy.sample(0).items()}
-    return toy, settings.clip, loop.step(toy.phases()[0], state, batch, settings, spread)
+    return toy, settings.clip, loop.step(toy.phases()[0], state, batch, settings, context)
 
 
 def test_muon_is_for_the_network_that_is_averaged() -> None:
-    spread = join("cpu")
-    plain = State.fresh(Toy(), SETTINGS, spread.device).optimizers
-    other = State.fresh(Toy(), replace(SETTINGS, optimizer="muon"), spread.device).optimizers
+    context = init_distributed("cpu")
+    plain = State.fresh(Toy(), SETTINGS, context.device).optimizers
+    other = State.fresh(Toy(), replace(SETTINGS, optimizer="muon"), context.device).optimizers
     assert {type(optimizer) for optimizer in plain.values()} == {torch.optim.Adam}
     assert type(other["student"]) is Muon
     assert type(other["rival"]) is torch.optim.Adam

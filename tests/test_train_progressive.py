@@ -15,15 +15,15 @@ pytest.importorskip("onnx")
 from train_pictures import write_pictures  # noqa: E402
 
 from revisage.cli import main  # noqa: E402
-from revisage.data.landmark_finders import open_finder  # noqa: E402
-from revisage.data.loader import Sample  # noqa: E402
-from revisage.data.whole import prepare_whole, read_points  # noqa: E402
 from revisage.errors import TrainingError, UsageError  # noqa: E402
-from revisage.losses.schedule import Schedule  # noqa: E402
-from revisage.train import checkpoint, presets  # noqa: E402
-from revisage.train.loop import train  # noqa: E402
-from revisage.train.progressive import ProgressiveTask, person, returned  # noqa: E402
-from revisage.train.task import Batch  # noqa: E402
+from revisage.lab.data.loader import Sample  # noqa: E402
+from revisage.lab.data.prepare.landmark_detectors import open_landmark_detector  # noqa: E402
+from revisage.lab.data.prepare.whole import prepare_whole, read_points  # noqa: E402
+from revisage.lab.train import checkpoint, presets  # noqa: E402
+from revisage.lab.train.loop import train  # noqa: E402
+from revisage.lab.train.schedule import Schedule  # noqa: E402
+from revisage.lab.train.task import Batch  # noqa: E402
+from revisage.lab.train.tasks.progressive import ProgressiveTask, person, returned  # noqa: E402
 from revisage.zoo import read_contract  # noqa: E402
 
 OBJECTIVES = {"upscale": 16, "restore": 128}
@@ -204,7 +204,7 @@ def test_people_are_split_by_folder_or_by_the_name_before_the_number(tmp_path: P
 
 
 def test_the_table_of_landmarks_is_used_where_there_is_one(pictures: Path, tmp_path: Path) -> None:
-    prepare_whole(pictures, tmp_path / "out", open_finder("estimate"))
+    prepare_whole(pictures, tmp_path / "out", open_landmark_detector("estimate"))
     folder = tmp_path / "out" / "pictures"
     table = folder.with_name("pictures.csv")
     rows = table.read_text().splitlines()

@@ -16,19 +16,18 @@ pytest.importorskip("onnx")
 from torch import Tensor  # noqa: E402
 from train_pictures import write_pictures  # noqa: E402
 
-from revisage.data.loader import Sample  # noqa: E402
-from revisage.data.pictures import find_pictures, read_picture  # noqa: E402
-from revisage.degrade import RECIPES, Chain  # noqa: E402
 from revisage.errors import ModelCorruptError, TrainingError, UsageError  # noqa: E402
-from revisage.train import checkpoint, presets  # noqa: E402
-from revisage.train.faces import Embedder, FaceLosses  # noqa: E402
-from revisage.train.gfpgan import FaceSettings, FaceTask  # noqa: E402
-from revisage.train.loop import train  # noqa: E402
-from revisage.train.people import apart  # noqa: E402
-from revisage.train.pictures import from_unit, grid, to_bytes, to_unit  # noqa: E402
-from revisage.train.realesrgan import SceneSettings, SceneTask  # noqa: E402
-from revisage.train.scenes import shrink  # noqa: E402
-from revisage.train.task import Task  # noqa: E402
+from revisage.lab.data.loader import Sample  # noqa: E402
+from revisage.lab.data.pictures import find_pictures, read_picture  # noqa: E402
+from revisage.lab.degrade import RECIPES, Chain  # noqa: E402
+from revisage.lab.train import checkpoint, presets  # noqa: E402
+from revisage.lab.train.faces import Embedder, FaceLosses, identity_disjoint  # noqa: E402
+from revisage.lab.train.loop import train  # noqa: E402
+from revisage.lab.train.pictures import from_unit, grid, to_bytes, to_unit  # noqa: E402
+from revisage.lab.train.scenes import shrink  # noqa: E402
+from revisage.lab.train.task import Task  # noqa: E402
+from revisage.lab.train.tasks.gfpgan import FaceSettings, FaceTask  # noqa: E402
+from revisage.lab.train.tasks.realesrgan import SceneSettings, SceneTask  # noqa: E402
 
 SYSTEMS = ("gfpgan", "realesrgan")
 
@@ -152,7 +151,7 @@ def test_scene_samples_match_pixel_for_pixel(pictures: Path) -> None:
 
 
 def test_a_clean_scene_is_the_shrunken_patch(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(RECIPES, "scene", replace(RECIPES["scene"], sample=lambda rng: Chain(())))
+    monkeypatch.setitem(RECIPES, "first-order", replace(RECIPES["first-order"], sample=lambda rng: Chain(())))
     task = tiny("realesrgan", pictures)
     for index in range(8):
         sample = task.sample(index)
@@ -235,10 +234,10 @@ def test_people_who_are_held_out_are_not_trained_on(tmp_path: Path) -> None:
     # The same directions at other lengths, one 45 degrees off, one at a right angle; over a batch's end.
     colours = [(10, 0, 0), (0, 0, 9), (0, 90, 90), (7, 0, 0)] + [(0, 0, 99)] * 40
     training = write_colours(tmp_path, "training", colours)
-    assert apart(training, held, embed) == [training[1], *training[4:]]
-    assert apart(training, held, embed, threshold=40) == [training[1], training[2], *training[4:]]
+    assert identity_disjoint(training, held, embed) == [training[1], *training[4:]]
+    assert identity_disjoint(training, held, embed, threshold=40) == [training[1], training[2], *training[4:]]
     with pytest.raises(TrainingError, match="every training picture shows a held-out person"):
-        apart(training[:1], held, embed)
+        identity_disjoint(training[:1], held, embed)
 
 
 def test_pixels_survive_the_way_to_the_network_and_back() -> None:
@@ -261,9 +260,9 @@ def test_a_grid_is_laid_out_in_columns() -> None:
     [
         (FaceSettings, {"recipe": "nonsense"}, "no recipe 'nonsense'; there are .*gfpgan"),
         (FaceSettings, {"validation": 0}, "validation must be at least 1"),
-        (SceneSettings, {"recipe": "nonsense"}, "no recipe 'nonsense'; there are .*scene"),
+        (SceneSettings, {"recipe": "nonsense"}, "no recipe 'nonsense'; there are .*aged"),
         (SceneSettings, {"validation": 0}, "validation must be at least 1"),
-        (SceneSettings, {"patch": 121}, "patch must be between 1 and around"),
+        (SceneSettings, {"patch": 201}, "patch must be between 1 and around"),
         (SceneSettings, {"faces_share": 2.0}, "faces_share must be between 0 and 1"),
     ],
 )

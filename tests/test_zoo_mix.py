@@ -92,7 +92,7 @@ def test_mixing_models_equals_mixing_before_the_export(tmp_path: Path) -> None:
     pytest.importorskip("spandrel")
     from checkpoints import compact_state, save
 
-    from revisage import published
+    from revisage.lab import published
 
     states = [compact_state(seed=seed) for seed in (1, 2)]
     a, b = (

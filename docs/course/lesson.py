@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 from revisage import Restorer
 from revisage.faces import Face, align, estimate
-from revisage.losses.l1 import l1
-from revisage.metrics.psnr import psnr
-from revisage.networks.prior import FacePrior, PriorConfig
-from revisage.train.curves import read_log
-from revisage.train.loop import LoopSettings, train
-from revisage.train.task import Task
+from revisage.lab.losses import l1
+from revisage.lab.metrics.psnr import psnr
+from revisage.lab.networks.prior import FacePrior, PriorConfig
+from revisage.lab.train.curves import read_log
+from revisage.lab.train.loop import train
+from revisage.lab.train.settings import LoopSettings
+from revisage.lab.train.task import Task
 
 DPI = 110
 PRIOR = PriorConfig(size=32, channels=(64, 48, 32, 16), style_dim=32, mapping=2, noise=False)

@@ -1,32 +1,32 @@
 """Many photos: which ones, where to, several at once, resumed where they were; no failure stops the rest."""
 
-from revisage.batch.folder import plan, plan_places
-from revisage.batch.jobs import Job, Outcome, Place, Reason, SaveOptions
-from revisage.batch.local import Watch, restore_all
+from revisage.batch.engines.threads import Watch, restore_all
+from revisage.batch.jobs import Job, Location, Outcome, Reason, SaveOptions
 from revisage.batch.manifest import NAME as MANIFEST
 from revisage.batch.manifest import Manifest, ManifestError, Standing
 from revisage.batch.meter import Meter
-from revisage.batch.places import place
+from revisage.batch.plan import plan_locations, plan_photos
 from revisage.batch.settings import Fingerprint, fingerprint, make_restorer, shared_memory
+from revisage.batch.storage import location
 
 __all__ = [
     "MANIFEST",
     "Fingerprint",
     "Job",
+    "Location",
     "Manifest",
     "ManifestError",
     "Meter",
     "Outcome",
-    "Place",
     "Reason",
     "SaveOptions",
     "Standing",
     "Watch",
     "fingerprint",
+    "location",
     "make_restorer",
-    "place",
-    "plan",
-    "plan_places",
+    "plan_locations",
+    "plan_photos",
     "restore_all",
     "shared_memory",
 ]

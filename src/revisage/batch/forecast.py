@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from revisage.batch import processes
+from revisage.batch.engines import processes
 from revisage.batch.jobs import Job, Outcome
 from revisage.batch.manifest import NAME, Manifest
 from revisage.batch.settings import Fingerprint

@@ -20,14 +20,14 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
-from revisage.batch import places
-from revisage.batch.folder import is_named_like_a_photo
+from revisage.batch import storage
 from revisage.batch.jobs import SaveOptions
-from revisage.batch.video import Frame
+from revisage.batch.plan import is_named_like_a_photo
 from revisage.errors import PhotoError, RuntimeUnavailableError, SaveError, UsageError
 from revisage.image import DecodeLimits, Photo, can_encode, decode, format_of
 from revisage.image.save import TEMPORARY
 from revisage.restore import Result
+from revisage.restore.video.film import Frame
 
 LOCAL_ONLY = ("-protocol_whitelist", "file")
 """Before an input: a playlist in it cannot make ffmpeg open a connection."""
@@ -72,7 +72,7 @@ class FolderSink:
         format = format_of(path)
         if format is None or not can_encode(format):
             path, format = path.with_name(path.name + ".png"), "PNG"
-        places.write(
+        storage.write(
             path,
             result.encode(
                 format,
@@ -170,7 +170,7 @@ class VideoSink:
         if self._process.wait():
             raise self._failed()
         try:
-            places.publish(self._temporary, self._path)
+            storage.publish(self._temporary, self._path)
         except OSError as error:
             raise SaveError(f"{self._path} cannot be written ({error.strerror or error})") from error
 

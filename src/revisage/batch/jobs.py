@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from revisage.label import Credentials
 
-Place = Path | str
+Location = Path | str
 """Where a file is: a path of this machine, or a URL that fsspec opens, such as s3://bucket/photo.jpg."""
 
 Reason = Literal[
@@ -27,8 +27,8 @@ OWN: frozenset[Reason] = frozenset(
 class Job:
     """One photo and where its result goes."""
 
-    source: Place
-    target: Place
+    source: Location
+    target: Location
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Outcome:
         error: what went wrong, in one line; None where the photo was restored.
         reason: the kind of error; None where there is none.
         digest: SHA-256 of the photo's bytes in hex; None where they could not be read.
-        stamp: what the file's size and time were before it was read (`places.stamp`).
+        stamp: what the file's size and time were before it was read (`storage.stamp`).
         written: size of the result in bytes; None without one.
     """
 

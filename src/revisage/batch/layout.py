@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import platform
 import threading
 import time
@@ -24,6 +23,7 @@ from revisage.batch.jobs import Job, Outcome
 from revisage.batch.settings import Fingerprint
 from revisage.errors import SaveError
 from revisage.image import write_atomically
+from revisage.runtime.cores import cores
 
 PROCESS_BYTES = 1536 << 20
 """Memory that a process with two photos of some ten megapixels in hand may take."""
@@ -45,16 +45,6 @@ class Layout:
 
 Engine = Callable[[Sequence[Job], Layout, Callable[[], None]], Generator[Outcome, None, None]]
 """Restores photos by a layout; calls its third argument when the models are open."""
-
-
-def cores() -> int:
-    """Cores that this process may use: of the machine, of its affinity, of its container."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    count = len(affinity(0)) if affinity else os.cpu_count() or 1
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        count = min(count, max(1, round(int(quota) / int(period))))
-    return count
 
 
 def candidates(cores: int, memory: int) -> list[Layout]:

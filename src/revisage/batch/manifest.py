@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from revisage.batch import places
-from revisage.batch.jobs import OWN, Job, Outcome, Place
+from revisage.batch import storage
+from revisage.batch.jobs import OWN, Job, Location, Outcome
 from revisage.batch.settings import Fingerprint
 from revisage.errors import SaveError
 
@@ -55,7 +55,7 @@ class Standing:
 class Manifest:
     """The manifest of one output folder; for one thread, and for one process at a time."""
 
-    def __init__(self, path: Path, out: Place) -> None:
+    def __init__(self, path: Path, out: Location) -> None:
         """Open or make it. Raises ManifestError."""
         self._path, self._out = path, out
         try:
@@ -119,13 +119,13 @@ class Manifest:
         stamp, digest, _, reason, written = row
         if reason is not None and (retry_failed or reason not in OWN):
             return False
-        if reason is None and places.size(job.target) != written:
+        if reason is None and storage.size(job.target) != written:
             return False
-        now = places.stamp(job.source)
+        now = storage.stamp(job.source)
         if now is None:
             return False
         if now != stamp:
-            if digest is None or places.digest(job.source) != digest:
+            if digest is None or storage.digest(job.source) != digest:
                 return False
             self._run("UPDATE photos SET stamp = ? WHERE target = ?", now, self.key(job))
         return True

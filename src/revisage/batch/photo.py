@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from revisage.batch import places
+from revisage.batch import storage
 from revisage.batch.jobs import Job, Outcome, Reason, SaveOptions
 from revisage.errors import (
     ModelError,
@@ -54,12 +54,12 @@ def read(job: Job, limits: DecodeLimits) -> Read:
     digest is then found to differ from what was read here or later.
     """
     start = time.perf_counter()
-    stamp = places.stamp(job.source)
+    stamp = storage.stamp(job.source)
     if isinstance(job.source, Path):
         photo = decode(job.source, limits=limits)
         seconds = time.perf_counter() - start
-        return Read(photo, Marks(stamp, places.digest(job.source), seconds))
-    data = places.read(job.source)
+        return Read(photo, Marks(stamp, storage.digest(job.source), seconds))
+    data = storage.read(job.source)
     photo = decode(data, limits=limits)
     return Read(photo, Marks(stamp, hashlib.sha256(data).hexdigest(), time.perf_counter() - start))
 
@@ -77,7 +77,7 @@ def write(job: Job, marks: Marks, result: Result, saving: SaveOptions) -> Outcom
     """Write the result, whole or not at all. Raises SaveError, SigningError, OSError."""
     format = format_of(Path(str(job.target)))
     assert format is not None, job.target  # as it was planned
-    if places.same(job.source, job.target):
+    if storage.same(job.source, job.target):
         raise SaveError(f"{job.target} is the original and is never written to: choose another name")
     original = None if saving.sign is None else _original(job, marks, result.photo.format)
     data = result.encode(
@@ -89,7 +89,7 @@ def write(job: Job, marks: Marks, result: Result, saving: SaveOptions) -> Outcom
         original=original,
     )
     start = time.perf_counter()
-    places.write(job.target, data)
+    storage.write(job.target, data)
     result.seconds["encode"] = round(result.seconds["encode"] + time.perf_counter() - start, 4)
     entry = result.entry() | {"input": str(job.source), "output": str(job.target), "reason": None}
     return Outcome(job, entry, digest=marks.digest, stamp=marks.stamp, written=len(data))
@@ -97,7 +97,7 @@ def write(job: Job, marks: Marks, result: Result, saving: SaveOptions) -> Outcom
 
 def _original(job: Job, marks: Marks, format: str) -> Original:
     """The photo's file, read again: it would be in the way while the models have the memory."""
-    data = job.source.read_bytes() if isinstance(job.source, Path) else places.read(job.source)
+    data = job.source.read_bytes() if isinstance(job.source, Path) else storage.read(job.source)
     if hashlib.sha256(data).hexdigest() != marks.digest:
         raise SigningError(f"{job.source} was changed while it was restored: run the same command again")
     return Original(data, format, PurePosixPath(str(job.source)).name)
@@ -116,8 +116,8 @@ def failed(job: Job, error: Exception, marks: Marks | None = None) -> Outcome:
     elif isinstance(error, OSError):
         error = PhotoError(f"it cannot be opened ({error.strerror or error})")
     entry = failure(job.source, error) | {"reason": reason}
-    stamp = marks.stamp if marks else places.stamp(job.source)
-    digest = marks.digest if marks else places.digest(job.source)
+    stamp = marks.stamp if marks else storage.stamp(job.source)
+    digest = marks.digest if marks else storage.digest(job.source)
     return Outcome(job, entry, entry["error"], reason, digest, stamp)
 
 
@@ -127,7 +127,9 @@ def crashed(job: Job) -> Outcome:
         "the process that restored it died with it time and again: it may need more memory than there is"
     )
     entry = failure(job.source, error) | {"reason": "crashed"}
-    return Outcome(job, entry, entry["error"], "crashed", places.digest(job.source), places.stamp(job.source))
+    return Outcome(
+        job, entry, entry["error"], "crashed", storage.digest(job.source), storage.stamp(job.source)
+    )
 
 
 def reason_of(error: Exception) -> Reason:

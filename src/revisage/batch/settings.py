@@ -7,12 +7,12 @@ import json
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
-import revisage
 from revisage import zoo
 from revisage.batch.jobs import SaveOptions
 from revisage.label import certificate_digest
 from revisage.restore import RestoreOptions, Restorer, Settings
 from revisage.restore.memory import free_share
+from revisage.version import __version__
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def fingerprint(settings: Settings, options: RestoreOptions, saving: SaveOptions
     Raises ModelError when a model is unknown or missing, SigningError when the certificate cannot be read.
     """
     values = {
-        "version": revisage.__version__,
+        "version": __version__,
         "models": _models(settings, options),
         "device": settings.device,
         "precision": settings.precision,

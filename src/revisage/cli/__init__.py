@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from revisage import __version__
+from revisage.version import __version__
 
 COMMANDS = {
     "restore": "restore photos, or every photo in a folder",

@@ -13,11 +13,11 @@ from rich.progress import Progress, TextColumn
 
 from revisage.batch import SaveOptions
 from revisage.batch.frames import FolderFilm, FolderSink, VideoFilm, VideoSink, ffmpeg
-from revisage.batch.video import restore_film
 from revisage.cli._interrupt import interruptible
 from revisage.cli._report import Report
 from revisage.errors import RevisageError, UsageError
 from revisage.restore import RestoreOptions, Restorer
+from revisage.restore.video.film import restore_film
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,15 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from revisage.batch import SaveOptions, make_restorer, plan, shared_memory
+from revisage.batch import SaveOptions, make_restorer, plan_photos, shared_memory
+from revisage.batch.engines.processes import Work
 from revisage.batch.forecast import Terms, fit, measure, sample
-from revisage.batch.layout import cores
-from revisage.batch.processes import Work
 from revisage.cli._parse import Exit, parse
 from revisage.errors import RevisageError, UnknownModelError, UsageError
 from revisage.image import write_atomically
 from revisage.restore import RestoreOptions, Settings
 from revisage.restore.report import STAGES
+from revisage.runtime.cores import cores
 
 PHOTOS = {"1 million": 10**6, "1 billion": 10**9}
 MACHINES = (1, 10, 100, 1000)
@@ -72,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _measured(options: Options) -> dict[str, Any]:
     # The folder for results is never written to; the plan only says which files are photos.
-    jobs = plan([options.photos], options.photos.absolute().parent / ".revisage-bench")
+    jobs = plan_photos([options.photos], options.photos.absolute().parent / ".revisage-bench")
     photos = [Path(job.source) for job in sample(jobs, options.sample)]
     settings = shared_memory(Settings(options.model, options.scene))
     work = Work(partial(make_restorer, settings), RestoreOptions(scale=options.scale), SaveOptions(), 2, 1)

@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.progress import track
 from tyro.conf import Positional, arg
 
-from revisage.degrade import RECIPES, Recipe, rng_for
 from revisage.errors import RevisageError, UsageError
 from revisage.image import Photo, decode, format_of, output_paths, save
 from revisage.image.formats import NAMES
+from revisage.lab.degrade import RECIPES, Recipe, rng_for
 
 # A degradation is exact: the file must not add another one.
 LOSSLESS = frozenset({"PNG", "TIFF", "BMP"})
@@ -52,7 +52,9 @@ class Options:
         "progressive-16",
         "progressive-128",
         "face",
-        "scene",
+        "taught",
+        "aged",
+        "pattern",
     ] = "old-photo"
     """How to degrade. paper and hard: GFP-GAN's equation, as published and at half the size; gfpgan is
     paper."""

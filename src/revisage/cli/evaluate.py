@@ -17,8 +17,8 @@ from revisage.cli._parse import Exit, parse
 from revisage.errors import RevisageError, UnknownModelError, UsageError
 
 if TYPE_CHECKING:
-    from revisage.evaluate import Data
-    from revisage.evaluate.data import Item
+    from revisage.lab.evaluate import Data
+    from revisage.lab.evaluate.data import Item
 
 
 @dataclass(frozen=True)
@@ -102,15 +102,13 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(options: Options) -> None:
-    import torch
-
-    from revisage import evaluate
-    from revisage.evaluate.tables import gaps_markdown, markdown
+    from revisage.lab import evaluate
+    from revisage.lab.evaluate.tables import gaps_markdown, markdown
 
     if options.threads is not None:
         if options.threads < 1:
             raise UsageError(f"--threads takes at least 1, not {options.threads}")
-        torch.set_num_threads(options.threads)
+        evaluate.limit_threads(options.threads)
     data = evaluate.select(_data(options), split=options.split, limit=options.limit)
     names = _listed(options.metrics)
     if not names and options.test is not None:
@@ -160,7 +158,7 @@ def default_methods() -> tuple[str, ...]:
 
 
 def _data(options: Options) -> Data:
-    from revisage import evaluate
+    from revisage.lab import evaluate
 
     sources = {
         "--clean": options.clean,
@@ -187,7 +185,7 @@ def _data(options: Options) -> Data:
 
 
 def _standard(options: Options, name: str, folder: Path) -> Data:
-    from revisage import evaluate
+    from revisage.lab import evaluate
 
     if name not in evaluate.STANDARD_TESTS:
         raise UsageError(f"no test {name!r}; there are {', '.join(evaluate.STANDARD_TESTS)}")

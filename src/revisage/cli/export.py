@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -28,6 +28,8 @@ class Options:
     """The model's version."""
     licence: str = "own weights"
     """The licence of the weights."""
+    scale: Literal[1, 2] = 2
+    """Of a scene model that cleans at two sizes: the one to write, 1 or 2."""
     newest: bool = False
     """Take the newest checkpoint, not the one with the best validation figure."""
     mix: Annotated[str | None, arg(metavar="FILE.onnx:SHARE")] = None
@@ -49,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; 0: written, 1: failed, 2: bad usage."""
     try:
         options = parse(Options, "export", argv)
-        from revisage.train.publish import publish
+        from revisage.lab.train.publish import publish
 
         parity = publish(
             options.run,
@@ -59,6 +61,7 @@ def main(argv: Sequence[str]) -> int:
             licence=options.licence,
             newest=options.newest,
             mix=_mixed(options.mix),
+            scale=options.scale,
         )
     except Exit as stop:
         return stop.code

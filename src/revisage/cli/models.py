@@ -18,9 +18,9 @@ from tyro.conf import Positional, arg, subcommand
 from revisage import zoo
 from revisage.cli._parse import Exit, parse
 from revisage.errors import ModelError, RevisageError, UnknownModelError, UsageError
-from revisage.zoo import Model, ModelSpec
+from revisage.zoo import Model, ModelSpec, ncnn
 
-CHECKPOINTS = frozenset({".pth", ".pt", ".ckpt"})
+CHECKPOINTS = frozenset({".pth", ".pt", ".ckpt"}) | ncnn.SUFFIXES
 
 _PIPE_WIDTH = 200  # columns of a table when no terminal says how wide it is
 
@@ -55,8 +55,8 @@ class Import:
 
     file: Positional[Annotated[Path, arg(metavar="FILE")]]
     """A single .onnx file with the contract in its metadata, as `revisage export` writes it; or a .pth file
-    as published by GFP-GAN (1.2 clean, 1.3, 1.4) or Real-ESRGAN (RRDBNet, SRVGGNetCompact), for which this
-    needs revisage[train]."""
+    as published by GFP-GAN (1.2 clean, 1.3, 1.4) or Real-ESRGAN (RRDBNet, SRVGGNetCompact), or the .param or
+    .bin file of the latter two for ncnn, as Upscayl has them; for these this needs revisage[train]."""
     name: Annotated[str | None, arg(name="as", metavar="NAME")] = None
     """What to call it, if not by the name in its metadata, in the catalogue, or of the file."""
 
@@ -211,7 +211,7 @@ def _pull_one(name: str) -> Path:
 def _convert(checkpoint: Path, name: str | None) -> Path:
     """The ONNX model made of a published checkpoint."""
     try:
-        from revisage import published
+        from revisage.lab import published
     except ModuleNotFoundError as error:
         raise ModelError(
             f"{checkpoint} is a PyTorch checkpoint and is made into a model once, which needs {error.name}: "

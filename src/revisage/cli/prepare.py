@@ -16,9 +16,10 @@ from tyro.conf import Positional, arg
 
 from revisage import faces, zoo
 from revisage.cli._parse import Exit, parse
-from revisage.data.prepare import Summary, prepare
-from revisage.data.prepare_photo import PrepareSettings, Record
 from revisage.errors import RevisageError, UsageError
+from revisage.lab.data.prepare.photo import PrepareSettings, Record
+from revisage.lab.data.prepare.run import prepare
+from revisage.lab.data.prepare.tables import Summary
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Options:
     coverage: float = 0.8
     """Drop faces of whose crop less than this share lies inside the photo."""
     score: float = 0.8
-    """Drop what the finder is less sure of, 0 to 1."""
+    """Drop what the detector is less sure of, 0 to 1."""
     near: Annotated[int, arg(metavar="0..128")] = 64
     """Two faces are copies when their fingerprints differ in at most this many of 512 bits."""
     max_pixels: int = 50_000_000
@@ -80,7 +81,7 @@ def main(argv: Sequence[str]) -> int:
             max_pixels=options.max_pixels,
         )
         model = zoo.resolve("finder", "auto")
-        finder = faces.Finder(model.path)
+        detector = faces.Detector(model.path)
         if options.workers > 1:
             cv2.setNumThreads(1)  # the photos share the cores instead
         with _progress() as bar:
@@ -93,9 +94,9 @@ def main(argv: Sequence[str]) -> int:
             summary = prepare(
                 options.src,
                 options.out,
-                finder,
+                detector,
                 settings,
-                finder_name=str(model),
+                detector_name=str(model),
                 workers=options.workers,
                 watch=watch,
             )
@@ -110,10 +111,10 @@ def main(argv: Sequence[str]) -> int:
 
 def _whole(options: Options, size: int) -> int:
     """`prepare` for pictures that stay whole."""
-    from revisage.data.landmark_finders import open_finder
-    from revisage.data.whole import PICTURES, prepare_whole
+    from revisage.lab.data.prepare.landmark_detectors import open_landmark_detector
+    from revisage.lab.data.prepare.whole import PICTURES, prepare_whole
 
-    find = open_finder(options.landmarks, options.landmark_weights)
+    find = open_landmark_detector(options.landmarks, options.landmark_weights)
     if options.workers > 1:
         cv2.setNumThreads(1)  # the pictures share the cores instead
     with _progress() as bar:

@@ -15,21 +15,30 @@ from tyro.conf import Positional, arg
 from revisage.batch import (
     MANIFEST,
     Job,
+    Location,
     Manifest,
-    Place,
     SaveOptions,
     fingerprint,
+    location,
     make_restorer,
-    place,
-    plan_places,
+    plan_locations,
     shared_memory,
 )
-from revisage.batch.cluster import connected
-from revisage.batch.processes import Work
-from revisage.cli._engines import LOCAL, in_processes, in_threads, name_ray_address, on_ray, process_count
+from revisage.batch.engines.processes import Work
+from revisage.batch.engines.ray import connected
 from revisage.cli._parse import Exit, parse
 from revisage.cli._report import open_report
-from revisage.cli._run import Engine, Run, work
+from revisage.cli._run import (
+    LOCAL,
+    Engine,
+    Run,
+    in_processes,
+    in_threads,
+    name_ray_address,
+    on_ray,
+    process_count,
+    work,
+)
 from revisage.cli._video import Film
 from revisage.cli._video import restore as restore_film
 from revisage.errors import RevisageError, SigningError, UnknownModelError, UsageError
@@ -131,9 +140,9 @@ def main(argv: Sequence[str]) -> int:
 
 def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
     """Check everything that can be checked before the work. Raises RevisageError."""
-    out = None if options.out is None else place(options.out)
+    out = None if options.out is None else location(options.out)
     writable = can_encode if options.sign is None else _can_write_signed
-    jobs = plan_places([place(photo) for photo in options.photos], out, writable)
+    jobs = plan_locations([location(photo) for photo in options.photos], out, writable)
     _check(options)
     _check_signing(options, jobs)
     _check_report(options.report, jobs)
@@ -246,7 +255,7 @@ def _check_report(report: Path | None, jobs: Sequence[Job]) -> None:
             raise UsageError(f"--report {report} is where a photo goes: choose another name")
 
 
-def _open_manifest(path: Path | None, jobs: Sequence[Job], out: Place | None) -> Manifest:
+def _open_manifest(path: Path | None, jobs: Sequence[Job], out: Location | None) -> Manifest:
     """The manifest of the output folder, which is swept of what a killed run left half written."""
     if out is None or any(job.target == out for job in jobs):
         raise UsageError("--resume and --ray need a folder for the results: name it with -o FOLDER")

@@ -25,8 +25,8 @@ from revisage.cli._parse import Exit, parse
 from revisage.errors import RevisageError, UsageError
 from revisage.image.save import TEMPORARY
 from revisage.runtime import selfcheck
-from revisage.server.kept import erase as erase_jobs
-from revisage.server.kept import kept
+from revisage.server.retention import erase as erase_jobs
+from revisage.server.retention import retained
 
 Kind = Literal["photos", "records", "models", "caches"]
 
@@ -133,7 +133,8 @@ def stored(settings: server.ServerSettings, folders: Sequence[Path] = ()) -> lis
     Raises StoreUnavailableError when the server's queue cannot be read.
     """
     items = [
-        Item("photos", _STATES[job.state], job.folder, job.bytes, job.since, job.id) for job in kept(settings)
+        Item("photos", _STATES[job.state], job.folder, job.bytes, job.since, job.id)
+        for job in retained(settings)
     ]
     items += _files("records", "server's queue", [settings.queue_file])
     items += _files("photos", "left by `bench archive`", _samples())

@@ -48,8 +48,8 @@ class Options:
     preset: str = "default"
     """Named settings; default is the first of the system. gfpgan: compact-256, identity-256,
     reconstruction-256, unet-256, gpu-256, paper-512, tiny; prior: compact-128, paper-512, tiny; realesrgan:
-    scene-x2, compact-x2, realesrnet-x2, realesrgan-x2, tiny; progressive: compact, paper, tiny; finder:
-    small, tiny; identity: compact, tiny; expressions: small."""
+    compact-x2, realesrnet-x2, realesrgan-x2, tiny, student, tiny-student; progressive: compact, paper, tiny;
+    finder: small, tiny; identity: compact, tiny; expressions: small."""
     set: Annotated[tuple[str, ...], arg(metavar="KEY=VALUE")] = ()
     """Change settings of the data and losses or of the loop, such as hours=2 batch=16 identity=0.2; an
     unknown KEY shows all of the system. Weights that were pulled go by their name: vgg_weights=vgg19."""
@@ -62,14 +62,14 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; 0: trained to the end, 1: failed, 2: bad usage."""
     try:
         options = parse(Options, "train", argv)
-        from revisage.train import presets
+        from revisage.lab.train import presets
     except Exit as stop:
         return stop.code
     except ModuleNotFoundError as error:
         print(f"revisage train: {error.name} is missing: pip install 'revisage[train]'", file=sys.stderr)
         return 1
-    from revisage.train.loop import train
-    from revisage.train.spread import leave
+    from revisage.lab.train.distributed import end_distributed
+    from revisage.lab.train.loop import train
 
     try:
         system = _system(options)
@@ -96,7 +96,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"revisage train: {options.out} cannot be written: {error}", file=sys.stderr)
         return 1
     finally:
-        leave()
+        end_distributed()
     return 0
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from revisage.errors import SaveError, UsageError
-from revisage.image._jpeg import with_metadata as jpeg_with_metadata
-from revisage.image._png import with_metadata as png_with_metadata
-from revisage.image._tiff import write_tiff
+from revisage.image.containers.jpeg import with_metadata as jpeg_with_metadata
+from revisage.image.containers.png import with_metadata as png_with_metadata
+from revisage.image.containers.tiff import write_tiff
 from revisage.image.formats import NAMES
 from revisage.image.metadata import clean_xmp, exif_for, valid_icc
 from revisage.image.photo import Photo

@@ -7,7 +7,7 @@ import re
 from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 
-from revisage.image._ifd import (
+from revisage.image.containers.ifd import (
     EXIF_IFD,
     GPS_IFD,
     JPEG_BYTES,

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from revisage.faces import Face
 from revisage.restore.models import (
+    DetectorModel,
     FaceModel,
-    FinderModel,
     IdentityModel,
     InstalledModels,
     ModelSource,
@@ -26,10 +26,10 @@ from revisage.restore.settings import GUARD_DEGREES, RestoreOptions, Settings
 
 __all__ = [
     "GUARD_DEGREES",
+    "DetectorModel",
     "Face",
     "FaceModel",
     "FaceReport",
-    "FinderModel",
     "IdentityModel",
     "InstalledModels",
     "ModelSource",

@@ -94,7 +94,7 @@ def enlarge(
             return colour.gray(output)
         return colour.keep_scene(output, source, scale) if keep else output
 
-    around = halo(model.reach, model.scale, count)
+    around = halo(model.receptive_field, model.scale, count)
     fit = memory.layout(budget, scale=produced, halo=around, gpu=session.info.device == "gpu")
     canvas = tiles.run(
         pixels, operation, scale=scale, core=fit.core, halo=around, batch=fit.batch, on_tile=on_tile

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Generic, Protocol, TypeVar
@@ -13,15 +13,15 @@ import numpy as np
 from revisage import faces, runtime, zoo
 from revisage.errors import ModelCorruptError, ModelMissingError, UnknownModelError
 from revisage.faces import Face
-from revisage.restore.reach import reach
+from revisage.restore.receptive_field import receptive_field
 from revisage.restore.settings import Settings
 from revisage.runtime import Session
 
 T = TypeVar("T")
 
 
-class FaceFinder(Protocol):
-    """What restoration asks of a finder; `revisage.faces.Finder` is one."""
+class FaceDetector(Protocol):
+    """What restoration asks of a finder; `revisage.faces.Detector` is one."""
 
     def find(self, pixels: np.ndarray) -> list[Face]:
         """(H, W, 3) RGB uint8 -> faces, largest first. Called from many threads at once."""
@@ -53,17 +53,35 @@ class FaceModel:
 class SceneModel:
     """Session: (N, 3, H, W) -> (N, 3, H scale, W scale).
 
-    `reach` is how many input pixels away the surroundings matter (`revisage.restore.reach`). `exact` opens
-    the same network in fp32; None where a precision was asked for. Half precision tells some 500 levels of a
+    With `control`, (N, 4, H, W): the last channel is how strongly to clean, 0 to 1, which `cleaning` fixes.
+    `same_size` opens the model that does the same without enlarging; None where there is none.
+    `receptive_field` is how many input pixels away the surroundings matter
+    (`revisage.restore.receptive_field`). `exact` opens the same network in fp32; None where a precision was
+    asked for. Half precision tells some 500 levels of a
     picture apart: enough for 8 bits, but it shows as bands in 16. `digests` as in `FaceModel`.
     """
 
     session: Session
     label: str
     scale: int
-    reach: int
+    receptive_field: int
     exact: Callable[[], Session] | None = None
     digests: Callable[[], tuple[str, ...]] = tuple
+    control: bool = False
+    same_size: Callable[[], SceneModel] | None = None
+
+    def for_photo(self, scale: int, clean: float) -> SceneModel:
+        """The model for enlarging a photo `scale` times and cleaning it as strongly as told, 0 to 1."""
+        model = self.same_size() if scale == 1 and self.same_size is not None else self
+        if not model.control:
+            return model
+        exact = model.exact
+        return replace(
+            model,
+            session=AtStrength(model.session, clean),
+            exact=None if exact is None else lambda: AtStrength(exact(), clean),
+            control=False,
+        )
 
     def session_for(self, depth: np.dtype) -> Session:
         """The session that keeps the gradations of pixels of this type, uint8 or uint16."""
@@ -72,11 +90,26 @@ class SceneModel:
         return self.exact()
 
 
-@dataclass(frozen=True)
-class FinderModel:
-    """A finder and its name and version."""
+class AtStrength:
+    """A session of (N, 3, H, W) made of one that takes a plane of the strength as a fourth channel."""
 
-    finder: FaceFinder
+    def __init__(self, session: Session, strength: float) -> None:
+        self._session, self._strength = session, np.float32(strength)
+
+    @property
+    def info(self) -> runtime.RuntimeInfo:
+        return self._session.info
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        plane = np.full_like(batch[:, :1], self._strength)
+        return self._session.run(np.concatenate((batch, plane), axis=1))
+
+
+@dataclass(frozen=True)
+class DetectorModel:
+    """A detector and its name and version."""
+
+    detector: FaceDetector
     label: str
 
 
@@ -98,7 +131,7 @@ class ModelSource(Protocol):
 
     def face(self) -> FaceModel | None: ...
     def scene(self) -> SceneModel | None: ...
-    def finder(self) -> FinderModel: ...
+    def detector(self) -> DetectorModel: ...
     def identity(self) -> IdentityModel | None: ...
 
 
@@ -124,7 +157,7 @@ class InstalledModels:
         self._settings = settings
         self._face = _Once(self._open_face)
         self._scene = _Once(self._open_scene)
-        self._finder = _Once(self._open_finder)
+        self._detector = _Once(self._open_detector)
         self._identity = _Once(self._open_identity)
 
     def face(self) -> FaceModel | None:
@@ -133,8 +166,8 @@ class InstalledModels:
     def scene(self) -> SceneModel | None:
         return None if self._settings.scene == "none" else self._scene.get()
 
-    def finder(self) -> FinderModel:
-        return self._finder.get()
+    def detector(self) -> DetectorModel:
+        return self._detector.get()
 
     def identity(self) -> IdentityModel | None:
         return self._identity.get()
@@ -149,7 +182,11 @@ class InstalledModels:
 
     def _open_scene(self) -> SceneModel:
         mixed = zoo.mixture("scene", self._settings.scene)
-        model = zoo.resolve("scene", self._settings.scene) if mixed is None else mixed.first
+        if mixed is None:
+            return self._scene_model(zoo.resolve("scene", self._settings.scene), None)
+        return self._scene_model(mixed.first, mixed)
+
+    def _scene_model(self, model: zoo.Model, mixed: zoo.Mixture | None) -> SceneModel:
         if not model.spec.scale:
             raise ModelCorruptError(f"scene model {model.spec.name} states no scale: import it again")
         label = str(model if mixed is None else mixed)
@@ -159,11 +196,26 @@ class InstalledModels:
             # A mixture is read again: its weights are not kept for the few photos of 16 bits.
             exact = _Once(lambda: self._session(mixed.read() if mixed else model.path, "fp32")).get
         digests = _digests(model.path) if mixed is None else _digests(mixed.first.path, mixed.second.path)
-        return SceneModel(session, label, model.spec.scale, reach(session, model.spec.scale), exact, digests)
+        control, sibling = model.spec.control == "clean", model.spec.same_size
+        same_size = None
+        if sibling is not None:
+            same_size = _Once(lambda: self._scene_model(zoo.resolve("scene", sibling), None)).get
+        # Cleaning hard looks furthest.
+        measured = AtStrength(session, 1) if control else session
+        return SceneModel(
+            session,
+            label,
+            model.spec.scale,
+            receptive_field(measured, model.spec.scale),
+            exact,
+            digests,
+            control,
+            same_size,
+        )
 
-    def _open_finder(self) -> FinderModel:
+    def _open_detector(self) -> DetectorModel:
         model = zoo.resolve("finder", "auto")
-        return FinderModel(faces.Finder(model.path), str(model))
+        return DetectorModel(faces.Detector(model.path), str(model))
 
     def _open_identity(self) -> IdentityModel | None:
         try:

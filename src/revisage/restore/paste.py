@@ -71,24 +71,24 @@ class Placement:
         return np.sqrt(u * u + v * v)
 
 
-def place(matrix: np.ndarray, size: int, scale: int) -> Placement:
+def place_crop(matrix: np.ndarray, size: int, scale: int) -> Placement:
     """The placement of a crop that `matrix` (photo -> crop) cut, on a canvas `scale` times the photo."""
     linear = matrix[:, :2] / scale
     shift = matrix[:, 2] + matrix[:, :2].sum(axis=1) * (0.5 / scale - 0.5)
     return Placement(size, np.column_stack([linear, shift]).astype(np.float64), 1 / _zoom(matrix))
 
 
-def meeting(placements: Sequence[Placement]) -> list[list[int]]:
+def overlapping(placements: Sequence[Placement]) -> list[list[int]]:
     """For each placement, the indices of the others whose ovals may overlap it."""
     centres = np.array(
         [_apply(invert(p.to_crop), np.array([CENTRE]) * p.size - 0.5)[0] for p in placements]
     ).reshape(-1, 2)
-    reach = np.array([max(RADII) * p.size * p.ratio for p in placements])
-    met = []
+    radius = np.array([max(RADII) * p.size * p.ratio for p in placements])
+    overlaps = []
     for index, centre in enumerate(centres):
-        near = np.hypot(*(centres - centre).T) < reach + reach[index]
-        met.append([int(other) for other in np.flatnonzero(near) if other != index])
-    return met
+        near = np.hypot(*(centres - centre).T) < radius + radius[index]
+        overlaps.append([int(other) for other in np.flatnonzero(near) if other != index])
+    return overlaps
 
 
 def mask(radius: np.ndarray) -> np.ndarray:

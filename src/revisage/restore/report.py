@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import revisage
+from revisage.version import __version__
 
 SCHEMA = 1
 STAGES = ("decode", "find", "faces", "scene", "paste", "encode")
@@ -18,9 +18,9 @@ class FaceReport:
 
     Args:
         box: x, y, width, height in pixels of the input.
-        landmarks: five (x, y) in pixels of the input, in the finder's order; none where a model took
+        landmarks: five (x, y) in pixels of the input, in the detector's order; none where a model took
             the whole picture.
-        score: the finder's confidence, 0 to 1.
+        score: the detector's confidence, 0 to 1.
         outcome: "restored", "skipped" or "failed".
         reason: why it was skipped or failed; None when restored.
         identity_degrees: angle between the face's embeddings before and after, as far as it was restored;
@@ -52,7 +52,7 @@ class FaceReport:
 
 def document(photos: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """The report of many photos from their entries (`Result.entry()` and `failure()`)."""
-    return {"schema": SCHEMA, "tool": f"revisage {revisage.__version__}", "photos": [dict(p) for p in photos]}
+    return {"schema": SCHEMA, "tool": f"revisage {__version__}", "photos": [dict(p) for p in photos]}
 
 
 def failure(source: object, error: BaseException) -> dict[str, Any]:

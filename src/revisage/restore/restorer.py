@@ -13,15 +13,16 @@ from PIL import Image
 from revisage.errors import FaceError, PhotoTooLargeError, UsageError
 from revisage.faces import Face, template
 from revisage.image import DecodeLimits, Photo, decode, from_array, from_pillow
-from revisage.restore import background, crops, people, tiles
+from revisage.restore import background, tiles
 from revisage.restore import colour as tone
+from revisage.restore.faces import Crop, face_report, restore_crops, restore_faces
 from revisage.restore.job import Job
 from revisage.restore.memory import free_share
 from revisage.restore.models import FaceModel, IdentityModel, InstalledModels, ModelSource, SceneModel
 from revisage.restore.progress import Progress, Stage, silent
 from revisage.restore.report import FaceReport
 from revisage.restore.result import Result
-from revisage.restore.settings import RestoreOptions, Settings
+from revisage.restore.settings import CLEAN, RestoreOptions, Settings
 
 Source = str | Path | bytes | Image.Image | np.ndarray | Photo
 
@@ -73,7 +74,7 @@ class Restorer:
         self._models.scene()
         model = self._models.face()
         if model is not None:
-            self._models.finder()
+            self._models.detector()
             self._identity(model, options)
             if not options.aligned:
                 _wants_crops(model)
@@ -88,6 +89,7 @@ class Restorer:
         colour: str = "keep",
         aligned: bool = False,
         guard: float | None = None,
+        clean: float = CLEAN,
         progress: Progress | None = None,
     ) -> Result:
         """Restore one photo.
@@ -95,7 +97,7 @@ class Restorer:
         Args:
             source: a path, the bytes of a file, a Pillow image, or an array: (H, W), (H, W, 3) RGB or
                 (H, W, 4) RGBA, uint8 or uint16.
-            strength, scale, faces, colour, aligned, guard: see `RestoreOptions`.
+            strength, scale, faces, colour, aligned, guard, clean: see `RestoreOptions`.
             progress: called with a `Stage` as work gets done; what it raises ends the restoration.
 
         Returns:
@@ -108,12 +110,12 @@ class Restorer:
             ModelError: a model is unknown, missing or corrupt.
             FaceError: `aligned`, and the face model failed.
         """
-        options = RestoreOptions(strength, scale, faces, colour, aligned, guard)
+        options = RestoreOptions(strength, scale, faces, colour, aligned, guard, clean)
         return self.run(source, options, progress=progress)
 
     def find(self, source: Source) -> list[Face]:
         """The faces of a photo, largest first, in its upright pixels. Raises PhotoError, ModelError."""
-        return _by_size(self._models.finder().finder.find(_eight_bits(self._open(source).pixels)))
+        return _by_size(self._models.detector().detector.find(_eight_bits(self._open(source).pixels)))
 
     def run(
         self,
@@ -125,8 +127,8 @@ class Restorer:
     ) -> Result:
         """`restore` with its options in one object.
 
-        `found`: the faces to restore instead of looking for them, for example those of `find` made steady
-        along a film; the result's faces are in their order. Ignored for an aligned face.
+        `found`: the faces to restore instead of looking for them, for example those of `find` smoothed over
+        time along a film; the result's faces are in their order. Ignored for an aligned face.
         """
         job = Job(options, progress or silent)
         with job.timed("decode"):
@@ -153,17 +155,19 @@ class Restorer:
                 f"more than {MAX_OUTPUT // 10**6} million: choose a smaller scale"
             )
         model, scene = self._models.face(), self._models.scene()
+        if scene is not None:
+            scene = scene.for_photo(scale, job.options.clean)
         if model is not None:
             _wants_crops(model)
         identity = self._identity(model, job.options) if model is not None else None
         neutral = photo.gray or tone.is_neutral(photo.pixels)
         found: list[Face] = list(given or ())
-        finder_label = None
+        detector_label = None
         if model is not None and given is None:
             with job.timed("find"):
-                finder = self._models.finder()
-                found = _by_size(finder.finder.find(_eight_bits(photo.pixels)))
-            finder_label = finder.label
+                detector = self._models.detector()
+                found = _by_size(detector.detector.find(_eight_bits(photo.pixels)))
+            detector_label = detector.label
         job.progress(Stage("find", len(found), len(found)))
         with job.timed("scene"):
             rest = background.enlarge(
@@ -178,7 +182,7 @@ class Restorer:
             alpha = None if photo.alpha is None else background.resample(photo.alpha, scale)
         reports: tuple[FaceReport, ...] = ()
         if model is not None:
-            reports = people.restore(
+            reports = restore_faces(
                 photo.pixels, rest.canvas, found, model, identity, scale=scale, neutral=neutral, job=job
             )
         _level(rest.canvas, neutral and job.keep)
@@ -190,7 +194,7 @@ class Restorer:
             size_in=(width, height),
             scale=scale,
             background=rest.method,
-            models=_labels(model, scene, identity) | {"finder": finder_label},
+            models=_labels(model, scene, identity) | {"finder": detector_label},
             changed_by=_names(model if restored else None, scene),
             runtime=_runtime(model or scene),
             seconds=job.seconds(),
@@ -217,7 +221,7 @@ class Restorer:
         source = small if model.scale == 1 else tiles.to_float(_square(photo.pixels, model.side))
         neutral = photo.gray or tone.is_neutral(photo.pixels)
         with job.timed("faces"):
-            output = people.run(model, identity, [crops.Crop(0, small)], job, neutral=neutral)[0]
+            output = restore_crops(model, identity, [Crop(0, small)], job, neutral=neutral)[0]
         if isinstance(output, FaceError):
             raise output
         face, kept = output
@@ -231,7 +235,7 @@ class Restorer:
             1.0,
         )
         left = None if kept.strength > 0 else kept.left or "strength is 0"
-        report = people.report(whole, ("skipped", left) if left else None, kept)
+        report = face_report(whole, ("skipped", left) if left else None, kept)
         return Result(
             photo=replace(
                 photo,

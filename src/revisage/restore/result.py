@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import revisage
 from revisage.errors import SaveError, SigningError, UsageError
 from revisage.image import Photo, encode, format_of, save
 from revisage.label import Credentials, Edit, Label, Original, add, can_sign, packet, sign
 from revisage.restore.report import FaceReport, document
+from revisage.version import __version__
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -130,7 +130,7 @@ class Result:
     ) -> tuple[Photo, Finish]:
         """The photo with the label in its XMP, which all encoders but BMP's write; and what puts it into
         files whose encoder had to leave a large XMP out, and then signs them."""
-        mark = Label(f"revisage {revisage.__version__}", self.changed_by)
+        mark = Label(f"revisage {__version__}", self.changed_by)
         labels = label and bool(self.changed_by)
         photo = replace(self.photo, xmp=packet(mark, self.photo.xmp)) if labels else self.photo
         edit = None

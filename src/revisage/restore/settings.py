@@ -16,6 +16,9 @@ GUARD_DEGREES = 65.0
 """The server's guard unless another is chosen. At most about one in a hundred pairs of photos of two people
 have a smaller angle (`benchmarks/guard.py`), so a face within it would still pass for the same person."""
 
+CLEAN = 0.5
+"""How strongly the rest of a photo is cleaned unless told."""
+
 DEVICES = ("auto", "cpu", "gpu")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 SCALES = (1, 2, 4)
@@ -66,6 +69,8 @@ class RestoreOptions:
 
     Args:
         strength: 0 (each face as the background model left it) to 1 (fully restored).
+        clean: how strongly the rest of the photo is cleaned of noise and blocks, 0 (its grain stays) to 1, by
+            a scene model that can be told (`revisage-scene-x2`); others always do what they do.
         scale: "auto" (2 where the long side is under 1,600 px, else 1), 1, 2 or 4; also as text.
         faces: "all", "largest", or indices in report order (largest first, from 0): "0,2" or (0, 2).
         colour: "keep" (hue and saturation of the photo) or "enhance" (the model's colours).
@@ -81,8 +86,11 @@ class RestoreOptions:
     colour: str = "keep"
     aligned: bool = False
     guard: float | None = None
+    clean: float = CLEAN
 
     def __post_init__(self) -> None:
+        if not (math.isfinite(self.clean) and 0 <= self.clean <= 1):
+            raise UsageError(f"clean {self.clean}: give a number from 0 to 1")
         if not (math.isfinite(self.strength) and 0 <= self.strength <= 1):
             raise UsageError(f"strength {self.strength}: give a number from 0 to 1")
         if self.guard is not None and not (math.isfinite(self.guard) and 0 <= self.guard <= 180):

@@ -1,9 +1,9 @@
 """A picture through a local operation in tiles, equal to one pass over the whole.
 
 Every tile is a core and a halo around it; the operation sees both, only the core is kept. Where the halo is
-at least as wide as the operation reaches (`reach` measures it), each kept pixel saw what it would have seen
-in the whole picture, so there is nothing to blend and no seam to see. Beyond the border the picture is
-mirrored, for tiles and whole alike.
+at least as wide as the operation reaches (`receptive_field` measures it), each kept pixel saw what it would
+have seen in the whole picture, so there is nothing to blend and no seam to see. Beyond the border the picture
+is mirrored, for tiles and whole alike.
 """
 
 from __future__ import annotations

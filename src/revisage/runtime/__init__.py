@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from revisage.errors import ModelMissingError, RuntimeUnavailableError, UsageError
+from revisage.runtime.cores import threads_for
 from revisage.runtime.session import DEVICES, PRECISIONS, RuntimeInfo, Session, Source
 
 __all__ = ["RuntimeInfo", "Session", "open_session"]
@@ -24,7 +25,7 @@ def open_session(
             works, else the CPU.
         precision: "fp32", "bf16", "fp16"; "auto" for bf16 on a CPU that has it, provided that a check on
             first use shows the difference from fp32 to be invisible, else fp32.
-        threads: CPU threads; None for the library's choice.
+        threads: CPU threads; None for all cores that the process may use.
 
     Raises:
         UsageError: an option is not one of the above.
@@ -37,6 +38,7 @@ def open_session(
         raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     if threads is not None and threads < 1:
         raise UsageError(f"threads must be at least 1, got {threads}")
+    threads = threads_for(threads)
     if not isinstance(source, bytes):
         source = Path(source)
         if not source.is_file():

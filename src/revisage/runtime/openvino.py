@@ -153,7 +153,7 @@ def _difference(half: Any, full: Any) -> selfcheck.Difference:
     shape = _lengths(full)
     if len(shape) != 4:
         raise ModelCorruptError(f"the network takes arrays of {len(shape)} axes, not batches of pictures")
-    picture = selfcheck.probe(shape[2] or _PROBE_SIDE, shape[3] or _PROBE_SIDE)
+    picture = selfcheck.probe(shape[2] or _PROBE_SIDE, shape[3] or _PROBE_SIDE, shape[1] or 3)
     batch = np.repeat(picture, shape[0] or 1, axis=0)
     a, b = half.create_infer_request().infer({0: batch}), full.create_infer_request().infer({0: batch})
     differences = [selfcheck.compare(a[i], b[i]) for i in range(len(full.outputs))]

@@ -45,10 +45,11 @@ def compare(half: np.ndarray, full: np.ndarray) -> Difference:
         return Difference(rms=float(np.sqrt(np.mean(error**2))), max_abs=float(np.abs(error).max()))
 
 
-def probe(height: int, width: int) -> np.ndarray:
-    """A picture to try networks on: (1, 3, height, width) float32 in [0, 1], always the same.
+def probe(height: int, width: int, channels: int = 3) -> np.ndarray:
+    """A picture to try networks on: (1, channels, height, width) float32 in [0, 1], always the same.
 
-    Smooth shading, edges, fine texture and clipped black and white, as photos have.
+    Smooth shading, edges, fine texture and clipped black and white, as photos have. Channels after the third
+    are planes of 0.5, as a network with a strength takes one.
     """
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     u, v = x / max(width - 1, 1) - 0.5, y / max(height - 1, 1) - 0.5
@@ -57,7 +58,8 @@ def probe(height: int, width: int) -> np.ndarray:
     base = 0.45 + 0.7 * u * v + 0.3 * disc - 0.4 * bars + 0.25 * np.cos(5 * v)
     grain = np.random.default_rng(0).normal(0, 0.04, (3, height, width))
     tint = np.array([0.06, 0.0, -0.08])[:, None, None]
-    return np.clip(base + tint + grain, 0, 1).astype(np.float32)[None]
+    picture = np.clip(base + tint + grain, 0, 1)
+    return np.concatenate([picture, np.full((channels - 3, height, width), 0.5)])[None].astype(np.float32)
 
 
 def fingerprint(source: Source, *facts: str) -> str:

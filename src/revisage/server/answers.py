@@ -13,8 +13,8 @@ from starlette.background import BackgroundTask
 from starlette.responses import Response, StreamingResponse
 
 from revisage.image import format_of
-from revisage.server.jobs import Job
 from revisage.server.options import EXTENSION, MEDIA_TYPE
+from revisage.server.queue.jobs import Job
 from revisage.server.service import Service, no_job
 
 CHUNK = 1 << 18

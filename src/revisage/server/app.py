@@ -12,13 +12,13 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from revisage import __version__
 from revisage.errors import RevisageError, UsageError
 from revisage.server.guard import Guard
 from revisage.server.problems import RETRY_SECONDS, Failure, ProblemError, StoreUnavailableError, failure_of
 from revisage.server.routes import Serving, problems, router
 from revisage.server.schemas import ProblemView
 from revisage.server.service import Service
+from revisage.version import __version__
 
 PAGE = Path(__file__).parent / "page"
 

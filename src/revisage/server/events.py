@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
-from revisage.server.jobs import Job
+from revisage.server.queue.jobs import Job
 from revisage.server.schemas import JobView
 from revisage.server.service import Service
 

@@ -18,16 +18,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from revisage import __version__
 from revisage.image import write_atomically
-from revisage.server.jobs import ID, Job
 from revisage.server.options import EXTENSION, JobOptions
+from revisage.server.queue.jobs import ID, Job
+from revisage.version import __version__
 
 FOLDER = "jobs"
 """Where the folders of jobs are, below the server's own."""
 
 ORPHAN_SECONDS = 600.0
-"""Age from which a folder without a job is taken for the leavings of a crash."""
+"""Age from which a folder without a job is taken for what a crash has left."""
 
 BATCH = 500
 """Ids in one question to the store."""

@@ -15,9 +15,9 @@ from revisage.errors import SaveError
 from revisage.image import Photo, can_encode, decode
 from revisage.restore import RestoreOptions, Restorer, Result, Stage
 from revisage.server.files import Files, result_key
-from revisage.server.jobs import Job
+from revisage.server.inference_cache import InferenceCache
 from revisage.server.problems import ProblemError
-from revisage.server.recall import Recall
+from revisage.server.queue.jobs import Job
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ def restore_job(
     job: Job,
     files: Files,
     restorer: Restorer,
-    recall: Recall,
+    cache: InferenceCache,
     watch: Callable[[Stage], None],
     *,
     guard: float | None = None,
@@ -42,7 +42,7 @@ def restore_job(
     key = result_key(job.digest, job.options)
     if files.is_published(job.id, key):
         return key, {}
-    recall.begin(job.digest)
+    cache.begin(job.digest)
     start = time.perf_counter()
     photo = decode(files.upload(job.id), limits=restorer.settings.limits)
     decoding = round(time.perf_counter() - start, 4)
@@ -51,7 +51,7 @@ def restore_job(
     watch(Stage("save", 0, 1))
     format = _format(photo, options.format)
     data = result.encode(format, quality=options.quality, keep_gps=options.keep_gps, label=options.label)
-    previews = _previews(photo, result, restorer, chosen, recall) if options.previews else {}
+    previews = _previews(photo, result, restorer, chosen, cache) if options.previews else {}
     result.seconds["decode"] = decoding
     report = result.report()
     report["photos"][0]["input"] = job.name
@@ -72,13 +72,13 @@ def _format(photo: Photo, wanted: str) -> str:
 
 
 def _previews(
-    photo: Photo, result: Result, restorer: Restorer, chosen: RestoreOptions, recall: Recall
+    photo: Photo, result: Result, restorer: Restorer, chosen: RestoreOptions, cache: InferenceCache
 ) -> dict[str, bytes]:
     """Pictures to compare. Those without and with all faces need no model again while `recall` holds its
     answers; where it could not, they are left out rather than computed anew."""
     size = result.photo.size
     pictures = {"before": photo, "after": result.photo}
-    if not chosen.aligned and not recall.is_full:
+    if not chosen.aligned and not cache.is_full:
         options = replace(chosen, strength=1.0, faces="all")
         pictures["without"] = restorer.run(photo, replace(options, strength=0.0)).photo
         pictures["with"] = result.photo if chosen == options else restorer.run(photo, options).photo

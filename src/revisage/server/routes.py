@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from revisage import __version__
 from revisage.server import answers, events
-from revisage.server.jobs import Job
 from revisage.server.options import FORMATS, JobOptions
 from revisage.server.problems import RETRY_SECONDS, ProblemError
+from revisage.server.queue.jobs import Job
 from revisage.server.schemas import JobView, ProblemView, ServerView
 from revisage.server.service import Service, no_job
+from revisage.version import __version__
 
 _PHOTO = {
     "requestBody": {

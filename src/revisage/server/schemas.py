@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from revisage.server.jobs import Job, State
 from revisage.server.problems import Failure
+from revisage.server.queue.jobs import Job, State
 
 
 class ProblemView(BaseModel):

@@ -12,10 +12,11 @@ from contextlib import asynccontextmanager
 from starlette.requests import Request
 
 from revisage.server.files import Files
-from revisage.server.jobs import ID, Job, NewJob, new_id, open_store
 from revisage.server.metrics import Metrics
 from revisage.server.options import JobOptions
 from revisage.server.problems import RETRY_SECONDS, ProblemError, QueueFullError, StoreUnavailableError
+from revisage.server.queue import open_store
+from revisage.server.queue.jobs import ID, Job, NewJob, new_id
 from revisage.server.settings import ServerSettings
 from revisage.server.supervisor import Supervisor
 from revisage.server.upload import receive
@@ -28,7 +29,7 @@ REAP_SECONDS = 1.0
 """How often lapsed leases and old jobs are looked for."""
 
 SWEEP_SECONDS = 300.0
-"""How often the leavings of crashes are looked for."""
+"""How often what is left by crashes is looked for."""
 
 
 class Service:
@@ -193,7 +194,7 @@ class Service:
         limits = self.settings.limits
         if self.store.reap(attempts=limits.attempts):
             self.supervisor.wake()
-        for id in self.store.expired(seconds=limits.kept_seconds):
+        for id in self.store.expired(seconds=limits.unclaimed_seconds):
             self._erase(id)
         self.metrics.workers.set(len(self.supervisor.pids()))
 

@@ -62,7 +62,7 @@ class Limits:
         return DecodeLimits(self.max_pixels, self.decode_bytes, self.decode_seconds)
 
     @property
-    def kept_seconds(self) -> float:
+    def unclaimed_seconds(self) -> float:
         """How long an ended job is kept when nobody fetches it."""
         return self.retention_seconds or UNCLAIMED_SECONDS
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from revisage.server.jobs import JobStore
 from revisage.server.problems import StoreUnavailableError
+from revisage.server.queue.jobs import JobStore
 from revisage.server.settings import ServerSettings
 from revisage.server.worker import Models, Told, main
 
@@ -132,7 +132,7 @@ class Supervisor:
                 if worker.pipe in ready:
                     self._hear(worker)
                 if worker.process.sentinel in ready:
-                    self._bury(worker)
+                    self._remove_dead(worker)
 
     def _start_one(self) -> None:
         ours, theirs = self._context.Pipe()
@@ -162,9 +162,9 @@ class Supervisor:
                 self._listen(told)
         except (EOFError, OSError):
             worker.process.join(STOP_SECONDS)
-            self._bury(worker)
+            self._remove_dead(worker)
 
-    def _bury(self, worker: _Worker) -> None:
+    def _remove_dead(self, worker: _Worker) -> None:
         with self._lock:
             if worker not in self._workers:
                 return

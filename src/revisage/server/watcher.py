@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from revisage.server.jobs import Job, JobStore
 from revisage.server.problems import StoreUnavailableError
+from revisage.server.queue.jobs import Job, JobStore
 
 POLL_SECONDS = 0.25
 """How often the store is asked; sooner when a worker of this server says that something changed."""

@@ -20,9 +20,10 @@ from typing import Literal
 from revisage.errors import RevisageError
 from revisage.restore import ModelSource, Restorer, Stage
 from revisage.server.files import Files
-from revisage.server.jobs import JobStore, Lease, open_store
+from revisage.server.inference_cache import InferenceCache
 from revisage.server.problems import Failure, StoreUnavailableError, failure_of
-from revisage.server.recall import Recall
+from revisage.server.queue import open_store
+from revisage.server.queue.jobs import JobStore, Lease
 from revisage.server.restoring import restore_job
 from revisage.server.settings import Limits, ServerSettings
 
@@ -64,10 +65,10 @@ def main(name: str, settings: ServerSettings, models: Models, pipe: Connection) 
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=orders.obey, args=("stop",)).start())
     limits = settings.limits
     try:
-        recall = Recall(models())
-        restorer = Restorer(limits=limits.decoding, models=recall)
+        cache = InferenceCache(models())
+        restorer = Restorer(limits=limits.decoding, models=cache)
         restorer.check()
-        guard = settings.guard if recall.face() is not None and recall.identity() is not None else None
+        guard = settings.guard if cache.face() is not None and cache.identity() is not None else None
         store = open_store(settings)
     except RevisageError as error:
         orders.tell(Told("broken", str(error)))
@@ -78,10 +79,10 @@ def main(name: str, settings: ServerSettings, models: Models, pipe: Connection) 
         try:
             lease = store.claim(name, seconds=limits.lease_seconds)
             if lease is not None:
-                _Hand(lease, store, files, limits, orders).work(restorer, recall, guard)
+                _JobRun(lease, store, files, limits, orders).work(restorer, cache, guard)
                 continue
-            if recall.photo and not store.has_photo(recall.photo):
-                recall.begin("")
+            if cache.photo and not store.has_photo(cache.photo):
+                cache.begin("")
         except StoreUnavailableError as error:
             log.warning("%s", error)
             time.sleep(IDLE_SECONDS)
@@ -129,7 +130,7 @@ class _Orders:
             self.obey("stop")
 
 
-class _Hand:
+class _JobRun:
     """One job in hand: its progress told, its lease kept by a thread, its time watched."""
 
     def __init__(self, lease: Lease, store: JobStore, files: Files, limits: Limits, orders: _Orders) -> None:
@@ -141,7 +142,7 @@ class _Hand:
         self._lost = threading.Event()
         self._over = threading.Event()
 
-    def work(self, restorer: Restorer, recall: Recall, guard: float | None) -> None:
+    def work(self, restorer: Restorer, cache: InferenceCache, guard: float | None) -> None:
         """Restore, and report how it ended. Raises StoreUnavailableError when that could not be told."""
         job = self._lease.job
         keeper = threading.Thread(target=self._keep, name="lease", daemon=True)
@@ -149,7 +150,7 @@ class _Hand:
         seconds: dict[str, float] = {}
         key, failure = None, None
         try:
-            key, seconds = restore_job(job, self._files, restorer, recall, self._watch, guard=guard)
+            key, seconds = restore_job(job, self._files, restorer, cache, self._watch, guard=guard)
         except _StopError:
             failure = self._late() if time.monotonic() > self._until else None
         except Exception as error:

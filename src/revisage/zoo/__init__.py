@@ -7,6 +7,7 @@ from revisage.zoo.mix import Mixture, mixture
 from revisage.zoo.spec import TASKS, Model, ModelSpec, Task
 from revisage.zoo.store import (
     Ignored,
+    destination,
     find,
     folders,
     get,
@@ -14,7 +15,6 @@ from revisage.zoo.store import (
     import_model,
     installed,
     name_of,
-    place,
     resolve,
     sha256,
     user_folder,
@@ -30,6 +30,7 @@ __all__ = [
     "ModelSpec",
     "Progress",
     "Task",
+    "destination",
     "find",
     "folders",
     "get",
@@ -38,7 +39,6 @@ __all__ = [
     "installed",
     "mixture",
     "name_of",
-    "place",
     "pull",
     "read_contract",
     "read_metadata",

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import cast
 
 from revisage.errors import ModelCorruptError, ModelMissingError
-from revisage.zoo import wire
-from revisage.zoo.spec import FRAMINGS, TASKS, Framing, Task, is_name, is_sha256
+from revisage.zoo import protobuf
+from revisage.zoo.spec import CONTROLS, FRAMINGS, TASKS, Control, Framing, Task, is_name, is_sha256
 
 PREFIX = "revisage."
 REQUIRED = ("task", "name", "version", "licence")
@@ -28,7 +28,8 @@ class Contract:
     Pictures are float32 NCHW RGB in [0, 1] in and out, unless the task is `finder`. `size` is the side of
     the square input, None for any size; `scale` is output side over input side, None for no picture. `source`
     is the sha256 of the published checkpoint that the file was made from, None when there was none. `framing`
-    is as in `ModelSpec`; a file that does not state it is of the "template".
+    is as in `ModelSpec`; a file that does not state it is of the "template". `control` likewise: a model with
+    one takes (N, 4, H, W), the picture and a plane of the strength from 0 to 1.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Contract:
     licence: str
     source: str | None = None
     framing: Framing = "template"
+    control: Control = "none"
 
     def __post_init__(self) -> None:
         if not is_name(self.name):
@@ -54,6 +56,8 @@ class Contract:
             raise ValueError("a scene model needs scale")
         if self.framing not in FRAMINGS:
             raise ValueError(f"framing must be one of {', '.join(FRAMINGS)}, got {self.framing[:20]!r}")
+        if self.control not in CONTROLS or (self.control != "none" and self.task != "scene"):
+            raise ValueError(f"control must be none, or clean of a scene model, got {self.control[:20]!r}")
         for key, text in (("version", self.version), ("licence", self.licence)):
             if not text.strip() or "\n" in text:
                 raise ValueError(f"{key} must be one line that is not empty")
@@ -71,6 +75,7 @@ class Contract:
             "licence": self.licence,
             "source": self.source,
             "framing": None if self.framing == "template" else self.framing,
+            "control": None if self.control == "none" else self.control,
         }
         return {PREFIX + key: str(value) for key, value in entries.items() if value is not None}
 
@@ -89,6 +94,7 @@ class Contract:
             licence=metadata[PREFIX + "licence"],
             source=metadata.get(PREFIX + "source"),
             framing=cast(Framing, metadata.get(PREFIX + "framing", "template")),
+            control=cast(Control, metadata.get(PREFIX + "control", "none")),
         )
 
 
@@ -123,52 +129,54 @@ def read_metadata(path: Path) -> dict[str, str]:
     """All `metadata_props` of an ONNX file; raises as `read_contract` does."""
     try:
         with path.open("rb") as file:
-            return _metadata(wire.Walk(file))
+            return _metadata(protobuf.Walk(file))
     except OSError as error:
         raise ModelMissingError(f"cannot open {path}: {error.strerror or error}") from None
-    except wire.MalformedError as error:
+    except protobuf.MalformedError as error:
         raise ModelCorruptError(f"{path} is not a usable ONNX file: {error}") from None
 
 
-def _metadata(walk: wire.Walk) -> dict[str, str]:
+def _metadata(walk: protobuf.Walk) -> dict[str, str]:
     metadata: dict[str, str] = {}
     has_nodes = False
     for field in walk.whole():
-        if field.wire != wire.LEN:
+        if field.wire != protobuf.LEN:
             continue
-        if field.number == wire.MODEL_METADATA:
+        if field.number == protobuf.MODEL_METADATA:
             key, value = _entry(walk, field)
             metadata[key] = value
-        elif field.number == wire.MODEL_GRAPH:
+        elif field.number == protobuf.MODEL_GRAPH:
             has_nodes = _graph(walk, field) or has_nodes
     if not has_nodes:
-        raise wire.MalformedError("it holds no network")
+        raise protobuf.MalformedError("it holds no network")
     return metadata
 
 
-def _graph(walk: wire.Walk, graph: wire.Field) -> bool:
+def _graph(walk: protobuf.Walk, graph: protobuf.Field) -> bool:
     """Whether the graph has nodes; raises when a weight lies in another file."""
     has_nodes = False
     for field in walk.fields(graph.start, graph.end):
-        if field.number == wire.GRAPH_NODE:
+        if field.number == protobuf.GRAPH_NODE:
             has_nodes = True
-        elif field.number == wire.GRAPH_INITIALIZER and field.wire == wire.LEN:
+        elif field.number == protobuf.GRAPH_INITIALIZER and field.wire == protobuf.LEN:
             for part in walk.fields(field.start, field.end):
-                if part.number == wire.TENSOR_EXTERNAL_DATA or (
-                    part.number == wire.TENSOR_DATA_LOCATION and part.value != 0
+                if part.number == protobuf.TENSOR_EXTERNAL_DATA or (
+                    part.number == protobuf.TENSOR_DATA_LOCATION and part.value != 0
                 ):
-                    raise wire.MalformedError("its weights lie in a second file; export it as a single file")
+                    raise protobuf.MalformedError(
+                        "its weights lie in a second file; export it as a single file"
+                    )
     return has_nodes
 
 
-def _entry(walk: wire.Walk, entry: wire.Field) -> tuple[str, str]:
+def _entry(walk: protobuf.Walk, entry: protobuf.Field) -> tuple[str, str]:
     if entry.end - entry.start > _MAX_ENTRY_BYTES:
-        raise wire.MalformedError(f"a metadata entry is larger than {_MAX_ENTRY_BYTES} bytes")
-    texts = {wire.ENTRY_KEY: "", wire.ENTRY_VALUE: ""}
+        raise protobuf.MalformedError(f"a metadata entry is larger than {_MAX_ENTRY_BYTES} bytes")
+    texts = {protobuf.ENTRY_KEY: "", protobuf.ENTRY_VALUE: ""}
     for field in walk.fields(entry.start, entry.end):
-        if field.number in texts and field.wire == wire.LEN:
+        if field.number in texts and field.wire == protobuf.LEN:
             try:
                 texts[field.number] = walk.payload(field).decode()
             except UnicodeDecodeError:
-                raise wire.MalformedError("a metadata entry is not UTF-8") from None
-    return texts[wire.ENTRY_KEY], texts[wire.ENTRY_VALUE]
+                raise protobuf.MalformedError("a metadata entry is not UTF-8") from None
+    return texts[protobuf.ENTRY_KEY], texts[protobuf.ENTRY_VALUE]

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from revisage.errors import ModelCorruptError, ModelMissingError, UsageError
-from revisage.zoo import wire
+from revisage.zoo import protobuf
 from revisage.zoo.catalogue import CATALOGUE
 from revisage.zoo.spec import Model
 from revisage.zoo.store import resolve
@@ -57,7 +57,7 @@ class Mixture:
                 f"{self.first.spec.name} and {self.second.spec.name} cannot be mixed: {error}; both must be "
                 "of one architecture, made into ONNX by one version of revisage"
             ) from None
-        except wire.MalformedError as error:
+        except protobuf.MalformedError as error:
             raise ModelCorruptError(
                 f"{self.first.path} or {self.second.path} is not a usable ONNX file: {error}"
             ) from None
@@ -102,16 +102,16 @@ def _read(path: Path) -> bytes:
         raise ModelMissingError(f"cannot open {path}: {error.strerror or error}") from None
 
 
-def _weights(first: bytes, second: bytes) -> Iterator[tuple[wire.Field, wire.Field, np.dtype]]:
+def _weights(first: bytes, second: bytes) -> Iterator[tuple[protobuf.Field, protobuf.Field, np.dtype]]:
     """The floating-point weights of two models, pairwise: where the numbers lie in each, and their type.
 
     Raises _UnlikeError when anything else in the two graphs differs, MalformedError.
     """
-    a, b = wire.Walk(io.BytesIO(first)), wire.Walk(io.BytesIO(second))
+    a, b = protobuf.Walk(io.BytesIO(first)), protobuf.Walk(io.BytesIO(second))
     for ours, theirs in zip_longest(_parts(a, _graph(a)), _parts(b, _graph(b))):
         if ours is None or theirs is None or ours.number != theirs.number:
             raise _UnlikeError("they have different layers")
-        if ours.number != wire.GRAPH_INITIALIZER:
+        if ours.number != protobuf.GRAPH_INITIALIZER:
             if a.payload(ours) != b.payload(theirs):
                 raise _UnlikeError("they have different layers")
             continue
@@ -122,34 +122,34 @@ def _weights(first: bytes, second: bytes) -> Iterator[tuple[wire.Field, wire.Fie
             raise _UnlikeError(f"{name} is not the same kind of tensor in both")
         if kind in _FLOATS:
             if length % _FLOATS[kind].itemsize:
-                raise wire.MalformedError(f"{name} is cut short")
+                raise protobuf.MalformedError(f"{name} is cut short")
             yield numbers, its_numbers, _FLOATS[kind]
         elif a.payload(numbers) != b.payload(its_numbers):
             raise _UnlikeError(f"{name} differs")
 
 
-def _graph(walk: wire.Walk) -> wire.Field:
-    graph = next((field for field in walk.whole() if field.number == wire.MODEL_GRAPH), None)
+def _graph(walk: protobuf.Walk) -> protobuf.Field:
+    graph = next((field for field in walk.whole() if field.number == protobuf.MODEL_GRAPH), None)
     if graph is None:
-        raise wire.MalformedError("it holds no network")
+        raise protobuf.MalformedError("it holds no network")
     return graph
 
 
-def _parts(walk: wire.Walk, message: wire.Field) -> Iterator[wire.Field]:
+def _parts(walk: protobuf.Walk, message: protobuf.Field) -> Iterator[protobuf.Field]:
     return walk.fields(message.start, message.end)
 
 
-def _tensor(walk: wire.Walk, tensor: wire.Field) -> tuple[int, str, wire.Field]:
+def _tensor(walk: protobuf.Walk, tensor: protobuf.Field) -> tuple[int, str, protobuf.Field]:
     """(data type, name and shape, where the numbers lie) of an initialiser."""
     kind, name, shape, numbers = 0, "", [], None
     for part in _parts(walk, tensor):
-        if part.number == wire.TENSOR_DIMS:
-            shape.append(part.value if part.wire == wire.VARINT else walk.payload(part).hex())
-        elif part.number == wire.TENSOR_DATA_TYPE:
+        if part.number == protobuf.TENSOR_DIMS:
+            shape.append(part.value if part.wire == protobuf.VARINT else walk.payload(part).hex())
+        elif part.number == protobuf.TENSOR_DATA_TYPE:
             kind = part.value
-        elif part.number == wire.TENSOR_NAME:
+        elif part.number == protobuf.TENSOR_NAME:
             name = walk.payload(part).decode(errors="replace")
-        elif part.number == wire.TENSOR_RAW_DATA:
+        elif part.number == protobuf.TENSOR_RAW_DATA:
             numbers = part
     label = f"{name} {tuple(shape)}"
     if numbers is None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from revisage.errors import ModelCorruptError, ModelMissingError
 
+SUFFIXES = frozenset({".param", ".bin"})
 MAGIC = "7767517"
 MAX_BYTES = 1 << 30
 _HALF, _FULL = 0x01306B47, 0x0002C056
@@ -122,7 +123,7 @@ def _numbers(
 def _compact(
     convolutions: list[tuple[np.ndarray, np.ndarray]], slopes: list[np.ndarray]
 ) -> dict[str, np.ndarray]:
-    named = {}
+    named: dict[str, np.ndarray] = {}
     for i, (kernel, bias) in enumerate(convolutions):
         named |= {f"body.{2 * i}.weight": kernel, f"body.{2 * i}.bias": bias}
     return named | {f"body.{2 * i + 1}.weight": slope for i, slope in enumerate(slopes)}

@@ -11,6 +11,8 @@ Task = Literal["face", "scene", "finder", "identity", "expression", "features"]
 TASKS: tuple[str, ...] = get_args(Task)
 Framing = Literal["template", "whole"]
 FRAMINGS: tuple[str, ...] = get_args(Framing)
+Control = Literal["none", "clean"]
+CONTROLS: tuple[str, ...] = get_args(Control)
 
 EMBEDDED = Path(__file__).parent / "weights"
 
@@ -37,7 +39,7 @@ class ModelSpec:
         name: what `--model NAME` says.
         task: what it is for.
         size: side in pixels of the square picture it takes; None when any size will do.
-        scale: output side over input side; None when the output is no picture (a finder).
+        scale: output side over input side; None when the output is no picture (a detector).
         version: grows whenever the weights change; goes into the label of a restored file.
         licence: SPDX expression or one plain sentence about the weights.
         file: file name of the weights.
@@ -48,6 +50,8 @@ class ModelSpec:
         checkpoint: file name of the PyTorch checkpoint that others publish the weights as. `url`, `sha256`
             and `bytes` are then the checkpoint's, and `file` is made from it on this machine.
         twin: name of the model that `NAME:WEIGHT` mixes this one with.
+        same_size: name of the scene model that does the same without enlarging.
+        control: "clean" for a scene model that takes a fourth channel, how strongly to clean from 0 to 1.
         framing: of the pictures that a face model takes: faces on the FFHQ "template", or "whole" pictures of
             one face, as they were photographed.
     """
@@ -65,6 +69,8 @@ class ModelSpec:
     description: str = ""
     checkpoint: str | None = None
     twin: str | None = None
+    same_size: str | None = None
+    control: Control = "none"
     framing: Framing = "template"
 
     def __post_init__(self) -> None:

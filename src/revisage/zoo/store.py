@@ -122,7 +122,7 @@ def get(name: str) -> Model:
     return _by_name(name)
 
 
-def place(name: str, source: str | None) -> Path:
+def destination(name: str, source: str | None) -> Path:
     """Where a model imported as `name` goes, made from a checkpoint with the sha256 `source` or from none.
 
     Raises UsageError when the name cannot be used, or is the catalogue's and this is not its model.
@@ -153,11 +153,11 @@ def import_model(file: Path, name: str | None = None) -> Path:
     file = Path(file)
     if file.suffix.lower() != ".onnx":
         raise UsageError(
-            f"{file}: only .onnx files, as `revisage export` makes them, and published .pth checkpoints "
-            "can be imported"
+            f"{file}: only .onnx files, as `revisage export` makes them, published .pth checkpoints and ncnn "
+            "files (.param and .bin) can be imported"
         )
     contract = read_contract(file)
-    target = place(contract.name if name is None else name, contract.source)
+    target = destination(contract.name if name is None else name, contract.source)
     name = target.stem
     if target.exists():
         if sha256(target) == sha256(file):
@@ -245,6 +245,7 @@ def _spec(contract: Contract, name: str, path: Path) -> ModelSpec:
         bytes=path.stat().st_size,
         description=f"your own ({contract.name})",
         framing=contract.framing,
+        control=contract.control,
     )
 
 

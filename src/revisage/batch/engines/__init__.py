@@ -1,0 +1,1 @@
+"""What restores many photos: threads of this process, several processes, or Ray."""

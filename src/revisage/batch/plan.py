@@ -1,0 +1,167 @@
+"""Which photos a command means and where each result goes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePath, PurePosixPath
+
+from revisage.batch import storage
+from revisage.batch.jobs import Job, Location
+from revisage.errors import UsageError
+from revisage.image import can_encode, format_of, output_paths
+
+# What lies beside photos in people's folders and is none. Anything else is tried, and told if it is no photo:
+# a list of what to try would leave out, silently, the photo with an unusual name.
+# fmt: off
+COMPANIONS = frozenset(
+    {
+        ".3gp", ".aae", ".avi", ".csv", ".db", ".doc", ".docx", ".htm", ".html", ".ini", ".json", ".lnk",
+        ".m4a", ".m4v", ".md", ".mkv", ".mov", ".mp3", ".mp4", ".odt", ".onnx", ".part", ".pdf", ".py",
+        ".srt", ".sqlite", ".thm", ".tmp", ".toml", ".txt", ".wav", ".webm", ".xls", ".xlsx", ".xml",
+        ".xmp", ".yaml", ".yml", ".zip",
+    }
+)
+# fmt: on
+
+
+RESULT = ".restored"  # what `output_paths` puts behind a name
+
+
+def plan_photos(
+    inputs: Sequence[Path], out: Path | None, writable: Callable[[str], bool] = can_encode
+) -> list[Job]:
+    """The photos below `inputs` (files, and folders with all that is in them) and where each result goes.
+
+    A named file is always tried; one that does not exist fails like any other, unless none exists. In a
+    folder, hidden files and files that usually lie beside photos (`COMPANIONS`) are left out, and so is
+    `out` when it lies inside. `NAME.restored.EXT` is left out, and written anew, where NAME is there as well:
+    `restore *.jpg` twice must not restore the results of the first time. A photo of a format that is not
+    `writable` becomes a PNG, where `out` does not name the file.
+
+    Raises UsageError when no input exists, a folder has no photo, or `out` is missing, of the wrong kind or
+    not to be written to.
+    """
+    if not inputs:
+        raise UsageError("name at least one photo or folder")
+    found: list[tuple[Path, Path]] = []
+    for path in inputs:
+        root = path if path.is_dir() else path.parent
+        found += [(photo, root) for photo in (_below(path, out) if path.is_dir() else [path])]
+    names = {photo.with_suffix("") for photo, _ in found}
+    found = [pair for pair in found if not _is_result(pair[0], names)]
+    photos, roots = [photo for photo, _ in found], [root for _, root in found]
+    if not any(photo.exists() for photo in photos):
+        raise UsageError(f"{photos[0]} does not exist")
+    targets = _targets(photos, roots, inputs, out, writable)
+    _require_writable({_existing(target.parent) for target in targets}, out)
+    return [Job(*pair) for pair in zip(photos, targets, strict=True)]
+
+
+def plan_locations(
+    inputs: Sequence[Location], out: Location | None, writable: Callable[[str], bool] = can_encode
+) -> list[Job]:
+    """`plan`, where a folder of photos, or `out`, may also be a URL for fsspec.
+
+    With a URL there is one folder of photos, `out` is a folder, and the two do not lie in one another.
+    """
+    paths = [path for path in inputs if isinstance(path, Path)]
+    if len(paths) == len(inputs) and not isinstance(out, str):
+        return plan_photos(paths, out, writable)
+    if len(inputs) != 1 or out is None:
+        raise UsageError("with a URL, give one folder of photos, and where the results go with -o OUT")
+    [source] = inputs
+    inner, outer = (f"{place}".rstrip("/") + "/" for place in (source, out))
+    if inner.startswith(outer) or outer.startswith(inner):
+        raise UsageError(f"{out} and {source} lie in one another: choose another place for -o")
+    if isinstance(source, Path):
+        if not source.is_dir():
+            raise UsageError(f"{source} is no folder: with a URL for -o, give one folder of photos")
+        names = [path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()]
+    else:
+        names = storage.below(source)
+    names = sorted(name for name in names if is_named_like_a_photo(PurePosixPath(name)))
+    if not names:
+        raise UsageError(f"no photos in {source}")
+    # Names are chosen as for folders; these two are never looked at.
+    root, there = Path("/in"), Path("/out")
+    found = [root / name for name in names]
+    stems = {photo.with_suffix("") for photo in found}
+    found = [photo for photo in found if not _is_result(photo, stems)]
+    targets = output_paths(found, there, roots=[root] * len(found), writable=writable)
+    return [
+        Job(_join(source, photo.relative_to(root)), _join(out, target.relative_to(there)))
+        for photo, target in zip(found, targets, strict=True)
+    ]
+
+
+def _join(folder: Location, name: Path) -> Location:
+    return folder / name if isinstance(folder, Path) else f"{folder.rstrip('/')}/{name.as_posix()}"
+
+
+def _require_writable(folders: set[Path], out: Path | None) -> None:
+    """Tell now what would else be told for every photo after its work is done."""
+    refusals = {}
+    for folder in folders:
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            refusals[folder] = error.strerror or str(error)
+    if refusals and (out is not None or len(refusals) == len(folders)):
+        folder, reason = min(refusals.items())
+        raise UsageError(f"nothing can be written to {folder} ({reason}): choose another place with -o")
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
+
+
+def _is_result(photo: Path, names: set[Path]) -> bool:
+    """Whether `photo` is the result of another one, given the names of all without their extensions."""
+    return photo.stem.endswith(RESULT) and photo.with_name(photo.stem.removesuffix(RESULT)) in names
+
+
+def _targets(
+    photos: Sequence[Path],
+    roots: Sequence[Path],
+    inputs: Sequence[Path],
+    out: Path | None,
+    writable: Callable[[str], bool],
+) -> list[Path]:
+    if out is None:
+        return output_paths(photos, writable=writable)
+    if len(inputs) == 1 and not inputs[0].is_dir() and not out.is_dir() and out.suffix:
+        if format_of(out) is None:
+            raise UsageError(f"{out}: {out.suffix} is no picture format; use .jpg, .png, .webp or .tif")
+        if out.resolve() == photos[0].resolve():
+            raise UsageError(f"{out} is the original and is never written to: choose another name")
+        return [out]
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file: several photos need a folder")
+    if not out.exists() and format_of(out) is not None:
+        raise UsageError(f"{out} is the name of one photo: several photos need a folder")
+    return output_paths(photos, out, roots=roots, writable=writable)
+
+
+def _below(folder: Path, out: Path | None) -> list[Path]:
+    if out is None:
+        raise UsageError(f"{folder} is a folder: say where the results go with -o FOLDER")
+    if out.resolve() == folder.resolve():
+        raise UsageError(f"{out} holds the originals: choose another folder for -o")
+    found = sorted(path for path in folder.rglob("*") if _is_candidate(path, folder, out))
+    if not found:
+        raise UsageError(f"no photos in {folder}")
+    return found
+
+
+def _is_candidate(path: Path, root: Path, out: Path) -> bool:
+    if not is_named_like_a_photo(path.relative_to(root)) or not path.is_file():
+        return False
+    return not path.resolve().is_relative_to(out.resolve())
+
+
+def is_named_like_a_photo(name: PurePath) -> bool:
+    """Whether a file's path below the folder says that it should be tried."""
+    return name.suffix.lower() not in COMPANIONS and not any(part.startswith(".") for part in name.parts)

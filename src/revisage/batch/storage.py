@@ -1,0 +1,156 @@
+"""Files of this machine, and of any place that fsspec reaches, by the same few calls.
+
+A local file is a `Path`, written by `revisage.image`; a `str` is a URL (s3://, gs://, memory://) and needs
+the package fsspec, and for most places one more, such as s3fs. Writing to a URL is whole or not at all
+where the place publishes an object when its upload ends, as object stores do; elsewhere (sftp, a mounted
+drive by URL) a hidden temporary file is moved into place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import stat
+from pathlib import Path, PurePosixPath
+from types import ModuleType
+from typing import Any
+
+from revisage.batch.jobs import Location
+from revisage.errors import SaveError, UsageError
+from revisage.image import write_atomically
+from revisage.image.save import PART, TEMPORARY
+
+OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "memory"})
+
+
+def is_url(text: str) -> bool:
+    """Whether `text` names a place for fsspec, not a path."""
+    return "://" in text
+
+
+def location(text: str) -> Location:
+    """What an argument of the command line means."""
+    if text.startswith(("file://", "local://")):
+        return Path(text.split("://", 1)[1])
+    return text if is_url(text) else Path(text)
+
+
+def stamp(source: Location) -> str | None:
+    """Size and time of a file, and what else tells its versions apart; None when it cannot be seen.
+
+    Equal stamps are taken for equal contents, as git and rsync do.
+    """
+    try:
+        if isinstance(source, Path):
+            status = source.stat()
+            return f"{status.st_size}:{status.st_mtime_ns}"
+        info = filesystem(source).info(source)
+    except OSError:
+        return None
+    marks = [info.get(key) for key in ("size", "ETag", "etag", "md5Hash", "mtime", "LastModified", "created")]
+    return ":".join("" if mark is None else str(mark) for mark in marks)
+
+
+def digest(source: Location) -> str | None:
+    """SHA-256 in hex of a file's bytes; None when they cannot be read."""
+    try:
+        if isinstance(source, Path):
+            if not stat.S_ISREG(source.stat().st_mode):  # a named pipe would block
+                return None
+            stream = source.open("rb")
+        else:
+            stream = filesystem(source).open(source, "rb")
+        with stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except (OSError, ValueError):
+        return None
+
+
+def same(first: Location, second: Location) -> bool:
+    """Whether two names are of one file that is there."""
+    if isinstance(first, Path) and isinstance(second, Path):
+        try:
+            return first.samefile(second)
+        except OSError:
+            return False
+    return first == second
+
+
+def size(target: Location) -> int | None:
+    """Bytes of a file; None when there is none."""
+    try:
+        if isinstance(target, Path):
+            return target.stat().st_size
+        return int(filesystem(target).info(target)["size"])
+    except OSError:
+        return None
+
+
+def read(source: str) -> bytes:
+    """The bytes behind a URL. Raises OSError."""
+    data: bytes = filesystem(source).cat_file(source)
+    return data
+
+
+def write(target: Location, data: bytes) -> None:
+    """Write a whole file or none; folders are made. Raises SaveError."""
+    if isinstance(target, Path):
+        write_atomically(target, data)
+        return
+    files = filesystem(target)
+    try:
+        if target.split("://", 1)[0] in OBJECT_STORES:
+            files.pipe_file(target, data)
+            return
+        scheme, _, rest = target.partition("://")
+        folder = PurePosixPath(rest).parent
+        temporary = f"{scheme}://{folder / (TEMPORARY + secrets.token_hex(8) + PART)}"
+        files.makedirs(f"{scheme}://{folder}", exist_ok=True)
+        try:
+            files.pipe_file(temporary, data)
+            files.mv(temporary, target)
+        except BaseException:
+            if files.exists(temporary):
+                files.rm_file(temporary)
+            raise
+    except OSError as error:
+        raise SaveError(f"{target} cannot be written ({error.strerror or error})") from error
+
+
+def publish(temporary: Path, target: Path) -> None:
+    """Move a whole local file to its name, after it has reached the disk. Raises OSError."""
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.replace(target)
+
+
+def below(folder: str) -> list[str]:
+    """The files below a URL, relative to it, sorted. Raises UsageError when it cannot be listed."""
+    files = filesystem(folder)
+    try:
+        root = str(files._strip_protocol(folder)).rstrip("/")
+        return sorted(str(path)[len(root) :].lstrip("/") for path in files.find(root))
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be listed ({error.strerror or error})") from None
+
+
+def discard(target: Location, writer: int | None) -> None:
+    """Remove what the dead process `writer` of this machine left half written beside `target`."""
+    if isinstance(target, Path):
+        for path in target.parent.glob(f"{TEMPORARY}{writer}-*{PART}"):
+            path.unlink(missing_ok=True)
+
+
+def filesystem(url: str) -> Any:
+    """The fsspec file system of a URL. Raises UsageError when a package for it is missing."""
+    try:
+        fsspec: ModuleType = __import__("fsspec")
+        return fsspec.core.url_to_fs(url)[0]
+    except ImportError as error:
+        raise UsageError(
+            f'{url} needs another package ({error}): `pip install "revisage[ray]"`, and s3fs for s3://, '
+            "gcsfs for gs://"
+        ) from None
+    except ValueError as error:
+        raise UsageError(f"{url}: {error}") from None

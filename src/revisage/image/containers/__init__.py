@@ -1,0 +1,1 @@
+"""What surrounds the pixels in a file: segments, chunks and directories."""

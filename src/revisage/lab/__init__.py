@@ -1,0 +1,1 @@
+"""Training, measuring and making models. Needs `revisage[train]`; nothing but `cli` imports it."""

@@ -1,0 +1,1 @@
+"""Scenes with known faces that the face detector learns from."""

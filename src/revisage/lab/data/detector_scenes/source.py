@@ -1,0 +1,69 @@
+"""The pictures that the detector's scenes are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from revisage.errors import TrainingError
+from revisage.lab.data.landmarks import read_crops
+from revisage.lab.data.split import held_out
+
+HELD_OUT_SHARE = 0.1
+CROP = 256  # side of an aligned crop
+THUMBNAIL = 64
+
+
+@dataclass(frozen=True)
+class Source:
+    """The pictures scenes are made of, of one side of the split. Paths are read when they are needed."""
+
+    faces: tuple[Path, ...]
+    thumbnails: np.ndarray  # (len(faces), 64, 64, 3) uint8: a crowd is not worth decoding whole crops for
+    landmarks: np.ndarray  # (len(faces), 5, 2) in the 256 px crop
+    portraits: tuple[Path, ...]
+    expressions: tuple[Path, ...]  # small gray heads, tightly cut; may be none
+    backgrounds: tuple[np.ndarray, ...]
+
+
+def load_source(data: Path, *, validation: bool) -> Source:
+    """The training or the held-out side of `data`: folders faces256, lfw128, scenes and, if any, expressions.
+
+    Held out are a tenth of the people (lfw128), of the crops (faces256), of the backgrounds and of the
+    expressions, by a hash of the name. Raises TrainingError when a folder is missing.
+    """
+    table = data / "faces256.csv"
+    for path in (table, data / "faces256", data / "lfw128", data / "scenes"):
+        if not path.exists():
+            raise TrainingError(
+                f"{path} is missing; --data must hold faces256, faces256.csv, lfw128 and scenes"
+            )
+
+    def ours(name: str) -> bool:
+        return held_out(name, HELD_OUT_SHARE) == validation
+
+    crops = [crop for crop in read_crops(table) if ours(crop.group) and crop.coverage > 0.8]
+    faces = tuple(data / "faces256" / crop.file for crop in crops)
+    landmarks = np.array([crop.landmarks for crop in crops], np.float32).reshape(-1, 5, 2)
+    people = sorted(path for path in (data / "lfw128").iterdir() if path.is_dir() and ours(path.name))
+    portraits = tuple(path for person in people for path in sorted(person.iterdir()))
+    scenes = sorted(path for path in (data / "scenes").rglob("*") if path.is_file() and ours(path.stem))
+    backgrounds = tuple(read(path) for path in scenes if path.suffix.lower() in {".jpg", ".png", ".webp"})
+    heads = sorted((data / "expressions").glob("*/*"))
+    expressions = tuple(path for path in heads if ours(f"{path.parent.name}/{path.stem}"))
+    if not (faces and portraits and backgrounds):
+        raise TrainingError(f"{data} has too few pictures to compose scenes from")
+    small = [cv2.resize(read(path), (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA) for path in faces]
+    return Source(faces, np.stack(small), landmarks, portraits, expressions, backgrounds)
+
+
+@cache  # two gigabytes for all of them, and half of a scene's time saved
+def read(path: Path) -> np.ndarray:
+    """(H, W, 3) RGB uint8, not to be written to."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))

@@ -1,0 +1,106 @@
+"""Folders of pictures for training, kept in memory once read, as far as there is room."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from revisage.errors import PhotoError, TrainingError
+from revisage.image import decode
+from revisage.lab.data.split import HELD_OUT_SHARE, held_out
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
+
+
+def find_pictures(
+    folder: Path,
+    *,
+    name: Callable[[Path], str] | None = None,
+    held: bool = False,
+    share: float = HELD_OUT_SHARE,
+) -> list[Path]:
+    """Pictures below a folder, sorted, on one side of the split.
+
+    `name` gives the string that is hashed (the file's stem unless told; the folder's name where a folder
+    holds one person). With `held` the held-out pictures are listed, otherwise all others; `share`
+    of the names are held out.
+
+    Raises TrainingError when the folder is missing, or holds none on that side.
+    """
+    if not folder.is_dir():
+        raise TrainingError(f"no folder {folder}: give the folder that holds the training pictures")
+    name = name or (lambda path: path.stem)
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    chosen = [p for p in paths if held_out(name(p), share) == held]
+    if not paths:
+        raise TrainingError(f"no pictures in {folder}: give the folder that holds the training pictures")
+    if not chosen:
+        raise TrainingError(
+            f"no pictures for {'validation' if held else 'training'} among the {len(paths)} in {folder}: "
+            f"{share:.0%} of the names are held out, those of one person or group together, so that this "
+            "takes pictures of more people"
+        )
+    return chosen
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """One picture as (H, W, 3) RGB uint8, its orientation applied. Raises TrainingError, naming the file."""
+    try:
+        pixels = decode(path, isolate=False).pixels  # a folder for training is trusted
+    except PhotoError as error:
+        raise TrainingError(f"cannot use {path} for training: {error}") from None
+    return eight_bits(pixels)
+
+
+def eight_bits(pixels: np.ndarray) -> np.ndarray:
+    """uint16 over the full range to the nearest uint8; uint8 as it is."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)  # 257 steps of 16 bits are one of 8
+
+
+def cache_room() -> int:
+    """Bytes of pictures to keep: a quarter of the free memory, shared by the processes `torchrun` started."""
+    return psutil.virtual_memory().available // 4 // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+class Pictures:
+    """Pictures by number: [i] -> (H, W, 3) RGB uint8.
+
+    Those read first are kept, up to `room` bytes (`cache_room()` unless told), and the others decoded each
+    time: an epoch shows every picture once, so that keeping the latest instead would help none. Processes
+    that are forked from this one keep their own and share the room.
+    """
+
+    def __init__(self, paths: list[Path], room: int | None = None) -> None:
+        self.paths = paths
+        self._room = multiprocessing.get_context("fork").Value("q", cache_room() if room is None else room)
+        self._cache: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        picture = self._cache.get(i)
+        if picture is None:
+            picture = read_picture(self.paths[i])
+            with self._room.get_lock():
+                kept = picture.nbytes <= self._room.value
+                if kept:
+                    self._room.value -= picture.nbytes
+            if kept:
+                self._cache[i] = picture
+        return picture
+
+
+def shuffled(index: int, count: int, seed: int) -> int:
+    """The picture of sample `index`: every epoch is a permutation of its own, drawn from (seed, epoch)."""
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
+    epoch, place = divmod(index, count)
+    return int(np.random.default_rng((seed, epoch)).permutation(count)[place])

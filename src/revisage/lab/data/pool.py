@@ -1,0 +1,54 @@
+"""Training pairs that are degraded once and used several times."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import Lock
+
+import numpy as np
+
+from revisage.lab.data.loader import Sample
+
+
+class Pool:
+    """Which degraded pair a sample takes, and those pairs while they are needed.
+
+    Real-ESRGAN keeps a queue of degraded pairs and draws every batch from it, so that a batch holds many
+    kinds of degradation (Wang et al., ICCVW 2021, §4.1, "training pair pool"). Here pairs are degraded one by
+    one and a batch is mixed anyway; what the pool saves is degrading, which on a CPU costs as much as a step
+    of a small network. A block of `size` samples shares size / `reuse` pairs in random order, and each use
+    takes another patch. Which pair a sample takes depends on its number alone, so resumed trainings agree.
+
+    Attributes:
+        size: samples a block.
+        reuse: uses of a pair; divides `size`.
+    """
+
+    def __init__(self, make: Callable[[int], Sample], *, size: int, reuse: int, seed: int) -> None:
+        if size < 1 or reuse < 1 or size % reuse:
+            raise ValueError(f"size must be a multiple of reuse, both at least 1; got {size} and {reuse}")
+        self.size, self.reuse, self.seed = size, reuse, seed
+        self._make = make
+        self._pairs: OrderedDict[int, Sample] = OrderedDict()
+        self._lock = Lock()
+
+    def number(self, index: int) -> int:
+        """The pair of sample `index`."""
+        block, place = divmod(index, self.size)
+        order = np.random.default_rng((self.seed, block)).permutation(self.size)
+        return block * (self.size // self.reuse) + int(order[place]) // self.reuse
+
+    def __getitem__(self, index: int) -> Sample:
+        """The pair of sample `index`; not to be written to. Two threads may make the same pair twice."""
+        number = self.number(index)
+        with self._lock:
+            pair = self._pairs.get(number)
+        if pair is None:
+            pair = self._make(number)
+            with self._lock:
+                self._pairs[number] = pair
+                # Samples are made ahead, so the block before may still be in use.
+                while len(self._pairs) > 2 * self.size // self.reuse:
+                    self._pairs.popitem(last=False)
+        return pair

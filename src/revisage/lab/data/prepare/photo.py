@@ -1,0 +1,202 @@
+"""One photo of a folder into its aligned faces, each with its figures and whether it is good enough."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from revisage.errors import FaceError, PhotoError, UsageError
+from revisage.faces import Face, align, estimate, invert
+from revisage.image import DecodeLimits, Photo, decode, save
+from revisage.lab.data.pictures import eight_bits
+from revisage.lab.data.prepare.measures import coverage, fingerprint, sharpness
+
+FORMATS = {"png": ".png", "webp": ".webp"}
+KEPT, DROPPED = "faces", "dropped"
+_LEAST_SIDE = 32  # of the crop that sharpness is measured on
+_LONGEST_STEM = 80  # characters of a photo's name that go into a crop's
+
+
+class DetectsFaces(Protocol):
+    """What is asked of a finder; `revisage.faces.Detector` is one."""
+
+    def find(self, pixels: np.ndarray) -> list[Face]:
+        """(H, W, 3) RGB uint8 -> faces, largest first. Called from many threads at once."""
+        ...
+
+
+@dataclass(frozen=True)
+class PrepareSettings:
+    """What a crop is and which are kept. Raises UsageError when a value cannot be used.
+
+    Attributes:
+        size: side of the crops in pixels.
+        format: "png" (exact) or "webp".
+        quality: of WebP, 1 to 100.
+        enlarge: faces that would be enlarged by more are dropped as small.
+        sharpness: faces with less (see `measures.sharpness`) are dropped as blurred.
+        coverage: faces with a smaller share of their crop inside the photo are dropped as cut off.
+        score: faces that the detector is less sure of are dropped as uncertain.
+        near: faces whose fingerprint differs in at most so many of 512 bits are copies; one is kept.
+        max_pixels: photos with more are not read.
+    """
+
+    size: int = 256
+    format: str = "png"
+    quality: int = 95
+    enlarge: float = 1.25
+    sharpness: float = 0.12
+    coverage: float = 0.8
+    score: float = 0.8
+    near: int = 64
+    max_pixels: int = 50_000_000
+
+    def __post_init__(self) -> None:
+        if not 32 <= self.size <= 2048:
+            raise UsageError(f"size {self.size}: crops have 32 to 2048 pixels a side")
+        if self.format not in FORMATS:
+            raise UsageError(f"format {self.format}: use {' or '.join(FORMATS)}")
+        if not 1 <= self.quality <= 100:
+            raise UsageError(f"quality {self.quality}: it goes from 1 to 100")
+        if not self.enlarge > 0:
+            raise UsageError(f"enlarge {self.enlarge}: give a factor above 0, such as 1.25")
+        if not (self.sharpness >= 0 and 0 <= self.coverage <= 1 and 0 <= self.score <= 1):
+            raise UsageError("sharpness must be 0 or more, coverage and score from 0 to 1")
+        if not 0 <= self.near <= 128:  # a fourth of the bits: beyond, faces of different people are "copies"
+            raise UsageError(f"near {self.near}: it goes from 0 to 128")
+        if self.max_pixels < 1:
+            raise UsageError("max_pixels must be at least 1")
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One face of a photo.
+
+    Attributes:
+        file: its crop's name, in the folder of those kept or of those dropped.
+        score: the detector's.
+        scale: pixels of the crop per pixel of the photo; above 1 the face was enlarged.
+        coverage, sharpness: see `measures`.
+        landmarks: ((x, y), ...), five, in pixels of the crop; see `revisage.lab.data.landmarks`.
+        fingerprint: hexadecimal; see `measures.fingerprint`.
+        reason: why it is dropped, before any comparison with others; None when it is good.
+    """
+
+    file: str
+    score: float
+    scale: float
+    coverage: float
+    sharpness: float
+    landmarks: tuple[tuple[float, float], ...]
+    fingerprint: str
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of one photo: its path below the source folder, its file, its faces or an error."""
+
+    source: str
+    bytes: int
+    changed_ns: int
+    sha256: str
+    error: str | None
+    faces: tuple[Crop, ...]
+    strays: int = 0
+    """Finds whose landmarks do not lie like a face's: they have no crop."""
+
+
+def prepare_photo(
+    root: Path, source: str, out: Path, detector: DetectsFaces, settings: PrepareSettings
+) -> Record:
+    """Find the faces of `root / source` and write their crops below `out`.
+
+    What the photo itself causes is told in the record. Raises SaveError when a crop cannot be written.
+    """
+    path = root / source
+    length, changed, digest = 0, 0, ""
+    try:
+        status = path.stat()
+        length, changed = status.st_size, status.st_mtime_ns
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        photo = decode(path, limits=DecodeLimits(max_pixels=settings.max_pixels))
+        pixels = eight_bits(photo.pixels)
+        found = detector.find(pixels)
+    except (PhotoError, OSError, cv2.error) as error:
+        return Record(source, length, changed, digest, _one_line(error), ())
+    except MemoryError:
+        return Record(source, length, changed, digest, "not enough memory for this photo", ())
+    crops = []
+    for number, face in enumerate(found):
+        name = crop_name(source, digest, number, FORMATS[settings.format])
+        try:
+            crop, picture = _cut(pixels, face, name, settings)
+        except FaceError:
+            continue
+        place = out / (DROPPED if crop.reason else KEPT) / name
+        save(Photo(picture, gray=photo.gray, icc=photo.icc), place, quality=settings.quality)
+        crops.append(crop)
+    return Record(source, length, changed, digest, None, tuple(crops), len(found) - len(crops))
+
+
+def crop_name(source: str, digest: str, number: int, suffix: str) -> str:
+    """The file of a face's crop: its photo's name, and what makes it the only one of its name in any folder.
+
+    It depends on the photo alone, not on which others are there, and is the same on every system.
+    """
+    name = readable(source)
+    own = hashlib.sha256(f"{name}\0{digest}".encode()).hexdigest()[:10]
+    return f"{PurePosixPath(name).stem[:_LONGEST_STEM]}-{own}-{number}{suffix}"
+
+
+def _cut(pixels: np.ndarray, face: Face, name: str, settings: PrepareSettings) -> tuple[Crop, np.ndarray]:
+    """The crop of a face, its figures and its pixels. Raises FaceError when it cannot be aligned."""
+    matrix = estimate(face.landmarks, settings.size)
+    picture = align(pixels, matrix, settings.size)
+    scale = math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
+    detail = picture
+    if scale > 1:  # as many pixels as the photo has for it: being small is another reason than being blurred
+        side = max(_LEAST_SIDE, round(settings.size / scale))
+        detail = align(pixels, estimate(face.landmarks, side), side)
+    points = face.landmarks.astype(np.float64) @ matrix[:, :2].T + matrix[:, 2]
+    height, width = pixels.shape[:2]
+    covered, sharp = coverage(invert(matrix), settings.size, width, height), sharpness(detail)
+    crop = Crop(
+        file=name,
+        score=round(face.score, 4),
+        scale=round(scale, 4),
+        coverage=round(covered, 4),
+        sharpness=round(sharp, 4),
+        landmarks=tuple((round(float(x), 2), round(float(y), 2)) for x, y in points),
+        fingerprint=fingerprint(picture).hex(),
+        reason=_reason(face.score, scale, covered, sharp, settings),
+    )
+    return crop, picture
+
+
+def _reason(
+    score: float, scale: float, covered: float, sharp: float, settings: PrepareSettings
+) -> str | None:
+    if score < settings.score:
+        return "uncertain"
+    if scale > settings.enlarge:
+        return "small"
+    if covered < settings.coverage:
+        return "cut off"
+    return "blurred" if sharp < settings.sharpness else None
+
+
+def readable(text: str) -> str:
+    """`text` without what no UTF-8 file can hold: names on a disk may be any bytes."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,169 @@
+"""A folder of photos into a folder of aligned faces with their landmarks, which training reads.
+
+`OUT/faces/` has the crops, `OUT/faces.csv` a row for each; `OUT/dropped/` and `OUT/dropped.csv` what was not
+good enough, and why. `OUT/journal.jsonl` has a line for every photo done, so that a run that was stopped
+goes on; it ends with the same bytes as one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from revisage.errors import SaveError, UsageError
+from revisage.image import format_of, sweep, write_atomically
+from revisage.image.formats import HEAD_BYTES, sniff
+from revisage.lab.data.prepare.photo import DetectsFaces, PrepareSettings, Record, prepare_photo
+from revisage.lab.data.prepare.tables import JOURNAL, Summary, finish, is_whole, line, read_journal, remove
+
+SETTINGS = "settings.json"
+_LOCK = ".lock"
+
+Watch = Callable[[Record, int, int], None]
+"""Told of each photo: its record, how many are done with it, and of how many."""
+
+
+def prepare(
+    source: Path,
+    out: Path,
+    detector: DetectsFaces,
+    settings: PrepareSettings,
+    *,
+    detector_name: str,
+    workers: int = 1,
+    watch: Watch | None = None,
+) -> Summary:
+    """Prepare the photos below `source` (by their names or first bytes; hidden ones are left out).
+
+    `finder_name` says which detector it is: with another one, as with other settings or another `source`, a
+    folder that holds results is refused. `workers` photos are in hand at once, which changes no byte. A photo
+    that has changed since an earlier run is done again, one that could not be read is tried again, and what
+    came of one that has gone is removed.
+
+    Raises UsageError when `source` has no photos or `out` cannot be used, SaveError when writing fails.
+    """
+    if workers < 1:
+        raise UsageError(f"workers {workers}: give at least 1")
+    photos = find_photos(source, out)
+    _claim(source, out, settings, detector_name)
+    try:
+        with FileLock(out / _LOCK, timeout=0):
+            return _run(source, out, photos, detector, settings, workers=workers, watch=watch)
+    except Timeout:
+        raise UsageError(f"another run is writing to {out}: wait for it, or stop it") from None
+    except OSError as error:  # what a photo causes is in its record
+        raise SaveError(f"{error.filename or out} cannot be written ({error.strerror or error})") from error
+
+
+def find_photos(source: Path, out: Path) -> list[str]:
+    """Paths below `source`, sorted, with forward slashes; what lies in `out` is left out.
+
+    Raises UsageError when there are none, or `out` is where they lie.
+    """
+    if not source.is_dir():
+        raise UsageError(f"{source} is no folder: give the folder that holds the photos")
+    place = out.resolve()
+    if place == source.resolve():
+        raise UsageError(f"{out} holds the photos: choose another folder to write to")
+    found = []
+    for path in source.rglob("*"):
+        inner = path.relative_to(source)
+        hidden = any(part.startswith(".") for part in inner.parts)
+        if not hidden and path.is_file() and not path.resolve().is_relative_to(place) and _is_photo(path):
+            found.append(inner.as_posix())
+    if not found:
+        raise UsageError(f"no photos in {source}")
+    return sorted(found)
+
+
+def _is_photo(path: Path) -> bool:
+    """By its name, or by its first bytes: photos come without an extension, or with a wrong one."""
+    if format_of(path) is not None:
+        return True
+    try:
+        with path.open("rb") as file:
+            return sniff(file.read(HEAD_BYTES)) is not None
+    except OSError:
+        return False
+
+
+def _claim(source: Path, out: Path, settings: PrepareSettings, detector_name: str) -> None:
+    """Write down in a new `out` what it is for, or see that it is for this."""
+    stated = {"source": str(source.resolve()), "finder": detector_name} | asdict(settings)
+    path = out / SETTINGS
+    if not path.is_file():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise UsageError(f"{out} is no empty folder, nor one of `revisage prepare`: choose another")
+        write_atomically(path, (json.dumps(stated, indent=2) + "\n").encode())
+        return
+    try:
+        before = dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        raise UsageError(f"{path} cannot be read ({error}): choose another folder to write to") from None
+    for name in sorted(stated.keys() | before.keys()):
+        if stated.get(name) != before.get(name):
+            raise UsageError(
+                f"{out} was made with {name} {before.get(name)}, not {stated.get(name)}: "
+                "give the same again, or another folder to write to"
+            )
+
+
+def _run(
+    source: Path,
+    out: Path,
+    photos: list[str],
+    detector: DetectsFaces,
+    settings: PrepareSettings,
+    *,
+    workers: int,
+    watch: Watch | None,
+) -> Summary:
+    sweep(out)
+    records = read_journal(out)
+    for name, record in list(records.items()):
+        if not _stands(source, out, record):
+            remove(out, records.pop(name))
+    left = [name for name in photos if name not in records]
+    done = len(photos) - len(left)
+    with (out / JOURNAL).open("a", encoding="ascii") as journal:
+        made = _in_order(lambda name: prepare_photo(source, name, out, detector, settings), left, workers)
+        for record in made:
+            journal.write(line(record))
+            journal.flush()
+            records[record.source] = record
+            done += 1
+            if watch is not None:
+                watch(record, done, len(photos))
+    return finish(out, records.values(), settings.near)
+
+
+def _stands(source: Path, out: Path, record: Record) -> bool:
+    """Whether what an earlier run made of a photo still holds."""
+    try:
+        status = (source / record.source).stat()
+    except OSError:
+        return False
+    same = (status.st_size, status.st_mtime_ns) == (record.bytes, record.changed_ns)
+    return same and record.error is None and is_whole(out, record)
+
+
+def _in_order(make: Callable[[str], Record], names: list[str], workers: int) -> Iterator[Record]:
+    """`make` of each name by threads, in the order of the names; never more than a few ahead."""
+    waiting = iter(names)
+    queue: deque[Future[Record]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="photo")
+    try:
+        while True:
+            while len(queue) < 2 * workers and (name := next(waiting, None)) is not None:
+                queue.append(pool.submit(make, name))
+            if not queue:
+                return
+            yield queue.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

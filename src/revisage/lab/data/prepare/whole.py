@@ -1,0 +1,158 @@
+"""A folder of whole face pictures into pictures of one size with a table of their 68 landmarks at each scale.
+
+`OUT/pictures/` has the pictures, `OUT/pictures.csv` a row for each picture and side: file, group (whom it may
+show: its folder's name), side, and x0, y0, ... x67, y67 in pixels of the picture at that side, empty where no
+face was found. The paper's landmarks are found on the original and on its reduction by 2 (Kim et al., BMVC
+2019, "FAN-based attention loss"), since a reduced face is another picture to a detector.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+
+from revisage.errors import PhotoError, SaveError, TrainingError, UsageError
+from revisage.image import Photo, decode, save, write_atomically
+from revisage.lab.data.landmarks import resize_landmarks
+from revisage.lab.data.pictures import eight_bits
+from revisage.lab.data.prepare.landmarks68 import COUNT, FindsLandmarks
+from revisage.lab.data.prepare.run import find_photos
+from revisage.lab.data.prepare.tables import group_of
+
+SIDES = (128, 64, 32)
+PICTURES = "pictures"
+POINT_COLUMNS = tuple(f"{axis}{i}" for i in range(COUNT) for axis in "xy")
+
+Points = dict[int, np.ndarray]
+"""Side of the picture -> (68, 2) float32 in its pixels, NaN without a face."""
+
+
+def points_at(picture: np.ndarray, find: FindsLandmarks, sides: Sequence[int] = SIDES) -> Points:
+    """The landmarks of a square picture, (S, S, 3) uint8, at each of `sides`, the largest first.
+
+    Where the detector sees no face in a reduced picture, the points of the next larger one are scaled.
+    """
+    points: Points = {}
+    known = np.full((COUNT, 2), np.nan, np.float32)
+    before = picture.shape[0]
+    for side in sides:
+        found = find(picture if side == picture.shape[0] else resized(picture, side))
+        known = resize_landmarks(known, before, side) if found is None else found
+        points[side], before = known, side
+    return points
+
+
+def resized(picture: np.ndarray, side: int) -> np.ndarray:
+    """(H, W, 3) uint8 -> (side, side, 3): the square in its middle, averaged down or bicubic up."""
+    short = min(picture.shape[:2])
+    top, left = ((length - short) // 2 for length in picture.shape[:2])
+    square = picture[top : top + short, left : left + short]
+    if short == side:
+        return np.ascontiguousarray(square)
+    how = cv2.INTER_AREA if short > side else cv2.INTER_CUBIC
+    return cv2.resize(square, (side, side), interpolation=how)
+
+
+def prepare_whole(
+    source: Path,
+    out: Path,
+    find: FindsLandmarks,
+    *,
+    size: int = SIDES[0],
+    workers: int = 1,
+    watch: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[int, int, dict[str, str]]:
+    """Prepare the pictures below `source`, `workers` of them at once.
+
+    Returns how many, in how many a face was found, and which could not be read and are left out, each with
+    its error.
+
+    Started again it does everything again, with the same bytes.
+
+    Raises UsageError when there are no pictures or a size cannot be used, SaveError when writing fails.
+    """
+    if not 32 <= size <= 2048 or workers < 1:
+        raise UsageError(f"whole pictures have 32 to 2048 px, not {size}, and workers are at least 1")
+    names = find_photos(source, out)
+    files = _files(names)
+    sides = (size, *(side for side in (size // 2, size // 4) if side >= 16))
+    rows: list[list[str]] = []
+    failed: dict[str, str] = {}
+    seen = 0
+
+    def make(name: str) -> Points | str:
+        try:
+            picture = resized(eight_bits(decode(source / name).pixels), size)
+        except PhotoError as error:
+            return " ".join(str(error).split())
+        save(Photo(picture), out / PICTURES / files[name])
+        return points_at(picture, find, sides)
+
+    try:
+        with ThreadPoolExecutor(workers, thread_name_prefix="picture") as pool:
+            for done, (name, made) in enumerate(zip(names, pool.map(make, names), strict=True), 1):
+                if isinstance(made, str):
+                    failed[name] = made
+                else:
+                    seen += bool(np.isfinite(made[size]).all())
+                    rows += [_row(files[name], side, points) for side, points in made.items()]
+                watch(done, len(names))
+        write_atomically(out / f"{PICTURES}.csv", _table(rows))
+    except OSError as error:
+        raise SaveError(f"{error.filename or out} cannot be written ({error.strerror or error})") from error
+    return len(names) - len(failed), seen, failed
+
+
+def read_points(table: Path) -> dict[str, Points]:
+    """File of each picture, below the folder beside the table -> its points at each side.
+
+    Raises TrainingError, naming the line, when the table cannot be read.
+    """
+    found: dict[str, Points] = {}
+    try:
+        with table.open(newline="", encoding="utf-8") as text:
+            rows = csv.DictReader(text)
+            for row in rows:
+                where = f"{table}, line {rows.line_num}"
+                try:
+                    values = [float(row[name]) if row[name] else np.nan for name in POINT_COLUMNS]
+                    side, file = int(row["side"]), row["file"]
+                except (KeyError, TypeError, ValueError):
+                    raise TrainingError(
+                        f"{where} is not of 68 landmarks: `revisage prepare --whole 128` makes such tables"
+                    ) from None
+                found.setdefault(file, {})[side] = np.array(values, np.float32).reshape(COUNT, 2)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TrainingError(f"{table} cannot be read: {error}") from None
+    return found
+
+
+def _files(names: Sequence[str]) -> dict[str, str]:
+    """The file of each picture: with the extension of PNG, and its own before it where two would be one."""
+    files: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        file = PurePosixPath(name).with_suffix(".png").as_posix()
+        files[name] = f"{name}.png" if file in taken else file
+        taken.add(files[name])
+    return files
+
+
+def _row(file: str, side: int, points: np.ndarray) -> list[str]:
+    known = np.isfinite(points).all()
+    group = group_of(PurePosixPath(file).with_suffix("").as_posix())
+    return [file, group, str(side), *(f"{value:.2f}" if known else "" for value in points.ravel())]
+
+
+def _table(rows: list[list[str]]) -> bytes:
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("file", "group", "side", *POINT_COLUMNS))
+    table.writerows(rows)
+    return text.getvalue().encode("utf-8", "backslashreplace")

@@ -1,0 +1,101 @@
+"""Mixtures for training: which share of the samples gets which recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from . import esrgan, gfpgan, old_photo
+from .ageing import Grain, Halftone, PaperTexture, Toning
+from .colour import Gray, colour_changes
+from .compress import Jpeg
+from .esrgan import FirstOrder, SecondOrder
+from .gfpgan import Gfpgan
+from .recipe import Chain, Step, chained, chance
+
+# A face on an old print: what the scan loses comes from GFP-GAN's equation instead.
+OLD_FACE = old_photo.Chances(
+    blur=0.7,
+    low_resolution=0.0,
+    gray=0.25,
+    toned=0.15,
+    halftone=0.05,
+    scan_noise=0.0,
+    jpeg=0.0,
+    strength=0.85,
+)
+# Whole photos keep their sharpness: the scene model removes damage and invents nothing.
+OLD_SCENE = old_photo.Chances(
+    blur=0.2, low_resolution=0.0, gray=0.3, toned=0.2, fading=0.3, dyes=0.2, strength=0.85
+)
+
+
+def sample_gfpgan_train(rng: np.random.Generator) -> Chain:
+    """GFP-GAN's equation, then the colours changed as in its published training."""
+    return Chain((Gfpgan.sample(rng), *colour_changes(rng)))
+
+
+def sample_face(rng: np.random.Generator) -> Chain:
+    """Draw for face restoration.
+
+    45 % GFP-GAN's equation in full, r up to 16 as in both of its recipes; 15 % of it in mild ranges and 5 %
+    clean, so that a sharp face is left sharp; 15 % second order in milder ranges; 20 % old photo, scanned by
+    the equation in milder ranges so that the damage stays to be seen. Some 15 % of all come out gray or
+    toned.
+    """
+    kind = rng.random()
+    if kind < 0.8:
+        steps: list[Step] = []
+        if chance(rng, 0.09):
+            steps.append(Gray() if chance(rng, 0.6) else Toning.sample(rng))
+        if kind < 0.05:
+            return Chain(tuple(steps))
+        if kind < 0.2:
+            return Chain((*steps, Gfpgan.sample(rng, blur=2.5, factors=(1.0, 2.5))))
+        if kind < 0.65:
+            return Chain((*steps, Gfpgan.sample(rng, factors=gfpgan.BOTH)))
+        return Chain((*steps, SecondOrder.sample(rng, esrgan.MILD_FIRST, esrgan.MILD_SECOND, (1, 2))))
+    return Chain((old_photo.sample(rng, OLD_FACE), Gfpgan.sample(rng, blur=3.0, factors=(1.0, 4.0))))
+
+
+# Marks on an otherwise good photo: many, since each sample is to hold some. Little dust, which looks like
+# texture.
+MARKS = old_photo.Chances(crease=0.25, scratches=0.9, dust=0.2, hairs=0.5, strength=1.5)
+
+# What the scene model is taught on: published ranges, which its teacher was trained on, beside milder ones
+# that scans and cameras have; and old prints. Clean photos and patterns are the training's own samples.
+TAUGHT_SHARES: tuple[tuple[float, Callable[[np.random.Generator], Step]], ...] = (
+    (0.23, FirstOrder.sample),
+    (0.34, lambda rng: FirstOrder.sample(rng, esrgan.SCENE_FIRST)),
+    (0.11, lambda rng: SecondOrder.sample(rng, scales=(1,))),
+    (0.2, lambda rng: SecondOrder.sample(rng, esrgan.SCENE_FIRST, esrgan.SCENE_SECOND, (1,))),
+    (0.12, lambda rng: Jpeg.sample(rng, 40, 95)),
+)
+AGED_SHARES: tuple[tuple[float, Callable[[np.random.Generator], Step]], ...] = (
+    (0.45, old_photo.sample),
+    (0.35, lambda rng: old_photo.sample(rng, OLD_SCENE)),
+    (0.2, lambda rng: Chain(tuple(old_photo.damaged(rng, MARKS)))),
+)
+
+
+def sample_taught(rng: np.random.Generator) -> Chain:
+    """Draw what a published network was trained on, one of `TAUGHT_SHARES`."""
+    kind = int(rng.choice(len(TAUGHT_SHARES), p=[share for share, _ in TAUGHT_SHARES]))
+    return chained(TAUGHT_SHARES[kind][1](rng))
+
+
+def sample_aged(rng: np.random.Generator) -> Chain:
+    """Draw what old prints have and no published network has seen, one of `AGED_SHARES`."""
+    kind = int(rng.choice(len(AGED_SHARES), p=[share for share, _ in AGED_SHARES]))
+    return chained(AGED_SHARES[kind][1](rng))
+
+
+def sample_pattern(rng: np.random.Generator) -> Chain:
+    """Draw what belongs to a photo and is no damage: a printing screen, the paper's weave, or its grain."""
+    kind = rng.random()
+    if kind < 0.4:
+        return Chain((Halftone.sample(rng, colour=chance(rng, 0.3)),))
+    if kind < 0.7:
+        return Chain((PaperTexture.sample(rng, 1.5),))
+    return Chain((Grain.sample(rng),))

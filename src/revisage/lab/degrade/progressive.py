@@ -1,0 +1,90 @@
+"""The degradation of the progressive face GAN: JPEG_q((n * k_sigma) down_{s x s} + n_delta) up_{u x u}.
+
+(Kim et al., BMVC 2019, equation 1 and its table of ranges.) Two objectives: u = 16, a thumbnail to be
+enlarged, and u = 128, a damaged picture of full size.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .compress import jpeg
+from .kernels import convolve, gaussian
+from .noise import normal_field
+from .recipe import between, clip, draw_seed
+from .resize import resize, scaled
+
+SIDE = 128  # of the pictures that the table is made for
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """A row of the table: u, the largest k and sigma, the range of s, the largest delta, the least q."""
+
+    u: int
+    kernel: int
+    sigma: float
+    s: tuple[int, int]
+    delta: float
+    quality: int
+
+
+UPSCALE = Ranges(u=16, kernel=5, sigma=5.0, s=(43, 128), delta=10.0, quality=60)
+RESTORE = Ranges(u=128, kernel=11, sigma=10.0, s=(16, 128), delta=30.0, quality=50)
+
+
+@dataclass(frozen=True)
+class Progressive:
+    """Parameters of the equation, stated for a 128 x 128 picture.
+
+    kernel: side of the blur's kernel, odd; sigma of its Gaussian, both in pixels at 128. s: side of the
+    reduced picture, to which noise of standard deviation `noise` (0 to 1 scale) and JPEG of `quality` are
+    applied. u: side of the outcome.
+    """
+
+    u: int
+    kernel: int
+    sigma: float
+    s: int
+    noise: float
+    quality: int
+    seed: int
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, ranges: Ranges = RESTORE) -> Progressive:
+        """k odd in [1, kernel], sigma in [0, sigma], s in its range, delta in [0, delta] / 255, q in
+        [quality, 100], each uniform."""
+        return cls(
+            ranges.u,
+            2 * int(rng.integers(0, ranges.kernel // 2 + 1)) + 1,
+            between(rng, 0.0, ranges.sigma),
+            int(rng.integers(ranges.s[0], ranges.s[1] + 1)),
+            between(rng, 0.0, ranges.delta) / 255,
+            int(rng.integers(ranges.quality, 101)),
+            draw_seed(rng),
+        )
+
+    @classmethod
+    def sample_upscale(cls, rng: np.random.Generator) -> Progressive:
+        """By the table's row for u = 16."""
+        return cls.sample(rng, UPSCALE)
+
+    def low(self, image: np.ndarray) -> np.ndarray:
+        """The outcome of the equation: (H, W, 3) -> (H u / 128, W u / 128, 3)."""
+        height, width = image.shape[:2]
+        unit = math.sqrt(height * width) / SIDE
+        half = round(self.kernel // 2 * unit)
+        if half and self.sigma:
+            image = convolve(image, gaussian(2 * half + 1, self.sigma * unit, self.sigma * unit))
+        small = resize(image, scaled(height, self.s / SIDE), scaled(width, self.s / SIDE), "bilinear")
+        if self.noise > 0:
+            small = small + np.float32(self.noise) * normal_field(self.seed, *small.shape)
+        small = jpeg(clip(small), self.quality)
+        return resize(small, scaled(height, self.u / SIDE), scaled(width, self.u / SIDE), "bilinear")
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        """`low`, brought back to the size of `image` (bicubic where u is smaller)."""
+        return resize(self.low(image), image.shape[0], image.shape[1], "bicubic")

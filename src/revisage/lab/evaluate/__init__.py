@@ -1,0 +1,40 @@
+"""Measuring methods of restoration on one set of pictures, so that the numbers can be compared.
+
+Example::
+
+    data = clean_pictures(Path("faces"), recipe="gfpgan", seed=0, view=View(aligned=True))
+    methods = open_methods(["input", "revisage-face-256", "ours=outputs/"], MethodSettings(aligned=True))
+    results = evaluate(data, methods, open_metrics(["psnr", "degrees"], data), Path("out"))
+    write_reports(results, Path("out"))
+"""
+
+from revisage.lab.evaluate.data import Data, View, clean_pictures, outputs_only, pairs_of, select
+from revisage.lab.evaluate.groups import Labels, read_labels
+from revisage.lab.evaluate.measure import MetricSources, limit_threads, open_metrics
+from revisage.lab.evaluate.methods import Method, MethodSettings, open_methods
+from revisage.lab.evaluate.reports import write_reports
+from revisage.lab.evaluate.results import Results
+from revisage.lab.evaluate.run import evaluate
+from revisage.lab.evaluate.standard import STANDARD_TESTS, StandardTest
+
+__all__ = [
+    "STANDARD_TESTS",
+    "Data",
+    "Labels",
+    "Method",
+    "MethodSettings",
+    "MetricSources",
+    "Results",
+    "StandardTest",
+    "View",
+    "clean_pictures",
+    "evaluate",
+    "limit_threads",
+    "open_methods",
+    "open_metrics",
+    "outputs_only",
+    "pairs_of",
+    "read_labels",
+    "select",
+    "write_reports",
+]

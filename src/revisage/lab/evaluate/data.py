@@ -1,0 +1,301 @@
+"""The pictures that methods are measured on: degraded and true, made or given, the same ones every time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from revisage import zoo
+from revisage.errors import FaceError, PhotoError, UsageError
+from revisage.faces import Detector, align, estimate
+from revisage.image import decode
+from revisage.lab.data.pictures import SUFFIXES, eight_bits
+from revisage.lab.data.split import held_out
+from revisage.lab.degrade import RECIPES, rng_for
+
+Setting = Literal["same-size", "x4"]
+Split = Literal["all", "held-out", "held-out-people"]
+SCALES: dict[str, int] = {"same-size": 1, "x4": 4}
+NO_RECIPE = "none"
+
+
+@dataclass(frozen=True)
+class View:
+    """How the pictures are looked at before anything else.
+
+    Attributes:
+        setting: "same-size", or "x4", where methods get a quarter of the true picture's width and height.
+        aligned: they are faces on the FFHQ template.
+        align: side in pixels of the crop on the FFHQ template that is made of the largest face of each clean
+            picture; a picture in which none is found is left out. None for the pictures as they are.
+        size: side that clean pictures are brought to; None for their own.
+        whole: face models get the pictures as they are, though they are not on the template: for models that
+            are trained so, as the progressive GAN is.
+    """
+
+    setting: Setting = "same-size"
+    aligned: bool = False
+    align: int | None = None
+    size: int | None = None
+    whole: bool = False
+
+    def __post_init__(self) -> None:
+        if self.setting not in SCALES:
+            raise UsageError(f"no setting {self.setting!r}; there are {', '.join(SCALES)}")
+        for name in ("align", "size"):
+            value = getattr(self, name)
+            if value is not None and not 16 <= value <= 4096:
+                raise UsageError(f"--{name} takes 16 to 4096 pixels, not {value}")
+        if self.align is not None and (self.size is not None or self.aligned):
+            raise UsageError("--align makes aligned faces of its own size: leave --aligned and --size out")
+
+        if self.whole and self.faces:
+            raise UsageError(
+                "--whole is for pictures that are no aligned faces: leave --aligned and --align out"
+            )
+
+    @property
+    def scale(self) -> int:
+        """True side over a method's input side."""
+        return SCALES[self.setting]
+
+    @property
+    def faces(self) -> bool:
+        """Whether every picture is a face on the FFHQ template."""
+        return self.aligned or self.align is not None
+
+    @property
+    def direct(self) -> bool:
+        """Whether a face model gets the pictures as they are, and not the faces that are found in them."""
+        return self.faces or self.whole
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture's files. `name` is its path in the folder with "/", and with the extension."""
+
+    name: str
+    clean: Path | None
+    low: Path | None
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """What a method gets, (h, w, 3) uint8, and the truth, (h scale, w scale, 3) uint8 or None."""
+
+    low: np.ndarray
+    truth: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Data:
+    """A set of pictures; `load` makes one of them ready."""
+
+    items: tuple[Item, ...]
+    view: View
+    kind: Literal["clean", "pairs", "images"]
+    recipe: str = NO_RECIPE
+    seed: int = 0
+    find: Callable[[np.ndarray], np.ndarray | None] | None = None
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether there are true pictures to compare with."""
+        return self.kind != "images"
+
+    def load(self, item: Item) -> Pair | None:
+        """The picture's pair; None when a face was wanted and none is found.
+
+        Raises UsageError naming the file when it cannot be read, or its size does not fit the setting.
+        """
+        if item.clean is None:
+            assert item.low is not None
+            return Pair(self._sized(read(item.low)), None)
+        truth = read(item.clean)
+        if item.low is not None:
+            low, scale = read(item.low), self.view.scale
+            if (low.shape[0] * scale, low.shape[1] * scale) != truth.shape[:2]:
+                raise UsageError(
+                    f"{item.name}: {_size(low)} and {_size(truth)} do not fit --setting {self.view.setting}"
+                )
+            return Pair(low, truth)
+        if self.find is not None and self.view.align is not None:
+            matrix = self.find(truth)
+            if matrix is None:
+                return None
+            truth = align(truth, matrix, self.view.align)
+        truth = self._sized(truth)
+        height, width = (side - side % self.view.scale for side in truth.shape[:2])
+        truth = np.ascontiguousarray(truth[:height, :width])
+        return Pair(reduced(self._degraded(truth, item.name), self.view.scale), truth)
+
+    def _sized(self, picture: np.ndarray) -> np.ndarray:
+        size = self.view.size
+        return picture if size is None else fit(picture, size, size)
+
+    def _degraded(self, truth: np.ndarray, name: str) -> np.ndarray:
+        if self.recipe == NO_RECIPE:
+            return truth
+        recipe = RECIPES[self.recipe]
+        low = recipe.apply(truth.astype(np.float32) / 255, recipe.sample(rng_for(self.seed, name)))
+        return np.rint(low * 255).astype(np.uint8)
+
+    def sha256(self) -> str:
+        """Of the list of files: a line "sha256  name" each, in order, low before clean."""
+        digest = hashlib.sha256()
+        for item in self.items:
+            for path in (item.low, item.clean):
+                if path is not None:
+                    digest.update(f"{zoo.sha256(path)}  {item.name}\n".encode())
+        return digest.hexdigest()
+
+
+def clean_pictures(folder: Path, *, recipe: str, seed: int, view: View) -> Data:
+    """Every picture of a folder and below, degraded by a recipe ("none": not at all).
+
+    Picture NAME is degraded as `revisage degrade FOLDER --recipe RECIPE --seed SEED` does it. Raises
+    UsageError when there are no pictures, or no such recipe.
+    """
+    if recipe != NO_RECIPE and recipe not in RECIPES:
+        raise UsageError(f"no recipe {recipe!r}; there are {NO_RECIPE}, {', '.join(RECIPES)}")
+    if seed < 0:
+        raise UsageError(f"--seed must be 0 or more, not {seed}")
+    items = tuple(Item(name, path, None) for name, path in _listed(folder).items())
+    find = None if view.align is None else face_matrix(view.align)
+    return Data(items, view, "clean", recipe, seed, find)
+
+
+def pairs_of(low: Path, high: Path, *, view: View) -> Data:
+    """The pictures of two folders that have the same path but for the extension.
+
+    Raises UsageError when a picture of one has none in the other, or the view changes pictures.
+    """
+    if view.align is not None or view.size is not None:
+        raise UsageError("--align and --size change clean pictures and do not go with --pairs")
+    truths = {stem(name): (name, path) for name, path in _listed(high).items()}
+    lows = {stem(name): path for name, path in _listed(low).items()}
+    for ours, theirs, place in ((truths, lows, low), (lows, truths, high)):
+        missing = sorted(set(ours) - set(theirs))
+        if missing:
+            raise UsageError(f"{place} has no {missing[0]} ({len(missing)} missing): pairs share their names")
+    items = tuple(Item(name, path, lows[stem]) for stem, (name, path) in truths.items())
+    return Data(items, view, "pairs")
+
+
+def outputs_only(folder: Path, *, view: View) -> Data:
+    """Pictures without truths: what can be measured is their naturalness, and their set."""
+    if view.align is not None:
+        raise UsageError("--align needs clean pictures to find faces in: use `revisage prepare` first")
+    return Data(tuple(Item(name, None, path) for name, path in _listed(folder).items()), view, "images")
+
+
+def select(data: Data, *, split: Split = "all", limit: int | None = None) -> Data:
+    """Some of the pictures: those held out of training, and of these the `limit` whose hashes come first.
+
+    "held-out" goes by the hash of the file's stem, "held-out-people" by that of the name of the folder that
+    holds one person's pictures (`revisage.lab.data.split`). Raises UsageError when none is left.
+    """
+    items = data.items
+    if split != "all":
+        items = tuple(item for item in items if held_out(_person(item, split)))
+    if limit is not None:
+        if limit < 1:
+            raise UsageError(f"--limit takes a number of pictures from 1, not {limit}")
+        chosen = sorted(items, key=lambda item: hashlib.sha256(f"limit {item.name}".encode()).digest())
+        items = tuple(sorted(chosen[:limit], key=lambda item: item.name))
+    if not items:
+        raise UsageError(f"--split {split} leaves none of {len(data.items)} pictures")
+    return replace(data, items=items)
+
+
+def _person(item: Item, split: Split) -> str:
+    path = item.clean or item.low
+    assert path is not None
+    return path.stem if split == "held-out" else path.parent.name
+
+
+def face_matrix(size: int) -> Callable[[np.ndarray], np.ndarray | None]:
+    """What finds the (2, 3) transform from a picture to the crop of its largest face; None without one."""
+    detector = Detector(zoo.resolve("finder").path)
+
+    def find(picture: np.ndarray) -> np.ndarray | None:
+        for face in detector.find(picture):
+            try:
+                return estimate(face.landmarks, size)
+            except FaceError:
+                continue
+        return None
+
+    return find
+
+
+def fit(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(H, W, 3) uint8 at another size: averaged down, bicubic up."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    shrinks = height * width < picture.shape[0] * picture.shape[1]
+    way = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return cv2.resize(picture, (width, height), interpolation=way)
+
+
+def reduced(picture: np.ndarray, scale: int) -> np.ndarray:
+    """(H, W, 3) uint8, sides multiples of `scale`, reduced by antialiased bicubic interpolation.
+
+    The kernel is stretched by the factor, as MATLAB's `imresize` does for the usual x4 pairs.
+    """
+    if scale == 1:
+        return picture
+    size = (picture.shape[1] // scale, picture.shape[0] // scale)
+    return np.array(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """All pictures of a folder and below, sorted. Raises UsageError when there are none."""
+    if not folder.is_dir():
+        raise UsageError(f"no folder {folder}")
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not paths:
+        raise UsageError(f"no pictures in {folder} ({', '.join(sorted(SUFFIXES))})")
+    return paths
+
+
+def read(path: Path) -> np.ndarray:
+    """One picture, (H, W, 3) RGB uint8. Raises UsageError naming it when it cannot be read."""
+    try:
+        return eight_bits(decode(path, isolate=False).pixels)
+    except PhotoError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def _listed(folder: Path) -> dict[str, Path]:
+    listed = {path.relative_to(folder).as_posix(): path for path in find_pictures(folder)}
+    stems: dict[str, str] = {}
+    for name in listed:
+        other = stems.setdefault(stem(name), name)
+        if other != name:
+            raise UsageError(f"{folder} has {other} and {name}: their results would have one name")
+    return listed
+
+
+def stem(name: str) -> str:
+    """The name without its extension."""
+    return name.rpartition(".")[0]
+
+
+def _size(picture: np.ndarray) -> str:
+    return f"{picture.shape[1]}x{picture.shape[0]}"
+
+
+def listing_sha256(paths: Sequence[Path]) -> str:
+    """sha256 of the contents of files, in order: what a reference set is known by."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(zoo.sha256(path).encode())
+    return digest.hexdigest()

@@ -1,0 +1,154 @@
+"""Metrics ready for evaluation, the table's and those of expressions, each fed with what it looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from revisage import zoo
+from revisage.errors import UsageError
+from revisage.faces import Detector, align
+from revisage.lab import metrics
+from revisage.lab.evaluate import expressions
+from revisage.lab.evaluate.data import Data, face_matrix
+from revisage.lab.metrics import Metric, Sources
+
+DEFAULT = ("psnr", "ssim", "ms_ssim", "niqe", "degrees")
+DEFAULT_ALONE = ("niqe",)
+FACE_SIDE = 256  # of the crop that face metrics get of a picture that is no aligned face
+
+_EXPRESSIONS: dict[str, Callable[[expressions.ExpressionClassifier], Metric]] = {
+    expressions.CHANGED: expressions.changed,
+    expressions.UNSTABLE: expressions.unstable,
+}
+_FACE_CROPS = "FFHQ template"
+
+
+@dataclass(frozen=True)
+class MetricSources:
+    """Where metrics get what they need: a folder of weights, and the model that recognises expressions."""
+
+    weights: Path | None = None
+    expression: str = "auto"
+
+
+def names() -> list[str]:
+    """Every metric there is."""
+    return [*metrics.METRICS, *_EXPRESSIONS]
+
+
+def open_metrics(
+    wanted: Sequence[str], data: Data, sources: MetricSources = MetricSources(), *, reference: bool = False
+) -> list[Metric]:
+    """The metrics of these names; without any, the usual ones for this data.
+
+    `reference`: there is a reference set that "set" metrics compare with. Of `expression_changed` comes
+    `expression_unstable` too, to read it by.
+
+    Raises:
+        UsageError: no such metric, twice the same, or one that needs a truth that the data does not have.
+        ModelMissingError: weights are not on this machine; says how to get them.
+        ModelCorruptError, RuntimeUnavailableError: as of the metrics.
+    """
+    chosen = list(wanted) or list(DEFAULT if data.has_truth else DEFAULT_ALONE)
+    unknown = [name for name in chosen if name not in names()]
+    if unknown:
+        raise UsageError(f"no metric is called {', '.join(unknown)}; there are {', '.join(names())}")
+    if len(set(chosen)) < len(chosen):
+        raise UsageError("a metric is named twice")
+    if expressions.CHANGED in chosen and expressions.UNSTABLE not in chosen:
+        chosen.insert(chosen.index(expressions.CHANGED) + 1, expressions.UNSTABLE)
+    known = [name for name in chosen if name in metrics.METRICS]
+    for name in known:
+        kind = metrics.METRICS[name].spec.kind
+        if not data.has_truth and (kind == "pair" or (kind == "set" and not reference)):
+            raise UsageError(
+                f"{name} compares with {'a reference set: give --reference' if kind == 'set' else 'truths'}, "
+                "and --images has none"
+            )
+    opened = {
+        metric.spec.name: metric for metric in metrics.load(known, Sources(sources.weights, _find_landmarks))
+    }
+    if len(known) < len(chosen):
+        classifier = expressions.ModelClassifier(sources.expression)
+        opened |= {name: make(classifier) for name, make in _EXPRESSIONS.items() if name in chosen}
+    return [opened[name] for name in chosen]
+
+
+def limit_threads(count: int) -> None:
+    """Let the metrics use so many threads of the CPU."""
+    torch.set_num_threads(count)
+
+
+class MetricInputs:
+    """What a metric sees of a picture: all of it, or the face in it.
+
+    Metrics of faces want them on the FFHQ template. Where the pictures are not, the largest face is found in
+    the true picture (the low one, where there is none) and every method's picture is cut in the same place.
+    """
+
+    def __init__(self, data: Data) -> None:
+        self._aligned = data.view.faces
+        self._find: Callable[[np.ndarray], np.ndarray | None] | None = None
+        self._matrices: dict[str, np.ndarray | None] = {}
+
+    def wants_face(self, metric: Metric) -> bool:
+        """Whether a metric gets the face alone."""
+        return not self._aligned and _FACE_CROPS in metric.spec.crop
+
+    def face(self, name: str, truth: np.ndarray, pictures: Sequence[np.ndarray]) -> list[np.ndarray] | None:
+        """The faces of pictures that show what `truth` shows, each (S, S, 3) uint8; None without one."""
+        if name not in self._matrices:
+            if self._find is None:
+                self._find = face_matrix(FACE_SIDE)
+            self._matrices[name] = self._find(truth)
+        matrix = self._matrices[name]
+        return None if matrix is None else [align(picture, matrix, FACE_SIDE) for picture in pictures]
+
+
+def to_batch(pictures: Sequence[np.ndarray]) -> Tensor:
+    """(H, W, 3) uint8 of one size -> (N, 3, H, W) float32 in [0, 1]."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().div(255).contiguous()
+
+
+def values(
+    metric: Metric, inputs: MetricInputs, name: str, restored: Sequence[np.ndarray], truth: np.ndarray
+) -> np.ndarray:
+    """(N,) float64, NaN for no value: a metric of each restored picture.
+
+    Where there is no truth, the low picture at the size of the restored ones stands for it: a face's
+    expression can be compared with that.
+    """
+    pictures = [*restored, truth]
+    if inputs.wants_face(metric):
+        faces = inputs.face(name, truth, pictures)
+        if faces is None:
+            return np.full(len(restored), np.nan)
+        pictures = faces
+    batch = to_batch(pictures)
+    found = metric.update(batch[:-1], batch[-1:].expand(len(restored), -1, -1, -1))
+    assert found is not None, metric.spec.name
+    return found.numpy().astype(np.float64)
+
+
+@cache
+def _detector() -> Detector:
+    return Detector(zoo.resolve("finder").path)
+
+
+def _find_landmarks(pictures: Tensor) -> Tensor:
+    """The five landmarks of the largest face of each (N, 3, H, W); NaN where none is found."""
+    detector = _detector()
+    points = torch.full((len(pictures), 5, 2), torch.nan, dtype=torch.float64)
+    for row, picture in zip(points, pictures, strict=True):
+        pixels = (picture.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+        found = detector.find(np.ascontiguousarray(pixels))
+        if found:
+            row[:] = torch.from_numpy(found[0].landmarks.astype(np.float64))
+    return points

@@ -1,0 +1,286 @@
+"""What is compared: text such as "input", "revisage-face-256", "a.onnx>b.pth", "ours=outputs/" -> methods.
+
+METHOD is [LABEL=]CHAIN; CHAIN is MEAN>MEAN>..., one after the other; MEAN is ONE+ONE+..., the mean of their
+pictures; ONE is "input", "bicubic", "restore", a model's name, NAME:0.3 or NAME+OTHER:0.3 (weights mixed, as
+`revisage restore --scene` takes it), an .onnx file, a checkpoint, or a folder of results made elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from revisage import zoo
+from revisage.errors import FaceError, ModelError, UsageError
+from revisage.lab.evaluate import networks
+from revisage.lab.evaluate.data import Data, find_pictures, fit, read, stem
+from revisage.restore import InstalledModels, ModelSource, RestoreOptions, Restorer, Settings
+
+CHECKPOINTS = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
+_MIXTURE = re.compile(r"[^+>]+\+[^+>]+:[0-9.]+")
+
+
+@dataclass(frozen=True)
+class MethodSettings:
+    """How models are run.
+
+    Attributes:
+        aligned: a face model gets the pictures as they are, on the FFHQ template or whole; else it restores
+            the faces that are found in them, as `revisage restore --scene none` does. Colours are the model's
+            own, as with `--colour enhance`; only "restore" keeps the photo's, its default.
+        device, precision, threads: of the runtime; in fp32 machines agree best.
+    """
+
+    aligned: bool = False
+    device: str = "auto"
+    precision: str = "fp32"
+    threads: int | None = None
+
+
+class Step(Protocol):
+    """One way from a picture to a restored one.
+
+    `identity` says in JSON types all that decides the outcome, hashes of weights included.
+    """
+
+    identity: Any
+
+    def run(self, name: str, picture: np.ndarray, scale: int) -> np.ndarray:
+        """(h, w, 3) uint8 -> (h scale, w scale, 3) uint8; `name` is the picture's."""
+        ...
+
+
+@dataclass(frozen=True)
+class Method:
+    """A step with the label that it has in tables."""
+
+    label: str
+    step: Step
+
+
+def open_methods(texts: Sequence[str], settings: MethodSettings, data: Data) -> list[Method]:
+    """The methods that the texts name, their models opened.
+
+    Raises:
+        UsageError: a text is none of the above, two have one label, or a folder lacks a picture of the data.
+        ModelError: a model is unknown, missing or corrupt.
+        RuntimeUnavailableError: a library that a checkpoint needs is missing.
+    """
+    methods: dict[str, Method] = {}
+    for text in texts:
+        label, chain = _labelled(text.strip())
+        if label in methods:
+            raise UsageError(f"two methods are called {label}: name them with LABEL=METHOD")
+        methods[label] = Method(label, _chain(chain, settings, data))
+    if not methods:
+        raise UsageError("no method is given")
+    return list(methods.values())
+
+
+def _labelled(text: str) -> tuple[str, str]:
+    label, equals, chain = text.partition("=")
+    if equals:
+        if not label or not chain:
+            raise UsageError(f"{text!r}: a method with a label is LABEL=METHOD")
+        return label, chain
+    if not text:
+        raise UsageError("a method is empty: --methods takes them separated by commas")
+    # Of files the name, in each part of a chain.
+    return "".join(
+        part if part in ">+" else Path(part).stem if _is_file(part) else part
+        for part in re.split(r"([>+])", text)
+    ), text
+
+
+def _is_file(text: str) -> bool:
+    suffix = Path(text).suffix.lower()
+    return suffix == ".onnx" or suffix in CHECKPOINTS or "/" in text
+
+
+def _chain(text: str, settings: MethodSettings, data: Data) -> Step:
+    steps = [_mean(part.strip(), settings, data) for part in text.split(">")]
+    return steps[0] if len(steps) == 1 else Chain(steps)
+
+
+def _mean(text: str, settings: MethodSettings, data: Data) -> Step:
+    parts = [text] if _MIXTURE.fullmatch(text) else text.split("+")
+    steps = [_one(part.strip(), settings, data) for part in parts]
+    return steps[0] if len(steps) == 1 else Mean(steps)
+
+
+def _one(text: str, settings: MethodSettings, data: Data) -> Step:
+    path = Path(text).expanduser()
+    if text in _PLAIN:
+        return _PLAIN[text]
+    if text and path.is_dir() and text not in zoo.CATALOGUE:
+        return ResultFolder(path, data)
+    if path.suffix.lower() in CHECKPOINTS:
+        return _network(networks.open_checkpoint(path), settings)
+    if path.suffix.lower() == ".onnx" and not networks.has_contract(path):
+        return _network(
+            networks.open_onnx(
+                path,
+                device=settings.device,
+                precision=settings.precision,
+                threads=settings.threads,
+            ),
+            settings,
+        )
+    if "/" in text and path.suffix.lower() != ".onnx":
+        raise UsageError(f"no folder {text}: give a folder of results, a file of weights or a model's name")
+    return _restore(settings) if text == "restore" else _model(text, settings)
+
+
+class Input:
+    """The picture as it is; at a larger size its pixels are repeated."""
+
+    identity: Any = "input"
+
+    def run(self, name: str, picture: np.ndarray, scale: int) -> np.ndarray:
+        return picture.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+class Bicubic:
+    """Bicubic interpolation; the picture as it is where nothing is to be enlarged."""
+
+    identity: Any = "bicubic"
+
+    def run(self, name: str, picture: np.ndarray, scale: int) -> np.ndarray:
+        height, width = picture.shape[:2]
+        return cv2.resize(picture, (width * scale, height * scale), interpolation=cv2.INTER_CUBIC)
+
+
+_PLAIN: dict[str, Step] = {"input": Input(), "bicubic": Bicubic()}
+
+
+class ResultFolder:
+    """Pictures made elsewhere, with the data's names but for the extension."""
+
+    def __init__(self, folder: Path, data: Data) -> None:
+        self._paths = {stem(p.relative_to(folder).as_posix()): p for p in find_pictures(folder)}
+        missing = [item.name for item in data.items if stem(item.name) not in self._paths]
+        if missing:
+            raise UsageError(
+                f"{folder} has no result for {missing[0]} ({len(missing)} missing): results have the names "
+                "of the pictures, in the same folders"
+            )
+        chosen = sorted(stem(item.name) for item in data.items)
+        self.identity: Any = {"results": [[name, zoo.sha256(self._paths[name])] for name in chosen]}
+
+    def run(self, name: str, picture: np.ndarray, scale: int) -> np.ndarray:
+        return fit(read(self._paths[stem(name)]), picture.shape[0] * scale, picture.shape[1] * scale)
+
+
+class Chain:
+    """Steps one after another; the first one enlarges."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._steps = steps
+        self.identity: Any = {"chain": [step.identity for step in steps]}
+
+    def run(self, name: str, picture: np.ndarray, scale: int) -> np.ndarray:
+        for number, step in enumerate(self._steps):
+            picture = step.run(name, picture, scale if number == 0 else 1)
+        return picture
+
+
+class Mean:
+    """The mean of what several steps make of the same picture, rounded."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._steps = steps
+        self.identity: Any = {"mean": [step.identity for step in steps]}
+
+    def run(self, name: str, picture: np.ndarray, scale: int) -> np.ndarray:
+        pictures = [step.run(name, picture, scale).astype(np.float32) for step in self._steps]
+        return np.rint(np.mean(pictures, axis=0)).astype(np.uint8)
+
+
+class Restored:
+    """What a Restorer makes of it, with a face model, a scene model or both."""
+
+    def __init__(
+        self, restorer: Restorer, weights: dict[str, str], *, aligned: bool, colour: str = "enhance"
+    ) -> None:
+        self._restorer, self._aligned, self._colour = restorer, aligned, colour
+        self.identity: Any = {
+            "restored": weights,
+            "aligned": aligned,
+            "colour": colour,
+            "precision": restorer.settings.precision,
+        }
+
+    def run(self, name: str, picture: np.ndarray, scale: int) -> np.ndarray:
+        height, width = picture.shape[0] * scale, picture.shape[1] * scale
+        try:
+            result = self._restorer.restore(picture, scale=scale, colour=self._colour, aligned=self._aligned)
+        except FaceError as error:
+            raise ModelError(f"{name}: {error}") from None
+        failed = [face.reason for face in result.faces if face.outcome == "failed"]
+        if failed:
+            raise ModelError(f"{name}: {failed[0]}")
+        return fit(result.pixels, height, width)
+
+
+def _restore(settings: MethodSettings) -> Step:
+    """As `revisage restore` with the best models installed."""
+    chosen = [zoo.resolve(task) for task in ("face", "scene", "finder")]
+    restorer = Restorer(device=settings.device, precision=settings.precision, threads=settings.threads)
+    restorer.check(RestoreOptions(aligned=settings.aligned))
+    return Restored(restorer, _weights(chosen), aligned=settings.aligned, colour="keep")
+
+
+def _model(text: str, settings: MethodSettings) -> Step:
+    """A model of the zoo by its name or file, or two of them mixed."""
+    mixed = zoo.mixture("scene", text)
+    if mixed is not None:
+        return _installed(text, "scene", [mixed.first, mixed.second], settings)
+    own = text.lower().endswith(".onnx")
+    task = zoo.read_contract(Path(text)).task if own else zoo.get(text).spec.task
+    if task not in ("face", "scene"):
+        raise UsageError(f"{text} is a {task} model: give one that restores faces or whole photos")
+    return _installed(text, task, [zoo.resolve(task, text)], settings)
+
+
+def _installed(text: str, task: str, models: list[zoo.Model], settings: MethodSettings) -> Step:
+    face = task == "face"
+    aligned = face and settings.aligned
+    if face and not aligned:
+        models = [*models, zoo.resolve("finder")]
+    source = InstalledModels(
+        Settings(
+            model=text if face else "none",
+            scene="none" if face else text,
+            device=settings.device,
+            precision=settings.precision,
+            threads=settings.threads,
+        )
+    )
+    weights = {"text": text if ":" in text else "", **_weights(models)}
+    return _checked(source, settings, aligned, weights)
+
+
+def _network(network: networks.Network, settings: MethodSettings) -> Step:
+    """A network from a file without a contract of ours."""
+    aligned = network.face is not None and settings.aligned
+    weights = {network.label: network.sha256}
+    if network.face is not None and not aligned:
+        weights |= _weights([zoo.resolve("finder")])
+    source = networks.Single(network, InstalledModels(Settings(threads=settings.threads)))
+    return _checked(source, settings, aligned, weights)
+
+
+def _checked(source: ModelSource, settings: MethodSettings, aligned: bool, weights: dict[str, str]) -> Step:
+    restorer = Restorer(models=source, precision=settings.precision)
+    restorer.check(RestoreOptions(aligned=aligned))
+    return Restored(restorer, weights, aligned=aligned)
+
+
+def _weights(models: Sequence[zoo.Model]) -> dict[str, str]:
+    return {str(model): zoo.sha256(model.path) for model in models}

@@ -1,0 +1,146 @@
+"""Networks from files that carry no contract of ours: ONNX of others, and PyTorch checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from revisage import runtime, zoo
+from revisage.errors import (
+    ModelCorruptError,
+    ModelError,
+    ModelMissingError,
+    RuntimeUnavailableError,
+    UsageError,
+)
+from revisage.lab import published
+from revisage.restore import DetectorModel, FaceModel, ModelSource, SceneModel
+from revisage.restore.receptive_field import receptive_field
+from revisage.runtime import RuntimeInfo, Session
+from revisage.runtime.session import check_batch, is_finite, non_finite
+
+_PROBE = 64  # side of the picture that a network's scale is measured with
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network ready to be a face model or a scene model; one of the two is None."""
+
+    label: str
+    sha256: str
+    face: FaceModel | None
+    scene: SceneModel | None
+
+
+class Single:
+    """A source of one network and the installed detector. See `revisage.restore.ModelSource`."""
+
+    def __init__(self, network: Network, installed: ModelSource) -> None:
+        self._network, self._installed = network, installed
+
+    def face(self) -> FaceModel | None:
+        return self._network.face
+
+    def scene(self) -> SceneModel | None:
+        return self._network.scene
+
+    def detector(self) -> DetectorModel:
+        return self._installed.detector()
+
+    def identity(self) -> None:
+        """Evaluation has its own measures of likeness."""
+
+
+class TorchSession:
+    """A network in PyTorch, in fp32 on the CPU. See `revisage.runtime.Session`."""
+
+    info = RuntimeInfo("pytorch", "cpu", "fp32")
+
+    def __init__(self, network: Callable[[Tensor], Tensor], file: Path) -> None:
+        self._network, self._file = network, file
+
+    @torch.no_grad()
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        output: np.ndarray = self._network(
+            torch.from_numpy(check_batch(batch, (None, 3, None, None)))
+        ).numpy()
+        if not is_finite(output):
+            raise non_finite(self._file)
+        return output
+
+
+def has_contract(path: Path) -> bool:
+    """Whether an ONNX file says in its metadata what it is for. Raises ModelError when it is no ONNX file."""
+    return zoo.read_metadata(path).get("revisage.task") is not None
+
+
+def open_onnx(path: Path, *, device: str, precision: str, threads: int | None) -> Network:
+    """An ONNX file of others: one input and one output, (N, 3, H, W) RGB in [0, 1].
+
+    With one fixed square size it is a face model, else a scene model, whose scale is measured. Raises
+    ModelCorruptError when it is neither, RuntimeUnavailableError without the package onnx.
+    """
+    import onnx
+
+    session = runtime.open_session(path, device=device, precision=precision, threads=threads)
+    inputs = onnx.load(str(path), load_external_data=False).graph.input
+    lengths = [axis.dim_value for axis in inputs[0].type.tensor_type.shape.dim]
+    if len(lengths) != 4 or lengths[1] != 3:
+        raise ModelCorruptError(f"{path} takes arrays of shape {lengths}, not pictures (N, 3, H, W)")
+    height, width = lengths[2:]
+    size = height if height and height == width else None
+    return _network(path, session, size)
+
+
+def open_checkpoint(path: Path) -> Network:
+    """A PyTorch checkpoint: of this project's networks by `revisage.lab.published`, of others by spandrel.
+
+    Raises ModelMissingError (no such file), ModelCorruptError (of no known network), RuntimeUnavailableError
+    (spandrel, which may know it, is not installed).
+    """
+    if not path.is_file():
+        raise ModelMissingError(f"there is no file {path}")
+    try:
+        known = published.load(path)
+    except ModelCorruptError as error:
+        return _by_spandrel(path, error)
+    return _network(path, TorchSession(known.network, path), known.size)
+
+
+def _by_spandrel(path: Path, refusal: ModelError) -> Network:
+    try:
+        from spandrel import ImageModelDescriptor, ModelLoader
+    except ImportError:
+        raise RuntimeUnavailableError(
+            f"{refusal}; spandrel knows more kinds: pip install 'revisage[checkpoints]'"
+        ) from None
+    try:
+        model = ModelLoader(device="cpu").load_from_file(path)
+    except Exception as error:  # as many kinds as there are broken files
+        first = (str(error) or type(error).__name__).splitlines()[0]
+        raise ModelCorruptError(f"{refusal}; nor does spandrel know it: {first}") from None
+    if not isinstance(model, ImageModelDescriptor) or model.input_channels != 3 or model.output_channels != 3:
+        raise ModelCorruptError(f"{path} holds a network that does not turn a picture into a picture")
+    size = 512 if model.purpose == "FaceSR" else None
+    return _network(path, TorchSession(model.eval(), path), size)
+
+
+def _network(path: Path, session: Session, size: int | None) -> Network:
+    label = path.stem
+    if size is not None:
+        output = session.run(np.full((1, 3, size, size), 0.5, np.float32))
+        if output.shape != (1, 3, size, size):
+            raise UsageError(f"{path} gives {output.shape} for a picture of {size} px: it is no face model")
+        return Network(label, zoo.sha256(path), FaceModel(session, label, size), None)
+    output = session.run(np.full((1, 3, _PROBE, _PROBE), 0.5, np.float32))
+    scale = output.shape[-1] // _PROBE
+    if output.shape != (1, 3, scale * _PROBE, scale * _PROBE):
+        raise UsageError(f"{path} gives {output.shape} for a picture of {_PROBE} px: it is no scene model")
+    return Network(
+        label, zoo.sha256(path), None, SceneModel(session, label, scale, receptive_field(session, scale))
+    )

@@ -1,0 +1,244 @@
+"""The evaluation: every picture through every method, every result through every metric.
+
+Each result is written to OUT/pictures/METHOD/NAME.png, and beside it a note of what it was made of and what
+was measured. Started again, after a kill or with a metric more, a run takes over what its notes vouch for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from revisage.errors import UsageError
+from revisage.image import Photo, encode, write_atomically
+from revisage.lab.evaluate.data import Data, Item, Pair, find_pictures, fit, listing_sha256, read, stem
+from revisage.lab.evaluate.groups import Labels
+from revisage.lab.evaluate.measure import MetricInputs, to_batch, values
+from revisage.lab.evaluate.methods import Method
+from revisage.lab.evaluate.results import Results
+from revisage.lab.metrics import Metric, describe
+from revisage.lab.metrics.running import OfSets
+from revisage.version import __version__
+
+Track = Callable[[Sequence[Item], str], Iterable[Item]]
+"""Wraps the pictures of a pass over the data, with its name, to show how far it is."""
+
+PICTURES = "pictures"
+LIBRARIES = ("numpy", "opencv-python-headless", "openvino", "pillow", "torch", "torchmetrics")
+
+
+def evaluate(
+    data: Data,
+    methods: Sequence[Method],
+    metrics: Sequence[Metric],
+    out: Path,
+    *,
+    labels: Labels | None = None,
+    reference: Path | None = None,
+    track: Track = lambda items, name: items,
+) -> Results:
+    """Measure methods on data.
+
+    Args:
+        data, methods, metrics: see `revisage.lab.evaluate`.
+        out: folder for the pictures; what an earlier run left there is used where it is still right.
+        labels: groups of the pictures.
+        reference: folder of pictures that metrics of sets compare with; the truths if not given.
+        track: for a progress bar.
+
+    Raises:
+        UsageError: a picture cannot be read, or is too small for a metric; no picture holds a face.
+        ModelError: a model fails.
+        SaveError: the folder cannot be written.
+    """
+    reference_facts = None
+    if reference is not None:
+        paths = find_pictures(reference)
+        reference_facts = {"pictures": len(paths), "sha256": listing_sha256(paths)}
+    run = _Run(data, methods, metrics, out)
+    names, rows, left_out = [], [], []
+    for item in track(data.items, "Measuring"):
+        row = run.measure(item)
+        if row is None:
+            left_out.append(item.name)
+        else:
+            names.append(item.name)
+            rows.append(row)
+    if not names:
+        raise UsageError("no face was found in any picture")
+    kept = [item for item in data.items if item.name in set(names)]
+    sets = {}
+    for metric in metrics:
+        if metric.spec.kind == "set":
+            sets[metric.spec.name] = {
+                method.label: run.between_sets(
+                    metric, method, track(kept, f"{metric.spec.name} of {method.label}"), reference
+                )
+                for method in methods
+            }
+    return Results(
+        names=tuple(names),
+        methods=tuple(method.label for method in methods),
+        metrics=tuple(metric.spec for metric in metrics),
+        values=np.stack(rows),
+        sets=sets,
+        facts={
+            "tool": f"revisage {__version__}",
+            "versions": _versions(),
+            "data": {
+                "kind": data.kind,
+                "pictures": len(names),
+                "without_face": left_out,
+                "sha256": data.sha256(),
+                "recipe": data.recipe if data.kind == "clean" else None,
+                "seed": data.seed if data.kind == "clean" else None,
+                **asdict(data.view),
+            },
+            "reference": reference_facts,
+            "metrics": {metric.spec.name: describe(metric) for metric in metrics},
+            "made_by": {method.label: method.step.identity for method in methods},
+            "intervals": "95 %, bootstrap over pictures, 2,000 draws, seed 0; none for metrics of sets",
+        },
+        labels=labels,
+    )
+
+
+def folder_of(out: Path, label: str, number: int) -> Path:
+    """Where the results of a method lie; `number` is its place, for labels that would make equal names."""
+    return out / PICTURES / f"{number}-{re.sub(r'[^A-Za-z0-9._-]+', '-', label).strip('-.')[:60]}"
+
+
+def picture_of(folder: Path, name: str) -> Path:
+    """The file of one picture in a folder of results."""
+    return folder / f"{stem(name)}.png"
+
+
+def truth_folder(out: Path) -> Path:
+    """Where the true pictures lie, as they were compared with."""
+    return out / PICTURES / "truth"
+
+
+class _Run:
+    """One evaluation under way."""
+
+    def __init__(self, data: Data, methods: Sequence[Method], metrics: Sequence[Metric], out: Path) -> None:
+        self._data, self._methods, self._out = data, methods, out
+        self._metrics = metrics
+        self._each = [metric for metric in metrics if metric.spec.kind != "set"]
+        self._inputs = MetricInputs(data)
+        self._folders = [folder_of(out, method.label, i) for i, method in enumerate(methods)]
+        self._made_by = [_digest([method.step.identity, data.view.scale]) for method in methods]
+        self._measured_by = [_digest([describe(metric), data.view.faces]) for metric in self._each]
+
+    def measure(self, item: Item) -> np.ndarray | None:
+        """(methods, metrics) float64 of one picture; None when it is left out."""
+        pair = self._data.load(item)
+        if pair is None:
+            return None
+        truth_hash = "" if pair.truth is None else _hash(pair.truth)
+        if pair.truth is not None:
+            path = picture_of(truth_folder(self._out), item.name)
+            if not path.is_file() or _hash(read(path)) != truth_hash:
+                _write(path, pair.truth)
+        notes = [self._note(number, item, pair) for number in range(len(self._methods))]
+        found = np.full((len(notes), len(self._metrics)), np.nan)
+        for metric, by in zip(self._each, self._measured_by, strict=True):
+            column, key = self._metrics.index(metric), f"{by} {truth_hash or _hash(pair.low)}"
+            missing = [i for i, note in enumerate(notes) if key not in note["values"]]
+            if missing:
+                for i, value in zip(missing, self._values(metric, item, pair, missing), strict=True):
+                    notes[i]["values"][key] = value
+                    notes[i]["new"] = True
+            found[:, column] = [note["values"][key] for note in notes]
+        for folder, note in zip(self._folders, notes, strict=True):
+            if note.pop("new", False):
+                # NaN and infinity stay what they are: these notes are for Python's own reader.
+                write_atomically(_note_path(folder, item.name), json.dumps(note).encode())
+        return found
+
+    def _note(self, number: int, item: Item, pair: Pair) -> dict[str, Any]:
+        """What is known of one result, which is made first if it is not there."""
+        folder, key = self._folders[number], f"{self._made_by[number]} {_hash(pair.low)}"
+        path = _note_path(folder, item.name)
+        try:
+            note: dict[str, Any] = json.loads(path.read_bytes())
+            if note["made"] == key and picture_of(folder, item.name).is_file():
+                return note
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        height, width = (side * self._data.view.scale for side in pair.low.shape[:2])
+        result = self._methods[number].step.run(item.name, pair.low, self._data.view.scale)
+        assert result.shape == (height, width, 3), (result.shape, height, width)
+        path.unlink(missing_ok=True)  # an old note must not vouch for the new picture
+        _write(picture_of(folder, item.name), result)
+        note = {"made": key, "values": {}}
+        write_atomically(path, json.dumps(note).encode())
+        return note
+
+    def _values(self, metric: Metric, item: Item, pair: Pair, missing: Sequence[int]) -> list[float]:
+        restored = [read(picture_of(self._folders[i], item.name)) for i in missing]
+        truth = pair.truth if pair.truth is not None else fit(pair.low, *restored[0].shape[:2])
+        try:
+            return [float(v) for v in values(metric, self._inputs, item.name, restored, truth)]
+        except UsageError as error:
+            raise UsageError(f"{item.name}: {error}") from None
+
+    def between_sets(
+        self, metric: Metric, method: Method, items: Iterable[Item], reference: Path | None
+    ) -> float:
+        """The value of a metric of sets for one method, from the pictures on disk."""
+        metric.reset()
+        folder, truths = self._folders[self._methods.index(method)], truth_folder(self._out)
+        for item in items:
+            restored = read(picture_of(folder, item.name))
+            truth = restored if not self._data.has_truth else read(picture_of(truths, item.name))
+            pictures = [restored, truth]
+            if self._inputs.wants_face(metric):
+                faces = self._inputs.face(item.name, truth, pictures)
+                if faces is None:
+                    continue
+                pictures = faces
+            batch = to_batch(pictures)
+            metric.update(batch[:1], batch[1:] if reference is None else None)
+        if reference is not None:
+            assert isinstance(metric, OfSets), metric
+            for path in find_pictures(reference):
+                metric.update(None, to_batch([read(path)]))
+        return metric.result()
+
+
+def _note_path(folder: Path, name: str) -> Path:
+    return folder / f"{stem(name)}.json"
+
+
+def _write(path: Path, picture: np.ndarray) -> None:
+    write_atomically(path, encode(Photo(picture), format="PNG"))
+
+
+def _hash(picture: np.ndarray) -> str:
+    digest = hashlib.sha256(str(picture.shape).encode())
+    digest.update(np.ascontiguousarray(picture).data)
+    return digest.hexdigest()
+
+
+def _digest(facts: Any) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,53 @@
+"""Losses of the face detector: dense predictions against dense soft targets."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def quality_focal(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Cross entropy against soft targets, each cell weighted by the square of its error; a sum, not a mean.
+
+    `logits`, `target` (in [0, 1]) and `weight` share one shape. Equation 3 of Li et al., *Generalized Focal
+    Loss*, NeurIPS 2020, with beta = 2: the many cells that are right already hardly count.
+    """
+    error = (target - logits.detach().sigmoid()).square()
+    loss = error * F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return (loss if weight is None else loss * weight).sum()
+
+
+def box_iou_distance(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Sum of weight x (1 - IoU + normalised squared centre distance) over cells.
+
+    Boxes are (..., 4) as (dx, dy, log w, log h) of one common cell, `weight` (...). The distance-IoU loss,
+    equation 7 of Zheng et al., *Distance-IoU Loss*, AAAI 2020.
+    """
+    size_p, size_t = predicted[..., 2:].clamp(max=8).exp(), target[..., 2:].clamp(max=8).exp()
+    low_p, high_p = predicted[..., :2] - size_p / 2, predicted[..., :2] + size_p / 2
+    low_t, high_t = target[..., :2] - size_t / 2, target[..., :2] + size_t / 2
+    overlap = (torch.minimum(high_p, high_t) - torch.maximum(low_p, low_t)).clamp(min=0).prod(-1)
+    union = size_p.prod(-1) + size_t.prod(-1) - overlap
+    diagonal = (torch.maximum(high_p, high_t) - torch.minimum(low_p, low_t)).square().sum(-1)
+    distance = (predicted[..., :2] - target[..., :2]).square().sum(-1)
+    loss = 1 - overlap / union.clamp(min=1e-6) + distance / diagonal.clamp(min=1e-6)
+    return (loss * weight).sum()
+
+
+def box_smooth_l1(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Sum of weight x smooth L1 between (..., 4) boxes; it still pulls where boxes do not overlap at all."""
+    loss = F.smooth_l1_loss(predicted, target, reduction="none", beta=0.1).sum(-1)
+    return (loss * weight).sum()
+
+
+def landmark_smooth_l1(predicted: Tensor, target: Tensor, size: Tensor, weight: Tensor) -> Tensor:
+    """Sum of weight x smooth L1 between (..., 10) landmarks, as shares of the face's `size` (...).
+
+    The same error in pixels weighs more on a small face, as it does in an alignment. NaN in `target` is not
+    asked for.
+    """
+    scale = size.clamp(min=0.5).unsqueeze(-1)
+    target = torch.where(target.isnan(), predicted.detach(), target)
+    loss = F.smooth_l1_loss(predicted / scale, target / scale, reduction="none", beta=0.05).sum(-1)
+    return (loss * weight).sum()

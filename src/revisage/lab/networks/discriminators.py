@@ -1,0 +1,255 @@
+"""Critics of pictures: StyleGAN2's for whole faces, and small ones for the parts of a face.
+
+Sources: Karras et al., *Analyzing and Improving the Image Quality of StyleGAN*, CVPR 2020, §4.1 and fig. 7
+(residual discriminator); Karras et al., *Progressive Growing of GANs*, ICLR 2018, §3 (minibatch standard
+deviation) and §4.1 (equalised learning rate); Wang et al., GFP-GAN, CVPR 2021, §3.5 (component
+discriminators).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from revisage.lab.networks.arcface_crop import binomial
+from revisage.lab.networks.dct import FrequencyBands
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """Sizes of the discriminator of whole faces.
+
+    Attributes:
+        size: side of the picture in pixels, as it is judged.
+        channels: features at size/stem, half of it, ... down to 4 pixels.
+        stem: side of the blocks whose frequency bands (`FrequencyBands`) go in, instead of pixels: the thin
+            layers at full resolution, which a CPU runs badly, become part of one wider layer. 1: pixels, as
+            published.
+        group: pictures that the minibatch standard deviation is taken over.
+        reduce: pictures come so many times as wide, are smoothed by a binomial filter and averaged down.
+        power: of the bands' division by their usual size (`FrequencyBands`).
+        conditional: whether the degraded picture is seen beside the one that is judged.
+    """
+
+    size: int
+    channels: tuple[int, ...]
+    stem: int = 1
+    group: int = 4
+    reduce: int = 1
+    power: float = 1.0
+    conditional: bool = False
+
+    def __post_init__(self) -> None:
+        side, rest = divmod(self.size, self.stem) if self.stem > 0 else (0, 0)
+        if rest or side < 8 or side.bit_count() != 1:
+            raise ValueError(f"size / stem must be a power of two of at least 8, got {self.size}/{self.stem}")
+        levels = side.bit_length() - 2
+        if len(self.channels) != levels:
+            raise ValueError(f"channels needs {levels} entries for {self.size} px, got {len(self.channels)}")
+        if self.reduce < 1:
+            raise ValueError(f"reduce must be at least 1, got {self.reduce}")
+
+    @property
+    def picture(self) -> int:
+        """Side of the pictures that come in."""
+        return self.size * self.reduce
+
+
+def stylegan2_discriminator(size: int, multiplier: int = 1) -> DiscriminatorConfig:
+    """The published sizes: 512 features up to 32 px, then 256 m, 128 m, 64 m, 32 m."""
+    side, channels = size, []
+    while side >= 4:
+        channels.append(512 if side <= 32 else 256 * multiplier * 64 // side)
+        side //= 2
+    return DiscriminatorConfig(size, tuple(channels))
+
+
+# Of faces of 256 px, half as large and without the finest octave, beside the input they were made from.
+CLEAR_CRITIC = DiscriminatorConfig(
+    128, (48, 96, 128, 160, 192), stem=2, reduce=2, power=0.5, conditional=True
+)
+DISCRIMINATOR_128 = replace(CLEAR_CRITIC, reduce=1, conditional=False)
+
+
+class EqualConv2d(nn.Module):
+    """Convolution with the equalised learning rate: unit weights, scaled by 1 / sqrt(fan-in) in use.
+
+    Adam's steps have the same length for every weight; scaling in use makes them equal for every layer.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, *, stride: int = 1, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        self.gain = 1 / math.sqrt(in_channels * kernel**2)
+        self.stride, self.padding = stride, kernel // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight * self.gain, self.bias, self.stride, self.padding)
+
+
+class EqualLinear(nn.Module):
+    """Linear layer with the equalised learning rate.
+
+    `rate` scales the layer's learning rate, as the mapping network's 0.01 (StyleGAN, appendix C).
+    """
+
+    def __init__(self, in_features: int, out_features: int, *, rate: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_features, in_features) / rate)
+        self.bias = nn.Parameter(torch.zeros(out_features))
+        self.gain, self.rate = rate / math.sqrt(in_features), rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight * self.gain, self.bias * self.rate)
+
+
+def activate(x: Tensor) -> Tensor:
+    """Leaky ReLU that keeps the variance."""
+    return F.leaky_relu(x, 0.2) * math.sqrt(2)
+
+
+def halve(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, C, H/2, W/2) by area averaging."""
+    return F.avg_pool2d(x, 2)
+
+
+class DownBlock(nn.Module):
+    """Two 3x3 convolutions and a halving, with a 1x1 convolution beside them (fig. 7c)."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv1 = EqualConv2d(in_channels, in_channels, 3)
+        self.conv2 = EqualConv2d(in_channels, out_channels, 3)
+        self.skip = EqualConv2d(in_channels, out_channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = activate(self.conv2(halve(activate(self.conv1(x)))))
+        return (y + self.skip(halve(x))) * math.sqrt(0.5)
+
+
+def minibatch_deviation(x: Tensor, group: int) -> Tensor:
+    """Append one map: the mean standard deviation of the features over groups of the batch.
+
+    (N, C, H, W) -> (N, C + 1, H, W). A generator that always makes the same picture is found out by it.
+    Groups have the largest size up to `group` that divides N.
+    """
+    n, _, h, w = x.shape
+    size = next(g for g in range(min(group, n), 0, -1) if n % g == 0)
+    # Deviations of bf16 numbers lose too many digits, and the square root has no gradient at zero.
+    y = x.float().reshape(size, n // size, *x.shape[1:])
+    deviation = torch.sqrt(y.var(0, unbiased=False) + 1e-8).mean((1, 2, 3))
+    return torch.cat((x, deviation.to(x.dtype).repeat(size).view(n, 1, 1, 1).expand(n, 1, h, w)), dim=1)
+
+
+class Discriminator(nn.Module):
+    """StyleGAN2's residual discriminator.
+
+    forward: pictures (N, 3, size, size) in [-1, 1] (times `reduce`), and the degraded ones where it is
+    conditional -> logits (N,). It is `judge` of what is to `see` of each: R1 holds the gradient over that.
+    """
+
+    def __init__(self, config: DiscriminatorConfig) -> None:
+        super().__init__()
+        self.config = config
+        first, last = config.channels[0], config.channels[-1]
+        self.bands = (
+            FrequencyBands(config.stem, config.stem, config.power) if config.stem > 1 else nn.Identity()
+        )
+        seen = 3 * config.stem**2 * (2 if config.conditional else 1)
+        self.first = EqualConv2d(seen, first, 1 if config.stem == 1 else 3)
+        self.blocks = nn.ModuleList(
+            DownBlock(a, b) for a, b in zip(config.channels, config.channels[1:], strict=False)
+        )
+        self.conv = EqualConv2d(last + 1, last, 3)
+        self.linear = EqualLinear(last * 16, last)
+        self.logit = EqualLinear(last, 1)
+        self.register_buffer("line", torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16, persistent=False)
+
+    line: Tensor
+
+    def see(self, picture: Tensor) -> Tensor:
+        """(N, 3, H, W) in [-1, 1] -> (N, C, h, w), what of it is judged."""
+        if self.config.reduce > 1:
+            picture = F.avg_pool2d(binomial(picture, self.line), self.config.reduce)
+        seen: Tensor = self.bands(picture)
+        return seen
+
+    def judge(self, seen: Tensor, given: Tensor | None = None) -> Tensor:
+        """Logits (N,) of pictures and, where the network is conditional, of inputs as it sees them."""
+        assert (given is not None) == self.config.conditional, "conditional networks alone take an input"
+        x = activate(self.first(seen if given is None else torch.cat((seen, given), dim=1)))
+        for block in self.blocks:
+            x = block(x)
+        x = activate(self.conv(minibatch_deviation(x, self.config.group)))
+        logits: Tensor = self.logit(activate(self.linear(x.flatten(1))))[:, 0]
+        return logits
+
+    def forward(self, picture: Tensor, low: Tensor | None = None) -> Tensor:
+        given = self.see(low) if low is not None and self.config.conditional else None
+        return self.judge(self.see(picture), given)
+
+
+class PatchDiscriminator(nn.Module):
+    """A small critic of fine structure, wherever it lies; it sees `FrequencyBands` of blocks of 2,
+    divided half.
+
+    forward: (N, 3, H, W) in [-1, 1] -> logits (N, 1, H/8, W/8), each of some 40 pixels. Isola et al.,
+    *Image-to-Image Translation with Conditional Adversarial Networks*, CVPR 2017, §3.2.2.
+    """
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        self.bands = FrequencyBands(2, 2, 0.5)
+        self.layers = nn.ModuleList(
+            EqualConv2d(a, b, 3) for a, b in ((12, width), (width, 2 * width), (2 * width, 2 * width))
+        )
+        self.logit = EqualConv2d(2 * width, 1, 3)
+
+    def see(self, picture: Tensor) -> Tensor:
+        """(N, 3, H, W) in [-1, 1] -> (N, 12, H/2, W/2), what of it is judged."""
+        seen: Tensor = self.bands(picture)
+        return seen
+
+    def judge(self, seen: Tensor) -> Tensor:
+        """Logits of pictures as it sees them."""
+        first, *others = self.layers
+        x = activate(first(seen))
+        for layer in others:
+            x = activate(layer(halve(x)))
+        logits: Tensor = self.logit(x)
+        return logits
+
+    def forward(self, picture: Tensor) -> Tensor:
+        return self.judge(self.see(picture))
+
+
+class ComponentDiscriminator(nn.Module):
+    """A small critic of one part of the face, whose features also serve the style loss. It sees
+    `FrequencyBands`.
+
+    forward: (N, 3, H, W) in [-1, 1] -> (logits (N, 1, H/4, W/4), features at H, H/2 and H/4).
+    """
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        self.bands = FrequencyBands(2, 1)
+        self.layers = nn.ModuleList(
+            EqualConv2d(a, b, 3)
+            for a, b in ((12, width), (width, 2 * width), (2 * width, 4 * width), (4 * width, 4 * width))
+        )
+        self.halves = (False, True, False, True)  # halved in front of these
+        self.logit = EqualConv2d(4 * width, 1, 3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        features, x = [], self.bands(x)
+        for layer, halved in zip(self.layers, self.halves, strict=True):
+            x = activate(layer(halve(x) if halved else x))
+            features.append(x)
+        return self.logit(x), [features[0], features[2], features[3]]

@@ -1,0 +1,388 @@
+"""GFP-GAN's generator: a degradation-removing U-Net that steers a StyleGAN2 decoder.
+
+Source: Wang et al., *Towards Real-World Blind Face Restoration with Generative Facial Prior*, CVPR 2021,
+§3.1-3.4. One class for every size: the published 512 px layout and the compact 256 px one are presets.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from revisage.lab.networks.self_attention import SelfAttention
+from revisage.lab.networks.stylegan2 import StyleDecoder
+
+DESCRIBED = 6
+"""Numbers that describe a degradation."""
+
+
+@dataclass(frozen=True)
+class GFPGANConfig:
+    """Sizes of a generator.
+
+    Attributes:
+        size: side of the picture in pixels.
+        unet: U-Net features at 4, 8, ... size/stem pixels.
+        prior: decoder features at the same resolutions; where there are fewer, the decoder ends there, and
+            its features join the U-Net's (`residual` networks only).
+        style_dim: length of one latent code.
+        latent_channels: the bottleneck is reduced to so many channels before the linear layer that makes
+            the codes (None: not reduced, as published).
+        stem: pixel-unshuffle factor in front; the U-Net and the decoder then work at size/stem, and their
+            pictures are pixel-shuffled back. Moves work from thin full-resolution layers, which a CPU
+            runs badly, to wider ones.
+        condition_layers: convolutions from a U-Net map to (alpha, beta): 2 for each (as published) or
+            1 shared by both.
+        head_kernel: kernel of the U-Net's RGB outputs.
+        residual: the picture starts from the input and from the U-Net's own RGB output, so that the
+            prior adds instead of rebuilding, and the stem's features join the last U-Net scale.
+        refine: residual blocks behind the U-Net's finest scale, where noise and JPEG blocks are told from
+            skin and hair. An exported file without them can start a training with them.
+        polish: features of a residual block over the restored picture at its full size. With a stem every
+            block of stem x stem pixels is written by itself, and edges come out serrated; it sees across. An
+            exported file without it can start a training with it.
+        deep: residual blocks behind each U-Net scale on the way up, from 4 pixels on; () for none.
+        attention: side of the U-Net scale where every place sees all others; 0 for none.
+        code: length of a code of the degradation, which is one for the whole picture: it is made from the
+            U-Net's mean features at 8 pixels and scales and shifts those of every scale after. 0 for none.
+        noise: noise buffers in the decoder.
+        decoder: without it the U-Net's own RGB output is the restored picture: the ablation "no prior".
+    """
+
+    size: int
+    unet: tuple[int, ...]
+    prior: tuple[int, ...]
+    style_dim: int = 512
+    latent_channels: int | None = None
+    stem: int = 1
+    condition_layers: int = 2
+    head_kernel: int = 1
+    residual: bool = False
+    refine: int = 0
+    polish: int = 0
+    deep: tuple[int, ...] = ()
+    attention: int = 0
+    code: int = 0
+    noise: bool = True
+    decoder: bool = True
+
+    def __post_init__(self) -> None:
+        side, rest = divmod(self.size, self.stem) if self.stem > 0 else (0, 0)
+        if rest or side < 8 or side.bit_count() != 1:
+            raise ValueError(f"size / stem must be a power of two of at least 8, got {self.size}/{self.stem}")
+        levels = side.bit_length() - 2
+        for name, entries in (("unet", self.unet), ("prior", self.prior), ("deep", self.deep)):
+            shorter = (name == "prior" and self.residual and len(entries) in range(2, levels)) or (
+                name == "deep" and not entries
+            )
+            if len(entries) != levels and not shorter:
+                raise ValueError(f"{name} needs {levels} entries for {self.size} px, got {len(entries)}")
+        if self.attention and self.attention not in [4 * 2**level for level in range(1, levels)]:
+            raise ValueError(
+                f"attention must be the side of a U-Net scale from 8 px on, got {self.attention}"
+            )
+        if any(channels % 2 for channels in self.prior[1:]):
+            raise ValueError(f"prior must be even numbers, CS-SFT halves them, got {self.prior}")
+        if self.condition_layers not in (1, 2):
+            raise ValueError(f"condition_layers must be 1 or 2, got {self.condition_layers}")
+
+
+COMPACT_256 = GFPGANConfig(
+    size=256,
+    unet=(160, 192, 192, 128, 96),
+    prior=(160, 192, 192, 128, 96),
+    style_dim=128,
+    latent_channels=64,
+    stem=4,
+    condition_layers=1,
+    head_kernel=3,
+    residual=True,
+    refine=2,
+    polish=16,
+    noise=False,
+)
+"""The layout of version 3, which ships."""
+
+CLEAR_256 = replace(COMPACT_256, prior=COMPACT_256.prior[:-1], deep=(0, 0, 1, 3, 0), attention=16, code=128)
+"""The layout of version 4: work moved from the finest scale to the ones that see more of the face."""
+
+
+def published_512(multiplier: int) -> GFPGANConfig:
+    """The paper's 512 px layout: 7 steps down and up, CS-SFT on half of the channels, noise buffers.
+
+    Args:
+        multiplier: widens the layers from 64 px on; 1 in the paper, 2 in the released 1.2, 1.3 and 1.4.
+    """
+    prior = (512, 512, 512, 512, *(width * multiplier for width in (256, 128, 64, 32)))
+    return GFPGANConfig(size=512, unet=tuple(width // 2 for width in prior), prior=prior)
+
+
+def _scale(module: nn.Module, names: Iterable[str], factor: float) -> None:
+    """Multiply the initial weights of some submodules."""
+    for name in names:
+        module.get_parameter(f"{name}.weight").data.mul_(factor)
+
+
+def _activate(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, 0.2)
+
+
+class ResBlock(nn.Module):
+    """Two 3x3 convolutions with a resampling by 2 between them, and a 1x1 convolution beside them."""
+
+    def __init__(self, in_channels: int, out_channels: int, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+        self.conv1 = nn.Conv2d(in_channels, in_channels, 3, 1, 1)
+        self.conv2 = nn.Conv2d(in_channels, out_channels, 3, 1, 1)
+        self.skip = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+
+    def _resample(self, x: Tensor) -> Tensor:
+        return F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self._resample(_activate(self.conv1(x)))
+        y = _activate(self.conv2(y))
+        return y + self._resample(self.skip(x))
+
+
+class RefineBlock(nn.Module):
+    """Two 3x3 convolutions beside the identity, which it is close to at first. Keeps (N, C, H, W)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, 1, 1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv2(_activate(self.conv1(x)))
+        return x + y
+
+
+class Restored(NamedTuple):
+    """What a generator makes of a batch, all in [-1, 1].
+
+    Attributes:
+        picture: (N, 3, size, size).
+        pyramid: the U-Net's own pictures, (N, 3, s, s), from the smallest s to the largest.
+        described: (N, 6), what the degradation's code says of it (`revisage.lab.degrade.description`); None
+            without a code.
+    """
+
+    picture: Tensor
+    pyramid: list[Tensor]
+    described: Tensor | None
+
+
+class Condition(nn.Module):
+    """(alpha, beta) of CS-SFT from one U-Net map: (N, C, H, W) -> two of (N, out, H, W)."""
+
+    def __init__(self, channels: int, out: int, layers: int) -> None:
+        super().__init__()
+        if layers == 1:
+            self.joint = nn.Conv2d(channels, 2 * out, 3, 1, 1)
+        else:
+            self.scale, self.shift = (
+                nn.Sequential(
+                    nn.Conv2d(channels, channels, 3, 1, 1),
+                    nn.LeakyReLU(0.2),
+                    nn.Conv2d(channels, out, 3, 1, 1),
+                )
+                for _ in range(2)
+            )
+        self.layers = layers
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if self.layers == 1:
+            alpha, beta = self.joint(x).chunk(2, dim=1)
+            return 1 + alpha, beta
+        return self.scale(x), self.shift(x)
+
+
+class GFPGAN(nn.Module):
+    """Degraded face -> (restored face, the U-Net's pictures at each decoder scale).
+
+    forward: (N, 3, size, size) in [-1, 1] -> ((N, 3, size, size), list of (N, 3, s, s) from the smallest
+    s to the largest). The list serves the pyramid restoration loss (§3.2) and is ignored in use.
+    `training_only` names the weights that the picture does not need, so that no exported file has them,
+    `added` those that an exported file may lack (it can be of the U-Net alone), and `shortened` those of
+    which a file may have more, where its decoder goes on to finer scales.
+    """
+
+    added = (
+        *("refine.", "polish.", "conditions.", "decoder.", "squeeze.", "codes."),
+        *("code.", "modulate.", "deep.", "attention.", "bridge."),
+    )
+    shortened = ("codes.",)
+
+    def __init__(self, config: GFPGANConfig) -> None:
+        super().__init__()
+        self.config = config
+        unet, stem = config.unet, config.stem
+        top = len(unet) - 1
+        self.first = nn.Conv2d(3 * stem**2, unet[top], 1 if stem == 1 else 3, 1, 0 if stem == 1 else 1)
+        self.down = nn.ModuleList(ResBlock(unet[i], unet[i - 1], 0.5) for i in range(top, 0, -1))
+        self.bottleneck = nn.Conv2d(unet[0], unet[0], 3, 1, 1)
+        self.up = nn.ModuleList(ResBlock(unet[i - 1], unet[i], 2) for i in range(1, top + 1))
+        self.refine = nn.Sequential(*(RefineBlock(unet[top]) for _ in range(config.refine)))
+        self.heads = nn.ModuleList(
+            nn.Conv2d(unet[i], 3 * stem**2 if i == top else 3, config.head_kernel, 1, config.head_kernel // 2)
+            for i in range(1, top + 1)
+        )
+        if config.polish:
+            self.polish = nn.Sequential(
+                nn.Conv2d(3, config.polish, 3, 1, 1), nn.LeakyReLU(0.2), nn.Conv2d(config.polish, 3, 3, 1, 1)
+            )
+        self.deep = nn.ModuleList(
+            nn.Sequential(*(RefineBlock(channels) for _ in range(count)))
+            for channels, count in zip(unet, config.deep, strict=False)
+        )
+        if config.attention:
+            self.attention = SelfAttention(unet[config.attention.bit_length() - 3])
+        if config.code:
+            self.code = nn.Sequential(
+                *(nn.Linear(unet[1], config.code), nn.LeakyReLU(0.2)),
+                *(nn.Linear(config.code, config.code), nn.LeakyReLU(0.2)),
+            )
+            self.describe = nn.Linear(config.code, DESCRIBED)
+            self.modulate = nn.ModuleList(nn.Linear(config.code, 2 * channels) for channels in unet)
+        last_head = config.residual or not config.decoder  # whether the picture needs the last head
+        self.training_only = tuple(f"heads.{i}." for i in range(top - 1 if last_head else top))
+        if config.code:
+            self.training_only += ("describe.",)
+        if config.decoder:
+            end = len(config.prior) - 1
+            self.conditions = nn.ModuleList(
+                Condition(unet[i], config.prior[i] // 2, config.condition_layers) for i in range(1, end + 1)
+            )
+            shuffle = stem if end == top else 1
+            self.decoder = StyleDecoder(config.prior, config.style_dim, shuffle=shuffle, noise=config.noise)
+            squeezed = config.latent_channels or unet[0]
+            self.squeeze = nn.Conv2d(unet[0], squeezed, 1) if config.latent_channels else nn.Identity()
+            self.codes = nn.Linear(squeezed * 16, self.decoder.layers * config.style_dim)
+            if end < top:
+                self.bridge = nn.Conv2d(config.prior[end], unet[end], 1)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=0.2)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for block in (*self.down, *self.up):
+            # Two branches are summed: without this the variance doubles at every block.
+            _scale(block, ("conv2", "skip"), math.sqrt(0.5))
+        _scale(self, [f"refine.{i}.conv2" for i in range(len(self.refine))], 0.05)
+        if self.config.polish:
+            _scale(self, ["polish.2"], 0.02)
+        # What other layouts lack begins at zero, so that their weights compute what they did.
+        added = [f"deep.{i}.{k}.conv2" for i, count in enumerate(self.config.deep) for k in range(count)]
+        added += ["attention.out"] if self.config.attention else []
+        added += ["bridge"] if self.config.decoder and len(self.config.prior) < len(self.config.unet) else []
+        added += [f"modulate.{i}" for i in range(len(self.config.unet))] if self.config.code else []
+        for name in added:
+            nn.init.zeros_(self.get_parameter(f"{name}.weight"))
+            nn.init.zeros_(self.get_parameter(f"{name}.bias"))
+        if self.config.residual:
+            _scale(self, [f"heads.{i}" for i in range(len(self.heads))], 0.02)
+        if not self.config.decoder:
+            return
+        if self.config.residual:
+            _scale(self.decoder, [f"rgb.{i}.conv" for i in range(len(self.decoder.rgb))], 0.02)
+        # Close to alpha = 1, beta = 0: factors beyond that multiply from scale to scale (7 times at 512 px).
+        last = ("joint",) if self.config.condition_layers == 1 else ("scale.2", "shift.2")
+        for condition in self.conditions:
+            _scale(condition, last, 0.1)
+            if self.config.condition_layers == 2:
+                nn.init.ones_(condition.get_parameter("scale.2.bias"))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        picture, pyramid, _ = self.restore(x)
+        return picture, pyramid
+
+    def restore(self, x: Tensor) -> Restored:
+        """As `forward`, and what the code says of the degradation."""
+        config = self.config
+        first = _activate(self.first(F.pixel_unshuffle(x, config.stem) if config.stem > 1 else x))
+        features, scales = first, [first]
+        for block in self.down:
+            features = block(features)
+            scales.append(features)
+        code = self.code(scales[-2].mean((2, 3))) if config.code else None
+        features = self._modulated(_activate(self.bottleneck(features)), code, 0)
+        if self.deep:
+            features = self.deep[0](features)
+        bottleneck = features
+
+        pyramid, conditions, added = [], [], None
+        end, top = len(config.prior) - 1, len(self.up)
+        for i in range(1, top + 1):
+            features = self._scale(i, features + scales[-i], first, code)
+            pyramid.append(self._own_picture(i, features, x))
+            if config.decoder and i <= end:
+                conditions.append(self.conditions[i - 1](features))
+            if config.decoder and i == end:
+                added, drawn = self._decoded(bottleneck, conditions)
+                if end < top:
+                    features = features + self.bridge(drawn)
+        restored = pyramid[-1]
+        if added is not None:
+            if added.shape[-1] < config.size:
+                added = F.interpolate(added, size=config.size, mode="bilinear", align_corners=False)
+            restored = added + restored if config.residual else added
+        if config.polish:
+            restored = restored + self.polish(restored)
+        return Restored(restored, pyramid, None if code is None else self.describe(code))
+
+    def _scale(self, i: int, features: Tensor, first: Tensor, code: Tensor | None) -> Tensor:
+        """Scale `i` of the U-Net on the way up (1: 8 pixels) from what comes from below and from the side."""
+        features = self._modulated(self.up[i - 1](features), code, i)
+        last = i == len(self.up)
+        if last and self.config.residual:
+            features = features + first
+        if self.deep:
+            features = self.deep[i](features)
+        if self.config.attention == 4 * 2**i:
+            features = self.attention(features)
+        return self.refine(features) if last else features
+
+    def _own_picture(self, i: int, features: Tensor, x: Tensor) -> Tensor:
+        """The U-Net's picture at scale `i`."""
+        picture: Tensor = self.heads[i - 1](features)
+        if i == len(self.up) and self.config.stem > 1:
+            picture = F.pixel_shuffle(picture, self.config.stem)
+        if self.config.residual:
+            picture = picture + F.interpolate(x, size=picture.shape[-2:], mode="area")
+        return picture
+
+    def _modulated(self, features: Tensor, code: Tensor | None, scale: int) -> Tensor:
+        """Features of a U-Net scale (0: 4 pixels) scaled and shifted by the code, where there is one."""
+        if code is None:
+            return features
+        gain, shift = self.modulate[scale](code)[:, :, None, None].chunk(2, dim=1)
+        return features * (1 + gain) + shift
+
+    def _decoded(self, bottleneck: Tensor, conditions: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """The decoder's picture and its last features."""
+        codes = self.codes(self.squeeze(bottleneck).flatten(1))
+        return self.decoder.paint(codes.view(-1, self.decoder.layers, self.config.style_dim), conditions)
+
+
+class UnitRange(nn.Module):
+    """A face network with [-1, 1] pictures as one picture-to-picture function on [0, 1]."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.network(x * 2 - 1)
+        picture = y[0] if isinstance(y, tuple) else y
+        return torch.clamp(picture * 0.5 + 0.5, 0, 1)

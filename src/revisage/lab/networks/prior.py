@@ -1,0 +1,90 @@
+"""The generative prior: StyleGAN2's generator of faces, whose decoder GFP-GAN takes over.
+
+Source: Karras et al., *A Style-Based Generator Architecture*, CVPR 2019, §2 (mapping network) and §3.1 (style
+mixing); *Analyzing and Improving the Image Quality of StyleGAN*, CVPR 2020.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from revisage.lab.networks.discriminators import EqualLinear, activate
+from revisage.lab.networks.gfpgan import GFPGANConfig
+from revisage.lab.networks.stylegan2 import StyleDecoder
+
+
+@dataclass(frozen=True)
+class PriorConfig:
+    """Sizes of a generator of faces.
+
+    Attributes:
+        size: side of the picture in pixels.
+        channels: decoder features at 4, 8, ... size/stem pixels.
+        style_dim: length of a latent code, in Z as in W.
+        mapping: layers from Z to W.
+        stem: the decoder works at size/stem, and its last picture is pixel-shuffled.
+        noise: noise buffers in the decoder.
+    """
+
+    size: int
+    channels: tuple[int, ...]
+    style_dim: int = 512
+    mapping: int = 8
+    stem: int = 1
+    noise: bool = True
+
+    @classmethod
+    def of(cls, network: GFPGANConfig, mapping: int = 8) -> PriorConfig:
+        """The prior whose decoder fits a GFP-GAN; smaller than it where its decoder ends before its U-Net."""
+        size = network.size >> (len(network.unet) - len(network.prior))
+        return cls(size, network.prior, network.style_dim, mapping, stem=network.stem, noise=network.noise)
+
+
+class FacePrior(nn.Module):
+    """Latent vectors -> faces.
+
+    forward: z (N, style_dim) ~ N(0, 1) -> (N, 3, size, size) in [-1, 1], about.
+    """
+
+    mean: Tensor  # of W
+    length: Tensor  # of paths, for their regularisation
+
+    def __init__(self, config: PriorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.mapping = nn.ModuleList(
+            EqualLinear(config.style_dim, config.style_dim, rate=0.01) for _ in range(config.mapping)
+        )
+        self.decoder = StyleDecoder(
+            config.channels, config.style_dim, shuffle=config.stem, noise=config.noise
+        )
+        self.register_buffer("mean", torch.zeros(config.style_dim))
+        self.register_buffer("length", torch.zeros(()))
+
+    def codes(self, z: Tensor) -> Tensor:
+        """z (N, D) -> w (N, D); z is normalised to unit variance first."""
+        w = z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8)
+        for layer in self.mapping:
+            w = activate(layer(w))
+        return w
+
+    def remember(self, w: Tensor, rate: float = 0.005) -> None:
+        """Move the running mean of W, towards which truncation pulls."""
+        self.mean.lerp_(w.detach().float().mean(0), rate)
+
+    def draw(self, w: Tensor) -> Tensor:
+        """One code for all layers, w (N, D), or one for each, (N, layers, D) -> (N, 3, size, size)."""
+        if w.dim() == 2:
+            w = w[:, None].expand(-1, self.decoder.layers, -1)
+        picture: Tensor = self.decoder(w)
+        return picture
+
+    def forward(self, z: Tensor, truncation: float = 1.0) -> Tensor:
+        """`truncation` under 1 pulls codes towards the mean: likelier faces, less variety (§B)."""
+        w = self.codes(z)
+        if truncation != 1:
+            w = torch.lerp(self.mean.to(w.dtype), w, truncation)
+        return self.draw(w)

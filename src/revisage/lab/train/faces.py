@@ -1,0 +1,224 @@
+"""What the trainings on aligned faces share: pictures, the identity-disjoint split, the frozen embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from revisage.errors import TrainingError
+from revisage.lab.data.landmarks import read_crops, read_landmarks, resize_landmarks
+from revisage.lab.data.pictures import Pictures, find_pictures, read_picture, shuffled
+from revisage.lab.data.prepare.photo import KEPT
+from revisage.lab.losses.identity import chord, face_features
+from revisage.lab.metrics.embedders import open_edgeface
+from revisage.lab.metrics.weights import fill, read_state
+from revisage.lab.networks.arcface_crop import ArcFaceCrop
+from revisage.lab.networks.mobilefacenet import MobileFaceNet
+from revisage.lab.train.distributed import device_of
+from revisage.lab.train.pictures import from_unit, to_unit
+
+
+class Embedder(nn.Module):
+    """Faces on the FFHQ template, (N, 3, S, S) in [-1, 1] -> MobileFaceNet embeddings (N, 128). Frozen."""
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__()
+        self.crop = ArcFaceCrop()
+        self.network = MobileFaceNet()
+        fill(self.network, read_state(weights, "net_state_dict"), weights)
+        self.eval().requires_grad_(False)
+
+    def forward(self, faces: Tensor) -> Tensor:
+        if device_of(self.network) != faces.device:
+            self.to(faces.device)
+        embedding: Tensor = self.network(self.crop(faces))
+        return embedding
+
+    @torch.no_grad()
+    def pictures(self, pictures: list[np.ndarray]) -> Tensor:
+        """(H, W, 3) uint8 each -> (N, 128)."""
+        rows = []
+        for _, same in groupby(pictures, key=np.shape):
+            rows.append(self(torch.from_numpy(np.stack([from_unit(to_unit(p)) for p in same]))))
+        return torch.cat(rows)
+
+
+class FaceLosses(nn.Module):
+    """Losses on who is seen and on how eyes and mouths look, through frozen embeddings.
+
+    Their crops are smoothed first (`ArcFaceCrop`) and moved by up to `reach` pixels, each step by others:
+    else a generator learns patterns that sit between the pixels of one crop.
+
+    Args:
+        mobile: MobileFaceNet, whose rows give the features, and the identity where `edge` is None.
+        edge: file of EdgeFace's weights.
+    """
+
+    reach = 2.0
+
+    def __init__(self, mobile: Embedder | None, edge: Path | None) -> None:
+        super().__init__()
+        self.mobile = mobile
+        self.edge = None if edge is None else open_edgeface(edge)
+        self.crops = nn.ModuleDict({str(width): ArcFaceCrop(width, smooth=True) for width in (96, 112)})
+        self.rows = [] if mobile is None else mobile.network.parts()[:-1]
+
+    def shifts(self, count: int, device: torch.device) -> Tensor:
+        """(count, 2) pixels of a crop, each within `reach`."""
+        return (torch.rand(count, 2, device=device) * 2 - 1) * self.reach
+
+    def features(self, fake: Tensor, real: Tensor) -> Tensor:
+        """`losses.identity.face_features` of MobileFaceNet's rows; faces (N, 3, S, S) in [-1, 1]."""
+        self.to(fake.device)  # validation leaves MobileFaceNet where its pictures were
+        shifts = self.shifts(len(fake), fake.device)
+        maps = []
+        for faces in (fake, real):
+            x, seen = self.crops["96"](faces.float(), shifts), []
+            for row in self.rows:
+                x = row(x)
+                seen.append(x)
+            maps.append(seen)
+        return face_features(maps[0], [m.detach() for m in maps[1]])
+
+    def identity(self, fake: Tensor, real: Tensor) -> Tensor:
+        """`losses.identity.chord` of the embeddings; faces (N, 3, S, S) in [-1, 1]."""
+        self.to(fake.device)
+        shifts = self.shifts(len(fake), fake.device)
+        network, width = (self.edge, "112") if self.edge is not None else (self.mobile_network, "96")
+        with torch.no_grad():
+            wanted = network(self.crops[width](real.float(), shifts))
+        return chord(network(self.crops[width](fake.float(), shifts)), wanted)
+
+    @property
+    def mobile_network(self) -> nn.Module:
+        """MobileFaceNet without a crop."""
+        assert self.mobile is not None, "no embedding for the identity loss"
+        return self.mobile.network
+
+
+def table_of(folder: Path) -> Path:
+    """The table beside a folder of aligned faces: FOLDER.csv, as `revisage prepare` writes it."""
+    return folder.with_name(f"{folder.resolve().name}.csv")
+
+
+class AlignedFaces:
+    """A folder of faces aligned to the FFHQ template, all brought to one size; decoded once.
+
+    `landmarks` reads the table beside the folder; pictures that it does not list are left out.
+    """
+
+    def __init__(self, paths: list[Path], size: int, *, landmarks: bool = False) -> None:
+        self.size = size
+        self._points: dict[str, np.ndarray] = {}
+        if landmarks:
+            for folder in sorted({path.parent for path in paths}):
+                self._points |= read_landmarks(table_of(folder))
+            listed = [path for path in paths if path.stem in self._points]
+            if not listed:
+                raise TrainingError(f"{table_of(paths[0].parent)} lists none of the pictures beside it")
+            paths = listed
+        self.pictures = Pictures(paths)
+        self._sides: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        """Picture `i`, (S, S, 3) float32 in [0, 1]."""
+        picture = self.pictures[i]
+        height, width = picture.shape[:2]
+        if height != width:
+            path = self.pictures.paths[i]
+            raise TrainingError(f"{path} is not square: give faces aligned to the FFHQ template")
+        self._sides[i] = height
+        if height != self.size:
+            how = cv2.INTER_AREA if height > self.size else cv2.INTER_CUBIC
+            picture = cv2.resize(picture, (self.size, self.size), interpolation=how)
+        return to_unit(picture)
+
+    def landmarks(self, i: int) -> np.ndarray:
+        """The five points of picture `i`, (5, 2) float32 in its pixels at this size."""
+        if i not in self._sides:
+            self._sides[i] = self.pictures[i].shape[0]
+        return resize_landmarks(self._points[self.pictures.paths[i].stem], self._sides[i], self.size)
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Training pictures of one folder or two: `more_share` of the samples come from the second."""
+
+    folders: list[AlignedFaces]
+    more_share: float
+    seed: int
+
+    def draw(self, index: int, rng: np.random.Generator) -> tuple[AlignedFaces, int]:
+        """The folder of sample `index` and the number of the picture in it."""
+        more = len(self.folders) > 1 and rng.random() < self.more_share
+        faces = self.folders[int(more)]
+        return faces, shuffled(index, len(faces), self.seed)
+
+
+def split(folders: Sequence[Path], embedder: Embedder | None) -> tuple[list[list[Path]], list[list[Path]]]:
+    """Training and held-out pictures of each folder; with an embedder nobody is in both, in any of them.
+
+    Where a table lies beside a folder, the pictures of one of its groups stay together.
+
+    Raises TrainingError for the folder that `revisage prepare` wrote to: it holds the dropped faces as well.
+    """
+    training, held = ([_side(folder, held=side) for folder in folders] for side in (False, True))
+    if embedder is not None:
+        training = [
+            identity_disjoint(paths, [p for part in held for p in part], embedder.pictures)
+            for paths in training
+        ]
+    return training, held
+
+
+def _side(folder: Path, *, held: bool) -> list[Path]:
+    if table_of(folder / KEPT).is_file() and (folder / KEPT).is_dir():
+        raise TrainingError(f"{folder} also holds what `revisage prepare` dropped: give {folder / KEPT}")
+    table = table_of(folder)
+    groups = {crop.stem: crop.group for crop in read_crops(table)} if table.is_file() else {}
+    return find_pictures(folder, name=lambda path: groups.get(path.stem, path.stem), held=held)
+
+
+SAME_PERSON_DEGREES = 60.0
+BATCH = 32
+
+
+def identity_disjoint(
+    training: list[Path],
+    held: list[Path],
+    embed: Callable[[list[np.ndarray]], Tensor],
+    threshold: float = SAME_PERSON_DEGREES,
+) -> list[Path]:
+    """The training pictures whose face is at least `threshold` degrees from every held-out face.
+
+    Picture collections hold the same person under several file names, so a split by file alone would
+    test on people seen in training. `embed` turns pictures, (H, W, 3) uint8, into (N, D). Two pictures of
+    one person are about 52 degrees apart and two people about 89 (MobileFaceNet on LFW).
+
+    Raises TrainingError when no picture is left.
+    """
+    rows = []
+    for paths in (training, held):
+        parts = [
+            embed([read_picture(path) for path in paths[start : start + BATCH]])
+            for start in range(0, len(paths), BATCH)
+        ]
+        rows.append(torch.nn.functional.normalize(torch.cat(parts)))
+    nearest = torch.rad2deg(torch.arccos((rows[0] @ rows[1].T).clamp(-1, 1))).min(dim=1).values
+    kept = [path for path, angle in zip(training, nearest.tolist(), strict=True) if angle >= threshold]
+    if not kept:
+        raise TrainingError(
+            "every training picture shows a held-out person: add pictures of other people, "
+            "or set identity_weights=none"
+        )
+    return kept

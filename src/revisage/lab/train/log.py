@@ -1,0 +1,133 @@
+"""What a training tells of itself: a line on the terminal, TensorBoard scalars, a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections import defaultdict
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from torch.utils.tensorboard import SummaryWriter
+
+from revisage.lab.train import curves
+from revisage.lab.train.settings import LoopSettings
+
+LIVE_SECONDS = 1.0
+
+
+class Log:
+    """Averages losses between log lines; shows speed, time left and the share spent waiting for data.
+
+    On a terminal a live line stands below the log lines. With `run` None nothing is written or shown: of
+    several processes one logs.
+    """
+
+    def __init__(self, run: Path | None, settings: LoopSettings, images: int) -> None:
+        self._path, self._board = None, None
+        if run is not None:
+            (run / "samples").mkdir(parents=True, exist_ok=True)
+            (run / "loop.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
+            self._path = run / "log.csv"
+            # What a killed run wrote after its last checkpoint is trained again: drop it.
+            _cut(self._path, images)
+            self._board = SummaryWriter(str(run / "tensorboard"), purge_step=images)
+        self._settings = settings
+        self._values: dict[str, list[float]] = defaultdict(list)
+        self.skipped = 0
+        self._begun = self._shown = time.monotonic()
+        self._images, self._waited = images, 0.0
+        self._console = Console(highlight=False)
+        self._live = self._console.status("starting") if self._path and self._console.is_terminal else None
+        if self._live:
+            self._live.start()
+
+    def add(self, stats: dict[str, float], *, skipped: bool) -> None:
+        """Take in one phase's losses; of a skipped update only the number is kept."""
+        if skipped:
+            self.skipped += 1
+            return
+        for name, value in stats.items():
+            self._values[name].append(value)
+
+    def tick(self, images: int, seconds: float, rate: float, waited: float, *, force: bool) -> None:
+        """Write a line when `log_every` seconds have passed since the last one, or when forced."""
+        now = time.monotonic()
+        span = now - self._begun
+        speed = (images - self._images) / max(span, 1e-9)
+        if self._settings.images is not None:
+            left = (self._settings.images - images) / max(speed, 1e-9)
+        else:
+            left = (self._settings.hours or 0) * 3600 - seconds
+        share = (waited - self._waited) / max(span, 1e-9)
+        if self._live and now - self._shown >= LIVE_SECONDS:
+            self._shown = now
+            self._live.update(
+                f"{images:,} images  {speed:.1f} images/s  {max(left, 0) / 60:.0f} min left  "
+                f"{share:.0%} waiting for data"
+            )
+        if span < self._settings.log_every and not force:
+            return
+        means = {name: sum(values) / len(values) for name, values in self._values.items()}
+        means |= {"rate": rate, "images/s": speed, "data wait": share, "skipped": float(self.skipped)}
+        self._write("train", means, images)
+        text = "  ".join(f"{k} {v:.4g}" for k, v in means.items())
+        self._say(f"{images:>9} images  {max(left, 0) / 60:.0f} min left  {text}")
+        self._values.clear()
+        self._begun, self._images, self._waited = now, images, waited
+
+    def validation(self, figures: dict[str, float], images: int) -> None:
+        """Write figures on held-out data."""
+        self._write("validation", figures, images)
+        self._say(f"{images:>9} images  held out: " + "  ".join(f"{k} {v:.4f}" for k, v in figures.items()))
+
+    def gradient_norms(self, lengths: dict[str, float], images: int) -> None:
+        """Write how long each loss's own gradient is."""
+        self._write("pull", lengths, images)
+        self._say(f"{images:>9} images  pull: " + "  ".join(f"{k} {v:.3g}" for k, v in lengths.items()))
+
+    def picture(self, pixels: np.ndarray, images: int) -> None:
+        """Keep a grid of samples, (H, W, 3) uint8, as a PNG file and on the board; draw the curves anew."""
+        if self._path is not None and self._board is not None:
+            curves.write(self._path)
+            Image.fromarray(pixels).save(self._path.parent / "samples" / f"{images:010d}.png")
+            self._board.add_image("samples", pixels, images, dataformats="HWC")
+
+    def _say(self, text: str) -> None:
+        if self._live:
+            self._console.print(text, soft_wrap=True)  # above the live line
+        elif self._path is not None:
+            print(text, flush=True)
+
+    def _write(self, group: str, values: dict[str, float], images: int) -> None:
+        if self._path is None or self._board is None:
+            return
+        with self._path.open("a", newline="") as file:
+            csv.writer(file).writerows(
+                (images, group, name, f"{value:.6g}") for name, value in values.items()
+            )
+        for name, value in values.items():
+            self._board.add_scalar(f"{group}/{name}", value, images)
+
+    def close(self) -> None:
+        if self._live:
+            self._live.stop()
+        if self._board is not None:
+            self._board.close()
+
+
+def _cut(log: Path, images: int) -> None:
+    """Leave of a log the rows up to `images`, without what a kill or a full disk left unfinished."""
+    if not log.is_file():
+        return
+    text = log.read_text(errors="replace")
+    rows = csv.reader(text[: text.rfind("\n") + 1].splitlines())
+    kept = [row for row in rows if len(row) == 4 and row[0].isdecimal() and int(row[0]) <= images]
+    temporary = log.with_name(f".{log.name}.part")
+    with temporary.open("w", newline="") as file:
+        csv.writer(file).writerows(kept)
+    temporary.replace(log)

@@ -1,0 +1,220 @@
+"""The one training loop, shared by all systems. Killed and started again, it goes on where it was."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import closing
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from revisage.errors import TrainingError
+from revisage.lab.data.loader import Loader, Sample
+from revisage.lab.train import checkpoint
+from revisage.lab.train.distributed import DistributedContext, init_distributed
+from revisage.lab.train.init import load_exported, measure_norms
+from revisage.lab.train.log import Log
+from revisage.lab.train.precision import autocast
+from revisage.lab.train.settings import LoopSettings
+from revisage.lab.train.state import State
+from revisage.lab.train.task import Batch, Phase, Task
+
+MAX_BAD_STEPS = 50
+OUTLIER = 1000
+"""A gradient this many times as long as it may be before it is clipped is no step to take."""
+
+
+def learning_rate(settings: LoopSettings, images: int, seconds: float) -> float:
+    """Linear warm-up, then half a cosine down to zero at the end of the training."""
+    if settings.images is not None:
+        done = images / settings.images
+    else:
+        assert settings.hours is not None
+        done = seconds / (settings.hours * 3600)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(done, 1)))
+    return settings.rate * cosine * min(1.0, (images + settings.batch) / max(settings.warmup, 1))
+
+
+def step(
+    phase: Phase, state: State, batch: Batch, settings: LoopSettings, context: DistributedContext
+) -> tuple[dict[str, float], bool]:
+    """One update of one phase; returns its losses and whether it was applied: not with a gradient that is
+    not finite, or an `OUTLIER`."""
+    network, optimizer = state.networks[phase.network], state.optimizers[phase.network]
+    scaler = state.scalers[phase.network]
+    _leave_alone_the_rest(phase, state)
+    with autocast(settings.precision, context.device):
+        losses = phase.losses(batch)
+    optimizer.zero_grad(set_to_none=True)
+    scaler.scale(torch.stack(list(losses.values())).sum()).backward()
+    context.average_gradients(network)
+    scaler.unscale_(optimizer)
+    longest = settings.clip if phase.clipped else math.inf
+    norm = nn.utils.clip_grad_norm_(network.parameters(), longest)
+    # Rarely one sample's gradient explodes; clipped, its direction would still be taken for all of them.
+    sound = bool(norm < OUTLIER * longest)
+    if sound:
+        scaler.step(optimizer)
+    scaler.update()
+    stats = {f"{phase.name}/{name}": float(loss.detach()) for name, loss in losses.items()}
+    stats[f"{phase.name}/gradient"] = float(norm)
+    return stats, sound
+
+
+def _leave_alone_the_rest(phase: Phase, state: State) -> None:
+    """Only what a phase updates gets gradients: those of other weights cost time."""
+    for key, network in state.networks.items():
+        for name, parameter in network.named_parameters():
+            ours = name.startswith(phase.part) and not name.startswith(phase.fixed)
+            parameter.requires_grad_(key == phase.network and ours)
+
+
+def gradient_norms(
+    phase: Phase, state: State, batch: Batch, settings: LoopSettings, context: DistributedContext
+) -> dict[str, float]:
+    """Length of the gradient of each loss of a phase by itself, weighted as it is in the sum.
+
+    A loss whose gradient is a hundredth of another's has no say, whatever its value. `batch` is as the phase
+    was given it. Weights and buffers stay as they are.
+    """
+    network, scaler = state.networks[phase.network], state.scalers[phase.network]
+    _leave_alone_the_rest(phase, state)
+    buffers = [(b, b.clone()) for other in state.networks.values() for b in other.buffers()]
+
+    def losses() -> dict[str, Tensor]:
+        with autocast(settings.precision, context.device):
+            return phase.losses(dict(batch))
+
+    lengths = {}
+    # Each from a forward pass of its own: a compiled network cannot keep its graph for a second loss.
+    for name in list(losses()):
+        network.zero_grad(set_to_none=True)
+        scaler.scale(losses()[name]).backward()
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        lengths[f"{phase.name}/{name}"] = float(nn.utils.get_total_norm(gradients)) / scaler.get_scale()
+    network.zero_grad(set_to_none=True)
+    for buffer, before in buffers:
+        buffer.copy_(before)
+    return lengths
+
+
+def train(  # noqa: PLR0915
+    task: Task, run: Path, settings: LoopSettings, *, init: Path | None = None
+) -> nn.Module:
+    """Train until the set length is reached; returns the averaged network.
+
+    In `run`: checkpoints/, samples/ (picture grids), TensorBoard scalars, log.csv. Started again with the
+    same arguments it resumes from the newest checkpoint, and returns at once when that is the last. Without
+    one, the averaged network starts from the exported model `init`, if given. Under `torchrun` the processes
+    share every batch; `run` must then be one folder for all.
+
+    Raises TrainingError when gradients explode or are not finite over many steps, or a checkpoint does not
+    fit.
+    """
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    context = init_distributed(settings.device)
+    phases, local = task.phases(), context.local_batch(settings.batch)
+    state, folder = State.fresh(task, settings, context.device), run / "checkpoints"
+    _begin(task, state, folder, init)
+    context.check_same_checkpoint(state.images)
+    context.broadcast_weights(task.networks.values())
+    if _finished(settings, state.images, state.seconds):
+        return state.ema.network
+
+    def make(number: int) -> Sample:
+        step, index = divmod(number, local)
+        return task.sample(begun + step * settings.batch + context.rank * local + index)
+
+    begun = state.images
+    loader = Loader(
+        make,
+        batch=local,
+        workers=settings.loaders,
+        ahead=2 if settings.processes else 3,
+        processes=settings.processes,
+        pin=context.device.type == "cuda",
+    )
+    log = Log(run if context.rank == 0 else None, settings, state.images)
+    last, validated, kept = time.monotonic(), state.seconds, state.seconds
+    bad = dict.fromkeys((p.name for p in phases), 0)
+    several: dict[str, tuple[Phase, Batch]] = {}
+    with closing(log), closing(iter(loader)) as batches:
+        for made in batches:
+            batch = context.move(made)
+            torch.manual_seed((settings.seed + state.images + (context.rank << 40)) % 2**63)
+            rate = learning_rate(settings, state.images, state.seconds)
+            number = state.images // settings.batch
+            for phase in (p for p in phases if number % p.interval == 0):
+                state.optimizers[phase.network].param_groups[0]["lr"] = rate * phase.rate
+                given = dict(batch)  # phases leave in the batch what the next ones need
+                stats, applied = step(phase, state, batch, settings, context)
+                log.add(stats, skipped=not applied)
+                # One loss has the gradient of the sum, which is logged anyhow; a lent machine has no time.
+                if len(stats) > 2 and not settings.light:
+                    several[phase.name] = phase, given
+                bad[phase.name] = 0 if applied else bad[phase.name] + 1
+                if bad[phase.name] >= MAX_BAD_STEPS:
+                    raise _diverged(folder)
+            state.images += settings.batch
+            state.ema.update(task.networks[task.averaged], settings.batch, state.images)
+
+            now = time.monotonic()
+            state.seconds, last = context.clock(state.seconds + now - last), now
+            done = _finished(settings, state.images, state.seconds)
+            log.tick(state.images, state.seconds, rate, loader.waited, force=done)
+            save = context.rank == 0 and (done or state.seconds - kept >= settings.save_every)
+            if save and settings.light:
+                kept = state.seconds
+                measure_norms(state.ema.network, task.sample)
+                checkpoint.save_light(folder, state.ema.network.state_dict())
+            if context.rank == 0 and (done or state.seconds - validated >= settings.validate_every):
+                validated = state.seconds
+                for phase, given in several.values():
+                    log.gradient_norms(gradient_norms(phase, state, given, settings, context), state.images)
+                _validate(task, state, log, None if settings.light else folder)
+                last = time.monotonic()
+            if save and not settings.light:
+                kept = state.seconds
+                checkpoint.save_numbered(folder, state.images, state.pack())
+            if done:
+                break
+    return state.ema.network
+
+
+def _validate(task: Task, state: State, log: Log, folder: Path | None) -> None:
+    """Figures and samples of the averaged network; kept in `folder` as the best when it is."""
+    measure_norms(state.ema.network, task.sample)
+    figures = task.validate(state.ema.network)
+    log.validation(figures, state.images)
+    log.picture(task.pictures(state.ema.network), state.images)
+    if figures[task.best] > state.best:
+        state.best = figures[task.best]
+        if folder is not None:
+            checkpoint.save(folder, "best", state.pack())
+
+
+def _begin(task: Task, state: State, folder: Path, init: Path | None) -> None:
+    """From the newest checkpoint; without one from the exported model `init`; else from fresh weights."""
+    saved = checkpoint.newest(folder)
+    if saved is not None:
+        state.restore(checkpoint.load(saved), saved)
+    elif init is not None:
+        load_exported(task.networks[task.averaged], init, task.sample)
+        state.ema.restart(task.networks[task.averaged])
+
+
+def _diverged(folder: Path) -> TrainingError:
+    return TrainingError(
+        f"{MAX_BAD_STEPS} steps in a row had exploding or non-finite gradients: lower `rate`, or set "
+        f"precision=fp32; the checkpoints in {folder} are from before"
+    )
+
+
+def _finished(settings: LoopSettings, images: int, seconds: float) -> bool:
+    if settings.images is not None:
+        return images >= settings.images
+    assert settings.hours is not None
+    return seconds >= settings.hours * 3600

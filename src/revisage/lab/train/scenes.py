@@ -1,0 +1,64 @@
+"""Clean pieces for training on whole photos: cut from photos, of many faces, or drawn."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from revisage.lab.data.pictures import Pictures
+
+CROWDS = (1, 2, 4)  # faces along a side of a picture of faces, which in photos are rarely as large as it is
+CROWD_SHARES = (0.5, 0.35, 0.15)
+
+
+def piece(rng: np.random.Generator, picture: np.ndarray, side: int) -> np.ndarray:
+    """(H, W, 3) -> (side, side, 3) from a place drawn for it.
+
+    At times shrunken first (sharper detail, smaller objects), and enlarged if it is under `side` px.
+    """
+    least = min(picture.shape[:2])
+    factor = max(side / least, rng.uniform(0.7, 1.0)) if least >= side else side / least
+    if factor != 1:
+        size = (max(side, round(picture.shape[1] * factor)), max(side, round(picture.shape[0] * factor)))
+        kernel = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+        picture = cv2.resize(picture, size, interpolation=kernel)
+    top, left = (int(rng.integers(0, length - side + 1)) for length in picture.shape[:2])
+    return picture[top : top + side, left : left + side]
+
+
+def shrink(picture: np.ndarray, factor: int) -> np.ndarray:
+    """(H, W, 3) float32 reduced by an integer factor by area averaging, cropped to a multiple of it."""
+    h, w = picture.shape[0] // factor, picture.shape[1] // factor
+    picture = picture[: h * factor, : w * factor]
+    return cv2.resize(picture, (w, h), interpolation=cv2.INTER_AREA)
+
+
+def vary(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
+    """Other light on the same scene: half the time less contrast, at times swapped colours; in [0, 1]."""
+    if rng.random() < 0.5:
+        black, white = np.float32(rng.uniform(0, 0.15)), np.float32(rng.uniform(0.75, 1))
+        picture = black + (white - black) * picture
+    if rng.random() < 0.2:
+        picture = picture[..., rng.permutation(3)]
+    return np.ascontiguousarray(picture)
+
+
+def crowd(rng: np.random.Generator, faces: Pictures) -> np.ndarray:
+    """A face, or 4 or 16 smaller ones side by side in its place, (H, W, 3) uint8."""
+    count = int(rng.choice(CROWDS, p=CROWD_SHARES))
+    drawn = [faces[int(i)] for i in rng.integers(len(faces), size=count * count)]
+    side = min(min(face.shape[:2]) for face in drawn) // count
+    small = [cv2.resize(f, (side, side), interpolation=cv2.INTER_AREA) for f in drawn] if count > 1 else drawn
+    return np.concatenate([np.concatenate(small[i::count], axis=1) for i in range(count)])
+
+
+def ramp(rng: np.random.Generator, side: int) -> np.ndarray:
+    """A smooth gradient, gray or coloured, (side, side, 3) float32 in [0, 1], not rounded to 8 bits."""
+    along = (np.arange(side, dtype=np.float32) + 0.5) / side - 0.5
+    angle = rng.uniform(0, 2 * np.pi)
+    t = np.cos(angle) * along[:, None] + np.sin(angle) * along
+    t = t + rng.uniform(-1, 1) * t * t
+    depth = np.exp(rng.uniform(np.log(0.003), np.log(0.5)))
+    steps = np.full(3, depth) if rng.random() < 0.5 else depth * rng.uniform(-1, 1, 3)
+    colour = np.full(3, rng.random()) if rng.random() < 0.5 else rng.random(3)
+    return np.clip(colour + steps * t[..., None], 0, 1).astype(np.float32)

@@ -1,0 +1,87 @@
+"""Everything that a training changes as it goes, and that a checkpoint therefore holds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from revisage.errors import TrainingError
+from revisage.lab.train.ema import EMA
+from revisage.lab.train.muon import Muon
+from revisage.lab.train.settings import LoopSettings
+from revisage.lab.train.task import Task
+
+
+@dataclass
+class State:
+    """Networks, one optimiser and one loss scaler for each, the average, and how far the training is.
+
+    Attributes:
+        images: seen so far, over all restarts; seconds: of training time likewise.
+        best: the best validation figure so far.
+    """
+
+    networks: dict[str, nn.Module]
+    optimizers: dict[str, torch.optim.Adam]
+    scalers: dict[str, torch.amp.GradScaler]
+    ema: EMA
+    images: int = 0
+    seconds: float = 0.0
+    best: float = -math.inf
+
+    @classmethod
+    def fresh(cls, task: Task, settings: LoopSettings, device: torch.device) -> State:
+        """A training that has not begun; the task's networks are moved to the device."""
+        networks = task.networks
+        for network in networks.values():
+            network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        optimizers: dict[str, torch.optim.Adam] = {}
+        for phase in task.phases():
+            name = phase.network
+            betas = (settings.beta1 if phase.beta1 is None else phase.beta1, settings.beta2)
+            if name in optimizers:
+                assert optimizers[name].defaults["betas"] == betas, f"phases of {name} differ in beta1"
+            elif settings.optimizer == "muon" and name == task.averaged:
+                optimizers[name] = Muon(networks[name], betas)
+            else:
+                optimizers[name] = torch.optim.Adam(networks[name].parameters(), betas=betas)
+        scaled = settings.precision == "fp16"
+        return cls(
+            networks,
+            optimizers,
+            {name: torch.amp.GradScaler(device.type, enabled=scaled) for name in optimizers},
+            EMA(networks[task.averaged], settings.ema),
+        )
+
+    def pack(self) -> dict[str, Any]:
+        """What is saved."""
+        return {
+            **{
+                group: {name: item.state_dict() for name, item in getattr(self, group).items()}
+                for group in ("networks", "optimizers", "scalers")
+            },
+            "ema": self.ema.network.state_dict(),
+            "images": self.images,
+            "seconds": self.seconds,
+            "best": self.best,
+        }
+
+    def restore(self, saved: dict[str, Any], path: Path) -> None:
+        """Take over what `pack` gave; raises TrainingError when it is of another network."""
+        try:
+            for group in ("networks", "optimizers", "scalers"):
+                for name, item in getattr(self, group).items():
+                    item.load_state_dict(saved[group][name])
+            self.ema.network.load_state_dict(saved["ema"])
+            self.images, self.seconds = int(saved["images"]), float(saved["seconds"])
+            self.best = float(saved["best"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise TrainingError(
+                f"checkpoint {path} is of another network ({reason}): use another --out, or the same settings"
+            ) from None

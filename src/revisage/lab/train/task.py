@@ -1,0 +1,74 @@
+"""What a system gives to the training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor, nn
+
+from revisage.lab.data.loader import Sample
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One optimiser's part of a step.
+
+    Attributes:
+        name: appears before the loss names in the log.
+        network: key of the network whose parameters this phase updates.
+        losses: batch -> named losses, already weighted; their sum is minimised.
+        interval: the phase runs in every n-th step (lazy regularisation).
+        rate: multiple of the loop's learning rate.
+        part: what the names of the parameters start with that are updated; all of the network's if empty.
+        fixed: what the names of parameters start with that are not updated all the same.
+        beta1: Adam's first decay rate for this network instead of the loop's. Phases of one network share an
+            optimiser, and with it this number.
+        clipped: whether a long gradient is scaled down to the loop's `clip`. A discriminator's is not:
+            clipped, the lazy penalty, which takes 16 times as much in every 16th step, would be a sixteenth
+            of itself.
+
+    Phases run in their order, on the same batch; one may add to the batch what a later one needs.
+    """
+
+    name: str
+    network: str
+    losses: Callable[[Batch], dict[str, Tensor]]
+    interval: int = 1
+    rate: float = 1.0
+    part: str = ""
+    fixed: tuple[str, ...] = ()
+    beta1: float | None = None
+    clipped: bool = True
+
+
+class Task(Protocol):
+    """A system to train: its networks, its samples, its phases and its validation.
+
+    Attributes:
+        networks: everything that is trained, by name.
+        averaged: key of the network that is shipped; its moving average is validated and saved.
+        best: the validation figure that decides which checkpoint is best; higher is better.
+    """
+
+    networks: dict[str, nn.Module]
+    averaged: str
+    best: str
+
+    def phases(self) -> list[Phase]: ...
+
+    def sample(self, index: int) -> Sample:
+        """Training sample number `index`, drawn from that number and the seed alone. Thread-safe."""
+        ...
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Figures on held-out data, the same in every run."""
+        ...
+
+    def pictures(self, network: nn.Module) -> np.ndarray:
+        """(H, W, 3) uint8: held-out inputs, outputs and truths side by side."""
+        ...

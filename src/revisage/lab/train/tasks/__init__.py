@@ -1,0 +1,1 @@
+"""One training task a file: its networks, losses, samples and validation."""

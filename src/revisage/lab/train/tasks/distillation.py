@@ -1,0 +1,327 @@
+"""Distillation of the scene model: a small network learns what a large published one does to any picture.
+
+Real-ESRGAN's general network and its twin that keeps noise, mixed by weight (Wang et al., *Deep Network
+Interpolation*, CVPR 2019), are the teacher; how they are mixed is an input of the student, its strength.
+What the teacher cannot know it learns from the truth: where nothing is damaged the target is the picture
+itself, and marks are filled with what lay under them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from revisage.errors import UsageError
+from revisage.lab.data.loader import Sample
+from revisage.lab.data.pictures import Pictures, find_pictures, shuffled
+from revisage.lab.data.pool import Pool
+from revisage.lab.degrade import RECIPES, Chain, apply, tone, zoomed
+from revisage.lab.degrade.compress import Jpeg
+from revisage.lab.degrade.kernels import gaussian_blur
+from revisage.lab.degrade.noise import GaussianNoise
+from revisage.lab.losses import l1
+from revisage.lab.metrics.lpips import open_lpips
+from revisage.lab.metrics.psnr import psnr
+from revisage.lab.networks.compact import Compact
+from revisage.lab.networks.scene import SCENE, STRIDE, Scene, SceneConfig, with_strength
+from revisage.lab.published import load
+from revisage.lab.train.distributed import device_of
+from revisage.lab.train.pictures import grid, to_unit
+from revisage.lab.train.scenes import crowd, piece, ramp, shrink, vary
+from revisage.lab.train.task import Batch, Phase
+from revisage.lab.train.tasks.realesrgan import _unit_tensor, under_marks
+
+DEFAULT_STRENGTH = 0.5
+KEEPS = 0.25  # strengths under it aim at what the teacher leaves, not at the truth
+PATTERNED = 0.5  # strengths up to it keep a pattern that belongs to the photo
+COARSE = 8  # side in pixels of the squares whose mean is held to the truth's
+VALIDATION = ("clean", "camera", "old-photo")
+
+
+@dataclass(frozen=True)
+class StudentSettings:
+    """Data and losses of the distillation.
+
+    Attributes:
+        data: folder of photographs.
+        more: a second folder of photographs; None goes without.
+        faces: aligned faces, so that people are not foreign to it; None goes without.
+        untouched: pictures as they are found, damage and all, of which only the teacher knows better; None
+            goes without.
+        teacher, twin: the published network that cleans and the one that keeps noise, .pth or .param.
+        lpips_weights: SqueezeNet for the perceptual loss.
+        network: sizes.
+        faces_share: share of the photographs that are faces.
+        clean, pattern, kept, aged: shares of the samples that are clean photographs, clean ones with a
+            pattern, pictures of `untouched`, and photographs degraded by the recipe "aged", for which the
+            truth is the better teacher; the rest is degraded by the recipe "taught".
+        ramps: share of the samples that are smooth gradients of more than 8 bits, as skies are in scans,
+            where the least pattern shows.
+        patch: side of the network's input in pixels.
+        around: side of the piece that is degraded and shown to the teacher, from which patches are cut.
+        zoom: the piece is taken to come from a photo up to so many times as wide, with marks of its size.
+        pool, reuse: a block of `pool` samples shares pieces, each used `reuse` times.
+        perceptual: weight of LPIPS, at both scales.
+        coarse: weight of the L1 distance to the truth of the means of squares of `COARSE` pixels.
+        validation: held-out photos used.
+        seed: of every draw.
+
+    Raises UsageError when a value cannot be used.
+    """
+
+    data: Path
+    more: Path | None = None
+    faces: Path | None = None
+    untouched: Path | None = None
+    teacher: Path | None = None
+    twin: Path | None = None
+    lpips_weights: Path | None = None
+    network: SceneConfig = SCENE
+    faces_share: float = 0.15
+    clean: float = 0.14
+    pattern: float = 0.1
+    kept: float = 0.08
+    aged: float = 0.25
+    ramps: float = 0.03
+    patch: int = 64
+    around: int = 80
+    zoom: float = 5.0
+    pool: int = 8000
+    reuse: int = 8
+    perceptual: float = 0.06
+    coarse: float = 0.5
+    validation: int = 12
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.patch % STRIDE or not 1 <= self.patch <= self.around:
+            raise UsageError(
+                f"patch must be a multiple of {STRIDE} and at most around ({self.around}), got {self.patch}"
+            )
+        if self.reuse < 1 or self.pool < 1 or self.pool % self.reuse:
+            raise UsageError(
+                f"pool ({self.pool}) must be a multiple of reuse ({self.reuse}), both at least 1"
+            )
+        for name in ("faces_share", "clean", "pattern", "kept", "aged", "ramps"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+        if self.clean + self.pattern + self.kept + self.aged > 1:
+            raise UsageError("clean, pattern, kept and aged are shares: together they must not exceed 1")
+        if self.validation < 1:
+            raise UsageError(f"validation must be at least 1, got {self.validation}")
+
+
+class Teacher:
+    """Two compact networks whose weights are mixed by the strength asked for."""
+
+    def __init__(self, teacher: Path, twin: Path) -> None:
+        self.network, other = (load(path).network for path in (teacher, twin))
+        if not (isinstance(self.network, Compact) and isinstance(other, Compact)):
+            raise UsageError(
+                "teacher and twin must be SRVGGNetCompact networks, such as realesr-general-x4v3"
+            )
+        if self.network.config != other.config:
+            raise UsageError("teacher and twin must be of the same size to be mixed")
+        self.scale = self.network.config.scale
+        self.clean, self.keep = dict(self.network.named_parameters()), dict(other.named_parameters())
+
+    @torch.no_grad()
+    def __call__(self, low: np.ndarray, strength: float) -> np.ndarray:
+        """(H, W, 3) float32 in [0, 1] -> (2 H, 2 W, 3), its picture reduced by area averaging."""
+        mixed = {name: self.keep[name].lerp(value, strength) for name, value in self.clean.items()}
+        x = torch.from_numpy(np.ascontiguousarray(low.transpose(2, 0, 1)))[None]
+        x = x.contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16, enabled=_has_bf16()):
+            large = torch.func.functional_call(self.network, mixed, (x,))
+        doubled = F.avg_pool2d(large.float().clamp(0, 1), self.scale // 2)
+        return doubled[0].permute(1, 2, 0).numpy()
+
+
+class StudentTask:
+    """See `revisage.lab.train.task.Task`; judged by `closeness`, minus its losses on held-out photos."""
+
+    averaged = "generator"
+    best = "closeness"
+
+    def __init__(self, settings: StudentSettings) -> None:
+        missing = [key for key in ("teacher", "twin", "lpips_weights") if getattr(settings, key) is None]
+        if missing:
+            raise UsageError(
+                f"distillation needs {', '.join(missing)}: set teacher=FILE twin=FILE, the published "
+                "realesr-general-x4v3 and realesr-general-wdn-x4v3 (.pth or .param), and "
+                "lpips_weights=squeezenet"
+            )
+        assert settings.teacher is not None
+        assert settings.twin is not None
+        assert settings.lpips_weights is not None
+        self.settings = settings
+        self.photos = Pictures(_all(settings.data, settings.more))
+        self.faces = Pictures(find_pictures(settings.faces)) if settings.faces else None
+        self.untouched = Pictures(find_pictures(settings.untouched)) if settings.untouched else None
+        self.held = Pictures(_all(settings.data, settings.more, held=True)[: settings.validation])
+        self.teacher = Teacher(settings.teacher, settings.twin)
+        self.lpips = open_lpips("squeeze", settings.lpips_weights)
+        self.pool = Pool(self._pair, size=settings.pool, reuse=settings.reuse, seed=settings.seed)
+        torch.manual_seed(settings.seed)
+        self.networks: dict[str, nn.Module] = {"generator": Scene(settings.network)}
+
+    def phases(self) -> list[Phase]:
+        return [Phase("generator", "generator", self._generator)]
+
+    def sample(self, index: int) -> Sample:
+        """ "low" (3, patch, patch), "target" and "truth" at twice its side, in [0, 1]; "strength" ()."""
+        settings = self.settings
+        rng = np.random.default_rng((settings.seed, index, 1))
+        pair = self.pool[index]
+        corner = rng.integers(0, settings.around - settings.patch + 1, 2)
+        turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
+        sample: Sample = {"strength": pair["strength"]}
+        for key in ("low", "target", "truth"):
+            picture = pair[key]
+            size = picture.shape[0] // settings.around
+            top, left = corner * size
+            side = settings.patch * size
+            part = np.rot90(picture[top : top + side, left : left + side], turns)
+            part = part[:, ::-1] if mirrored else part
+            sample[key] = np.ascontiguousarray(part.transpose(2, 0, 1), np.float32)
+        return sample
+
+    def _pair(self, number: int) -> Sample:
+        """Piece `number`: what the student sees, what it aims at and the truth, (H, W, 3) in [0, 1]."""
+        settings = self.settings
+        rng = np.random.default_rng((settings.seed, number))
+        strength = DEFAULT_STRENGTH if rng.random() < 0.4 else float(rng.random())
+        kind, around = rng.random(), settings.around
+        if rng.random() < settings.ramps:
+            truth = ramp(rng, 2 * around)
+            return _sample(shrink(truth, 2), truth, truth, strength)
+        if self.untouched is not None and kind < settings.kept:
+            picture = self.untouched[int(rng.integers(len(self.untouched)))]
+            low = _rounded(to_unit(piece(rng, picture, around)))
+            target = self.teacher(low, strength)
+            return _sample(low, target, target, strength)
+        if self.faces is not None and rng.random() < settings.faces_share:
+            picture = crowd(rng, self.faces)
+        else:
+            picture = self.photos[shuffled(number, len(self.photos), settings.seed)]
+        truth = vary(rng, to_unit(piece(rng, picture, 2 * around)))
+        if kind < settings.kept + settings.clean:
+            return _sample(_rounded(shrink(truth, 2)), truth, truth, strength)
+        if kind < settings.kept + settings.clean + settings.pattern:
+            drawn = zoomed(RECIPES["pattern"].sample(rng), float(rng.uniform(1, settings.zoom)))
+            truth = apply(truth, drawn)
+            low = _rounded(shrink(truth, 2))
+            target = truth if strength <= PATTERNED else self.teacher(low, strength)
+            return _sample(low, target, target, strength)
+        aged = kind < settings.kept + settings.clean + settings.pattern + settings.aged
+        recipe = RECIPES["aged" if aged else "taught"]
+        chain = zoomed(recipe.sample(rng), float(rng.uniform(1, settings.zoom)))
+        low, truth = _rounded(apply(shrink(truth, 2), chain)), apply(truth, tone(chain))
+        if aged and strength >= KEEPS:
+            return _sample(low, truth, truth, strength)
+        target = self.teacher(low, strength)
+        marks = under_marks(*(torch.from_numpy(p.transpose(2, 0, 1))[None] for p in (low, truth)))
+        target = np.where(marks[0, 0, :, :, None].numpy(), truth, target)
+        return _sample(low, target, truth if strength >= KEEPS else target, strength)
+
+    def _generator(self, batch: Batch) -> dict[str, Tensor]:
+        fakes = self.networks["generator"](with_strength(batch["low"], batch["strength"]))
+        losses: dict[str, Tensor] = {}
+        for scale, fake in zip((1, 2), fakes, strict=True):
+            target, truth = (F.avg_pool2d(batch[key], 2 // scale) for key in ("target", "truth"))
+            losses |= {f"{key}_x{scale}": loss for key, loss in self._losses(fake, target, truth).items()}
+        return losses
+
+    def _losses(self, fake: Tensor, target: Tensor, truth: Tensor) -> dict[str, Tensor]:
+        settings = self.settings
+        losses = {"l1": l1(fake, target)}
+        if settings.perceptual:
+            losses["perceptual"] = settings.perceptual * self.lpips(fake, truth).mean()
+        if settings.coarse:
+            means = (F.avg_pool2d(picture.float(), COARSE) for picture in (fake, truth))
+            losses["coarse"] = settings.coarse * l1(*means)
+        return losses
+
+    def _held_out(self, i: int, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Low and clean held-out photo `i` as (3, H, W) in [0, 1], at least; "clean" means only shrunken."""
+        clean, size = to_unit(self.held[i]), 2 * STRIDE
+        clean = clean[: clean.shape[0] // size * size, : clean.shape[1] // size * size]
+        low = shrink(clean, 2)
+        if name == "camera":
+            low = apply(low, camera(i))
+        elif name != "clean":
+            chain = zoomed(RECIPES[name].sample(np.random.default_rng(i)), 2)
+            low, clean = apply(low, chain), apply(clean, tone(chain))
+        return _unit_tensor(low), _unit_tensor(clean)
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """closeness; psnr and lpips of every kind at x2 beside bicubic's; the least psnr of clean at x1."""
+        figures: dict[str, list[float]] = {}
+        device = device_of(network)
+        for name in VALIDATION:
+            for i in range(len(self.held)):
+                low, clean = (torch.from_numpy(p)[None].to(device) for p in self._held_out(i, name))
+                strength = torch.full((1,), DEFAULT_STRENGTH, device=device)
+                same, doubled = network(with_strength(low, strength))
+                bicubic = F.interpolate(low, scale_factor=2, mode="bicubic").clamp(0, 1)
+                for key, picture in ((name, doubled.clamp(0, 1)), (f"bicubic_{name}", bicubic)):
+                    figures.setdefault(f"{key}_psnr", []).append(float(psnr(picture, clean)))
+                    figures.setdefault(f"{key}_lpips", []).append(float(self.lpips(picture, clean)))
+                if name == "clean":
+                    figures.setdefault("same_psnr", []).append(float(psnr(same, low)))
+        means = {key: float(np.mean(values)) for key, values in figures.items()}
+        means["same_worst"] = min(figures["same_psnr"])
+        gains = [means[f"bicubic_{name}_lpips"] - means[f"{name}_lpips"] for name in VALIDATION[1:]]
+        return {"closeness": float(np.mean(gains)), **means}
+
+    @torch.no_grad()
+    def pictures(self, network: nn.Module) -> np.ndarray:
+        """Held-out photos under three kinds of damage: input, output, the teacher's picture and the truth."""
+        rows, device = [], device_of(network)
+        for i, name in enumerate(VALIDATION * 2):
+            low, clean = self._held_out(i % len(self.held), name)
+            low, clean = low[:, :160, :160], clean[:, :320, :320]
+            x = with_strength(torch.from_numpy(low[None]), torch.full((1,), DEFAULT_STRENGTH)).to(device)
+            fake = network(x)[1][0].cpu().numpy()
+            taught = self.teacher(low.transpose(1, 2, 0), DEFAULT_STRENGTH).transpose(2, 0, 1)
+            big = low.repeat(2, 1).repeat(2, 2)
+            rows.append([p * 2 - 1 for p in (big, fake, taught, clean)])
+        return grid(rows, columns=1)
+
+
+def camera(seed: int) -> Chain:
+    """A plain bad photo, the yardstick: blur of 0.9 px, noise of 8 gray levels, JPEG of quality 70."""
+    return Chain((_Blur(0.9), GaussianNoise(8 / 255, False, seed), Jpeg(70)))
+
+
+@dataclass(frozen=True)
+class _Blur:
+    """Gaussian blur in the picture's own pixels."""
+
+    sigma: float
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        return gaussian_blur(image, self.sigma, self.sigma)
+
+
+def _all(*folders: Path | None, held: bool = False) -> list[Path]:
+    return [path for folder in folders if folder is not None for path in find_pictures(folder, held=held)]
+
+
+def _sample(low: np.ndarray, target: np.ndarray, truth: np.ndarray, strength: float) -> Sample:
+    return {"low": low, "target": target, "truth": truth, "strength": np.array(strength, np.float32)}
+
+
+def _rounded(picture: np.ndarray) -> np.ndarray:
+    """To 8 bits, as a file would hold it."""
+    return (np.rint(picture * 255) / np.float32(255)).astype(np.float32)
+
+
+def _has_bf16() -> bool:
+    return torch.cpu._is_avx512_bf16_supported()

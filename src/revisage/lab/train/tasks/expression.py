@@ -1,0 +1,157 @@
+"""Training of the expression classifier on labelled faces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from revisage import zoo
+from revisage.faces import Detector
+from revisage.lab.data.expressions import EXPRESSIONS, labelled, read_crops, without_copies
+from revisage.lab.data.loader import Sample
+from revisage.lab.data.pictures import shuffled
+from revisage.lab.degrade.compress import jpeg
+from revisage.lab.networks.expression import CROP, FRAME, Expression, ExpressionConfig
+from revisage.lab.train.task import Batch, Phase
+
+DEFAULT = ExpressionConfig()
+_MARGIN = 6  # pixels around the crop, so that a moved one has no empty border
+_DETECTOR_SCORE = 0.5  # every picture holds a face
+
+
+@dataclass(frozen=True)
+class ExpressionSettings:
+    """Data and weights of the classifier's training.
+
+    Attributes:
+        data: folder with one folder of faces for each of `EXPRESSIONS`.
+        network: sizes.
+        smoothing: share of the label that goes to the other expressions: people agree on two faces of three.
+        mixing: parameter of the beta distribution by which two faces of a batch are mixed; 0 for none.
+        seed: of every draw.
+    """
+
+    data: Path
+    network: ExpressionConfig = DEFAULT
+    smoothing: float = 0.1
+    mixing: float = 0.2
+    seed: int = 0
+
+
+class ExpressionTask:
+    """See `revisage.lab.train.task.Task`."""
+
+    averaged = "expression"
+    best = "accuracy"
+
+    def __init__(self, settings: ExpressionSettings) -> None:
+        cv2.setNumThreads(1)  # the loader's threads are the parallelism
+        self.settings = settings
+        find = Detector(zoo.resolve("finder").path, score_threshold=_DETECTOR_SCORE).find
+        frame = FRAME + np.array([[0, 0, _MARGIN], [0, 0, _MARGIN]])
+        sides = []
+        for held in (False, True):
+            rows = labelled(settings.data, held=held)
+            crops = read_crops([path for path, _ in rows], find, CROP + 2 * _MARGIN, frame)
+            sides.append((crops, np.array([label for _, label in rows])))
+        (crops, labels), (self.held, self.truth) = sides
+        kept = without_copies(crops, self.held)
+        self.crops, self.labels = crops[kept], labels[kept]
+        torch.manual_seed(settings.seed)
+        self.networks: dict[str, nn.Module] = {"expression": Expression(settings.network)}
+
+    def phases(self) -> list[Phase]:
+        return [Phase("expression", "expression", self._losses)]
+
+    def sample(self, index: int) -> Sample:
+        """ "crop" (1, 48, 48) float32 in [0, 1], turned, moved and degraded a little; "label" () int64."""
+        i = shuffled(index, len(self.crops), self.settings.seed)
+        crop = varied(self.crops[i], np.random.default_rng((self.settings.seed, index, 1)))
+        return {"crop": crop[None], "label": np.asarray(self.labels[i], np.int64)}
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        network = self.networks["expression"]
+        assert isinstance(network, Expression)
+        crops, labels, settings = batch["crop"], batch["label"], self.settings
+        if settings.mixing == 0:
+            return {
+                "entropy": F.cross_entropy(network.logits(crops), labels, label_smoothing=settings.smoothing)
+            }
+        # Zhang et al., mixup, ICLR 2018.
+        share = torch.distributions.Beta(settings.mixing, settings.mixing).sample().to(crops.device)
+        order = torch.randperm(len(crops), device=crops.device)
+        logits = network.logits(share * crops + (1 - share) * crops[order])
+        one, other = (
+            F.cross_entropy(logits, target, label_smoothing=settings.smoothing)
+            for target in (labels, labels[order])
+        )
+        return {"entropy": share * one + (1 - share) * other}
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Accuracy on the held-out faces, and the mean over the expressions of the share recognised."""
+        table = confusion(self.truth, self._predict(network))
+        return {
+            "accuracy": float(np.trace(table) / table.sum()),
+            "balanced": float((np.diag(table) / table.sum(1)).mean()),
+        }
+
+    def pictures(self, network: nn.Module) -> np.ndarray:
+        """Held-out faces by what they were recognised as, one row an expression, at most 16 a row."""
+        answers, side = self._predict(network), CROP + 2 * _MARGIN
+        rows = np.zeros((len(EXPRESSIONS), 16, side, side), np.uint8)
+        for number in range(len(EXPRESSIONS)):
+            faces = self.held[answers == number][:16]
+            rows[number, : len(faces)] = faces
+        sheet = rows.transpose(0, 2, 1, 3).reshape(len(EXPRESSIONS) * side, 16 * side)
+        return np.repeat(sheet[..., None], 3, axis=2)
+
+    @torch.no_grad()
+    def _predict(self, network: nn.Module) -> np.ndarray:
+        assert isinstance(network, Expression)
+        inner = self.held[:, _MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
+        crops = torch.from_numpy(inner[:, None].astype(np.float32) / 255)
+        crops = crops.to(next(network.parameters()).device)
+        answers: np.ndarray = (network.logits(crops) + network.logits(crops.flip(3))).argmax(1).cpu().numpy()
+        return answers
+
+
+def confusion(truth: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """(K, K) counts: row the expression it is, column what it was taken for."""
+    table = np.zeros((len(EXPRESSIONS),) * 2, np.int64)
+    np.add.at(table, (truth, answers), 1)
+    return table
+
+
+def varied(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(60, 60) uint8 -> its (48, 48) float32 middle in [0, 1], as another photo might show the face."""
+    angle, scale = rng.normal(0, 6), np.exp(rng.normal(0, 0.07))
+    centre = (crop.shape[0] - 1) / 2
+    matrix = cv2.getRotationMatrix2D((centre, centre), angle, scale)
+    matrix[:, 2] += rng.normal(0, 1.2, 2) - _MARGIN
+    picture = cv2.warpAffine(
+        crop, matrix, (CROP, CROP), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
+    picture = picture.astype(np.float32) / 255
+    if rng.random() < 0.5:
+        picture = picture[:, ::-1]
+    if rng.random() < 0.3:
+        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 1.2))
+    if rng.random() < 0.3:
+        picture = picture + rng.normal(0, rng.uniform(0, 0.06), picture.shape)
+    picture = np.clip(picture, 0, 1) ** np.exp(rng.normal(0, 0.25))
+    if rng.random() < 0.2:
+        picture = jpeg(np.repeat(picture[..., None].astype(np.float32), 3, 2), int(rng.integers(40, 95)))[
+            ..., 0
+        ]
+    if rng.random() < 0.3:  # something before the face
+        height, width = rng.integers(6, 20, 2)
+        top, left = (int(rng.integers(CROP - length)) for length in (height, width))
+        picture = np.array(picture)
+        picture[top : top + height, left : left + width] = rng.random()
+    return np.ascontiguousarray(picture, np.float32)

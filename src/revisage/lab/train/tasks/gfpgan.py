@@ -1,0 +1,265 @@
+"""Training of GFP-GAN: by reconstruction alone, or with all of its adversarial losses."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from revisage.errors import UsageError
+from revisage.lab.data.landmarks import mirror_landmarks
+from revisage.lab.data.loader import Sample
+from revisage.lab.data.sharpen import sharpen
+from revisage.lab.degrade import COLOURLESS, RECIPES, apply, marked, tone
+from revisage.lab.degrade import description as described
+from revisage.lab.losses.adversarial import discriminator_logistic, generator_logistic, r1
+from revisage.lab.losses.components import COMPONENTS, crop_component
+from revisage.lab.losses.description import description
+from revisage.lab.losses.laplacian import laplacian
+from revisage.lab.losses.perceptual import WEIGHTS, feature_matching, perceptual, style
+from revisage.lab.losses.pixel import checkerboard, l1, pyramid
+from revisage.lab.metrics.lpips import open_lpips
+from revisage.lab.metrics.weights import read_state
+from revisage.lab.networks.discriminators import ComponentDiscriminator, Discriminator, PatchDiscriminator
+from revisage.lab.networks.gfpgan import GFPGAN
+from revisage.lab.networks.vgg import VGG19Features
+from revisage.lab.train.face_settings import FaceSettings
+from revisage.lab.train.face_validation import HeldFaces
+from revisage.lab.train.faces import AlignedFaces, Embedder, FaceLosses, Mixed, split
+from revisage.lab.train.pictures import from_unit
+from revisage.lab.train.task import Batch, Phase
+from revisage.lab.train.tasks.prior import load_prior
+
+R1_INTERVAL = 16
+CRITICS = ("discriminator", "patches")
+
+
+class FaceTask:
+    """See `revisage.lab.train.task.Task`."""
+
+    averaged = "generator"
+
+    def __init__(self, settings: FaceSettings) -> None:
+        self.settings = settings
+        self.embedder = Embedder(settings.identity_weights) if settings.identity_weights else None
+        # Sharpness costs PSNR: an adversarial training is judged by whom its faces show.
+        self.best = "likeness" if settings.adversarial and self.embedder else "psnr"
+        size, by_parts = settings.network.size, bool(settings.component_losses)
+        folders = [settings.data, settings.more] if settings.more else [settings.data]
+        training, held = split(folders, self.embedder)
+        self.training = Mixed(
+            [AlignedFaces(paths, size, landmarks=by_parts) for paths in training],
+            settings.more_share,
+            settings.seed,
+        )
+        self.held = AlignedFaces(held[0][: settings.validation], size)
+        torch.manual_seed(settings.seed)
+        generator = GFPGAN(settings.network)
+        if settings.prior is not None:
+            load_prior(generator, settings.prior)
+        self.networks: dict[str, nn.Module] = {"generator": generator}
+        if not any(name.startswith(settings.only) for name, _ in generator.named_parameters()):
+            raise UsageError(f"only={settings.only!r} names no weight: give a part, such as polish.")
+        if settings.adversarial:
+            self.networks["discriminator"] = Discriminator(settings.discriminator)
+            if settings.patches:
+                self.networks["patches"] = PatchDiscriminator()
+        if by_parts:
+            self.networks["components"] = nn.ModuleDict(
+                {component.name: ComponentDiscriminator() for component in COMPONENTS}
+            )
+        self.vgg: VGG19Features | None = None
+        if settings.vgg_weights is not None:
+            self.vgg = VGG19Features()
+            self.vgg.load_published(read_state(settings.vgg_weights))
+        self.lpips = open_lpips("squeeze", settings.lpips_weights) if settings.lpips_weights else None
+        self.face_losses = FaceLosses(self.embedder, settings.edgeface_weights)
+        self.validation = HeldFaces(self.held, self.embedder, self.face_losses.edge, self.lpips)
+
+    def phases(self) -> list[Phase]:
+        settings, rate = self.settings, self.settings.critic_rate
+        fixed = ("decoder.",) if settings.prior and settings.fixed_prior else ()
+        phases = [Phase("generator", "generator", self._generator, part=settings.only, fixed=fixed)]
+        critic = partial(Phase, rate=rate, beta1=0.0, clipped=False)
+        for name in CRITICS:
+            if name in self.networks:
+                penalty = "penalty" if name == "discriminator" else f"{name}_penalty"
+                phases.append(critic(name, name, partial(self._discriminator, name)))
+                phases.append(critic(penalty, name, partial(self._penalty, name), interval=R1_INTERVAL))
+        if "components" in self.networks:
+            phases.append(critic("components", "components", self._components))
+        return phases
+
+    def sample(self, index: int) -> Sample:
+        """ "low" and "clean" (3, S, S) in [-1, 1]; where they are used "sharp", likewise, "marked" (1, S, S),
+        0 or 1, "landmarks" (5, 2), "drawn" (6,), which describes the degradation, and "judged" (), whether
+        discriminators may take the face for a real one."""
+        settings = self.settings
+        rng = np.random.default_rng((settings.seed, index))
+        faces, i = self.training.draw(index, rng)
+        clean, mirrored = faces[i], rng.random() < 0.5
+        if mirrored:
+            clean = np.ascontiguousarray(clean[:, ::-1])
+        drawn = RECIPES[settings.recipe].sample(rng)
+        low = apply(clean, drawn)
+        # A gray or toned photo stays so: no picture tells its colours. Fading is damage, to be undone.
+        clean = apply(clean, tone(drawn, COLOURLESS))
+        part = slice(None), slice(None)
+        if settings.crop is not None:
+            y, x = rng.integers(0, faces.size - settings.crop + 1, 2)
+            part = slice(y, y + settings.crop), slice(x, x + settings.crop)
+            low, clean = low[part], clean[part]
+        sample = {"low": from_unit(low), "clean": from_unit(clean)}
+        if settings.network.code:
+            sample["drawn"] = described(drawn)
+        if settings.more is not None and settings.adversarial:
+            sample["judged"] = np.array(faces is self.training.folders[0])
+        if settings.marks:
+            sample["marked"] = marked(drawn, faces.size)[part][None].astype(np.float32)
+        if settings.sharpen:
+            sample["sharp"] = from_unit(sharpen(clean, settings.sharpen, settings.network.size / 128))
+        if settings.component_losses:
+            points = faces.landmarks(i)
+            sample["landmarks"] = mirror_landmarks(points, faces.size) if mirrored else points
+        return sample
+
+    def _generator(self, batch: Batch) -> dict[str, Tensor]:
+        settings, clean = self.settings, batch["clean"]
+        aim = batch.get("sharp", clean)
+        generator = self.networks["generator"]
+        assert isinstance(generator, GFPGAN)
+        fake, pictures, said = generator.restore(batch["low"])
+        shown = fake.clamp(-1, 1)  # what a file can hold is what is judged
+        batch["fake"] = shown.detach()
+        losses = {"l1": settings.l1 * l1(fake, aim)}
+        if settings.laplacian:
+            losses["laplacian"] = settings.laplacian * laplacian(fake, aim)
+        if settings.pyramid:
+            losses["pyramid"] = settings.pyramid * pyramid(pictures, aim)
+        if said is not None and settings.description:
+            losses["description"] = settings.description * description(said, batch["drawn"])
+        if settings.marks:
+            under = batch["marked"]
+            error = (fake.float() - aim).abs().mean(dim=1, keepdim=True)
+            losses["marks"] = settings.marks * (error * under).sum() / under.sum().clamp(min=1)
+        losses |= self._face_losses(fake, clean)
+        if self.lpips is not None and settings.lpips:
+            distance = self.lpips(shown * 0.5 + 0.5, clean * 0.5 + 0.5).mean()
+            losses["lpips"] = settings.lpips * distance
+        if self.vgg is not None and (settings.perceptual or settings.vgg_style):
+            self.vgg.to(clean.device)
+            ours, truth = self.vgg(fake), self.vgg(clean)
+            losses["perceptual"] = settings.perceptual * perceptual(ours, truth)
+            if settings.vgg_style:
+                losses["vgg_style"] = settings.vgg_style * style(ours, truth, WEIGHTS)
+        if settings.checkerboard and settings.network.stem > 1:
+            losses["checkerboard"] = settings.checkerboard * checkerboard(shown, aim, settings.network.stem)
+        judged = _judged(batch | {"shown": shown})
+        if len(judged["shown"]):
+            for name in CRITICS:
+                if name in self.networks:
+                    weight = settings.adversarial * (1 if name == "discriminator" else settings.patches)
+                    logits = self._logits(name, judged["shown"], judged["low"])
+                    key = "adversarial" if name == "discriminator" else name
+                    losses[key] = weight * generator_logistic(logits)
+            losses |= self._component_losses(judged, judged["shown"])
+        return losses
+
+    def _face_losses(self, fake: Tensor, clean: Tensor) -> dict[str, Tensor]:
+        """Through the embeddings, of a part of the batch."""
+        settings, losses = self.settings, {}
+        some = slice(max(1, round(settings.identity_share * len(clean))))
+        if self.embedder is not None and settings.features:
+            losses["features"] = settings.features * self.face_losses.features(fake[some], clean[some])
+        if (self.embedder is not None or self.face_losses.edge is not None) and settings.identity:
+            losses["identity"] = settings.identity * self.face_losses.identity(fake[some], clean[some])
+        return losses
+
+    def _component_losses(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
+        """Of the generator, summed over the components (GFP-GAN, eq. 7)."""
+        settings, used = self.settings, self.settings.component_losses
+        totals: dict[str, Tensor] = {}
+        for _, critic, ours, truth in self._parts(batch, fake):
+            logits, features = critic(ours)
+            terms = {"component": settings.component * generator_logistic(logits)}
+            if "matching" in used:
+                with torch.no_grad():
+                    _, wanted = critic(truth)
+                terms["matching"] = settings.matching * feature_matching(features, wanted)
+                if "style" in used:
+                    terms["style"] = settings.style * style(features, wanted)
+            for key, loss in terms.items():
+                totals[key] = totals[key] + loss if key in totals else loss
+        return totals
+
+    def _parts(self, batch: Batch, fake: Tensor) -> list[tuple[str, nn.Module, Tensor, Tensor]]:
+        """Name, critic, restored crop and true crop of every component; none without component losses."""
+        critics = self.networks.get("components")
+        if critics is None:
+            return []
+        assert isinstance(critics, nn.ModuleDict)
+        parts, points = [], batch["landmarks"]
+        for component in COMPONENTS:
+            # Crops about as large as they are in the picture: eyes and mouth are 0.256 of it apart.
+            size = 4 * max(4, round(component.side * fake.shape[-1] * 0.256 / 4))
+            ours, truth = (crop_component(p, points, component, size) for p in (fake, batch["clean"]))
+            parts.append((component.name, critics[component.name], ours, truth))
+        return parts
+
+    def _logits(self, name: str, picture: Tensor, low: Tensor) -> Tensor:
+        critic = self.networks[name]
+        logits: Tensor = critic(picture, low) if isinstance(critic, Discriminator) else critic(picture)
+        return logits
+
+    def _discriminator(self, name: str, batch: Batch) -> dict[str, Tensor]:
+        judged = _judged(batch)
+        if not len(judged["clean"]):
+            return {"logistic": _nothing(self.networks[name])}
+        real, fake = (self._logits(name, judged[key], judged["low"]) for key in ("clean", "fake"))
+        return {"logistic": discriminator_logistic(real, fake)}
+
+    def _penalty(self, name: str, batch: Batch) -> dict[str, Tensor]:
+        critic, judged = self.networks[name], _judged(batch)
+        if not len(judged["clean"]):
+            return {"r1": _nothing(critic)}
+        assert isinstance(critic, Discriminator | PatchDiscriminator)
+        with torch.autocast(judged["clean"].device.type, enabled=False):
+            seen = critic.see(judged["clean"]).detach().requires_grad_()
+            if isinstance(critic, PatchDiscriminator):
+                logits = critic.judge(seen)
+            else:
+                given = critic.see(judged["low"]).detach() if critic.config.conditional else None
+                logits = critic.judge(seen, given)
+            loss = r1(logits, seen) / (logits[0].numel() or 1)  # as of one patch
+        return {"r1": self.settings.r1 * R1_INTERVAL * loss}
+
+    def _components(self, batch: Batch) -> dict[str, Tensor]:
+        judged = _judged(batch)
+        if not len(judged["clean"]):
+            return {"logistic": _nothing(self.networks["components"])}
+        losses = {}
+        for name, critic, ours, truth in self._parts(judged, judged["fake"]):
+            losses[name] = discriminator_logistic(critic(truth)[0], critic(ours)[0])
+        return losses
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """See `HeldFaces.figures`."""
+        return self.validation.figures(network)
+
+    def pictures(self, network: nn.Module) -> np.ndarray:
+        """See `HeldFaces.sheet`."""
+        return self.validation.sheet(network)
+
+
+def _judged(batch: Batch) -> Batch:
+    """The faces of a batch that discriminators may see; all where nothing is said of it."""
+    if "judged" not in batch:
+        return batch
+    return {key: value[batch["judged"]] for key, value in batch.items()}
+
+
+def _nothing(network: nn.Module) -> Tensor:
+    """0, with a gradient of 0 for every weight."""
+    return 0 * torch.stack([p.sum() for p in network.parameters()]).sum()

@@ -1,0 +1,216 @@
+"""Training of the identity model: a teacher's embedding of the clean face, told from a degraded one.
+
+The features between the rows of its table learn from the teacher's as well, first each row for itself: given
+what the teacher's row before it gives. The embedding alone says too little about a face.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from revisage.errors import UsageError
+from revisage.lab.data.loader import Sample
+from revisage.lab.data.pool import Pool
+from revisage.lab.degrade import RECIPES
+from revisage.lab.losses import hint, identity
+from revisage.lab.networks.identity import COMPACT_IDENTITY, SIZE, Identity
+from revisage.lab.networks.mobilefacenet import PUBLISHED, MobileFaceNetConfig
+from revisage.lab.train.distributed import device_of
+from revisage.lab.train.faces import AlignedFaces, Embedder, Mixed, split
+from revisage.lab.train.pictures import from_unit, grid
+from revisage.lab.train.task import Batch, Phase
+
+
+@dataclass(frozen=True)
+class IdentitySettings:
+    """Data of the identity model.
+
+    Attributes:
+        data: folder of faces aligned to the FFHQ template.
+        teacher: MobileFaceNet checkpoint; it also keeps held-out people out of training.
+        more: a second such folder, or None; `more_share` of the samples come from it.
+        network: sizes.
+        recipe: degradation of the training pictures.
+        clean: share of the samples left undegraded, so that sharp faces are told apart best.
+        hints: weight of the features' distance from the teacher's of the same picture (`losses.hint`); 0:
+            the embedding alone teaches.
+        forced: pictures over which the share of samples falls from 1 to 0 in which each row of blocks gets
+            the teacher's features instead of those of the row before it.
+        compile: compile the network first: half as fast again on a CPU, needs a C++ compiler.
+        pool, reuse: a block of `pool` samples shares degraded faces, each used `reuse` times, mirrored or
+            not; degrading takes longer than a step.
+        validation: held-out pictures used.
+        seed: of every draw.
+
+    Raises UsageError when a value cannot be used.
+    """
+
+    data: Path
+    teacher: Path
+    more: Path | None = None
+    more_share: float = 0.5
+    network: MobileFaceNetConfig = COMPACT_IDENTITY
+    recipe: str = "face"
+    clean: float = 0.4
+    hints: float = 1.0
+    forced: int = 40_000
+    compile: bool = False
+    pool: int = 240
+    reuse: int = 3
+    validation: int = 100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.recipe not in RECIPES:
+            raise UsageError(f"no recipe {self.recipe!r}; there are {', '.join(RECIPES)}")
+        for name in ("more_share", "clean"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+        for name in ("hints", "forced"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"{name} must not be below 0, got {getattr(self, name)}")
+        if self.hints and _widths(self.network) != _widths(PUBLISHED):
+            raise UsageError("with hints, the rows of the network need the teacher's features: set hints=0")
+        if self.validation < 1:
+            raise UsageError(f"validation must be at least 1, got {self.validation}")
+        if self.reuse < 1 or self.pool < 1 or self.pool % self.reuse:
+            raise UsageError(
+                f"pool ({self.pool}) must be a multiple of reuse ({self.reuse}), both at least 1"
+            )
+
+
+class IdentityTask:
+    """See `revisage.lab.train.task.Task`."""
+
+    averaged = "identity"
+    best = "clean"
+
+    def __init__(self, settings: IdentitySettings) -> None:
+        self.settings = settings
+        self.teacher = Embedder(settings.teacher)
+        folders = [settings.data, settings.more] if settings.more else [settings.data]
+        training, held = split(folders, self.teacher)
+        self.training = Mixed([AlignedFaces(t, SIZE) for t in training], settings.more_share, settings.seed)
+        self.held = AlignedFaces(
+            [p for side in held for p in side[: max(1, settings.validation // len(held))]], SIZE
+        )
+        self.pool = Pool(self._pair, size=settings.pool, reuse=settings.reuse, seed=settings.seed)
+        self._taught: dict[int, Tensor] = {}
+        torch.manual_seed(settings.seed)
+        network = Identity(settings.network)
+        self.networks: dict[str, nn.Module] = {"identity": network}
+        self._parts: list[nn.Module] = network.network.parts()
+        self._teachers: list[nn.Module] = self.teacher.network.parts()
+        if settings.compile:
+            for part in self._parts:
+                part.compile()
+
+    def phases(self) -> list[Phase]:
+        return [Phase("identity", "identity", self._losses)]
+
+    def sample(self, index: int) -> Sample:
+        """ "image", degraded or not, and "clean", (3, S, S) in [0, 1]; "key" (), one for each "clean";
+        "forced" (), whether each row gets the teacher's features."""
+        pair, forced = self.pool[index], self.settings.forced
+        rng = np.random.default_rng((self.settings.seed, index, 1))
+        mirrored = rng.random() < 0.5
+        sample = {"key": pair["key"] * 2 + int(mirrored)}
+        sample["forced"] = np.array(rng.random() * forced > index)
+        for name in ("image", "clean"):
+            sample[name] = np.ascontiguousarray(pair[name][..., ::-1]) if mirrored else pair[name]
+        return sample
+
+    def _pair(self, number: int) -> Sample:
+        """Face `number`, not mirrored, as in `sample`."""
+        settings = self.settings
+        rng = np.random.default_rng((settings.seed, number))
+        faces, i = self.training.draw(number, rng)
+        image = clean = faces[i]
+        if rng.random() >= settings.clean:
+            recipe = RECIPES[settings.recipe]
+            image = recipe.apply(clean, recipe.sample(rng))
+        first = faces is self.training.folders[0]
+        key = np.array(i if first else len(self.training.folders[0]) + i)
+        return {"image": _unit(image), "clean": _unit(clean), "key": key}
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        network, wanted = self.networks["identity"], self._wanted(batch)
+        if not self.settings.hints:
+            return {"angle": identity(network(batch["image"]), wanted)}
+        assert isinstance(network, Identity)
+        self.teacher.to(wanted.device)
+        own = taught = network.crop(batch["image"] * 2 - 1)
+        forced, losses = batch["forced"][:, None, None, None], {}
+        *rows, head = self._parts
+        for i, (row, teacher) in enumerate(zip(rows, self._teachers[:-1], strict=True)):
+            with torch.no_grad():
+                taught = teacher(taught)
+            own = row(own)
+            losses[f"row{i + 1}"] = self.settings.hints * hint(own, taught)
+            own = torch.where(forced, taught, own)
+        return losses | {"angle": identity(head(own), wanted)}
+
+    @torch.no_grad()
+    def _wanted(self, batch: Batch) -> Tensor:
+        """What the teacher says of the clean faces, (N, 128); it is asked once for each."""
+        keys, clean = batch["key"].tolist(), batch["clean"]
+        new = {key: row for row, key in enumerate(keys) if key not in self._taught}
+        if new:
+            said = self.teacher(clean[list(new.values())] * 2 - 1).cpu()
+            self._taught.update(zip(new, said, strict=True))
+        return torch.stack([self._taught[key] for key in keys]).to(clean.device)
+
+    def _held_out(self, name: str) -> Tensor:
+        recipe, pictures = RECIPES[name], []
+        for i in range(len(self.held)):
+            picture = self.held[i]
+            pictures.append(_unit(recipe.apply(picture, recipe.sample(np.random.default_rng(i)))))
+        return torch.from_numpy(np.stack(pictures))
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Cosines with the teacher's embedding of the clean face: from the clean and from degraded faces.
+
+        How well the teacher knows degraded faces itself stands beside them.
+        """
+        clean = torch.from_numpy(np.stack([_unit(self.held[i]) for i in range(len(self.held))]))
+        wanted, device = self._teach(clean), device_of(network)
+
+        def likeness(faces: Tensor) -> float:
+            found = torch.cat([network(part.to(device)).cpu() for part in faces.split(16)])
+            return float(nn.functional.cosine_similarity(found, wanted).mean())
+
+        figures = {"clean": likeness(clean)}
+        for name in ("gfpgan", "old-photo"):
+            low = self._held_out(name)
+            figures[name] = likeness(low)
+            own = nn.functional.cosine_similarity(self._teach(low), wanted).mean()
+            figures[f"teacher_{name}"] = float(own)
+        return figures
+
+    def _teach(self, faces: Tensor) -> Tensor:
+        return torch.cat([self.teacher(part * 2 - 1) for part in faces.split(16)])
+
+    def pictures(self, network: nn.Module) -> np.ndarray:
+        """What the network is shown: held-out faces, clean and under two recipes."""
+        rows = [[from_unit(self.held[i])] for i in range(min(6, len(self.held)))]
+        for name in ("gfpgan", "old-photo"):
+            low = self._held_out(name).numpy() * 2 - 1
+            for row, picture in zip(rows, low, strict=False):
+                row.append(picture)
+        return grid(rows, columns=2)
+
+
+def _widths(config: MobileFaceNetConfig) -> list[tuple[int, int]]:
+    """Features and stride of each row."""
+    return [(features, stride) for _, features, _, stride in config.stages]
+
+
+def _unit(picture: np.ndarray) -> np.ndarray:
+    """(H, W, 3) in [0, 1] -> (3, H, W) likewise, rounded to 8 bits."""
+    return from_unit(picture) * np.float32(0.5) + np.float32(0.5)

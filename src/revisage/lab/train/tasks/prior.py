@@ -1,0 +1,211 @@
+"""Training of the generative prior: StyleGAN2 on aligned faces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from revisage.errors import TrainingError, UsageError
+from revisage.lab.data.loader import Sample
+from revisage.lab.data.pictures import shuffled
+from revisage.lab.losses.adversarial import (
+    discriminator_logistic,
+    generator_logistic,
+    path_length,
+    path_lengths,
+    r1,
+)
+from revisage.lab.metrics.frechet import Gaussian, distance
+from revisage.lab.networks.discriminators import DISCRIMINATOR_128, Discriminator, DiscriminatorConfig
+from revisage.lab.networks.gfpgan import CLEAR_256, GFPGAN
+from revisage.lab.networks.prior import FacePrior, PriorConfig
+from revisage.lab.train.checkpoint import load
+from revisage.lab.train.distributed import device_of
+from revisage.lab.train.faces import AlignedFaces, Embedder, split
+from revisage.lab.train.pictures import from_unit, grid
+from revisage.lab.train.task import Batch, Phase
+
+R1_INTERVAL, PATH_INTERVAL = 16, 4
+PATH_DECAY = 0.01  # of the running mean of path lengths (StyleGAN2, appendix B)
+MIXING = 0.9  # share of the pictures whose fine layers have another code than the coarse ones
+COMPACT_PRIOR = PriorConfig.of(CLEAR_256, mapping=4)
+
+
+@dataclass(frozen=True)
+class PriorSettings:
+    """Data and loss weights of the prior.
+
+    Attributes:
+        data: folder of faces aligned to the FFHQ template, square.
+        identity_weights: MobileFaceNet checkpoint: keeps held-out people out of training, and gives the
+            Fréchet distance in its feature space in validation; None goes without both.
+        network, discriminator: sizes.
+        r1, path: weights of the gradient penalty and of path length regularisation.
+        critic_rate: learning rate of the discriminator as a multiple of the generator's; its layers have the
+            equalised learning rate and the decoder's have not.
+        validation: pictures drawn, and held-out ones compared with.
+        seed: of every draw.
+    """
+
+    data: Path
+    identity_weights: Path | None = None
+    network: PriorConfig = COMPACT_PRIOR
+    discriminator: DiscriminatorConfig = DISCRIMINATOR_128
+    r1: float = 10.0
+    path: float = 2.0
+    critic_rate: float = 5.0
+    validation: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.validation < 2:
+            raise UsageError(f"validation must be at least 2, got {self.validation}")
+        if self.network.size != self.discriminator.picture:
+            raise UsageError(
+                f"the discriminator is for {self.discriminator.picture} px, the network for "
+                f"{self.network.size}"
+            )
+        if self.discriminator.conditional:
+            raise UsageError("a prior has no input that its discriminator could be conditional on")
+
+
+class PriorTask:
+    """See `revisage.lab.train.task.Task`."""
+
+    averaged = "generator"
+    best = "likeness"
+
+    def __init__(self, settings: PriorSettings) -> None:
+        self.settings = settings
+        self.embedder = Embedder(settings.identity_weights) if settings.identity_weights else None
+        (training,), (held,) = split([settings.data], self.embedder)
+        self.training = AlignedFaces(training, settings.network.size)
+        if len(held) < 2:
+            raise TrainingError(
+                f"only {len(held)} held-out picture in {settings.data}: a Fréchet distance takes two, so add "
+                "pictures of more people"
+            )
+        self.held = AlignedFaces(held[: settings.validation], settings.network.size)
+        torch.manual_seed(settings.seed)
+        self.generator = FacePrior(settings.network)
+        self.networks: dict[str, nn.Module] = {
+            "generator": self.generator,
+            "discriminator": Discriminator(settings.discriminator),
+        }
+
+    def phases(self) -> list[Phase]:
+        rate = self.settings.critic_rate
+        return [
+            Phase("generator", "generator", self._generator),
+            Phase("path", "generator", self._path, PATH_INTERVAL),
+            Phase("discriminator", "discriminator", self._discriminator, 1, rate, beta1=0.0, clipped=False),
+            Phase("penalty", "discriminator", self._penalty, R1_INTERVAL, rate, beta1=0.0, clipped=False),
+        ]
+
+    def sample(self, index: int) -> Sample:
+        """ "clean" (3, S, S) in [-1, 1]."""
+        clean = self.training[shuffled(index, len(self.training), self.settings.seed)]
+        if np.random.default_rng((self.settings.seed, index)).random() < 0.5:
+            clean = np.ascontiguousarray(clean[:, ::-1])
+        return {"clean": from_unit(clean)}
+
+    def _codes(self, batch: Batch, count: int) -> Tensor:
+        """(count, layers, D) with style mixing."""
+        device, layers = batch["clean"].device, self.generator.decoder.layers
+        z = torch.randn(2, count, self.settings.network.style_dim, device=device)
+        coarse, fine = (self.generator.codes(part) for part in z)
+        self.generator.remember(coarse)
+        border = torch.randint(1, layers, (count, 1, 1), device=device)
+        border[torch.rand(count, device=device) >= MIXING] = layers
+        lower = torch.arange(layers, device=device)[None, :, None] < border
+        return torch.where(lower, coarse[:, None], fine[:, None])
+
+    def _generator(self, batch: Batch) -> dict[str, Tensor]:
+        fake = self.generator.draw(self._codes(batch, len(batch["clean"])))
+        batch["fake"] = fake.detach()
+        return {"adversarial": generator_logistic(self.networks["discriminator"](fake))}
+
+    def _path(self, batch: Batch) -> dict[str, Tensor]:
+        codes = self._codes(batch, max(1, len(batch["clean"]) // 2))
+        with torch.autocast(codes.device.type, enabled=False):
+            codes = codes.float()
+            picture = self.generator.draw(codes)
+            lengths = path_lengths(picture, codes, torch.randn_like(picture))
+            self.generator.length.lerp_(lengths.detach().mean(), PATH_DECAY)
+            loss = path_length(lengths, self.generator.length.clone())
+        return {"length": self.settings.path * PATH_INTERVAL * loss}
+
+    def _discriminator(self, batch: Batch) -> dict[str, Tensor]:
+        critic = self.networks["discriminator"]
+        return {"logistic": discriminator_logistic(critic(batch["clean"]), critic(batch["fake"]))}
+
+    def _penalty(self, batch: Batch) -> dict[str, Tensor]:
+        critic = self.networks["discriminator"]
+        assert isinstance(critic, Discriminator)
+        with torch.autocast(batch["clean"].device.type, enabled=False):
+            seen = critic.see(batch["clean"]).detach().requires_grad_()
+            loss = r1(critic.judge(seen), seen)
+        return {"r1": self.settings.r1 * R1_INTERVAL * loss}
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """likeness: minus the Fréchet distance between drawn and held-out faces, in the embedding's space.
+
+        Without an embedder it is the space of pictures of 8 x 8 pixels.
+        """
+        drawn, held = Gaussian(), Gaussian()
+        for first in range(0, self.settings.validation, 8):
+            drawn.add(self._describe(self._draw(network, first)))
+        for i in range(len(self.held)):
+            held.add(self._describe(torch.from_numpy(from_unit(self.held[i])[None])))
+        return {"likeness": -distance(drawn, held)}
+
+    def _draw(self, network: nn.Module, first: int, count: int = 8, truncation: float = 1.0) -> Tensor:
+        generator = torch.Generator().manual_seed(first)
+        z = torch.randn(count, self.settings.network.style_dim, generator=generator)
+        faces: Tensor = network(z.to(device_of(network)), truncation).cpu().clamp(-1, 1)
+        return faces
+
+    def _describe(self, faces: Tensor) -> Tensor:
+        if self.embedder is None:
+            return nn.functional.interpolate(faces, size=(8, 8), mode="area").flatten(1)
+        features: Tensor = self.embedder(faces)
+        return features
+
+    @torch.no_grad()
+    def pictures(self, network: nn.Module) -> np.ndarray:
+        """24 faces, drawn with a truncation of 0.7, from the same latents in every run."""
+        faces = torch.cat([self._draw(network, 8 * i, truncation=0.7) for i in range(3)]).numpy()
+        return grid([list(faces[i : i + 6]) for i in range(0, 24, 6)], columns=1)
+
+
+def load_prior(network: GFPGAN, path: Path) -> None:
+    """Start the decoder of `network` from a checkpoint of `revisage train prior`, in place.
+
+    Where the decoder ends before the U-Net, its last RGB layer has no pixels to shuffle and keeps its own
+    weights.
+
+    `path` is the checkpoint or the run's folder (its best checkpoint then). Raises TrainingError when there
+    is none, its sizes are others, or `network` has no decoder.
+    """
+    if not network.config.decoder:
+        raise TrainingError(f"this preset's network has no decoder to start from {path}: set prior=none")
+    if path.is_dir():
+        path = path / "checkpoints" / "best.pt"
+    if not path.is_file():
+        raise TrainingError(f"no checkpoint {path}: give prior=RUN, the folder of a `revisage train prior`")
+    state = load(path)["ema"]
+    decoder = {k.removeprefix("decoder."): v for k, v in state.items() if k.startswith("decoder.")}
+    if len(network.config.prior) < len(network.config.unet):
+        last = f"rgb.{len(network.config.prior) - 1}."
+        own = network.decoder.state_dict()
+        decoder |= {k: v for k, v in own.items() if k.startswith(last) and k in decoder}
+    try:
+        network.decoder.load_state_dict(decoder)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise TrainingError(f"{path} is not a prior of this network's sizes: {reason}") from None

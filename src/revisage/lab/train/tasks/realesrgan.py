@@ -1,0 +1,281 @@
+"""Training of Real-ESRGAN: the network for whole photos, for PSNR (stage 1) or adversarially (stage 2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from revisage.errors import UsageError
+from revisage.lab.data.loader import Sample
+from revisage.lab.data.pictures import Pictures, find_pictures, shuffled
+from revisage.lab.data.pool import Pool
+from revisage.lab.data.sharpen import sharpen
+from revisage.lab.degrade import RECIPES, Chain, apply, tone, zoomed
+from revisage.lab.degrade.esrgan import SecondOrder
+from revisage.lab.losses import (
+    discriminator_logistic,
+    generator_logistic,
+    l1,
+    perceptual,
+)
+from revisage.lab.metrics.psnr import psnr
+from revisage.lab.metrics.ssim import ssim
+from revisage.lab.metrics.weights import read_state
+from revisage.lab.networks.compact import Compact, CompactConfig
+from revisage.lab.networks.rrdb import RRDBConfig, RRDBNet
+from revisage.lab.networks.unet_discriminator import UNetDiscriminator
+from revisage.lab.networks.vgg import VGG19Features
+from revisage.lab.train.distributed import device_of
+from revisage.lab.train.pictures import from_unit, grid, to_unit
+from revisage.lab.train.scenes import crowd, piece, shrink, vary
+from revisage.lab.train.task import Batch, Phase
+
+VALIDATION = ("clean", "first-order", "old-photo")
+MARKED = 24 / 255  # a pixel that damage changed by more may lie under a mark
+SMALL = 0.12  # marks cover at most so much of a picture; noise and blur cover more
+Network = CompactConfig | RRDBConfig
+RRDB_X2 = RRDBConfig(scale=2)
+
+
+def build(config: Network) -> nn.Module:
+    """The network of a configuration, with fresh weights."""
+    return RRDBNet(config) if isinstance(config, RRDBConfig) else Compact(config)
+
+
+@dataclass(frozen=True)
+class SceneSettings:
+    """Data and losses of the scene model.
+
+    Attributes:
+        data: folder of photographs.
+        faces: a second folder (aligned faces), so that people are not foreign to it; None goes without.
+        faces_share: share of the samples from `faces`.
+        network: sizes.
+        recipe: degradation. "second-order" is applied to the full-size photo and ends at the network's input,
+            as published; the others are applied to the shrunken photo.
+        patch: side of the network's input in pixels.
+        around: side of the piece that is degraded, from which the patch is cut, so that a scratch or a
+            crease can cross it.
+        zoom: the piece is taken to come from a photo up to so many times as wide, with marks of its size.
+        pool, reuse: a block of `pool` samples shares degraded pieces, each used `reuse` times.
+        sharpened: aim at the sharpened truth, as published; the discriminator always sees the plain one.
+        adversarial: weight of the discriminator's loss. 0 is stage 1, training for PSNR; above it is stage 2.
+        perceptual: weight of the perceptual loss, used in stage 2; 0 goes without.
+        vgg_weights: VGG-19 checkpoint for it, as torchvision's; needed in stage 2 unless `perceptual` is 0.
+        discriminator: features of the discriminator at full size.
+        validation: held-out photos used.
+        seed: of every draw.
+
+    Raises UsageError when a value cannot be used.
+    """
+
+    data: Path
+    faces: Path | None = None
+    faces_share: float = 0.2
+    network: Network = RRDB_X2
+    recipe: str = "second-order"
+    patch: int = 128
+    around: int = 200
+    zoom: float = 5.0
+    pool: int = 240
+    reuse: int = 1
+    sharpened: bool = True
+    adversarial: float = 0.0
+    perceptual: float = 1.0
+    vgg_weights: Path | None = None
+    discriminator: int = 64
+    validation: int = 12
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.recipe not in RECIPES:
+            raise UsageError(f"no recipe {self.recipe!r}; there are {', '.join(RECIPES)}")
+        if not 1 <= self.patch <= self.around:
+            raise UsageError(f"patch must be between 1 and around ({self.around}), got {self.patch}")
+        if self.patch % 4:
+            raise UsageError(f"patch must be a multiple of 4, got {self.patch}")
+        if self.reuse < 1 or self.pool < 1 or self.pool % self.reuse:
+            raise UsageError(
+                f"pool ({self.pool}) must be a multiple of reuse ({self.reuse}), both at least 1"
+            )
+        for name in ("validation", "discriminator"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.faces_share <= 1:
+            raise UsageError(f"faces_share must be between 0 and 1, got {self.faces_share}")
+
+
+class SceneTask:
+    """See `revisage.lab.train.task.Task`.
+
+    Raises UsageError when stage 2 lacks the weights for its perceptual loss.
+
+    Stage 1 is judged by the PSNR, stage 2 by `closeness`: minus its L1 and perceptual losses, held out.
+    """
+
+    averaged = "generator"
+
+    def __init__(self, settings: SceneSettings) -> None:
+        if settings.adversarial and settings.perceptual and settings.vgg_weights is None:
+            raise UsageError(
+                "adversarial training needs the perceptual loss: set vgg_weights=FILE, torchvision's vgg19 "
+                "weights, or perceptual=0 to go without on purpose"
+            )
+        self.settings = settings
+        self.best = "closeness" if settings.adversarial else "psnr"
+        self.photos = Pictures(find_pictures(settings.data))
+        self.faces = Pictures(find_pictures(settings.faces)) if settings.faces else None
+        self.held = Pictures(find_pictures(settings.data, held=True)[: settings.validation])
+        self.pool = Pool(self._pair, size=settings.pool, reuse=settings.reuse, seed=settings.seed)
+        torch.manual_seed(settings.seed)
+        self.networks: dict[str, nn.Module] = {"generator": build(settings.network)}
+        self.vgg: VGG19Features | None = None
+        if settings.adversarial:
+            self.networks["discriminator"] = UNetDiscriminator(settings.discriminator)
+            if settings.perceptual and settings.vgg_weights:
+                self.vgg = VGG19Features()
+                self.vgg.load_published(read_state(settings.vgg_weights))
+
+    def phases(self) -> list[Phase]:
+        phases = [Phase("generator", "generator", self._generator)]
+        if "discriminator" in self.networks:
+            phases.append(Phase("discriminator", "discriminator", self._discriminator))
+        return phases
+
+    def sample(self, index: int) -> Sample:
+        """ "low" (3, patch, patch), "clean" at `scale` times its side, and "sharp" where it is aimed at."""
+        settings, scale = self.settings, self.settings.network.scale
+        rng = np.random.default_rng((settings.seed, index, 1))
+        pair = self.pool[index]
+        corner = rng.integers(0, settings.around - settings.patch + 1, 2)
+        turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
+        sample: Sample = {}
+        for key, picture in pair.items():
+            size = picture.shape[0] // settings.around
+            top, left = corner * size
+            side = settings.patch * size
+            assert size == (1 if key == "low" else scale), picture.shape
+            part = np.rot90(picture[top : top + side, left : left + side], turns)
+            sample[key] = _unit_tensor(part[:, ::-1] if mirrored else part)
+        return sample
+
+    def _pair(self, number: int) -> Sample:
+        """Degraded piece `number` and its truth, (H, W, 3) float32 in [0, 1]."""
+        settings = self.settings
+        rng = np.random.default_rng((settings.seed, number))
+        if self.faces is not None and rng.random() < settings.faces_share:
+            return self._degraded(rng, crowd(rng, self.faces))
+        return self._degraded(rng, self.photos[shuffled(number, len(self.photos), settings.seed)])
+
+    def _degraded(self, rng: np.random.Generator, picture: np.ndarray) -> Sample:
+        settings = self.settings
+        side = settings.around * settings.network.scale
+        clean = vary(rng, to_unit(piece(rng, picture, side)))
+        source = sharpen(clean) if settings.sharpened else clean
+        low, tones = degrade(rng, source, settings)
+        pair = {"low": low, "clean": apply(clean, tones)}
+        return pair | {"sharp": apply(source, tones)} if settings.sharpened else pair
+
+    def _generator(self, batch: Batch) -> dict[str, Tensor]:
+        settings, aim = self.settings, batch.get("sharp", batch["clean"])
+        fake = self.networks["generator"](batch["low"])
+        losses = self._reconstruction(fake, aim)
+        if "discriminator" in self.networks:
+            batch["fake"] = fake.detach()  # what the discriminator sees in its phase
+            logits = self.networks["discriminator"](fake)
+            losses["adversarial"] = settings.adversarial * generator_logistic(logits)
+        return losses
+
+    def _reconstruction(self, fake: Tensor, aim: Tensor) -> dict[str, Tensor]:
+        settings = self.settings
+        losses = {"l1": l1(fake, aim)}
+        if self.vgg is not None:
+            self.vgg.to(aim.device)
+            features = self.vgg(fake * 2 - 1), self.vgg(aim * 2 - 1)
+            losses["perceptual"] = settings.perceptual * perceptual(*features)
+        return losses
+
+    def _discriminator(self, batch: Batch) -> dict[str, Tensor]:
+        critic = self.networks["discriminator"]
+        return {"logistic": discriminator_logistic(critic(batch["clean"]), critic(batch["fake"]))}
+
+    def _held_out(self, i: int, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Low and clean held-out photo `i` as (3, H, W) in [0, 1]; "clean" means only shrunken."""
+        scale = self.settings.network.scale
+        clean, size = to_unit(self.held[i]), 4 * scale
+        clean = clean[: clean.shape[0] // size * size, : clean.shape[1] // size * size]
+        low = shrink(clean, scale)
+        if name != "clean":
+            drawn = RECIPES[name].sample(np.random.default_rng(i))
+            chain = zoomed(drawn, 2)
+            low, clean = apply(low, chain), apply(clean, tone(chain))
+        return _unit_tensor(low), _unit_tensor(clean)
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """psnr (mean of the degraded ones), closeness in stage 2, and both metrics of every kind."""
+        figures: dict[str, list[float]] = {}
+        device = device_of(network)
+        for name in VALIDATION:
+            for i in range(len(self.held)):
+                low, clean = (torch.from_numpy(p)[None].to(device) for p in self._held_out(i, name))
+                fake = network(low)
+                bicubic = F.interpolate(low, scale_factor=self.settings.network.scale, mode="bicubic")
+                for key, picture in ((name, fake), (f"bicubic_{name}", bicubic)):
+                    figures.setdefault(f"{key}_psnr", []).append(float(psnr(picture, clean)))
+                    figures.setdefault(f"{key}_ssim", []).append(float(ssim(picture, clean)))
+        if self.settings.adversarial:
+            for i in range(len(self.held)):
+                pair = self._degraded(np.random.default_rng(i), self.held[i])
+                low, aim = (
+                    torch.from_numpy(_unit_tensor(pair[key]))[None].to(device)
+                    for key in ("low", "sharp" if self.settings.sharpened else "clean")
+                )
+                losses = self._reconstruction(network(low), aim).values()
+                figures.setdefault("closeness", []).append(-float(torch.stack(list(losses)).sum()))
+        means = {key: float(np.mean(values)) for key, values in figures.items()}
+        return {"psnr": float(np.mean([means[f"{name}_psnr"] for name in VALIDATION[1:]])), **means}
+
+    @torch.no_grad()
+    def pictures(self, network: nn.Module) -> np.ndarray:
+        """Held-out photos under three kinds of damage: input, output and truth."""
+        rows, device = [], device_of(network)
+        for i, name in enumerate(VALIDATION * 2):
+            low, clean = self._held_out(i % len(self.held), name)
+            fake = network(torch.from_numpy(low[None]).to(device))[0].cpu().numpy()
+            big = low.repeat(self.settings.network.scale, 1).repeat(self.settings.network.scale, 2)
+            rows.append([p[:, :320, :320] * 2 - 1 for p in (big, fake, clean)])
+        return grid(rows, columns=2)
+
+
+def degrade(rng: np.random.Generator, clean: np.ndarray, settings: SceneSettings) -> tuple[np.ndarray, Chain]:
+    """The network's input, drawn from a clean piece of `scale` times its side, and the tone it has."""
+    scale = settings.network.scale
+    drawn = RECIPES[settings.recipe].sample(rng)
+    if isinstance(drawn, SecondOrder):
+        return replace(drawn, scale=scale).reduce(clean), Chain(())
+    chain = zoomed(drawn, float(rng.uniform(1, settings.zoom)))
+    # The model repairs damage and leaves the photo's tone to its owner: a patch does not show it.
+    return apply(shrink(clean, scale), chain), tone(chain)
+
+
+def under_marks(low: Tensor, clean: Tensor) -> Tensor:
+    """Which pixels lie under marks; (N, 3, h, w) and (N, 3, h r, w r) in [0, 1] -> bool (N, 1, h r, w r).
+
+    They are told from other damage by being much changed and few: none are in a picture where more than
+    `SMALL` of the pixels changed by more than `MARKED`.
+    """
+    scale = clean.shape[-1] // low.shape[-1]
+    changed = (F.avg_pool2d(clean, scale) - low).abs().amax(dim=1, keepdim=True) > MARKED
+    changed &= changed.float().mean(dim=(2, 3), keepdim=True) <= SMALL
+    return changed.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+
+
+def _unit_tensor(picture: np.ndarray) -> np.ndarray:
+    """(H, W, 3) in [0, 1] -> (3, H, W) in [0, 1], rounded to 8 bits."""
+    return from_unit(picture) * np.float32(0.5) + np.float32(0.5)

@@ -1,1 +1,0 @@
-"""One function a file, its equation and source in the docstring. Scalars out; lower is better."""

@@ -1,0 +1,1 @@
+"""Films: faces tracked and smoothed over time."""

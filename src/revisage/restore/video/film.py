@@ -1,0 +1,149 @@
+"""A film: frames restored one after the other, faces found beforehand and smoothed along their tracks.
+
+The film is read twice: once to find the faces, once to restore. Of the second reading a few frames are held,
+so that each face can be made to agree with its neighbours on both sides (`revisage.restore.video.smoothing`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from revisage.errors import RevisageError, UsageError
+from revisage.image import Photo
+from revisage.restore import Face, RestoreOptions, Restorer, Result, failure
+from revisage.restore.video import smoothing
+from revisage.restore.video.smoothing import WINDOW, FaceCrops
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a film, or why it cannot be read."""
+
+    name: str
+    photo: Photo | RevisageError
+
+
+class Film(Protocol):
+    """Where frames come from."""
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames in their order; called twice, and each time the same."""
+        ...
+
+
+class Sink(Protocol):
+    """Where restored frames go."""
+
+    def write(self, name: str, result: Result) -> str:
+        """Take a restored frame; where it went. Raises SaveError."""
+        ...
+
+
+Told = Callable[[str, int], None]
+"""Called for every frame with "find" or "restore" and how many of that are done."""
+
+
+@dataclass
+class _Held:
+    """A restored frame that waits for its neighbours: its faces by track, and which tracks were restored."""
+
+    number: int
+    name: str
+    result: Result
+    faces: dict[int, Face]
+    tracks: list[int]
+
+
+def restore_film(
+    film: Film,
+    sink: Sink,
+    restorer: Restorer,
+    options: RestoreOptions,
+    *,
+    told: Told = lambda step, done: None,
+    stop: threading.Event | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Restore every frame and yield its entry of the report, in order.
+
+    A frame that cannot be read or restored is a failed entry, and the rest goes on; what cannot be written
+    ends the film. Once `stop` is set, no more frames are begun.
+
+    Raises UsageError where the options are not for films, SaveError, ModelError.
+    """
+    if options.aligned or options.faces != "all":
+        raise UsageError("a film takes neither --aligned nor --faces: all faces are followed through it")
+    stop = stop or threading.Event()
+    faces = _find(film, restorer, told, stop)
+    held: deque[_Held] = deque()
+    crops: dict[int, dict[int, FaceCrops]] = {}
+    for number, frame in enumerate(film.frames()):
+        if stop.is_set():
+            break
+        by_track = faces[number] if number < len(faces) else {}
+        try:
+            if isinstance(frame.photo, RevisageError):
+                raise frame.photo
+            result = restorer.run(frame.photo, options, found=list(by_track.values()))
+        except RevisageError as error:
+            yield failure(frame.name, error)
+        else:
+            restored = _crop_faces(frame.photo, result, by_track, crops, number)
+            held.append(_Held(number, frame.name, result, by_track, restored))
+        while held and held[0].number + WINDOW <= number:
+            yield _write(held.popleft(), crops, sink)
+        for known in crops.values():
+            known.pop(number - 2 * WINDOW, None)
+        told("restore", number + 1)
+    while held:
+        yield _write(held.popleft(), crops, sink)
+
+
+def _find(film: Film, restorer: Restorer, told: Told, stop: threading.Event) -> list[dict[int, Face]]:
+    """For each frame the smoothed faces in it, by track, largest first."""
+    found: list[list[Face]] = []
+    if restorer.settings.model == "none":
+        return []
+    for number, frame in enumerate(film.frames()):
+        if stop.is_set():
+            break
+        found.append([] if isinstance(frame.photo, RevisageError) else restorer.find(frame.photo))
+        told("find", number + 1)
+    faces: list[dict[int, Face]] = [{} for _ in found]
+    for track, followed in enumerate(smoothing.link_tracks(found)):
+        for number, face in smoothing.smooth_track(followed).items():
+            faces[number][track] = face
+    return [
+        dict(sorted(some.items(), key=lambda item: item[1].box[2] * item[1].box[3], reverse=True))
+        for some in faces
+    ]
+
+
+def _crop_faces(
+    photo: Photo, result: Result, faces: dict[int, Face], crops: dict[int, dict[int, FaceCrops]], number: int
+) -> list[int]:
+    """Keep how each restored face looks in this frame; the tracks of those faces."""
+    restored = []
+    for (track, face), report in zip(faces.items(), result.faces, strict=False):
+        known = crops.setdefault(track, {})
+        first = next(iter(known.values()), None)
+        size = smoothing.crop_side(face.box[2], result.scale) if first is None else first.before.shape[0]
+        if report.outcome == "restored":
+            seen = smoothing.crop_face(photo.pixels, result.pixels, face.landmarks, result.scale, size)
+            if seen is not None:
+                known[number] = seen
+                restored.append(track)
+    return restored
+
+
+def _write(frame: _Held, crops: dict[int, dict[int, FaceCrops]], sink: Sink) -> dict[str, Any]:
+    """Make each face of a frame agree with its neighbours, and hand the frame on."""
+    result = frame.result
+    layers = {track: smoothing.correction(crops[track], frame.number) for track in frame.tracks}
+    for track, layer in layers.items():
+        smoothing.add_correction(result.pixels, frame.faces[track].landmarks, result.scale, layer)
+    destination = sink.write(frame.name, result)
+    return result.entry() | {"input": frame.name, "output": destination}

@@ -1,0 +1,219 @@
+"""Faces followed through a film, and what belongs to a face smoothed along its way.
+
+One face in several frames of a film: what restoration made of it, averaged where the film shows the same.
+
+A bilateral filter over time (Tomasi and Manduchi, *Bilateral filtering for gray and color images*, ICCV 1998)
+on crops that the face's landmarks hold still: a neighbouring frame counts the less the further away it is,
+and at each pixel the more the film itself differs there. So noise and the model's wavering are averaged, and
+a mouth that opens, or a light that goes on, is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from revisage.errors import FaceError
+from revisage.faces import estimate
+from revisage.restore import Face, tiles
+from revisage.restore.paste import CUBIC, mask, place_crop, sample
+
+OVERLAP = 0.3
+"""Least intersection over union of a face's box with that of the frame before."""
+
+GAP = 6
+"""Most frames in a row in which the detector may miss a face that it finds again."""
+
+SHORTEST = 3
+"""Frames below which a track is taken for a false find, where the film is much longer."""
+
+SIGMA = 2.0
+"""Standard deviation of the filter's weights, in frames."""
+
+WINDOW = 6
+"""Frames to each side that the filter looks at: three standard deviations."""
+
+
+@dataclass
+class Track:
+    """One face: what the detector found of it, by frame."""
+
+    found: dict[int, Face] = field(default_factory=dict)
+
+    @property
+    def last(self) -> int:
+        """The latest frame."""
+        return max(self.found)
+
+
+def link_tracks(frames: Sequence[Sequence[Face]]) -> list[Track]:
+    """The tracks of a film from the faces of its frames, each pair with the largest overlap first."""
+    tracks: list[Track] = []
+    for number, faces in enumerate(frames):
+        open_ = [track for track in tracks if number - track.last <= GAP + 1]
+        pairs = [
+            (overlap(track.found[track.last].box, face.box), t, f)
+            for t, track in enumerate(open_)
+            for f, face in enumerate(faces)
+        ]
+        taken: set[int] = set()
+        given: set[int] = set()
+        for score, t, f in sorted(pairs, reverse=True):
+            if score >= OVERLAP and t not in taken and f not in given:
+                open_[t].found[number] = faces[f]
+                taken.add(t)
+                given.add(f)
+        tracks += [Track({number: face}) for f, face in enumerate(faces) if f not in given]
+    if len(frames) < 3 * SHORTEST:
+        return tracks
+    return [track for track in tracks if len(track.found) >= SHORTEST]
+
+
+def overlap(first: Sequence[float], second: Sequence[float]) -> float:
+    """Intersection over union of two boxes (x, y, width, height)."""
+    width = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
+    height = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
+    common = max(width, 0.0) * max(height, 0.0)
+    union = first[2] * first[3] + second[2] * second[3] - common
+    return common / union if union > 0 else 0.0
+
+
+def smooth_track(track: Track) -> dict[int, Face]:
+    """The track's face in every frame from its first to its last, box and landmarks filtered.
+
+    Frames in which the detector missed it are filled in, with the lowest score of the track.
+    """
+    frames = sorted(track.found)
+    faces = [track.found[frame] for frame in frames]
+    values = np.array([[*face.box, *np.ravel(face.landmarks)] for face in faces], np.float64)
+    whole = np.arange(frames[0], frames[-1] + 1)
+    filled = np.stack([np.interp(whole, frames, column) for column in values.T], axis=1)
+    smooth = smoothed(filled)
+    least = min(face.score for face in faces)
+    made = {}
+    for frame, row in zip(whole.tolist(), smooth, strict=True):
+        x, y, width, height = row[:4].tolist()
+        score = track.found[frame].score if frame in track.found else least
+        made[frame] = Face((x, y, width, height), row[4:].reshape(5, 2).astype(np.float32), score)
+    return made
+
+
+def smoothed(values: np.ndarray) -> np.ndarray:
+    """(N, D) -> (N, D): each row replaced by the value there of a line fitted to its neighbours.
+
+    Local linear regression with Gaussian weights (Fan and Gijbels, *Local Polynomial Modelling and Its
+    Applications*, 1996): symmetric, so nothing lags behind, and what moves evenly is left as it is, at the
+    ends as well.
+    """
+    count = len(values)
+    out = np.empty_like(values)
+    for index in range(count):
+        low, high = max(0, index - WINDOW), min(count, index + WINDOW + 1)
+        out[index] = at_zero(np.arange(low, high) - index, values[low:high])
+    return out
+
+
+def at_zero(times: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The value at time 0 of the weighted least-squares line through (N,) times and (N, D) values."""
+    weights = np.exp(-0.5 * (times / SIGMA) ** 2)
+    s0, s1, s2 = (float((weights * times**power).sum()) for power in range(3))
+    determinant = s0 * s2 - s1 * s1
+    if determinant < 1e-9 * s0 * s0:  # one time only: its value
+        return np.asarray((weights[:, None] * values).sum(axis=0) / s0)
+    kernel = weights * (s2 - s1 * times) / determinant
+    return np.asarray(kernel @ values)
+
+
+SIDES = (64, 512)
+"""Least and largest side of a crop."""
+
+PATCH = 7
+"""Side of the square over which two frames are compared at a pixel."""
+
+LEVEL = 1.5 / 255
+"""Difference that counts as none even in a film without noise."""
+
+
+@dataclass(frozen=True)
+class FaceCrops:
+    """A face in one frame, on the template.
+
+    Args:
+        before: (S, S, 3) float32 in [0, 1], of the film.
+        after: (S, S, 3) float32 in [0, 1], of the restored film.
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+
+
+def crop_side(width: float, scale: int) -> int:
+    """The side of the crops of a face `width` pixels wide, that a restored frame resolves."""
+    return int(np.clip(2 * width * scale, *SIDES))
+
+
+def crop_face(
+    before: np.ndarray, after: np.ndarray, landmarks: np.ndarray, scale: int, size: int
+) -> FaceCrops | None:
+    """Cut a face from a frame and from the same frame restored; None where landmarks are not a face's.
+
+    Args:
+        before: (H, W, 3), uint8 or uint16.
+        after: (H scale, W scale, 3).
+        landmarks: (5, 2) in `before`.
+        scale: of `after`.
+        size: side of the crops.
+    """
+    try:
+        matrix = estimate(landmarks, size)
+        return FaceCrops(
+            sample(before, place_crop(matrix, size, 1)), sample(after, place_crop(matrix, size, scale))
+        )
+    except FaceError:
+        return None
+
+
+def correction(crops: Mapping[int, FaceCrops], frame: int) -> np.ndarray:
+    """(S, S, 3) float32: what is to be added to the restored face in `frame`, given its looks by frame."""
+    here = crops[frame]
+    differences = {
+        other: _difference(crops[other].before, here.before)
+        for other in crops
+        if other != frame and abs(other - frame) <= WINDOW
+    }
+    near = [float(np.median(differences[other])) for other in (frame - 1, frame + 1) if other in differences]
+    # The film's noise, from the neighbour that is more alike: the other may lie behind a cut.
+    tolerance = 2 * min(near, default=0.0) + LEVEL**2
+    total, weights = here.after.copy(), np.ones(here.after.shape[:2], np.float32)
+    for other, difference in differences.items():
+        weight = np.exp(-0.5 * ((other - frame) / SIGMA) ** 2 - 0.5 * difference / tolerance)
+        weight = weight.astype(np.float32)
+        total += weight[..., None] * crops[other].after
+        weights += weight
+    return np.asarray(total / weights[..., None] - here.after)
+
+
+def add_correction(pixels: np.ndarray, landmarks: np.ndarray, scale: int, layer: np.ndarray) -> None:
+    """Add a layer, (S, S, 3) in shares of the full range, to a face of a restored frame, in place; it fades
+    at the rim of the oval."""
+    size = layer.shape[0]
+    placement = place_crop(estimate(landmarks, size), size, scale)
+    left, top, right, bottom = placement.region(pixels.shape)
+    if right <= left or bottom <= top:
+        return
+    weight = mask(placement.radius((left, top, right, bottom)))
+    local = placement.to_crop.copy()
+    local[:, 2] += local[:, :2] @ (left, top)
+    warped = cv2.warpAffine(
+        layer, local, (right - left, bottom - top), flags=CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    target = pixels[top:bottom, left:right]
+    target[...] = tiles.to_integer(tiles.to_float(target) + weight[..., None] * warped, pixels.dtype)
+
+
+def _difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(S, S) float32: squared difference of the means over patches, mean over colours."""
+    return np.asarray(np.square(cv2.blur(first - second, (PATCH, PATCH))).mean(axis=2))

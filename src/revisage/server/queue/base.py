@@ -1,0 +1,191 @@
+"""The statements that SQLite and PostgreSQL share. How they connect and lock is theirs."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+from revisage.server.options import JobOptions
+from revisage.server.problems import Failure, QueueFullError
+from revisage.server.queue.jobs import POISONED, STATES, Job, JobStore, Lease, NewJob, Progress, State
+
+COLUMNS = (
+    "number", "id", "owner", "name", "digest", "options", "state", "attempts", "worker", "progress",
+    "failure", "result", "created", "started", "ended",
+)  # fmt: skip
+_ALL = ", ".join(COLUMNS)
+
+SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS revisage_jobs (
+        number {serial}, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, name TEXT NOT NULL,
+        digest TEXT NOT NULL, options TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL,
+        worker TEXT, lease {real}, progress TEXT NOT NULL, failure TEXT, result TEXT,
+        created {real} NOT NULL, started {real}, ended {real})""",
+    "CREATE INDEX IF NOT EXISTS revisage_jobs_waiting ON revisage_jobs (state, number)",
+    "CREATE INDEX IF NOT EXISTS revisage_jobs_photo ON revisage_jobs (digest)",
+)
+
+
+class SqlStore(JobStore):
+    """A `JobStore` over one table. `{now}` in a statement is the database's clock, `?` a parameter."""
+
+    now: ClassVar[str]
+    skip_locked: ClassVar[str]
+
+    @abstractmethod
+    def _run(
+        self, *statements: tuple[str, Sequence[Any]], durable: bool = True
+    ) -> tuple[list[tuple[Any, ...]], int]:
+        """Run statements as one transaction; rows and row count of the last.
+
+        Not `durable`: the end of the machine may undo it, the end of the process may not.
+        """
+
+    @abstractmethod
+    def _queue_lock(self) -> list[tuple[str, Sequence[Any]]]:
+        """Statements that keep others from adding jobs until the transaction ends."""
+
+    def submit(self, job: NewJob, *, capacity: int) -> Job:
+        rows, _ = self._run(
+            *self._queue_lock(),
+            (
+                "INSERT INTO revisage_jobs"
+                " (id, owner, name, digest, options, state, attempts, progress, created)"
+                " SELECT ?, ?, ?, ?, ?, 'queued', 0, '{{}}', {now}"
+                " WHERE (SELECT count(*) FROM revisage_jobs WHERE state = 'queued') < ?"
+                f" RETURNING {_ALL}",
+                (job.id, job.owner, job.name, job.digest, job.options.to_json(), capacity),
+            ),
+        )
+        if not rows:
+            raise QueueFullError(f"{capacity} photos are waiting already: try again later")
+        return _job(rows[0])
+
+    def get(self, ids: Iterable[str]) -> dict[str, Job]:
+        wanted = list(ids)
+        if not wanted:
+            return {}
+        marks = ", ".join("?" * len(wanted))
+        rows, _ = self._run((f"SELECT {_ALL} FROM revisage_jobs WHERE id IN ({marks})", wanted))
+        return {job.id: job for job in map(_job, rows)}
+
+    def ahead(self, job: Job) -> int:
+        rows, _ = self._run(
+            ("SELECT count(*) FROM revisage_jobs WHERE state = 'queued' AND number < ?", (job.number,))
+        )
+        return int(rows[0][0])
+
+    def counts(self) -> dict[State, int]:
+        rows, _ = self._run(("SELECT state, count(*) FROM revisage_jobs GROUP BY state", ()))
+        return dict.fromkeys(STATES, 0) | {state: int(count) for state, count in rows}
+
+    def claim(self, worker: str, *, seconds: float) -> Lease | None:
+        # Looked at first, so that an idle worker takes no lock.
+        rows, _ = self._run(("SELECT 1 FROM revisage_jobs WHERE state = 'queued' LIMIT 1", ()))
+        if not rows:
+            return None
+        rows, _ = self._run(
+            (
+                "UPDATE revisage_jobs SET state = 'running', attempts = attempts + 1, worker = ?,"
+                " lease = {now} + ?, started = {now}, progress = '{{}}'"
+                " WHERE number = (SELECT number FROM revisage_jobs WHERE state = 'queued'"
+                " ORDER BY number LIMIT 1 {skip_locked})"
+                f" RETURNING {_ALL}",
+                (worker, seconds),
+            )
+        )
+        return Lease(_job(rows[0]), worker) if rows else None
+
+    def renew(self, lease: Lease, *, seconds: float, progress: Progress | None = None) -> bool:
+        text = None if progress is None else json.dumps(progress)
+        _, count = self._run(
+            (
+                "UPDATE revisage_jobs SET lease = {now} + ?, progress = COALESCE(?, progress)"
+                " WHERE id = ? AND worker = ? AND state = 'running'",
+                (seconds, text, lease.job.id, lease.worker),
+            ),
+            durable=False,
+        )
+        return count == 1
+
+    def finish(self, lease: Lease, *, result: str | None = None, failure: Failure | None = None) -> bool:
+        assert (result is None) != (failure is None)
+        state = "done" if failure is None else "failed"
+        text = None if failure is None else json.dumps(asdict(failure))
+        _, count = self._run(
+            (
+                "UPDATE revisage_jobs SET state = ?, result = ?, failure = ?, ended = {now}, lease = NULL"
+                " WHERE id = ? AND worker = ? AND state = 'running'",
+                (state, result, text, lease.job.id, lease.worker),
+            )
+        )
+        return count == 1
+
+    def give_back(self, lease: Lease) -> None:
+        self._run(
+            (
+                "UPDATE revisage_jobs SET state = 'queued', attempts = attempts - 1, worker = NULL,"
+                " lease = NULL, started = NULL, progress = '{{}}'"
+                " WHERE id = ? AND worker = ? AND state = 'running'",
+                (lease.job.id, lease.worker),
+            )
+        )
+
+    def reap(self, *, attempts: int, worker: str | None = None) -> int:
+        lost = "state = 'running' AND " + ("lease < {now}" if worker is None else "worker = ?")
+        whose = () if worker is None else (worker,)
+        rows, _ = self._run((f"SELECT count(*) FROM revisage_jobs WHERE {lost}", whose))
+        if not rows[0][0]:
+            return 0
+        _, count = self._run(
+            (
+                "UPDATE revisage_jobs SET worker = NULL, lease = NULL, progress = '{{}}',"
+                " state = CASE WHEN attempts >= ? THEN 'poisoned' ELSE 'queued' END,"
+                " failure = CASE WHEN attempts >= ? THEN ? END,"
+                " ended = CASE WHEN attempts >= ? THEN {now} END"
+                f" WHERE {lost}",
+                (attempts, attempts, json.dumps(asdict(POISONED)), attempts, *whose),
+            )
+        )
+        return count
+
+    def expired(self, *, seconds: float) -> list[str]:
+        rows, _ = self._run(("SELECT id FROM revisage_jobs WHERE ended <= {now} - ?", (seconds,)))
+        return [row[0] for row in rows]
+
+    def jobs(self) -> list[Job]:
+        rows, _ = self._run((f"SELECT {_ALL} FROM revisage_jobs ORDER BY number", ()))
+        return [_job(row) for row in rows]
+
+    def has_photo(self, digest: str) -> bool:
+        rows, _ = self._run(("SELECT 1 FROM revisage_jobs WHERE digest = ? LIMIT 1", (digest,)))
+        return bool(rows)
+
+    def erase(self, id: str) -> bool:
+        _, count = self._run(("DELETE FROM revisage_jobs WHERE id = ?", (id,)))
+        return count == 1
+
+
+def _job(row: Sequence[Any]) -> Job:
+    values = dict(zip(COLUMNS, row, strict=True))
+    steps = json.loads(values["progress"])
+    return Job(
+        id=values["id"],
+        owner=values["owner"],
+        name=values["name"],
+        digest=values["digest"],
+        options=JobOptions.from_json(values["options"]),
+        number=values["number"],
+        state=values["state"],
+        attempts=values["attempts"],
+        worker=values["worker"],
+        progress={stage: (done, total) for stage, (done, total) in steps.items()},
+        failure=None if values["failure"] is None else Failure(**json.loads(values["failure"])),
+        result=values["result"],
+        created=values["created"],
+        started=values["started"],
+        ended=values["ended"],
+    )

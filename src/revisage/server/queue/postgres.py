@@ -1,0 +1,73 @@
+"""Jobs in PostgreSQL: a queue that several machines share. Needs `revisage[postgres]`."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+
+from revisage.server.problems import StoreUnavailableError
+from revisage.server.queue.base import SCHEMA, SqlStore
+
+CONNECT_SECONDS = 5
+LOCK = 0x7265_7669
+"""Number of the advisory lock that counting the queue takes."""
+
+
+class PostgresStore(SqlStore):
+    """One connection for each process, opened again when it breaks."""
+
+    now = "EXTRACT(EPOCH FROM clock_timestamp())::double precision"
+    skip_locked = "FOR UPDATE SKIP LOCKED"
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._lock = threading.Lock()
+        self._db: psycopg.Connection[tuple[Any, ...]] | None = None
+        names = {"serial": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "real": "DOUBLE PRECISION"}
+        # Two servers that start at once would both try to create the table.
+        lock = (f"SELECT pg_advisory_xact_lock({LOCK})", ())
+        self._run(lock, *((statement.format(**names), ()) for statement in SCHEMA))
+
+    def _run(
+        self, *statements: tuple[str, Sequence[Any]], durable: bool = True
+    ) -> tuple[list[tuple[Any, ...]], int]:
+        with self._lock:
+            try:
+                db = self._connection()
+                with db.transaction():
+                    if not durable:
+                        db.execute("SET LOCAL synchronous_commit = off")
+                    for statement, values in statements:
+                        text = statement.format(now=self.now, skip_locked=self.skip_locked)
+                        cursor = db.execute(text.replace("?", "%s").encode(), values)
+                    rows = cursor.fetchall() if cursor.description is not None else []
+                    return rows, cursor.rowcount
+            except psycopg.Error as error:
+                # Which statement was lost is unknown, so it is the caller who tries again.
+                self._drop()
+                lines = str(error).splitlines()
+                raise StoreUnavailableError(
+                    f"the queue's database does not answer ({lines[0] if lines else type(error).__name__})"
+                ) from error
+
+    def _connection(self) -> psycopg.Connection[tuple[Any, ...]]:
+        if self._db is None or self._db.closed:
+            self._db = psycopg.connect(self._url, connect_timeout=CONNECT_SECONDS, autocommit=True)
+        return self._db
+
+    def _drop(self) -> None:
+        if self._db is not None:
+            with contextlib.suppress(psycopg.Error):
+                self._db.close()
+        self._db = None
+
+    def _queue_lock(self) -> list[tuple[str, Sequence[Any]]]:
+        return [(f"SELECT pg_advisory_xact_lock({LOCK})", ())]
+
+    def close(self) -> None:
+        with self._lock:
+            self._drop()

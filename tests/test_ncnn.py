@@ -1,0 +1,93 @@
+"""Models in ncnn's files: the same weights, the same picture, and clear words where that cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("spandrel")
+
+from checkpoints import compact_state, rrdb_state, save, save_ncnn  # noqa: E402
+
+from revisage.cli.models import main  # noqa: E402
+from revisage.errors import ModelCorruptError, ModelMissingError  # noqa: E402
+from revisage.lab.published import load  # noqa: E402
+from revisage.runtime import open_session  # noqa: E402
+from revisage.runtime.selfcheck import probe  # noqa: E402
+from revisage.zoo import ncnn  # noqa: E402
+
+SHARED = Path(__file__).parents[2] / "shared" / "models"
+STATES = {"compact": compact_state(), "rrdb": rrdb_state()}
+
+
+def picture() -> np.ndarray:
+    return np.random.default_rng(0).random((1, 3, 16, 20), dtype=np.float32)
+
+
+@pytest.mark.parametrize("kind", STATES)
+def test_the_same_picture_as_the_plain_network_of_the_same_weights(kind: str, tmp_path: Path) -> None:
+    x = torch.from_numpy(picture())
+    plain = load(save(tmp_path / "plain.pth", STATES[kind])).network(x)
+    full = load(save_ncnn(tmp_path / "full", STATES[kind], half=False)).network(x)
+    assert torch.equal(full, plain)
+    half = load(save_ncnn(tmp_path / "half", STATES[kind])).network(x)
+    assert (half - plain).abs().max() < 2 / 255
+
+
+@pytest.mark.parametrize("suffix", [".param", ".bin"])
+def test_either_file_is_imported_and_restores(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxscript")
+    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache"))
+    file = save_ncnn(tmp_path / "upscayl-x4", STATES["compact"])
+    assert main(["import", str(file.with_suffix(suffix))]) == 0
+    model = Path(capsys.readouterr().out.split(": ", 1)[1].strip())
+    assert model.stem == "upscayl-x4"
+    wanted = load(file).network(torch.from_numpy(picture())).numpy()
+    session = open_session(model, device="cpu", precision="fp32")
+    assert np.abs(session.run(picture()) - wanted).max() < 2 / 255
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared models are not here")
+def test_the_published_general_network_and_its_twin_can_be_read() -> None:
+    for name in ("realesr-general-x4v3", "realesr-general-wdn-x4v3"):
+        published = load(SHARED / f"{name}.param")
+        assert (published.task, published.scale) == ("scene", 4)
+        x = torch.from_numpy(probe(64, 64))
+        back = torch.nn.functional.avg_pool2d(published.network(x), 4)
+        assert (back - x).abs().mean() < 0.05  # noise goes, the picture stays
+
+
+def test_a_missing_half_is_named(tmp_path: Path) -> None:
+    file = save_ncnn(tmp_path / "m", STATES["compact"])
+    file.with_suffix(".bin").unlink()
+    with pytest.raises(ModelMissingError, match=r"m\.bin"):
+        ncnn.read(file)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text, data: (text, data[:-8]), "too short"),
+        (lambda text, data: (text, b""), "too short"),
+        (lambda text, data: (text.replace("7767517", "7767516"), data), "no ncnn graph"),
+        (lambda text, data: (text.replace("6=", "6=1"), data), "no sound sizes"),
+        (lambda text, data: (text.replace("0=8 ", "0=zero "), data), "no sound sizes"),
+        (lambda text, data: ("7767517\n1 1\nInput in 0 1 data\n", data), "no known network"),
+        (lambda text, data: (text, b"\x38\x4b\x0d\x00" + data[4:]), "8-bit"),
+        (lambda text, data: (text, data[:4] + b"\x00\x7c" + data[6:]), "not finite"),
+    ],
+)
+def test_damaged_files_are_refused_in_words(change: object, words: str, tmp_path: Path) -> None:
+    file = save_ncnn(tmp_path / "m", STATES["compact"])
+    numbers = file.with_suffix(".bin")
+    text, data = change(file.read_text(), numbers.read_bytes())  # type: ignore[operator]
+    file.write_text(text)
+    numbers.write_bytes(data)
+    with pytest.raises(ModelCorruptError, match=words):
+        ncnn.read(file)
