@@ -41,8 +41,9 @@ class FaceSettings:
         features, identity: weights of the losses through the embeddings.
         description: weight of the loss on what a network with a `code` says of the degradation.
         sharpen: amount by which the truth is sharpened (`revisage.lab.data.sharpen`, as Real-ESRGAN does,
-            with a deviation of a 128th of the picture's side) for L1, Laplacian, pyramid and checkerboard; the
-            other losses see the plain truth. A network that is unsure gives the mean of what may be, which is soft.
+            with a deviation of a 128th of the picture's side) for L1, Laplacian, pyramid and checkerboard;
+            the other losses see the plain truth. A network that is unsure gives the mean of what may be,
+            which is soft.
         marks: weight of L1 of the pixels under scratches, creases, dust and hairs, which are few; 0 goes
             without.
         adversarial: weight of the discriminator's loss; 0 trains by reconstruction alone, without components.
