@@ -580,7 +580,7 @@ def test_the_average_takes_buffers_as_they_are() -> None:
     [
         ({"images": None}, "either images or hours"),
         ({"hours": 1.0}, "either images or hours"),
-        ({"precision": "fp8"}, "precision must be bf16, fp16, fp32"),
+        ({"precision": "fp8"}, "precision must be auto, bf16, fp16, fp32"),
         ({"batch": 0}, "batch must be above 0"),
         ({"images": -1}, "images must be above 0"),
         ({"rate": float("nan")}, "rate must be above 0"),
