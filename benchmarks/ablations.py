@@ -24,10 +24,11 @@ from revisage.lab.degrade import RECIPES
 from revisage.lab.networks.discriminators import DiscriminatorConfig
 from revisage.lab.networks.gfpgan import GFPGANConfig
 from revisage.lab.train import presets
+from revisage.lab.train.face_settings import FaceSettings
 from revisage.lab.train.loop import train
 from revisage.lab.train.pictures import from_unit, grid
 from revisage.lab.train.settings import LoopSettings
-from revisage.lab.train.tasks.gfpgan import FaceSettings, FaceTask
+from revisage.lab.train.tasks.gfpgan import FaceTask
 
 COMPACT_128 = GFPGANConfig(
     size=128,
@@ -89,7 +90,11 @@ def main() -> None:
     changes = dict(pair.split("=", 1) for pair in options.set)
     if options.preset == "compact-128":
         base = FaceSettings(
-            data=options.data, network=COMPACT_128, discriminator=CRITIC_128, adversarial=0.003
+            data=options.data,
+            network=COMPACT_128,
+            discriminator=CRITIC_128,
+            adversarial=0.003,
+            components="style",
         )
         loop = LOOP
     else:

@@ -72,7 +72,7 @@ def main() -> None:
     settings, task_settings = (override(s, changes) for s in (preset.loop, preset.task(options.data)))
     task, spread = preset.make(task_settings), init_distributed(settings.device)
     state, phases = State.fresh(task, settings, spread.device), task.phases()
-    loader = Loader(task.sample, batch=settings.batch, threads=settings.loaders)
+    loader = Loader(task.sample, batch=settings.batch, workers=settings.loaders, processes=settings.processes)
     spans: dict[str, list[float]] = defaultdict(list)
     steps, rates, flops = [], [], []
     waited = 0.0
@@ -81,7 +81,7 @@ def main() -> None:
             if number == WARM_UP:
                 spans.clear()
             waiting, begun = loader.waited, time.perf_counter()
-            batch = spread.move({k: torch.from_numpy(v) for k, v in next(batches).items()})
+            batch = spread.move(next(batches))
             due = [p for p in phases if number % p.interval == 0]
             counter = Flops() if number < WARM_UP else None
             with counter or nullcontext():

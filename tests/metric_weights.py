@@ -15,6 +15,7 @@ from torchvision.models.vgg import cfgs, make_layers
 
 from revisage import zoo
 from revisage.lab.networks.arcface import ArcFaceResNet18
+from revisage.lab.networks.edgeface import EdgeFace
 from revisage.lab.networks.mobilefacenet import MobileFaceNet
 
 
@@ -63,6 +64,8 @@ def write(folder: Path) -> None:
             {"net_state_dict": state} if name == "mobilefacenet" else state,
             folder / zoo.CATALOGUE[name].file,
         )
+    edge = {name: value.numpy() for name, value in EdgeFace().network.state_dict().items()}
+    np.savez(folder / zoo.CATALOGUE["edgeface"].file, allow_pickle=False, **edge)
     write_niqe(folder)
     (folder / zoo.CATALOGUE["dlib-face"].file).write_bytes(b"random")
 

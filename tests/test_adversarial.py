@@ -11,28 +11,28 @@ pytest.importorskip("torchvision")
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from revisage.lab.losses import (  # noqa: E402  # noqa: E402  # noqa: E402
-    component_boxes,
-    crop_component,
+from revisage.lab.losses.adversarial import (  # noqa: E402  # noqa: E402
     discriminator_logistic,
-    feature_matching,
     generator_logistic,
     path_length,
     path_lengths,
     r1,
 )
-from revisage.lab.losses.components import COMPONENTS  # noqa: E402
+from revisage.lab.losses.components import COMPONENTS, component_boxes, crop_component  # noqa: E402
+from revisage.lab.losses.perceptual import feature_matching  # noqa: E402
 from revisage.lab.networks.discriminators import (  # noqa: E402
-    DISCRIMINATOR_256,
+    CLEAR_CRITIC,
+    DISCRIMINATOR_128,
     ComponentDiscriminator,
     Discriminator,
     DiscriminatorConfig,
     EqualConv2d,
     EqualLinear,
+    PatchDiscriminator,
     minibatch_deviation,
     stylegan2_discriminator,
 )
-from revisage.lab.networks.gfpgan import COMPACT_256, GFPGAN  # noqa: E402
+from revisage.lab.networks.gfpgan import CLEAR_256, COMPACT_256, GFPGAN, GFPGANConfig  # noqa: E402
 from revisage.lab.networks.prior import FacePrior, PriorConfig  # noqa: E402
 
 SMALL = DiscriminatorConfig(32, (8, 12, 16, 16))
@@ -155,7 +155,7 @@ def test_crops_carry_gradients_to_their_part_of_the_picture() -> None:
     assert float(picture.grad.sum()) == pytest.approx(3 * 64, rel=1e-4)
 
 
-@pytest.mark.parametrize("config", [SMALL, DISCRIMINATOR_256], ids=["small", "compact"])
+@pytest.mark.parametrize("config", [SMALL, DISCRIMINATOR_128], ids=["small", "compact"])
 def test_a_discriminator_gives_one_logit_a_picture(config: DiscriminatorConfig) -> None:
     critic = Discriminator(config)
     pictures = torch.rand(2, 3, config.size, config.size).requires_grad_()
@@ -165,6 +165,46 @@ def test_a_discriminator_gives_one_logit_a_picture(config: DiscriminatorConfig) 
     assert pictures.grad is not None
     assert (pictures.grad != 0).float().mean() > 0.9
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in critic.parameters())
+
+
+def test_a_conditional_discriminator_weighs_the_input_and_sees_no_finest_octave() -> None:
+    critic = Discriminator(CLEAR_CRITIC)
+    picture, low = torch.rand(2, 2, 3, 256, 256)
+    logits = critic(picture, low)
+    assert logits.shape == (2,)
+    assert not torch.allclose(logits, critic(picture, low.flip(0)))
+    checks = torch.ones(256, 256)
+    checks[::2] *= -1
+    with_checks, without = critic.see(picture + 0.2 * checks), critic.see(picture)
+    inner = slice(2, -2)  # at the edges lines are repeated
+    torch.testing.assert_close(with_checks[..., inner, :], without[..., inner, :], atol=1e-3, rtol=0)
+    with pytest.raises(AssertionError, match="conditional"):
+        critic(picture)
+
+
+def test_half_the_whitening_leaves_a_critics_gradient_in_what_shows() -> None:
+    """Share of the squared gradient below 0.19 cycles a pixel of a fresh critic, at a smooth picture."""
+    smooth = F.interpolate(torch.rand(2, 3, 8, 8) * 2 - 1, 256, mode="bicubic")
+    shares = []
+    for config in (CLEAR_CRITIC, DiscriminatorConfig(256, (48, 96, 128, 160, 192, 192), stem=2)):
+        critic, picture = Discriminator(config), smooth.clone().requires_grad_()
+        given = smooth.flip(0) if config.conditional else None
+        (gradient,) = torch.autograd.grad(critic(picture, given).sum(), picture)
+        energy = torch.fft.fft2(gradient.double()).abs().square().sum((0, 1))
+        frequency = torch.hypot(*torch.meshgrid(*[torch.fft.fftfreq(256)] * 2, indexing="ij"))
+        shares.append(float(energy[frequency < 0.19].sum() / energy.sum()))
+    assert shares[0] > 0.3
+    assert shares[1] < 0.05
+
+
+def test_a_critic_of_patches_sees_some_forty_pixels() -> None:
+    critic, picture = PatchDiscriminator(8), torch.rand(1, 3, 128, 128, requires_grad=True)
+    logits = critic(picture)
+    assert logits.shape == (1, 1, 16, 16)
+    (gradient,) = torch.autograd.grad(logits[0, 0, 8, 8], picture)
+    rows = gradient.abs().sum((0, 1, 3)).nonzero()[:, 0]
+    assert 30 <= rows.max() - rows.min() + 1 <= 60
+    assert torch.equal(critic.judge(critic.see(picture)), logits)
 
 
 def test_the_published_discriminator_has_the_papers_widths() -> None:
@@ -258,8 +298,12 @@ def test_truncation_pulls_towards_the_mean_face() -> None:
     assert near < far
 
 
-def test_the_priors_decoder_is_gfpgans() -> None:
-    network, prior = GFPGAN(COMPACT_256), FacePrior(PriorConfig.of(COMPACT_256))
+@pytest.mark.parametrize(("config", "size"), [(COMPACT_256, 256), (CLEAR_256, 128)])
+def test_the_priors_decoder_is_gfpgans(config: GFPGANConfig, size: int) -> None:
+    network, prior = GFPGAN(config), FacePrior(PriorConfig.of(config))
+    assert prior.config.size == size
     assert isinstance(network.decoder, nn.Module)
     shapes = [{k: v.shape for k, v in m.decoder.state_dict().items()} for m in (network, prior)]
-    assert shapes[0] == shapes[1]
+    different = {k for k in shapes[0] | shapes[1] if shapes[0][k] != shapes[1][k]}
+    # A decoder that ends before the U-Net does not shuffle pixels.
+    assert different == (set() if size == 256 else {"rgb.3.bias", "rgb.3.conv.weight"})

@@ -1,10 +1,12 @@
 """The split, folders of pictures, and batches in an order that nothing disturbs."""
 
 import itertools
+import os
 import threading
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -158,7 +160,7 @@ def numbered(index: int) -> Sample:
     return {"index": np.array(index), "noise": np.random.default_rng(index).random(3)}
 
 
-def take(loader: Loader, count: int) -> list[Sample]:
+def take(loader: Loader, count: int) -> list[dict[str, Any]]:
     with closing(iter(loader)) as batches:
         return list(itertools.islice(batches, count))
 
@@ -166,7 +168,7 @@ def take(loader: Loader, count: int) -> list[Sample]:
 @settings(max_examples=12, deadline=None)
 @given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 5), st.integers(0, 9))
 def test_batches_do_not_depend_on_threads(batch: int, threads: int, ahead: int, start: int) -> None:
-    loader = Loader(numbered, batch=batch, start=start, threads=threads, ahead=ahead)
+    loader = Loader(numbered, batch=batch, start=start, workers=threads, ahead=ahead)
     for number, found in enumerate(take(loader, 4)):
         first = start + number * batch
         assert found["index"].tolist() == list(range(first, first + batch))
@@ -175,8 +177,8 @@ def test_batches_do_not_depend_on_threads(batch: int, threads: int, ahead: int, 
 
 
 def test_a_loader_goes_on_where_another_stopped() -> None:
-    whole = take(Loader(numbered, batch=3, threads=2), 6)
-    rest = take(Loader(numbered, batch=3, start=9, threads=1), 3)
+    whole = take(Loader(numbered, batch=3, workers=2), 6)
+    rest = take(Loader(numbered, batch=3, start=9, workers=1), 3)
     for one, other in zip(whole[3:], rest, strict=True):
         np.testing.assert_array_equal(one["index"], other["index"])
         np.testing.assert_array_equal(one["noise"], other["noise"])
@@ -188,7 +190,7 @@ def test_what_the_maker_raises_reaches_the_consumer() -> None:
             raise TrainingError("picture 5 is broken")
         return numbered(index)
 
-    batches = iter(Loader(make, batch=2, threads=2))
+    batches = iter(Loader(make, batch=2, workers=2))
     assert [next(batches)["index"].tolist() for _ in range(2)] == [[0, 1], [2, 3]]
     with pytest.raises(TrainingError, match="picture 5 is broken"):
         next(batches)
@@ -202,7 +204,7 @@ def test_closing_stops_the_threads() -> None:
         threads.add(threading.current_thread())
         return {"index": np.array(index)}
 
-    with closing(iter(Loader(make, batch=2, threads=2, ahead=2))) as batches:
+    with closing(iter(Loader(make, batch=2, workers=2, ahead=2))) as batches:
         next(batches)
     for thread in threads:
         thread.join(timeout=10)
@@ -217,7 +219,45 @@ def test_a_loader_counts_the_time_it_waited() -> None:
     assert loader.waited > 0
 
 
-@pytest.mark.parametrize("wrong", [{"batch": 0}, {"threads": 0}, {"ahead": 0}])
+def test_processes_give_the_batches_of_threads_and_end_with_the_loader() -> None:
+    places = []
+
+    def make(index: int) -> Sample:
+        return numbered(index) | {"place": np.array(os.getpid())}
+
+    batches = take(Loader(make, batch=3, start=6, workers=2, processes=True), 5)
+    for found, expected in zip(batches, take(Loader(numbered, batch=3, start=6), 5), strict=True):
+        np.testing.assert_array_equal(found["noise"], expected["noise"])
+        places += found["place"].tolist()
+    assert len(set(places)) == 2
+    assert os.getpid() not in places
+    assert not [pid for pid in set(places) if psutil.pid_exists(pid) and psutil.Process(pid).is_running()]
+
+
+def test_what_a_process_raises_reaches_the_consumer() -> None:
+    def make(index: int) -> Sample:
+        raise TrainingError(f"picture {index} is broken")
+
+    with pytest.raises(TrainingError, match="picture 0 is broken"):
+        next(iter(Loader(make, batch=2, processes=True)))
+
+
+def test_processes_share_the_room_for_pictures(tmp_path: Path) -> None:
+    for i in range(8):
+        Image.fromarray(np.full((8, 8, 3), i, np.uint8)).save(tmp_path / f"{i}.png")
+    pictures = Pictures(sorted(tmp_path.iterdir()), room=4 * 8 * 8 * 3)
+
+    def make(index: int) -> Sample:
+        for i in range(8):  # each process would keep four of them, if it were alone
+            pictures[i]
+        return {"kept": np.array(len(pictures._cache)), "place": np.array(os.getpid())}
+
+    batches = take(Loader(make, batch=1, workers=2, processes=True), 8)
+    kept = {int(found["place"]): int(found["kept"]) for found in batches}
+    assert sum(kept.values()) == 4
+
+
+@pytest.mark.parametrize("wrong", [{"batch": 0}, {"workers": 0}, {"ahead": 0}])
 def test_a_loader_needs_positive_numbers(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Loader(numbered, **{"batch": 1, **wrong})

@@ -48,6 +48,15 @@ def test_a_photo_is_about_as_loud_in_every_band(block: int) -> None:
     assert gone > 0.2 * FrequencyBands(block, block)(photo).square().mean()
 
 
+def test_half_the_power_divides_by_the_root_and_leaves_the_mean() -> None:
+    whole, half, none = (
+        FrequencyBands(4, 4, power).filters.flatten(1).norm(dim=1)[:16] for power in (1.0, 0.5, 0.0)
+    )
+    torch.testing.assert_close(half[0], whole[0])
+    torch.testing.assert_close(half.square(), whole * none)
+    torch.testing.assert_close(none, none[0].expand(16))
+
+
 @pytest.mark.parametrize("bands", [True, False])
 def test_a_critic_of_bands_soon_tells_soft_from_sharp_and_one_of_pixels_does_not(bands: bool) -> None:
     torch.manual_seed(0)

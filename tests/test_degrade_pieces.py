@@ -1,6 +1,7 @@
 """Each piece against its equation, a second implementation, or a statistic that it must have."""
 
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from revisage.lab.degrade import kernels, marked, mixtures, old_photo
+from revisage.lab.degrade import RECIPES, description, kernels, marked, mixtures, old_photo
 from revisage.lab.degrade.ageing import DyeFading, Fading, Grain, Halftone, PaperTexture, Toning
 from revisage.lab.degrade.colour import ColourJitter, ColourShift, Gray
 from revisage.lab.degrade.compress import jpeg
@@ -190,6 +191,31 @@ def test_gfpgan_means_the_same_at_half_the_size() -> None:
         params = Gfpgan(4.0, 2.0, 0.7, factor, 10 / 255, 100, 11)
         at_512 = cv2.resize(params.apply(large), (256, 256), interpolation=cv2.INTER_AREA)
         assert psnr(params.apply(small), small) == pytest.approx(psnr(at_512, small), abs=1.0)
+
+
+def test_the_recipes_of_gfpgan_differ_in_the_size_of_the_face_alone() -> None:
+    for seed in range(20):
+        paper, hard = (RECIPES[name].sample(np.random.default_rng(seed)) for name in ("paper", "hard"))
+        assert hard == replace(paper, factor=2 * paper.factor)
+        assert RECIPES["gfpgan"].sample(np.random.default_rng(seed)) == paper
+        assert 1 <= paper.factor <= 8
+    sharp = Gfpgan(0.01, 0.01, 0.0, 16.0, 0.0, 100, 0)
+    low = sharp.apply(photo(256))
+    small = cv2.resize(photo(256), (32, 32), interpolation=cv2.INTER_LINEAR)
+    back = cv2.resize(small, (256, 256), interpolation=cv2.INTER_LINEAR)
+    assert np.abs(low - back).mean() < 4 / 255  # r of 8 at the half size: 256 / 8 pixels
+
+
+def test_a_degradation_is_described_without_jumps() -> None:
+    plain = Gfpgan(2.0, 2.0, 1.3, 4.0, 15 / 255, 60, 0)
+    np.testing.assert_allclose(description(plain), [math.log(2), 0, 0, math.log(4), 1, 1], rtol=1e-6)
+    # The same blur, its axes named the other way round, or turned by half a circle.
+    same = [Gfpgan(4.0, 1.0, 0.3, 1, 0, 100, 0), Gfpgan(1.0, 4.0, 0.3 + math.pi / 2, 1, 0, 100, 0)]
+    same.append(replace(same[0], angle=0.3 - math.pi))
+    for other in same[1:]:
+        np.testing.assert_allclose(description(other), description(same[0]), atol=1e-6)
+    assert np.isnan(description(Chain((Gray(),)))).all()
+    np.testing.assert_array_equal(description(Chain((Gray(), plain))), description(plain))
 
 
 def test_gfpgan_without_degradation_is_nearly_the_identity() -> None:
@@ -430,11 +456,19 @@ def flattened(chain: Chain) -> list[object]:
 
 def test_the_face_mixture_has_its_shares() -> None:
     rng = np.random.default_rng(0)
-    draws = [flattened(mixtures.sample_face(rng)) for _ in range(4000)]
+    samples = [mixtures.sample_face(rng) for _ in range(4000)]
+    draws = [flattened(sample) for sample in samples]
     colourless = sum(any(isinstance(step, Gray | Toning) for step in steps) for steps in draws)
     second = sum(any(isinstance(step, SecondOrder) for step in steps) for steps in draws)
     assert colourless / len(draws) == pytest.approx(0.15, abs=0.025)
-    assert second / len(draws) == pytest.approx(0.20, abs=0.025)
+    assert second / len(draws) == pytest.approx(0.15, abs=0.025)
+    old = sum(any(isinstance(step, Chain) for step in sample.steps) for sample in samples)
+    assert old / len(draws) == pytest.approx(0.20, abs=0.025)
+    clean = sum(all(isinstance(step, Gray | Toning) for step in steps) for steps in draws)
+    assert clean / len(draws) == pytest.approx(0.05, abs=0.015)
+    factors = np.array([step.factor for steps in draws for step in steps if isinstance(step, Gfpgan)])
+    assert (factors > 8).mean() == pytest.approx(0.45 * 8 / 15 / 0.8, abs=0.03)  # of those with the equation
+    assert 15.9 < factors.max() <= 16
 
 
 def test_the_mixtures_of_the_scene_model_have_their_shares() -> None:

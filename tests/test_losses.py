@@ -9,18 +9,20 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor  # noqa: E402
 
-from revisage.lab.losses import (  # noqa: E402  # noqa: E402
+from revisage.lab.losses import (  # noqa: E402
     box_iou_distance,
     box_smooth_l1,
     checkerboard,
     chord,
+    description,
+    face_features,
     hint,
     identity,
     l1,
     landmark_smooth_l1,
+    laplacian,
     pyramid,
     quality_focal,
-    texture,
 )
 
 
@@ -138,25 +140,38 @@ def test_no_loss_for_equal_inputs_and_a_step_down_the_gradient_helps(
     assert loss(fake - 0.1 * gradient(before, fake), real) < before
 
 
-def test_texture_asks_for_as_much_as_the_truth_has_wherever_it_lies() -> None:
+def test_the_laplacian_counts_every_band_alike() -> None:
     torch.manual_seed(0)
-    smooth = torch.linspace(-0.5, 0.5, 64).expand(1, 3, 64, 64)
-    real, other = (smooth + 0.1 * torch.randn(1, 1, 64, 64) for _ in range(2))
-    twice = smooth + 2 * (real - smooth)
-    assert float(texture(real, real)) == 0
-    assert float(texture(other, real)) < 0.12
-    assert float(texture(twice, real)) == pytest.approx(math.log(2), rel=0.02)
-    assert float(texture(smooth, real)) > 1
-    stronger = real + 0.01 * (real - smooth)
-    assert texture(stronger, twice) < texture(real, twice)
+    real = torch.rand(2, 3, 64, 64)
+    assert float(laplacian(real, real)) == 0
+    assert float(laplacian(real + 0.25, real)) == pytest.approx(0.25, rel=1e-4)  # what is left alone
+    x = torch.arange(64.0)
+
+    def wave(period: float) -> Tensor:
+        return real + 0.1 * torch.sin(2 * math.pi * x / period).expand(1, 3, 64, 64)
+
+    fine, coarse = (float(laplacian(wave(period), real)) for period in (3, 24))
+    assert fine == pytest.approx(coarse, rel=0.6)
+    shift = torch.randn(2, 3, 64, 64)
+    assert float(laplacian(real + 2 * shift, real)) == pytest.approx(2 * float(laplacian(real + shift, real)))
 
 
-def test_texture_passes_over_what_is_less_than_a_gray_level() -> None:
-    torch.manual_seed(0)
-    flat, faint = torch.zeros(1, 3, 64, 64), 0.1 / 127.5 * torch.randn(1, 3, 64, 64)
-    assert float(texture(flat, faint)) < 0.02
-    fake = flat.requires_grad_()
-    assert torch.isfinite(gradient(texture(fake, faint), fake)).all()
+def test_face_features_are_shares_of_what_is_there() -> None:
+    real = [torch.full((1, 2, 4, 4), 2.0), torch.full((1, 3, 2, 2), -4.0)]
+    fake = [torch.full((1, 2, 4, 4), 3.0), torch.full((1, 3, 2, 2), -4.0)]
+    assert float(face_features(fake, real)) == pytest.approx((0.5 + 0) / 2)
+    assert float(face_features([10 * f for f in fake], [10 * r for r in real])) == pytest.approx(0.25)
+
+
+def test_a_description_counts_what_was_drawn() -> None:
+    said = torch.tensor([[1.0, 5.0], [2.0, 7.0]], requires_grad=True)
+    drawn = torch.tensor([[1.0, math.nan], [5.0, math.nan]])
+    loss = description(said, drawn)
+    assert float(loss.detach()) == pytest.approx((0 + 2.5 + 0 + 0) / 4)  # smooth L1 of 3
+    loss.backward()
+    assert said.grad is not None
+    assert said.grad.tolist() == [[0, 0], [-0.25, 0]]
+    assert float(description(said, torch.full((2, 2), math.nan)).detach()) == 0
 
 
 def test_quality_focal_by_hand() -> None:

@@ -31,7 +31,7 @@ RANGE = {
     "ssim": (-1, 1),
     "ms_ssim": (0, 1),
     "kid": (-math.inf, math.inf),
-    **dict.fromkeys(("degrees", "degrees_arcface", "degrees_dlib"), (0, 180)),
+    **dict.fromkeys(("degrees", "degrees_edgeface", "degrees_arcface", "degrees_dlib"), (0, 180)),
 }
 PAIRS = [name for name, entry in METRICS.items() if entry.spec.kind == "pair"]
 SETS = [name for name, entry in METRICS.items() if entry.spec.kind == "set"]

@@ -1,15 +1,20 @@
 """The optimiser Muon: what it makes of a kernel's gradient, and that it goes on from a saved state."""
 
 import copy
+import multiprocessing as mp
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+import torch.distributed as dist  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from revisage.errors import UsageError  # noqa: E402
+from revisage.lab.train import muon  # noqa: E402
 from revisage.lab.train.muon import Muon, orthogonalise  # noqa: E402
 from revisage.lab.train.settings import LoopSettings  # noqa: E402
 
@@ -112,6 +117,44 @@ def test_it_learns_where_gradients_are_skewed() -> None:
 
     rates = (3e-3, 1e-2, 3e-2)
     assert min(error(Muon, rate) for rate in rates) < 0.5 * min(error(torch.optim.Adam, r) for r in rates)
+
+
+def _sharing(rank: int, count: int, file: str, results: "mp.Queue[tuple[int, int, np.ndarray]]") -> None:
+    dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=count)
+    turned, rows = [], 0
+    orthogonal = muon.orthogonalise
+
+    def counted(matrices: Tensor) -> Tensor:
+        nonlocal rows
+        rows += len(matrices)
+        return orthogonal(matrices)
+
+    muon.orthogonalise = counted
+    for done, matrices in enumerate(batches()):
+        turned.append(muon._shared(matrices, done).flatten())
+    results.put((rank, rows, torch.cat(turned).numpy()))
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def batches() -> list[Tensor]:
+    return [torch.randn(n, 20, 30, generator=torch.Generator().manual_seed(n)) for n in (1, 1, 4)]
+
+
+def test_processes_turn_a_share_each_and_have_all(tmp_path: Path) -> None:
+    context = mp.get_context("spawn")
+    results: mp.Queue[tuple[int, int, np.ndarray]] = context.Queue()
+    file = str(tmp_path / "meeting")
+    processes = [context.Process(target=_sharing, args=(rank, 2, file, results)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    found = [results.get(timeout=120) for _ in processes]
+    for process in processes:
+        process.join(timeout=60)
+    wanted = torch.cat([muon._shared(m, 0).flatten() for m in batches()]).numpy()
+    assert [rows for _, rows, _ in found] == [3, 3]  # of 1 + 1 + 4, none twice
+    for _, _, turned in found:
+        np.testing.assert_allclose(turned, wanted, atol=2e-2)
 
 
 def test_an_optimizer_that_nobody_knows_is_refused() -> None:

@@ -13,15 +13,23 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
+from revisage.errors import ModelCorruptError  # noqa: E402
 from revisage.faces import template  # noqa: E402
 from revisage.lab.metrics.degrees import degrees  # noqa: E402
+from revisage.lab.metrics.embedders import open_edgeface  # noqa: E402
 from revisage.lab.networks.arcface_crop import ArcFaceCrop  # noqa: E402
 from revisage.lab.networks.compact import Compact, CompactConfig  # noqa: E402
 from revisage.lab.networks.detector import OUTPUT_NAMES, DetectorConfig, DetectorNetwork  # noqa: E402
-from revisage.lab.networks.gfpgan import COMPACT_256, GFPGAN, GFPGANConfig, Grain, UnitRange  # noqa: E402
+from revisage.lab.networks.gfpgan import CLEAR_256, COMPACT_256, GFPGAN, GFPGANConfig, UnitRange  # noqa: E402
 from revisage.lab.networks.mobilefacenet import MobileFaceNet  # noqa: E402
 from revisage.lab.networks.rrdb import RRDBConfig, RRDBNet  # noqa: E402
-from revisage.lab.networks.stylegan2 import ModulatedConv2d, StyleConv, StyleDecoder, channel_split_sft  # noqa: E402
+from revisage.lab.networks.self_attention import SelfAttention  # noqa: E402
+from revisage.lab.networks.stylegan2 import (  # noqa: E402
+    ModulatedConv2d,
+    StyleConv,
+    StyleDecoder,
+    channel_split_sft,
+)
 
 # The published layout (no stem, two convolutions a condition, noise) and the compact one, both small.
 PUBLISHED = GFPGANConfig(size=32, unet=(8, 8, 6, 4), prior=(8, 8, 6, 4), style_dim=8)
@@ -41,7 +49,9 @@ TINY_DETECTOR = DetectorConfig(widths=(4, 6, 8, 8, 8), depths=(1, 1, 1, 1), pyra
 ARCFACE = np.array(
     [(30.2946, 51.6963), (65.5318, 51.5014), (48.0252, 71.7366), (33.5493, 92.3655), (62.7299, 92.2041)]
 )
-REFINED = replace(COMPACT, refine=2, polish=8, grain=True, size=64, unet=(8, 8, 8), prior=(8, 8, 8))
+REFINED = replace(COMPACT, refine=2, polish=8, size=64, unet=(8, 8, 8), prior=(8, 8, 8))
+# The decoder ends at 8 px, blocks and attention are deeper, and a code modulates.
+CLEAR = replace(REFINED, prior=(8, 8), deep=(1, 2, 0), attention=8, code=6)
 
 
 @pytest.fixture(autouse=True)
@@ -70,24 +80,67 @@ def test_gfpgan_gives_a_picture_and_a_pyramid(config: GFPGANConfig, sizes: list[
     assert torch.isfinite(picture).all()
 
 
-@pytest.mark.parametrize(
-    "config",
-    [PUBLISHED, COMPACT, REFINED],
-)
+@pytest.mark.parametrize("config", [PUBLISHED, COMPACT, REFINED, CLEAR])
 def test_gfpgan_trains_every_parameter(config: GFPGANConfig) -> None:
-    network = GFPGAN(config)
+    network = stirred(GFPGAN(config))
     x = torch.rand(2, 3, config.size, config.size)
-    picture, pyramid = network(x)
-    weights = torch.randn_like(picture)
-    assert without_gradient(network, (picture * weights).sum() + sum(p.sin().sum() for p in pyramid)) == set()
+    picture, pyramid, said = network.restore(x)
+    loss = (picture * torch.randn_like(picture)).sum() + sum(p.sin().sum() for p in pyramid)
+    assert without_gradient(network, loss if said is None else loss + said.sin().sum()) == set()
 
 
-@pytest.mark.parametrize(
-    "config",
-    [PUBLISHED, COMPACT, REFINED],
-)
-def test_the_picture_alone_leaves_out_exactly_the_training_only_weights(config: GFPGANConfig) -> None:
+def stirred(network: GFPGAN) -> GFPGAN:
+    """What begins at zero lets no gradient through to what stands before it."""
+    for parameter in network.parameters():
+        if not parameter.detach().any():
+            nn.init.normal_(parameter, std=0.05)
+    return network
+
+
+def test_what_a_layout_adds_begins_at_nothing() -> None:
+    network = GFPGAN(CLEAR)
+    plain = GFPGAN(replace(CLEAR, deep=(), attention=0, code=0))
+    assert not plain.load_state_dict(network.state_dict(), strict=False).missing_keys
+    x = torch.rand(2, 3, 64, 64) * 2 - 1
+    torch.testing.assert_close(network(x)[0], plain(x)[0])
+    cut = GFPGAN(replace(CLEAR, deep=(), attention=0, code=0, decoder=False))
+    cut.load_state_dict(network.state_dict(), strict=False)
+    with torch.no_grad():
+        for level in network.decoder.rgb:
+            for parameter in level.parameters():
+                parameter.zero_()
+    torch.testing.assert_close(network(x)[0], cut(x)[0])  # the bridge to the decoder's features as well
+    nn.init.ones_(network.bridge.weight)
+    assert not torch.allclose(network(x)[0], cut(x)[0])
+
+
+def test_attention_sees_the_whole_map() -> None:
+    layer, x = SelfAttention(8), torch.randn(1, 8, 6, 6, requires_grad=True)
+    (gradient,) = torch.autograd.grad(layer(x)[0, :, 0, 0].sum(), x)
+    assert (gradient.abs().sum(1) > 0).all()
+
+
+def test_attention_stays_at_its_scale_on_crops() -> None:
+    config = replace(CLEAR, decoder=False, unet=(8, 4, 12), deep=(), code=0, attention=8)
     network = GFPGAN(config)
+    assert network.attention.norm.num_channels == 4
+    assert network(torch.rand(1, 3, 32, 32))[0].shape == (1, 3, 32, 32)
+
+
+def test_the_code_is_one_for_the_whole_picture_and_tells_six_numbers() -> None:
+    network, x = GFPGAN(CLEAR), torch.rand(2, 3, 64, 64) * 2 - 1
+    described = network.restore(x).described
+    assert described is not None
+    assert described.shape == (2, 6)
+    assert GFPGAN(COMPACT).restore(torch.rand(1, 3, 32, 32)).described is None
+    picture = network(x)[0]
+    nn.init.normal_(network.modulate[1].weight, std=0.5)
+    assert not torch.allclose(network(x)[0], picture, atol=1e-3)
+
+
+@pytest.mark.parametrize("config", [PUBLISHED, COMPACT, REFINED, CLEAR])
+def test_the_picture_alone_leaves_out_exactly_the_training_only_weights(config: GFPGANConfig) -> None:
+    network = stirred(GFPGAN(config))
     picture, _ = network(torch.rand(2, 3, config.size, config.size))
     unused = without_gradient(network, (picture * torch.randn_like(picture)).sum())
     named = {n for n, _ in network.named_parameters() if n.startswith(network.training_only)}
@@ -112,7 +165,7 @@ def test_a_published_layout_starts_in_the_range_of_pictures() -> None:
 
 
 def test_the_same_face_always_gives_the_same_picture() -> None:
-    network = GFPGAN(PUBLISHED)
+    network = GFPGAN(PUBLISHED).eval()
     for name, parameter in network.named_parameters():
         if name.endswith("noise_weight"):
             nn.init.ones_(parameter)
@@ -121,33 +174,10 @@ def test_the_same_face_always_gives_the_same_picture() -> None:
     first = network(x)[0]
     torch.manual_seed(2)
     assert torch.equal(network(x)[0], first)
-    copy = GFPGAN(PUBLISHED)
+    copy = GFPGAN(PUBLISHED).eval()
     assert not torch.equal(copy(x)[0], first)
     copy.load_state_dict(network.state_dict())  # the noise travels with the weights
     assert torch.equal(copy(x)[0], first)
-
-
-def test_grain_is_as_strong_as_the_features_say_and_has_no_pattern_of_blocks() -> None:
-    grain = Grain(4, 64)
-    weight, last = (grain.get_parameter(f"strength.{name}") for name in ("2.weight", "2.bias"))
-    nn.init.zeros_(weight)
-    features = torch.zeros(1, 4, 16, 16)
-    features[..., 8:] = 1
-    for bias, share in ((0.0, 0.5), (20.0, 1.0), (-20.0, 0.0)):
-        nn.init.constant_(last, bias)
-        texture = grain(features).detach()
-        assert texture.shape == (1, 1, 64, 64)
-        assert float(texture.std()) == pytest.approx(share * Grain.limit, rel=0.1, abs=1e-6)
-        assert abs(float(texture.mean())) < 0.1 * Grain.limit
-    nn.init.ones_(grain.get_parameter("strength.0.weight"))
-    nn.init.constant_(weight, 0.1)
-    nn.init.constant_(last, -1.0)
-    texture = grain(features).detach()
-    assert float(texture[..., 40:].std()) > 10 * float(texture[..., :24].std())
-    noise = grain.noise
-    assert float(noise.std()) == pytest.approx(1, rel=0.05)
-    assert noise.std(dim=(2, 3)) > 5 * torch.nn.functional.pixel_unshuffle(noise, 4).mean(dim=(2, 3)).std()
-    assert torch.equal(noise, Grain(4, 64).noise)
 
 
 def test_faces_of_one_batch_do_not_mix() -> None:
@@ -168,6 +198,9 @@ def test_faces_of_one_batch_do_not_mix() -> None:
         ({"unet": (8, 8, 8)}, "unet needs 4 entries for 32 px, got 3"),
         ({"prior": (8, 8, 8, 8, 8)}, "prior needs 4 entries for 32 px, got 5"),
         ({"prior": (8, 8, 7, 4)}, "even"),
+        ({"prior": (8, 8, 6)}, "prior needs 4 entries for 32 px, got 3"),
+        ({"deep": (1,)}, "deep needs 4 entries for 32 px, got 1"),
+        ({"attention": 10}, "attention must be the side of a U-Net scale from 8 px on, got 10"),
         ({"condition_layers": 3}, "condition_layers must be 1 or 2, got 3"),
     ],
 )
@@ -176,8 +209,9 @@ def test_sizes_that_do_not_fit_are_refused(changes: dict, message: str) -> None:
         replace(PUBLISHED, **changes)
 
 
-def test_the_compact_face_model_keeps_its_budget() -> None:
-    network = GFPGAN(COMPACT_256)
+@pytest.mark.parametrize("config", [COMPACT_256, CLEAR_256], ids=["version 3", "version 4"])
+def test_the_compact_face_model_keeps_its_budget(config: GFPGANConfig) -> None:
+    network = GFPGAN(config)
     shipped = sum(p.numel() for n, p in network.named_parameters() if not n.startswith(network.training_only))
     assert shipped * 2 <= 24 * 2**20
     assert flops(network, 1, 3, 256, 256) <= 12e9
@@ -226,7 +260,7 @@ def test_demodulated_features_keep_unit_variance() -> None:
 
 
 def test_noise_is_stored_and_weighted() -> None:
-    layer = StyleConv(4, 4, 3, noise_size=8)
+    layer = StyleConv(4, 4, 3, noise_size=8).eval()
     x, style = torch.randn(2, 4, 8, 8), torch.randn(2, 3)
     quiet = layer(x, style)
     nn.init.constant_(layer.noise_weight, 0.5)
@@ -237,6 +271,18 @@ def test_noise_is_stored_and_weighted() -> None:
     torch.testing.assert_close(before[1] - before[0], expected, atol=1e-5, rtol=1e-4)
     assert "noise" in layer.state_dict()
     assert "noise" not in StyleConv(4, 4, 3).state_dict()
+
+
+def test_noise_is_drawn_anew_while_training() -> None:
+    layer = StyleConv(4, 4, 3, noise_size=8)
+    nn.init.constant_(layer.noise_weight, 0.5)
+    x, style = torch.zeros(2, 4, 8, 8), torch.randn(1, 3).expand(2, -1)
+    first, second = layer(x, style), layer(x, style)
+    assert not torch.equal(first, second)
+    assert not torch.equal(first[0], first[1])  # each picture has its own
+    layer.eval()
+    assert torch.equal(layer(x, style), layer(x, style))
+    assert torch.equal(layer(x, style)[0], layer(x, style)[1])
 
 
 def test_channel_split_leaves_the_first_half_alone() -> None:
@@ -370,6 +416,43 @@ def test_the_arcface_crop_puts_landmarks_on_the_arcface_template(size: int) -> N
     )
     expected = (target - target.mean()) / factor + source.mean()
     assert np.abs(found @ np.array([1, 1j]) - expected).max() < 0.3
+
+
+def test_a_crop_for_other_networks_is_wider_and_can_be_moved() -> None:
+    face = blobs(template(256), 256, 2.56)
+    narrow, wide = ArcFaceCrop(), ArcFaceCrop(112)
+    assert wide(face).shape == (1, 5, 112, 112)
+    torch.testing.assert_close(wide(face)[..., 8:-8], narrow(face), atol=1e-5, rtol=0)
+    moved = narrow(face, torch.tensor([[2.0, -1.0]]))
+    torch.testing.assert_close(moved[..., 1:, :-2], narrow(face)[..., :-1, 2:], atol=1e-3, rtol=0)
+
+
+def spectrum_above(gradient: Tensor, cycles: float) -> float:
+    """Share of a gradient's energy above a frequency in cycles a pixel."""
+    energy = torch.fft.fft2(gradient.double()).abs().square().sum((0, 1))
+    frequency = torch.hypot(*torch.meshgrid(*(torch.fft.fftfreq(n) for n in energy.shape), indexing="ij"))
+    return float(energy[frequency > cycles].sum() / energy.sum())
+
+
+def test_a_smoothed_crops_gradient_holds_what_the_crop_can_show() -> None:
+    """Through a crop 1.79 times as coarse; a loss could else be lowered by dots between its pixels."""
+    shares = []
+    for smooth in (False, True):
+        x = torch.zeros(1, 3, 256, 256, requires_grad=True)
+        crop = ArcFaceCrop(smooth=smooth)(x)
+        (gradient,) = torch.autograd.grad((crop * torch.randn_like(crop)).sum(), x)
+        shares.append(spectrum_above(gradient, 0.5 / 1.79 * 1.42))
+    assert shares[0] > 0.1
+    assert shares[1] < 0.01
+
+
+def test_edgeface_takes_its_weights_whole(shared: Path) -> None:
+    network = open_edgeface(shared / "models" / "edgeface_xs.npz")
+    embedding = network(torch.rand(2, 3, 112, 112) * 2 - 1)
+    assert embedding.shape == (2, 512)
+    assert not embedding.requires_grad
+    with pytest.raises(ModelCorruptError, match="does not hold the weights of EdgeNeXt"):
+        open_edgeface(shared / "models" / "squeezenet1_1.npz")
 
 
 def test_the_arcface_crop_lets_gradients_through() -> None:

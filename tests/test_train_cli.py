@@ -25,7 +25,7 @@ from revisage.lab.networks.compact import Compact, CompactConfig  # noqa: E402
 from revisage.lab.networks.gfpgan import GFPGAN  # noqa: E402
 from revisage.lab.networks.scene import Scene  # noqa: E402
 from revisage.lab.train import checkpoint, presets  # noqa: E402
-from revisage.lab.train.init import load_exported  # noqa: E402
+from revisage.lab.train.init import companion, load_exported  # noqa: E402
 from revisage.lab.train.publish import export_network, publish  # noqa: E402
 from revisage.lab.train.settings import LoopSettings  # noqa: E402
 from revisage.lab.train.tasks.gfpgan import FaceSettings  # noqa: E402
@@ -153,16 +153,67 @@ def test_weights_come_back_from_a_file(exported: tuple[str, nn.Module, Path]) ->
 
 
 def test_a_larger_network_starts_from_the_file_of_a_smaller_one(tmp_path: Path) -> None:
-    small, large = (GFPGAN(replace(presets.TINY_FACE, refine=n, polish=4 * n, grain=bool(n))) for n in (0, 2))
+    small, large = (GFPGAN(replace(presets.TINY_FACE, refine=n, polish=4 * n)) for n in (0, 2))
     path = tmp_path / "small.onnx"
     export_network(randomised(small), path, name="model", version="1", licence="CC0-1.0")
     fresh = {name: value.clone() for name, value in large.state_dict().items()}
     load_exported(large, path, no_sample)
     for name, value in large.state_dict().items():
-        kept = name.startswith(("refine.", "polish.", "grain.", *large.training_only))
+        kept = name.startswith(("refine.", "polish.", *large.training_only))
         wanted = fresh[name] if kept else small.state_dict()[name]
         torch.testing.assert_close(value, wanted, atol=1e-7, rtol=2**-11)
     assert any(name.startswith("refine.") for name in fresh)
+
+
+def test_a_network_whose_decoder_ends_sooner_starts_from_the_file_of_one_that_goes_on(tmp_path: Path) -> None:
+    """As version 4 starts from version 3: what it shares is taken, the codes of the finest layers are
+    left."""
+    before = replace(presets.TINY_FACE, prior=(16, 16, 16), deep=(), attention=0, code=0)
+    torch.manual_seed(0)
+    old, new = GFPGAN(before), GFPGAN(presets.TINY_FACE)
+    with torch.no_grad():  # equal tensors would be one in the file
+        for parameter in old.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    path = tmp_path / "old.onnx"
+    export_network(old, path, name="model", version="1", licence="CC0-1.0")
+    load_exported(new, path, no_sample)
+    wanted, found = old.state_dict(), new.state_dict()
+    assert not [name for name in found if name.startswith("decoder.up.1.")]
+    for name, value in found.items():
+        if name.startswith("codes."):
+            assert len(value) < len(wanted[name])
+            torch.testing.assert_close(value, wanted[name][: len(value)], atol=1e-7, rtol=2**-11)
+        elif name in wanted and not name.startswith(new.training_only):
+            torch.testing.assert_close(value, wanted[name], atol=1e-7, rtol=2**-11)
+
+
+def test_what_only_training_needs_is_kept_beside_the_file(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    trained = randomised(presets.choose("gfpgan", "tiny").network())
+    checkpoint.save(run / "checkpoints", "best", {"networks": {}, "ema": trained.state_dict()})
+    (run / "preset.json").write_text('{"system": "gfpgan", "preset": "tiny"}')
+    publish(run, tmp_path / "m.onnx", name="m", version="1", licence="CC0-1.0")
+    assert companion(tmp_path / "m.onnx") == tmp_path / "m.npz"
+    other = presets.choose("gfpgan", "tiny").network()
+    load_exported(other, tmp_path / "m.onnx", no_sample)
+    for name, value in trained.state_dict().items():
+        torch.testing.assert_close(other.state_dict()[name], value, atol=1e-6, rtol=2**-10)
+    (tmp_path / "m.npz").write_bytes(b"nonsense")
+    with pytest.raises(TrainingError, match=r"cannot read .*m\.onnx"):
+        load_exported(other, tmp_path / "m.onnx", no_sample)
+
+
+def test_a_light_training_is_published_and_begun_from_by_its_folder(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick = (*QUICK, "components=none", "light=1")
+    assert command("gfpgan", pictures, tmp_path / "one", *quick) == 0
+    assert main(["export", str(tmp_path / "one"), str(tmp_path / "m.onnx"), "--licence", "CC0-1.0"]) == 0
+    assert read_contract(tmp_path / "m.onnx").size == 64
+    again = (*QUICK, "components=none", "rate=1e-9")
+    assert command("gfpgan", pictures, tmp_path / "two", *again, init=tmp_path / "one") == 0
+    one, two = (checkpoint.averaged(tmp_path / run / "checkpoints") for run in ("one", "two"))
+    torch.testing.assert_close(two["heads.0.weight"], one["heads.0.weight"], atol=1e-5, rtol=1e-2)
 
 
 def test_a_file_has_the_range_and_size_of_its_contract(exported: tuple[str, nn.Module, Path]) -> None:
@@ -217,7 +268,7 @@ def test_a_file_of_another_network_is_refused(scene_file: Path, tmp_path: Path) 
         (("=3",), "--set takes KEY=VALUE"),
         (("batch=many",), "batch must be int, got 'many'"),
         (("network=huge",), "network cannot be set on the command line"),
-        (("precision=fp8",), "precision must be bf16, fp16, fp32"),
+        (("precision=fp8",), "precision must be auto, bf16, fp16, fp32"),
         (("recipe=nonsense",), "no recipe 'nonsense'"),
         (("batch=0",), "batch must be above 0"),
         (("images=none",), "set either images or hours"),
@@ -236,7 +287,10 @@ def test_an_unknown_preset_or_system_is_bad_usage(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command("gfpgan", pictures, tmp_path, preset="huge") == 2
-    assert "there are compact-256, reconstruction-256, unet-256, paper-512, tiny" in one_line(capsys)
+    assert (
+        "there are compact-256, identity-256, reconstruction-256, unet-256, gpu-256, paper-512, tiny"
+        in one_line(capsys)
+    )
     assert command("sharpener", pictures, tmp_path) == 2
     assert main(["train", "gfpgan", "--data", str(pictures)]) == 2  # no --out
 

@@ -29,11 +29,13 @@ from revisage.lab.data.landmarks import POINT_COLUMNS  # noqa: E402
 from revisage.lab.data.split import held_out  # noqa: E402
 from revisage.lab.degrade import RECIPES  # noqa: E402
 from revisage.lab.losses.components import COMPONENTS  # noqa: E402
-from revisage.lab.networks.discriminators import DiscriminatorConfig  # noqa: E402
+from revisage.lab.networks.discriminators import Discriminator, DiscriminatorConfig  # noqa: E402
 from revisage.lab.networks.gfpgan import GFPGAN, GFPGANConfig  # noqa: E402
 from revisage.lab.networks.prior import PriorConfig  # noqa: E402
 from revisage.lab.train import checkpoint, presets  # noqa: E402
 from revisage.lab.train.distributed import DistributedContext, init_distributed  # noqa: E402
+from revisage.lab.train.face_presets import TINY_CRITIC  # noqa: E402
+from revisage.lab.train.face_settings import COMPONENT_LOSSES, FaceSettings  # noqa: E402
 from revisage.lab.train.faces import split  # noqa: E402
 from revisage.lab.train.init import load_exported  # noqa: E402
 from revisage.lab.train.loop import step, train  # noqa: E402
@@ -41,7 +43,7 @@ from revisage.lab.train.publish import export_network  # noqa: E402
 from revisage.lab.train.settings import LoopSettings  # noqa: E402
 from revisage.lab.train.state import State  # noqa: E402
 from revisage.lab.train.task import Batch, Task  # noqa: E402
-from revisage.lab.train.tasks.gfpgan import COMPONENT_LOSSES, R1_INTERVAL, FaceSettings, FaceTask  # noqa: E402
+from revisage.lab.train.tasks.gfpgan import R1_INTERVAL, FaceTask  # noqa: E402
 from revisage.lab.train.tasks.prior import PriorTask, load_prior  # noqa: E402
 
 TEMPLATE = np.array([(36.2, 45.0), (59.8, 45.0), (48.1, 58.9), (37.7, 69.6), (58.7, 69.6)])  # at 96 px
@@ -102,13 +104,12 @@ def test_every_loss_of_the_paper_is_there(faces: Path) -> None:
     stats = run_step(task := task_of(faces, checkerboard=50.0), batch_of(task))
     losses = {key for key in stats if not key.endswith("gradient")}
     assert losses == {
-        *(f"generator/{n}" for n in ("l1", "pyramid", "adversarial", "checkerboard", "component")),
-        *(f"generator/{n}" for n in ("matching", "style")),
-        "discriminator/logistic",
-        "penalty/r1",
+        *(f"generator/{n}" for n in ("l1", "laplacian", "pyramid", "description", "adversarial", "patches")),
+        *(f"generator/{n}" for n in ("checkerboard", "component", "matching", "style")),
+        *("discriminator/logistic", "penalty/r1", "patches/logistic", "patches_penalty/r1"),
         *(f"components/{component.name}" for component in COMPONENTS),
     }
-    assert all(np.isfinite(value) and value > 0 for value in stats.values())
+    assert all(np.isfinite(value) and value > 0 for value in stats.values()), stats
 
 
 def test_a_phase_changes_its_own_network_alone(faces: Path) -> None:
@@ -130,7 +131,7 @@ def test_a_phase_changes_its_own_network_alone(faces: Path) -> None:
 
 def test_the_discriminators_see_what_the_generator_made(faces: Path) -> None:
     task, batch = task_of(faces), batch_of(task_of(faces))
-    generator, critic, _, parts = task.phases()
+    generator, critic, *_, parts = task.phases()
     generator.losses(batch)
     fake, _ = task.networks["generator"](batch["low"])
     assert torch.equal(batch["fake"], fake.clamp(-1, 1))  # as a file can hold it
@@ -160,9 +161,65 @@ def test_the_pyramid_and_the_prior_can_be_left_out(faces: Path) -> None:
 def test_the_penalty_is_lazy(faces: Path, tmp_path: Path) -> None:
     task, penalised = task_of(faces), []
     penalty = task._penalty
-    task._penalty = lambda batch: penalised.append(1) or penalty(batch)  # type: ignore[method-assign,func-returns-value]
+    task._penalty = lambda name, batch: penalised.append(name) or penalty(name, batch)  # type: ignore[method-assign,func-returns-value]
     train(task, tmp_path, replace(LOOP, batch=1, images=R1_INTERVAL + 1))
-    assert len(penalised) == 2
+    assert penalised == 2 * ["discriminator", "patches"]
+
+
+def test_discriminators_are_not_clipped_and_have_no_momentum(faces: Path) -> None:
+    for system in ("gfpgan", "prior"):
+        task = make(system, faces)
+        state = State.fresh(task, replace(LOOP, beta1=0.9), init_distributed("cpu").device)
+        for phase in task.phases():
+            trained = phase.network == "generator"
+            assert phase.clipped == trained
+            assert state.optimizers[phase.network].defaults["betas"][0] == (0.9 if trained else 0.0)
+
+
+def test_the_penalty_is_over_what_a_discriminator_sees(faces: Path) -> None:
+    task, batch = task_of(faces), batch_of(task_of(faces))
+    critic = task.networks["discriminator"]
+    assert isinstance(critic, Discriminator)
+    penalty = next(phase for phase in task.phases() if phase.name == "penalty")
+    seen = critic.see(batch["clean"]).detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(critic.judge(seen, critic.see(batch["low"])).sum(), seen)
+    wanted = 0.5 * float(gradient.square().flatten(1).sum(1).mean()) * R1_INTERVAL * task.settings.r1
+    assert float(penalty.losses(batch)["r1"].detach()) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_faces_of_the_second_folder_are_no_real_ones_for_discriminators(faces: Path, tmp_path: Path) -> None:
+    more = write_table(write_pictures(tmp_path / "more", training=3, held=1))
+    task = task_of(faces, more=more, more_share=0.5)
+    batch = batch_of(task, 8)
+    judged = batch["judged"]
+    assert 0 < judged.sum() < 8
+    torch.manual_seed(0)
+    losses = task.phases()[0].losses(batch)
+    for phase in task.phases()[1:]:
+        told = phase.losses(batch)
+        others = batch | {k: torch.where(judged.view(-1, 1, 1, 1), batch[k], 0) for k in ("clean", "fake")}
+        for name, value in phase.losses(others).items():
+            assert torch.equal(value, told[name]), phase.name
+    second = batch | {"judged": torch.zeros_like(judged)}
+    assert {"adversarial", "patches", "component"} & losses.keys() - task.phases()[0].losses(second).keys()
+    stats = run_step(task, second)  # nothing to judge is no error
+    assert stats["discriminator/logistic"] == stats["penalty/r1"] == 0
+    assert "judged" not in task_of(faces).sample(0)
+
+
+def test_what_a_network_says_of_the_degradation_is_trained(faces: Path) -> None:
+    task = task_of(faces, recipe="paper", adversarial=0.0, pyramid=0.0)
+    batch = batch_of(task)
+    assert batch["drawn"].shape == (4, 6)
+    assert torch.isfinite(batch["drawn"]).all()
+    losses = task.phases()[0].losses(batch)
+    assert losses.keys() == {"l1", "laplacian", "description"}
+    losses["description"].backward()
+    assert task.networks["generator"].get_parameter("first.weight").grad is not None
+    assert {"sigma_r2", "hard_sigma_r2"} < task.validate(task.networks["generator"].eval()).keys()
+    plain = task_of(faces, network=replace(presets.TINY_FACE, code=0), adversarial=0.0)
+    assert "drawn" not in plain.sample(0)
+    assert "description" not in plain.phases()[0].losses(batch_of(plain))
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -243,10 +300,16 @@ def test_gfpgan_starts_from_a_prior(faces: Path, tmp_path: Path) -> None:
     prior = make("prior", faces)
     assert isinstance(prior, PriorTask)
     train(prior, tmp_path, LOOP)
-    task = task_of(faces, prior=tmp_path)
     wanted = checkpoint.load(tmp_path / "checkpoints" / "best.pt")["ema"]
-    for name, value in task.networks["generator"].decoder.state_dict().items():  # type: ignore[union-attr]
-        assert torch.equal(value, wanted[f"decoder.{name}"])
+    for fixed in (False, True):
+        task = task_of(faces, prior=tmp_path, fixed_prior=fixed)
+        begun = {k: v.clone() for k, v in task.networks["generator"].decoder.state_dict().items()}  # type: ignore[union-attr]
+        for name, value in begun.items():  # the last picture has no pixels to shuffle
+            assert name.startswith("rgb.1.") or torch.equal(value, wanted[f"decoder.{name}"])
+        run_step(task, batch_of(task))
+        after = task.networks["generator"].decoder.state_dict()  # type: ignore[union-attr]
+        assert all(torch.equal(value, after[name]) for name, value in begun.items()) == fixed
+        assert not torch.equal(task.networks["generator"].bridge.weight, torch.zeros(16, 16, 1, 1))  # type: ignore[union-attr]
     other = presets.choose("gfpgan", "reconstruction-256").network()
     with pytest.raises(TrainingError, match=r"best\.pt is not a prior of this network's sizes"):
         load_prior(other, tmp_path)  # type: ignore[arg-type]
@@ -300,18 +363,16 @@ def test_a_sharpened_truth_is_what_the_reconstruction_aims_at(faces: Path) -> No
     losses = task.phases()[0].losses(batch)
     softer = task.phases()[0].losses(batch | {"sharp": batch["clean"]})
     changed = {key for key in losses if not torch.equal(losses[key], softer[key])}
-    assert changed == {"l1", "pyramid", "checkerboard"}
+    assert changed == {"l1", "laplacian", "pyramid", "checkerboard"}
 
 
 def test_one_part_alone_can_be_trained(faces: Path) -> None:
-    network = replace(presets.TINY_FACE, grain=True)
-    part = {"network": network, "only": "grain.", "adversarial": 0.0, "pyramid": 0.0, "texture": 1.0}
-    task = task_of(faces, **part)
+    network = replace(presets.TINY_FACE, polish=4)
+    task = task_of(faces, network=network, only="polish.", adversarial=0.0, pyramid=0.0)
     before = {name: p.detach().clone() for name, p in task.networks["generator"].named_parameters()}
-    losses = run_step(task, batch_of(task))
-    assert losses["generator/texture"] > 0
+    run_step(task, batch_of(task))
     changed = {n for n, p in task.networks["generator"].named_parameters() if not torch.equal(p, before[n])}
-    assert changed == {n for n in before if n.startswith("grain.")}
+    assert changed == {n for n in before if n.startswith("polish.")}
     with pytest.raises(UsageError, match="only='polish"):
         task_of(faces, only="polish.")
 
@@ -376,7 +437,7 @@ def test_settings_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="components must be one of none, discriminators, matching, style"):
         FaceSettings(data=tmp_path, components="eyes")
     with pytest.raises(UsageError, match="the discriminator is for 64 px, the network for 256"):
-        FaceSettings(data=tmp_path, adversarial=0.1, discriminator=presets.TINY_CRITIC)
+        FaceSettings(data=tmp_path, adversarial=0.1, discriminator=TINY_CRITIC)
 
 
 def test_the_papers_losses_are_not_left_out_unseen(tmp_path: Path) -> None:
@@ -387,9 +448,9 @@ def test_the_papers_losses_are_not_left_out_unseen(tmp_path: Path) -> None:
     ):
         paper.make(settings)
     with pytest.raises(UsageError, match="--set identity_weights=mobilefacenet"):
-        paper.make(replace(settings, perceptual=0.0))
+        paper.make(replace(settings, perceptual=0.0, vgg_style=0.0))
     with pytest.raises(TrainingError, match="no folder"):  # as far as the pictures
-        paper.make(replace(settings, perceptual=0.0, identity=0.0))
+        paper.make(replace(settings, perceptual=0.0, vgg_style=0.0, identity=0.0))
 
 
 def test_the_papers_preset_takes_steps_of_a_size_that_plain_layers_bear(faces: Path) -> None:
@@ -400,6 +461,7 @@ def test_the_papers_preset_takes_steps_of_a_size_that_plain_layers_bear(faces: P
         network=GFPGANConfig(size=32, unet=(128,) * 4, prior=(256,) * 4),
         discriminator=DiscriminatorConfig(32, (8,) * 4),
         perceptual=0.0,
+        vgg_style=0.0,
         identity=0.0,
         components="none",
         validation=1,
@@ -412,7 +474,7 @@ def test_the_papers_preset_takes_steps_of_a_size_that_plain_layers_bear(faces: P
     assert steps[-1][0]["generator/l1"] < 5 * steps[0][0]["generator/l1"]  # with 2e-3 thousands
 
 
-@pytest.mark.parametrize(("name", "width"), [("paper-512", 512), ("compact-256", 192)])
+@pytest.mark.parametrize(("name", "width"), [("paper-512", 512), ("compact-128", 192)])
 def test_a_priors_presets_take_steps_that_their_layers_bear(faces: Path, name: str, width: int) -> None:
     """At 16 px, for speed, and at the full rate at once."""
     preset, context = presets.choose("prior", name), init_distributed("cpu")
@@ -450,7 +512,7 @@ def test_a_table_of_landmarks_is_asked_for(tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "faces")
     with pytest.raises(TrainingError, match=r"faces\.csv is missing: `revisage prepare` makes it"):
         task_of(folder)
-    assert task_of(folder, components="none").sample(0).keys() == {"low", "clean"}
+    assert task_of(folder, components="none").sample(0).keys() == {"low", "clean", "drawn"}
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -535,11 +597,12 @@ def test_a_missing_gpu_is_named() -> None:
 
 
 UNET = replace(presets.TINY_FACE, decoder=False)
+RECONSTRUCTION = {"adversarial": 0.0, "identity": 0.0, "features": 0.0}
 
 
 def test_a_u_net_learns_from_crops_of_the_pairs(faces: Path) -> None:
-    whole = task_of(faces, adversarial=0.0, identity=0.0, network=UNET)
-    task = task_of(faces, adversarial=0.0, identity=0.0, network=UNET, crop=32)
+    whole = task_of(faces, adversarial=0.0, identity=0.0, features=0.0, network=UNET)
+    task = task_of(faces, adversarial=0.0, identity=0.0, features=0.0, network=UNET, crop=32)
     sample, pair = task.sample(3), whole.sample(3)
     assert sample["low"].shape == sample["clean"].shape == (3, 32, 32)
     places = [
@@ -556,10 +619,10 @@ def test_a_u_net_learns_from_crops_of_the_pairs(faces: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"network": UNET, "adversarial": 0.0, "identity": 0.0, "crop": 24}, "multiple of 16 up to 64"),
-        ({"network": UNET, "adversarial": 0.0, "identity": 0.0, "crop": 128}, "multiple of 16 up to 64"),
-        ({"network": UNET, "adversarial": 0.0, "identity": 0.1, "crop": 32}, "without decoder"),
-        ({"adversarial": 0.0, "identity": 0.0, "crop": 32}, "without decoder"),
+        ({"network": UNET, **RECONSTRUCTION, "crop": 24}, "multiple of 16 up to 64"),
+        ({"network": UNET, **RECONSTRUCTION, "crop": 128}, "multiple of 16 up to 64"),
+        ({"network": UNET, **RECONSTRUCTION, "features": 0.1, "crop": 32}, "without decoder"),
+        ({**RECONSTRUCTION, "crop": 32}, "without decoder"),
     ],
 )
 def test_crops_that_cannot_be_are_refused(faces: Path, changes: dict, message: str) -> None:

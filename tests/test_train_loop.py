@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +21,11 @@ from torch import Tensor, nn  # noqa: E402
 
 from revisage.errors import TrainingError, UsageError  # noqa: E402
 from revisage.lab.data.loader import Sample  # noqa: E402
-from revisage.lab.train import checkpoint, loop  # noqa: E402
+from revisage.lab.train import checkpoint, loop, muon, precision  # noqa: E402
 from revisage.lab.train.curves import read_log  # noqa: E402
 from revisage.lab.train.distributed import init_distributed  # noqa: E402
 from revisage.lab.train.ema import EMA  # noqa: E402
+from revisage.lab.train.init import load_exported  # noqa: E402
 from revisage.lab.train.log import Log  # noqa: E402
 from revisage.lab.train.loop import learning_rate, train  # noqa: E402
 from revisage.lab.train.muon import Muon  # noqa: E402
@@ -66,20 +68,20 @@ class Toy:
 
     def sample(self, index: int) -> Sample:
         x = np.random.default_rng(index).random((1, 6, 6), np.float32)
-        return {"x": x, "y": np.roll(x, 1, axis=2)[:, 1:-1, 1:-1], "index": np.array(index)}
+        return {"image": x, "y": np.roll(x, 1, axis=2)[:, 1:-1, 1:-1], "index": np.array(index)}
 
     def _learn(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         self.seen["student"].add(int(batch["index"][0]))
         factor = self.at(int(batch["index"][0]))
-        noise = 0.1 * torch.randn_like(batch["x"])  # what is drawn in a step must come back as well
-        answer = self.networks["student"](batch["x"] + noise)
+        noise = 0.1 * torch.randn_like(batch["image"])  # what is drawn in a step must come back as well
+        answer = self.networks["student"](batch["image"] + noise)
         return {"error": factor * (answer - batch["y"]).square().mean(), "size": 0.01 * answer.abs().mean()}
 
     def _copy(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         self.seen["rival"].add(int(batch["index"][0]))
         with torch.no_grad():
-            answer = self.networks["student"](batch["x"])
-        return {"distance": (self.networks["rival"](batch["x"]) - answer).abs().mean()}
+            answer = self.networks["student"](batch["image"])
+        return {"distance": (self.networks["rival"](batch["image"]) - answer).abs().mean()}
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         assert not network.training
@@ -326,6 +328,94 @@ def test_gradients_are_clipped() -> None:
     assert float(nn.utils.get_total_norm(gradients)) == pytest.approx(clip, rel=1e-3)
 
 
+def test_a_discriminators_gradient_is_left_as_long_as_it_is() -> None:
+    toy, spread = Toy(), init_distributed("cpu")
+    settings = replace(SETTINGS, clip=1e-3)
+    state = State.fresh(toy, settings, spread.device)
+    batch = {k: torch.from_numpy(v[None]) for k, v in toy.sample(0).items()}
+    copying = replace(toy.phases()[1], losses=lambda b: {"big": 1e6 * toy._copy(b)["distance"]})
+    stats, applied = loop.step(replace(copying, clipped=False), state, batch, settings, spread)
+    gradients = [p.grad for p in toy.networks["rival"].parameters()]
+    assert applied
+    assert float(nn.utils.get_total_norm(gradients)) == pytest.approx(stats["copy/gradient"], rel=1e-4)
+    assert stats["copy/gradient"] > 1e3 * settings.clip
+    _, applied = loop.step(copying, state, batch, settings, spread)  # clipped, so long a one is an outlier
+    assert not applied
+    endless = replace(copying, clipped=False, losses=lambda b: {"big": math.inf * toy._copy(b)["distance"]})
+    assert not loop.step(endless, state, batch, settings, spread)[1]
+
+
+def test_a_phase_has_its_own_beta1_and_leaves_what_is_fixed() -> None:
+    toy, spread = Toy(), init_distributed("cpu")
+    learn, copying = toy.phases()
+    phases = [replace(learn, fixed=("3.",)), replace(copying, beta1=0.0)]
+    toy.phases = lambda: phases  # type: ignore[method-assign]
+    state = State.fresh(toy, SETTINGS, spread.device)
+    assert state.optimizers["student"].defaults["betas"] == (SETTINGS.beta1, SETTINGS.beta2)
+    assert state.optimizers["rival"].defaults["betas"] == (0.0, SETTINGS.beta2)
+    batch = {k: torch.from_numpy(v[None]) for k, v in toy.sample(0).items()}
+    before = {name: p.detach().clone() for name, p in toy.networks["student"].named_parameters()}
+    loop.step(phases[0], state, batch, SETTINGS, spread)
+    after = dict(toy.networks["student"].named_parameters())
+    assert {n for n in after if torch.equal(after[n], before[n])} == {"3.weight", "3.bias"}
+
+
+def test_averaged_weights_get_statistics_of_their_own(tmp_path: Path) -> None:
+    """Those of the last raw weights, which the average copies in each step, are of another network."""
+    toy = Toy()
+    network = train(toy, tmp_path, replace(SETTINGS, ema=4000))
+    images = torch.from_numpy(np.stack([toy.sample(i)["image"] for i in range(256)]))
+    with torch.no_grad():
+        seen = network[0](images)  # type: ignore[index]
+    norm = network[1]  # type: ignore[index]
+    torch.testing.assert_close(norm.running_mean, seen.mean((0, 2, 3)), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(norm.running_var, seen.var((0, 2, 3)), rtol=2e-2, atol=1e-4)
+    saved = checkpoint.load(checkpoint.newest(tmp_path / "checkpoints"))  # type: ignore[arg-type]
+    torch.testing.assert_close(saved["ema"]["1.running_mean"], norm.running_mean)
+
+
+def test_a_light_training_saves_small_weights_alone_and_can_be_begun_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "PART", 100)
+    toy = Toy()
+    network = train(toy, tmp_path, replace(SETTINGS, light=True))
+    names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    assert names == [f"weights-{i}.pt" for i in range(len(names))]
+    assert len(names) > 1
+    for name, value in checkpoint.averaged(tmp_path / "checkpoints").items():
+        torch.testing.assert_close(value, network.state_dict()[name], rtol=1e-3, atol=1e-4)
+    other = Toy()
+    load_exported(other.networks["student"], tmp_path, other.sample)
+    weight = other.networks["student"].state_dict()["0.weight"]
+    torch.testing.assert_close(weight, network.state_dict()["0.weight"], rtol=1e-3, atol=1e-4)
+    (tmp_path / "checkpoints" / "weights-1.pt").unlink()
+    with pytest.raises(TrainingError, match=r"cannot read checkpoint .*weights-1"):
+        checkpoint.averaged(tmp_path / "checkpoints")
+
+
+@pytest.mark.parametrize(("native", "quicker", "wanted"), [(1, 1, "b"), (0, 1, "f"), (1, 0, "f")])
+def test_half_precision_is_for_machines_that_gain_by_it(
+    native: int, quicker: int, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "_native_on_cpu", lambda: bool(native))
+    monkeypatch.setattr(
+        precision, "_seconds", lambda dtype: 1.0 if (dtype == torch.float32) == quicker else 0.5
+    )
+    precision.bf16_is_quick.cache_clear()
+    cpu = torch.device("cpu")
+    assert precision.dtype_of("auto", cpu) == {"b": torch.bfloat16, "f": torch.float32}[wanted]
+    with precision.autocast("auto", cpu):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == precision.dtype_of("auto", cpu)
+    kernels = torch.randn(1, 20, 30)
+    used = []
+    monkeypatch.setattr(muon, "orthogonalise", lambda m: used.append(m.dtype) or m)
+    muon._shared(kernels, 0)
+    assert used == [precision.dtype_of("auto", cpu)]
+    precision.bf16_is_quick.cache_clear()
+    assert precision.dtype_of("bf16", cpu) == torch.bfloat16
+
+
 def test_how_hard_each_loss_pulls_is_told_and_changes_nothing(tmp_path: Path) -> None:
     toy, context = Toy(), init_distributed("cpu")
     state = State.fresh(toy, SETTINGS, context.device)
@@ -336,7 +426,7 @@ def test_how_hard_each_loss_pulls_is_told_and_changes_nothing(tmp_path: Path) ->
         torch.manual_seed(0)
 
         def losses(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-            out = toy.networks["student"](batch["x"])
+            out = toy.networks["student"](batch["image"])
             return {"error": (out - batch["y"]).square().mean(), "size": weight * out.abs().mean()}
 
         return loop.gradient_norms(Phase("learn", "student", losses), state, batch, SETTINGS, context)
@@ -346,7 +436,7 @@ def test_how_hard_each_loss_pulls_is_told_and_changes_nothing(tmp_path: Path) ->
     assert heavy["learn/error"] == pytest.approx(light["learn/error"])
 
     student = toy.networks["student"]
-    (student(batch["x"]) - batch["y"]).square().mean().backward()
+    (student(batch["image"]) - batch["y"]).square().mean().backward()
     squares = [p.grad.square().sum() for p in student.parameters() if p.grad is not None]
     assert light["learn/error"] == pytest.approx(float(torch.stack(squares).sum().sqrt()))
     for key, value in (*student.named_buffers(), *student.named_parameters()):
@@ -490,7 +580,7 @@ def test_the_average_takes_buffers_as_they_are() -> None:
     [
         ({"images": None}, "either images or hours"),
         ({"hours": 1.0}, "either images or hours"),
-        ({"precision": "fp8"}, "precision must be bf16, fp16, fp32"),
+        ({"precision": "fp8"}, "precision must be auto, bf16, fp16, fp32"),
         ({"batch": 0}, "batch must be above 0"),
         ({"images": -1}, "images must be above 0"),
         ({"rate": float("nan")}, "rate must be above 0"),

@@ -18,10 +18,10 @@ from train_pictures import write_pictures  # noqa: E402
 
 from revisage.errors import ModelCorruptError, TrainingError, UsageError  # noqa: E402
 from revisage.lab.data.loader import Sample  # noqa: E402
-from revisage.lab.data.pictures import find_pictures  # noqa: E402
+from revisage.lab.data.pictures import find_pictures, read_picture  # noqa: E402
 from revisage.lab.degrade import RECIPES, Chain  # noqa: E402
 from revisage.lab.train import checkpoint, presets  # noqa: E402
-from revisage.lab.train.faces import identity_disjoint  # noqa: E402
+from revisage.lab.train.faces import Embedder, FaceLosses, identity_disjoint  # noqa: E402
 from revisage.lab.train.loop import train  # noqa: E402
 from revisage.lab.train.pictures import from_unit, grid, to_bytes, to_unit  # noqa: E402
 from revisage.lab.train.scenes import shrink  # noqa: E402
@@ -136,8 +136,9 @@ def test_faces_are_brought_to_the_networks_size(pictures: Path) -> None:
     assert {key: value.shape for key, value in sample.items()} == {
         "low": (3, 64, 64),
         "clean": (3, 64, 64),
+        "drawn": (6,),
     }
-    assert all(value.min() >= -1 and value.max() <= 1 for value in sample.values())
+    assert all(sample[key].min() >= -1 and sample[key].max() <= 1 for key in ("low", "clean"))
 
 
 def test_scene_samples_match_pixel_for_pixel(pictures: Path) -> None:
@@ -206,7 +207,7 @@ def test_identity_is_trained_and_measured(shared: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in used) == sorted(path.name for path in training)
     batch = {key: torch.from_numpy(value[None]) for key, value in task.sample(0).items()}
     losses = task.phases()[0].losses(batch)
-    assert losses.keys() == {"l1", "pyramid", "identity"}
+    assert losses.keys() == {"l1", "laplacian", "pyramid", "description", "features", "identity"}
     losses["identity"].backward()
     last = task.networks["generator"].get_parameter("decoder.constant")
     assert last.grad is not None
@@ -294,3 +295,28 @@ def test_scene_photos_smaller_than_the_patch_are_enlarged(tmp_path: Path) -> Non
     task = tiny("realesrgan", tmp_path)
     assert isinstance(task, SceneTask)
     assert task.sample(0)["clean"].shape == (3, 64, 64)
+
+
+def test_losses_through_embeddings_fall_with_likeness_and_move_their_crops(shared: Path) -> None:
+    models = shared / "models"
+    losses = FaceLosses(Embedder(models / "mobilefacenet_068.ckpt"), models / "edgeface_xs.npz")
+    faces = [to_unit(read_picture(p)) for p in find_pictures(shared / "data" / "faces256")[:2]]
+    clean = torch.from_numpy(np.stack([from_unit(face) for face in faces]))
+    soft = torch.nn.functional.avg_pool2d(clean, 9, 1, 4)
+    for loss in (losses.features, losses.identity):
+        torch.manual_seed(0)
+        none, some, other = (float(loss(x, clean)) for x in (clean, soft, clean.flip(0)))
+        assert none == pytest.approx(0, abs=1e-4)
+        assert none < some < other
+    shifts = losses.shifts(500, torch.device("cpu"))
+    assert 1.9 < shifts.abs().max() <= 2
+    torch.manual_seed(0)
+    first, second = (float(losses.identity(soft, clean)) for _ in range(2))
+    assert first != second
+    fake = soft.clone().requires_grad_()
+    (losses.features(fake, clean) + losses.identity(fake, clean)).backward()
+    assert fake.grad is not None
+    assert torch.isfinite(fake.grad).all()
+    assert fake.grad.abs().sum() > 0
+    without = FaceLosses(losses.mobile, None)  # MobileFaceNet's identity then
+    assert 0 < float(without.identity(soft, clean)) < 2

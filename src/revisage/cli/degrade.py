@@ -42,6 +42,8 @@ class Options:
     """A file, whose extension names the format, or a folder, where TIFF and BMP stay and others become PNG.
     A folder of photos needs a folder."""
     recipe: Literal[
+        "paper",
+        "hard",
         "gfpgan",
         "gfpgan-train",
         "first-order",
@@ -54,7 +56,8 @@ class Options:
         "aged",
         "pattern",
     ] = "old-photo"
-    """How to degrade."""
+    """How to degrade. paper and hard: GFP-GAN's equation, as published and at half the size; gfpgan is
+    paper."""
     seed: int = 0
     """What happens to a photo depends on this number and on the photo's name only."""
 

@@ -52,7 +52,8 @@ class Options:
     scene model beside input and bicubic if not given."""
     metrics: Annotated[str | None, arg(metavar="a,b,...")] = None
     """psnr,ssim,ms_ssim,niqe,degrees if not given; also lpips_alex, lpips_vgg, lpips_squeeze, fid, kid,
-    degrees_arcface, degrees_dlib, landmarks, frechet_identity, expression_changed."""
+    degrees_edgeface, degrees_arcface, degrees_dlib, landmarks, frechet_identity, frechet_squeezenet,
+    expression_changed."""
     setting: Literal["same-size", "x4"] = "same-size"
     """x4: methods get a quarter of the width and height."""
     aligned: bool = False

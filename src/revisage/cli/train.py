@@ -46,16 +46,16 @@ class Options:
     objective: Literal["upscale", "restore"] | None = None
     """Of progressive: upscale a picture of 16 px, or restore one of 128 px."""
     preset: str = "default"
-    """Named settings; default is the first of the system. gfpgan: compact-256, reconstruction-256, unet-256,
-    paper-512, tiny; prior: compact-256, paper-512, tiny; realesrgan: compact-x2, realesrnet-x2,
-    realesrgan-x2, tiny, student, tiny-student; progressive: compact, paper, tiny; finder: small, tiny;
-    identity: compact, tiny; expressions: small."""
+    """Named settings; default is the first of the system. gfpgan: compact-256, identity-256,
+    reconstruction-256, unet-256, gpu-256, paper-512, tiny; prior: compact-128, paper-512, tiny; realesrgan:
+    compact-x2, realesrnet-x2, realesrgan-x2, tiny, student, tiny-student; progressive: compact, paper, tiny;
+    finder: small, tiny; identity: compact, tiny; expressions: small."""
     set: Annotated[tuple[str, ...], arg(metavar="KEY=VALUE")] = ()
     """Change settings of the data and losses or of the loop, such as hours=2 batch=16 identity=0.2; an
     unknown KEY shows all of the system. Weights that were pulled go by their name: vgg_weights=vgg19."""
-    init: Annotated[Path | None, arg(metavar="FILE.onnx|NAME")] = None
-    """Start from the weights of an exported model, for example of revisage-face-256, when RUN has no
-    checkpoint."""
+    init: Annotated[Path | None, arg(metavar="FILE.onnx|NAME|RUN")] = None
+    """Start from the weights of an exported model, for example of revisage-face-256, or of another training's
+    folder, when RUN has no checkpoint."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -126,8 +126,9 @@ def _alone(run: Path) -> AbstractContextManager[object]:
 
 
 def _exported(model: Path) -> Path:
-    """The file of --init: a path that ends in .onnx, or the name of an installed model."""
-    return model if model.suffix.lower() == ".onnx" else zoo.get(str(model)).path
+    """What --init names: a path that ends in .onnx, a training's folder, or an installed model."""
+    known = model.suffix.lower() == ".onnx" or (model / "checkpoints").is_dir()
+    return model if known else zoo.get(str(model)).path
 
 
 def _pair(text: str) -> tuple[str, str]:

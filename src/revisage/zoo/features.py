@@ -95,6 +95,15 @@ _ALL = (
         sha256="e839247cdbdfc023fb7cadeaf53a4549d50c8fc24ad154c02e35920ea8910d99",
         count=4_130_855,
     ),
+    # Published with other names of its layers; this archive has timm's.
+    _features(
+        "edgeface",
+        "EdgeFace-XS as timm names its layers, in 16 bits, for degrees_edgeface and the identity loss",
+        file="edgeface_xs.npz",
+        licence="code BSD-3-Clause (Idiap); trained on WebFace, non-commercial research",
+        sha256="2a2cd3a8eee5fc715fda41b75144d30ec35428590a5bc0c54ea220f92a4a777e",
+        count=2_210_164,
+    ),
     _features(
         "niqe",
         "statistics of pristine photos, for niqe",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -72,12 +73,13 @@ class Pictures:
     """Pictures by number: [i] -> (H, W, 3) RGB uint8.
 
     Those read first are kept, up to `room` bytes (`cache_room()` unless told), and the others decoded each
-    time: an epoch shows every picture once, so that keeping the latest instead would help none.
+    time: an epoch shows every picture once, so that keeping the latest instead would help none. Processes
+    that are forked from this one keep their own and share the room.
     """
 
     def __init__(self, paths: list[Path], room: int | None = None) -> None:
         self.paths = paths
-        self._room = cache_room() if room is None else room
+        self._room = multiprocessing.get_context("fork").Value("q", cache_room() if room is None else room)
         self._cache: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -87,8 +89,11 @@ class Pictures:
         picture = self._cache.get(i)
         if picture is None:
             picture = read_picture(self.paths[i])
-            if picture.nbytes <= self._room:
-                self._room -= picture.nbytes
+            with self._room.get_lock():
+                kept = picture.nbytes <= self._room.value
+                if kept:
+                    self._room.value -= picture.nbytes
+            if kept:
                 self._cache[i] = picture
         return picture
 

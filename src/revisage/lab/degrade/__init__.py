@@ -7,13 +7,15 @@
 
 from . import mixtures, old_photo
 from .esrgan import FirstOrder, SecondOrder
-from .gfpgan import Gfpgan
+from .gfpgan import Gfpgan, description, hard
 from .pieces import COLOURLESS, marked, tone, zoomed
 from .progressive import Progressive
 from .recipe import Chain, Recipe, Step, apply, rng_for
 
 RECIPES: dict[str, Recipe] = {
-    "gfpgan": Recipe("gfpgan", Gfpgan.sample, apply),
+    "paper": Recipe("paper", Gfpgan.sample, apply),
+    "hard": Recipe("hard", hard, apply),
+    "gfpgan": Recipe("gfpgan", Gfpgan.sample, apply),  # what "paper" was called first
     "gfpgan-train": Recipe("gfpgan-train", mixtures.sample_gfpgan_train, apply),
     "first-order": Recipe("first-order", FirstOrder.sample, apply),
     "second-order": Recipe("second-order", SecondOrder.sample, apply),
@@ -26,4 +28,16 @@ RECIPES: dict[str, Recipe] = {
     "pattern": Recipe("pattern", mixtures.sample_pattern, apply),
 }
 
-__all__ = ["COLOURLESS", "RECIPES", "Chain", "Recipe", "Step", "apply", "marked", "rng_for", "tone", "zoomed"]
+__all__ = [
+    "COLOURLESS",
+    "RECIPES",
+    "Chain",
+    "Recipe",
+    "Step",
+    "apply",
+    "description",
+    "marked",
+    "rng_for",
+    "tone",
+    "zoomed",
+]

@@ -1,4 +1,8 @@
-"""GFP-GAN's degradation: m = JPEG_q((n * k_sigma) down_r + n_delta), resized back (GFP-GAN, equation 10)."""
+"""GFP-GAN's degradation: x = JPEG_q((y * k_sigma) down_r + n_delta), resized back.
+
+Wang et al., CVPR 2021, equation 11. One definition, in lengths of a picture of 512 pixels, and two ranges of
+r: "paper" as published, "hard" twice as small, as faces in group photos are. Training draws from both.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,12 @@ import numpy as np
 from .compress import jpeg
 from .kernels import gaussian_blur
 from .noise import normal_field
-from .recipe import REFERENCE, between, chance, clip, draw_seed, unit
+from .recipe import REFERENCE, Chain, Step, between, chance, clip, draw_seed, unit
 from .resize import resize, scaled
+
+PAPER = (1.0, 8.0)
+HARD = (2.0, 16.0)
+BOTH = (1.0, 16.0)
 
 
 @dataclass(frozen=True)
@@ -31,8 +39,10 @@ class Gfpgan:
     seed: int
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, blur: float = 10.0, factor: float = 8.0) -> Gfpgan:
-        """sigma in [0.2, blur], half of the kernels anisotropic as in the published code, r in [1, factor],
+    def sample(
+        cls, rng: np.random.Generator, blur: float = 10.0, factors: tuple[float, float] = PAPER
+    ) -> Gfpgan:
+        """sigma in [0.2, blur], half of the kernels anisotropic as in the published code, r in `factors`,
         delta in [0, 15] / 255, q in [60, 100]."""
         sigma_x = between(rng, 0.2, blur)
         sigma_y, angle = sigma_x, 0.0
@@ -42,10 +52,24 @@ class Gfpgan:
             sigma_x,
             sigma_y,
             angle,
-            between(rng, 1.0, factor),
+            between(rng, *factors),
             between(rng, 0.0, 15.0) / 255,
             int(rng.integers(60, 101)),
             draw_seed(rng),
+        )
+
+    def described(self) -> tuple[float, ...]:
+        """(6,) numbers of about unit size, without jumps: log of the mean sigma, how much longer one axis of
+        the blur is than the other as a vector of twice its angle, log r, delta and 100 - q as shares of the
+        most."""
+        longer = math.log(self.sigma_x / self.sigma_y)
+        return (
+            math.log(self.sigma_x * self.sigma_y) / 2,
+            longer * math.cos(2 * self.angle),
+            longer * math.sin(2 * self.angle),
+            math.log(self.factor),
+            self.noise * 255 / 15,
+            (100 - self.quality) / 40,
         )
 
     def apply(self, image: np.ndarray) -> np.ndarray:
@@ -68,3 +92,17 @@ class Gfpgan:
         if noise > 0:
             low = low + np.float32(noise) * normal_field(self.seed, low.shape[0], low.shape[1], 3)
         return resize(jpeg(clip(low), self.quality), height, width, "bilinear")
+
+
+def hard(rng: np.random.Generator) -> Gfpgan:
+    """The equation with a low picture of half the published size."""
+    return Gfpgan.sample(rng, factors=HARD)
+
+
+def description(params: Step) -> np.ndarray:
+    """(6,) float32: `Gfpgan.described` of the equation among the steps; NaN where there is none."""
+    steps = params.steps if isinstance(params, Chain) else (params,)
+    for step in steps:
+        if isinstance(step, Gfpgan):
+            return np.array(step.described(), np.float32)
+    return np.full(6, np.nan, np.float32)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from . import esrgan, old_photo
+from . import esrgan, gfpgan, old_photo
 from .ageing import Grain, Halftone, PaperTexture, Toning
 from .colour import Gray, colour_changes
 from .compress import Jpeg
@@ -39,23 +39,24 @@ def sample_gfpgan_train(rng: np.random.Generator) -> Chain:
 def sample_face(rng: np.random.Generator) -> Chain:
     """Draw for face restoration.
 
-    55 % GFP-GAN's equation, of them 6 points clean and 16 in mild ranges, so that a sharp face is left
-    sharp; 20 % second order in milder ranges; 25 % old photo, scanned by GFP-GAN's equation in milder ranges
-    so that the damage stays to be seen. Some 15 % of all come out gray or toned.
+    45 % GFP-GAN's equation in full, r up to 16 as in both of its recipes; 15 % of it in mild ranges and 5 %
+    clean, so that a sharp face is left sharp; 15 % second order in milder ranges; 20 % old photo, scanned by
+    the equation in milder ranges so that the damage stays to be seen. Some 15 % of all come out gray or
+    toned.
     """
     kind = rng.random()
-    if kind < 0.75:
+    if kind < 0.8:
         steps: list[Step] = []
-        if chance(rng, 0.065):
+        if chance(rng, 0.09):
             steps.append(Gray() if chance(rng, 0.6) else Toning.sample(rng))
-        if kind < 0.06:
+        if kind < 0.05:
             return Chain(tuple(steps))
-        if kind < 0.22:
-            return Chain((*steps, Gfpgan.sample(rng, blur=2.5, factor=2.5)))
-        if kind < 0.55:
-            return Chain((*steps, Gfpgan.sample(rng)))
+        if kind < 0.2:
+            return Chain((*steps, Gfpgan.sample(rng, blur=2.5, factors=(1.0, 2.5))))
+        if kind < 0.65:
+            return Chain((*steps, Gfpgan.sample(rng, factors=gfpgan.BOTH)))
         return Chain((*steps, SecondOrder.sample(rng, esrgan.MILD_FIRST, esrgan.MILD_SECOND, (1, 2))))
-    return Chain((old_photo.sample(rng, OLD_FACE), Gfpgan.sample(rng, blur=3.0, factor=4.0)))
+    return Chain((old_photo.sample(rng, OLD_FACE), Gfpgan.sample(rng, blur=3.0, factors=(1.0, 4.0))))
 
 
 # Marks on an otherwise good photo: many, since each sample is to hold some. Little dust, which looks like

@@ -12,9 +12,11 @@ from revisage.lab.losses.adversarial import (
 )
 from revisage.lab.losses.attention import attention, gaussian_kernel, heat_map
 from revisage.lab.losses.components import Component, component_boxes, crop_component
+from revisage.lab.losses.description import description
 from revisage.lab.losses.detection import box_iou_distance, box_smooth_l1, landmark_smooth_l1, quality_focal
-from revisage.lab.losses.identity import chord, hint, identity
-from revisage.lab.losses.perceptual import feature_matching, gram, perceptual, style, texture
+from revisage.lab.losses.identity import chord, face_features, hint, identity
+from revisage.lab.losses.laplacian import laplacian
+from revisage.lab.losses.perceptual import feature_matching, gram, perceptual, style
 from revisage.lab.losses.pixel import checkerboard, l1, pyramid
 
 __all__ = [
@@ -26,7 +28,9 @@ __all__ = [
     "chord",
     "component_boxes",
     "crop_component",
+    "description",
     "discriminator_logistic",
+    "face_features",
     "feature_matching",
     "gaussian_kernel",
     "generator_logistic",
@@ -37,6 +41,7 @@ __all__ = [
     "identity",
     "l1",
     "landmark_smooth_l1",
+    "laplacian",
     "path_length",
     "path_lengths",
     "perceptual",
@@ -44,7 +49,6 @@ __all__ = [
     "quality_focal",
     "r1",
     "style",
-    "texture",
     "wasserstein_critic",
     "wasserstein_generator",
 ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -32,3 +35,16 @@ def hint(found: Tensor, wanted: Tensor) -> Tensor:
     """
     found, wanted = found.float(), wanted.float()
     return (found - wanted).square().sum() / wanted.square().sum().clamp_min(1e-6)
+
+
+def face_features(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """L = mean 1/K sum_k sum |φ_k(fake) - φ_k(real)| / sum |φ_k(real)|, of feature maps of a face embedding.
+
+    Early layers tell eyes and mouths apart where they are, which the embedding at the end only tells who: a
+    perceptual loss (`losses.perceptual`) with a network that knows faces. Maps (N, C_k, H_k, W_k).
+    """
+    shares = [
+        (a.float() - b.float()).abs().flatten(1).sum(1) / b.float().abs().flatten(1).sum(1).clamp(min=1e-6)
+        for a, b in zip(fake, real, strict=True)
+    ]
+    return torch.stack(shares).mean()

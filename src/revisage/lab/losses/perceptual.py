@@ -1,11 +1,10 @@
-"""Distances of features: perceptual, style, feature matching, texture."""
+"""Distances of features: perceptual, style, feature matching."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from revisage.lab.losses.pixel import l1
@@ -37,14 +36,15 @@ def gram(features: Tensor) -> Tensor:
     return rows @ rows.transpose(1, 2) / (c * h * w)
 
 
-def style(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
-    """L = sum_l mean |gram(ψ_l(fake)) - gram(ψ_l(real))| over feature maps ψ_l, each (N, C_l, H_l, W_l).
+def style(fake: Sequence[Tensor], real: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor:
+    """L = sum_l w_l mean |gram(ψ_l(fake)) - gram(ψ_l(real))| over feature maps ψ_l, each (N, C_l, H_l, W_l).
 
-    GFP-GAN, §3.5, eq. 7: there ψ are features of a component's discriminator.
+    GFP-GAN, §3.5, eq. 7: there ψ are features of a component's discriminator, and all weights are 1. Its
+    published code has the same over VGG-19's features, weighted as in the perceptual loss.
     """
     total = torch.zeros((), device=real[0].device)
-    for a, b in zip(fake, real, strict=True):
-        total = total + l1(gram(a), gram(b))
+    for a, b, weight in zip(fake, real, weights or [1.0] * len(real), strict=True):
+        total = total + weight * l1(gram(a), gram(b))
     return total
 
 
@@ -57,32 +57,3 @@ def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
     if len(fake) != len(real) or not fake:
         raise ValueError(f"two lists of the same length are needed, got {len(fake)} and {len(real)}")
     return torch.stack([l1(a, b.detach()) for a, b in zip(fake, real, strict=True)]).mean()
-
-
-FLOOR = 0.5 / 127.5
-"""Half a gray level: what is weaker is lost when a picture is written."""
-
-
-def texture(picture: Tensor, real: Tensor, scales: int = 2, window: int = 16) -> Tensor:
-    """L = mean over scales and places of |log c(picture) - log c(real)|; two (N, C, H, W) in [-1, 1] -> ().
-
-    c is the root mean square, in a window of `window` pixels, of what a binomial filter of 3 x 3 takes away
-    from the gray picture; the next scale is half the size. Where the details lie does not matter, as no
-    degraded picture tells it: L1 answers that with smoothness, this loss asks for as much as the truth has.
-    In spirit the local energies of texture synthesis (Heeger and Bergen, *Pyramid-Based Texture
-    Analysis/Synthesis*, SIGGRAPH 1995). H and W: at least `window`.
-    """
-    a, b = (x.float().mean(dim=1, keepdim=True) for x in (picture, real))
-    total = torch.zeros((), device=a.device)
-    for scale in range(scales):
-        if scale:
-            a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
-        total = total + (_contrast(a, window >> scale) - _contrast(b, window >> scale)).abs().mean()
-    return total / scales
-
-
-def _contrast(x: Tensor, window: int) -> Tensor:
-    """(N, 1, H, W) -> logarithms of the local contrast, windows half a side apart."""
-    line = torch.tensor([0.25, 0.5, 0.25], device=x.device)
-    fine = x - F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), torch.outer(line, line).view(1, 1, 3, 3))
-    return (F.avg_pool2d(fine.square(), window, window // 2) + FLOOR**2).log() / 2

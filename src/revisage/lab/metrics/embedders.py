@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -16,6 +17,9 @@ from revisage.lab.metrics.weights import fill, read_state
 from revisage.lab.networks.arcface import ArcFaceResNet18, gray_face
 from revisage.lab.networks.arcface_crop import ArcFaceCrop
 from revisage.lab.networks.mobilefacenet import MobileFaceNet
+
+if TYPE_CHECKING:
+    from revisage.lab.networks.edgeface import EdgeFace
 
 Embedder = Callable[[Tensor], Tensor]
 """Faces on the FFHQ template, (N, 3, S, S) RGB in [0, 1] -> (N, D), to be compared by angle."""
@@ -32,6 +36,29 @@ def mobilefacenet(path: Path) -> Embedder:
     network = fill(MobileFaceNet(), read_state(path, "net_state_dict"), path)
     crop = ArcFaceCrop()
     return lambda faces: network(crop(faces * 2 - 1))
+
+
+def edgeface(path: Path) -> Embedder:
+    """EdgeFace-XS, (N, 512), on ArcFace's template of 112 px; the crop is `ArcFaceCrop`."""
+    network, crop = open_edgeface(path), ArcFaceCrop(112)
+    return lambda faces: network(crop(faces * 2 - 1))
+
+
+def open_edgeface(path: Path) -> EdgeFace:
+    """The network with the weights of a numpy archive, fixed.
+
+    Raises RuntimeUnavailableError without timm, ModelCorruptError when a weight is missing or of another
+    shape.
+    """
+    try:
+        from revisage.lab.networks.edgeface import EdgeFace
+    except ModuleNotFoundError as error:
+        if error.name != "timm":
+            raise
+        raise RuntimeUnavailableError("EdgeFace needs timm: pip install 'revisage[train]'") from None
+    network = EdgeFace().eval().requires_grad_(False)
+    fill(network.network, read_state(path), path)
+    return network
 
 
 def arcface(path: Path) -> Embedder:
@@ -82,6 +109,7 @@ def dlib_chips(faces: Tensor) -> list[np.ndarray]:
 
 EMBEDDERS: dict[str, Callable[[Path], Embedder]] = {
     "mobilefacenet": mobilefacenet,
+    "edgeface": edgeface,
     "arcface-resnet18": arcface,
     "dlib-face": dlib,
 }

@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -26,6 +26,33 @@ def open_lpips(net: Backbone, path: Path) -> Distance:
 
     Raises ModelCorruptError when the file is not the backbone's state dict.
     """
+    network = _opened(net, path)
+
+    def distance(fake: Tensor, real: Tensor) -> Tensor:
+        network.to(fake.device)
+        pictures = (p.contiguous(memory_format=torch.channels_last) for p in (fake, real))
+        value: Tensor = network(*pictures, normalize=True)
+        return value.flatten()
+
+    return distance
+
+
+def open_features(net: Backbone, path: Path) -> Callable[[Tensor], Tensor]:
+    """(N, 3, H, W) in [0, 1] -> (N, C): means over places of the last features that LPIPS looks at.
+
+    Raises ModelCorruptError as `open_lpips`.
+    """
+    network = _opened(net, path)
+
+    def features(pictures: Tensor) -> Tensor:
+        last: Tensor = network.net(network.scaling_layer(pictures * 2 - 1))[-1]
+        return last.mean((2, 3))
+
+    return features
+
+
+def _opened(net: Backbone, path: Path) -> Any:
+    """torchmetrics' network with torchvision's weights."""
     # The public class would fetch its backbone by itself, unchecked; this one takes it from outside.
     from torchmetrics.functional.image.lpips import _LPIPS
 
@@ -41,14 +68,7 @@ def open_lpips(net: Backbone, path: Path) -> Distance:
             if name not in published:
                 raise ModelCorruptError(f"{path} is not torchvision's {net} network: it has no {name}")
             state[key] = published[name]
-    fill(network, state, path).to(memory_format=torch.channels_last)
-
-    def distance(fake: Tensor, real: Tensor) -> Tensor:
-        pictures = (p.contiguous(memory_format=torch.channels_last) for p in (fake, real))
-        value: Tensor = network(*pictures, normalize=True)
-        return value.flatten()
-
-    return distance
+    return fill(network, state, path).to(memory_format=torch.channels_last)
 
 
 def linear_layers(net: Backbone) -> Path:

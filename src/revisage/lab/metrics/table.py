@@ -16,7 +16,7 @@ from revisage.lab.metrics.degrees import degrees
 from revisage.lab.metrics.embedders import EMBEDDERS, Embedder
 from revisage.lab.metrics.fid import open_inception
 from revisage.lab.metrics.landmarks import landmarks
-from revisage.lab.metrics.lpips import Backbone, linear_layers, open_lpips
+from revisage.lab.metrics.lpips import Backbone, linear_layers, open_features, open_lpips
 from revisage.lab.metrics.ms_ssim import ms_ssim
 from revisage.lab.metrics.niqe import LEAST, niqe, read_pristine
 from revisage.lab.metrics.psnr import psnr
@@ -116,6 +116,11 @@ def _frechet_identity(spec: MetricSpec, files: dict[str, Path], sources: Sources
         return torch.nn.functional.normalize(embed(pictures).double())
 
     return OfSets(spec, unit, frechet.Gaussian, frechet.distance, _hashes(files))
+
+
+def _frechet_squeezenet(spec: MetricSpec, files: dict[str, Path], sources: Sources) -> Metric:
+    features = open_features("squeeze", files["squeezenet"])
+    return OfSets(spec, features, frechet.Gaussian, frechet.distance, _hashes(files))
 
 
 def _fid(spec: MetricSpec, files: dict[str, Path], sources: Sources) -> Metric:
@@ -225,6 +230,15 @@ _ENTRIES = (
     Entry(
         replace(
             _DEGREES,
+            name="degrees_edgeface",
+            crop=_ARCFACE_CROP.replace("96x112", "112x112"),
+            weights=("edgeface",),
+        ),
+        _degrees,
+    ),
+    Entry(
+        replace(
+            _DEGREES,
             name="degrees_arcface",
             colour="luma of ITU-R BT.601",
             crop="128x128 px, the whole of a face on the FFHQ template",
@@ -263,6 +277,21 @@ _ENTRIES = (
             source="Fréchet distance (Heusel et al., NeurIPS 2017) between embeddings of length 1",
         ),
         _frechet_identity,
+    ),
+    Entry(
+        replace(
+            _RGB,
+            name="frechet_squeezenet",
+            kind="set",
+            better="lower",
+            colour="RGB",
+            data_range="[-1, 1]",
+            least=32,
+            weights=("squeezenet",),
+            source="Fréchet distance (Heusel et al., NeurIPS 2017) between means of SqueezeNet 1.1's last "
+            "features: no FID, which looks through Inception",
+        ),
+        _frechet_squeezenet,
     ),
 )
 

@@ -9,12 +9,13 @@ discriminators).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from revisage.lab.networks.arcface_crop import binomial
 from revisage.lab.networks.dct import FrequencyBands
 
 
@@ -23,18 +24,24 @@ class DiscriminatorConfig:
     """Sizes of the discriminator of whole faces.
 
     Attributes:
-        size: side of the picture in pixels.
+        size: side of the picture in pixels, as it is judged.
         channels: features at size/stem, half of it, ... down to 4 pixels.
         stem: side of the blocks whose frequency bands (`FrequencyBands`) go in, instead of pixels: the thin
             layers at full resolution, which a CPU runs badly, become part of one wider layer. 1: pixels, as
             published.
         group: pictures that the minibatch standard deviation is taken over.
+        reduce: pictures come so many times as wide, are smoothed by a binomial filter and averaged down.
+        power: of the bands' division by their usual size (`FrequencyBands`).
+        conditional: whether the degraded picture is seen beside the one that is judged.
     """
 
     size: int
     channels: tuple[int, ...]
     stem: int = 1
     group: int = 4
+    reduce: int = 1
+    power: float = 1.0
+    conditional: bool = False
 
     def __post_init__(self) -> None:
         side, rest = divmod(self.size, self.stem) if self.stem > 0 else (0, 0)
@@ -43,6 +50,13 @@ class DiscriminatorConfig:
         levels = side.bit_length() - 2
         if len(self.channels) != levels:
             raise ValueError(f"channels needs {levels} entries for {self.size} px, got {len(self.channels)}")
+        if self.reduce < 1:
+            raise ValueError(f"reduce must be at least 1, got {self.reduce}")
+
+    @property
+    def picture(self) -> int:
+        """Side of the pictures that come in."""
+        return self.size * self.reduce
 
 
 def stylegan2_discriminator(size: int, multiplier: int = 1) -> DiscriminatorConfig:
@@ -54,9 +68,11 @@ def stylegan2_discriminator(size: int, multiplier: int = 1) -> DiscriminatorConf
     return DiscriminatorConfig(size, tuple(channels))
 
 
-# Half of the generator's stem: blocks of the same size and place may hide the serrated edges that it makes
-# (in one run of each, they were milder with this).
-DISCRIMINATOR_256 = DiscriminatorConfig(256, (48, 96, 128, 160, 192, 192), stem=2)
+# Of faces of 256 px, half as large and without the finest octave, beside the input they were made from.
+CLEAR_CRITIC = DiscriminatorConfig(
+    128, (48, 96, 128, 160, 192), stem=2, reduce=2, power=0.5, conditional=True
+)
+DISCRIMINATOR_128 = replace(CLEAR_CRITIC, reduce=1, conditional=False)
 
 
 class EqualConv2d(nn.Module):
@@ -133,28 +149,85 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
 
 
 class Discriminator(nn.Module):
-    """StyleGAN2's residual discriminator. forward: (N, 3, size, size) in [-1, 1] -> logits (N,)."""
+    """StyleGAN2's residual discriminator.
+
+    forward: pictures (N, 3, size, size) in [-1, 1] (times `reduce`), and the degraded ones where it is
+    conditional -> logits (N,). It is `judge` of what is to `see` of each: R1 holds the gradient over that.
+    """
 
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
         self.config = config
         first, last = config.channels[0], config.channels[-1]
-        self.bands = FrequencyBands(config.stem, config.stem) if config.stem > 1 else nn.Identity()
-        self.first = EqualConv2d(3 * config.stem**2, first, 1 if config.stem == 1 else 3)
+        self.bands = (
+            FrequencyBands(config.stem, config.stem, config.power) if config.stem > 1 else nn.Identity()
+        )
+        seen = 3 * config.stem**2 * (2 if config.conditional else 1)
+        self.first = EqualConv2d(seen, first, 1 if config.stem == 1 else 3)
         self.blocks = nn.ModuleList(
             DownBlock(a, b) for a, b in zip(config.channels, config.channels[1:], strict=False)
         )
         self.conv = EqualConv2d(last + 1, last, 3)
         self.linear = EqualLinear(last * 16, last)
         self.logit = EqualLinear(last, 1)
+        self.register_buffer("line", torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16, persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = activate(self.first(self.bands(x)))
+    line: Tensor
+
+    def see(self, picture: Tensor) -> Tensor:
+        """(N, 3, H, W) in [-1, 1] -> (N, C, h, w), what of it is judged."""
+        if self.config.reduce > 1:
+            picture = F.avg_pool2d(binomial(picture, self.line), self.config.reduce)
+        seen: Tensor = self.bands(picture)
+        return seen
+
+    def judge(self, seen: Tensor, given: Tensor | None = None) -> Tensor:
+        """Logits (N,) of pictures and, where the network is conditional, of inputs as it sees them."""
+        assert (given is not None) == self.config.conditional, "conditional networks alone take an input"
+        x = activate(self.first(seen if given is None else torch.cat((seen, given), dim=1)))
         for block in self.blocks:
             x = block(x)
         x = activate(self.conv(minibatch_deviation(x, self.config.group)))
         logits: Tensor = self.logit(activate(self.linear(x.flatten(1))))[:, 0]
         return logits
+
+    def forward(self, picture: Tensor, low: Tensor | None = None) -> Tensor:
+        given = self.see(low) if low is not None and self.config.conditional else None
+        return self.judge(self.see(picture), given)
+
+
+class PatchDiscriminator(nn.Module):
+    """A small critic of fine structure, wherever it lies; it sees `FrequencyBands` of blocks of 2,
+    divided half.
+
+    forward: (N, 3, H, W) in [-1, 1] -> logits (N, 1, H/8, W/8), each of some 40 pixels. Isola et al.,
+    *Image-to-Image Translation with Conditional Adversarial Networks*, CVPR 2017, §3.2.2.
+    """
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        self.bands = FrequencyBands(2, 2, 0.5)
+        self.layers = nn.ModuleList(
+            EqualConv2d(a, b, 3) for a, b in ((12, width), (width, 2 * width), (2 * width, 2 * width))
+        )
+        self.logit = EqualConv2d(2 * width, 1, 3)
+
+    def see(self, picture: Tensor) -> Tensor:
+        """(N, 3, H, W) in [-1, 1] -> (N, 12, H/2, W/2), what of it is judged."""
+        seen: Tensor = self.bands(picture)
+        return seen
+
+    def judge(self, seen: Tensor) -> Tensor:
+        """Logits of pictures as it sees them."""
+        first, *others = self.layers
+        x = activate(first(seen))
+        for layer in others:
+            x = activate(layer(halve(x)))
+        logits: Tensor = self.logit(x)
+        return logits
+
+    def forward(self, picture: Tensor) -> Tensor:
+        return self.judge(self.see(picture))
 
 
 class ComponentDiscriminator(nn.Module):

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from revisage.lab.networks.self_attention import SelfAttention
 from revisage.lab.networks.stylegan2 import StyleDecoder
+
+DESCRIBED = 6
+"""Numbers that describe a degradation."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,8 @@ class GFPGANConfig:
     Attributes:
         size: side of the picture in pixels.
         unet: U-Net features at 4, 8, ... size/stem pixels.
-        prior: decoder features at the same resolutions.
+        prior: decoder features at the same resolutions; where there are fewer, the decoder ends there, and
+            its features join the U-Net's (`residual` networks only).
         style_dim: length of one latent code.
         latent_channels: the bottleneck is reduced to so many channels before the linear layer that makes
             the codes (None: not reduced, as published).
@@ -41,8 +47,10 @@ class GFPGANConfig:
         polish: features of a residual block over the restored picture at its full size. With a stem every
             block of stem x stem pixels is written by itself, and edges come out serrated; it sees across. An
             exported file without it can start a training with it.
-        grain: whether fine texture is added last, as much as fits the place (`Grain`). An exported file
-            without it can start a training with it.
+        deep: residual blocks behind each U-Net scale on the way up, from 4 pixels on; () for none.
+        attention: side of the U-Net scale where every place sees all others; 0 for none.
+        code: length of a code of the degradation, which is one for the whole picture: it is made from the
+            U-Net's mean features at 8 pixels and scales and shifts those of every scale after. 0 for none.
         noise: noise buffers in the decoder.
         decoder: without it the U-Net's own RGB output is the restored picture: the ablation "no prior".
     """
@@ -58,7 +66,9 @@ class GFPGANConfig:
     residual: bool = False
     refine: int = 0
     polish: int = 0
-    grain: bool = False
+    deep: tuple[int, ...] = ()
+    attention: int = 0
+    code: int = 0
     noise: bool = True
     decoder: bool = True
 
@@ -67,9 +77,16 @@ class GFPGANConfig:
         if rest or side < 8 or side.bit_count() != 1:
             raise ValueError(f"size / stem must be a power of two of at least 8, got {self.size}/{self.stem}")
         levels = side.bit_length() - 2
-        for name, channels in (("unet", self.unet), ("prior", self.prior)):
-            if len(channels) != levels:
-                raise ValueError(f"{name} needs {levels} entries for {self.size} px, got {len(channels)}")
+        for name, entries in (("unet", self.unet), ("prior", self.prior), ("deep", self.deep)):
+            shorter = (name == "prior" and self.residual and len(entries) in range(2, levels)) or (
+                name == "deep" and not entries
+            )
+            if len(entries) != levels and not shorter:
+                raise ValueError(f"{name} needs {levels} entries for {self.size} px, got {len(entries)}")
+        if self.attention and self.attention not in [4 * 2**level for level in range(1, levels)]:
+            raise ValueError(
+                f"attention must be the side of a U-Net scale from 8 px on, got {self.attention}"
+            )
         if any(channels % 2 for channels in self.prior[1:]):
             raise ValueError(f"prior must be even numbers, CS-SFT halves them, got {self.prior}")
         if self.condition_layers not in (1, 2):
@@ -88,9 +105,12 @@ COMPACT_256 = GFPGANConfig(
     residual=True,
     refine=2,
     polish=16,
-    grain=True,
     noise=False,
 )
+"""The layout of version 3, which ships."""
+
+CLEAR_256 = replace(COMPACT_256, prior=COMPACT_256.prior[:-1], deep=(0, 0, 1, 3, 0), attention=16, code=128)
+"""The layout of version 4: work moved from the finest scale to the ones that see more of the face."""
 
 
 def published_512(multiplier: int) -> GFPGANConfig:
@@ -145,33 +165,19 @@ class RefineBlock(nn.Module):
         return x + y
 
 
-class Grain(nn.Module):
-    """Fine texture where a picture would be smoother than skin and cloth are.
+class Restored(NamedTuple):
+    """What a generator makes of a batch, all in [-1, 1].
 
-    forward: features (N, C, s, s) -> (N, 1, size, size), in units of a picture in [-1, 1]: one pattern of
-    noise, a stored buffer as in `StyleConv`, times a strength that the features tell, at most `limit`. The
-    mean of all that may be, which L1 asks for, has no texture, and from an input without any a convolution
-    can only make some that repeats.
+    Attributes:
+        picture: (N, 3, size, size).
+        pyramid: the U-Net's own pictures, (N, 3, s, s), from the smallest s to the largest.
+        described: (N, 6), what the degradation's code says of it (`revisage.lab.degrade.description`); None
+            without a code.
     """
 
-    limit = 4 / 127.5
-    pool = 4  # how much texture there should be is told by a place's surroundings, not by its edges
-    gain = 8  # the last layer is small beside the others: so it learns as fast as they do
-    noise: Tensor
-
-    def __init__(self, channels: int, size: int) -> None:
-        super().__init__()
-        self.strength = nn.Sequential(nn.Conv2d(channels, 32, 1), nn.LeakyReLU(0.2), nn.Conv2d(32, 1, 1))
-        white = torch.randn((1, 1, size, size), generator=torch.Generator().manual_seed(0))
-        binomial = torch.tensor([1.0, 2.0, 1.0])  # texture in a photo is no sharper than its lens
-        kernel = torch.outer(binomial, binomial).view(1, 1, 3, 3)
-        smooth = F.conv2d(F.pad(white, (1, 1, 1, 1), mode="circular"), kernel / kernel.square().sum().sqrt())
-        self.register_buffer("noise", smooth)
-
-    def forward(self, features: Tensor) -> Tensor:
-        strength = self.limit * torch.sigmoid(self.gain * self.strength(F.avg_pool2d(features, self.pool)))
-        size = self.noise.shape[-2:]
-        return F.interpolate(strength, size=size, mode="bilinear", align_corners=False) * self.noise
+    picture: Tensor
+    pyramid: list[Tensor]
+    described: Tensor | None
 
 
 class Condition(nn.Module):
@@ -204,11 +210,16 @@ class GFPGAN(nn.Module):
 
     forward: (N, 3, size, size) in [-1, 1] -> ((N, 3, size, size), list of (N, 3, s, s) from the smallest
     s to the largest). The list serves the pyramid restoration loss (§3.2) and is ignored in use.
-    `training_only` names the weights that only that list needs, so that no exported file has them, and
-    `added` those that an exported file may lack: it can be of the U-Net alone.
+    `training_only` names the weights that the picture does not need, so that no exported file has them,
+    `added` those that an exported file may lack (it can be of the U-Net alone), and `shortened` those of
+    which a file may have more, where its decoder goes on to finer scales.
     """
 
-    added = ("refine.", "polish.", "grain.", "conditions.", "decoder.", "squeeze.", "codes.")
+    added = (
+        *("refine.", "polish.", "conditions.", "decoder.", "squeeze.", "codes."),
+        *("code.", "modulate.", "deep.", "attention.", "bridge."),
+    )
+    shortened = ("codes.",)
 
     def __init__(self, config: GFPGANConfig) -> None:
         super().__init__()
@@ -228,18 +239,35 @@ class GFPGAN(nn.Module):
             self.polish = nn.Sequential(
                 nn.Conv2d(3, config.polish, 3, 1, 1), nn.LeakyReLU(0.2), nn.Conv2d(config.polish, 3, 3, 1, 1)
             )
-        if config.grain:
-            self.grain = Grain(unet[top], config.size)
+        self.deep = nn.ModuleList(
+            nn.Sequential(*(RefineBlock(channels) for _ in range(count)))
+            for channels, count in zip(unet, config.deep, strict=False)
+        )
+        if config.attention:
+            self.attention = SelfAttention(unet[config.attention.bit_length() - 3])
+        if config.code:
+            self.code = nn.Sequential(
+                *(nn.Linear(unet[1], config.code), nn.LeakyReLU(0.2)),
+                *(nn.Linear(config.code, config.code), nn.LeakyReLU(0.2)),
+            )
+            self.describe = nn.Linear(config.code, DESCRIBED)
+            self.modulate = nn.ModuleList(nn.Linear(config.code, 2 * channels) for channels in unet)
         last_head = config.residual or not config.decoder  # whether the picture needs the last head
         self.training_only = tuple(f"heads.{i}." for i in range(top - 1 if last_head else top))
+        if config.code:
+            self.training_only += ("describe.",)
         if config.decoder:
+            end = len(config.prior) - 1
             self.conditions = nn.ModuleList(
-                Condition(unet[i], config.prior[i] // 2, config.condition_layers) for i in range(1, top + 1)
+                Condition(unet[i], config.prior[i] // 2, config.condition_layers) for i in range(1, end + 1)
             )
-            self.decoder = StyleDecoder(config.prior, config.style_dim, shuffle=stem, noise=config.noise)
+            shuffle = stem if end == top else 1
+            self.decoder = StyleDecoder(config.prior, config.style_dim, shuffle=shuffle, noise=config.noise)
             squeezed = config.latent_channels or unet[0]
             self.squeeze = nn.Conv2d(unet[0], squeezed, 1) if config.latent_channels else nn.Identity()
             self.codes = nn.Linear(squeezed * 16, self.decoder.layers * config.style_dim)
+            if end < top:
+                self.bridge = nn.Conv2d(config.prior[end], unet[end], 1)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -254,9 +282,14 @@ class GFPGAN(nn.Module):
         _scale(self, [f"refine.{i}.conv2" for i in range(len(self.refine))], 0.05)
         if self.config.polish:
             _scale(self, ["polish.2"], 0.02)
-        if self.config.grain:
-            _scale(self, ["grain.strength.2"], 0.1)
-            nn.init.constant_(self.get_parameter("grain.strength.2.bias"), -0.2)
+        # What other layouts lack begins at zero, so that their weights compute what they did.
+        added = [f"deep.{i}.{k}.conv2" for i, count in enumerate(self.config.deep) for k in range(count)]
+        added += ["attention.out"] if self.config.attention else []
+        added += ["bridge"] if self.config.decoder and len(self.config.prior) < len(self.config.unet) else []
+        added += [f"modulate.{i}" for i in range(len(self.config.unet))] if self.config.code else []
+        for name in added:
+            nn.init.zeros_(self.get_parameter(f"{name}.weight"))
+            nn.init.zeros_(self.get_parameter(f"{name}.bias"))
         if self.config.residual:
             _scale(self, [f"heads.{i}" for i in range(len(self.heads))], 0.02)
         if not self.config.decoder:
@@ -271,42 +304,75 @@ class GFPGAN(nn.Module):
                 nn.init.ones_(condition.get_parameter("scale.2.bias"))
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        picture, pyramid, _ = self.restore(x)
+        return picture, pyramid
+
+    def restore(self, x: Tensor) -> Restored:
+        """As `forward`, and what the code says of the degradation."""
         config = self.config
         first = _activate(self.first(F.pixel_unshuffle(x, config.stem) if config.stem > 1 else x))
-        features, skips = first, []
+        features, scales = first, [first]
         for block in self.down:
             features = block(features)
-            skips.append(features)
-        features = bottleneck = _activate(self.bottleneck(features))
+            scales.append(features)
+        code = self.code(scales[-2].mean((2, 3))) if config.code else None
+        features = self._modulated(_activate(self.bottleneck(features)), code, 0)
+        if self.deep:
+            features = self.deep[0](features)
+        bottleneck = features
 
-        pyramid, conditions = [], []
-        for i, block in enumerate(self.up):
-            features = block(features + skips[-1 - i])
-            last = i == len(self.up) - 1
-            if last and config.residual:
-                features = features + first
-            if last:
-                features = self.refine(features)
-            picture = self.heads[i](features)
-            if last and config.stem > 1:
-                picture = F.pixel_shuffle(picture, config.stem)
-            if config.residual:
-                picture = picture + F.interpolate(x, size=picture.shape[-2:], mode="area")
-            pyramid.append(picture)
-            if config.decoder:
-                conditions.append(self.conditions[i](features))
-        if not config.decoder:
-            return self._finished(pyramid[-1], features), pyramid
+        pyramid, conditions, added = [], [], None
+        end, top = len(config.prior) - 1, len(self.up)
+        for i in range(1, top + 1):
+            features = self._scale(i, features + scales[-i], first, code)
+            pyramid.append(self._own_picture(i, features, x))
+            if config.decoder and i <= end:
+                conditions.append(self.conditions[i - 1](features))
+            if config.decoder and i == end:
+                added, drawn = self._decoded(bottleneck, conditions)
+                if end < top:
+                    features = features + self.bridge(drawn)
+        restored = pyramid[-1]
+        if added is not None:
+            if added.shape[-1] < config.size:
+                added = F.interpolate(added, size=config.size, mode="bilinear", align_corners=False)
+            restored = added + restored if config.residual else added
+        if config.polish:
+            restored = restored + self.polish(restored)
+        return Restored(restored, pyramid, None if code is None else self.describe(code))
+
+    def _scale(self, i: int, features: Tensor, first: Tensor, code: Tensor | None) -> Tensor:
+        """Scale `i` of the U-Net on the way up (1: 8 pixels) from what comes from below and from the side."""
+        features = self._modulated(self.up[i - 1](features), code, i)
+        last = i == len(self.up)
+        if last and self.config.residual:
+            features = features + first
+        if self.deep:
+            features = self.deep[i](features)
+        if self.config.attention == 4 * 2**i:
+            features = self.attention(features)
+        return self.refine(features) if last else features
+
+    def _own_picture(self, i: int, features: Tensor, x: Tensor) -> Tensor:
+        """The U-Net's picture at scale `i`."""
+        picture: Tensor = self.heads[i - 1](features)
+        if i == len(self.up) and self.config.stem > 1:
+            picture = F.pixel_shuffle(picture, self.config.stem)
+        if self.config.residual:
+            picture = picture + F.interpolate(x, size=picture.shape[-2:], mode="area")
+        return picture
+
+    def _modulated(self, features: Tensor, code: Tensor | None, scale: int) -> Tensor:
+        """Features of a U-Net scale (0: 4 pixels) scaled and shifted by the code, where there is one."""
+        if code is None:
+            return features
+        gain, shift = self.modulate[scale](code)[:, :, None, None].chunk(2, dim=1)
+        return features * (1 + gain) + shift
+
+    def _decoded(self, bottleneck: Tensor, conditions: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """The decoder's picture and its last features."""
         codes = self.codes(self.squeeze(bottleneck).flatten(1))
-        restored = self.decoder(codes.view(-1, self.decoder.layers, config.style_dim), conditions)
-        if config.residual:
-            restored = restored + pyramid[-1]
-        return self._finished(restored, features), pyramid
-
-    def _finished(self, picture: Tensor, features: Tensor) -> Tensor:
-        if self.config.polish:
-            picture = picture + self.polish(picture)
-        return picture + self.grain(features) if self.config.grain else picture
+        return self.decoder.paint(codes.view(-1, self.decoder.layers, self.config.style_dim), conditions)
 
 
 class UnitRange(nn.Module):

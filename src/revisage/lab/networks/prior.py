@@ -38,10 +38,9 @@ class PriorConfig:
 
     @classmethod
     def of(cls, network: GFPGANConfig, mapping: int = 8) -> PriorConfig:
-        """The prior whose decoder fits a GFP-GAN."""
-        return cls(
-            network.size, network.prior, network.style_dim, mapping, stem=network.stem, noise=network.noise
-        )
+        """The prior whose decoder fits a GFP-GAN; smaller than it where its decoder ends before its U-Net."""
+        size = network.size >> (len(network.unet) - len(network.prior))
+        return cls(size, network.prior, network.style_dim, mapping, stem=network.stem, noise=network.noise)
 
 
 class FacePrior(nn.Module):

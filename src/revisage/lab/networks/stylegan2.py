@@ -58,8 +58,8 @@ class ModulatedConv2d(nn.Module):
 class StyleConv(nn.Module):
     """Modulated 3x3 convolution, noise, bias, leaky ReLU; optionally upsampled by 2 first.
 
-    The noise is a stored buffer, not a draw, so that the same photo always gives the same result. With
-    `noise_size=None` the layer has none.
+    The noise is drawn for every picture while training, and a stored buffer in use, so that the same photo
+    always gives the same result. With `noise_size=None` the layer has none.
     """
 
     noise: Tensor | None
@@ -90,7 +90,8 @@ class StyleConv(nn.Module):
         y = self.conv(x, style) * math.sqrt(2)
         if self.noise_weight is not None:
             assert self.noise is not None
-            y = y + (self.noise_weight * self.noise).to(y.dtype)
+            noise = torch.randn_like(y[:, :1], dtype=torch.float32) if self.training else self.noise
+            y = y + (self.noise_weight * noise).to(y.dtype)
         return F.leaky_relu(y + self.bias.to(y.dtype), 0.2)
 
 
@@ -146,6 +147,12 @@ class StyleDecoder(nn.Module):
         return 2 * len(self.channels)
 
     def forward(self, codes: Tensor, conditions: list[tuple[Tensor, Tensor]] | None = None) -> Tensor:
+        return self.paint(codes, conditions)[0]
+
+    def paint(
+        self, codes: Tensor, conditions: list[tuple[Tensor, Tensor]] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """As `forward`, and the last features (N, channels[-1], S, S) beside the picture."""
         x = self.constant.expand(codes.shape[0], -1, -1, -1)
         x = self.first(x, codes[:, 0])
         picture = self._picture(0, x, codes[:, 1], None)
@@ -156,7 +163,7 @@ class StyleDecoder(nn.Module):
             x = self.flat[level - 1](x, codes[:, 2 * level])
             picture = self._picture(level, x, codes[:, 2 * level + 1], picture)
         assert picture is not None
-        return picture
+        return picture, x
 
     def _picture(self, level: int, x: Tensor, code: Tensor, before: Tensor | None) -> Tensor:
         new = self.rgb[level](x, code)

@@ -94,6 +94,7 @@ def init_distributed(device: str) -> DistributedContext:
     if kind == "cuda":
         own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(own)
+        torch.backends.cudnn.benchmark = True  # batches have one size, so that trying kernels pays
     if count > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if kind == "cuda" else "gloo")
     return DistributedContext(dist.get_rank() if count > 1 else 0, count, own)

@@ -7,17 +7,17 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from revisage.errors import TrainingError
-from revisage.lab.data.loader import Loader
+from revisage.lab.data.loader import Loader, Sample
 from revisage.lab.train import checkpoint
 from revisage.lab.train.distributed import DistributedContext, init_distributed
-from revisage.lab.train.init import load_exported
+from revisage.lab.train.init import load_exported, measure_norms
 from revisage.lab.train.log import Log
-from revisage.lab.train.settings import PRECISIONS, LoopSettings
+from revisage.lab.train.precision import autocast
+from revisage.lab.train.settings import LoopSettings
 from revisage.lab.train.state import State
 from revisage.lab.train.task import Batch, Phase, Task
 
@@ -45,16 +45,16 @@ def step(
     network, optimizer = state.networks[phase.network], state.optimizers[phase.network]
     scaler = state.scalers[phase.network]
     _leave_alone_the_rest(phase, state)
-    dtype = PRECISIONS[settings.precision]
-    with torch.autocast(context.device.type, dtype, enabled=dtype is not None):
+    with autocast(settings.precision, context.device):
         losses = phase.losses(batch)
     optimizer.zero_grad(set_to_none=True)
     scaler.scale(torch.stack(list(losses.values())).sum()).backward()
     context.average_gradients(network)
     scaler.unscale_(optimizer)
-    norm = nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
+    longest = settings.clip if phase.clipped else math.inf
+    norm = nn.utils.clip_grad_norm_(network.parameters(), longest)
     # Rarely one sample's gradient explodes; clipped, its direction would still be taken for all of them.
-    sound = bool(norm < OUTLIER * settings.clip)
+    sound = bool(norm < OUTLIER * longest)
     if sound:
         scaler.step(optimizer)
     scaler.update()
@@ -67,7 +67,8 @@ def _leave_alone_the_rest(phase: Phase, state: State) -> None:
     """Only what a phase updates gets gradients: those of other weights cost time."""
     for key, network in state.networks.items():
         for name, parameter in network.named_parameters():
-            parameter.requires_grad_(key == phase.network and name.startswith(phase.part))
+            ours = name.startswith(phase.part) and not name.startswith(phase.fixed)
+            parameter.requires_grad_(key == phase.network and ours)
 
 
 def gradient_norms(
@@ -81,10 +82,9 @@ def gradient_norms(
     network, scaler = state.networks[phase.network], state.scalers[phase.network]
     _leave_alone_the_rest(phase, state)
     buffers = [(b, b.clone()) for other in state.networks.values() for b in other.buffers()]
-    dtype = PRECISIONS[settings.precision]
 
     def losses() -> dict[str, Tensor]:
-        with torch.autocast(context.device.type, dtype, enabled=dtype is not None):
+        with autocast(settings.precision, context.device):
             return phase.losses(dict(batch))
 
     lengths = {}
@@ -100,7 +100,9 @@ def gradient_norms(
     return lengths
 
 
-def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = None) -> nn.Module:
+def train(  # noqa: PLR0915
+    task: Task, run: Path, settings: LoopSettings, *, init: Path | None = None
+) -> nn.Module:
     """Train until the set length is reached; returns the averaged network.
 
     In `run`: checkpoints/, samples/ (picture grids), TensorBoard scalars, log.csv. Started again with the
@@ -122,19 +124,26 @@ def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = 
     if _finished(settings, state.images, state.seconds):
         return state.ema.network
 
-    def make(number: int) -> dict[str, np.ndarray]:
+    def make(number: int) -> Sample:
         step, index = divmod(number, local)
         return task.sample(begun + step * settings.batch + context.rank * local + index)
 
     begun = state.images
-    loader = Loader(make, batch=local, threads=settings.loaders)
+    loader = Loader(
+        make,
+        batch=local,
+        workers=settings.loaders,
+        ahead=2 if settings.processes else 3,
+        processes=settings.processes,
+        pin=context.device.type == "cuda",
+    )
     log = Log(run if context.rank == 0 else None, settings, state.images)
     last, validated, kept = time.monotonic(), state.seconds, state.seconds
     bad = dict.fromkeys((p.name for p in phases), 0)
     several: dict[str, tuple[Phase, Batch]] = {}
     with closing(log), closing(iter(loader)) as batches:
-        for arrays in batches:
-            batch = context.move({key: torch.from_numpy(value) for key, value in arrays.items()})
+        for made in batches:
+            batch = context.move(made)
             torch.manual_seed((settings.seed + state.images + (context.rank << 40)) % 2**63)
             rate = learning_rate(settings, state.images, state.seconds)
             number = state.images // settings.batch
@@ -143,7 +152,8 @@ def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = 
                 given = dict(batch)  # phases leave in the batch what the next ones need
                 stats, applied = step(phase, state, batch, settings, context)
                 log.add(stats, skipped=not applied)
-                if len(stats) > 2:  # one loss has the gradient of the sum, which is logged anyhow
+                # One loss has the gradient of the sum, which is logged anyhow; a lent machine has no time.
+                if len(stats) > 2 and not settings.light:
                     several[phase.name] = phase, given
                 bad[phase.name] = 0 if applied else bad[phase.name] + 1
                 if bad[phase.name] >= MAX_BAD_STEPS:
@@ -155,13 +165,18 @@ def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = 
             state.seconds, last = context.clock(state.seconds + now - last), now
             done = _finished(settings, state.images, state.seconds)
             log.tick(state.images, state.seconds, rate, loader.waited, force=done)
+            save = context.rank == 0 and (done or state.seconds - kept >= settings.save_every)
+            if save and settings.light:
+                kept = state.seconds
+                measure_norms(state.ema.network, task.sample)
+                checkpoint.save_light(folder, state.ema.network.state_dict())
             if context.rank == 0 and (done or state.seconds - validated >= settings.validate_every):
                 validated = state.seconds
                 for phase, given in several.values():
                     log.gradient_norms(gradient_norms(phase, state, given, settings, context), state.images)
-                _validate(task, state, log, folder)
+                _validate(task, state, log, None if settings.light else folder)
                 last = time.monotonic()
-            if context.rank == 0 and (done or state.seconds - kept >= settings.save_every):
+            if save and not settings.light:
                 kept = state.seconds
                 checkpoint.save_numbered(folder, state.images, state.pack())
             if done:
@@ -169,14 +184,16 @@ def train(task: Task, run: Path, settings: LoopSettings, *, init: Path | None = 
     return state.ema.network
 
 
-def _validate(task: Task, state: State, log: Log, folder: Path) -> None:
-    """Figures and samples of the averaged network; kept as the best when it is."""
+def _validate(task: Task, state: State, log: Log, folder: Path | None) -> None:
+    """Figures and samples of the averaged network; kept in `folder` as the best when it is."""
+    measure_norms(state.ema.network, task.sample)
     figures = task.validate(state.ema.network)
     log.validation(figures, state.images)
     log.picture(task.pictures(state.ema.network), state.images)
     if figures[task.best] > state.best:
         state.best = figures[task.best]
-        checkpoint.save(folder, "best", state.pack())
+        if folder is not None:
+            checkpoint.save(folder, "best", state.pack())
 
 
 def _begin(task: Task, state: State, folder: Path, init: Path | None) -> None:

@@ -7,7 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+
+from revisage.lab.train.precision import dtype_of
 
 ROWS = 16
 """A kernel with fewer rows or columns than this is no matrix worth turning: it has too few directions."""
@@ -37,7 +40,8 @@ class Muon(torch.optim.Adam):
     Of a kernel's gradient few directions are large, and along the many small ones Adam hardly moves; made
     orthogonal, all move alike. The step of a kernel has the root mean square of 0.2 times the rate, about
     Adam's (Liu et al., *Muon is Scalable for LLM Training*, 2025, eq. 4), so that one learning rate does for
-    both. It costs the same whatever the batch: for networks whose steps are slow already.
+    both. It costs the same whatever the batch: for networks whose steps are slow already. Processes that
+    train together turn a share of the kernels each.
 
     Args:
         network: the one trained; a kernel (O, I, h, w) is a matrix of O rows.
@@ -59,6 +63,7 @@ class Muon(torch.optim.Adam):
                 alike[matrix.shape].append((p, matrix))
                 p.grad = None  # Adam passes over it
         result = super().step(closure)
+        done = 0
         for (rows, columns), pairs in alike.items():
             moved = []
             for p, gradient in pairs:
@@ -69,6 +74,22 @@ class Muon(torch.optim.Adam):
                 state["exp_avg"].lerp_(gradient, 1 - self.momentum)
                 moved.append(gradient.lerp(state["exp_avg"], self.momentum))
             size = 0.2 * self.param_groups[0]["lr"] * max(rows, columns) ** 0.5
-            for (p, _), turned in zip(pairs, orthogonalise(torch.stack(moved).bfloat16()), strict=True):
+            for (p, _), turned in zip(pairs, _shared(torch.stack(moved), done), strict=True):
                 p.sub_(turned.view_as(p), alpha=size)
+            done += len(pairs)
         return result
+
+
+def _shared(matrices: Tensor, done: int) -> Tensor:
+    """(N, R, C) float32, `orthogonalise`d; of processes that train together each does every so-manieth
+    matrix, counted on from the `done` before these. In bfloat16 where that is quicker, else in float32."""
+    dtype = dtype_of("auto", matrices.device)
+    if not dist.is_initialized():
+        return orthogonalise(matrices.to(dtype)).float()
+    count = dist.get_world_size()
+    mine = slice((dist.get_rank() - done) % count, None, count)
+    turned = torch.zeros_like(matrices)
+    if len(matrices[mine]):
+        turned[mine] = orthogonalise(matrices[mine].to(dtype)).float()
+    dist.all_reduce(turned)
+    return turned

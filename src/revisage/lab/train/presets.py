@@ -12,21 +12,33 @@ from torch import nn
 from revisage.errors import UsageError
 from revisage.lab.networks.compact import CompactConfig
 from revisage.lab.networks.detector import DetectorConfig, DetectorNetwork
-from revisage.lab.networks.discriminators import DiscriminatorConfig, stylegan2_discriminator
 from revisage.lab.networks.expression import Expression
-from revisage.lab.networks.gfpgan import COMPACT_256, GFPGAN, GFPGANConfig, published_512
+from revisage.lab.networks.gfpgan import CLEAR_256, GFPGAN
 from revisage.lab.networks.identity import Identity
 from revisage.lab.networks.mobilefacenet import MobileFaceNetConfig
 from revisage.lab.networks.prior import FacePrior, PriorConfig
 from revisage.lab.networks.progressive import Progressive, ProgressiveConfig
 from revisage.lab.networks.scene import SCENE, Scene, SceneConfig
+from revisage.lab.train.face_presets import (
+    ADVERSARIAL_LOOP,
+    GPU_LOOP,
+    PAPER_512,
+    PAPER_CRITIC,
+    RECONSTRUCTION_LOOP,
+    TINY_CRITIC,
+    TINY_FACE,
+    UNET_256,
+    paper_settings,
+    paper_task,
+)
+from revisage.lab.train.face_settings import FaceSettings
 from revisage.lab.train.schedule import Schedule
 from revisage.lab.train.settings import LoopSettings
 from revisage.lab.train.task import Task
 from revisage.lab.train.tasks.detector import DetectorSettings, DetectorTask
 from revisage.lab.train.tasks.distillation import StudentSettings, StudentTask
 from revisage.lab.train.tasks.expression import ExpressionSettings, ExpressionTask
-from revisage.lab.train.tasks.gfpgan import FaceSettings, FaceTask
+from revisage.lab.train.tasks.gfpgan import FaceTask
 from revisage.lab.train.tasks.identity import IdentitySettings, IdentityTask
 from revisage.lab.train.tasks.prior import COMPACT_PRIOR, PriorSettings, PriorTask
 from revisage.lab.train.tasks.progressive import (
@@ -38,65 +50,9 @@ from revisage.lab.train.tasks.progressive import (
 from revisage.lab.train.tasks.realesrgan import RRDB_X2, SceneSettings, SceneTask, build
 
 TINY_LOOP = LoopSettings(images=512, batch=8, rate=2e-3, warmup=64, ema=64)
-TINY_FACE = GFPGANConfig(
-    size=64,
-    unet=(16, 16, 16),
-    prior=(16, 16, 16),
-    style_dim=16,
-    latent_channels=8,
-    stem=4,
-    condition_layers=1,
-    head_kernel=3,
-    residual=True,
-    noise=False,
-)
 TINY_IDENTITY = MobileFaceNetConfig(
     16, ((1, 64, 1, 2), (1, 128, 1, 2), (1, 128, 1, 1), (1, 128, 1, 2), (1, 128, 1, 1)), last=64
 )
-# The part of the compact network that needs no whole face to learn from; the rest starts from its file.
-UNET_256 = replace(COMPACT_256, decoder=False)
-TINY_CRITIC = DiscriminatorConfig(64, (16, 16, 16), stem=4)
-PAPER_512 = published_512(1)
-PAPER_CRITIC = stylegan2_discriminator(512)
-# From reconstruction weights: a smaller rate, and little momentum, as a moving opponent wants.
-ADVERSARIAL_LOOP = LoopSettings(images=1_000_000, batch=8, rate=4e-4, warmup=4000, beta1=0.5, ema=4000)
-
-
-def _paper(data: Path) -> FaceSettings:
-    """The published weights of the losses."""
-    return FaceSettings(
-        data=data,
-        network=PAPER_512,
-        discriminator=PAPER_CRITIC,
-        recipe="gfpgan-train",
-        l1=0.1,
-        pyramid=1.0,
-        identity=10.0,
-        identity_share=1.0,
-        adversarial=0.1,
-        component=1.0,
-        matching=1.0,
-        style=200.0,
-        r1=10.0,
-        critic_rate=20.0,
-    )
-
-
-def _paper_task(settings: FaceSettings) -> FaceTask:
-    """Its L1 of 0.1 is next to nothing without the losses that the paper puts beside it."""
-    missing = []
-    if settings.perceptual and settings.vgg_weights is None:
-        missing.append("vgg_weights=vgg19 (or perceptual=0)")
-    if settings.identity and settings.identity_weights is None:
-        missing.append("identity_weights=mobilefacenet (or identity=0)")
-    if missing:
-        raise UsageError(
-            f"paper-512 lacks the weights of its losses: --set {' '.join(missing)}; "
-            "`revisage models pull vgg19 mobilefacenet` gets them"
-        )
-    return FaceTask(settings)
-
-
 TINY_SCENE = SceneConfig(fine=16, coarse=16, blocks=(1, 1, 1), tail=1)
 COMPACT_X2 = CompactConfig(features=48, layers=14, scale=2)
 TINY_COMPACT = CompactConfig(features=24, layers=4, scale=2)
@@ -181,7 +137,7 @@ def _progressive(*, encoder: bool) -> tuple[Preset, ...]:
 PRESETS: dict[str, tuple[Preset, ...]] = {
     "prior": (
         Preset(
-            "compact-256",
+            "compact-128",
             lambda data: PriorSettings(data=data),
             PriorTask,
             lambda: FacePrior(COMPACT_PRIOR),
@@ -201,7 +157,7 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
             lambda data: PriorSettings(
                 data=data,
                 network=PriorConfig.of(TINY_FACE, mapping=2),
-                discriminator=TINY_CRITIC,
+                discriminator=replace(TINY_CRITIC, reduce=1, conditional=False),
                 critic_rate=1.0,
                 validation=8,
             ),
@@ -211,31 +167,65 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
         ),
     ),
     "gfpgan": (
+        # The stages of the model that ships, last one first: each starts from the one below it.
         Preset(
             "compact-256",
-            lambda data: FaceSettings(data=data, adversarial=0.003, checkerboard=50.0),
+            lambda data: FaceSettings(
+                data=data,
+                laplacian=0.5,
+                pyramid=0.0,
+                adversarial=0.03,
+                patches=0.1,
+                identity=0.3,
+                checkerboard=50.0,
+            ),
             FaceTask,
-            lambda: GFPGAN(COMPACT_256),
+            lambda: GFPGAN(CLEAR_256),
             ADVERSARIAL_LOOP,
         ),
         Preset(
-            "reconstruction-256",
-            lambda data: FaceSettings(data=data),
+            "identity-256",
+            lambda data: FaceSettings(
+                data=data, laplacian=0.5, pyramid=0.0, identity=0.5, identity_share=1.0
+            ),
             FaceTask,
-            lambda: GFPGAN(COMPACT_256),
-            LoopSettings(images=1_000_000, batch=8, rate=1e-3, ema=4000),
+            lambda: GFPGAN(CLEAR_256),
+            replace(RECONSTRUCTION_LOOP, rate=4e-4),
+        ),
+        Preset(
+            "reconstruction-256",
+            lambda data: FaceSettings(data=data, laplacian=0.5),
+            FaceTask,
+            lambda: GFPGAN(CLEAR_256),
+            RECONSTRUCTION_LOOP,
         ),
         Preset(
             "unet-256",
-            lambda data: FaceSettings(data=data, network=UNET_256, crop=128, identity=0.0),
+            lambda data: FaceSettings(
+                data=data,
+                network=UNET_256,
+                crop=128,
+                laplacian=0.5,
+                identity=0.0,
+                features=0.0,
+                lpips=0.0,
+            ),
             FaceTask,
             lambda: GFPGAN(UNET_256),
             LoopSettings(images=2_000_000, batch=8, rate=8e-4, ema=8000),
         ),
+        # Ten minutes of one GPU: it stops after nine, and what it has is saved in small files as it goes.
+        Preset(
+            "gpu-256",
+            lambda data: FaceSettings(data=data, laplacian=0.5, identity_share=1.0),
+            FaceTask,
+            lambda: GFPGAN(CLEAR_256),
+            GPU_LOOP,
+        ),
         Preset(
             "paper-512",
-            _paper,
-            _paper_task,
+            paper_settings,
+            paper_task,
             lambda: GFPGAN(PAPER_512),
             # The paper's 2e-3 is for layers with the equalised learning rate, as the discriminators have;
             # plain ones of 512 features were turned by a tenth in every step and diverged.
@@ -244,7 +234,14 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
         Preset(
             "tiny",
             lambda data: FaceSettings(
-                data=data, network=TINY_FACE, discriminator=TINY_CRITIC, adversarial=0.1, validation=4
+                data=data,
+                network=TINY_FACE,
+                discriminator=TINY_CRITIC,
+                laplacian=0.5,
+                adversarial=0.1,
+                patches=0.1,
+                components="style",
+                validation=4,
             ),
             FaceTask,
             lambda: GFPGAN(TINY_FACE),

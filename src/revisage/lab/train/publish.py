@@ -20,7 +20,7 @@ from revisage.lab.networks.progressive import LastPicture, Progressive
 from revisage.lab.networks.rrdb import RRDBNet
 from revisage.lab.networks.scene import OneScale, Scene
 from revisage.lab.train import checkpoint, presets
-from revisage.lab.train.init import load_exported
+from revisage.lab.train.init import load_exported, save_companion
 from revisage.zoo.spec import Task
 
 
@@ -41,15 +41,17 @@ def publish(
     same network, as a rule the one that the training started from, and the share, 0 to 1, that its weights
     get in the mean: what an adversarial training overdoes becomes less (Wang et al., *Deep Network
     Interpolation*, CVPR 2019). Weights that the file lacks are those with which a training
-    of seed 0 begins. `scale` chooses one of the two pictures of a `Scene`; other networks have one.
+    of seed 0 begins. `scale` chooses one of the two pictures of a `Scene`; other networks have one. What
+    only a training wants goes beside `path` (`revisage.lab.train.init.companion`).
 
     Raises TrainingError when there is no checkpoint or when it, or the file, is of another network,
     UsageError for a share that is none or a network with batch norms, ModelError when the export differs
     from the network.
     """
     folder = run / "checkpoints"
-    source = checkpoint.newest(folder) if newest else folder / "best.pt"
-    if source is None or not source.is_file():
+    light = checkpoint.newest(folder) is None and (folder / "weights-0.pt").is_file()
+    source = None if light else checkpoint.newest(folder) if newest else folder / "best.pt"
+    if not light and (source is None or not source.is_file()):
         raise TrainingError(f"no checkpoint in {folder}: train first, or take the newest one with --newest")
     try:
         chosen = json.loads((run / "preset.json").read_text())
@@ -61,15 +63,17 @@ def publish(
             f"{run} has no readable preset.json: is it a folder of `revisage train`?"
         ) from None
     try:
-        trained = checkpoint.load(source)["ema"]
+        trained = checkpoint.averaged(folder) if source is None else checkpoint.load(source)["ema"]
         if mix is None:
             network.load_state_dict(trained)
         else:
             _mix(network, trained, *mix)
     except (KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise TrainingError(f"{source} does not fit the preset in preset.json ({reason})") from None
-    return export_network(network, path, name=name, version=version, licence=licence, scale=scale)
+        raise TrainingError(f"{source or folder} does not fit the preset in preset.json ({reason})") from None
+    parity = export_network(network, path, name=name, version=version, licence=licence, scale=scale)
+    save_companion(network, path)
+    return parity
 
 
 @torch.no_grad()

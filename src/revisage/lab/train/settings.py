@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
 from revisage.errors import UsageError
-
-PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": None}
+from revisage.lab.train.precision import PRECISIONS
 
 
 @dataclass(frozen=True)
@@ -21,18 +18,23 @@ class LoopSettings:
             follows the clock. Exactly one of the two is set.
         batch: images a step, over all processes.
         rate: peak learning rate of Adam; warmed up, then cosine to zero. A phase may have a multiple of it.
-        beta1, beta2: Adam's decay rates.
+        beta1, beta2: Adam's decay rates. A phase may have a beta1 of its own.
         optimizer: "adam", or "muon" for the network that is averaged (`revisage.lab.train.muon`): more
             progress a step, and longer steps.
         warmup: images over which the rate rises linearly.
         ema: half-life of the averaged weights in images.
-        clip: gradient norm above which the gradient is scaled down.
-        precision: "bf16" or "fp16" autocast (fp16 with a scaled loss), or "fp32".
+        clip: gradient norm above which the gradient is scaled down, in phases that are `clipped`.
+        precision: "bf16" or "fp16" autocast (fp16 with a scaled loss), "fp32", or "auto": bf16 where this
+            machine is quicker in it, else fp32.
         device: "auto" (a GPU where there is one), "cpu" or "cuda".
         threads: cores for the arithmetic; None takes all.
         loaders: threads that prepare samples.
+        processes: whether these are processes instead: a GPU wants more pictures than the threads of one
+            interpreter can make. Each holds up to three batches in shared memory.
         log_every, save_every: seconds between log lines and between checkpoints.
         validate_every: seconds between validations with a picture grid.
+        light: save the averaged weights in half precision and nothing else, in files of at most 15 MiB: for a
+            machine that is lent for minutes. Such a training cannot be resumed; `--init` goes on from it.
         seed: of what a step draws in torch. Samples and initial weights have the task's own seed.
 
     Raises UsageError when a value cannot be used.
@@ -48,13 +50,15 @@ class LoopSettings:
     beta2: float = 0.99
     optimizer: str = "adam"
     clip: float = 1.0
-    precision: str = "bf16"
+    precision: str = "auto"
     device: str = "auto"
     threads: int | None = None
     loaders: int = 1
+    processes: bool = False
     log_every: float = 30
     save_every: float = 300
     validate_every: float = 900
+    light: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -37,13 +37,16 @@ class State:
     @classmethod
     def fresh(cls, task: Task, settings: LoopSettings, device: torch.device) -> State:
         """A training that has not begun; the task's networks are moved to the device."""
-        networks, betas = task.networks, (settings.beta1, settings.beta2)
+        networks = task.networks
         for network in networks.values():
             network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        trained = {phase.network for phase in task.phases()}
         optimizers: dict[str, torch.optim.Adam] = {}
-        for name in trained:
-            if settings.optimizer == "muon" and name == task.averaged:
+        for phase in task.phases():
+            name = phase.network
+            betas = (settings.beta1 if phase.beta1 is None else phase.beta1, settings.beta2)
+            if name in optimizers:
+                assert optimizers[name].defaults["betas"] == betas, f"phases of {name} differ in beta1"
+            elif settings.optimizer == "muon" and name == task.averaged:
                 optimizers[name] = Muon(networks[name], betas)
             else:
                 optimizers[name] = torch.optim.Adam(networks[name].parameters(), betas=betas)
@@ -51,7 +54,7 @@ class State:
         return cls(
             networks,
             optimizers,
-            {name: torch.amp.GradScaler(device.type, enabled=scaled) for name in trained},
+            {name: torch.amp.GradScaler(device.type, enabled=scaled) for name in optimizers},
             EMA(networks[task.averaged], settings.ema),
         )
 

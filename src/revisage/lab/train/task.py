@@ -25,6 +25,12 @@ class Phase:
         interval: the phase runs in every n-th step (lazy regularisation).
         rate: multiple of the loop's learning rate.
         part: what the names of the parameters start with that are updated; all of the network's if empty.
+        fixed: what the names of parameters start with that are not updated all the same.
+        beta1: Adam's first decay rate for this network instead of the loop's. Phases of one network share an
+            optimiser, and with it this number.
+        clipped: whether a long gradient is scaled down to the loop's `clip`. A discriminator's is not:
+            clipped, the lazy penalty, which takes 16 times as much in every 16th step, would be a sixteenth
+            of itself.
 
     Phases run in their order, on the same batch; one may add to the batch what a later one needs.
     """
@@ -35,6 +41,9 @@ class Phase:
     interval: int = 1
     rate: float = 1.0
     part: str = ""
+    fixed: tuple[str, ...] = ()
+    beta1: float | None = None
+    clipped: bool = True
 
 
 class Task(Protocol):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,147 +13,27 @@ from revisage.lab.data.landmarks import mirror_landmarks
 from revisage.lab.data.loader import Sample
 from revisage.lab.data.sharpen import sharpen
 from revisage.lab.degrade import COLOURLESS, RECIPES, apply, marked, tone
-from revisage.lab.losses import (
-    checkerboard,
-    chord,
-    crop_component,
-    discriminator_logistic,
-    feature_matching,
-    generator_logistic,
-    l1,
-    perceptual,
-    pyramid,
-    r1,
-    style,
-    texture,
-)
-from revisage.lab.losses.components import COMPONENTS
-from revisage.lab.metrics.degrees import degrees
-from revisage.lab.metrics.psnr import psnr
-from revisage.lab.metrics.ssim import ssim
+from revisage.lab.degrade import description as described
+from revisage.lab.losses.adversarial import discriminator_logistic, generator_logistic, r1
+from revisage.lab.losses.components import COMPONENTS, crop_component
+from revisage.lab.losses.description import description
+from revisage.lab.losses.laplacian import laplacian
+from revisage.lab.losses.perceptual import WEIGHTS, feature_matching, perceptual, style
+from revisage.lab.losses.pixel import checkerboard, l1, pyramid
+from revisage.lab.metrics.lpips import open_lpips
 from revisage.lab.metrics.weights import read_state
-from revisage.lab.networks.discriminators import (
-    DISCRIMINATOR_256,
-    ComponentDiscriminator,
-    Discriminator,
-    DiscriminatorConfig,
-)
-from revisage.lab.networks.gfpgan import COMPACT_256, GFPGAN, GFPGANConfig
+from revisage.lab.networks.discriminators import ComponentDiscriminator, Discriminator, PatchDiscriminator
+from revisage.lab.networks.gfpgan import GFPGAN
 from revisage.lab.networks.vgg import VGG19Features
-from revisage.lab.train.distributed import device_of
-from revisage.lab.train.faces import AlignedFaces, Embedder, Mixed, split
-from revisage.lab.train.pictures import from_unit, grid
+from revisage.lab.train.face_settings import FaceSettings
+from revisage.lab.train.face_validation import HeldFaces
+from revisage.lab.train.faces import AlignedFaces, Embedder, FaceLosses, Mixed, split
+from revisage.lab.train.pictures import from_unit
 from revisage.lab.train.task import Batch, Phase
 from revisage.lab.train.tasks.prior import load_prior
 
-# How much of the component loss is used: each has what stands before it as well (GFP-GAN, table 3).
-COMPONENT_LOSSES = ("none", "discriminators", "matching", "style")
 R1_INTERVAL = 16
-
-
-@dataclass(frozen=True)
-class FaceSettings:
-    """Data and loss weights of the face model.
-
-    Attributes:
-        data: folder of faces aligned to the FFHQ template, square; brought to the network's size. Losses on
-            components need the table of landmarks beside it, as `revisage prepare` writes it.
-        more: a second such folder, or None; `more_share` of the samples come from it. Validation does not
-            look at it.
-        identity_weights: MobileFaceNet checkpoint for the identity loss, for the identity angle in
-            validation and for keeping held-out people out of training; None goes without all three.
-        vgg_weights: VGG-19 checkpoint for the perceptual loss; None goes without.
-        prior: checkpoint of `revisage train prior` that the decoder starts from.
-        network, discriminator: sizes.
-        recipe: degradation of the training pictures; held-out ones always get "gfpgan".
-        crop: side of a square cut out of every training pair at a place drawn for it, for a network without a
-            decoder. Its steps cost less than those with whole faces, and learning is limited by their number.
-            None: whole faces, which the identity loss needs.
-        l1, perceptual, pyramid, identity: loss weights; pictures are in [-1, 1].
-        sharpen: amount by which the truth is sharpened (`revisage.lab.data.sharpen`, as Real-ESRGAN does,
-            with a deviation of a 128th of the picture's side) for L1, pyramid and checkerboard; the other
-            losses see the plain truth. A network that is unsure gives the mean of what may be, which is soft.
-        marks: weight of L1 of the pixels under scratches, creases, dust and hairs, which are few; 0 goes
-            without.
-        adversarial: weight of the discriminator's loss; 0 trains by reconstruction alone, without components.
-        components: "none", or the losses on eyes, nose and mouth: "discriminators", with feature "matching"
-            as well, or with the Gram "style" loss besides.
-        component, matching, style: weights of these three.
-        checkerboard: weight of the loss against a pattern of the stem's blocks, with which a generator fools
-            discriminators, identity loss and sharpened truth; for a network with a stem.
-        texture: weight of the loss on the strength of fine texture, which `Grain` serves.
-        r1: weight of the gradient penalty, of which every 16th step takes 16 times as much.
-        critic_rate: learning rate of the discriminators as a multiple of the generator's; their layers have
-            the equalised learning rate and the compact generator's have not, so that they need more.
-        only: the generator's weights whose names start so, such as "grain.", are trained and no others, which
-            stay as `--init` gave them. Steps cost less, and one part's loss cannot bend the others.
-        identity_share: share of each batch that the identity loss sees; the embedding is slow.
-        validation: held-out pictures used.
-        seed: of every draw.
-
-    Raises UsageError when a value cannot be used.
-    """
-
-    data: Path
-    more: Path | None = None
-    more_share: float = 0.5
-    identity_weights: Path | None = None
-    vgg_weights: Path | None = None
-    prior: Path | None = None
-    network: GFPGANConfig = COMPACT_256
-    discriminator: DiscriminatorConfig = DISCRIMINATOR_256
-    recipe: str = "face"
-    crop: int | None = None
-    l1: float = 1.0
-    perceptual: float = 1.0
-    pyramid: float = 0.5
-    identity: float = 0.25
-    sharpen: float = 0.0
-    marks: float = 0.0
-    adversarial: float = 0.0
-    components: str = "style"
-    component: float = 0.01
-    matching: float = 0.1
-    style: float = 5.0
-    checkerboard: float = 0.0
-    texture: float = 0.0
-    r1: float = 0.15
-    critic_rate: float = 6.0
-    only: str = ""
-    identity_share: float = 0.25
-    validation: int = 48
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.recipe not in RECIPES:
-            raise UsageError(f"no recipe {self.recipe!r}; there are {', '.join(RECIPES)}")
-        if self.components not in COMPONENT_LOSSES:
-            raise UsageError(
-                f"components must be one of {', '.join(COMPONENT_LOSSES)}, got {self.components!r}"
-            )
-        if not 0 <= self.more_share <= 1:
-            raise UsageError(f"more_share must be between 0 and 1, got {self.more_share}")
-        if self.validation < 1:
-            raise UsageError(f"validation must be at least 1, got {self.validation}")
-        if self.crop is not None:
-            if self.network.decoder or self.adversarial or self.identity:
-                raise UsageError("crop is for a network without decoder, with adversarial=0 and identity=0")
-            unit = self.network.stem * 2 ** (len(self.network.unet) - 1)
-            if self.crop % unit or not 0 < self.crop <= self.network.size:
-                raise UsageError(
-                    f"crop must be a multiple of {unit} up to {self.network.size}, got {self.crop}"
-                )
-        if self.adversarial and self.discriminator.size != self.network.size:
-            raise UsageError(
-                f"the discriminator is for {self.discriminator.size} px, the network for {self.network.size}"
-            )
-
-    @property
-    def component_losses(self) -> tuple[str, ...]:
-        """Those of `COMPONENT_LOSSES` that are used."""
-        if not self.adversarial:
-            return ()
-        return COMPONENT_LOSSES[1 : COMPONENT_LOSSES.index(self.components) + 1]
+CRITICS = ("discriminator", "patches")
 
 
 class FaceTask:
@@ -182,9 +61,11 @@ class FaceTask:
             load_prior(generator, settings.prior)
         self.networks: dict[str, nn.Module] = {"generator": generator}
         if not any(name.startswith(settings.only) for name, _ in generator.named_parameters()):
-            raise UsageError(f"only={settings.only!r} names no weight: give a part, such as grain.")
+            raise UsageError(f"only={settings.only!r} names no weight: give a part, such as polish.")
         if settings.adversarial:
             self.networks["discriminator"] = Discriminator(settings.discriminator)
+            if settings.patches:
+                self.networks["patches"] = PatchDiscriminator()
         if by_parts:
             self.networks["components"] = nn.ModuleDict(
                 {component.name: ComponentDiscriminator() for component in COMPONENTS}
@@ -193,20 +74,28 @@ class FaceTask:
         if settings.vgg_weights is not None:
             self.vgg = VGG19Features()
             self.vgg.load_published(read_state(settings.vgg_weights))
+        self.lpips = open_lpips("squeeze", settings.lpips_weights) if settings.lpips_weights else None
+        self.face_losses = FaceLosses(self.embedder, settings.edgeface_weights)
+        self.validation = HeldFaces(self.held, self.embedder, self.face_losses.edge, self.lpips)
 
     def phases(self) -> list[Phase]:
-        rate = self.settings.critic_rate
-        phases = [Phase("generator", "generator", self._generator, part=self.settings.only)]
-        if "discriminator" in self.networks:
-            phases.append(Phase("discriminator", "discriminator", self._discriminator, rate=rate))
-            phases.append(Phase("penalty", "discriminator", self._penalty, R1_INTERVAL, rate))
+        settings, rate = self.settings, self.settings.critic_rate
+        fixed = ("decoder.",) if settings.prior and settings.fixed_prior else ()
+        phases = [Phase("generator", "generator", self._generator, part=settings.only, fixed=fixed)]
+        critic = partial(Phase, rate=rate, beta1=0.0, clipped=False)
+        for name in CRITICS:
+            if name in self.networks:
+                penalty = "penalty" if name == "discriminator" else f"{name}_penalty"
+                phases.append(critic(name, name, partial(self._discriminator, name)))
+                phases.append(critic(penalty, name, partial(self._penalty, name), interval=R1_INTERVAL))
         if "components" in self.networks:
-            phases.append(Phase("components", "components", self._components, rate=rate))
+            phases.append(critic("components", "components", self._components))
         return phases
 
     def sample(self, index: int) -> Sample:
         """ "low" and "clean" (3, S, S) in [-1, 1]; where they are used "sharp", likewise, "marked" (1, S, S),
-        0 or 1, and "landmarks" (5, 2)."""
+        0 or 1, "landmarks" (5, 2), "drawn" (6,), which describes the degradation, and "judged" (), whether
+        discriminators may take the face for a real one."""
         settings = self.settings
         rng = np.random.default_rng((settings.seed, index))
         faces, i = self.training.draw(index, rng)
@@ -223,6 +112,10 @@ class FaceTask:
             part = slice(y, y + settings.crop), slice(x, x + settings.crop)
             low, clean = low[part], clean[part]
         sample = {"low": from_unit(low), "clean": from_unit(clean)}
+        if settings.network.code:
+            sample["drawn"] = described(drawn)
+        if settings.more is not None and settings.adversarial:
+            sample["judged"] = np.array(faces is self.training.folders[0])
         if settings.marks:
             sample["marked"] = marked(drawn, faces.size)[part][None].astype(np.float32)
         if settings.sharpen:
@@ -235,32 +128,54 @@ class FaceTask:
     def _generator(self, batch: Batch) -> dict[str, Tensor]:
         settings, clean = self.settings, batch["clean"]
         aim = batch.get("sharp", clean)
-        fake, pictures = self.networks["generator"](batch["low"])
+        generator = self.networks["generator"]
+        assert isinstance(generator, GFPGAN)
+        fake, pictures, said = generator.restore(batch["low"])
         shown = fake.clamp(-1, 1)  # what a file can hold is what is judged
         batch["fake"] = shown.detach()
         losses = {"l1": settings.l1 * l1(fake, aim)}
+        if settings.laplacian:
+            losses["laplacian"] = settings.laplacian * laplacian(fake, aim)
         if settings.pyramid:
             losses["pyramid"] = settings.pyramid * pyramid(pictures, aim)
+        if said is not None and settings.description:
+            losses["description"] = settings.description * description(said, batch["drawn"])
         if settings.marks:
             under = batch["marked"]
             error = (fake.float() - aim).abs().mean(dim=1, keepdim=True)
             losses["marks"] = settings.marks * (error * under).sum() / under.sum().clamp(min=1)
-        if self.embedder is not None and settings.identity:
-            some = slice(max(1, round(settings.identity_share * len(clean))))
-            with torch.no_grad():
-                real = self.embedder(clean[some])
-            losses["identity"] = settings.identity * chord(self.embedder(fake[some].float()), real)
-        if self.vgg is not None and settings.perceptual:
+        losses |= self._face_losses(fake, clean)
+        if self.lpips is not None and settings.lpips:
+            distance = self.lpips(shown * 0.5 + 0.5, clean * 0.5 + 0.5).mean()
+            losses["lpips"] = settings.lpips * distance
+        if self.vgg is not None and (settings.perceptual or settings.vgg_style):
             self.vgg.to(clean.device)
-            losses["perceptual"] = settings.perceptual * perceptual(self.vgg(fake), self.vgg(clean))
-        if settings.adversarial:
-            logits = self.networks["discriminator"](shown)
-            losses["adversarial"] = settings.adversarial * generator_logistic(logits)
+            ours, truth = self.vgg(fake), self.vgg(clean)
+            losses["perceptual"] = settings.perceptual * perceptual(ours, truth)
+            if settings.vgg_style:
+                losses["vgg_style"] = settings.vgg_style * style(ours, truth, WEIGHTS)
         if settings.checkerboard and settings.network.stem > 1:
             losses["checkerboard"] = settings.checkerboard * checkerboard(shown, aim, settings.network.stem)
-        if settings.texture:
-            losses["texture"] = settings.texture * texture(shown, clean)
-        return losses | self._component_losses(batch, shown)
+        judged = _judged(batch | {"shown": shown})
+        if len(judged["shown"]):
+            for name in CRITICS:
+                if name in self.networks:
+                    weight = settings.adversarial * (1 if name == "discriminator" else settings.patches)
+                    logits = self._logits(name, judged["shown"], judged["low"])
+                    key = "adversarial" if name == "discriminator" else name
+                    losses[key] = weight * generator_logistic(logits)
+            losses |= self._component_losses(judged, judged["shown"])
+        return losses
+
+    def _face_losses(self, fake: Tensor, clean: Tensor) -> dict[str, Tensor]:
+        """Through the embeddings, of a part of the batch."""
+        settings, losses = self.settings, {}
+        some = slice(max(1, round(settings.identity_share * len(clean))))
+        if self.embedder is not None and settings.features:
+            losses["features"] = settings.features * self.face_losses.features(fake[some], clean[some])
+        if (self.embedder is not None or self.face_losses.edge is not None) and settings.identity:
+            losses["identity"] = settings.identity * self.face_losses.identity(fake[some], clean[some])
+        return losses
 
     def _component_losses(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
         """Of the generator, summed over the components (GFP-GAN, eq. 7)."""
@@ -293,55 +208,58 @@ class FaceTask:
             parts.append((component.name, critics[component.name], ours, truth))
         return parts
 
-    def _discriminator(self, batch: Batch) -> dict[str, Tensor]:
-        critic = self.networks["discriminator"]
-        return {"logistic": discriminator_logistic(critic(batch["clean"]), critic(batch["fake"]))}
+    def _logits(self, name: str, picture: Tensor, low: Tensor) -> Tensor:
+        critic = self.networks[name]
+        logits: Tensor = critic(picture, low) if isinstance(critic, Discriminator) else critic(picture)
+        return logits
 
-    def _penalty(self, batch: Batch) -> dict[str, Tensor]:
-        real = batch["clean"].detach().requires_grad_()
-        with torch.autocast(real.device.type, enabled=False):
-            loss = r1(self.networks["discriminator"](real), real)
+    def _discriminator(self, name: str, batch: Batch) -> dict[str, Tensor]:
+        judged = _judged(batch)
+        if not len(judged["clean"]):
+            return {"logistic": _nothing(self.networks[name])}
+        real, fake = (self._logits(name, judged[key], judged["low"]) for key in ("clean", "fake"))
+        return {"logistic": discriminator_logistic(real, fake)}
+
+    def _penalty(self, name: str, batch: Batch) -> dict[str, Tensor]:
+        critic, judged = self.networks[name], _judged(batch)
+        if not len(judged["clean"]):
+            return {"r1": _nothing(critic)}
+        assert isinstance(critic, Discriminator | PatchDiscriminator)
+        with torch.autocast(judged["clean"].device.type, enabled=False):
+            seen = critic.see(judged["clean"]).detach().requires_grad_()
+            if isinstance(critic, PatchDiscriminator):
+                logits = critic.judge(seen)
+            else:
+                given = critic.see(judged["low"]).detach() if critic.config.conditional else None
+                logits = critic.judge(seen, given)
+            loss = r1(logits, seen) / (logits[0].numel() or 1)  # as of one patch
         return {"r1": self.settings.r1 * R1_INTERVAL * loss}
 
     def _components(self, batch: Batch) -> dict[str, Tensor]:
+        judged = _judged(batch)
+        if not len(judged["clean"]):
+            return {"logistic": _nothing(self.networks["components"])}
         losses = {}
-        for name, critic, ours, truth in self._parts(batch, batch["fake"]):
+        for name, critic, ours, truth in self._parts(judged, judged["fake"]):
             losses[name] = discriminator_logistic(critic(truth)[0], critic(ours)[0])
         return losses
 
-    def _held_out(self) -> tuple[Tensor, Tensor]:
-        recipe, low, clean = RECIPES["gfpgan"], [], []
-        for i in range(len(self.held)):
-            picture = self.held[i]
-            low.append(from_unit(recipe.apply(picture, recipe.sample(np.random.default_rng(i)))))
-            clean.append(from_unit(picture))
-        return torch.from_numpy(np.stack(low)), torch.from_numpy(np.stack(clean))
-
-    @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """psnr, ssim, degrees (identity angle) and likeness (its cosine); those of the input beside them."""
-        low, clean = self._held_out()
-        device = device_of(network)
-        fake = torch.cat([network(part.to(device))[0].cpu() for part in low.split(8)])
-        figures = {}
-        for prefix, picture in (("", fake), ("input_", low)):
-            a, b = picture * 0.5 + 0.5, clean * 0.5 + 0.5
-            figures[f"{prefix}psnr"] = float(psnr(a, b).mean())
-            figures[f"{prefix}ssim"] = float(ssim(a, b).mean())
-            if self.embedder is not None:
-                angle = degrees(self.embedder(picture.clamp(-1, 1)), self.embedder(clean))
-                figures[f"{prefix}degrees"] = float(angle.mean())
-                figures[f"{prefix}likeness"] = float(torch.deg2rad(angle).cos().mean())
-        return figures
+        """See `HeldFaces.figures`."""
+        return self.validation.figures(network)
 
-    @torch.no_grad()
     def pictures(self, network: nn.Module) -> np.ndarray:
-        """Held-out faces under three recipes: input, output and truth."""
-        recipes = ("gfpgan", "gfpgan", "gfpgan", "second-order", "old-photo", "old-photo")
-        rows, device = [], device_of(network)
-        for i, name in enumerate(recipes * 2):
-            clean, recipe = self.held[i % len(self.held)], RECIPES[name]
-            low = from_unit(recipe.apply(clean, recipe.sample(np.random.default_rng(100 + i))))
-            fake = network(torch.from_numpy(low[None]).to(device))[0][0].cpu()
-            rows.append((low, fake.numpy(), from_unit(clean)))
-        return grid(rows, columns=2)
+        """See `HeldFaces.sheet`."""
+        return self.validation.sheet(network)
+
+
+def _judged(batch: Batch) -> Batch:
+    """The faces of a batch that discriminators may see; all where nothing is said of it."""
+    if "judged" not in batch:
+        return batch
+    return {key: value[batch["judged"]] for key, value in batch.items()}
+
+
+def _nothing(network: nn.Module) -> Tensor:
+    """0, with a gradient of 0 for every weight."""
+    return 0 * torch.stack([p.sum() for p in network.parameters()]).sum()

@@ -12,10 +12,16 @@ from torch import Tensor, nn
 from revisage.errors import TrainingError, UsageError
 from revisage.lab.data.loader import Sample
 from revisage.lab.data.pictures import shuffled
-from revisage.lab.losses import discriminator_logistic, generator_logistic, path_length, path_lengths, r1
+from revisage.lab.losses.adversarial import (
+    discriminator_logistic,
+    generator_logistic,
+    path_length,
+    path_lengths,
+    r1,
+)
 from revisage.lab.metrics.frechet import Gaussian, distance
-from revisage.lab.networks.discriminators import DISCRIMINATOR_256, Discriminator, DiscriminatorConfig
-from revisage.lab.networks.gfpgan import COMPACT_256, GFPGAN
+from revisage.lab.networks.discriminators import DISCRIMINATOR_128, Discriminator, DiscriminatorConfig
+from revisage.lab.networks.gfpgan import CLEAR_256, GFPGAN
 from revisage.lab.networks.prior import FacePrior, PriorConfig
 from revisage.lab.train.checkpoint import load
 from revisage.lab.train.distributed import device_of
@@ -26,7 +32,7 @@ from revisage.lab.train.task import Batch, Phase
 R1_INTERVAL, PATH_INTERVAL = 16, 4
 PATH_DECAY = 0.01  # of the running mean of path lengths (StyleGAN2, appendix B)
 MIXING = 0.9  # share of the pictures whose fine layers have another code than the coarse ones
-COMPACT_PRIOR = PriorConfig.of(COMPACT_256, mapping=4)
+COMPACT_PRIOR = PriorConfig.of(CLEAR_256, mapping=4)
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class PriorSettings:
     data: Path
     identity_weights: Path | None = None
     network: PriorConfig = COMPACT_PRIOR
-    discriminator: DiscriminatorConfig = DISCRIMINATOR_256
+    discriminator: DiscriminatorConfig = DISCRIMINATOR_128
     r1: float = 10.0
     path: float = 2.0
     critic_rate: float = 5.0
@@ -58,10 +64,13 @@ class PriorSettings:
     def __post_init__(self) -> None:
         if self.validation < 2:
             raise UsageError(f"validation must be at least 2, got {self.validation}")
-        if self.network.size != self.discriminator.size:
+        if self.network.size != self.discriminator.picture:
             raise UsageError(
-                f"the discriminator is for {self.discriminator.size} px, the network for {self.network.size}"
+                f"the discriminator is for {self.discriminator.picture} px, the network for "
+                f"{self.network.size}"
             )
+        if self.discriminator.conditional:
+            raise UsageError("a prior has no input that its discriminator could be conditional on")
 
 
 class PriorTask:
@@ -93,8 +102,8 @@ class PriorTask:
         return [
             Phase("generator", "generator", self._generator),
             Phase("path", "generator", self._path, PATH_INTERVAL),
-            Phase("discriminator", "discriminator", self._discriminator, rate=rate),
-            Phase("penalty", "discriminator", self._penalty, R1_INTERVAL, rate),
+            Phase("discriminator", "discriminator", self._discriminator, 1, rate, beta1=0.0, clipped=False),
+            Phase("penalty", "discriminator", self._penalty, R1_INTERVAL, rate, beta1=0.0, clipped=False),
         ]
 
     def sample(self, index: int) -> Sample:
@@ -135,9 +144,11 @@ class PriorTask:
         return {"logistic": discriminator_logistic(critic(batch["clean"]), critic(batch["fake"]))}
 
     def _penalty(self, batch: Batch) -> dict[str, Tensor]:
-        real = batch["clean"].detach().requires_grad_()
-        with torch.autocast(real.device.type, enabled=False):
-            loss = r1(self.networks["discriminator"](real), real)
+        critic = self.networks["discriminator"]
+        assert isinstance(critic, Discriminator)
+        with torch.autocast(batch["clean"].device.type, enabled=False):
+            seen = critic.see(batch["clean"]).detach().requires_grad_()
+            loss = r1(critic.judge(seen), seen)
         return {"r1": self.settings.r1 * R1_INTERVAL * loss}
 
     @torch.no_grad()
@@ -175,6 +186,9 @@ class PriorTask:
 def load_prior(network: GFPGAN, path: Path) -> None:
     """Start the decoder of `network` from a checkpoint of `revisage train prior`, in place.
 
+    Where the decoder ends before the U-Net, its last RGB layer has no pixels to shuffle and keeps its own
+    weights.
+
     `path` is the checkpoint or the run's folder (its best checkpoint then). Raises TrainingError when there
     is none, its sizes are others, or `network` has no decoder.
     """
@@ -186,6 +200,10 @@ def load_prior(network: GFPGAN, path: Path) -> None:
         raise TrainingError(f"no checkpoint {path}: give prior=RUN, the folder of a `revisage train prior`")
     state = load(path)["ema"]
     decoder = {k.removeprefix("decoder."): v for k, v in state.items() if k.startswith("decoder.")}
+    if len(network.config.prior) < len(network.config.unet):
+        last = f"rgb.{len(network.config.prior) - 1}."
+        own = network.decoder.state_dict()
+        decoder |= {k: v for k, v in own.items() if k.startswith(last) and k in decoder}
     try:
         network.decoder.load_state_dict(decoder)
     except RuntimeError as error:

@@ -1,0 +1,26 @@
+"""EdgeFace-XS: a face embedding that stays near itself when the face is degraded.
+
+Source: George et al., *EdgeFace: Efficient Face Recognition Model for Edge Devices*, 2023: EdgeNeXt
+(Maaz et al., 2022) in its extra small size with a head of 512, here as timm has it.
+"""
+
+from __future__ import annotations
+
+import timm
+from torch import Tensor, nn
+
+
+class EdgeFace(nn.Module):
+    """(N, 3, 112, 112) RGB in [-1, 1], aligned to the ArcFace template -> (N, 512) embedding.
+
+    The embedding is not normalised; compare two by the angle between them. `network` has the published names.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network: nn.Module = timm.create_model("edgenext_x_small", pretrained=False)
+        self.network.reset_classifier(512)
+
+    def forward(self, x: Tensor) -> Tensor:
+        embedding: Tensor = self.network(x)
+        return embedding
