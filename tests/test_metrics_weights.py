@@ -12,6 +12,8 @@ from metric_weights import trust, write_niqe  # noqa: E402
 from revisage import zoo  # noqa: E402
 from revisage.errors import ModelCorruptError, ModelMissingError, UsageError  # noqa: E402
 from revisage.lab.metrics import METRICS, Sources, load  # noqa: E402
+from revisage.lab.metrics.lpips import open_lpips  # noqa: E402
+from revisage.lab.metrics.weights import locate  # noqa: E402
 
 WITH_WEIGHTS = [name for name, entry in METRICS.items() if entry.spec.weights]
 
@@ -61,3 +63,22 @@ def test_other_networks_weights_are_refused(
     trust(tmp_path, monkeypatch)
     with pytest.raises(ModelCorruptError, match=re.escape(path.name)):
         load([name], Sources(folder=tmp_path))
+
+
+SHARED = Path(__file__).parents[2] / "shared" / "models"
+
+
+@pytest.mark.skipif(not (SHARED / "squeezenet1_1.npz").is_file(), reason="the shared models are not here")
+def test_lpips_takes_the_copy_in_16_bits_where_the_published_file_is_not_there(tmp_path: Path) -> None:
+    pytest.importorskip("torchmetrics")
+    path = locate("squeezenet", "lpips_squeeze", SHARED)
+    assert path.name == "squeezenet1_1.npz"
+    distance = open_lpips("squeeze", path)
+    generator = torch.Generator().manual_seed(0)
+    picture = torch.rand(1, 3, 96, 96, generator=generator) * 0.5 + 0.25
+    noisy = picture + 0.05 * torch.randn(picture.shape, generator=generator)
+    assert float(distance(picture, picture)) == 0
+    assert 0.005 < float(distance(picture, noisy)) < 0.6
+    (tmp_path / "squeezenet1_1.npz").write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ModelCorruptError, match="sha256"):
+        locate("squeezenet", "lpips_squeeze", tmp_path)

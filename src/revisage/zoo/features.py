@@ -75,6 +75,15 @@ _ALL = (
         sha256="b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
         count=4_958_839,
     ),
+    # A copy for machines that the published file cannot be brought to.
+    _features(
+        "squeezenet-16",
+        "the same in 16 bits as a numpy archive, taken where squeezenet is not there",
+        file="squeezenet1_1.npz",
+        licence=_IMAGENET,
+        sha256="a939c1b3b2ed67d6f0f9089250d18bc75e0e6f89a8627246cb4f836171c4bf04",
+        count=1_351_376,
+    ),
     _features(
         "inception",
         "Inception of the first FID, as torch-fidelity ported it, for fid and kid",

@@ -13,11 +13,15 @@ import torch
 from revisage import zoo
 from revisage.errors import ModelCorruptError, ModelMissingError
 
+COPIES = {"squeezenet": "squeezenet-16"}
+"""Names of weights in the catalogue that stand in for others: the same, in 16 bits."""
+
 
 def locate(name: str, wanted_by: str, folder: Path | None = None) -> Path:
     """The file of the catalogue's weights `name`, its sha256 right where the catalogue states one.
 
-    Looked for in `folder` first, then where every model is: the folders of REVISAGE_MODELS and the user's.
+    Looked for in `folder` first, then where every model is: the folders of REVISAGE_MODELS and the user's. A
+    copy (`COPIES`) is taken where the weights themselves are not there.
 
     Raises:
         ModelMissingError: it is on none of them; says how metric `wanted_by` gets it.
@@ -29,6 +33,11 @@ def locate(name: str, wanted_by: str, folder: Path | None = None) -> Path:
         try:
             return zoo.resolve("features", name).path
         except ModelMissingError as error:
+            if name in COPIES:
+                try:
+                    return locate(COPIES[name], wanted_by, folder)
+                except ModelMissingError:
+                    pass  # the published weights are what to ask for
             raise ModelMissingError(f"{wanted_by}: {error}") from None
     if spec.sha256 is not None and zoo.sha256(path) != spec.sha256:
         raise ModelCorruptError(
