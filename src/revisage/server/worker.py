@@ -20,11 +20,10 @@ from typing import Literal
 from revisage.errors import RevisageError
 from revisage.restore import ModelSource, Restorer, Stage
 from revisage.server.files import Files
-from revisage.server.inference_cache import InferenceCache
 from revisage.server.problems import Failure, StoreUnavailableError, failure_of
 from revisage.server.queue import open_store
 from revisage.server.queue.jobs import JobStore, Lease
-from revisage.server.restoring import restore_job
+from revisage.server.restoring import LastPhoto, restore_job
 from revisage.server.settings import Limits, ServerSettings
 
 log = logging.getLogger(__name__)
@@ -65,24 +64,24 @@ def main(name: str, settings: ServerSettings, models: Models, pipe: Connection) 
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=orders.obey, args=("stop",)).start())
     limits = settings.limits
     try:
-        cache = InferenceCache(models())
-        restorer = Restorer(limits=limits.decoding, models=cache)
+        source = models()
+        restorer = Restorer(limits=limits.decoding, models=source)
         restorer.check()
-        guard = settings.guard if cache.face() is not None and cache.identity() is not None else None
+        guard = settings.guard if source.face() is not None and source.identity() is not None else None
         store = open_store(settings)
     except RevisageError as error:
         orders.tell(Told("broken", str(error)))
         return
     orders.tell(Told("ready"))
-    files = Files(settings.data)
+    files, last = Files(settings.data), LastPhoto()
     while not orders.drain.is_set():
         try:
             lease = store.claim(name, seconds=limits.lease_seconds)
             if lease is not None:
-                _JobRun(lease, store, files, limits, orders).work(restorer, cache, guard)
+                _JobRun(lease, store, files, limits, orders).work(restorer, last, guard)
                 continue
-            if cache.photo and not store.has_photo(cache.photo):
-                cache.begin("")
+            if last.digest and not store.has_photo(last.digest):
+                last.forget()
         except StoreUnavailableError as error:
             log.warning("%s", error)
             time.sleep(IDLE_SECONDS)
@@ -142,7 +141,7 @@ class _JobRun:
         self._lost = threading.Event()
         self._over = threading.Event()
 
-    def work(self, restorer: Restorer, cache: InferenceCache, guard: float | None) -> None:
+    def work(self, restorer: Restorer, last: LastPhoto, guard: float | None) -> None:
         """Restore, and report how it ended. Raises StoreUnavailableError when that could not be told."""
         job = self._lease.job
         keeper = threading.Thread(target=self._keep, name="lease", daemon=True)
@@ -150,7 +149,7 @@ class _JobRun:
         seconds: dict[str, float] = {}
         key, failure = None, None
         try:
-            key, seconds = restore_job(job, self._files, restorer, cache, self._watch, guard=guard)
+            key, seconds = restore_job(job, self._files, restorer, last, self._watch, guard=guard)
         except _StopError:
             failure = self._late() if time.monotonic() > self._until else None
         except Exception as error:

@@ -23,10 +23,11 @@ from typing import Any
 
 from revisage.batch import photo
 from revisage.batch.engines.processes import Work
-from revisage.batch.jobs import Job, Outcome, SaveOptions
+from revisage.batch.jobs import Job, Outcome
 from revisage.batch.layout import cores
 from revisage.errors import RuntimeUnavailableError
 from revisage.image import DecodeLimits
+from revisage.options import SaveOptions
 from revisage.restore import Result
 
 LIGHT_CPUS = 0.1
