@@ -19,6 +19,9 @@ from revisage.errors import UsageError
 AUTO_SCALE_BELOW = 1600
 """Long side in pixels under which `scale="auto"` doubles a photo."""
 
+MOST_CHOSEN = 400
+"""Faces that can be chosen by number."""
+
 GUARD_DEGREES = 65.0
 """The server's guard unless another is chosen. At most about one in a hundred pairs of photos of two people
 have a smaller angle (`benchmarks/guard.py`), so a face within it would still pass for the same person."""
@@ -118,8 +121,9 @@ class RestoreOptions(_Checked):
             indices = [int(index) for index in self.faces.split(",")]
         except ValueError:
             indices = [-1]
-        if min(indices) < 0:
-            raise UsageError(f"faces {self.faces!r}: give all, largest, or indices from 0 such as 0,2")
+        if min(indices) < 0 or len(indices) > MOST_CHOSEN:
+            most = f"at most {MOST_CHOSEN} indices from 0 such as 0,2"
+            raise UsageError(f"faces {self.faces[:40]!r}: give all, largest, or {most}")
         return frozenset(index for index in indices if index < count)
 
 

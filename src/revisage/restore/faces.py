@@ -282,7 +282,7 @@ def paste_faces(
     layers: Iterable[FaceLayer],
     job: Job,
 ) -> tuple[FaceReport, ...]:
-    """Paste the chosen faces onto the canvas, in place, in the order of `layers`: smallest first.
+    """Paste the chosen faces, `layers`, onto the canvas, in place and in their order: smallest first.
 
     Returns what became of each of `found`, in their order.
     """
@@ -292,8 +292,6 @@ def paste_faces(
     beside = list(todo.values())
     for layer in layers:
         index = layer.index
-        if index not in todo:
-            continue
         if isinstance(layer.picture, FaceError):
             outcomes[index] = ("failed", str(layer.picture))
             continue

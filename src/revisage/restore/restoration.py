@@ -106,12 +106,13 @@ class Restoration:
 
     def compose(self, canvas: np.ndarray, job: Job) -> Result:
         """The result on `canvas`, which is written to."""
-        todo = sum(isinstance(outcome, int) for outcome in chosen_faces(job.options, self.places))
+        todo = {outcome for outcome in chosen_faces(job.options, self.places) if isinstance(outcome, int)}
         faces: tuple[FaceReport, ...]
         if self.options.aligned:
             faces = (self._blend(canvas, job.options),)
         else:
-            layers = counted(self.layers, todo, job.progress)
+            wanted = (layer for layer in self.layers if layer.index in todo)
+            layers = counted(wanted, len(todo), job.progress)
             faces = paste_faces(canvas, self.found, self.places, layers, job)
         if self.level:  # channels that are equal but for float rounding
             canvas[..., 1:] = canvas[..., :1]
@@ -140,4 +141,4 @@ def counted(layers: Iterable[FaceLayer], total: int, progress: Progress) -> Iter
     progress(Stage("faces", 0, total))
     for done, layer in enumerate(layers, 1):
         yield layer
-        progress(Stage("faces", min(done, total), total))
+        progress(Stage("faces", done, total))

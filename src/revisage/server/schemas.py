@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, get_type_hints
 
 from docstring_parser import parse_from_object
@@ -18,7 +18,7 @@ def _parameters() -> dict[str, Any]:
     """The fields of `JobOptions`, with their help, as pydantic takes them."""
     told = {
         field.arg_name: " ".join((field.description or "").split())
-        for kind in JobOptions.__mro__
+        for kind in filter(is_dataclass, JobOptions.__mro__)
         for field in parse_from_object(kind).params
     }
     hints = get_type_hints(JobOptions, include_extras=True)
