@@ -64,12 +64,13 @@ class _Checked:
 
 
 def _within(value: Any, interval: Interval) -> bool:
-    low: Any = interval.ge
-    high: Any = interval.le
-    return bool((low is None or value >= low) and (high is None or value <= high))
+    over, low, high = interval.gt, interval.ge, interval.le
+    return (over is None or value > over) and (low is None or value >= low) and (high is None or value <= high)
 
 
 def _words(interval: Interval) -> str:
+    if interval.gt is not None:
+        return f"more than {interval.gt}"
     if interval.le is None:
         return f"at least {interval.ge}"
     return f"a number from {interval.ge} to {interval.le}"
@@ -128,20 +129,16 @@ class RestoreOptions(_Checked):
 
 
 @dataclass(frozen=True)
-class DecodeLimits:
-    """Bounds on one decoding. Raises UsageError when one is not positive."""
+class DecodeLimits(_Checked):
+    """Bounds on one decoding."""
 
-    max_pixels: int = 50_000_000
+    max_pixels: Annotated[int, Interval(ge=1)] = 50_000_000
     """Photos with more pixels are refused; checked before any pixel is decoded."""
-    memory_bytes: Annotated[int, Fixed, Suppress] = 2 << 30
+    memory_bytes: Annotated[int, Interval(ge=1), Fixed, Suppress] = 2 << 30
     """Address space that decoding may take beyond the interpreter's own (isolated decoding on Linux)."""
-    seconds: Annotated[float, Fixed, Suppress] = 10.0
+    seconds: Annotated[float, Interval(gt=0), Fixed, Suppress] = 10.0
     """Processor time (isolated decoding; not on Windows). By the clock it may take `PATIENCE` times as
     long, so that a busy machine refuses no good photo."""
-
-    def __post_init__(self) -> None:
-        if self.max_pixels < 1 or self.memory_bytes < 1 or not self.seconds > 0:
-            raise UsageError(f"decode limits must be positive, not {self}")
 
 
 @dataclass(frozen=True)

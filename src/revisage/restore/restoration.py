@@ -59,6 +59,11 @@ class Restoration:
     background: Callable[[float, Progress], Background] | None = None
 
     @property
+    def can_clean(self) -> bool:
+        """Whether another `clean` makes a difference."""
+        return self.background is not None
+
+    @property
     def nbytes(self) -> int:
         """Memory of photo, canvas and layers in bytes."""
         pictures = (layer.picture for layer in self.layers)

@@ -82,7 +82,7 @@ def restore_job(
     previews = _previews(restoration, result, options) if options.previews else {}
     report = result.report()
     report["photos"][0]["input"] = job.name
-    report["photos"][0]["previews"] = sorted(previews)
+    report["photos"][0] |= {"previews": sorted(previews), "can_clean": restoration.can_clean}
     watch(Stage("save", 1, 1))
     try:
         files.publish(job, key, result=data, format=format, previews=previews, report=report)

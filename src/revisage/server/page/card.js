@@ -116,6 +116,7 @@ export class Card {
     const pictures = has("with") ? [await bitmap("without"), await bitmap("with")] : [await bitmap("after")];
     const sameFaces = this.faces.length === report.faces.length;
     this.faces = report.faces;
+    this.canClean = report.can_clean;
     if (!sameFaces) this.included = report.faces.map(() => true);
     this.photoSize = report.size_in;
     const [width, height] = [pictures[0].width, pictures[0].height];
@@ -138,6 +139,7 @@ export class Card {
     const some = this.faces.some((face) => face.outcome === "restored");
     this.find(".people").hidden = this.faces.length === 0;
     this.find(".strength").closest(".field").hidden = !some;
+    this.find(".clean").closest(".field").hidden = !this.canClean;
     this.find(".people ul").replaceChildren(...this.faces.map((face, n) => this.#faceItem(face, n)));
     this.find(".outlines").replaceChildren(...this.faces.map((face, n) => this.#outline(face, n)));
   }
@@ -195,8 +197,7 @@ export class Card {
     });
     cancelAnimationFrame(this.frame);
     this.frame = requestAnimationFrame(() => this.blend?.draw(this.find(".after"), strength, this.included));
-    const later = this.blend === null && this.isDone && key(this.#wanted()) !== key(WHOLE);
-    this.find(".note").textContent = later ? "This photo is large: the change shows in the downloaded file." : "";
+    this.find(".note").textContent = "";
   }
 
   /** Strength and faces as the API takes them. */
