@@ -19,7 +19,7 @@ from revisage import label
 from revisage.errors import FaceError, PhotoTooLargeError, SaveError, UsageError
 from revisage.faces import Face
 from revisage.image import Photo, from_array
-from revisage.restore import RestoreOptions, Restorer, Result, Stage, document, failure, restorer
+from revisage.restore import RestoreOptions, Restorer, Result, Stage, document, failure
 
 data = pytest.importorskip("skimage.data")
 
@@ -311,10 +311,10 @@ def test_progress_and_cancel(astronaut: np.ndarray) -> None:
         restorer_with().restore(astronaut, progress=cancel)
 
 
-def test_a_result_beyond_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch, astronaut: np.ndarray) -> None:
-    monkeypatch.setattr(restorer, "MAX_OUTPUT", 10**6)
+def test_a_result_beyond_the_limit_is_refused(astronaut: np.ndarray) -> None:
+    limited = Restorer(models=StubModels(), max_output_pixels=10**6)
     with pytest.raises(PhotoTooLargeError, match="smaller scale"):
-        restorer_with().restore(astronaut, scale=2)
+        limited.restore(astronaut, scale=2)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (3, 7)])

@@ -19,6 +19,9 @@ from revisage.errors import UsageError
 AUTO_SCALE_BELOW = 1600
 """Long side in pixels under which `scale="auto"` doubles a photo."""
 
+MAX_OUTPUT_PIXELS = 400_000_000
+"""Pixels of the largest result; its canvas is held in memory in the photo's depth."""
+
 MOST_CHOSEN = 400
 """Faces that can be chosen by number."""
 
@@ -65,7 +68,9 @@ class _Checked:
 
 def _within(value: Any, interval: Interval) -> bool:
     over, low, high = interval.gt, interval.ge, interval.le
-    return (over is None or value > over) and (low is None or value >= low) and (high is None or value <= high)
+    return (
+        (over is None or value > over) and (low is None or value >= low) and (high is None or value <= high)
+    )
 
 
 def _words(interval: Interval) -> str:
@@ -173,6 +178,8 @@ class Settings(ModelSettings):
     given. With little, tiles are smaller and it takes longer; the picture stays the same."""
     limits: DecodeLimits = field(default_factory=DecodeLimits)
     """What an untrusted photo may cost to decode."""
+    max_output_pixels: Annotated[int, Interval(ge=1)] = MAX_OUTPUT_PIXELS
+    """A photo whose result would have more pixels is refused."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ Example::
 from __future__ import annotations
 
 from revisage.faces import Face
-from revisage.options import GUARD_DEGREES, RestoreOptions, Settings
+from revisage.options import GUARD_DEGREES, MAX_OUTPUT_PIXELS, RestoreOptions, Settings
 from revisage.restore.models import (
     DetectorModel,
     FaceModel,
@@ -27,6 +27,7 @@ from revisage.restore.result import Result
 
 __all__ = [
     "GUARD_DEGREES",
+    "MAX_OUTPUT_PIXELS",
     "DetectorModel",
     "Face",
     "FaceModel",

@@ -37,9 +37,6 @@ from revisage.restore.result import Result
 
 Source = str | Path | bytes | Image.Image | np.ndarray | Photo
 
-MAX_OUTPUT = 400_000_000
-"""Pixels of the largest result; its canvas is held in memory in the photo's depth."""
-
 
 class Restorer:
     """Restores photos with models that are opened on first use and kept.
@@ -166,10 +163,11 @@ class Restorer:
     ) -> Restoration:
         height, width = photo.pixels.shape[:2]
         scale = job.options.factor((width, height))
-        if height * width * scale**2 > MAX_OUTPUT:
+        most = self.settings.max_output_pixels
+        if height * width * scale**2 > most:
             raise PhotoTooLargeError(
                 f"the result would have {width * scale} x {height * scale} pixels, "
-                f"more than {MAX_OUTPUT // 10**6} million: choose a smaller scale"
+                f"more than the limit of {most:,}: choose a smaller scale, or raise it (--max-output-pixels)"
             )
         model, scene = self._models.face(), self._models.scene()
         if model is not None:
