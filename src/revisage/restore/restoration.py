@@ -87,7 +87,7 @@ class Restoration:
 
         Another strength, guard or choice of faces runs no model: angles of identity are known at `SHARES`
         of the analysed strength and of 1, and between them by interpolation. Another `clean` runs the scene
-        model again (`cleaned`): a blend with the plainly enlarged photo is not what the model gives.
+        model again (`cleaned`): a blend with the plainly enlarged photo would only resemble what it gives.
 
         Args:
             options: the analysed ones if not given.
