@@ -73,10 +73,17 @@ def restore_job(
     options = job.options if job.options.guard is not None else replace(job.options, guard=guard)
     restoration = last.of(job.digest, options, watch)
     if restoration is None:
+        stages: list[str] = []
+
+        def listen(stage: Stage) -> None:
+            stages.append(stage.name)
+            watch(stage)
+
         try:
-            restoration = restorer.analyse(files.upload(job.id), options, progress=watch)
+            restoration = restorer.analyse(files.upload(job.id), options, progress=listen)
         except PhotoError:
-            files.drop_upload(job.id)  # another attempt would fail the same way: it need not lie there
+            if not stages:  # it does not decode: another attempt would fail the same way
+                files.drop_upload(job.id)
             raise
         last.keep(job.digest, restoration)
     result = restoration.render(options)
