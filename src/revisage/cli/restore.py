@@ -43,7 +43,8 @@ from revisage.cli._say import say
 from revisage.cli._video import Film
 from revisage.cli._video import restore as restore_film
 from revisage.errors import RevisageError, SigningError, UnknownModelError, UsageError
-from revisage.image import DecodeLimits, can_encode, format_of, sweep
+from revisage.files import sweep
+from revisage.image import DecodeLimits, can_encode, format_of
 from revisage.label import Credentials, can_sign, check
 from revisage.restore import MAX_OUTPUT_PIXELS, RestoreOptions, Restorer
 

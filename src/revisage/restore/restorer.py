@@ -12,7 +12,7 @@ from PIL import Image
 
 from revisage.errors import FaceError, PhotoTooLargeError, UsageError
 from revisage.faces import Face, template
-from revisage.image import DecodeLimits, Photo, decode, from_array, from_pillow
+from revisage.image import DecodeLimits, Photo, decode, eight_bits, from_array, from_pillow
 from revisage.restore import background, tiles
 from revisage.restore import colour as tone
 from revisage.restore.faces import Crop, face_report, restore_crops, restore_faces
@@ -115,7 +115,7 @@ class Restorer:
 
     def find(self, source: Source) -> list[Face]:
         """The faces of a photo, largest first, in its upright pixels. Raises PhotoError, ModelError."""
-        return _by_size(self._models.detector().detector.find(_eight_bits(self._open(source).pixels)))
+        return _by_size(self._models.detector().detector.find(eight_bits(self._open(source).pixels)))
 
     def run(
         self,
@@ -167,7 +167,7 @@ class Restorer:
         if model is not None and given is None:
             with job.timed("find"):
                 detector = self._models.detector()
-                found = _by_size(detector.detector.find(_eight_bits(photo.pixels)))
+                found = _by_size(detector.detector.find(eight_bits(photo.pixels)))
             detector_label = detector.label
         job.progress(Stage("find", len(found), len(found)))
         with job.timed("scene"):
@@ -268,12 +268,6 @@ def _wants_crops(model: FaceModel) -> None:
 
 def _by_size(found: Sequence[Face]) -> list[Face]:
     return sorted(found, key=lambda face: face.box[2] * face.box[3], reverse=True)
-
-
-def _eight_bits(pixels: np.ndarray) -> np.ndarray:
-    if pixels.dtype == np.uint8:
-        return pixels
-    return np.right_shift(pixels, 8, out=np.empty(pixels.shape, np.uint8), casting="unsafe")
 
 
 def _square(pixels: np.ndarray, size: int) -> np.ndarray:

@@ -12,6 +12,7 @@ import torch
 
 from revisage import zoo
 from revisage.errors import ModelCorruptError, ModelMissingError
+from revisage.files import sha256
 
 
 def locate(name: str, wanted_by: str, folder: Path | None = None) -> Path:
@@ -30,7 +31,7 @@ def locate(name: str, wanted_by: str, folder: Path | None = None) -> Path:
             return zoo.resolve("features", name).path
         except ModelMissingError as error:
             raise ModelMissingError(f"{wanted_by}: {error}") from None
-    if spec.sha256 is not None and zoo.sha256(path) != spec.sha256:
+    if spec.sha256 is not None and sha256(path) != spec.sha256:
         raise ModelCorruptError(
             f"{path} does not have the sha256 of {name}: remove it or give another folder"
         )

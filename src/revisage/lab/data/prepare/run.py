@@ -17,7 +17,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from revisage.errors import SaveError, UsageError
-from revisage.image import format_of, sweep, write_atomically
+from revisage.files import sweep, write_atomically
+from revisage.image import format_of
 from revisage.image.formats import HEAD_BYTES, sniff
 from revisage.lab.data.prepare.photo import DetectsFaces, PrepareSettings, Record, prepare_photo
 from revisage.lab.data.prepare.tables import JOURNAL, Summary, finish, is_whole, line, read_journal, remove
