@@ -18,9 +18,10 @@ from PIL import Image, ImageCms, ImageOps
 
 from revisage.errors import PhotoError, PhotoTooLargeError, UnsupportedFormatError, UsageError
 from revisage.image import DecodeLimits, Photo, decode, encode, from_array, from_pillow
+from revisage.image.containers import declared_size
 from revisage.image.containers.ifd import ORIENTATION, Block
 from revisage.image.containers.png import with_metadata
-from revisage.image.formats import declared_size, sniff
+from revisage.image.formats import sniff
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

@@ -160,7 +160,7 @@ def test_nothing_is_imported_from_the_folder_of_the_photos(
 
 def test_the_worker_imports_no_inference_library() -> None:
     code = (
-        "import sys, revisage.image.isolation.worker, revisage.image._read as r\n"
+        "import sys, revisage.image.isolation.worker, revisage.image.decoders as r\n"
         "[r.load_plugins(f) for f in r.PLUGINS]\n"
         "print(sorted({'cv2', 'openvino', 'onnxruntime', 'torch'} & set(sys.modules)))"
     )

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from revisage.errors import SigningError, UsageError
 from revisage.files import open_to_others, sha256
-from revisage.label._library import MODELS, OFFLINE, SHA256, c2pa
-from revisage.label.packet import DIGITAL_SOURCE_TYPE
+from revisage.label.library import MODELS, OFFLINE, SHA256, c2pa
+from revisage.label.xmp import DIGITAL_SOURCE_TYPE
 
 if TYPE_CHECKING:
     from c2pa import Builder, Signer
