@@ -46,7 +46,7 @@ def add(data: bytes, format: str, label: Label) -> bytes:
     if format in ("BMP", "HEIF", "AVIF"):
         return data
     try:
-        merged = packet(label, read_xmp(data))
+        merged = packet(label, read_xmp(data, format))
         if format == "JPEG" and len(merged) > MAX_XMP:
             merged = packet(label)
         return replace_xmp(data, format, merged)

@@ -8,12 +8,12 @@ from revisage.image.formats import HEAD_BYTES, sniff
 _XMP = {"JPEG": jpeg, "PNG": png, "WEBP": webp, "TIFF": tiff}
 
 
-def read_xmp(data: bytes) -> bytes | None:
-    """The XMP packet as it lies in a file of any of the formats, or None.
+def read_xmp(data: bytes, format: str | None = None) -> bytes | None:
+    """The XMP packet as it lies in a file of `format`, by default that of its first bytes; None without one.
 
     Raises ValueError when the file is malformed.
     """
-    container = _XMP.get(sniff(data[:HEAD_BYTES]) or "")
+    container = _XMP.get(format or sniff(data[:HEAD_BYTES]) or "")
     if container is not None:
         return container.read_xmp(data)
     if data[4:8] != b"ftyp":
