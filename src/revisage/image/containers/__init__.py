@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from revisage.image.containers import jpeg, png, tiff, webp
 from revisage.image.formats import HEAD_BYTES, sniff
 
-_XMP = {"JPEG": jpeg, "PNG": png, "WEBP": webp, "TIFF": tiff}
+
+class _HoldsXmp(Protocol):
+    def read_xmp(self, data: bytes) -> bytes | None: ...
+
+    def replace_xmp(self, data: bytes, xmp: bytes) -> bytes: ...
+
+
+_XMP: dict[str, _HoldsXmp] = {"JPEG": jpeg, "PNG": png, "WEBP": webp, "TIFF": tiff}
 
 
 def read_xmp(data: bytes, format: str | None = None) -> bytes | None:

@@ -67,9 +67,10 @@ class Block:
     def number(self, at: int, code: str) -> int:
         """The unsigned integer of struct code "H" or "I" at an offset."""
         try:
-            return struct.unpack_from(self.order + code, self.bytes, at)[0]
+            value: int = struct.unpack_from(self.order + code, self.bytes, at)[0]
         except struct.error as error:
             raise ValueError(str(error)) from error
+        return value
 
     def put(self, at: int, code: str, value: int) -> None:
         """Write one unsigned integer."""

@@ -69,14 +69,14 @@ def find_photos(source: Path, out: Path) -> list[str]:
     """
     if not source.is_dir():
         raise UsageError(f"{source} is no folder: give the folder that holds the photos")
-    place = out.resolve()
-    if place == source.resolve():
+    target = out.resolve()
+    if target == source.resolve():
         raise UsageError(f"{out} holds the photos: choose another folder to write to")
     found = []
     for path in source.rglob("*"):
         inner = path.relative_to(source)
         hidden = any(part.startswith(".") for part in inner.parts)
-        if not hidden and path.is_file() and not path.resolve().is_relative_to(place) and _is_photo(path):
+        if not hidden and path.is_file() and not path.resolve().is_relative_to(target) and _is_photo(path):
             found.append(inner.as_posix())
     if not found:
         raise UsageError(f"no photos in {source}")
