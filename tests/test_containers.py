@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import struct
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
 
-from revisage.image import eight_bits, encode, from_array
-from revisage.image.containers import jpeg, png, read_xmp, replace_xmp, webp
-from revisage.image.containers.ifd import EXIF_PREFIX, MAX_ENTRIES
+from revisage.image import decode, eight_bits, encode, from_array
+from revisage.image.containers import declared_size, jpeg, png, read_xmp, replace_xmp, webp
+from revisage.image.containers.ifd import EXIF_PREFIX, MAX_ENTRIES, ORIENTATION
+from revisage.image.formats import sniff
 from revisage.label import read
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (21, 33, 4), np.uint8)
@@ -76,3 +78,32 @@ def test_eight_bits_stay_as_they_are_and_are_contiguous() -> None:
     assert np.array_equal(eight_bits(turned), turned)
     assert eight_bits(turned).flags.c_contiguous
     assert eight_bits(PIXELS) is PIXELS
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_the_header_of_a_webp_gives_its_size(lossless: bool, alpha: bool) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(PIXELS[..., : 4 if alpha else 3]).save(stream, "WEBP", lossless=lossless)
+    assert declared_size(stream.getvalue()[:64], "WEBP") == (33, 21)
+
+
+def test_sniff_knows_brands_beyond_the_major_one() -> None:
+    head = struct.pack(">I", 24) + b"ftypmif1\0\0\0\0"
+    assert sniff(head + b"mif1avif") == "AVIF"
+    assert sniff(head + b"mif1heic") == "HEIF"
+    assert sniff(struct.pack(">I", 20) + b"ftypisom\0\0\0\0mp42") is None
+    assert sniff(b"") is None
+
+
+def test_exif_and_xmp_behind_the_pixels_of_a_16_bit_png_are_found() -> None:
+    data = bytes(imagecodecs.png_encode(np.zeros((4, 6, 3), np.uint16)))
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    tagged = png.with_metadata(data, exif=exif.tobytes())
+    at = tagged.index(b"eXIf") - 4
+    chunk = tagged[at : at + 12 + int.from_bytes(tagged[at : at + 4], "big")]
+    moved = data[:-12] + chunk + data[-12:]
+    photo = decode(moved, isolate=False)
+    assert photo.pixels.shape == (6, 4, 3)
+    assert photo.exif is not None

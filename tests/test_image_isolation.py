@@ -189,3 +189,9 @@ def test_every_odd_and_hostile_file_ends_in_a_photo_or_a_one_line_error(shared: 
         assert text is None or text.isprintable(), file
         assert text is None or "0x" not in text, file  # no addresses of Python objects
     assert decoded > 100
+
+
+@pytest.mark.parametrize("limits", [{"max_pixels": 0}, {"memory_bytes": -1}, {"seconds": 0.0}])
+def test_limits_must_be_positive(limits: dict[str, int]) -> None:
+    with pytest.raises(UsageError):
+        DecodeLimits(**limits)
