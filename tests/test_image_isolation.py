@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from revisage.errors import PhotoError, PhotoTooLargeError
+from revisage.errors import PhotoError, PhotoTooLargeError, UsageError
 from revisage.image import DecodeLimits, decode, encode, from_array
 from revisage.image.isolation import pool as pool_module
 from revisage.image.isolation import worker as isolation_worker
