@@ -23,8 +23,8 @@ import numpy as np
 from revisage.batch import storage
 from revisage.batch.plan import is_named_like_a_photo
 from revisage.errors import PhotoError, RuntimeUnavailableError, SaveError, UsageError
-from revisage.image import DecodeLimits, Photo, can_encode, decode, format_of
-from revisage.image.save import TEMPORARY
+from revisage.files import TEMPORARY, publish
+from revisage.image import DecodeLimits, Photo, can_encode, decode, eight_bits, format_of
 from revisage.options import SaveOptions
 from revisage.restore import Result
 from revisage.restore.video.film import Frame
@@ -142,7 +142,7 @@ class VideoSink:
 
     def write(self, name: str, result: Result) -> str:
         """Raises SaveError."""
-        pixels = result.pixels if result.pixels.dtype == np.uint8 else (result.pixels >> 8).astype(np.uint8)
+        pixels = eight_bits(result.pixels)
         if self._process is None:
             self._size = (pixels.shape[1], pixels.shape[0])
             self._process = self._start(self._size, result)
@@ -165,7 +165,7 @@ class VideoSink:
         if self._process.wait():
             raise self._failed()
         try:
-            storage.publish(self._temporary, self._path)
+            publish(self._temporary, self._path)
         except OSError as error:
             raise SaveError(f"{self._path} cannot be written ({error.strerror or error})") from error
 

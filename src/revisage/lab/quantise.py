@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from revisage.errors import ModelError, RuntimeUnavailableError, UsageError
-from revisage.image import write_atomically
+from revisage.files import write_atomically
 from revisage.lab.data.pictures import Pictures, find_pictures
 from revisage.lab.degrade import RECIPES, apply
 from revisage.runtime.openvino import OpenVinoSession
