@@ -39,7 +39,7 @@ from revisage.lab.networks.gfpgan import CLEAR_256, COMPACT_256, GFPGAN
 from revisage.lab.train import presets
 from revisage.lab.train.face_settings import FaceSettings
 from revisage.lab.train.face_validation import RECIPES_HELD
-from revisage.lab.train.init import load_exported
+from revisage.lab.train.init import start_from
 from revisage.lab.train.loop import train
 from revisage.lab.train.tasks.gfpgan import FaceTask
 
@@ -219,7 +219,7 @@ def main() -> None:
     rows["input"] = measure(judge, None)
     for name, network in (("version 3's layout", COMPACT_256), ("version 4's layout", CLEAR_256)):
         fresh = GFPGAN(network)
-        load_exported(fresh, init, judge.sample)
+        start_from(fresh, init, judge.sample)
         rows[f"{name}, not trained"] = measure(judge, fresh.eval())
     for name in options.only:
         change, labels = CHANGES[name], []

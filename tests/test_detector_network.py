@@ -30,8 +30,8 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 from revisage.lab.losses import box_iou_distance, box_smooth_l1, landmark_smooth_l1, quality_focal  # noqa: E402
 from revisage.lab.networks.detector import OUTPUT_NAMES, STRIDES, DetectorConfig, DetectorNetwork  # noqa: E402
-from revisage.lab.train.init import load_exported  # noqa: E402
-from revisage.lab.train.publish import export_network  # noqa: E402
+from revisage.lab.train.init import start_from  # noqa: E402
+from revisage.lab.architectures import export_network  # noqa: E402
 from revisage.lab.train.tasks.detector import (  # noqa: E402
     DetectorSettings,
     DetectorTask,
@@ -139,7 +139,7 @@ def test_training_goes_on_from_the_files_function(exported: Path) -> None:
     """In the file the norms are part of the convolutions; they come back with statistics of their own."""
     rng = np.random.default_rng(5)
     network = DetectorNetwork(TINY)
-    load_exported(
+    start_from(
         network, exported, lambda _index: {"image": rng.integers(0, 256, (3, 64, 64), dtype=np.uint8)}
     )
     images = rng.integers(0, 256, (16, 3, 64, 64)).astype(np.float32)

@@ -17,7 +17,7 @@ from revisage.faces import Detector, Face, align, template
 from revisage.lab.data.expressions import EXPRESSIONS, labelled, read_crops, without_copies
 from revisage.lab.evaluate.expressions import MILD, ModelClassifier, changed, unstable
 from revisage.lab.networks.expression import CROP, FRAME, Expression
-from revisage.lab.train.publish import export_network
+from revisage.lab.architectures import export_network
 from revisage.lab.train.tasks.expression import ExpressionSettings, ExpressionTask, confusion, varied
 
 

@@ -25,8 +25,9 @@ from revisage.lab.networks.compact import Compact, CompactConfig  # noqa: E402
 from revisage.lab.networks.gfpgan import GFPGAN  # noqa: E402
 from revisage.lab.networks.scene import Scene  # noqa: E402
 from revisage.lab.train import checkpoint, presets  # noqa: E402
-from revisage.lab.train.init import companion, load_exported  # noqa: E402
-from revisage.lab.train.publish import export_network, publish  # noqa: E402
+from revisage.lab.train.init import companion, start_from  # noqa: E402
+from revisage.lab.architectures import export_network  # noqa: E402
+from revisage.lab.train.publish import publish  # noqa: E402
 from revisage.lab.train.settings import LoopSettings  # noqa: E402
 from revisage.lab.train.tasks.gfpgan import FaceSettings  # noqa: E402
 from revisage.runtime import open_session  # noqa: E402
@@ -142,7 +143,7 @@ def test_weights_come_back_from_a_file(exported: tuple[str, nn.Module, Path]) ->
     system, network, path = exported
     other = presets.choose(system, "tiny").network()
     fresh = {name: value.clone() for name, value in other.state_dict().items()}
-    load_exported(other, path, no_sample)
+    start_from(other, path, no_sample)
     training_only: tuple[str, ...] = getattr(network, "training_only", ())
     for name, value in network.state_dict().items():
         found = other.state_dict()[name]
@@ -157,7 +158,7 @@ def test_a_larger_network_starts_from_the_file_of_a_smaller_one(tmp_path: Path) 
     path = tmp_path / "small.onnx"
     export_network(randomised(small), path, name="model", version="1", licence="CC0-1.0")
     fresh = {name: value.clone() for name, value in large.state_dict().items()}
-    load_exported(large, path, no_sample)
+    start_from(large, path, no_sample)
     for name, value in large.state_dict().items():
         kept = name.startswith(("refine.", "polish.", *large.training_only))
         wanted = fresh[name] if kept else small.state_dict()[name]
@@ -176,7 +177,7 @@ def test_a_network_whose_decoder_ends_sooner_starts_from_the_file_of_one_that_go
             parameter.add_(0.02 * torch.randn_like(parameter))
     path = tmp_path / "old.onnx"
     export_network(old, path, name="model", version="1", licence="CC0-1.0")
-    load_exported(new, path, no_sample)
+    start_from(new, path, no_sample)
     wanted, found = old.state_dict(), new.state_dict()
     assert not [name for name in found if name.startswith("decoder.up.1.")]
     for name, value in found.items():
@@ -195,12 +196,12 @@ def test_what_only_training_needs_is_kept_beside_the_file(tmp_path: Path) -> Non
     publish(run, tmp_path / "m.onnx", name="m", version="1", licence="CC0-1.0")
     assert companion(tmp_path / "m.onnx") == tmp_path / "m.npz"
     other = presets.choose("gfpgan", "tiny").network()
-    load_exported(other, tmp_path / "m.onnx", no_sample)
+    start_from(other, tmp_path / "m.onnx", no_sample)
     for name, value in trained.state_dict().items():
         torch.testing.assert_close(other.state_dict()[name], value, atol=1e-6, rtol=2**-10)
     (tmp_path / "m.npz").write_bytes(b"nonsense")
     with pytest.raises(TrainingError, match=r"cannot read .*m\.onnx"):
-        load_exported(other, tmp_path / "m.onnx", no_sample)
+        start_from(other, tmp_path / "m.onnx", no_sample)
 
 
 def test_a_light_training_is_published_and_begun_from_by_its_folder(
@@ -249,14 +250,14 @@ def test_a_file_of_another_network_is_refused(scene_file: Path, tmp_path: Path) 
     ):
         before = {name: value.clone() for name, value in network.state_dict().items()}
         with pytest.raises(TrainingError, match=message):
-            load_exported(network, scene_file, no_sample)
+            start_from(network, scene_file, no_sample)
         assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     bad = tmp_path / "bad.onnx"
     for content in (None, b"nonsense"):
         if content:
             bad.write_bytes(content)
         with pytest.raises(TrainingError, match=r"bad\.onnx") as caught:
-            load_exported(Compact(CompactConfig(features=8, layers=2)), bad, no_sample)
+            start_from(Compact(CompactConfig(features=8, layers=2)), bad, no_sample)
         assert "\n" not in str(caught.value)
 
 

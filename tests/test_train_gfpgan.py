@@ -37,9 +37,9 @@ from revisage.lab.train.distributed import DistributedContext, init_distributed 
 from revisage.lab.train.face_presets import TINY_CRITIC  # noqa: E402
 from revisage.lab.train.face_settings import COMPONENT_LOSSES, FaceSettings  # noqa: E402
 from revisage.lab.train.faces import split  # noqa: E402
-from revisage.lab.train.init import load_exported  # noqa: E402
+from revisage.lab.train.init import start_from  # noqa: E402
 from revisage.lab.train.loop import step, train  # noqa: E402
-from revisage.lab.train.publish import export_network  # noqa: E402
+from revisage.lab.architectures import export_network  # noqa: E402
 from revisage.lab.train.settings import LoopSettings  # noqa: E402
 from revisage.lab.train.state import State  # noqa: E402
 from revisage.lab.train.task import Batch, Task  # noqa: E402
@@ -640,7 +640,7 @@ def test_the_whole_network_starts_from_the_file_of_its_u_net(faces: Path, tmp_pa
     export_network(unet, path, name="unet", version="1", licence="CC0-1.0")
     torch.manual_seed(2)
     whole = GFPGAN(presets.TINY_FACE)
-    load_exported(whole, path, task_of(faces).sample)
+    start_from(whole, path, task_of(faces).sample)
     for name, value in unet.state_dict().items():
         if not name.startswith(unet.training_only):
             torch.testing.assert_close(whole.state_dict()[name], value, atol=1e-7, rtol=2**-11)

@@ -22,10 +22,10 @@ from torch import Tensor, nn  # noqa: E402
 from revisage.errors import TrainingError, UsageError  # noqa: E402
 from revisage.lab.data.loader import Sample  # noqa: E402
 from revisage.lab.train import checkpoint, loop, muon, precision  # noqa: E402
-from revisage.lab.train.curves import read_log  # noqa: E402
+from revisage.lab.train.log import read_log  # noqa: E402
 from revisage.lab.train.distributed import init_distributed  # noqa: E402
 from revisage.lab.train.ema import EMA  # noqa: E402
-from revisage.lab.train.init import load_exported  # noqa: E402
+from revisage.lab.train.init import start_from  # noqa: E402
 from revisage.lab.train.log import Log  # noqa: E402
 from revisage.lab.train.loop import learning_rate, train  # noqa: E402
 from revisage.lab.train.muon import Muon  # noqa: E402
@@ -386,7 +386,7 @@ def test_a_light_training_saves_small_weights_alone_and_can_be_begun_from(
     for name, value in checkpoint.averaged(tmp_path / "checkpoints").items():
         torch.testing.assert_close(value, network.state_dict()[name], rtol=1e-3, atol=1e-4)
     other = Toy()
-    load_exported(other.networks["student"], tmp_path, other.sample)
+    start_from(other.networks["student"], tmp_path, other.sample)
     weight = other.networks["student"].state_dict()["0.weight"]
     torch.testing.assert_close(weight, network.state_dict()["0.weight"], rtol=1e-3, atol=1e-4)
     (tmp_path / "checkpoints" / "weights-1.pt").unlink()

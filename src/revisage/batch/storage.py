@@ -13,7 +13,6 @@ import os
 import secrets
 import stat
 from pathlib import Path, PurePosixPath
-from types import ModuleType
 from typing import Any
 
 from revisage.batch.jobs import Location
@@ -148,7 +147,8 @@ def discard(target: Location, writer: int | None) -> None:
 def filesystem(url: str) -> Any:
     """The fsspec file system of a URL. Raises UsageError when a package for it is missing."""
     try:
-        fsspec: ModuleType = __import__("fsspec")
+        import fsspec
+
         return fsspec.core.url_to_fs(url)[0]
     except ImportError as error:
         raise UsageError(

@@ -10,15 +10,13 @@ from typing import Any
 from torch import nn
 
 from revisage.errors import UsageError
+from revisage.lab.architectures import build
 from revisage.lab.networks.compact import CompactConfig
-from revisage.lab.networks.detector import DetectorConfig, DetectorNetwork
-from revisage.lab.networks.expression import Expression
-from revisage.lab.networks.gfpgan import CLEAR_256, GFPGAN
-from revisage.lab.networks.identity import Identity
 from revisage.lab.networks.mobilefacenet import MobileFaceNetConfig
-from revisage.lab.networks.prior import FacePrior, PriorConfig
-from revisage.lab.networks.progressive import Progressive, ProgressiveConfig
-from revisage.lab.networks.scene import SCENE, Scene, SceneConfig
+from revisage.lab.networks.prior import PriorConfig
+from revisage.lab.networks.progressive import ProgressiveConfig
+from revisage.lab.networks.scene import SceneConfig
+from revisage.lab.train.face_losses import FaceWeights
 from revisage.lab.train.face_presets import (
     ADVERSARIAL_LOOP,
     GPU_LOOP,
@@ -40,14 +38,14 @@ from revisage.lab.train.tasks.distillation import StudentSettings, StudentTask
 from revisage.lab.train.tasks.expression import ExpressionSettings, ExpressionTask
 from revisage.lab.train.tasks.gfpgan import FaceTask
 from revisage.lab.train.tasks.identity import IdentitySettings, IdentityTask
-from revisage.lab.train.tasks.prior import COMPACT_PRIOR, PriorSettings, PriorTask
+from revisage.lab.train.tasks.prior import PriorSettings, PriorTask
 from revisage.lab.train.tasks.progressive import (
     COMPACT_WEIGHTS,
     ProgressiveSettings,
     ProgressiveTask,
-    Weights,
+    ProgressiveWeights,
 )
-from revisage.lab.train.tasks.realesrgan import RRDB_X2, SceneSettings, SceneTask, build
+from revisage.lab.train.tasks.realesrgan import RRDB_X2, SceneSettings, SceneTask, SceneWeights
 
 TINY_LOOP = LoopSettings(images=512, batch=8, rate=2e-3, warmup=64, ema=64)
 TINY_IDENTITY = MobileFaceNetConfig(
@@ -61,16 +59,6 @@ REALESRNET_LOOP = LoopSettings(images=48_000_000, batch=48, rate=2e-4, ema=33_00
 REALESRGAN_LOOP = LoopSettings(images=19_200_000, batch=48, rate=1e-4, ema=33_000)
 
 
-def _teacher(data: Path) -> Path:
-    """The teacher that the detector learns from, where the shared folder has it."""
-    return data.parent / "models" / "yunet_2026may.onnx"
-
-
-def _embedding(data: Path) -> Path:
-    """The embedding that the identity model learns from, where the shared folder has it."""
-    return data.parent.parent / "models" / "mobilefacenet_068.ckpt"
-
-
 @dataclass(frozen=True)
 class Preset:
     """One way to train one system.
@@ -79,15 +67,17 @@ class Preset:
         name: as given to --preset.
         task: data folder -> the task's settings.
         make: settings -> the task.
-        network: the network that is shipped, with fresh weights.
         loop: length and rate.
     """
 
     name: str
     task: Callable[[Path], Any]
     make: Callable[[Any], Task]
-    network: Callable[[], nn.Module]
     loop: LoopSettings
+
+    def network(self) -> nn.Module:
+        """The network that is shipped, with fresh weights."""
+        return build(self.task(Path()).network)
 
 
 def _progressive(*, encoder: bool) -> tuple[Preset, ...]:
@@ -105,7 +95,6 @@ def _progressive(*, encoder: bool) -> tuple[Preset, ...]:
                 data, compact, compact_critic, COMPACT_WEIGHTS, penalty_share=0.25, early=4
             ),
             ProgressiveTask,
-            lambda: Progressive(compact),
             LoopSettings(images=500_000, batch=batch, rate=1e-3, warmup=2000, beta1=0.5, ema=8000),
         ),
         # The adversarial loss leads until epoch 20 or so: its gradient has length 1, that of the mean
@@ -116,10 +105,11 @@ def _progressive(*, encoder: bool) -> tuple[Preset, ...]:
                 data,
                 paper,
                 paper_critic,
-                Weights(Schedule(1.0), Schedule(10.0, 10.0), Schedule(1.0, 1.0), Schedule(1.0, 1.0)),
+                ProgressiveWeights(
+                    Schedule(1.0), Schedule(10.0, 10.0), Schedule(1.0, 1.0), Schedule(1.0, 1.0)
+                ),
             ),
             ProgressiveTask,
-            lambda: Progressive(paper),
             LoopSettings(images=102 * 10_586, batch=batch, rate=1e-3, beta1=0.0, ema=10_000, clip=100.0),
         ),
         Preset(
@@ -128,7 +118,6 @@ def _progressive(*, encoder: bool) -> tuple[Preset, ...]:
                 data, tiny, tiny_critic, COMPACT_WEIGHTS, penalty_share=0.25, early=2, validation=4
             ),
             ProgressiveTask,
-            lambda: Progressive(tiny),
             replace(TINY_LOOP, images=256),
         ),
     )
@@ -140,7 +129,6 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
             "compact-128",
             lambda data: PriorSettings(data=data),
             PriorTask,
-            lambda: FacePrior(COMPACT_PRIOR),
             LoopSettings(images=2_000_000, batch=8, rate=4e-4, beta1=0.0, ema=10_000, clip=10.0),
         ),
         Preset(
@@ -149,7 +137,6 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
                 data=data, network=PriorConfig.of(PAPER_512), discriminator=PAPER_CRITIC, critic_rate=20.0
             ),
             PriorTask,
-            lambda: FacePrior(PriorConfig.of(PAPER_512)),
             LoopSettings(images=25_000_000, batch=32, rate=1e-4, beta1=0.0, ema=10_000, clip=10.0),
         ),
         Preset(
@@ -162,7 +149,6 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
                 validation=8,
             ),
             PriorTask,
-            lambda: FacePrior(PriorConfig.of(TINY_FACE, mapping=2)),
             replace(TINY_LOOP, beta1=0.0),
         ),
     ),
@@ -172,31 +158,32 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
             "compact-256",
             lambda data: FaceSettings(
                 data=data,
-                laplacian=0.5,
-                pyramid=0.0,
-                adversarial=0.03,
-                patches=0.1,
-                identity=0.3,
-                checkerboard=50.0,
+                loss_weights=FaceWeights(
+                    laplacian=0.5,
+                    pyramid=0.0,
+                    adversarial=0.03,
+                    patches=0.1,
+                    identity=0.3,
+                    checkerboard=50.0,
+                ),
             ),
             FaceTask,
-            lambda: GFPGAN(CLEAR_256),
             ADVERSARIAL_LOOP,
         ),
         Preset(
             "identity-256",
             lambda data: FaceSettings(
-                data=data, laplacian=0.5, pyramid=0.0, identity=0.5, identity_share=1.0
+                data=data,
+                loss_weights=FaceWeights(laplacian=0.5, pyramid=0.0, identity=0.5),
+                identity_share=1.0,
             ),
             FaceTask,
-            lambda: GFPGAN(CLEAR_256),
             replace(RECONSTRUCTION_LOOP, rate=4e-4),
         ),
         Preset(
             "reconstruction-256",
-            lambda data: FaceSettings(data=data, laplacian=0.5),
+            lambda data: FaceSettings(data=data, loss_weights=FaceWeights(laplacian=0.5)),
             FaceTask,
-            lambda: GFPGAN(CLEAR_256),
             RECONSTRUCTION_LOOP,
         ),
         Preset(
@@ -205,28 +192,22 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
                 data=data,
                 network=UNET_256,
                 crop=128,
-                laplacian=0.5,
-                identity=0.0,
-                features=0.0,
-                lpips=0.0,
+                loss_weights=FaceWeights(laplacian=0.5, identity=0.0, features=0.0, lpips=0.0),
             ),
             FaceTask,
-            lambda: GFPGAN(UNET_256),
             LoopSettings(images=2_000_000, batch=8, rate=8e-4, ema=8000),
         ),
         # Ten minutes of one GPU: it stops after nine, and what it has is saved in small files as it goes.
         Preset(
             "gpu-256",
-            lambda data: FaceSettings(data=data, laplacian=0.5, identity_share=1.0),
+            lambda data: FaceSettings(data=data, loss_weights=FaceWeights(laplacian=0.5), identity_share=1.0),
             FaceTask,
-            lambda: GFPGAN(CLEAR_256),
             GPU_LOOP,
         ),
         Preset(
             "paper-512",
             paper_settings,
             paper_task,
-            lambda: GFPGAN(PAPER_512),
             # The paper's 2e-3 is for layers with the equalised learning rate, as the discriminators have;
             # plain ones of 512 features were turned by a tenth in every step and diverged.
             LoopSettings(images=9_600_000, batch=12, rate=1e-4, beta1=0.0, ema=10_000, clip=10.0),
@@ -237,14 +218,11 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
                 data=data,
                 network=TINY_FACE,
                 discriminator=TINY_CRITIC,
-                laplacian=0.5,
-                adversarial=0.1,
-                patches=0.1,
+                loss_weights=FaceWeights(laplacian=0.5, adversarial=0.1, patches=0.1),
                 components="style",
                 validation=4,
             ),
             FaceTask,
-            lambda: GFPGAN(TINY_FACE),
             TINY_LOOP,
         ),
     ),
@@ -253,21 +231,20 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
             "compact-x2",
             lambda data: SceneSettings(data=data, network=COMPACT_X2, patch=64, around=120),
             SceneTask,
-            lambda: build(COMPACT_X2),
             LoopSettings(images=1_000_000, batch=16, rate=1e-3, ema=4000),
         ),
         Preset(
             "realesrnet-x2",
             lambda data: SceneSettings(data=data, network=RRDB_X2),
             SceneTask,
-            lambda: build(RRDB_X2),
             REALESRNET_LOOP,
         ),
         Preset(
             "realesrgan-x2",
-            lambda data: SceneSettings(data=data, network=RRDB_X2, adversarial=0.1),
+            lambda data: SceneSettings(
+                data=data, network=RRDB_X2, loss_weights=SceneWeights(adversarial=0.1)
+            ),
             SceneTask,
-            lambda: build(RRDB_X2),
             REALESRGAN_LOOP,
         ),
         Preset(
@@ -283,14 +260,12 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
                 validation=2,
             ),
             SceneTask,
-            lambda: build(TINY_COMPACT),
             replace(TINY_LOOP, rate=5e-3),
         ),
         Preset(
             "student",
             lambda data: StudentSettings(data=data),
             StudentTask,
-            lambda: Scene(SCENE),
             LoopSettings(images=1_000_000, batch=16, rate=1e-3, warmup=2000, ema=4000, optimizer="muon"),
         ),
         Preset(
@@ -299,7 +274,6 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
                 data=data, network=TINY_SCENE, patch=32, around=40, pool=32, reuse=4, validation=2
             ),
             StudentTask,
-            lambda: Scene(TINY_SCENE),
             TINY_LOOP,
         ),
     ),
@@ -308,36 +282,30 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
     "finder": (
         Preset(
             "small",
-            lambda data: DetectorSettings(data=data, teacher=_teacher(data), size=192),
+            lambda data: DetectorSettings(data=data, size=192),
             DetectorTask,
-            lambda: DetectorNetwork(DetectorConfig()),
             LoopSettings(
                 images=150_000, batch=16, rate=1.5e-3, warmup=10_000, ema=20_000, clip=10.0, precision="fp32"
             ),
         ),
         Preset(
             "tiny",
-            lambda data: DetectorSettings(data=data, teacher=_teacher(data), size=128, validation=4),
+            lambda data: DetectorSettings(data=data, size=128, validation=4),
             DetectorTask,
-            lambda: DetectorNetwork(DetectorConfig()),
             replace(TINY_LOOP, images=64, precision="fp32"),
         ),
     ),
     "identity": (
         Preset(
             "compact",
-            lambda data: IdentitySettings(data=data, teacher=_embedding(data)),
+            lambda data: IdentitySettings(data=data),
             IdentityTask,
-            Identity,
             LoopSettings(images=500_000, batch=32, rate=2e-3, ema=10_000, clip=5.0, precision="fp32"),
         ),
         Preset(
             "tiny",
-            lambda data: IdentitySettings(
-                data=data, teacher=_embedding(data), network=TINY_IDENTITY, validation=4
-            ),
+            lambda data: IdentitySettings(data=data, network=TINY_IDENTITY, validation=4),
             IdentityTask,
-            lambda: Identity(TINY_IDENTITY),
             replace(TINY_LOOP, images=256, precision="fp32"),
         ),
     ),
@@ -346,7 +314,6 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
             "small",
             lambda data: ExpressionSettings(data=data),
             ExpressionTask,
-            Expression,
             LoopSettings(images=250_000, batch=64, rate=3e-3, warmup=5000, ema=20_000, clip=5.0),
         ),
     ),

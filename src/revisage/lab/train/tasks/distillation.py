@@ -8,7 +8,7 @@ itself, and marks are filled with what lay under them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,19 @@ VALIDATION = ("clean", "camera", "old-photo")
 
 
 @dataclass(frozen=True)
+class StudentWeights:
+    """Loss weights of the distillation, beside L1 at both scales.
+
+    Attributes:
+        perceptual: LPIPS over SqueezeNet.
+        coarse: L1 distance to the truth of the means of squares of 8 pixels.
+    """
+
+    perceptual: float = 0.06
+    coarse: float = 0.5
+
+
+@dataclass(frozen=True)
 class StudentSettings:
     """Data and losses of the distillation.
 
@@ -66,8 +79,7 @@ class StudentSettings:
         around: side of the piece that is degraded and shown to the teacher, from which patches are cut.
         zoom: the piece is taken to come from a photo up to so many times as wide, with marks of its size.
         pool, reuse: a block of `pool` samples shares pieces, each used `reuse` times.
-        perceptual: weight of LPIPS, at both scales.
-        coarse: weight of the L1 distance to the truth of the means of squares of `COARSE` pixels.
+        loss_weights: of the losses.
         validation: held-out photos used.
         seed: of every draw.
 
@@ -93,8 +105,7 @@ class StudentSettings:
     zoom: float = 5.0
     pool: int = 8000
     reuse: int = 8
-    perceptual: float = 0.06
-    coarse: float = 0.5
+    loss_weights: StudentWeights = field(default_factory=StudentWeights)
     validation: int = 12
     seed: int = 0
 
@@ -238,13 +249,13 @@ class StudentTask:
         return losses
 
     def _losses(self, fake: Tensor, target: Tensor, truth: Tensor) -> dict[str, Tensor]:
-        settings = self.settings
+        weights = self.settings.loss_weights
         losses = {"l1": l1(fake, target)}
-        if settings.perceptual:
-            losses["perceptual"] = settings.perceptual * self.lpips(fake, truth).mean()
-        if settings.coarse:
+        if weights.perceptual:
+            losses["perceptual"] = weights.perceptual * self.lpips(fake, truth).mean()
+        if weights.coarse:
             means = (F.avg_pool2d(picture.float(), COARSE) for picture in (fake, truth))
-            losses["coarse"] = settings.coarse * l1(*means)
+            losses["coarse"] = weights.coarse * l1(*means)
         return losses
 
     def _held_out(self, i: int, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -32,8 +32,9 @@ class IdentitySettings:
 
     Attributes:
         data: folder of faces aligned to the FFHQ template.
-        teacher: MobileFaceNet checkpoint; it also keeps held-out people out of training.
-        more: a second such folder, or None; `more_share` of the samples come from it.
+        teacher: MobileFaceNet checkpoint, which must be given; it also keeps held-out people out of training.
+        more: a second such folder, or None.
+        more_share: share of the samples that come from it.
         network: sizes.
         recipe: degradation of the training pictures.
         clean: share of the samples left undegraded, so that sharp faces are told apart best.
@@ -51,7 +52,7 @@ class IdentitySettings:
     """
 
     data: Path
-    teacher: Path
+    teacher: Path | None = None
     more: Path | None = None
     more_share: float = 0.5
     network: MobileFaceNetConfig = COMPACT_IDENTITY
@@ -92,6 +93,8 @@ class IdentityTask:
 
     def __init__(self, settings: IdentitySettings) -> None:
         self.settings = settings
+        if settings.teacher is None:
+            raise UsageError("identity learns from a teacher: --set teacher=mobilefacenet")
         self.teacher = Embedder(settings.teacher)
         folders = [settings.data, settings.more] if settings.more else [settings.data]
         training, held = split(folders, self.teacher)
