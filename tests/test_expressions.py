@@ -14,10 +14,10 @@ from torch import Tensor
 from revisage import zoo
 from revisage.errors import ModelCorruptError, TrainingError
 from revisage.faces import Detector, Face, align, template
+from revisage.lab.architectures import export_network
 from revisage.lab.data.expressions import EXPRESSIONS, labelled, read_crops, without_copies
 from revisage.lab.evaluate.expressions import MILD, ModelClassifier, changed, unstable
 from revisage.lab.networks.expression import CROP, FRAME, Expression
-from revisage.lab.architectures import export_network
 from revisage.lab.train.tasks.expression import ExpressionSettings, ExpressionTask, confusion, varied
 
 

@@ -133,4 +133,4 @@ def test_training_takes_no_weights_from_another_file(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(model.SerializeToString())
     with pytest.raises(TrainingError, match="single file"):
-        start_from(nn.Linear(1, 1), path, lambda seed: {})
+        start_from(nn.Linear(1, 1), path)
