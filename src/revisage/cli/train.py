@@ -11,7 +11,7 @@ import textwrap
 import types
 import typing
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -68,7 +68,8 @@ def main(argv: Sequence[str]) -> int:
         except Exit as stop:
             system = next((word for word in argv if word in SYSTEMS), None)
             if stop.code == 0 and system is not None:
-                _show_settings(system, argv)
+                with suppress(ModuleNotFoundError):  # without PyTorch there are none
+                    _show_settings(system, argv)
             return stop.code
         from revisage.lab.train import presets
         from revisage.lab.train.settings import flat

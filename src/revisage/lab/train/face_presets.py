@@ -11,7 +11,6 @@ from revisage.lab.networks.gfpgan import CLEAR_256, GFPGANConfig, published_512
 from revisage.lab.train.face_losses import FaceWeights
 from revisage.lab.train.face_settings import FaceSettings
 from revisage.lab.train.settings import LoopSettings
-from revisage.lab.train.tasks.gfpgan import FaceTask
 
 TINY_FACE = GFPGANConfig(
     size=64,
@@ -81,7 +80,7 @@ def paper_settings(data: Path) -> FaceSettings:
     )
 
 
-def paper_task(settings: FaceSettings) -> FaceTask:
+def check_paper(settings: FaceSettings) -> None:
     """Its L1 of 0.1 is next to nothing without the losses that the paper puts beside it."""
     missing, weights = [], settings.loss_weights
     if (weights.perceptual or weights.vgg_style) and settings.vgg_weights is None:
@@ -93,4 +92,3 @@ def paper_task(settings: FaceSettings) -> FaceTask:
             f"paper-512 lacks the weights of its losses: --set {' '.join(missing)}; "
             "`revisage models pull vgg19 mobilefacenet` gets them"
         )
-    return FaceTask(settings)

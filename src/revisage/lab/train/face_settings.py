@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from revisage.errors import UsageError
-from revisage.lab.degrade import RECIPES
 from revisage.lab.networks.discriminators import CLEAR_CRITIC, DiscriminatorConfig
 from revisage.lab.networks.gfpgan import CLEAR_256, GFPGANConfig
 from revisage.lab.train.face_losses import FaceWeights
+from revisage.lab.train.settings import check
 
 # How much of the component loss is used: each has what stands before it as well (ablations of the paper).
 COMPONENT_LOSSES = ("none", "discriminators", "matching", "style")
@@ -80,18 +80,13 @@ class FaceSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.recipe not in RECIPES:
-            raise UsageError(f"no recipe {self.recipe!r}; there are {', '.join(RECIPES)}")
+        check(self, shares=("more_share",), counts=("validation",))
         if self.components not in COMPONENT_LOSSES:
             raise UsageError(
                 f"components must be one of {', '.join(COMPONENT_LOSSES)}, got {self.components!r}"
             )
-        if not 0 <= self.more_share <= 1:
-            raise UsageError(f"more_share must be between 0 and 1, got {self.more_share}")
         if not 0 < self.identity_share <= 1:
             raise UsageError(f"identity_share must be above 0 and at most 1, got {self.identity_share}")
-        if self.validation < 1:
-            raise UsageError(f"validation must be at least 1, got {self.validation}")
         if self.crop is not None:
             weights = self.loss_weights
             if self.network.decoder or weights.adversarial or weights.identity or weights.features:

@@ -26,8 +26,8 @@ from revisage.lab.train.face_presets import (
     TINY_CRITIC,
     TINY_FACE,
     UNET_256,
+    check_paper,
     paper_settings,
-    paper_task,
 )
 from revisage.lab.train.face_settings import FaceSettings
 from revisage.lab.train.schedule import Schedule
@@ -59,6 +59,19 @@ REALESRNET_LOOP = LoopSettings(images=48_000_000, batch=48, rate=2e-4, ema=33_00
 REALESRGAN_LOOP = LoopSettings(images=19_200_000, batch=48, rate=1e-4, ema=33_000)
 
 
+TASKS: dict[type, Callable[[Any], Task]] = {
+    PriorSettings: PriorTask,
+    FaceSettings: FaceTask,
+    SceneSettings: SceneTask,
+    StudentSettings: StudentTask,
+    ProgressiveSettings: ProgressiveTask,
+    DetectorSettings: DetectorTask,
+    IdentitySettings: IdentityTask,
+    ExpressionSettings: ExpressionTask,
+}
+"""Settings -> what they are of."""
+
+
 @dataclass(frozen=True)
 class Preset:
     """One way to train one system.
@@ -66,14 +79,18 @@ class Preset:
     Attributes:
         name: as given to --preset.
         task: data folder -> the task's settings.
-        make: settings -> the task.
         loop: length and rate.
     """
 
     name: str
     task: Callable[[Path], Any]
-    make: Callable[[Any], Task]
     loop: LoopSettings
+
+    def make(self, settings: Any) -> Task:
+        """The task. Raises UsageError when it lacks what its settings need."""
+        if isinstance(settings, FaceSettings) and self.name == "paper-512":
+            check_paper(settings)
+        return TASKS[type(settings)](settings)
 
     def network(self) -> nn.Module:
         """The network that is shipped, with fresh weights."""
@@ -94,7 +111,6 @@ def _progressive(*, encoder: bool) -> tuple[Preset, ...]:
             lambda data: ProgressiveSettings(
                 data, compact, compact_critic, COMPACT_WEIGHTS, penalty_share=0.25, early=4
             ),
-            ProgressiveTask,
             LoopSettings(images=500_000, batch=batch, rate=1e-3, warmup=2000, beta1=0.5, ema=8000),
         ),
         # The adversarial loss leads until epoch 20 or so: its gradient has length 1, that of the mean
@@ -109,7 +125,6 @@ def _progressive(*, encoder: bool) -> tuple[Preset, ...]:
                     Schedule(1.0), Schedule(10.0, 10.0), Schedule(1.0, 1.0), Schedule(1.0, 1.0)
                 ),
             ),
-            ProgressiveTask,
             LoopSettings(images=102 * 10_586, batch=batch, rate=1e-3, beta1=0.0, ema=10_000, clip=100.0),
         ),
         Preset(
@@ -117,7 +132,6 @@ def _progressive(*, encoder: bool) -> tuple[Preset, ...]:
             lambda data: ProgressiveSettings(
                 data, tiny, tiny_critic, COMPACT_WEIGHTS, penalty_share=0.25, early=2, validation=4
             ),
-            ProgressiveTask,
             replace(TINY_LOOP, images=256),
         ),
     )
@@ -128,7 +142,6 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
         Preset(
             "compact-128",
             lambda data: PriorSettings(data=data),
-            PriorTask,
             LoopSettings(images=2_000_000, batch=8, rate=4e-4, beta1=0.0, ema=10_000, clip=10.0),
         ),
         Preset(
@@ -136,7 +149,6 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
             lambda data: PriorSettings(
                 data=data, network=PriorConfig.of(PAPER_512), discriminator=PAPER_CRITIC, critic_rate=20.0
             ),
-            PriorTask,
             LoopSettings(images=25_000_000, batch=32, rate=1e-4, beta1=0.0, ema=10_000, clip=10.0),
         ),
         Preset(
@@ -148,7 +160,6 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
                 critic_rate=1.0,
                 validation=8,
             ),
-            PriorTask,
             replace(TINY_LOOP, beta1=0.0),
         ),
     ),
@@ -167,7 +178,6 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
                     checkerboard=50.0,
                 ),
             ),
-            FaceTask,
             ADVERSARIAL_LOOP,
         ),
         Preset(
@@ -177,13 +187,11 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
                 loss_weights=FaceWeights(laplacian=0.5, pyramid=0.0, identity=0.5),
                 identity_share=1.0,
             ),
-            FaceTask,
             replace(RECONSTRUCTION_LOOP, rate=4e-4),
         ),
         Preset(
             "reconstruction-256",
             lambda data: FaceSettings(data=data, loss_weights=FaceWeights(laplacian=0.5)),
-            FaceTask,
             RECONSTRUCTION_LOOP,
         ),
         Preset(
@@ -194,20 +202,17 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
                 crop=128,
                 loss_weights=FaceWeights(laplacian=0.5, identity=0.0, features=0.0, lpips=0.0),
             ),
-            FaceTask,
             LoopSettings(images=2_000_000, batch=8, rate=8e-4, ema=8000),
         ),
         # Ten minutes of one GPU: it stops after nine, and what it has is saved in small files as it goes.
         Preset(
             "gpu-256",
             lambda data: FaceSettings(data=data, loss_weights=FaceWeights(laplacian=0.5), identity_share=1.0),
-            FaceTask,
             GPU_LOOP,
         ),
         Preset(
             "paper-512",
             paper_settings,
-            paper_task,
             # The paper's 2e-3 is for layers with the equalised learning rate, as the discriminators have;
             # plain ones of 512 features were turned by a tenth in every step and diverged.
             LoopSettings(images=9_600_000, batch=12, rate=1e-4, beta1=0.0, ema=10_000, clip=10.0),
@@ -222,7 +227,6 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
                 components="style",
                 validation=4,
             ),
-            FaceTask,
             TINY_LOOP,
         ),
     ),
@@ -230,13 +234,11 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
         Preset(
             "compact-x2",
             lambda data: SceneSettings(data=data, network=COMPACT_X2, patch=64, around=120),
-            SceneTask,
             LoopSettings(images=1_000_000, batch=16, rate=1e-3, ema=4000),
         ),
         Preset(
             "realesrnet-x2",
             lambda data: SceneSettings(data=data, network=RRDB_X2),
-            SceneTask,
             REALESRNET_LOOP,
         ),
         Preset(
@@ -244,7 +246,6 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
             lambda data: SceneSettings(
                 data=data, network=RRDB_X2, loss_weights=SceneWeights(adversarial=0.1)
             ),
-            SceneTask,
             REALESRGAN_LOOP,
         ),
         Preset(
@@ -259,13 +260,11 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
                 around=48,
                 validation=2,
             ),
-            SceneTask,
             replace(TINY_LOOP, rate=5e-3),
         ),
         Preset(
             "student",
             lambda data: StudentSettings(data=data),
-            StudentTask,
             LoopSettings(images=1_000_000, batch=16, rate=1e-3, warmup=2000, ema=4000, optimizer="muon"),
         ),
         Preset(
@@ -273,7 +272,6 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
             lambda data: StudentSettings(
                 data=data, network=TINY_SCENE, patch=32, around=40, pool=32, reuse=4, validation=2
             ),
-            StudentTask,
             TINY_LOOP,
         ),
     ),
@@ -283,7 +281,6 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
         Preset(
             "small",
             lambda data: DetectorSettings(data=data, size=192),
-            DetectorTask,
             LoopSettings(
                 images=150_000, batch=16, rate=1.5e-3, warmup=10_000, ema=20_000, clip=10.0, precision="fp32"
             ),
@@ -291,7 +288,6 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
         Preset(
             "tiny",
             lambda data: DetectorSettings(data=data, size=128, validation=4),
-            DetectorTask,
             replace(TINY_LOOP, images=64, precision="fp32"),
         ),
     ),
@@ -299,13 +295,11 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
         Preset(
             "compact",
             lambda data: IdentitySettings(data=data),
-            IdentityTask,
             LoopSettings(images=500_000, batch=32, rate=2e-3, ema=10_000, clip=5.0, precision="fp32"),
         ),
         Preset(
             "tiny",
             lambda data: IdentitySettings(data=data, network=TINY_IDENTITY, validation=4),
-            IdentityTask,
             replace(TINY_LOOP, images=256, precision="fp32"),
         ),
     ),
@@ -313,7 +307,6 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
         Preset(
             "small",
             lambda data: ExpressionSettings(data=data),
-            ExpressionTask,
             LoopSettings(images=250_000, batch=64, rate=3e-3, warmup=5000, ema=20_000, clip=5.0),
         ),
     ),

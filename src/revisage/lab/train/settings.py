@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from revisage.errors import UsageError
+from revisage.lab.degrade import RECIPES
 from revisage.lab.train.precision import PRECISIONS
 
 
@@ -113,3 +114,19 @@ def explained(settings: Any) -> dict[str, str]:
     if weights is None:
         return found
     return found | {name: f"loss weight: {text}" for name, text in explained(weights).items()}
+
+
+def check(settings: Any, *, shares: tuple[str, ...] = (), counts: tuple[str, ...] = ()) -> None:
+    """Raises UsageError for what several systems have: `shares` from 0 to 1, `counts` of at least 1, `recipe`
+    and `pool` with `reuse`, where there are these."""
+    for name in shares:
+        if not 0 <= getattr(settings, name) <= 1:
+            raise UsageError(f"{name} must be between 0 and 1, got {getattr(settings, name)}")
+    for name in counts:
+        if getattr(settings, name) < 1:
+            raise UsageError(f"{name} must be at least 1, got {getattr(settings, name)}")
+    if getattr(settings, "recipe", "face") not in RECIPES:
+        raise UsageError(f"no recipe {settings.recipe!r}; there are {', '.join(RECIPES)}")
+    pool, reuse = getattr(settings, "pool", 1), getattr(settings, "reuse", 1)
+    if reuse < 1 or pool < 1 or pool % reuse:
+        raise UsageError(f"pool ({pool}) must be a multiple of reuse ({reuse}), both at least 1")

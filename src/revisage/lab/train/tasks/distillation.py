@@ -31,10 +31,11 @@ from revisage.lab.networks.compact import Compact
 from revisage.lab.networks.scene import SCENE, STRIDE, Scene, SceneConfig, with_strength
 from revisage.lab.published import load
 from revisage.lab.train.distributed import device_of
-from revisage.lab.train.pictures import grid, to_unit
+from revisage.lab.train.pictures import grid, to_unit, unit_tensor
 from revisage.lab.train.scenes import crowd, piece, ramp, shrink, vary
+from revisage.lab.train.settings import check
 from revisage.lab.train.task import Batch, Phase
-from revisage.lab.train.tasks.realesrgan import _unit_tensor, under_marks
+from revisage.lab.train.tasks.realesrgan import under_marks
 
 DEFAULT_STRENGTH = 0.5
 KEEPS = 0.25  # strengths under it aim at what the teacher leaves, not at the truth
@@ -114,17 +115,10 @@ class StudentSettings:
             raise UsageError(
                 f"patch must be a multiple of {STRIDE} and at most around ({self.around}), got {self.patch}"
             )
-        if self.reuse < 1 or self.pool < 1 or self.pool % self.reuse:
-            raise UsageError(
-                f"pool ({self.pool}) must be a multiple of reuse ({self.reuse}), both at least 1"
-            )
-        for name in ("faces_share", "clean", "pattern", "kept", "aged", "ramps"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+        shares = ("faces_share", "clean", "pattern", "kept", "aged", "ramps")
+        check(self, shares=shares, counts=("validation",))
         if self.clean + self.pattern + self.kept + self.aged > 1:
             raise UsageError("clean, pattern, kept and aged are shares: together they must not exceed 1")
-        if self.validation < 1:
-            raise UsageError(f"validation must be at least 1, got {self.validation}")
 
 
 class Teacher:
@@ -268,7 +262,7 @@ class StudentTask:
         elif name != "clean":
             chain = zoomed(RECIPES[name].sample(np.random.default_rng(i)), 2)
             low, clean = apply(low, chain), apply(clean, tone(chain))
-        return _unit_tensor(low), _unit_tensor(clean)
+        return unit_tensor(low), unit_tensor(clean)
 
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:

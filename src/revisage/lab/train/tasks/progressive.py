@@ -49,6 +49,7 @@ from revisage.lab.train.distributed import device_of
 from revisage.lab.train.faces import table_of
 from revisage.lab.train.pictures import from_unit, grid, to_unit
 from revisage.lab.train.schedule import Schedule
+from revisage.lab.train.settings import check
 from revisage.lab.train.task import Batch, Phase
 
 HELD_OUT = 0.29
@@ -124,9 +125,7 @@ class ProgressiveSettings:
     def __post_init__(self) -> None:
         if not 0 < self.held < 1 or not 0 < self.penalty_share <= 1:
             raise UsageError("held lies between 0 and 1, penalty_share over 0 and up to 1")
-        for name in ("early", "validation"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check(self, counts=("early", "validation"))
 
 
 class ProgressiveTask:

@@ -32,8 +32,9 @@ from revisage.lab.networks.unet_discriminator import UNetDiscriminator
 from revisage.lab.networks.vgg import VGG19Features
 from revisage.lab.train.critics import logistic
 from revisage.lab.train.distributed import device_of
-from revisage.lab.train.pictures import from_unit, grid, to_unit
+from revisage.lab.train.pictures import grid, to_unit, unit_tensor
 from revisage.lab.train.scenes import crowd, piece, shrink, vary
+from revisage.lab.train.settings import check
 from revisage.lab.train.task import Batch, Phase
 
 VALIDATION = ("clean", "first-order", "old-photo")
@@ -99,21 +100,11 @@ class SceneSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.recipe not in RECIPES:
-            raise UsageError(f"no recipe {self.recipe!r}; there are {', '.join(RECIPES)}")
+        check(self, shares=("faces_share",), counts=("validation", "discriminator"))
         if not 1 <= self.patch <= self.around:
             raise UsageError(f"patch must be between 1 and around ({self.around}), got {self.patch}")
         if self.patch % 4:
             raise UsageError(f"patch must be a multiple of 4, got {self.patch}")
-        if self.reuse < 1 or self.pool < 1 or self.pool % self.reuse:
-            raise UsageError(
-                f"pool ({self.pool}) must be a multiple of reuse ({self.reuse}), both at least 1"
-            )
-        for name in ("validation", "discriminator"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 <= self.faces_share <= 1:
-            raise UsageError(f"faces_share must be between 0 and 1, got {self.faces_share}")
 
 
 class SceneTask:
@@ -168,7 +159,7 @@ class SceneTask:
             side = settings.patch * size
             assert size == (1 if key == "low" else scale), picture.shape
             part = np.rot90(picture[top : top + side, left : left + side], turns)
-            sample[key] = _unit_tensor(part[:, ::-1] if mirrored else part)
+            sample[key] = unit_tensor(part[:, ::-1] if mirrored else part)
         return sample
 
     def _pair(self, number: int) -> Sample:
@@ -219,7 +210,7 @@ class SceneTask:
             drawn = RECIPES[name].sample(np.random.default_rng(i))
             chain = zoomed(drawn, 2)
             low, clean = apply(low, chain), apply(clean, tone(chain))
-        return _unit_tensor(low), _unit_tensor(clean)
+        return unit_tensor(low), unit_tensor(clean)
 
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
@@ -238,7 +229,7 @@ class SceneTask:
             for i in range(len(self.held)):
                 pair = self._degraded(np.random.default_rng(i), self.held[i])
                 low, aim = (
-                    torch.from_numpy(_unit_tensor(pair[key]))[None].to(device)
+                    torch.from_numpy(unit_tensor(pair[key]))[None].to(device)
                     for key in ("low", "sharp" if self.settings.sharpened else "clean")
                 )
                 losses = self._reconstruction(network(low), aim).values()
@@ -279,8 +270,3 @@ def under_marks(low: Tensor, clean: Tensor) -> Tensor:
     changed = (F.avg_pool2d(clean, scale) - low).abs().amax(dim=1, keepdim=True) > MARKED
     changed &= changed.float().mean(dim=(2, 3), keepdim=True) <= SMALL
     return changed.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
-
-
-def _unit_tensor(picture: np.ndarray) -> np.ndarray:
-    """(H, W, 3) in [0, 1] -> (3, H, W) in [0, 1], rounded to 8 bits."""
-    return from_unit(picture) * np.float32(0.5) + np.float32(0.5)
