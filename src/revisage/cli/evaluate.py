@@ -52,7 +52,7 @@ class Options:
     checkpoints, folders of results; a>b chains, a+b averages, LABEL=... gives a name. The embedded face and
     scene model beside input and bicubic if not given."""
     metrics: Annotated[str | None, arg(metavar="a,b,...")] = None
-    """What to measure; all names and those that are measured if none are given stand at the end of this help."""
+    """What to measure; the names, and those that are measured if none are given, end this help."""
     setting: Literal["same-size", "x4"] = "same-size"
     """x4: methods get a quarter of the width and height."""
     aligned: bool = False

@@ -168,11 +168,9 @@ class RefineBlock(nn.Module):
 class Restored(NamedTuple):
     """What a generator makes of a batch, all in [-1, 1].
 
-    Attributes:
-        picture: (N, 3, size, size).
-        pyramid: the U-Net's own pictures, (N, 3, s, s), from the smallest s to the largest.
-        described: (N, 6), what the degradation's code says of it (`revisage.lab.degrade.description`); None
-            without a code.
+    `picture` is (N, 3, size, size); `pyramid` has the U-Net's own pictures, (N, 3, s, s), from the smallest s
+    to the largest; `described`, (N, 6), is what the degradation's code says of it
+    (`revisage.lab.degrade.description`), None without a code.
     """
 
     picture: Tensor

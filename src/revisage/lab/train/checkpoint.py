@@ -104,7 +104,7 @@ def averaged(path: Path, *, best: bool = False) -> Weights:
             return _load_light(folder)
         saved = folder / "best.pt" if best else saved
     if saved is None or not saved.is_file():
-        raise TrainingError(f"no checkpoint in {folder}: train first, or take the newest one with --newest")
+        raise TrainingError(f"no checkpoint in {folder}: train first; --newest exports one before validation")
     state = load(saved)
     if "ema" not in state:
         raise TrainingError(f"{saved} holds no averaged weights")
