@@ -284,7 +284,7 @@ def test_a_file_of_another_network_is_refused(scene_file: Path, tmp_path: Path) 
     alone = tmp_path / "alone.onnx"  # without what lies beside it
     alone.write_bytes(scene_file.read_bytes())
     for network in (Scene(presets.TINY_SCENE), presets.choose("gfpgan", "tiny").network()):
-        with pytest.raises(TrainingError, match="no tensor .*: it is of another network"):
+        with pytest.raises(TrainingError, match=r"no tensor .*: it is of another network"):
             start_from(network, alone)
     bad = tmp_path / "bad.onnx"
     for content in (None, b"nonsense"):
