@@ -22,9 +22,8 @@ class FaceSettings:
     Attributes:
         data: folder of faces aligned to the FFHQ template, square; brought to the network's size. Losses on
             components need the table of landmarks beside it, as `revisage prepare` writes it.
-        more: a second such folder, or None. Its samples serve
-            reconstruction and identity alone: the discriminators never see them, as they may be enlarged.
-            Validation does not look at it.
+        more: a second such folder, or None. Its samples serve reconstruction and identity alone: the
+            discriminators never see them, as they may be enlarged. Validation does not look at it.
         more_share: share of the samples that come from it.
         identity_weights: MobileFaceNet checkpoint, for the identity angle in validation, the loss on its
             features and keeping held-out people out of training; None goes without all three.
