@@ -18,6 +18,7 @@ from revisage.lab.architectures import export_network
 from revisage.lab.data.expressions import EXPRESSIONS, labelled, read_crops, without_copies
 from revisage.lab.evaluate.expressions import MILD, ModelClassifier, changed, unstable
 from revisage.lab.networks.expression import CROP, FRAME, Expression
+from revisage.lab.train.init import measure_norms
 from revisage.lab.train.tasks.expression import ExpressionSettings, ExpressionTask, confusion, varied
 
 
@@ -145,6 +146,7 @@ def test_a_few_steps_of_training_learn_the_folder(task: ExpressionTask) -> None:
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.5 * losses[0]
+    measure_norms(task.networks["expression"], task.sample)  # as before each validation
     figures = task.validate(task.networks["expression"].eval())
     assert 0 <= figures["accuracy"] <= 1
     assert task.pictures(task.networks["expression"]).shape[2] == 3
