@@ -24,10 +24,11 @@ from revisage.lab.degrade import RECIPES
 from revisage.lab.networks.discriminators import DiscriminatorConfig
 from revisage.lab.networks.gfpgan import GFPGANConfig
 from revisage.lab.train import presets
+from revisage.lab.train.face_losses import FaceWeights
 from revisage.lab.train.face_settings import FaceSettings
 from revisage.lab.train.loop import train
 from revisage.lab.train.pictures import from_unit, grid
-from revisage.lab.train.settings import LoopSettings
+from revisage.lab.train.settings import LoopSettings, change
 from revisage.lab.train.tasks.gfpgan import FaceTask
 
 COMPACT_128 = GFPGANConfig(
@@ -53,11 +54,11 @@ def variants(base: FaceSettings) -> dict[str, FaceSettings]:
     return {
         "GFP-GAN": base,
         "no prior": replace(base, network=replace(base.network, decoder=False)),
-        "no pyramid loss": replace(base, pyramid=0.0),
+        "no pyramid loss": change(base, {"pyramid": 0.0}),
         "no component loss": replace(base, components="none"),
         "component discriminators only": replace(base, components="discriminators"),
         "+ feature matching": replace(base, components="matching"),
-        "reconstruction only": replace(base, adversarial=0.0),
+        "reconstruction only": change(base, {"adversarial": 0.0}),
     }
 
 
@@ -93,7 +94,7 @@ def main() -> None:
             data=options.data,
             network=COMPACT_128,
             discriminator=CRITIC_128,
-            adversarial=0.003,
+            loss_weights=FaceWeights(adversarial=0.003),
             components="style",
         )
         loop = LOOP

@@ -37,10 +37,12 @@ from revisage.lab.metrics.ssim import ssim
 from revisage.lab.networks.arcface_crop import ArcFaceCrop
 from revisage.lab.networks.gfpgan import CLEAR_256, COMPACT_256, GFPGAN
 from revisage.lab.train import presets
+from revisage.lab.train.face_losses import FaceWeights
 from revisage.lab.train.face_settings import FaceSettings
 from revisage.lab.train.face_validation import RECIPES_HELD
-from revisage.lab.train.init import load_exported
+from revisage.lab.train.init import start_from
 from revisage.lab.train.loop import train
+from revisage.lab.train.settings import change as changed
 from revisage.lab.train.tasks.gfpgan import FaceTask
 
 DIGITS = {"psnr": 2, "ssim": 3, "lpips": 3, "degrees": 1, "degrees_edgeface": 1, "correlation": 3}
@@ -203,7 +205,7 @@ def main() -> None:
         identity_weights=models / "mobilefacenet_068.ckpt",
         edgeface_weights=models / "edgeface_xs.npz",
         lpips_weights=models / "squeezenet1_1.npz",
-        laplacian=0.5,
+        loss_weights=FaceWeights(laplacian=0.5),
         validation=options.count,
     )
     loop = replace(
@@ -219,14 +221,14 @@ def main() -> None:
     rows["input"] = measure(judge, None)
     for name, network in (("version 3's layout", COMPACT_256), ("version 4's layout", CLEAR_256)):
         fresh = GFPGAN(network)
-        load_exported(fresh, init, judge.sample)
+        start_from(fresh, init)
         rows[f"{name}, not trained"] = measure(judge, fresh.eval())
     for name in options.only:
         change, labels = CHANGES[name], []
-        whole = replace(base, **change.base)
+        whole = changed(base, change.base)
         for label, settings, fast in (
             (f"{name}: with", whole, loop),
-            (f"{name}: without", replace(whole, **change.settings), replace(loop, **change.loop)),
+            (f"{name}: without", changed(whole, change.settings), replace(loop, **change.loop)),
         ):
             if settings in done and label.endswith("with") and fast == loop:
                 labels.append(done[settings])

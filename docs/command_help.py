@@ -17,6 +17,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from revisage.cli import COMMANDS
+from revisage.cli.train import SYSTEMS
 
 WIDTH = "88"
 SUBCOMMANDS = re.compile(r"\{([a-z,]+)\}\s*$")
@@ -45,7 +46,8 @@ class CommandHelp(SphinxDirective):
         sections = []
         for name in COMMANDS:
             texts = [help_of(name)]
-            texts += [help_of(name, below) for below in subcommands(texts[0])]
+            below = SYSTEMS if name == "train" else subcommands(texts[0])
+            texts += [help_of(name, word) for word in below]
             section = nodes.section(names=[name], ids=[name])
             section += nodes.title(text=name)
             section += [nodes.literal_block(text, text, language="text") for text in texts]

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 project = "Revisage"
 copyright = "the Revisage authors, Apache licence 2.0"
 version = release = revisage.__version__
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "command_help"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "command_help", "module_list"]
 exclude_patterns = ["_build"]
 highlight_language = "text"
 

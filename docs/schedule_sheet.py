@@ -28,7 +28,7 @@ def main() -> None:
     options = parser.parse_args()
     figure, rows = plt.subplots(2, 2, figsize=(8, 5), sharex=True, layout="constrained")
     for name, (lengths, plain) in zip(("paper", "compact"), rows.T, strict=True):
-        weights = presets.choose("progressive-upscale", name).task(Path()).weights
+        weights = presets.choose("progressive-upscale", name).task(Path()).loss_weights
         for loss, length in LENGTHS.items():
             lengths.plot(EPOCHS, [length * getattr(weights, loss).at(e) for e in EPOCHS], label=loss)
         for loss, style in (("perceptual", "-"), ("attention", "--")):

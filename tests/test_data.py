@@ -147,6 +147,14 @@ def test_every_epoch_shows_every_picture_once(count: int, epoch: int, seed: int)
     assert sorted(order) == list(range(count))
 
 
+def test_an_epochs_order_is_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    generator = np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: drawn.append(seed) or generator(seed))
+    assert len({shuffled(index, 1000, 987654) for index in range(1000)}) == 1000
+    assert drawn == [(987654, 0)]
+
+
 def test_epochs_and_seeds_have_their_own_order() -> None:
     orders = {tuple(shuffled(e * 50 + i, 50, seed) for i in range(50)) for e in range(3) for seed in range(3)}
     assert len(orders) == 9

@@ -28,10 +28,9 @@ from revisage.lab.data.detector_scenes.targets import (
 torch = pytest.importorskip("torch")
 onnxruntime = pytest.importorskip("onnxruntime")
 
+from revisage.lab.architectures import export_network  # noqa: E402
 from revisage.lab.losses import box_iou_distance, box_smooth_l1, landmark_smooth_l1, quality_focal  # noqa: E402
 from revisage.lab.networks.detector import OUTPUT_NAMES, STRIDES, DetectorConfig, DetectorNetwork  # noqa: E402
-from revisage.lab.train.init import load_exported  # noqa: E402
-from revisage.lab.train.publish import export_network  # noqa: E402
 from revisage.lab.train.tasks.detector import (  # noqa: E402
     DetectorSettings,
     DetectorTask,
@@ -133,33 +132,6 @@ def test_the_teachers_dense_outputs_decode_to_what_opencv_answers(shared: Path) 
 def test_a_missing_teacher_is_named(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no teacher"):
         Teacher(tmp_path / "none.onnx")
-
-
-def test_training_goes_on_from_the_files_function(exported: Path) -> None:
-    """In the file the norms are part of the convolutions; they come back with statistics of their own."""
-    rng = np.random.default_rng(5)
-    network = DetectorNetwork(TINY)
-    load_exported(
-        network, exported, lambda _index: {"image": rng.integers(0, 256, (3, 64, 64), dtype=np.uint8)}
-    )
-    images = rng.integers(0, 256, (16, 3, 64, 64)).astype(np.float32)
-    session = onnxruntime.InferenceSession(str(exported))
-    expected = [
-        np.concatenate(parts)
-        for parts in zip(*(session.run(None, {"input": i[None]}) for i in images), strict=True)
-    ]
-    with torch.no_grad():
-        same = network.eval()(torch.from_numpy(images))
-        near = network.train()(torch.from_numpy(images))
-    for truth, answer, loose in zip(expected, same, near, strict=True):
-        np.testing.assert_allclose(answer.numpy(), truth, atol=1e-3)
-        # A batch's own statistics are near those of the calibration: training starts where the file is.
-        assert np.abs(loose.numpy() - truth).mean() < 0.25 * truth.std() + 0.02
-    fresh = DetectorNetwork(TINY)
-    for name, weight in network.named_parameters():
-        if name.endswith("pointwise.weight"):
-            lengths = fresh.get_parameter(name).detach().flatten(1).norm(dim=1)
-            np.testing.assert_allclose(weight.detach().flatten(1).norm(dim=1), lengths.mean(), rtol=0.5)
 
 
 @settings(max_examples=30, deadline=None)

@@ -92,8 +92,9 @@ def trainings() -> list[str]:
 def test_the_trainings_that_the_pages_show_have_settings_that_exist() -> None:
     pytest.importorskip("torch")
     from revisage.cli._parse import parse
-    from revisage.cli.train import Options, _names, _pair, _system, override
+    from revisage.cli.train import Options, _pair, _system, override
     from revisage.lab.train import presets
+    from revisage.lab.train.settings import flat
 
     commands = trainings()
     assert len(commands) > 15
@@ -101,7 +102,7 @@ def test_the_trainings_that_the_pages_show_have_settings_that_exist() -> None:
         options = parse(Options, "train", shlex.split(command))
         preset = presets.choose(_system(options), options.preset)
         changes, settings = dict(map(_pair, options.set)), preset.task(options.data)
-        assert set(changes) <= _names(preset.loop) | _names(settings), command
+        assert set(changes) <= set(flat(preset.loop) | flat(settings)), command
         override(preset.loop, changes)
         override(settings, changes)
 

@@ -14,10 +14,11 @@ from torch import Tensor
 from revisage import zoo
 from revisage.errors import ModelCorruptError, TrainingError
 from revisage.faces import Detector, Face, align, template
+from revisage.lab.architectures import export_network
 from revisage.lab.data.expressions import EXPRESSIONS, labelled, read_crops, without_copies
 from revisage.lab.evaluate.expressions import MILD, ModelClassifier, changed, unstable
 from revisage.lab.networks.expression import CROP, FRAME, Expression
-from revisage.lab.train.publish import export_network
+from revisage.lab.train.init import measure_norms
 from revisage.lab.train.tasks.expression import ExpressionSettings, ExpressionTask, confusion, varied
 
 
@@ -118,8 +119,8 @@ def test_samples_depend_on_their_number_alone_and_keep_the_range(task: Expressio
     one = task.sample(5)
     task.sample(6)
     again = task.sample(5)
-    np.testing.assert_array_equal(one["crop"], again["crop"])
-    assert one["crop"].shape == (1, CROP, CROP)
+    np.testing.assert_array_equal(one["image"], again["image"])
+    assert one["image"].shape == (1, CROP, CROP)
     for seed in range(60):
         crop = varied(task.crops[0], np.random.default_rng(seed))
         assert crop.dtype == np.float32
@@ -134,7 +135,7 @@ def test_a_few_steps_of_training_learn_the_folder(task: ExpressionTask) -> None:
     optimizer = torch.optim.Adam(task.networks["expression"].parameters(), 1e-2)
     samples = [task.sample(i) for i in range(32)]
     pictures = {
-        "crop": torch.from_numpy(np.stack([s["crop"] for s in samples])),
+        "image": torch.from_numpy(np.stack([s["image"] for s in samples])),
         "label": torch.from_numpy(np.stack([s["label"] for s in samples])),
     }
     losses = []
@@ -145,6 +146,7 @@ def test_a_few_steps_of_training_learn_the_folder(task: ExpressionTask) -> None:
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.5 * losses[0]
+    measure_norms(task.networks["expression"], task.sample)  # as before each validation
     figures = task.validate(task.networks["expression"].eval())
     assert 0 <= figures["accuracy"] <= 1
     assert task.pictures(task.networks["expression"]).shape[2] == 3

@@ -13,7 +13,9 @@ torch = pytest.importorskip("torch")
 
 from revisage.lab.degrade.gfpgan import Gfpgan  # noqa: E402
 from revisage.lab.train import presets  # noqa: E402
+from revisage.lab.train.face_losses import FaceWeights  # noqa: E402
 from revisage.lab.train.face_settings import FaceSettings  # noqa: E402
+from revisage.lab.train.settings import change as changed  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import face_changes  # noqa: E402
@@ -25,9 +27,11 @@ def test_every_change_leaves_something_out(
 ) -> None:
     change = face_changes.CHANGES[name]
     monkeypatch.setitem(face_changes.RECIPES, "face-narrow", face_changes.RECIPES["face"])
-    base = FaceSettings(data=tmp_path, edgeface_weights=tmp_path / "edgeface.npz", laplacian=0.5)
-    whole = replace(base, **change.base)
-    without = replace(whole, **change.settings)
+    base = FaceSettings(
+        data=tmp_path, edgeface_weights=tmp_path / "edgeface.npz", loss_weights=FaceWeights(laplacian=0.5)
+    )
+    whole = changed(base, change.base)
+    without = changed(whole, change.settings)
     loop = presets.choose("gfpgan", "reconstruction-256").loop
     spoils = change.spoil is face_changes.rough_crops
     assert without != whole or replace(loop, **change.loop) != loop or spoils

@@ -125,7 +125,7 @@ def test_a_model_of_endless_depth_is_refused(tmp_path: Path) -> None:
 def test_training_takes_no_weights_from_another_file(tmp_path: Path) -> None:
     from torch import nn
 
-    from revisage.lab.train.init import load_exported
+    from revisage.lab.train.init import start_from
 
     model = onnx.load_model_from_string(model_bytes())
     model.graph.initializer.append(tensor("secrets.bin"))
@@ -133,4 +133,4 @@ def test_training_takes_no_weights_from_another_file(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(model.SerializeToString())
     with pytest.raises(TrainingError, match="single file"):
-        load_exported(nn.Linear(1, 1), path, lambda seed: {})
+        start_from(nn.Linear(1, 1), path)

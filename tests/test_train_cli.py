@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,19 +19,20 @@ from torch import nn  # noqa: E402
 from train_pictures import write_pictures  # noqa: E402
 
 from revisage.cli import main  # noqa: E402
-from revisage.cli.train import override  # noqa: E402
+from revisage.cli.train import SYSTEMS, override  # noqa: E402
 from revisage.errors import TrainingError, UsageError  # noqa: E402
-from revisage.lab.data.loader import Sample  # noqa: E402
+from revisage.lab.architectures import describe, export_network  # noqa: E402
 from revisage.lab.networks.compact import Compact, CompactConfig  # noqa: E402
 from revisage.lab.networks.gfpgan import GFPGAN  # noqa: E402
 from revisage.lab.networks.scene import Scene  # noqa: E402
 from revisage.lab.train import checkpoint, presets  # noqa: E402
-from revisage.lab.train.init import companion, load_exported  # noqa: E402
-from revisage.lab.train.publish import export_network, publish  # noqa: E402
-from revisage.lab.train.settings import LoopSettings  # noqa: E402
+from revisage.lab.train.face_losses import FaceWeights  # noqa: E402
+from revisage.lab.train.init import companion, start_from  # noqa: E402
+from revisage.lab.train.publish import publish  # noqa: E402
+from revisage.lab.train.settings import LoopSettings, explained, flat  # noqa: E402
 from revisage.lab.train.tasks.gfpgan import FaceSettings  # noqa: E402
 from revisage.runtime import open_session  # noqa: E402
-from revisage.zoo import read_contract  # noqa: E402
+from revisage.zoo import get, read_contract  # noqa: E402
 
 QUICK = ("images=16", "batch=4", "precision=fp32", "threads=1", "validation=1")
 
@@ -76,9 +78,9 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_train_leaves_a_run_behind(scene_run: Path) -> None:
-    assert json.loads((scene_run / "preset.json").read_text()) == {"system": "realesrgan", "preset": "tiny"}
-    settings = json.loads((scene_run / "loop.json").read_text())
-    assert (settings["images"], settings["batch"], settings["rate"]) == (16, 4, 5e-3)
+    told = json.loads((scene_run / "settings.json").read_text())
+    assert (told["system"], told["preset"], told["task"]["patch"]) == ("realesrgan", "tiny", 32)
+    assert (told["loop"]["images"], told["loop"]["batch"], told["loop"]["rate"]) == (16, 4, 5e-3)
     assert (scene_run / "checkpoints" / "best.pt").is_file()
     assert checkpoint.newest(scene_run / "checkpoints") == scene_run / "checkpoints" / "images-0000000016.pt"
 
@@ -123,10 +125,6 @@ def randomised(network: nn.Module) -> nn.Module:
     return network.eval()
 
 
-def no_sample(_index: int) -> Sample:
-    raise AssertionError("a network without batch norms needs no samples")
-
-
 @pytest.fixture(scope="module", params=["gfpgan", "realesrgan"])
 def exported(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -142,11 +140,11 @@ def test_weights_come_back_from_a_file(exported: tuple[str, nn.Module, Path]) ->
     system, network, path = exported
     other = presets.choose(system, "tiny").network()
     fresh = {name: value.clone() for name, value in other.state_dict().items()}
-    load_exported(other, path, no_sample)
-    training_only: tuple[str, ...] = getattr(network, "training_only", ())
+    told = start_from(other, path)
+    assert told == (["heads.0", "describe"] if system == "gfpgan" else [])
     for name, value in network.state_dict().items():
         found = other.state_dict()[name]
-        if training_only and name.startswith(training_only):
+        if name.rpartition(".")[0] in told:
             assert torch.equal(found, fresh[name])
         else:  # half precision has 11 significant bits
             torch.testing.assert_close(found, value, atol=1e-7, rtol=2**-11)
@@ -157,10 +155,10 @@ def test_a_larger_network_starts_from_the_file_of_a_smaller_one(tmp_path: Path) 
     path = tmp_path / "small.onnx"
     export_network(randomised(small), path, name="model", version="1", licence="CC0-1.0")
     fresh = {name: value.clone() for name, value in large.state_dict().items()}
-    load_exported(large, path, no_sample)
+    told = start_from(large, path)
+    assert {name.partition(".")[0] for name in told} == {"refine", "polish", "heads", "describe"}
     for name, value in large.state_dict().items():
-        kept = name.startswith(("refine.", "polish.", *large.training_only))
-        wanted = fresh[name] if kept else small.state_dict()[name]
+        wanted = fresh[name] if name.rpartition(".")[0] in told else small.state_dict()[name]
         torch.testing.assert_close(value, wanted, atol=1e-7, rtol=2**-11)
     assert any(name.startswith("refine.") for name in fresh)
 
@@ -176,31 +174,64 @@ def test_a_network_whose_decoder_ends_sooner_starts_from_the_file_of_one_that_go
             parameter.add_(0.02 * torch.randn_like(parameter))
     path = tmp_path / "old.onnx"
     export_network(old, path, name="model", version="1", licence="CC0-1.0")
-    load_exported(new, path, no_sample)
+    told = start_from(new, path)
     wanted, found = old.state_dict(), new.state_dict()
     assert not [name for name in found if name.startswith("decoder.up.1.")]
     for name, value in found.items():
         if name.startswith("codes."):
             assert len(value) < len(wanted[name])
             torch.testing.assert_close(value, wanted[name][: len(value)], atol=1e-7, rtol=2**-11)
-        elif name in wanted and not name.startswith(new.training_only):
+        elif name in wanted and name.rpartition(".")[0] not in told:
             torch.testing.assert_close(value, wanted[name], atol=1e-7, rtol=2**-11)
 
 
-def test_what_only_training_needs_is_kept_beside_the_file(tmp_path: Path) -> None:
-    run = tmp_path / "run"
+def leave(run: Path, network: nn.Module, name: str = "best") -> None:
+    """A checkpoint as a training writes it, as far as an export reads it."""
+    state = describe(network) | {"networks": {}, "ema": network.state_dict()}
+    checkpoint.save(run / "checkpoints", name, state)
+
+
+def test_all_weights_lie_beside_the_file(tmp_path: Path) -> None:
+    run, file, beside = tmp_path / "run", tmp_path / "m.onnx", tmp_path / "m.pt"
     trained = randomised(presets.choose("gfpgan", "tiny").network())
-    checkpoint.save(run / "checkpoints", "best", {"networks": {}, "ema": trained.state_dict()})
-    (run / "preset.json").write_text('{"system": "gfpgan", "preset": "tiny"}')
-    publish(run, tmp_path / "m.onnx", name="m", version="1", licence="CC0-1.0")
-    assert companion(tmp_path / "m.onnx") == tmp_path / "m.npz"
+    leave(run, trained)
+    publish(run, file, name="m", version="1", licence="CC0-1.0")
+    assert companion(file) == beside
     other = presets.choose("gfpgan", "tiny").network()
-    load_exported(other, tmp_path / "m.onnx", no_sample)
+    assert start_from(other, file) == []
     for name, value in trained.state_dict().items():
         torch.testing.assert_close(other.state_dict()[name], value, atol=1e-6, rtol=2**-10)
-    (tmp_path / "m.npz").write_bytes(b"nonsense")
+    with pytest.raises(TrainingError, match=r"m\.onnx is of a gfpgan, the training of a compact"):
+        start_from(presets.choose("realesrgan", "tiny").network(), file)
+    file.write_bytes(file.read_bytes() + b"\x00")  # what lies beside another file is not of it
+    with pytest.raises(TrainingError, match="cannot read"):
+        start_from(other, file)
+    beside.write_bytes(b"nonsense")
     with pytest.raises(TrainingError, match=r"cannot read .*m\.onnx"):
-        load_exported(other, tmp_path / "m.onnx", no_sample)
+        start_from(other, file)
+
+
+@pytest.mark.parametrize("name", ["revisage-finder", "revisage-identity", "revisage-expression"])
+def test_shipped_models_with_batch_norms_can_be_trained_on(name: str) -> None:
+    system = {"finder": "finder", "identity": "identity", "expression": "expressions"}[name.split("-")[1]]
+    network, file = presets.choose(system).network(), get(name).path
+    assert start_from(network, file) == []
+    x = np.random.default_rng(0).random((1, 3, 256, 256), np.float32)
+    if system == "finder":
+        x = 255 * x
+    with torch.no_grad():
+        found = network.eval()(torch.from_numpy(x))
+    outputs = open_session(file, precision="fp32").run_all(x)
+    found = [found] if isinstance(found, torch.Tensor) else found
+    for ours, theirs in zip(found, outputs.values(), strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs, atol=6e-3)
+
+
+def test_norms_that_are_folded_in_are_told(tmp_path: Path) -> None:
+    network, file = presets.choose("finder", "tiny").network(), tmp_path / "bare.onnx"
+    file.write_bytes(get("revisage-finder").path.read_bytes())
+    with pytest.raises(TrainingError, match=r"batch norms .* bare\.pt is not beside it"):
+        start_from(network, file)
 
 
 def test_a_light_training_is_published_and_begun_from_by_its_folder(
@@ -212,7 +243,7 @@ def test_a_light_training_is_published_and_begun_from_by_its_folder(
     assert read_contract(tmp_path / "m.onnx").size == 64
     again = (*QUICK, "components=none", "rate=1e-9")
     assert command("gfpgan", pictures, tmp_path / "two", *again, init=tmp_path / "one") == 0
-    one, two = (checkpoint.averaged(tmp_path / run / "checkpoints") for run in ("one", "two"))
+    one, two = (checkpoint.averaged(tmp_path / run).tensors for run in ("one", "two"))
     torch.testing.assert_close(two["heads.0.weight"], one["heads.0.weight"], atol=1e-5, rtol=1e-2)
 
 
@@ -244,19 +275,23 @@ def test_a_file_of_another_network_is_refused(scene_file: Path, tmp_path: Path) 
             Compact(replace(presets.TINY_COMPACT, features=16)),
             r"has shape \(24, .*\), the network wants \(16, ",
         ),
-        (Scene(presets.TINY_SCENE), "no tensor stem.weight: it is of another network"),
-        (presets.choose("gfpgan", "tiny").network(), "no tensor .*: it is of another network"),
+        (Scene(presets.TINY_SCENE), "is of a compact, the training of a scene"),
     ):
         before = {name: value.clone() for name, value in network.state_dict().items()}
         with pytest.raises(TrainingError, match=message):
-            load_exported(network, scene_file, no_sample)
+            start_from(network, scene_file)
         assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    alone = tmp_path / "alone.onnx"  # without what lies beside it
+    alone.write_bytes(scene_file.read_bytes())
+    for network in (Scene(presets.TINY_SCENE), presets.choose("gfpgan", "tiny").network()):
+        with pytest.raises(TrainingError, match=r"no tensor .*: it is of another network"):
+            start_from(network, alone)
     bad = tmp_path / "bad.onnx"
     for content in (None, b"nonsense"):
         if content:
             bad.write_bytes(content)
         with pytest.raises(TrainingError, match=r"bad\.onnx") as caught:
-            load_exported(Compact(CompactConfig(features=8, layers=2)), bad, no_sample)
+            start_from(Compact(CompactConfig(features=8, layers=2)), bad)
         assert "\n" not in str(caught.value)
 
 
@@ -295,12 +330,29 @@ def test_an_unknown_preset_or_system_is_bad_usage(
     assert main(["train", "gfpgan", "--data", str(pictures)]) == 2  # no --out
 
 
-def test_help_names_every_preset(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "gfpgan", "--help"]) == 0
-    text = re.sub(r"[^\w:;,. -]|\s+", " ", capsys.readouterr().out)
-    text = re.sub(r" +", " ", text)
-    for system, found in presets.PRESETS.items():
-        assert f"{system.split('-')[0]}: {', '.join(preset.name for preset in found)}" in text
+@pytest.mark.parametrize("system", presets.PRESETS)
+def test_help_lists_every_preset_and_setting_of_a_system(
+    system: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, _, objective = system.partition("-")
+    arguments = ["--objective", objective] if objective else []
+    assert main(["train", name, *arguments, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert f"Presets of {system}: {', '.join(p.name for p in presets.PRESETS[system])}." in text
+    preset = presets.choose(system)
+    common, expert = text.partition("--set, what people set")[2].split("--set, expert")
+    for key in ("images", "hours", "batch", "rate", "precision", "device"):
+        assert f"\n  {key} " in common
+    assert "\n  warmup " in expert
+    for settings in (preset.loop, preset.task(Path("DIR"))):
+        for key, value in flat(settings).items():
+            assert explained(settings)[key], f"no line for {key}"
+            if isinstance(value, float):
+                assert re.search(rf"\n  {key} +{value} ", text), key
+
+
+def test_the_command_knows_every_system() -> None:
+    assert list(dict.fromkeys(name.split("-")[0] for name in presets.PRESETS)) == list(SYSTEMS)
 
 
 def test_a_run_has_one_training_at_a_time(
@@ -366,7 +418,7 @@ def test_one_seed_sets_samples_weights_and_steps(pictures: Path, tmp_path: Path)
     one, same, other = (checkpoint.load(run / "checkpoints" / "best.pt")["ema"] for run in runs)
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert not any(torch.equal(one[name], other[name]) for name in one)
-    assert json.loads((runs[0] / "loop.json").read_text())["seed"] == 5
+    assert json.loads((runs[0] / "settings.json").read_text())["loop"]["seed"] == 5
 
 
 def test_override_reads_text_by_the_fields_type() -> None:
@@ -376,7 +428,8 @@ def test_override_reads_text_by_the_fields_type() -> None:
     face = override(
         FaceSettings(Path("a")), {"data": "b", "identity_weights": "c", "identity": "0.5", "batch": "1"}
     )
-    assert face == FaceSettings(Path("b"), identity_weights=Path("c"), identity=0.5)
+    weights = FaceWeights(identity=0.5)
+    assert face == FaceSettings(Path("b"), identity_weights=Path("c"), loss_weights=weights)
     assert override(face, {"identity_weights": "None"}).identity_weights is None
 
 
@@ -402,12 +455,12 @@ def test_export_needs_a_run(scene_run: Path, tmp_path: Path, capsys: pytest.Capt
 def test_publish_takes_the_best_or_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, (best, newest) = tmp_path / "run", (presets.choose("realesrgan", "tiny").network() for _ in range(2))
     for network, name in ((best, "best"), (newest, "images-0000000008")):
-        checkpoint.save(run / "checkpoints", name, {"networks": {}, "ema": network.state_dict()})
-    (run / "preset.json").write_text('{"system": "realesrgan", "preset": "tiny"}')
+        leave(run, network, name)
     written: list[nn.Module] = []
     monkeypatch.setattr(
         "revisage.lab.train.publish.export_network", lambda network, path, **_: written.append(network)
     )
+    monkeypatch.setattr("revisage.lab.train.publish.save_companion", lambda *_: None)
     for is_newest in (False, True):
         publish(run, tmp_path / "m.onnx", name="m", version="1", licence="CC0-1.0", newest=is_newest)
     for network, expected in zip(written, (best, newest), strict=True):
@@ -419,8 +472,8 @@ def test_publish_mixes_with_the_file_that_the_training_started_from(
 ) -> None:
     system, start, file = exported
     run, trained = tmp_path / "run", presets.choose(system, "tiny").network()
-    checkpoint.save(run / "checkpoints", "best", {"networks": {}, "ema": trained.state_dict()})
-    (run / "preset.json").write_text(json.dumps({"system": system, "preset": "tiny"}))
+    leave(run, trained)
+    monkeypatch.setattr("revisage.lab.train.publish.save_companion", lambda *_: None)
     written: list[dict[str, torch.Tensor]] = []
     monkeypatch.setattr(
         "revisage.lab.train.publish.export_network",
@@ -431,7 +484,7 @@ def test_publish_mixes_with_the_file_that_the_training_started_from(
         publish(run, tmp_path / "m.onnx", name="m", version="1", licence="CC0-1.0", mix=(file, share))
         return written.pop()
 
-    training_only: tuple[str, ...] = getattr(trained, "training_only", ())
+    training_only = ("heads.0.", "describe.")
     torch.manual_seed(0)
     fresh = presets.choose(system, "tiny").network().state_dict()
     mixed = published(0.25)
@@ -455,8 +508,7 @@ def test_what_cannot_be_mixed_is_told(
     assert "give FILE.onnx:SHARE, such as start.onnx:0.4" in one_line(capsys)
     run = tmp_path / "run"
     network = presets.choose("finder", "tiny").network()
-    checkpoint.save(run / "checkpoints", "best", {"networks": {}, "ema": network.state_dict()})
-    (run / "preset.json").write_text('{"system": "finder", "preset": "tiny"}')
+    leave(run, network)
     assert main(["export", str(run), *command[2:], f"{scene_file}:0.5"]) == 2
     assert "networks with batch norms cannot be mixed" in one_line(capsys)
     assert not (tmp_path / "m.onnx").exists()
@@ -469,12 +521,33 @@ def test_publish_says_what_does_not_fit(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
     network = Compact(CompactConfig(features=4, layers=1))
-    checkpoint.save(tmp_path / "checkpoints", "best", {"networks": {}, "ema": network.state_dict()})
-    attempt("no readable preset.json")
-    for text in ("no json", '{"system": "sharpener", "preset": "tiny"}', "[]"):
-        (tmp_path / "preset.json").write_text(text)
-        attempt("no readable preset.json")
-    (tmp_path / "preset.json").write_text('{"system": "realesrgan", "preset": "tiny"}')
-    attempt("does not fit the preset")
+    bare = {"networks": {}, "ema": network.state_dict()}
     checkpoint.save(tmp_path / "checkpoints", "best", {"networks": {}})
-    attempt("does not fit the preset")
+    attempt("holds no averaged weights")
+    for changes, message in (
+        ({"architecture": "sharpener"}, "no architecture 'sharpener'; there are .*gfpgan"),
+        ({"config": {"colour": 3}}, "a compact of another version .*colour"),
+        ({"config": {"features": 8, "layers": 1}}, "the weights are not of a compact: .*size mismatch"),
+    ):
+        checkpoint.save(tmp_path / "checkpoints", "best", describe(network) | bare | changes)
+        attempt(message)
+
+
+def test_a_checkpoint_of_before_that_names_no_architecture_is_exported(tmp_path: Path) -> None:
+    """The layout that the trainings of November 2026 wrote; `preset.json` says what it is of."""
+    network = randomised(presets.choose("realesrgan", "tiny-student").network())
+    groups: dict[str, Any] = {"optimizers": {}, "scalers": {}, "images": 8, "seconds": 1.0, "best": 0.5}
+    state = groups | {"networks": {"generator": network.state_dict()}, "ema": network.state_dict()}
+    checkpoint.save(tmp_path / "checkpoints", "images-0000000008", state)
+    options: dict[str, Any] = {"name": "m", "version": "1", "licence": "CC0-1.0", "newest": True}
+    for text in (None, "no json", '{"system": "sharpener", "preset": "tiny"}', "[]"):
+        if text is not None:
+            (tmp_path / "preset.json").write_text(text)
+        with pytest.raises(TrainingError, match="does not say which network it is of"):
+            publish(tmp_path, tmp_path / "m.onnx", **options)
+    (tmp_path / "preset.json").write_text('{"system": "realesrgan", "preset": "tiny-student"}')
+    assert publish(tmp_path, tmp_path / "m.onnx", **options).passed
+    assert read_contract(tmp_path / "m.onnx").control == "clean"
+    other = presets.choose("realesrgan", "tiny-student").network()
+    assert start_from(other, tmp_path) == []  # the run itself
+    assert all(torch.equal(value, other.state_dict()[key]) for key, value in network.state_dict().items())

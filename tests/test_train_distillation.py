@@ -21,6 +21,7 @@ from revisage.errors import UsageError  # noqa: E402
 from revisage.lab.metrics.weights import read_state  # noqa: E402
 from revisage.lab.train import presets  # noqa: E402
 from revisage.lab.train.scenes import shrink  # noqa: E402
+from revisage.lab.train.settings import change  # noqa: E402
 from revisage.lab.train.tasks.distillation import KEEPS, PATTERNED, StudentTask, Teacher  # noqa: E402
 from revisage.restore.models import AtStrength  # noqa: E402
 from revisage.runtime import open_session  # noqa: E402
@@ -50,7 +51,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def tiny(files: dict[str, Path], **changes: Any) -> StudentTask:
     settings = presets.choose("realesrgan", "tiny-student").task(files["data"])
     known = {key: path for key, path in files.items() if key != "data"}
-    return StudentTask(replace(settings, **(known | changes)))
+    return StudentTask(change(settings, known | changes))
 
 
 def test_the_teacher_is_both_networks_mixed_by_weight(files: dict[str, Path]) -> None:

@@ -170,7 +170,6 @@ def test_its_file_gives_what_the_network_gives(teacher: Path, tmp_path: Path) ->
     task = task_of(teacher, write_pictures(tmp_path / "faces"))
     loop = replace(presets.choose("identity", "tiny").loop, images=8, threads=1)
     network = train(task, tmp_path / "run", loop)
-    (tmp_path / "run" / "preset.json").write_text('{"system": "identity", "preset": "tiny"}\n')
     publish(tmp_path / "run", tmp_path / "who.onnx", name="who", version="1", licence="none", newest=True)
     contract = read_contract(tmp_path / "who.onnx")
     assert (contract.task, contract.size) == ("identity", SIZE)

@@ -22,11 +22,10 @@ from torch import Tensor, nn  # noqa: E402
 from revisage.errors import TrainingError, UsageError  # noqa: E402
 from revisage.lab.data.loader import Sample  # noqa: E402
 from revisage.lab.train import checkpoint, loop, muon, precision  # noqa: E402
-from revisage.lab.train.curves import read_log  # noqa: E402
 from revisage.lab.train.distributed import init_distributed  # noqa: E402
 from revisage.lab.train.ema import EMA  # noqa: E402
-from revisage.lab.train.init import load_exported  # noqa: E402
-from revisage.lab.train.log import Log  # noqa: E402
+from revisage.lab.train.init import start_from  # noqa: E402
+from revisage.lab.train.log import Log, read_log  # noqa: E402
 from revisage.lab.train.loop import learning_rate, train  # noqa: E402
 from revisage.lab.train.muon import Muon  # noqa: E402
 from revisage.lab.train.settings import LoopSettings  # noqa: E402
@@ -281,7 +280,6 @@ def test_a_log_has_every_step_once_after_a_kill(tmp_path: Path) -> None:
         for run in ("whole", "killed")
     )
     assert whole == killed
-    assert (tmp_path / "killed" / "curves.png").is_file()
 
 
 def test_losses_are_averaged_over_the_steps_that_had_them(tmp_path: Path) -> None:
@@ -383,15 +381,15 @@ def test_a_light_training_saves_small_weights_alone_and_can_be_begun_from(
     names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
     assert names == [f"weights-{i}.pt" for i in range(len(names))]
     assert len(names) > 1
-    for name, value in checkpoint.averaged(tmp_path / "checkpoints").items():
+    for name, value in checkpoint.averaged(tmp_path).tensors.items():
         torch.testing.assert_close(value, network.state_dict()[name], rtol=1e-3, atol=1e-4)
     other = Toy()
-    load_exported(other.networks["student"], tmp_path, other.sample)
+    assert start_from(other.networks["student"], tmp_path) == []
     weight = other.networks["student"].state_dict()["0.weight"]
     torch.testing.assert_close(weight, network.state_dict()["0.weight"], rtol=1e-3, atol=1e-4)
     (tmp_path / "checkpoints" / "weights-1.pt").unlink()
     with pytest.raises(TrainingError, match=r"cannot read checkpoint .*weights-1"):
-        checkpoint.averaged(tmp_path / "checkpoints")
+        checkpoint.averaged(tmp_path)
 
 
 @pytest.mark.parametrize(("native", "quicker", "wanted"), [(1, 1, "b"), (0, 1, "f"), (1, 0, "f")])
@@ -444,7 +442,7 @@ def test_how_hard_each_loss_pulls_is_told_and_changes_nothing(tmp_path: Path) ->
             torch.testing.assert_close(value.detach(), before[key], rtol=0, atol=0)
 
     train(Toy(), tmp_path, SETTINGS)
-    logged = read_log(tmp_path / "log.csv")["pull"]
+    logged = read_log(tmp_path / "log.csv")["gradient_norms"]
     assert set(logged) == {"learn/error", "learn/size"}  # the rival has one loss
     assert logged["learn/size"][:, 0].tolist() == [40]  # with the figures on held-out data
 

@@ -130,15 +130,15 @@ def test_steps_are_trained_in_their_order_generator_and_critic_in_turn(pictures:
 
 
 def test_without_an_adversarial_weight_there_is_no_critic(pictures: Path) -> None:
-    weights = tiny("upscale", pictures).settings.weights
-    task = tiny("upscale", pictures, weights=replace(weights, adversarial=Schedule(0.0)))
+    weights = tiny("upscale", pictures).settings.loss_weights
+    task = tiny("upscale", pictures, loss_weights=replace(weights, adversarial=Schedule(0.0)))
     assert [phase.name for phase in task.phases()] == ["step1", "step2", "step3"]
     assert task.phases()[0].losses(batch_of(task)).keys() == {"l1"}
 
 
 def test_weights_follow_the_epoch_of_the_sample(pictures: Path) -> None:
-    weights = tiny("upscale", pictures).settings.weights
-    task = tiny("upscale", pictures, weights=replace(weights, pixel=Schedule(1.0, 2.0)))
+    weights = tiny("upscale", pictures).settings.loss_weights
+    task = tiny("upscale", pictures, loss_weights=replace(weights, pixel=Schedule(1.0, 2.0)))
     count = len(task.training)
     assert task.sample(0)["epoch"] == 0
     assert task.sample(5 * count)["epoch"] == 5
@@ -152,7 +152,7 @@ def test_weights_follow_the_epoch_of_the_sample(pictures: Path) -> None:
 
 def test_in_the_papers_preset_the_adversarial_loss_leads_first(tmp_path: Path) -> None:
     """By the length of gradients at 128 px: 1 of a critic with slope 1, against that of the mean error."""
-    weights = presets.choose("progressive-upscale", "paper").task(tmp_path).weights
+    weights = presets.choose("progressive-upscale", "paper").task(tmp_path).loss_weights
     length = 1 / np.sqrt(3 * 128 * 128)
     leads = [weights.adversarial.at(epoch) > weights.pixel.at(epoch) * length for epoch in range(102)]
     assert leads[0]

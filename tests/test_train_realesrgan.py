@@ -27,6 +27,7 @@ from revisage.lab.train import checkpoint, presets  # noqa: E402
 from revisage.lab.train.loop import train  # noqa: E402
 from revisage.lab.train.publish import publish  # noqa: E402
 from revisage.lab.train.scenes import crowd, ramp, vary  # noqa: E402
+from revisage.lab.train.settings import change  # noqa: E402
 from revisage.lab.train.tasks.realesrgan import (  # noqa: E402
     SceneSettings,
     SceneTask,
@@ -47,7 +48,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tiny(data: Path, **changes: Any) -> SceneTask:
-    return SceneTask(replace(presets.choose("realesrgan", "tiny").task(data), **changes))
+    return SceneTask(change(presets.choose("realesrgan", "tiny").task(data), changes))
 
 
 def batch_of(task: SceneTask, count: int = 2) -> dict[str, Any]:
@@ -210,7 +211,6 @@ def test_a_training_is_published_and_gone_on_from_its_file(pictures: Path, tmp_p
     loop = replace(presets.choose("realesrgan", "tiny").loop, images=16, threads=1)
     run = tmp_path / "run"
     trained = train(tiny(pictures), run, loop)
-    (run / "preset.json").write_text('{"system": "realesrgan", "preset": "tiny"}')
     path = tmp_path / "tiny.onnx"
     assert publish(run, path, name="tiny", version="1", licence="none", newest=True).passed
     task = tiny(pictures, adversarial=0.1, perceptual=0.0)  # stage 2 starts from stage 1

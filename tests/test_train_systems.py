@@ -21,10 +21,12 @@ from revisage.lab.data.loader import Sample  # noqa: E402
 from revisage.lab.data.pictures import find_pictures, read_picture  # noqa: E402
 from revisage.lab.degrade import RECIPES, Chain  # noqa: E402
 from revisage.lab.train import checkpoint, presets  # noqa: E402
-from revisage.lab.train.faces import Embedder, FaceLosses, identity_disjoint  # noqa: E402
+from revisage.lab.train.face_losses import FaceLosses  # noqa: E402
+from revisage.lab.train.faces import Embedder, identity_disjoint  # noqa: E402
 from revisage.lab.train.loop import train  # noqa: E402
 from revisage.lab.train.pictures import from_unit, grid, to_bytes, to_unit  # noqa: E402
 from revisage.lab.train.scenes import shrink  # noqa: E402
+from revisage.lab.train.settings import change  # noqa: E402
 from revisage.lab.train.task import Task  # noqa: E402
 from revisage.lab.train.tasks.gfpgan import FaceSettings, FaceTask  # noqa: E402
 from revisage.lab.train.tasks.realesrgan import SceneSettings, SceneTask  # noqa: E402
@@ -47,7 +49,7 @@ def tiny(system: str, data: Path, **changes: Any) -> Task:
     preset = presets.choose(system, "tiny")
     if system == "gfpgan":
         changes = {"adversarial": 0.0} | changes
-    return preset.make(replace(preset.task(data), validation=2, **changes))
+    return preset.make(change(preset.task(data), {"validation": 2, **changes}))
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

@@ -21,7 +21,7 @@ from revisage.faces import Face, align, estimate
 from revisage.lab.losses import l1
 from revisage.lab.metrics.psnr import psnr
 from revisage.lab.networks.prior import FacePrior, PriorConfig
-from revisage.lab.train.curves import read_log
+from revisage.lab.train.log import read_log
 from revisage.lab.train.loop import train
 from revisage.lab.train.settings import LoopSettings
 from revisage.lab.train.task import Task

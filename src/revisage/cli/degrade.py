@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import tyro
@@ -41,23 +41,7 @@ class Options:
     out: Positional[Annotated[Path, arg(metavar="OUT")]]
     """A file, whose extension names the format, or a folder, where TIFF and BMP stay and others become PNG.
     A folder of photos needs a folder."""
-    recipe: Literal[
-        "paper",
-        "hard",
-        "gfpgan",
-        "gfpgan-train",
-        "first-order",
-        "second-order",
-        "old-photo",
-        "progressive-16",
-        "progressive-128",
-        "face",
-        "taught",
-        "aged",
-        "pattern",
-    ] = "old-photo"
-    """How to degrade. paper and hard: GFP-GAN's equation, as published and at half the size; gfpgan is
-    paper."""
+    recipe: Annotated[str, arg(metavar="NAME", help=f"How to degrade: {', '.join(RECIPES)}.")] = "old-photo"
     seed: int = 0
     """What happens to a photo depends on this number and on the photo's name only."""
 
@@ -71,6 +55,8 @@ def main(argv: Sequence[str]) -> int:
     try:
         if options.seed < 0:
             raise UsageError("--seed must be 0 or more")
+        if options.recipe not in RECIPES:
+            raise UsageError(f"no recipe {options.recipe!r}; there are {', '.join(RECIPES)}")
         jobs = plan(options.src, options.out)
     except UsageError as error:
         say(f"revisage degrade: {error}", error=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -51,9 +52,7 @@ class Options:
     checkpoints, folders of results; a>b chains, a+b averages, LABEL=... gives a name. The embedded face and
     scene model beside input and bicubic if not given."""
     metrics: Annotated[str | None, arg(metavar="a,b,...")] = None
-    """psnr,ssim,ms_ssim,niqe,degrees if not given; also lpips_alex, lpips_vgg, lpips_squeeze, fid, kid,
-    degrees_edgeface, degrees_arcface, degrees_dlib, landmarks, frechet_identity, frechet_squeezenet,
-    expression_changed."""
+    """What to measure; the names, and those that are measured if none are given, end this help."""
     setting: Literal["same-size", "x4"] = "same-size"
     """x4: methods get a quarter of the width and height."""
     aligned: bool = False
@@ -88,10 +87,13 @@ class Options:
 def main(argv: Sequence[str]) -> int:
     """Run the command; 0: done, 1: failed, 2: bad usage."""
     try:
-        options = parse(Options, "evaluate", argv)
+        try:
+            options = parse(Options, "evaluate", argv)
+        except Exit as stop:
+            if stop.code == 0:
+                _show_metrics()
+            return stop.code
         _run(options)
-    except Exit as stop:
-        return stop.code
     except ModuleNotFoundError as error:
         say(f"revisage evaluate: {error.name} is missing: pip install 'revisage[train]'", error=True)
         return 1
@@ -99,6 +101,14 @@ def main(argv: Sequence[str]) -> int:
         say(f"revisage evaluate: {error}", error=True)
         return 2 if isinstance(error, UsageError | UnknownModelError) else 1
     return 0
+
+
+def _show_metrics() -> None:
+    """Print the names of all metrics, where there is PyTorch to ask."""
+    with suppress(ModuleNotFoundError):
+        from revisage.lab.evaluate.measure import DEFAULT, names
+
+        print(f"\nMetrics: {', '.join(names())}.\nIf none are given: {', '.join(DEFAULT)}.")
 
 
 def _run(options: Options) -> None:

@@ -6,10 +6,12 @@ import dataclasses
 import json
 import math
 import os
+import shutil
+import textwrap
 import types
 import typing
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,17 +26,20 @@ from revisage.errors import RevisageError, TrainingError, UsageError
 from revisage.files import write_atomically
 from revisage.zoo.features import FEATURES
 
+System = Literal["prior", "gfpgan", "realesrgan", "progressive", "finder", "identity", "expressions"]
+SYSTEMS: tuple[str, ...] = typing.get_args(System)
+COMMON = frozenset(
+    {"images", "hours", "batch", "rate", "precision", "device", "threads", "loaders", "recipe", "seed"}
+)
+"""What people set, beside files and folders; all else is for experts."""
+_READ = (int, float, str, bool, Path)
+
 
 @dataclass(frozen=True)
 class Options:
     """Train a model. Killed and started again with the same command, the training goes on where it was."""
 
-    system: Positional[
-        Annotated[
-            Literal["prior", "gfpgan", "realesrgan", "progressive", "finder", "identity", "expressions"],
-            arg(metavar="SYSTEM"),
-        ]
-    ]
+    system: Positional[Annotated[System, arg(metavar="SYSTEM")]]
     """prior (StyleGAN2 on faces), gfpgan (restoring faces), realesrgan (whole photos),
     progressive (small faces), finder, identity (face embedding), or expressions (their classifier)."""
     data: Path
@@ -46,13 +51,10 @@ class Options:
     objective: Literal["upscale", "restore"] | None = None
     """Of progressive: upscale a picture of 16 px, or restore one of 128 px."""
     preset: str = "default"
-    """Named settings; default is the first of the system. gfpgan: compact-256, identity-256,
-    reconstruction-256, unet-256, gpu-256, paper-512, tiny; prior: compact-128, paper-512, tiny; realesrgan:
-    compact-x2, realesrnet-x2, realesrgan-x2, tiny, student, tiny-student; progressive: compact, paper, tiny;
-    finder: small, tiny; identity: compact, tiny; expressions: small."""
+    """Named settings of the system, the first if not given; `revisage train SYSTEM --help` lists them."""
     set: Annotated[tuple[str, ...], arg(metavar="KEY=VALUE")] = ()
-    """Change settings of the data and losses or of the loop, such as hours=2 batch=16 identity=0.2; an
-    unknown KEY shows all of the system. Weights that were pulled go by their name: vgg_weights=vgg19."""
+    """Change settings, such as hours=2 batch=16 identity=0.2; `revisage train SYSTEM --help` lists them.
+    Weights that were pulled go by their name: vgg_weights=vgg19."""
     init: Annotated[Path | None, arg(metavar="FILE.onnx|NAME|RUN")] = None
     """Start from the weights of an exported model, for example of revisage-face-256, or of another training's
     folder, when RUN has no checkpoint."""
@@ -61,10 +63,16 @@ class Options:
 def main(argv: Sequence[str]) -> int:
     """Run the command; 0: trained to the end, 1: failed, 2: bad usage."""
     try:
-        options = parse(Options, "train", argv)
+        try:
+            options = parse(Options, "train", argv)
+        except Exit as stop:
+            system = next((word for word in argv if word in SYSTEMS), None)
+            if stop.code == 0 and system is not None:
+                with suppress(ModuleNotFoundError):  # without PyTorch there are none
+                    _show_settings(system, argv)
+            return stop.code
         from revisage.lab.train import presets
-    except Exit as stop:
-        return stop.code
+        from revisage.lab.train.settings import flat
     except ModuleNotFoundError as error:
         say(f"revisage train: {error.name} is missing: pip install 'revisage[train]'", error=True)
         return 1
@@ -76,14 +84,14 @@ def main(argv: Sequence[str]) -> int:
         chosen = presets.choose(system, options.preset)
         changes = dict(_pair(text) for text in options.set)
         settings = chosen.task(options.data)
-        known = _names(chosen.loop) | _names(settings)
+        known = flat(chosen.loop) | flat(settings)
         unknown = [key for key in changes if key not in known]
         if unknown:
             raise UsageError(f"no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
         loop, settings = override(chosen.loop, changes), override(settings, changes)
         init = None if options.init is None else _exported(options.init)
         task = chosen.make(settings)
-        _claim(options.out, {"system": system, "preset": chosen.name})
+        _claim(options.out, system, chosen.name, {"task": settings, "loop": loop})
         with _alone(options.out):
             train(task, options.out, loop, init=init)
     except RevisageError as error:
@@ -107,14 +115,17 @@ def _system(options: Options) -> str:
     return options.system if options.objective is None else f"{options.system}-{options.objective}"
 
 
-def _claim(run: Path, chosen: dict[str, str]) -> None:
-    """Note in `run` what is trained there. Raises TrainingError when it holds another training."""
+def _claim(run: Path, system: str, preset: str, settings: dict[str, Any]) -> None:
+    """Write down in `run` what is trained there. Raises TrainingError when it holds another training."""
     run.mkdir(parents=True, exist_ok=True)
-    note, text = run / "preset.json", json.dumps(chosen) + "\n"
-    if not note.exists():
-        write_atomically(note, text.encode())  # processes of one training come here together
-    if note.read_text() != text:
-        raise TrainingError(f"{run} holds another training, {note.read_text().strip()}: use another --out")
+    path, chosen = run / "settings.json", {"system": system, "preset": preset}
+    if path.exists():
+        before = json.loads(path.read_text())
+        if any(before.get(key) != value for key, value in chosen.items()):
+            what = f"{before.get('preset')} of {before.get('system')}"
+            raise TrainingError(f"{run} holds another training, {what}: use another --out")
+    told = {key: dataclasses.asdict(value) for key, value in settings.items()}
+    write_atomically(path, (json.dumps(chosen | told, indent=2, default=str) + "\n").encode())
 
 
 def _alone(run: Path) -> AbstractContextManager[object]:
@@ -138,8 +149,36 @@ def _pair(text: str) -> tuple[str, str]:
     return key, value
 
 
-def _names(settings: Any) -> set[str]:
-    return {field.name for field in dataclasses.fields(settings)}
+def _show_settings(system: str, argv: Sequence[str]) -> None:
+    """Print the presets and settings of a system, those that people set first, with what the preset has."""
+    from revisage.lab.train import presets
+    from revisage.lab.train.settings import explained, flat
+
+    if system == "progressive":
+        system = f"progressive-{'restore' if 'restore' in argv else 'upscale'}"
+    names = [preset.name for preset in presets.PRESETS[system]]
+    chosen = presets.choose(system, next((word for word in argv if word in names), "default"))
+    width = max(shutil.get_terminal_size().columns, 100)
+    print(f"\nPresets of {system}: {', '.join(names)}.")
+    groups: dict[bool, list[str]] = {True: [], False: []}
+    seen = {"data"}  # --data
+    for settings in (chosen.task(Path("DIR")), chosen.loop):
+        texts = explained(settings)
+        for name, value in flat(settings).items():
+            kind = _type(settings, name)
+            if kind in _READ and name not in seen:
+                seen.add(name)
+                line = textwrap.shorten(texts[name], width - 33, placeholder=" …")
+                groups[name in COMMON or kind is Path].append(f"  {name:17}{_shown(value):>12}  {line}")
+    for common, lines in groups.items():
+        print(f"\n--set, {'what people set' if common else 'expert'}; values are those of {chosen.name}:")
+        print("\n".join(lines))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    return "none" if value is None else "''" if value == "" else str(value)
 
 
 def override(settings: Any, changes: dict[str, str]) -> Any:
@@ -148,27 +187,43 @@ def override(settings: Any, changes: dict[str, str]) -> Any:
     Setting `images` clears `hours` and the other way round, since a training has one length. Raises
     UsageError when a text does not fit its field.
     """
-    hints = typing.get_type_hints(type(settings))
-    values: dict[str, Any] = {}
-    for key, text in changes.items():
-        if key in _names(settings):
-            values[key] = _read(key, text, hints[key])
+    from revisage.lab.train.settings import change, flat
+
+    known = flat(settings)
+    values = {
+        key: _read(key, text, _type(settings, key), optional=_optional(settings, key))
+        for key, text in changes.items()
+        if key in known
+    }
     for key, other in (("hours", "images"), ("images", "hours")):
         if key in values:
             values.setdefault(other, None)
-    return dataclasses.replace(settings, **values)
+    return change(settings, values)
 
 
-def _read(key: str, text: str, kind: Any) -> Any:
+def _type(settings: Any, name: str) -> Any:
+    """The type of a setting, of `loss_weights` as well, without its None."""
+    hints = typing.get_type_hints(type(settings))
+    if name not in hints:
+        return _type(settings.loss_weights, name)
+    kind = hints[name]
     if isinstance(kind, types.UnionType):
-        if text.lower() == "none":
-            return None
         kind = next(part for part in typing.get_args(kind) if part is not type(None))
+    return kind
+
+
+def _optional(settings: Any, name: str) -> bool:
+    return type(None) in typing.get_args(typing.get_type_hints(type(settings)).get(name))
+
+
+def _read(key: str, text: str, kind: Any, *, optional: bool) -> Any:
+    if optional and text.lower() == "none":
+        return None
     if kind is bool:
         if text not in ("0", "1"):
             raise UsageError(f"{key} must be 0 or 1, got {text!r}")
         return text == "1"
-    if kind not in (int, float, str, Path):
+    if kind not in _READ:
         raise UsageError(f"{key} cannot be set on the command line; choose another --preset")
     if kind is Path and text in FEATURES and not Path(text).exists():
         return zoo.resolve("features", text).path

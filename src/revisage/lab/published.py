@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from revisage import zoo
 from revisage.errors import ModelCorruptError, ModelError, ModelMissingError, UsageError
 from revisage.files import sha256
+from revisage.lab.architectures import ARCHITECTURES, contract_of, name_of
 from revisage.lab.export import export
 from revisage.lab.networks.compact import Compact, CompactConfig
-from revisage.lab.networks.gfpgan import GFPGAN, GFPGANConfig, UnitRange
+from revisage.lab.networks.gfpgan import GFPGAN, GFPGANConfig
 from revisage.lab.networks.rrdb import ENLARGES, RRDBConfig, RRDBNet
 from revisage.zoo import Contract, ncnn
 
@@ -141,9 +142,9 @@ def load(file: Path) -> Published:
     except (_MisfitError, ValueError) as error:
         raise ModelCorruptError(f"{file}: {error}") from None
     network.eval().requires_grad_(False)
-    if isinstance(network, GFPGAN):
-        return Published(UnitRange(network), "face", network.config.size, 1)
-    return Published(network, "scene", None, network.config.scale)
+    contract = contract_of(network)
+    deployed = ARCHITECTURES[name_of(network)].deployed(network, contract["scale"])
+    return Published(deployed, **contract)
 
 
 class _MisfitError(Exception):
@@ -347,7 +348,7 @@ class _Family(NamedTuple):
 
     name: str
     mark: str
-    build: Callable[[Mapping[str, Tensor]], GFPGAN | RRDBNet | Compact]
+    build: Callable[[Mapping[str, Tensor]], nn.Module]
     key: Callable[[str], str]
     unused: tuple[str, ...]
 

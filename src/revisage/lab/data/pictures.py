@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -94,5 +95,10 @@ def shuffled(index: int, count: int, seed: int) -> int:
     """The picture of sample `index`: every epoch is a permutation of its own, drawn from (seed, epoch)."""
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")
-    epoch, place = divmod(index, count)
-    return int(np.random.default_rng((seed, epoch)).permutation(count)[place])
+    epoch, position = divmod(index, count)
+    return int(_order(count, seed, epoch)[position])
+
+
+@lru_cache(maxsize=8)  # two folders, in two epochs each at their border; 8 MB for a million pictures
+def _order(count: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng((seed, epoch)).permutation(count)

@@ -6,9 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
 
-import numpy as np
-
 from revisage.lab.data.loader import Sample
+from revisage.lab.data.pictures import shuffled
 
 
 class Pool:
@@ -35,9 +34,8 @@ class Pool:
 
     def number(self, index: int) -> int:
         """The pair of sample `index`."""
-        block, place = divmod(index, self.size)
-        order = np.random.default_rng((self.seed, block)).permutation(self.size)
-        return block * (self.size // self.reuse) + int(order[place]) // self.reuse
+        first = index // self.size * (self.size // self.reuse)  # of the block
+        return first + shuffled(index, self.size, self.seed) // self.reuse
 
     def __getitem__(self, index: int) -> Sample:
         """The pair of sample `index`; not to be written to. Two threads may make the same pair twice."""

@@ -30,7 +30,7 @@ class Expression(nn.Module):
     """Faces on the FFHQ template, (N, 3, 256, 256) RGB in [0, 1] -> (N, expressions) logits.
 
     A face and its mirror image get the same logits, the mean of the two; so do a face and its copy with
-    another brightness or contrast.
+    another brightness or contrast. Of crops, (N, 1, 48, 48), it gives `logits`.
     """
 
     def __init__(self, config: ExpressionConfig = ExpressionConfig()) -> None:
@@ -48,6 +48,8 @@ class Expression(nn.Module):
         self.classifier = nn.Sequential(nn.Dropout(0.3), nn.Linear(before, config.expressions))
 
     def forward(self, faces: Tensor) -> Tensor:
+        if faces.shape[1] == 1:
+            return self.logits(faces)
         side = CROP * _PIXEL
         crops = faces[:, :, _TOP : _TOP + side, _LEFT : _LEFT + side]
         luma = crops[:, 0] * 0.299 + crops[:, 1] * 0.587 + crops[:, 2] * 0.114

@@ -168,11 +168,9 @@ class RefineBlock(nn.Module):
 class Restored(NamedTuple):
     """What a generator makes of a batch, all in [-1, 1].
 
-    Attributes:
-        picture: (N, 3, size, size).
-        pyramid: the U-Net's own pictures, (N, 3, s, s), from the smallest s to the largest.
-        described: (N, 6), what the degradation's code says of it (`revisage.lab.degrade.description`); None
-            without a code.
+    `picture` is (N, 3, size, size); `pyramid` has the U-Net's own pictures, (N, 3, s, s), from the smallest s
+    to the largest; `described`, (N, 6), is what the degradation's code says of it
+    (`revisage.lab.degrade.description`), None without a code.
     """
 
     picture: Tensor
@@ -210,16 +208,7 @@ class GFPGAN(nn.Module):
 
     forward: (N, 3, size, size) in [-1, 1] -> ((N, 3, size, size), list of (N, 3, s, s) from the smallest
     s to the largest). The list serves the pyramid restoration loss (§3.2) and is ignored in use.
-    `training_only` names the weights that the picture does not need, so that no exported file has them,
-    `added` those that an exported file may lack (it can be of the U-Net alone), and `shortened` those of
-    which a file may have more, where its decoder goes on to finer scales.
     """
-
-    added = (
-        *("refine.", "polish.", "conditions.", "decoder.", "squeeze.", "codes."),
-        *("code.", "modulate.", "deep.", "attention.", "bridge."),
-    )
-    shortened = ("codes.",)
 
     def __init__(self, config: GFPGANConfig) -> None:
         super().__init__()
@@ -252,10 +241,6 @@ class GFPGAN(nn.Module):
             )
             self.describe = nn.Linear(config.code, DESCRIBED)
             self.modulate = nn.ModuleList(nn.Linear(config.code, 2 * channels) for channels in unet)
-        last_head = config.residual or not config.decoder  # whether the picture needs the last head
-        self.training_only = tuple(f"heads.{i}." for i in range(top - 1 if last_head else top))
-        if config.code:
-            self.training_only += ("describe.",)
         if config.decoder:
             end = len(config.prior) - 1
             self.conditions = nn.ModuleList(

@@ -23,6 +23,7 @@ class Identity(nn.Module):
 
     def __init__(self, config: MobileFaceNetConfig = COMPACT_IDENTITY) -> None:
         super().__init__()
+        self.config = config
         self.crop = ArcFaceCrop()
         self.network = MobileFaceNet(config)
 

@@ -108,12 +108,8 @@ class Progressive(nn.Module):
     """The generator of both objectives, pictures in [-1, 1].
 
     forward(x, step): (N, 3, size, size) -> the pictures of steps 1 to `step`, a list of (N, 3, 32, 32),
-    (N, 3, 64, 64) and (N, 3, 128, 128). `training_only` names weights that the last picture does not need, so
-    that an exported file lacks them; `added` those that the file of objective 1 lacks for objective 2.
+    (N, 3, 64, 64) and (N, 3, 128, 128).
     """
-
-    training_only = tuple(f"heads.{i}." for i in range(STEPS - 1))
-    added = ("encoder.",)
 
     def __init__(self, config: ProgressiveConfig) -> None:
         super().__init__()

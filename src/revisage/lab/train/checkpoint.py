@@ -1,19 +1,48 @@
-"""Checkpoints: named objects in one file, written whole or not at all."""
+"""Checkpoints: named objects in one file, written whole or not at all, that say which network they are of."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from revisage.errors import TrainingError
+from revisage.lab.architectures import describe, rebuild
 
 KEEP = 2
 PART = 15 * 2**20  # bytes of weights in a file of a light checkpoint
 HALF_MAX = 65504.0
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A network's weights in float32, and which network it is; `architecture` None: nothing says which."""
+
+    tensors: dict[str, Tensor]
+    architecture: str | None = None
+    config: Mapping[str, Any] | None = None
+
+    def network(self) -> nn.Module:
+        """The network with these weights. Raises TrainingError when they are not of what they say."""
+        network = self.fresh()
+        try:
+            network.load_state_dict(self.tensors)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise TrainingError(f"the weights are not of a {self.architecture}: {reason}") from None
+        return network
+
+    def fresh(self) -> nn.Module:
+        """The network with the weights that a training of seed 0 begins with."""
+        assert self.architecture is not None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return rebuild(self.architecture, self.config or {})
 
 
 def save(folder: Path, name: str, state: dict[str, Any]) -> Path:
@@ -36,49 +65,66 @@ def save_numbered(folder: Path, images: int, state: dict[str, Any]) -> Path:
     return path
 
 
-def save_light(folder: Path, weights: dict[str, Tensor]) -> None:
+def halved(network: nn.Module) -> dict[str, Tensor]:
+    """The weights of a network in half precision, on the CPU; counters stay whole."""
+    # A weight of half precision may not be infinite.
+    return {
+        name: (v.clamp(-HALF_MAX, HALF_MAX).half() if v.is_floating_point() else v).detach().cpu().clone()
+        for name, v in network.state_dict().items()
+    }
+
+
+def save_light(folder: Path, network: nn.Module) -> None:
     """Write the weights alone, in half precision, as folder/weights-0.pt, weights-1.pt, ... of at most 15
     MiB.
 
-    They take the place of those written before, one file after the other. Batch norms' counters stay whole.
+    They take the place of those written before, one file after the other.
     """
     parts: list[dict[str, Tensor]] = [{}]
     size = 0
-    for name, value in weights.items():
-        small = value.detach().cpu()
-        if small.is_floating_point():
-            # A weight of half precision may not be infinite.
-            small = small.clamp(-HALF_MAX, HALF_MAX).half()
-        if size + small.nbytes > PART and parts[-1]:
+    for name, value in halved(network).items():
+        if size + value.nbytes > PART and parts[-1]:
             parts.append({})
             size = 0
-        parts[-1][name] = small.clone()
-        size += small.nbytes
+        parts[-1][name] = value
+        size += value.nbytes
     for number, part in enumerate(parts):
-        save(folder, f"weights-{number}", {"weights": part, "part": number, "parts": len(parts)})
+        save(folder, f"weights-{number}", describe(network) | {"weights": part, "parts": len(parts)})
 
 
-def load_light(folder: Path) -> dict[str, Tensor]:
-    """What `save_light` wrote, in float32. Raises TrainingError when a part is missing or cannot be read."""
-    weights: dict[str, Tensor] = {}
-    first = _read(folder / "weights-0.pt")
-    for number in range(first.get("parts", 0)):
-        weights |= _read(folder / f"weights-{number}.pt").get("weights", {})
-    if not weights:
-        raise TrainingError(f"{folder / 'weights-0.pt'} holds no weights of this program")
-    return {name: v.float() if v.is_floating_point() else v for name, v in weights.items()}
+def averaged(path: Path, *, best: bool = False) -> Weights:
+    """The averaged weights of a training: of its newest or its best checkpoint, or of its light one.
 
-
-def averaged(folder: Path) -> dict[str, Tensor]:
-    """The averaged weights of a run's newest checkpoint, whole or light.
-
-    Raises TrainingError when there is none.
+    `path` is its folder, or one of its checkpoints. Raises TrainingError when there is none.
     """
-    saved = newest(folder)
-    if saved is not None:
-        weights: dict[str, Tensor] = load(saved)["ema"]
-        return weights
-    return load_light(folder)
+    folder, saved = path / "checkpoints", path if path.is_file() else None
+    if saved is None:
+        saved = newest(folder)
+        if saved is None and (folder / "weights-0.pt").is_file():
+            return _load_light(folder)
+        saved = folder / "best.pt" if best else saved
+    if saved is None or not saved.is_file():
+        raise TrainingError(f"no checkpoint in {folder}: train first; --newest exports one before validation")
+    state = load(saved)
+    if "ema" not in state:
+        raise TrainingError(f"{saved} holds no averaged weights")
+    return Weights(state["ema"], state.get("architecture"), state.get("config"))
+
+
+def _load_light(folder: Path) -> Weights:
+    """What `save_light` wrote. Raises TrainingError when a part is missing or cannot be read."""
+    first = read(folder / "weights-0.pt")
+    tensors: dict[str, Tensor] = {}
+    for number in range(first.get("parts", 0)):
+        tensors |= read(folder / f"weights-{number}.pt").get("weights", {})
+    if not tensors:
+        raise TrainingError(f"{folder / 'weights-0.pt'} holds no weights of this program")
+    return Weights(wide(tensors), first.get("architecture"), first.get("config"))
+
+
+def wide(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights in half precision as float32; counters stay whole."""
+    return {name: v.float() if v.is_floating_point() else v for name, v in tensors.items()}
 
 
 def newest(folder: Path) -> Path | None:
@@ -89,13 +135,14 @@ def newest(folder: Path) -> Path | None:
 
 def load(path: Path) -> dict[str, Any]:
     """Read a checkpoint without running pickled code. Raises TrainingError when it cannot be read."""
-    state = _read(path)
+    state = read(path)
     if "networks" not in state:
         raise TrainingError(f"{path} is not a checkpoint of this program")
     return state
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """The named objects of a file. Raises TrainingError when it cannot be read."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:

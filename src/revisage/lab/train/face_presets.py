@@ -8,9 +8,9 @@ from pathlib import Path
 from revisage.errors import UsageError
 from revisage.lab.networks.discriminators import DiscriminatorConfig, stylegan2_discriminator
 from revisage.lab.networks.gfpgan import CLEAR_256, GFPGANConfig, published_512
+from revisage.lab.train.face_losses import FaceWeights
 from revisage.lab.train.face_settings import FaceSettings
 from revisage.lab.train.settings import LoopSettings
-from revisage.lab.train.tasks.gfpgan import FaceTask
 
 TINY_FACE = GFPGANConfig(
     size=64,
@@ -61,33 +61,34 @@ def paper_settings(data: Path) -> FaceSettings:
         discriminator=PAPER_CRITIC,
         recipe="gfpgan-train",
         fixed_prior=True,
-        l1=0.1,
-        laplacian=0.0,
-        pyramid=1.0,
-        vgg_style=50.0,
-        features=0.0,
-        identity=10.0,
+        loss_weights=FaceWeights(
+            l1=0.1,
+            laplacian=0.0,
+            pyramid=1.0,
+            vgg_style=50.0,
+            features=0.0,
+            identity=10.0,
+            adversarial=0.1,
+            component=1.0,
+            matching=1.0,
+            style=200.0,
+            r1=10.0,
+        ),
         identity_share=1.0,
-        adversarial=0.1,
         components="style",
-        component=1.0,
-        matching=1.0,
-        style=200.0,
-        r1=10.0,
         critic_rate=20.0,
     )
 
 
-def paper_task(settings: FaceSettings) -> FaceTask:
+def check_paper(settings: FaceSettings) -> None:
     """Its L1 of 0.1 is next to nothing without the losses that the paper puts beside it."""
-    missing = []
-    if (settings.perceptual or settings.vgg_style) and settings.vgg_weights is None:
+    missing, weights = [], settings.loss_weights
+    if (weights.perceptual or weights.vgg_style) and settings.vgg_weights is None:
         missing.append("vgg_weights=vgg19 (or perceptual=0 vgg_style=0)")
-    if settings.identity and settings.identity_weights is None:
+    if weights.identity and settings.identity_weights is None:
         missing.append("identity_weights=mobilefacenet (or identity=0)")
     if missing:
         raise UsageError(
             f"paper-512 lacks the weights of its losses: --set {' '.join(missing)}; "
             "`revisage models pull vgg19 mobilefacenet` gets them"
         )
-    return FaceTask(settings)

@@ -1,14 +1,15 @@
-"""Data and loss weights of the face model."""
+"""What the training of the face model can be told."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from revisage.errors import UsageError
-from revisage.lab.degrade import RECIPES
 from revisage.lab.networks.discriminators import CLEAR_CRITIC, DiscriminatorConfig
 from revisage.lab.networks.gfpgan import CLEAR_256, GFPGANConfig
+from revisage.lab.train.face_losses import FaceWeights
+from revisage.lab.train.settings import check
 
 # How much of the component loss is used: each has what stands before it as well (ablations of the paper).
 COMPONENT_LOSSES = ("none", "discriminators", "matching", "style")
@@ -16,14 +17,14 @@ COMPONENT_LOSSES = ("none", "discriminators", "matching", "style")
 
 @dataclass(frozen=True)
 class FaceSettings:
-    """Data and loss weights of the face model.
+    """Data, sizes and loss weights of the face model.
 
     Attributes:
         data: folder of faces aligned to the FFHQ template, square; brought to the network's size. Losses on
             components need the table of landmarks beside it, as `revisage prepare` writes it.
-        more: a second such folder, or None; `more_share` of the samples come from it. They serve
-            reconstruction and identity alone: the discriminators never see them, as they may be enlarged.
-            Validation does not look at it.
+        more: a second such folder, or None. Its samples serve reconstruction and identity alone: the
+            discriminators never see them, as they may be enlarged. Validation does not look at it.
+        more_share: share of the samples that come from it.
         identity_weights: MobileFaceNet checkpoint, for the identity angle in validation, the loss on its
             features and keeping held-out people out of training; None goes without all three.
         edgeface_weights: EdgeFace archive, which the identity loss then looks through; without it that looks
@@ -37,24 +38,13 @@ class FaceSettings:
         crop: side of a square cut out of every training pair at a place drawn for it, for a network without a
             decoder. Its steps cost less than those with whole faces, and learning is limited by their number.
             None: whole faces, which losses on faces need.
-        l1, laplacian, lpips, perceptual, vgg_style, pyramid: loss weights; pictures are in [-1, 1].
-        features, identity: weights of the losses through the embeddings.
-        description: weight of the loss on what a network with a `code` says of the degradation.
+        loss_weights: of the losses.
         sharpen: amount by which the truth is sharpened (`revisage.lab.data.sharpen`, as Real-ESRGAN does,
             with a deviation of a 128th of the picture's side) for L1, Laplacian, pyramid and checkerboard;
             the other losses see the plain truth. A network that is unsure gives the mean of what may be,
             which is soft.
-        marks: weight of L1 of the pixels under scratches, creases, dust and hairs, which are few; 0 goes
-            without.
-        adversarial: weight of the discriminator's loss; 0 trains by reconstruction alone, without components.
-        patches: weight of the small discriminator of fine structure as a share of `adversarial`; 0 for none.
         components: "none", or the losses on eyes, nose and mouth: "discriminators", with feature "matching"
             as well, or with the Gram "style" loss besides.
-        component, matching, style: weights of these three.
-        checkerboard: weight of the loss against a pattern of the stem's blocks, with which a generator fools
-            discriminators, identity loss and sharpened truth; for a network with a stem.
-        r1: weight of the gradient penalty, of which every 16th step takes 16 times as much. It is over what a
-            discriminator sees: frequency bands for the compact ones.
         critic_rate: learning rate of the discriminators as a multiple of the generator's; their layers have
             the equalised learning rate and the compact generator's have not, so that they need more.
         only: the generator's weights whose names start so, such as "polish.", are trained and no others; they
@@ -79,25 +69,9 @@ class FaceSettings:
     discriminator: DiscriminatorConfig = CLEAR_CRITIC
     recipe: str = "face"
     crop: int | None = None
-    l1: float = 1.0
-    laplacian: float = 0.0
-    lpips: float = 0.25
-    perceptual: float = 1.0
-    vgg_style: float = 0.0
-    pyramid: float = 0.5
-    features: float = 0.1
-    identity: float = 0.1
-    description: float = 0.02
+    loss_weights: FaceWeights = field(default_factory=FaceWeights)
     sharpen: float = 0.0
-    marks: float = 0.0
-    adversarial: float = 0.0
-    patches: float = 0.0
     components: str = "none"
-    component: float = 0.01
-    matching: float = 0.1
-    style: float = 5.0
-    checkerboard: float = 0.0
-    r1: float = 0.15
     critic_rate: float = 6.0
     only: str = ""
     identity_share: float = 0.5
@@ -105,20 +79,16 @@ class FaceSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.recipe not in RECIPES:
-            raise UsageError(f"no recipe {self.recipe!r}; there are {', '.join(RECIPES)}")
+        check(self, shares=("more_share",), counts=("validation",))
         if self.components not in COMPONENT_LOSSES:
             raise UsageError(
                 f"components must be one of {', '.join(COMPONENT_LOSSES)}, got {self.components!r}"
             )
-        if not 0 <= self.more_share <= 1:
-            raise UsageError(f"more_share must be between 0 and 1, got {self.more_share}")
         if not 0 < self.identity_share <= 1:
             raise UsageError(f"identity_share must be above 0 and at most 1, got {self.identity_share}")
-        if self.validation < 1:
-            raise UsageError(f"validation must be at least 1, got {self.validation}")
         if self.crop is not None:
-            if self.network.decoder or self.adversarial or self.identity or self.features:
+            weights = self.loss_weights
+            if self.network.decoder or weights.adversarial or weights.identity or weights.features:
                 raise UsageError(
                     "crop is for a network without decoder, with adversarial=0, identity=0 and features=0"
                 )
@@ -127,7 +97,7 @@ class FaceSettings:
                 raise UsageError(
                     f"crop must be a multiple of {unit} up to {self.network.size}, got {self.crop}"
                 )
-        if self.adversarial and self.discriminator.picture != self.network.size:
+        if self.loss_weights.adversarial and self.discriminator.picture != self.network.size:
             raise UsageError(
                 f"the discriminator is for {self.discriminator.picture} px, the network for "
                 f"{self.network.size}"
@@ -136,6 +106,6 @@ class FaceSettings:
     @property
     def component_losses(self) -> tuple[str, ...]:
         """Those of `COMPONENT_LOSSES` that are used."""
-        if not self.adversarial:
+        if not self.loss_weights.adversarial:
             return ()
         return COMPONENT_LOSSES[1 : COMPONENT_LOSSES.index(self.components) + 1]

@@ -16,8 +16,6 @@ from revisage.errors import TrainingError
 from revisage.lab.data.landmarks import read_crops, read_landmarks, resize_landmarks
 from revisage.lab.data.pictures import Pictures, find_pictures, read_picture, shuffled
 from revisage.lab.data.prepare.photo import KEPT
-from revisage.lab.losses.identity import chord, face_features
-from revisage.lab.metrics.embedders import open_edgeface
 from revisage.lab.metrics.weights import fill, read_state
 from revisage.lab.networks.arcface_crop import ArcFaceCrop
 from revisage.lab.networks.mobilefacenet import MobileFaceNet
@@ -48,59 +46,6 @@ class Embedder(nn.Module):
         for _, same in groupby(pictures, key=np.shape):
             rows.append(self(torch.from_numpy(np.stack([from_unit(to_unit(p)) for p in same]))))
         return torch.cat(rows)
-
-
-class FaceLosses(nn.Module):
-    """Losses on who is seen and on how eyes and mouths look, through frozen embeddings.
-
-    Their crops are smoothed first (`ArcFaceCrop`) and moved by up to `reach` pixels, each step by others:
-    else a generator learns patterns that sit between the pixels of one crop.
-
-    Args:
-        mobile: MobileFaceNet, whose rows give the features, and the identity where `edge` is None.
-        edge: file of EdgeFace's weights.
-    """
-
-    reach = 2.0
-
-    def __init__(self, mobile: Embedder | None, edge: Path | None) -> None:
-        super().__init__()
-        self.mobile = mobile
-        self.edge = None if edge is None else open_edgeface(edge)
-        self.crops = nn.ModuleDict({str(width): ArcFaceCrop(width, smooth=True) for width in (96, 112)})
-        self.rows = [] if mobile is None else mobile.network.parts()[:-1]
-
-    def shifts(self, count: int, device: torch.device) -> Tensor:
-        """(count, 2) pixels of a crop, each within `reach`."""
-        return (torch.rand(count, 2, device=device) * 2 - 1) * self.reach
-
-    def features(self, fake: Tensor, real: Tensor) -> Tensor:
-        """`losses.identity.face_features` of MobileFaceNet's rows; faces (N, 3, S, S) in [-1, 1]."""
-        self.to(fake.device)  # validation leaves MobileFaceNet where its pictures were
-        shifts = self.shifts(len(fake), fake.device)
-        maps = []
-        for faces in (fake, real):
-            x, seen = self.crops["96"](faces.float(), shifts), []
-            for row in self.rows:
-                x = row(x)
-                seen.append(x)
-            maps.append(seen)
-        return face_features(maps[0], [m.detach() for m in maps[1]])
-
-    def identity(self, fake: Tensor, real: Tensor) -> Tensor:
-        """`losses.identity.chord` of the embeddings; faces (N, 3, S, S) in [-1, 1]."""
-        self.to(fake.device)
-        shifts = self.shifts(len(fake), fake.device)
-        network, width = (self.edge, "112") if self.edge is not None else (self.mobile_network, "96")
-        with torch.no_grad():
-            wanted = network(self.crops[width](real.float(), shifts))
-        return chord(network(self.crops[width](fake.float(), shifts)), wanted)
-
-    @property
-    def mobile_network(self) -> nn.Module:
-        """MobileFaceNet without a crop."""
-        assert self.mobile is not None, "no embedding for the identity loss"
-        return self.mobile.network
 
 
 def table_of(folder: Path) -> Path:

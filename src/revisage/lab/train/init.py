@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,91 +12,85 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from revisage.errors import TrainingError
-from revisage.files import write_atomically
+from revisage.files import sha256
+from revisage.lab.architectures import describe, name_of
 from revisage.lab.data.loader import Sample
-from revisage.lab.train.checkpoint import averaged
+from revisage.lab.train import checkpoint
+from revisage.lab.train.checkpoint import Weights
 from revisage.zoo import read_metadata
 
 CALIBRATION = 256  # training samples that the norms are measured on
 CALIBRATION_BATCH = 16
 
 
-def load_exported(network: nn.Module, path: Path, sample: Callable[[int], Sample]) -> None:
-    """Copy weights made earlier into `network`, in place: of a file that `revisage.lab.export` wrote, or the
-    averaged ones of `path`, the folder of a training.
+def start_from(network: nn.Module, path: Path) -> list[str]:
+    """Copy weights made earlier into `network`, in place; returns the layers that keep their fresh weights.
 
-    The file names its tensors as the network does, with the wrapper's prefix in front and `.fp16` behind
-    those stored in half precision. What a network calls `training_only` is not in the file but in the archive
-    beside it (`companion`), where there is one; else it keeps its fresh weights. So does what it calls
-    `added`, where the file is from before it. Of what it calls `shortened` the file's first rows are taken.
+    `path` is an exported model or the folder of a training. Of a model the weights beside it (`companion`)
+    are taken, where they are there, else those of the file itself, whose tensors are named as the network's,
+    with the wrapper's prefix in front and `.fp16` behind those in half precision. A layer of which there is
+    nothing at all stays fresh: the file has none that only a training uses, and may be of a smaller network.
+    Of a linear layer with more outputs than wanted the first ones are taken.
 
-    The exporter multiplies a batch norm into the convolution before it. Such a norm gets the statistics of
-    what it sees of the training samples `sample(0)`, `sample(1)`, ... (key "image"), and the scale and shift
-    with which the pair computes what the file does, so that training starts from the file's function.
-
-    Raises TrainingError when the file cannot be read, or a weight is missing or has another shape.
+    Raises TrainingError when nothing can be read, or a weight is missing or has another shape.
     """
-    stored = _averaged(path) if path.is_dir() else _tensors(path)
-    biases = {pair: stored.get(f"{pair[0]}.weight_bias") for pair in _pairs(network)}
-    folded = {pair: torch.tensor(array) for pair, array in biases.items() if array is not None}
-    training_only: tuple[str, ...] = getattr(network, "training_only", ())
-    added: tuple[str, ...] = getattr(network, "added", ())
-    shortened: tuple[str, ...] = getattr(network, "shortened", ())
-    absent = (*training_only, *added, *(f"{norm}." for _, norm in folded))
-    state = network.state_dict()
-    fresh = {name: value.clone() for name, value in state.items()}
+    stored = checkpoint.averaged(path) if path.is_dir() else _exported(path)
+    if stored.architecture not in (None, name_of(network)):
+        raise TrainingError(f"{path} is of a {stored.architecture}, the training of a {name_of(network)}")
+    state, absent = network.state_dict(), dict[str, list[str]]()
     for name, value in state.items():
-        array = stored.get(name, stored.get(f"network.{name}"))
-        if array is None and name.startswith(absent):
+        layer = name.rpartition(".")[0]
+        tensor = stored.tensors.get(name, stored.tensors.get(f"network.{name}"))
+        if tensor is None:
+            if value.is_floating_point():  # counters are not exported
+                absent.setdefault(layer, []).append(name)
             continue
-        if array is None:
-            raise TrainingError(f"{path} has no tensor {name}: it is of another network")
-        if name.startswith(shortened) and array.shape[1:] == value.shape[1:]:
-            array = array[: len(value)]
-        if array.size != value.numel() or _long(array.shape) != _long(value.shape):
+        linear = isinstance(network.get_submodule(layer), nn.Linear)
+        if linear and len(tensor) > len(value) and tensor.shape[1:] == value.shape[1:]:
+            tensor = tensor[: len(value)]
+        if _long(tensor.shape) != _long(value.shape):
             raise TrainingError(
-                f"{path}: {name} has shape {array.shape}, the network wants {tuple(value.shape)}"
+                f"{path}: {name} has shape {tuple(tensor.shape)}, the network wants {tuple(value.shape)}"
             )
-        state[name] = torch.tensor(array, dtype=value.dtype).reshape(value.shape)
+        state[name] = tensor.to(value.dtype).reshape(value.shape)
+    missing = {name for names in absent.values() for name in names}
+    weights = {name for name, value in state.items() if value.is_floating_point()}
+    for layer, names in absent.items():
+        if missing == weights or any(n.rpartition(".")[0] == layer for n in weights - missing):
+            raise TrainingError(f"{path} has no tensor {names[0]}: it is of another network")
+        if isinstance(network.get_submodule(layer), nn.BatchNorm2d):
+            raise TrainingError(
+                f"{path} has its batch norms multiplied into its convolutions, and {companion(path).name} is "
+                "not beside it: start from the training's folder, or export it again"
+            )
     network.load_state_dict(state)
-    if folded:
-        _unfold(network, folded, fresh, sample)
+    return list(absent)
 
 
 def companion(path: Path) -> Path:
-    """Where the weights lie that a training wants beside an exported file."""
-    return path.with_suffix(".npz")
+    """Where the weights lie, beside an exported file, that a training goes on from."""
+    return path.with_suffix(".pt")
 
 
 def save_companion(network: nn.Module, path: Path) -> None:
-    """Write what is `training_only` of a network beside its exported file, in half precision, if it has
-    any."""
-    only: tuple[str, ...] = getattr(network, "training_only", ())
-    kept = {name: v.half().numpy() for name, v in network.state_dict().items() if name.startswith(only)}
-    if kept:
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **kept)
-        write_atomically(companion(path), buffer.getvalue())
+    """Write all weights of a network beside its exported file, in half precision."""
+    state = describe(network) | {"weights": checkpoint.halved(network), "onnx": sha256(path)}
+    checkpoint.save(path.parent, path.stem, state)
 
 
-def _averaged(run: Path) -> dict[str, np.ndarray]:
-    return {name: value.numpy() for name, value in averaged(run / "checkpoints").items()}
-
-
-def _tensors(path: Path) -> dict[str, np.ndarray]:
-    """Those of an ONNX file and of its companion."""
+def _exported(path: Path) -> Weights:
+    """Those beside an ONNX file, or those of the file itself."""
     try:
         read_metadata(path)  # refuses weights in another file
-        model = onnx.load(str(path), load_external_data=False)
-        stored = {
-            t.name.removesuffix(".fp16"): onnx.numpy_helper.to_array(t) for t in model.graph.initializer
-        }
         if companion(path).is_file():
-            with np.load(companion(path)) as archive:
-                stored |= {name: archive[name] for name in archive}
+            beside = checkpoint.read(companion(path))
+            if beside.get("onnx") == sha256(path):
+                return Weights(checkpoint.wide(beside["weights"]), beside["architecture"], beside["config"])
+        model = onnx.load(str(path), load_external_data=False)
+        arrays = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
     except Exception as error:
         raise TrainingError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
-    return stored
+    return Weights({name.removesuffix(".fp16"): torch.tensor(array) for name, array in arrays.items()})
 
 
 @torch.no_grad()
@@ -119,72 +111,6 @@ def _images(sample: Callable[[int], Sample]) -> Iterator[Tensor]:
     for start in range(0, CALIBRATION, CALIBRATION_BATCH):
         images = [sample(index)["image"] for index in range(start, start + CALIBRATION_BATCH)]
         yield torch.from_numpy(np.stack(images)).float()
-
-
-def _pairs(network: nn.Module) -> Iterator[tuple[str, str]]:
-    """Names of each convolution and the batch norm that is registered, and computed, right after it."""
-    before, convolution = "", False
-    for name, module in network.named_modules():
-        if convolution and isinstance(module, nn.BatchNorm2d):
-            yield before, name
-        before, convolution = name, isinstance(module, nn.Conv2d)
-
-
-@torch.no_grad()
-def _unfold(
-    network: nn.Module,
-    folded: dict[tuple[str, str], Tensor],
-    fresh: dict[str, Tensor],
-    sample: Callable[[int], Sample],
-) -> None:
-    """Make of each convolution with a bias (`folded`) one with a norm behind it that computes the same.
-
-    Filters get the length that those of the `fresh` network have: before a norm it means nothing, except how
-    far a step of the optimiser turns them.
-    """
-    seen: dict[str, list[Tensor]] = {name: [] for _, name in folded}
-    hooks = []
-    for (_, name), bias in folded.items():
-        norm = _norm(network, name)
-        nn.init.ones_(norm.weight)
-        norm.bias.copy_(bias)
-        norm.reset_running_stats()  # to 0 and 1
-        hooks.append(norm.register_forward_pre_hook(partial(_measure, seen[name])))
-    training = network.training
-    network.eval()
-    for images in _images(sample):
-        network(images)
-    network.train(training)
-    for hook in hooks:
-        hook.remove()
-    for convolution, name in folded:
-        norm, weight = _norm(network, name), network.get_submodule(convolution).weight
-        assert isinstance(weight, Tensor)
-        mean, square = torch.stack(seen[name]).mean(0)
-        length = weight.flatten(1).norm(dim=1).clamp(min=1e-6)
-        scale = fresh[f"{convolution}.weight"].flatten(1).norm(dim=1).mean() / length
-        weight.mul_(scale.view(-1, 1, 1, 1))
-        variance = (square - mean.square()).clamp(min=0) * scale.square()
-        norm.load_state_dict(
-            {
-                "weight": (variance + norm.eps).sqrt() / scale,
-                "bias": norm.bias + mean,
-                "running_mean": mean * scale,
-                "running_var": variance,
-                "num_batches_tracked": torch.tensor(0),
-            }
-        )
-
-
-def _norm(network: nn.Module, name: str) -> nn.BatchNorm2d:
-    norm = network.get_submodule(name)
-    assert isinstance(norm, nn.BatchNorm2d)
-    return norm
-
-
-def _measure(seen: list[Tensor], _norm: nn.Module, inputs: tuple[Tensor]) -> None:
-    """Note mean and mean square per channel of what a norm is given."""
-    seen.append(torch.stack([inputs[0].mean((0, 2, 3)), inputs[0].square().mean((0, 2, 3))]))
 
 
 def _long(shape: Sequence[int]) -> tuple[int, ...]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import json
 import time
 from collections import defaultdict
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,6 @@ from PIL import Image
 from rich.console import Console
 from torch.utils.tensorboard import SummaryWriter
 
-from revisage.lab.train import curves
 from revisage.lab.train.settings import LoopSettings
 
 LIVE_SECONDS = 1.0
@@ -31,7 +28,6 @@ class Log:
         self._path, self._board = None, None
         if run is not None:
             (run / "samples").mkdir(parents=True, exist_ok=True)
-            (run / "loop.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
             self._path = run / "log.csv"
             # What a killed run wrote after its last checkpoint is trained again: drop it.
             _cut(self._path, images)
@@ -76,28 +72,30 @@ class Log:
         means |= {"rate": rate, "images/s": speed, "data wait": share, "skipped": float(self.skipped)}
         self._write("train", means, images)
         text = "  ".join(f"{k} {v:.4g}" for k, v in means.items())
-        self._say(f"{images:>9} images  {max(left, 0) / 60:.0f} min left  {text}")
+        self.say(f"{images:>9} images  {max(left, 0) / 60:.0f} min left  {text}")
         self._values.clear()
         self._begun, self._images, self._waited = now, images, waited
 
     def validation(self, figures: dict[str, float], images: int) -> None:
         """Write figures on held-out data."""
         self._write("validation", figures, images)
-        self._say(f"{images:>9} images  held out: " + "  ".join(f"{k} {v:.4f}" for k, v in figures.items()))
+        self.say(f"{images:>9} images  held out: " + "  ".join(f"{k} {v:.4f}" for k, v in figures.items()))
 
     def gradient_norms(self, lengths: dict[str, float], images: int) -> None:
         """Write how long each loss's own gradient is."""
-        self._write("pull", lengths, images)
-        self._say(f"{images:>9} images  pull: " + "  ".join(f"{k} {v:.3g}" for k, v in lengths.items()))
+        self._write("gradient_norms", lengths, images)
+        self.say(
+            f"{images:>9} images  gradient norms: " + "  ".join(f"{k} {v:.3g}" for k, v in lengths.items())
+        )
 
     def picture(self, pixels: np.ndarray, images: int) -> None:
-        """Keep a grid of samples, (H, W, 3) uint8, as a PNG file and on the board; draw the curves anew."""
+        """Keep a grid of samples, (H, W, 3) uint8, as a PNG file and on the board."""
         if self._path is not None and self._board is not None:
-            curves.write(self._path)
             Image.fromarray(pixels).save(self._path.parent / "samples" / f"{images:010d}.png")
             self._board.add_image("samples", pixels, images, dataformats="HWC")
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Show a line."""
         if self._live:
             self._console.print(text, soft_wrap=True)  # above the live line
         elif self._path is not None:
@@ -118,6 +116,17 @@ class Log:
             self._live.stop()
         if self._board is not None:
             self._board.close()
+
+
+def read_log(file: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Group (train, validation, gradient_norms) -> name -> (N, 2): images seen and value."""
+    rows: dict[str, dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
+    with file.open(newline="") as text:
+        for images, group, name, value in csv.reader(text):
+            rows[group][name].append((float(images), float(value)))
+    return {
+        group: {name: np.array(points) for name, points in names.items()} for group, names in rows.items()
+    }
 
 
 def _cut(log: Path, images: int) -> None:

@@ -14,7 +14,7 @@ from revisage.errors import TrainingError
 from revisage.lab.data.loader import Loader, Sample
 from revisage.lab.train import checkpoint
 from revisage.lab.train.distributed import DistributedContext, init_distributed
-from revisage.lab.train.init import load_exported, measure_norms
+from revisage.lab.train.init import measure_norms, start_from
 from revisage.lab.train.log import Log
 from revisage.lab.train.precision import autocast
 from revisage.lab.train.settings import LoopSettings
@@ -118,7 +118,7 @@ def train(  # noqa: PLR0915
     context = init_distributed(settings.device)
     phases, local = task.phases(), context.local_batch(settings.batch)
     state, folder = State.fresh(task, settings, context.device), run / "checkpoints"
-    _begin(task, state, folder, init)
+    fresh = _begin(task, state, folder, init)
     context.check_same_checkpoint(state.images)
     context.broadcast_weights(task.networks.values())
     if _finished(settings, state.images, state.seconds):
@@ -138,6 +138,9 @@ def train(  # noqa: PLR0915
         pin=context.device.type == "cuda",
     )
     log = Log(run if context.rank == 0 else None, settings, state.images)
+    if fresh:
+        parts = dict.fromkeys(layer.partition(".")[0] for layer in fresh)
+        log.say(f"with fresh weights, as not all of it is in {init}: {', '.join(parts)}")
     last, validated, kept = time.monotonic(), state.seconds, state.seconds
     bad = dict.fromkeys((p.name for p in phases), 0)
     several: dict[str, tuple[Phase, Batch]] = {}
@@ -169,7 +172,7 @@ def train(  # noqa: PLR0915
             if save and settings.light:
                 kept = state.seconds
                 measure_norms(state.ema.network, task.sample)
-                checkpoint.save_light(folder, state.ema.network.state_dict())
+                checkpoint.save_light(folder, state.ema.network)
             if context.rank == 0 and (done or state.seconds - validated >= settings.validate_every):
                 validated = state.seconds
                 for phase, given in several.values():
@@ -196,14 +199,19 @@ def _validate(task: Task, state: State, log: Log, folder: Path | None) -> None:
             checkpoint.save(folder, "best", state.pack())
 
 
-def _begin(task: Task, state: State, folder: Path, init: Path | None) -> None:
-    """From the newest checkpoint; without one from the exported model `init`; else from fresh weights."""
+def _begin(task: Task, state: State, folder: Path, init: Path | None) -> list[str]:
+    """From the newest checkpoint; without one from the exported model `init`; else from fresh weights.
+
+    Returns the parts of the network that `init` lacks.
+    """
+    fresh: list[str] = []
     saved = checkpoint.newest(folder)
     if saved is not None:
         state.restore(checkpoint.load(saved), saved)
     elif init is not None:
-        load_exported(task.networks[task.averaged], init, task.sample)
+        fresh = start_from(task.networks[task.averaged], init)
         state.ema.restart(task.networks[task.averaged])
+    return fresh
 
 
 def _diverged(folder: Path) -> TrainingError:

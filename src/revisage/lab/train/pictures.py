@@ -18,6 +18,11 @@ def from_unit(picture: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(rounded.transpose(2, 0, 1), dtype=np.float32)
 
 
+def unit_tensor(picture: np.ndarray) -> np.ndarray:
+    """(H, W, 3) float32 in [0, 1] -> (3, H, W) likewise, rounded to 8 bits."""
+    return from_unit(picture) * np.float32(0.5) + np.float32(0.5)
+
+
 def to_bytes(picture: np.ndarray) -> np.ndarray:
     """(3, H, W) in [-1, 1] -> (H, W, 3) uint8, clipped."""
     return np.rint(np.clip(picture.transpose(1, 2, 0) * 0.5 + 0.5, 0, 1) * 255).astype(np.uint8)

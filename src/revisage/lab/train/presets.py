@@ -10,15 +10,13 @@ from typing import Any
 from torch import nn
 
 from revisage.errors import UsageError
+from revisage.lab.architectures import build
 from revisage.lab.networks.compact import CompactConfig
-from revisage.lab.networks.detector import DetectorConfig, DetectorNetwork
-from revisage.lab.networks.expression import Expression
-from revisage.lab.networks.gfpgan import CLEAR_256, GFPGAN
-from revisage.lab.networks.identity import Identity
 from revisage.lab.networks.mobilefacenet import MobileFaceNetConfig
-from revisage.lab.networks.prior import FacePrior, PriorConfig
-from revisage.lab.networks.progressive import Progressive, ProgressiveConfig
-from revisage.lab.networks.scene import SCENE, Scene, SceneConfig
+from revisage.lab.networks.prior import PriorConfig
+from revisage.lab.networks.progressive import ProgressiveConfig
+from revisage.lab.networks.scene import SceneConfig
+from revisage.lab.train.face_losses import FaceWeights
 from revisage.lab.train.face_presets import (
     ADVERSARIAL_LOOP,
     GPU_LOOP,
@@ -28,8 +26,8 @@ from revisage.lab.train.face_presets import (
     TINY_CRITIC,
     TINY_FACE,
     UNET_256,
+    check_paper,
     paper_settings,
-    paper_task,
 )
 from revisage.lab.train.face_settings import FaceSettings
 from revisage.lab.train.schedule import Schedule
@@ -40,14 +38,14 @@ from revisage.lab.train.tasks.distillation import StudentSettings, StudentTask
 from revisage.lab.train.tasks.expression import ExpressionSettings, ExpressionTask
 from revisage.lab.train.tasks.gfpgan import FaceTask
 from revisage.lab.train.tasks.identity import IdentitySettings, IdentityTask
-from revisage.lab.train.tasks.prior import COMPACT_PRIOR, PriorSettings, PriorTask
+from revisage.lab.train.tasks.prior import PriorSettings, PriorTask
 from revisage.lab.train.tasks.progressive import (
     COMPACT_WEIGHTS,
     ProgressiveSettings,
     ProgressiveTask,
-    Weights,
+    ProgressiveWeights,
 )
-from revisage.lab.train.tasks.realesrgan import RRDB_X2, SceneSettings, SceneTask, build
+from revisage.lab.train.tasks.realesrgan import RRDB_X2, SceneSettings, SceneTask, SceneWeights
 
 TINY_LOOP = LoopSettings(images=512, batch=8, rate=2e-3, warmup=64, ema=64)
 TINY_IDENTITY = MobileFaceNetConfig(
@@ -61,14 +59,17 @@ REALESRNET_LOOP = LoopSettings(images=48_000_000, batch=48, rate=2e-4, ema=33_00
 REALESRGAN_LOOP = LoopSettings(images=19_200_000, batch=48, rate=1e-4, ema=33_000)
 
 
-def _teacher(data: Path) -> Path:
-    """The teacher that the detector learns from, where the shared folder has it."""
-    return data.parent / "models" / "yunet_2026may.onnx"
-
-
-def _embedding(data: Path) -> Path:
-    """The embedding that the identity model learns from, where the shared folder has it."""
-    return data.parent.parent / "models" / "mobilefacenet_068.ckpt"
+TASKS: dict[type, Callable[[Any], Task]] = {
+    PriorSettings: PriorTask,
+    FaceSettings: FaceTask,
+    SceneSettings: SceneTask,
+    StudentSettings: StudentTask,
+    ProgressiveSettings: ProgressiveTask,
+    DetectorSettings: DetectorTask,
+    IdentitySettings: IdentityTask,
+    ExpressionSettings: ExpressionTask,
+}
+"""Settings -> what they are of."""
 
 
 @dataclass(frozen=True)
@@ -78,16 +79,22 @@ class Preset:
     Attributes:
         name: as given to --preset.
         task: data folder -> the task's settings.
-        make: settings -> the task.
-        network: the network that is shipped, with fresh weights.
         loop: length and rate.
     """
 
     name: str
     task: Callable[[Path], Any]
-    make: Callable[[Any], Task]
-    network: Callable[[], nn.Module]
     loop: LoopSettings
+
+    def make(self, settings: Any) -> Task:
+        """The task. Raises UsageError when it lacks what its settings need."""
+        if isinstance(settings, FaceSettings) and self.name == "paper-512":
+            check_paper(settings)
+        return TASKS[type(settings)](settings)
+
+    def network(self) -> nn.Module:
+        """The network that is shipped, with fresh weights."""
+        return build(self.task(Path()).network)
 
 
 def _progressive(*, encoder: bool) -> tuple[Preset, ...]:
@@ -104,8 +111,6 @@ def _progressive(*, encoder: bool) -> tuple[Preset, ...]:
             lambda data: ProgressiveSettings(
                 data, compact, compact_critic, COMPACT_WEIGHTS, penalty_share=0.25, early=4
             ),
-            ProgressiveTask,
-            lambda: Progressive(compact),
             LoopSettings(images=500_000, batch=batch, rate=1e-3, warmup=2000, beta1=0.5, ema=8000),
         ),
         # The adversarial loss leads until epoch 20 or so: its gradient has length 1, that of the mean
@@ -116,10 +121,10 @@ def _progressive(*, encoder: bool) -> tuple[Preset, ...]:
                 data,
                 paper,
                 paper_critic,
-                Weights(Schedule(1.0), Schedule(10.0, 10.0), Schedule(1.0, 1.0), Schedule(1.0, 1.0)),
+                ProgressiveWeights(
+                    Schedule(1.0), Schedule(10.0, 10.0), Schedule(1.0, 1.0), Schedule(1.0, 1.0)
+                ),
             ),
-            ProgressiveTask,
-            lambda: Progressive(paper),
             LoopSettings(images=102 * 10_586, batch=batch, rate=1e-3, beta1=0.0, ema=10_000, clip=100.0),
         ),
         Preset(
@@ -127,8 +132,6 @@ def _progressive(*, encoder: bool) -> tuple[Preset, ...]:
             lambda data: ProgressiveSettings(
                 data, tiny, tiny_critic, COMPACT_WEIGHTS, penalty_share=0.25, early=2, validation=4
             ),
-            ProgressiveTask,
-            lambda: Progressive(tiny),
             replace(TINY_LOOP, images=256),
         ),
     )
@@ -139,8 +142,6 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
         Preset(
             "compact-128",
             lambda data: PriorSettings(data=data),
-            PriorTask,
-            lambda: FacePrior(COMPACT_PRIOR),
             LoopSettings(images=2_000_000, batch=8, rate=4e-4, beta1=0.0, ema=10_000, clip=10.0),
         ),
         Preset(
@@ -148,8 +149,6 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
             lambda data: PriorSettings(
                 data=data, network=PriorConfig.of(PAPER_512), discriminator=PAPER_CRITIC, critic_rate=20.0
             ),
-            PriorTask,
-            lambda: FacePrior(PriorConfig.of(PAPER_512)),
             LoopSettings(images=25_000_000, batch=32, rate=1e-4, beta1=0.0, ema=10_000, clip=10.0),
         ),
         Preset(
@@ -161,8 +160,6 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
                 critic_rate=1.0,
                 validation=8,
             ),
-            PriorTask,
-            lambda: FacePrior(PriorConfig.of(TINY_FACE, mapping=2)),
             replace(TINY_LOOP, beta1=0.0),
         ),
     ),
@@ -172,31 +169,29 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
             "compact-256",
             lambda data: FaceSettings(
                 data=data,
-                laplacian=0.5,
-                pyramid=0.0,
-                adversarial=0.03,
-                patches=0.1,
-                identity=0.3,
-                checkerboard=50.0,
+                loss_weights=FaceWeights(
+                    laplacian=0.5,
+                    pyramid=0.0,
+                    adversarial=0.03,
+                    patches=0.1,
+                    identity=0.3,
+                    checkerboard=50.0,
+                ),
             ),
-            FaceTask,
-            lambda: GFPGAN(CLEAR_256),
             ADVERSARIAL_LOOP,
         ),
         Preset(
             "identity-256",
             lambda data: FaceSettings(
-                data=data, laplacian=0.5, pyramid=0.0, identity=0.5, identity_share=1.0
+                data=data,
+                loss_weights=FaceWeights(laplacian=0.5, pyramid=0.0, identity=0.5),
+                identity_share=1.0,
             ),
-            FaceTask,
-            lambda: GFPGAN(CLEAR_256),
             replace(RECONSTRUCTION_LOOP, rate=4e-4),
         ),
         Preset(
             "reconstruction-256",
-            lambda data: FaceSettings(data=data, laplacian=0.5),
-            FaceTask,
-            lambda: GFPGAN(CLEAR_256),
+            lambda data: FaceSettings(data=data, loss_weights=FaceWeights(laplacian=0.5)),
             RECONSTRUCTION_LOOP,
         ),
         Preset(
@@ -205,28 +200,19 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
                 data=data,
                 network=UNET_256,
                 crop=128,
-                laplacian=0.5,
-                identity=0.0,
-                features=0.0,
-                lpips=0.0,
+                loss_weights=FaceWeights(laplacian=0.5, identity=0.0, features=0.0, lpips=0.0),
             ),
-            FaceTask,
-            lambda: GFPGAN(UNET_256),
             LoopSettings(images=2_000_000, batch=8, rate=8e-4, ema=8000),
         ),
         # Ten minutes of one GPU: it stops after nine, and what it has is saved in small files as it goes.
         Preset(
             "gpu-256",
-            lambda data: FaceSettings(data=data, laplacian=0.5, identity_share=1.0),
-            FaceTask,
-            lambda: GFPGAN(CLEAR_256),
+            lambda data: FaceSettings(data=data, loss_weights=FaceWeights(laplacian=0.5), identity_share=1.0),
             GPU_LOOP,
         ),
         Preset(
             "paper-512",
             paper_settings,
-            paper_task,
-            lambda: GFPGAN(PAPER_512),
             # The paper's 2e-3 is for layers with the equalised learning rate, as the discriminators have;
             # plain ones of 512 features were turned by a tenth in every step and diverged.
             LoopSettings(images=9_600_000, batch=12, rate=1e-4, beta1=0.0, ema=10_000, clip=10.0),
@@ -237,14 +223,10 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
                 data=data,
                 network=TINY_FACE,
                 discriminator=TINY_CRITIC,
-                laplacian=0.5,
-                adversarial=0.1,
-                patches=0.1,
+                loss_weights=FaceWeights(laplacian=0.5, adversarial=0.1, patches=0.1),
                 components="style",
                 validation=4,
             ),
-            FaceTask,
-            lambda: GFPGAN(TINY_FACE),
             TINY_LOOP,
         ),
     ),
@@ -252,22 +234,18 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
         Preset(
             "compact-x2",
             lambda data: SceneSettings(data=data, network=COMPACT_X2, patch=64, around=120),
-            SceneTask,
-            lambda: build(COMPACT_X2),
             LoopSettings(images=1_000_000, batch=16, rate=1e-3, ema=4000),
         ),
         Preset(
             "realesrnet-x2",
             lambda data: SceneSettings(data=data, network=RRDB_X2),
-            SceneTask,
-            lambda: build(RRDB_X2),
             REALESRNET_LOOP,
         ),
         Preset(
             "realesrgan-x2",
-            lambda data: SceneSettings(data=data, network=RRDB_X2, adversarial=0.1),
-            SceneTask,
-            lambda: build(RRDB_X2),
+            lambda data: SceneSettings(
+                data=data, network=RRDB_X2, loss_weights=SceneWeights(adversarial=0.1)
+            ),
             REALESRGAN_LOOP,
         ),
         Preset(
@@ -282,15 +260,11 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
                 around=48,
                 validation=2,
             ),
-            SceneTask,
-            lambda: build(TINY_COMPACT),
             replace(TINY_LOOP, rate=5e-3),
         ),
         Preset(
             "student",
             lambda data: StudentSettings(data=data),
-            StudentTask,
-            lambda: Scene(SCENE),
             LoopSettings(images=1_000_000, batch=16, rate=1e-3, warmup=2000, ema=4000, optimizer="muon"),
         ),
         Preset(
@@ -298,8 +272,6 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
             lambda data: StudentSettings(
                 data=data, network=TINY_SCENE, patch=32, around=40, pool=32, reuse=4, validation=2
             ),
-            StudentTask,
-            lambda: Scene(TINY_SCENE),
             TINY_LOOP,
         ),
     ),
@@ -308,36 +280,26 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
     "finder": (
         Preset(
             "small",
-            lambda data: DetectorSettings(data=data, teacher=_teacher(data), size=192),
-            DetectorTask,
-            lambda: DetectorNetwork(DetectorConfig()),
+            lambda data: DetectorSettings(data=data, size=192),
             LoopSettings(
                 images=150_000, batch=16, rate=1.5e-3, warmup=10_000, ema=20_000, clip=10.0, precision="fp32"
             ),
         ),
         Preset(
             "tiny",
-            lambda data: DetectorSettings(data=data, teacher=_teacher(data), size=128, validation=4),
-            DetectorTask,
-            lambda: DetectorNetwork(DetectorConfig()),
+            lambda data: DetectorSettings(data=data, size=128, validation=4),
             replace(TINY_LOOP, images=64, precision="fp32"),
         ),
     ),
     "identity": (
         Preset(
             "compact",
-            lambda data: IdentitySettings(data=data, teacher=_embedding(data)),
-            IdentityTask,
-            Identity,
+            lambda data: IdentitySettings(data=data),
             LoopSettings(images=500_000, batch=32, rate=2e-3, ema=10_000, clip=5.0, precision="fp32"),
         ),
         Preset(
             "tiny",
-            lambda data: IdentitySettings(
-                data=data, teacher=_embedding(data), network=TINY_IDENTITY, validation=4
-            ),
-            IdentityTask,
-            lambda: Identity(TINY_IDENTITY),
+            lambda data: IdentitySettings(data=data, network=TINY_IDENTITY, validation=4),
             replace(TINY_LOOP, images=256, precision="fp32"),
         ),
     ),
@@ -345,8 +307,6 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
         Preset(
             "small",
             lambda data: ExpressionSettings(data=data),
-            ExpressionTask,
-            Expression,
             LoopSettings(images=250_000, batch=64, rate=3e-3, warmup=5000, ema=20_000, clip=5.0),
         ),
     ),

@@ -6,22 +6,14 @@ import json
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from revisage.errors import TrainingError, UsageError
-from revisage.lab.export import Contract, Parity, export
-from revisage.lab.networks.compact import Compact
-from revisage.lab.networks.detector import OUTPUT_NAMES, DetectorNetwork
-from revisage.lab.networks.expression import FACE, Expression
-from revisage.lab.networks.gfpgan import GFPGAN, UnitRange
-from revisage.lab.networks.identity import SIZE, Identity
-from revisage.lab.networks.progressive import SIZE as RESTORED
-from revisage.lab.networks.progressive import LastPicture, Progressive
-from revisage.lab.networks.rrdb import RRDBNet
-from revisage.lab.networks.scene import OneScale, Scene
+from revisage.lab.architectures import describe, export_network
+from revisage.lab.export import Parity
 from revisage.lab.train import checkpoint, presets
-from revisage.lab.train.init import load_exported, save_companion
-from revisage.zoo.spec import Task
+from revisage.lab.train.checkpoint import Weights
+from revisage.lab.train.init import save_companion, start_from
 
 
 def publish(
@@ -41,101 +33,46 @@ def publish(
     same network, as a rule the one that the training started from, and the share, 0 to 1, that its weights
     get in the mean: what an adversarial training overdoes becomes less (Wang et al., *Deep Network
     Interpolation*, CVPR 2019). Weights that the file lacks are those with which a training
-    of seed 0 begins. `scale` chooses one of the two pictures of a `Scene`; other networks have one. What
-    only a training wants goes beside `path` (`revisage.lab.train.init.companion`).
+    of seed 0 begins. `scale` chooses one of the two pictures of a `Scene`; other networks have one. All
+    weights go beside `path` as well (`revisage.lab.train.init.companion`).
 
     Raises TrainingError when there is no checkpoint or when it, or the file, is of another network,
     UsageError for a share that is none or a network with batch norms, ModelError when the export differs
     from the network.
     """
-    folder = run / "checkpoints"
-    light = checkpoint.newest(folder) is None and (folder / "weights-0.pt").is_file()
-    source = None if light else checkpoint.newest(folder) if newest else folder / "best.pt"
-    if not light and (source is None or not source.is_file()):
-        raise TrainingError(f"no checkpoint in {folder}: train first, or take the newest one with --newest")
-    try:
-        chosen = json.loads((run / "preset.json").read_text())
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            network = presets.choose(chosen["system"], chosen["preset"]).network()
-    except (OSError, ValueError, KeyError, TypeError):
-        raise TrainingError(
-            f"{run} has no readable preset.json: is it a folder of `revisage train`?"
-        ) from None
-    try:
-        trained = checkpoint.averaged(folder) if source is None else checkpoint.load(source)["ema"]
-        if mix is None:
-            network.load_state_dict(trained)
-        else:
-            _mix(network, trained, *mix)
-    except (KeyError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise TrainingError(f"{source or folder} does not fit the preset in preset.json ({reason})") from None
+    weights = checkpoint.averaged(run, best=not newest)
+    if weights.architecture is None:
+        weights = _before_architectures(run, weights)
+    network = weights.network()
+    if mix is not None:
+        _mix(network, weights, *mix)
     parity = export_network(network, path, name=name, version=version, licence=licence, scale=scale)
     save_companion(network, path)
     return parity
 
 
+def _before_architectures(run: Path, weights: Weights) -> Weights:
+    """A checkpoint of before November 2026, which does not say what it is of: the run names its preset.
+
+    To be removed with the last such run. Raises TrainingError when the run does not say it either.
+    """
+    try:
+        chosen = json.loads((run / "preset.json").read_text())
+        network = presets.choose(chosen["system"], chosen["preset"]).network()
+    except (OSError, ValueError, KeyError, TypeError):
+        raise TrainingError(f"{run} does not say which network it is of: train again") from None
+    return Weights(weights.tensors, **describe(network))
+
+
 @torch.no_grad()
-def _mix(network: nn.Module, trained: dict[str, Tensor], start: Path, share: float) -> None:
-    """Give a fresh network (1 - share) of the `trained` weights + share of the file's; of its own where the
-    file has none."""
+def _mix(network: nn.Module, trained: Weights, start: Path, share: float) -> None:
+    """Give a network of `trained` weights their mean with those of the file, which get the weight `share`."""
     if not 0 <= share <= 1:
         raise UsageError(f"the share of {start} must be between 0 and 1, got {share}")
     if any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
-        raise UsageError("networks with batch norms cannot be mixed: their files hold none")
-    load_exported(network, start, lambda _: {})
-    begun = {key: value.clone() for key, value in network.state_dict().items()}
-    network.load_state_dict(trained)
-    for key, value in network.state_dict().items():
+        raise UsageError("networks with batch norms cannot be mixed: statistics are of one set of weights")
+    begun = trained.fresh()
+    start_from(begun, start)
+    for value, other in zip(network.state_dict().values(), begun.state_dict().values(), strict=True):
         if value.is_floating_point():
-            value.lerp_(begun[key], share)
-
-
-def export_network(
-    network: nn.Module, path: Path, *, name: str, version: str, licence: str, scale: int = 2
-) -> Parity:
-    """Write a face, scene, identity, expression or detector network with the contract that its kind has."""
-    if isinstance(network, GFPGAN):
-        size = network.config.size
-        contract = Contract(name=name, task="face", size=size, scale=1, version=version, licence=licence)
-        return export(UnitRange(network), path, contract=contract, example_size=(size, size))
-    if isinstance(network, Progressive):
-        size = network.config.size
-        contract = Contract(
-            name=name,
-            task="face",
-            size=size,
-            scale=RESTORED // size,
-            version=version,
-            licence=licence,
-            framing="whole",
-        )
-        return export(LastPicture(network), path, contract=contract, example_size=(size, size))
-    if isinstance(network, Compact | RRDBNet):
-        scale = network.config.scale
-        contract = Contract(name=name, task="scene", size=None, scale=scale, version=version, licence=licence)
-        return export(network, path, contract=contract, example_size=(64, 64))
-    if isinstance(network, Scene):
-        contract = Contract(
-            name=name, task="scene", size=None, scale=scale, version=version, licence=licence, control="clean"
-        )
-        return export(OneScale(network, scale), path, contract=contract, example_size=(64, 64))
-    if isinstance(network, Identity | Expression):
-        task: Task
-        task, size = ("identity", SIZE) if isinstance(network, Identity) else ("expression", FACE)
-        contract = Contract(name=name, task=task, size=size, scale=None, version=version, licence=licence)
-        return export(network, path, contract=contract, example_size=(size, size))
-    assert isinstance(network, DetectorNetwork), type(network)
-    contract = Contract(name=name, task="finder", size=None, scale=None, version=version, licence=licence)
-    # OpenCV's DNN reads this file: one picture at a time, of a size that it sets itself.
-    return export(
-        network,
-        path,
-        contract=contract,
-        example_size=(320, 320),
-        dynamic=("height", "width"),
-        input_name="input",
-        output_names=OUTPUT_NAMES,
-        input_max=255,
-    )
+            value.lerp_(other, share)

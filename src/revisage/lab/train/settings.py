@@ -1,10 +1,15 @@
-"""How long and how fast to train."""
+"""How long and how fast to train; and what holds of the settings of every system."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from revisage.errors import UsageError
+from revisage.lab.degrade import RECIPES
 from revisage.lab.train.precision import PRECISIONS
 
 
@@ -79,3 +84,49 @@ class LoopSettings:
                 raise UsageError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
         if self.seed < 0:
             raise UsageError(f"seed must be at least 0, got {self.seed}")
+
+
+def flat(settings: Any) -> dict[str, Any]:
+    """Every setting by its name, those of `loss_weights` among the others."""
+    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    weights = values.pop("loss_weights", None)
+    return values if weights is None else values | flat(weights)
+
+
+def change(settings: Any, values: Mapping[str, Any]) -> Any:
+    """A copy with these settings, loss weights among them by their own names."""
+    weights = getattr(settings, "loss_weights", None)
+    inner = {} if weights is None else {k: v for k, v in values.items() if k in flat(weights)}
+    outer = {name: value for name, value in values.items() if name not in inner}
+    if inner:
+        outer["loss_weights"] = change(weights, inner)
+    return replace(settings, **outer)
+
+
+def explained(settings: Any) -> dict[str, str]:
+    """What the docstring says of each of `flat`'s settings, to the end of the first sentence or clause."""
+    section = (inspect.getdoc(type(settings)) or "").partition("Attributes:\n")[2].partition("\n\n")[0]
+    found: dict[str, str] = {}
+    for entry in re.split(r"^    (?=\w)", section, flags=re.MULTILINE)[1:]:
+        names, _, text = " ".join(entry.split()).partition(": ")
+        found |= dict.fromkeys(names.split(", "), re.split(r"[.;:](?: |$)", text)[0])
+    weights = getattr(settings, "loss_weights", None)
+    if weights is None:
+        return found
+    return found | {name: f"loss weight: {text}" for name, text in explained(weights).items()}
+
+
+def check(settings: Any, *, shares: tuple[str, ...] = (), counts: tuple[str, ...] = ()) -> None:
+    """Raises UsageError for what several systems have: `shares` from 0 to 1, `counts` of at least 1, `recipe`
+    and `pool` with `reuse`, where there are these."""
+    for name in shares:
+        if not 0 <= getattr(settings, name) <= 1:
+            raise UsageError(f"{name} must be between 0 and 1, got {getattr(settings, name)}")
+    for name in counts:
+        if getattr(settings, name) < 1:
+            raise UsageError(f"{name} must be at least 1, got {getattr(settings, name)}")
+    if getattr(settings, "recipe", "face") not in RECIPES:
+        raise UsageError(f"no recipe {settings.recipe!r}; there are {', '.join(RECIPES)}")
+    pool, reuse = getattr(settings, "pool", 1), getattr(settings, "reuse", 1)
+    if reuse < 1 or pool < 1 or pool % reuse:
+        raise UsageError(f"pool ({pool}) must be a multiple of reuse ({reuse}), both at least 1")

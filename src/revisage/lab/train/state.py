@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from revisage.errors import TrainingError
+from revisage.lab.architectures import describe
 from revisage.lab.train.ema import EMA
 from revisage.lab.train.muon import Muon
 from revisage.lab.train.settings import LoopSettings
@@ -60,7 +61,7 @@ class State:
 
     def pack(self) -> dict[str, Any]:
         """What is saved."""
-        return {
+        return describe(self.ema.network) | {
             **{
                 group: {name: item.state_dict() for name, item in getattr(self, group).items()}
                 for group in ("networks", "optimizers", "scalers")

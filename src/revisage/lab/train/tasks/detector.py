@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from revisage.errors import TrainingError
+from revisage.errors import TrainingError, UsageError
 from revisage.lab.data.detector_scenes.compose import Scene, compose
 from revisage.lab.data.detector_scenes.source import load_source
 from revisage.lab.data.detector_scenes.targets import (
@@ -42,7 +42,8 @@ class DetectorSettings:
 
     Attributes:
         data: folder with faces256, faces256.csv, lfw128, scenes and, if it is there, expressions.
-        teacher: ONNX detector in the layout of `FaceDetectorYN`; its answers on clean scenes are the targets.
+        teacher: ONNX detector in the layout of `FaceDetectorYN`; it must be given. Its answers on clean
+            scenes are the targets.
         network: sizes.
         size: side of a scene in pixels, a multiple of 32.
         clean: share of scenes that are left undegraded.
@@ -52,7 +53,7 @@ class DetectorSettings:
     """
 
     data: Path
-    teacher: Path
+    teacher: Path | None = None
     network: DetectorConfig = DEFAULT
     size: int = 256
     clean: float = 0.35
@@ -72,6 +73,8 @@ class DetectorTask:
             raise TrainingError(f"size must be a multiple of {max(STRIDES)}, got {settings.size}")
         cv2.setNumThreads(1)  # the loader's threads are the parallelism
         self.settings = settings
+        if settings.teacher is None:
+            raise UsageError("the finder learns from a teacher: --set teacher=FILE.onnx, such as YuNet")
         self.teacher = Teacher(settings.teacher)
         self.source = load_source(settings.data, validation=False)
         self.held = load_source(settings.data, validation=True)

@@ -8,7 +8,7 @@ itself, and marks are filled with what lay under them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -31,16 +31,30 @@ from revisage.lab.networks.compact import Compact
 from revisage.lab.networks.scene import SCENE, STRIDE, Scene, SceneConfig, with_strength
 from revisage.lab.published import load
 from revisage.lab.train.distributed import device_of
-from revisage.lab.train.pictures import grid, to_unit
+from revisage.lab.train.pictures import grid, to_unit, unit_tensor
 from revisage.lab.train.scenes import crowd, piece, ramp, shrink, vary
+from revisage.lab.train.settings import check
 from revisage.lab.train.task import Batch, Phase
-from revisage.lab.train.tasks.realesrgan import _unit_tensor, under_marks
+from revisage.lab.train.tasks.realesrgan import under_marks
 
 DEFAULT_STRENGTH = 0.5
 KEEPS = 0.25  # strengths under it aim at what the teacher leaves, not at the truth
 PATTERNED = 0.5  # strengths up to it keep a pattern that belongs to the photo
 COARSE = 8  # side in pixels of the squares whose mean is held to the truth's
 VALIDATION = ("clean", "camera", "old-photo")
+
+
+@dataclass(frozen=True)
+class StudentWeights:
+    """Loss weights of the distillation, beside L1 at both scales.
+
+    Attributes:
+        perceptual: LPIPS over SqueezeNet.
+        coarse: L1 distance to the truth of the means of squares of 8 pixels.
+    """
+
+    perceptual: float = 0.06
+    coarse: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -66,8 +80,7 @@ class StudentSettings:
         around: side of the piece that is degraded and shown to the teacher, from which patches are cut.
         zoom: the piece is taken to come from a photo up to so many times as wide, with marks of its size.
         pool, reuse: a block of `pool` samples shares pieces, each used `reuse` times.
-        perceptual: weight of LPIPS, at both scales.
-        coarse: weight of the L1 distance to the truth of the means of squares of `COARSE` pixels.
+        loss_weights: of the losses.
         validation: held-out photos used.
         seed: of every draw.
 
@@ -93,8 +106,7 @@ class StudentSettings:
     zoom: float = 5.0
     pool: int = 8000
     reuse: int = 8
-    perceptual: float = 0.06
-    coarse: float = 0.5
+    loss_weights: StudentWeights = field(default_factory=StudentWeights)
     validation: int = 12
     seed: int = 0
 
@@ -103,17 +115,10 @@ class StudentSettings:
             raise UsageError(
                 f"patch must be a multiple of {STRIDE} and at most around ({self.around}), got {self.patch}"
             )
-        if self.reuse < 1 or self.pool < 1 or self.pool % self.reuse:
-            raise UsageError(
-                f"pool ({self.pool}) must be a multiple of reuse ({self.reuse}), both at least 1"
-            )
-        for name in ("faces_share", "clean", "pattern", "kept", "aged", "ramps"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+        shares = ("faces_share", "clean", "pattern", "kept", "aged", "ramps")
+        check(self, shares=shares, counts=("validation",))
         if self.clean + self.pattern + self.kept + self.aged > 1:
             raise UsageError("clean, pattern, kept and aged are shares: together they must not exceed 1")
-        if self.validation < 1:
-            raise UsageError(f"validation must be at least 1, got {self.validation}")
 
 
 class Teacher:
@@ -238,13 +243,13 @@ class StudentTask:
         return losses
 
     def _losses(self, fake: Tensor, target: Tensor, truth: Tensor) -> dict[str, Tensor]:
-        settings = self.settings
+        weights = self.settings.loss_weights
         losses = {"l1": l1(fake, target)}
-        if settings.perceptual:
-            losses["perceptual"] = settings.perceptual * self.lpips(fake, truth).mean()
-        if settings.coarse:
+        if weights.perceptual:
+            losses["perceptual"] = weights.perceptual * self.lpips(fake, truth).mean()
+        if weights.coarse:
             means = (F.avg_pool2d(picture.float(), COARSE) for picture in (fake, truth))
-            losses["coarse"] = settings.coarse * l1(*means)
+            losses["coarse"] = weights.coarse * l1(*means)
         return losses
 
     def _held_out(self, i: int, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -257,7 +262,7 @@ class StudentTask:
         elif name != "clean":
             chain = zoomed(RECIPES[name].sample(np.random.default_rng(i)), 2)
             low, clean = apply(low, chain), apply(clean, tone(chain))
-        return _unit_tensor(low), _unit_tensor(clean)
+        return unit_tensor(low), unit_tensor(clean)
 
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:

@@ -70,15 +70,15 @@ class ExpressionTask:
         return [Phase("expression", "expression", self._losses)]
 
     def sample(self, index: int) -> Sample:
-        """ "crop" (1, 48, 48) float32 in [0, 1], turned, moved and degraded a little; "label" () int64."""
+        """ "image" (1, 48, 48) float32 in [0, 1], turned, moved and degraded a little; "label" () int64."""
         i = shuffled(index, len(self.crops), self.settings.seed)
         crop = varied(self.crops[i], np.random.default_rng((self.settings.seed, index, 1)))
-        return {"crop": crop[None], "label": np.asarray(self.labels[i], np.int64)}
+        return {"image": crop[None], "label": np.asarray(self.labels[i], np.int64)}
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         network = self.networks["expression"]
         assert isinstance(network, Expression)
-        crops, labels, settings = batch["crop"], batch["label"], self.settings
+        crops, labels, settings = batch["image"], batch["label"], self.settings
         if settings.mixing == 0:
             return {
                 "entropy": F.cross_entropy(network.logits(crops), labels, label_smoothing=settings.smoothing)

@@ -14,25 +14,23 @@ from revisage.lab.data.loader import Sample
 from revisage.lab.data.sharpen import sharpen
 from revisage.lab.degrade import COLOURLESS, RECIPES, apply, marked, tone
 from revisage.lab.degrade import description as described
-from revisage.lab.losses.adversarial import discriminator_logistic, generator_logistic, r1
+from revisage.lab.losses.adversarial import discriminator_logistic, generator_logistic
 from revisage.lab.losses.components import COMPONENTS, crop_component
-from revisage.lab.losses.description import description
-from revisage.lab.losses.laplacian import laplacian
-from revisage.lab.losses.perceptual import WEIGHTS, feature_matching, perceptual, style
-from revisage.lab.losses.pixel import checkerboard, l1, pyramid
+from revisage.lab.losses.perceptual import feature_matching, style
 from revisage.lab.metrics.lpips import open_lpips
 from revisage.lab.metrics.weights import read_state
 from revisage.lab.networks.discriminators import ComponentDiscriminator, Discriminator, PatchDiscriminator
 from revisage.lab.networks.gfpgan import GFPGAN
 from revisage.lab.networks.vgg import VGG19Features
+from revisage.lab.train.critics import R1_INTERVAL, logistic, penalty
+from revisage.lab.train.face_losses import FaceLosses, PictureLosses
 from revisage.lab.train.face_settings import FaceSettings
 from revisage.lab.train.face_validation import HeldFaces
-from revisage.lab.train.faces import AlignedFaces, Embedder, FaceLosses, Mixed, split
+from revisage.lab.train.faces import AlignedFaces, Embedder, Mixed, split
 from revisage.lab.train.pictures import from_unit
 from revisage.lab.train.task import Batch, Phase
 from revisage.lab.train.tasks.prior import load_prior
 
-R1_INTERVAL = 16
 CRITICS = ("discriminator", "patches")
 
 
@@ -42,10 +40,10 @@ class FaceTask:
     averaged = "generator"
 
     def __init__(self, settings: FaceSettings) -> None:
-        self.settings = settings
+        self.settings, weights = settings, settings.loss_weights
         self.embedder = Embedder(settings.identity_weights) if settings.identity_weights else None
         # Sharpness costs PSNR: an adversarial training is judged by whom its faces show.
-        self.best = "likeness" if settings.adversarial and self.embedder else "psnr"
+        self.best = "likeness" if weights.adversarial and self.embedder else "psnr"
         size, by_parts = settings.network.size, bool(settings.component_losses)
         folders = [settings.data, settings.more] if settings.more else [settings.data]
         training, held = split(folders, self.embedder)
@@ -62,21 +60,23 @@ class FaceTask:
         self.networks: dict[str, nn.Module] = {"generator": generator}
         if not any(name.startswith(settings.only) for name, _ in generator.named_parameters()):
             raise UsageError(f"only={settings.only!r} names no weight: give a part, such as polish.")
-        if settings.adversarial:
+        if weights.adversarial:
             self.networks["discriminator"] = Discriminator(settings.discriminator)
-            if settings.patches:
+            if weights.patches:
                 self.networks["patches"] = PatchDiscriminator()
         if by_parts:
             self.networks["components"] = nn.ModuleDict(
                 {component.name: ComponentDiscriminator() for component in COMPONENTS}
             )
-        self.vgg: VGG19Features | None = None
+        vgg: VGG19Features | None = None
         if settings.vgg_weights is not None:
-            self.vgg = VGG19Features()
-            self.vgg.load_published(read_state(settings.vgg_weights))
-        self.lpips = open_lpips("squeeze", settings.lpips_weights) if settings.lpips_weights else None
+            vgg = VGG19Features()
+            vgg.load_published(read_state(settings.vgg_weights))
+        lpips = open_lpips("squeeze", settings.lpips_weights) if settings.lpips_weights else None
         self.face_losses = FaceLosses(self.embedder, settings.edgeface_weights)
-        self.validation = HeldFaces(self.held, self.embedder, self.face_losses.edge, self.lpips)
+        stem = settings.network.stem
+        self.losses = PictureLosses(weights, self.face_losses, settings.identity_share, vgg, lpips, stem)
+        self.validation = HeldFaces(self.held, self.embedder, self.face_losses.edge, lpips)
 
     def phases(self) -> list[Phase]:
         settings, rate = self.settings, self.settings.critic_rate
@@ -85,9 +85,9 @@ class FaceTask:
         critic = partial(Phase, rate=rate, beta1=0.0, clipped=False)
         for name in CRITICS:
             if name in self.networks:
-                penalty = "penalty" if name == "discriminator" else f"{name}_penalty"
+                regular = "penalty" if name == "discriminator" else f"{name}_penalty"
                 phases.append(critic(name, name, partial(self._discriminator, name)))
-                phases.append(critic(penalty, name, partial(self._penalty, name), interval=R1_INTERVAL))
+                phases.append(critic(regular, name, partial(self._penalty, name), interval=R1_INTERVAL))
         if "components" in self.networks:
             phases.append(critic("components", "components", self._components))
         return phases
@@ -114,9 +114,9 @@ class FaceTask:
         sample = {"low": from_unit(low), "clean": from_unit(clean)}
         if settings.network.code:
             sample["drawn"] = described(drawn)
-        if settings.more is not None and settings.adversarial:
+        if settings.more is not None and settings.loss_weights.adversarial:
             sample["judged"] = np.array(faces is self.training.folders[0])
-        if settings.marks:
+        if settings.loss_weights.marks:
             sample["marked"] = marked(drawn, faces.size)[part][None].astype(np.float32)
         if settings.sharpen:
             sample["sharp"] = from_unit(sharpen(clean, settings.sharpen, settings.network.size / 128))
@@ -126,70 +126,36 @@ class FaceTask:
         return sample
 
     def _generator(self, batch: Batch) -> dict[str, Tensor]:
-        settings, clean = self.settings, batch["clean"]
-        aim = batch.get("sharp", clean)
-        generator = self.networks["generator"]
+        weights, generator = self.settings.loss_weights, self.networks["generator"]
         assert isinstance(generator, GFPGAN)
-        fake, pictures, said = generator.restore(batch["low"])
-        shown = fake.clamp(-1, 1)  # what a file can hold is what is judged
+        restored = generator.restore(batch["low"])
+        shown = restored.picture.clamp(-1, 1)  # what a file can hold is what is judged
         batch["fake"] = shown.detach()
-        losses = {"l1": settings.l1 * l1(fake, aim)}
-        if settings.laplacian:
-            losses["laplacian"] = settings.laplacian * laplacian(fake, aim)
-        if settings.pyramid:
-            losses["pyramid"] = settings.pyramid * pyramid(pictures, aim)
-        if said is not None and settings.description:
-            losses["description"] = settings.description * description(said, batch["drawn"])
-        if settings.marks:
-            under = batch["marked"]
-            error = (fake.float() - aim).abs().mean(dim=1, keepdim=True)
-            losses["marks"] = settings.marks * (error * under).sum() / under.sum().clamp(min=1)
-        losses |= self._face_losses(fake, clean)
-        if self.lpips is not None and settings.lpips:
-            distance = self.lpips(shown * 0.5 + 0.5, clean * 0.5 + 0.5).mean()
-            losses["lpips"] = settings.lpips * distance
-        if self.vgg is not None and (settings.perceptual or settings.vgg_style):
-            self.vgg.to(clean.device)
-            ours, truth = self.vgg(fake), self.vgg(clean)
-            losses["perceptual"] = settings.perceptual * perceptual(ours, truth)
-            if settings.vgg_style:
-                losses["vgg_style"] = settings.vgg_style * style(ours, truth, WEIGHTS)
-        if settings.checkerboard and settings.network.stem > 1:
-            losses["checkerboard"] = settings.checkerboard * checkerboard(shown, aim, settings.network.stem)
+        losses = self.losses(restored, batch)
         judged = _judged(batch | {"shown": shown})
         if len(judged["shown"]):
             for name in CRITICS:
                 if name in self.networks:
-                    weight = settings.adversarial * (1 if name == "discriminator" else settings.patches)
+                    weight = weights.adversarial * (1 if name == "discriminator" else weights.patches)
                     logits = self._logits(name, judged["shown"], judged["low"])
                     key = "adversarial" if name == "discriminator" else name
                     losses[key] = weight * generator_logistic(logits)
             losses |= self._component_losses(judged, judged["shown"])
         return losses
 
-    def _face_losses(self, fake: Tensor, clean: Tensor) -> dict[str, Tensor]:
-        """Through the embeddings, of a part of the batch."""
-        settings, losses = self.settings, {}
-        some = slice(max(1, round(settings.identity_share * len(clean))))
-        if self.embedder is not None and settings.features:
-            losses["features"] = settings.features * self.face_losses.features(fake[some], clean[some])
-        if (self.embedder is not None or self.face_losses.edge is not None) and settings.identity:
-            losses["identity"] = settings.identity * self.face_losses.identity(fake[some], clean[some])
-        return losses
-
     def _component_losses(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
         """Of the generator, summed over the components (GFP-GAN, eq. 7)."""
-        settings, used = self.settings, self.settings.component_losses
+        weights, used = self.settings.loss_weights, self.settings.component_losses
         totals: dict[str, Tensor] = {}
         for _, critic, ours, truth in self._parts(batch, fake):
             logits, features = critic(ours)
-            terms = {"component": settings.component * generator_logistic(logits)}
+            terms = {"component": weights.component * generator_logistic(logits)}
             if "matching" in used:
                 with torch.no_grad():
                     _, wanted = critic(truth)
-                terms["matching"] = settings.matching * feature_matching(features, wanted)
+                terms["matching"] = weights.matching * feature_matching(features, wanted)
                 if "style" in used:
-                    terms["style"] = settings.style * style(features, wanted)
+                    terms["style"] = weights.style * style(features, wanted)
             for key, loss in terms.items():
                 totals[key] = totals[key] + loss if key in totals else loss
         return totals
@@ -214,26 +180,19 @@ class FaceTask:
         return logits
 
     def _discriminator(self, name: str, batch: Batch) -> dict[str, Tensor]:
-        judged = _judged(batch)
+        judged, critic = _judged(batch), self.networks[name]
         if not len(judged["clean"]):
-            return {"logistic": _nothing(self.networks[name])}
-        real, fake = (self._logits(name, judged[key], judged["low"]) for key in ("clean", "fake"))
-        return {"logistic": discriminator_logistic(real, fake)}
+            return {"logistic": _nothing(critic)}
+        return logistic(partial(self._logits, name, low=judged["low"]), judged)
 
     def _penalty(self, name: str, batch: Batch) -> dict[str, Tensor]:
         critic, judged = self.networks[name], _judged(batch)
         if not len(judged["clean"]):
             return {"r1": _nothing(critic)}
         assert isinstance(critic, Discriminator | PatchDiscriminator)
-        with torch.autocast(judged["clean"].device.type, enabled=False):
-            seen = critic.see(judged["clean"]).detach().requires_grad_()
-            if isinstance(critic, PatchDiscriminator):
-                logits = critic.judge(seen)
-            else:
-                given = critic.see(judged["low"]).detach() if critic.config.conditional else None
-                logits = critic.judge(seen, given)
-            loss = r1(logits, seen) / (logits[0].numel() or 1)  # as of one patch
-        return {"r1": self.settings.r1 * R1_INTERVAL * loss}
+        conditional = isinstance(critic, Discriminator) and critic.config.conditional
+        low = judged["low"] if conditional else None
+        return penalty(critic, judged["clean"], self.settings.loss_weights.r1, low)
 
     def _components(self, batch: Batch) -> dict[str, Tensor]:
         judged = _judged(batch)

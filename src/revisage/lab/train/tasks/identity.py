@@ -22,7 +22,8 @@ from revisage.lab.networks.identity import COMPACT_IDENTITY, SIZE, Identity
 from revisage.lab.networks.mobilefacenet import PUBLISHED, MobileFaceNetConfig
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.faces import AlignedFaces, Embedder, Mixed, split
-from revisage.lab.train.pictures import from_unit, grid
+from revisage.lab.train.pictures import from_unit, grid, unit_tensor
+from revisage.lab.train.settings import check
 from revisage.lab.train.task import Batch, Phase
 
 
@@ -32,8 +33,9 @@ class IdentitySettings:
 
     Attributes:
         data: folder of faces aligned to the FFHQ template.
-        teacher: MobileFaceNet checkpoint; it also keeps held-out people out of training.
-        more: a second such folder, or None; `more_share` of the samples come from it.
+        teacher: MobileFaceNet checkpoint, which must be given; it also keeps held-out people out of training.
+        more: a second such folder, or None.
+        more_share: share of the samples that come from it.
         network: sizes.
         recipe: degradation of the training pictures.
         clean: share of the samples left undegraded, so that sharp faces are told apart best.
@@ -51,7 +53,7 @@ class IdentitySettings:
     """
 
     data: Path
-    teacher: Path
+    teacher: Path | None = None
     more: Path | None = None
     more_share: float = 0.5
     network: MobileFaceNetConfig = COMPACT_IDENTITY
@@ -66,22 +68,12 @@ class IdentitySettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.recipe not in RECIPES:
-            raise UsageError(f"no recipe {self.recipe!r}; there are {', '.join(RECIPES)}")
-        for name in ("more_share", "clean"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+        check(self, shares=("more_share", "clean"), counts=("validation",))
         for name in ("hints", "forced"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} must not be below 0, got {getattr(self, name)}")
         if self.hints and _widths(self.network) != _widths(PUBLISHED):
             raise UsageError("with hints, the rows of the network need the teacher's features: set hints=0")
-        if self.validation < 1:
-            raise UsageError(f"validation must be at least 1, got {self.validation}")
-        if self.reuse < 1 or self.pool < 1 or self.pool % self.reuse:
-            raise UsageError(
-                f"pool ({self.pool}) must be a multiple of reuse ({self.reuse}), both at least 1"
-            )
 
 
 class IdentityTask:
@@ -92,6 +84,8 @@ class IdentityTask:
 
     def __init__(self, settings: IdentitySettings) -> None:
         self.settings = settings
+        if settings.teacher is None:
+            raise UsageError("identity learns from a teacher: --set teacher=mobilefacenet")
         self.teacher = Embedder(settings.teacher)
         folders = [settings.data, settings.more] if settings.more else [settings.data]
         training, held = split(folders, self.teacher)
@@ -136,7 +130,7 @@ class IdentityTask:
             image = recipe.apply(clean, recipe.sample(rng))
         first = faces is self.training.folders[0]
         key = np.array(i if first else len(self.training.folders[0]) + i)
-        return {"image": _unit(image), "clean": _unit(clean), "key": key}
+        return {"image": unit_tensor(image), "clean": unit_tensor(clean), "key": key}
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         network, wanted = self.networks["identity"], self._wanted(batch)
@@ -169,7 +163,7 @@ class IdentityTask:
         recipe, pictures = RECIPES[name], []
         for i in range(len(self.held)):
             picture = self.held[i]
-            pictures.append(_unit(recipe.apply(picture, recipe.sample(np.random.default_rng(i)))))
+            pictures.append(unit_tensor(recipe.apply(picture, recipe.sample(np.random.default_rng(i)))))
         return torch.from_numpy(np.stack(pictures))
 
     @torch.no_grad()
@@ -178,7 +172,7 @@ class IdentityTask:
 
         How well the teacher knows degraded faces itself stands beside them.
         """
-        clean = torch.from_numpy(np.stack([_unit(self.held[i]) for i in range(len(self.held))]))
+        clean = torch.from_numpy(np.stack([unit_tensor(self.held[i]) for i in range(len(self.held))]))
         wanted, device = self._teach(clean), device_of(network)
 
         def likeness(faces: Tensor) -> float:
@@ -209,8 +203,3 @@ class IdentityTask:
 def _widths(config: MobileFaceNetConfig) -> list[tuple[int, int]]:
     """Features and stride of each row."""
     return [(features, stride) for _, features, _, stride in config.stages]
-
-
-def _unit(picture: np.ndarray) -> np.ndarray:
-    """(H, W, 3) in [0, 1] -> (3, H, W) likewise, rounded to 8 bits."""
-    return from_unit(picture) * np.float32(0.5) + np.float32(0.5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,26 +13,38 @@ from revisage.errors import TrainingError, UsageError
 from revisage.lab.data.loader import Sample
 from revisage.lab.data.pictures import shuffled
 from revisage.lab.losses.adversarial import (
-    discriminator_logistic,
     generator_logistic,
     path_length,
     path_lengths,
-    r1,
 )
 from revisage.lab.metrics.frechet import Gaussian, distance
 from revisage.lab.networks.discriminators import DISCRIMINATOR_128, Discriminator, DiscriminatorConfig
 from revisage.lab.networks.gfpgan import CLEAR_256, GFPGAN
 from revisage.lab.networks.prior import FacePrior, PriorConfig
-from revisage.lab.train.checkpoint import load
+from revisage.lab.train.checkpoint import averaged
+from revisage.lab.train.critics import R1_INTERVAL, logistic, penalty
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.faces import AlignedFaces, Embedder, split
 from revisage.lab.train.pictures import from_unit, grid
 from revisage.lab.train.task import Batch, Phase
 
-R1_INTERVAL, PATH_INTERVAL = 16, 4
+PATH_INTERVAL = 4
 PATH_DECAY = 0.01  # of the running mean of path lengths (StyleGAN2, appendix B)
 MIXING = 0.9  # share of the pictures whose fine layers have another code than the coarse ones
 COMPACT_PRIOR = PriorConfig.of(CLEAR_256, mapping=4)
+
+
+@dataclass(frozen=True)
+class PriorWeights:
+    """Loss weights of the prior.
+
+    Attributes:
+        r1: gradient penalty of the discriminator.
+        path: path length regularisation of the generator.
+    """
+
+    r1: float = 10.0
+    path: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,7 @@ class PriorSettings:
         identity_weights: MobileFaceNet checkpoint: keeps held-out people out of training, and gives the
             Fréchet distance in its feature space in validation; None goes without both.
         network, discriminator: sizes.
-        r1, path: weights of the gradient penalty and of path length regularisation.
+        loss_weights: of the losses.
         critic_rate: learning rate of the discriminator as a multiple of the generator's; its layers have the
             equalised learning rate and the decoder's have not.
         validation: pictures drawn, and held-out ones compared with.
@@ -55,8 +67,7 @@ class PriorSettings:
     identity_weights: Path | None = None
     network: PriorConfig = COMPACT_PRIOR
     discriminator: DiscriminatorConfig = DISCRIMINATOR_128
-    r1: float = 10.0
-    path: float = 2.0
+    loss_weights: PriorWeights = field(default_factory=PriorWeights)
     critic_rate: float = 5.0
     validation: int = 200
     seed: int = 0
@@ -137,19 +148,15 @@ class PriorTask:
             lengths = path_lengths(picture, codes, torch.randn_like(picture))
             self.generator.length.lerp_(lengths.detach().mean(), PATH_DECAY)
             loss = path_length(lengths, self.generator.length.clone())
-        return {"length": self.settings.path * PATH_INTERVAL * loss}
+        return {"length": self.settings.loss_weights.path * PATH_INTERVAL * loss}
 
     def _discriminator(self, batch: Batch) -> dict[str, Tensor]:
-        critic = self.networks["discriminator"]
-        return {"logistic": discriminator_logistic(critic(batch["clean"]), critic(batch["fake"]))}
+        return logistic(self.networks["discriminator"], batch)
 
     def _penalty(self, batch: Batch) -> dict[str, Tensor]:
         critic = self.networks["discriminator"]
         assert isinstance(critic, Discriminator)
-        with torch.autocast(batch["clean"].device.type, enabled=False):
-            seen = critic.see(batch["clean"]).detach().requires_grad_()
-            loss = r1(critic.judge(seen), seen)
-        return {"r1": self.settings.r1 * R1_INTERVAL * loss}
+        return penalty(critic, batch["clean"], self.settings.loss_weights.r1)
 
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
@@ -194,11 +201,7 @@ def load_prior(network: GFPGAN, path: Path) -> None:
     """
     if not network.config.decoder:
         raise TrainingError(f"this preset's network has no decoder to start from {path}: set prior=none")
-    if path.is_dir():
-        path = path / "checkpoints" / "best.pt"
-    if not path.is_file():
-        raise TrainingError(f"no checkpoint {path}: give prior=RUN, the folder of a `revisage train prior`")
-    state = load(path)["ema"]
+    state = averaged(path, best=True).tensors
     decoder = {k.removeprefix("decoder."): v for k, v in state.items() if k.startswith("decoder.")}
     if len(network.config.prior) < len(network.config.unet):
         last = f"rgb.{len(network.config.prior) - 1}."

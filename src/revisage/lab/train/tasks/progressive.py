@@ -49,6 +49,7 @@ from revisage.lab.train.distributed import device_of
 from revisage.lab.train.faces import table_of
 from revisage.lab.train.pictures import from_unit, grid, to_unit
 from revisage.lab.train.schedule import Schedule
+from revisage.lab.train.settings import check
 from revisage.lab.train.task import Batch, Phase
 
 HELD_OUT = 0.29
@@ -62,21 +63,26 @@ _FLAT = re.compile(r"(.+_.+)_\d+")  # Aaron_Peirsol_0001, but not IMG_0001
 
 
 @dataclass(frozen=True)
-class Weights:
-    """Weights of the losses, the same at each step (Kim et al., BMVC 2019, equation 6); `attention` is of
-    steps 2 and 3.
+class ProgressiveWeights:
+    """Weights of the losses, the same at each step (Kim et al., BMVC 2019, equation 6).
 
-    Without an adversarial weight there is no critic.
+    Attributes:
+        adversarial: the critic's; without it there is none.
+        pixel: L1.
+        perceptual: features of VGG-19; needs `vgg_weights`.
+        attention: L1 around the landmarks, at steps 2 and 3.
+        penalty: the critic's gradient penalty.
     """
 
     adversarial: Schedule
     pixel: Schedule
     perceptual: Schedule
     attention: Schedule
+    penalty: float = 10.0
 
 
 # The reconstruction leads: the critic's gradient is at most 22 % as long as that of the pixel loss.
-COMPACT_WEIGHTS = Weights(
+COMPACT_WEIGHTS = ProgressiveWeights(
     adversarial=Schedule(0.0, 4e-5, 1e-3),
     pixel=Schedule(1.0),
     perceptual=Schedule(0.1),
@@ -94,9 +100,8 @@ class ProgressiveSettings:
             `revisage prepare --whole` writes it, they are estimated, each picture's when it is first used.
         network: sizes; with an encoder it is objective 2.
         critic: its widths; see `revisage.lab.networks.progressive.Critic`.
-        weights: of the losses.
+        loss_weights: of the losses, each linear in the epochs.
         vgg_weights: VGG-19 checkpoint for the perceptual loss, as torchvision's; None goes without.
-        penalty: weight of the critic's gradient penalty.
         penalty_share: share of each batch that the penalty sees; its second derivative is slow.
         early: steps 1 and 2 are trained in every so many-th batch; 1, as in the paper, in each.
         held: share of the people who are kept from training.
@@ -109,9 +114,8 @@ class ProgressiveSettings:
     data: Path
     network: ProgressiveConfig
     critic: tuple[int, ...]
-    weights: Weights
+    loss_weights: ProgressiveWeights
     vgg_weights: Path | None = None
-    penalty: float = 10.0
     penalty_share: float = 1.0
     early: int = 1
     held: float = HELD_OUT
@@ -121,9 +125,7 @@ class ProgressiveSettings:
     def __post_init__(self) -> None:
         if not 0 < self.held < 1 or not 0 < self.penalty_share <= 1:
             raise UsageError("held lies between 0 and 1, penalty_share over 0 and up to 1")
-        for name in ("early", "validation"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check(self, counts=("early", "validation"))
 
 
 class ProgressiveTask:
@@ -150,7 +152,7 @@ class ProgressiveTask:
         self._estimated: dict[int, Points] = {}
         torch.manual_seed(settings.seed)
         self.networks: dict[str, nn.Module] = {"generator": Progressive(settings.network)}
-        if settings.weights.adversarial.ever:
+        if settings.loss_weights.adversarial.ever:
             self.networks["critic"] = Critic(settings.critic)
         self.vgg: VGG19Features | None = None
         if settings.vgg_weights is not None:
@@ -202,7 +204,7 @@ class ProgressiveTask:
         return self._estimated[i]
 
     def _generator(self, step: int, batch: Batch) -> dict[str, Tensor]:
-        weights, epoch = self.settings.weights, float(batch["epoch"].mean())
+        weights, epoch = self.settings.loss_weights, float(batch["epoch"].mean())
         fake = self.networks["generator"](batch["low"], step)[-1]
         real = brought(batch["clean"], fake.shape[-1])
         batch["fake"], batch["real"] = fake.detach(), real  # what the critic sees in its phase
@@ -225,7 +227,7 @@ class ProgressiveTask:
         penalty = gradient_penalty(lambda x: critic(x, step), real[some], fake[some])
         return {
             "wasserstein": wasserstein_critic(critic(real, step), critic(fake, step)),
-            "penalty": settings.penalty * penalty,
+            "penalty": settings.loss_weights.penalty * penalty,
         }
 
     def _held_out(self, i: int) -> tuple[np.ndarray, np.ndarray]:

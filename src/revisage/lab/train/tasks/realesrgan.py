@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from revisage.errors import UsageError
+from revisage.lab.architectures import build
 from revisage.lab.data.loader import Sample
 from revisage.lab.data.pictures import Pictures, find_pictures, shuffled
 from revisage.lab.data.pool import Pool
@@ -18,7 +19,6 @@ from revisage.lab.data.sharpen import sharpen
 from revisage.lab.degrade import RECIPES, Chain, apply, tone, zoomed
 from revisage.lab.degrade.esrgan import SecondOrder
 from revisage.lab.losses import (
-    discriminator_logistic,
     generator_logistic,
     l1,
     perceptual,
@@ -26,25 +26,34 @@ from revisage.lab.losses import (
 from revisage.lab.metrics.psnr import psnr
 from revisage.lab.metrics.ssim import ssim
 from revisage.lab.metrics.weights import read_state
-from revisage.lab.networks.compact import Compact, CompactConfig
-from revisage.lab.networks.rrdb import RRDBConfig, RRDBNet
+from revisage.lab.networks.compact import CompactConfig
+from revisage.lab.networks.rrdb import RRDBConfig
 from revisage.lab.networks.unet_discriminator import UNetDiscriminator
 from revisage.lab.networks.vgg import VGG19Features
+from revisage.lab.train.critics import logistic
 from revisage.lab.train.distributed import device_of
-from revisage.lab.train.pictures import from_unit, grid, to_unit
+from revisage.lab.train.pictures import grid, to_unit, unit_tensor
 from revisage.lab.train.scenes import crowd, piece, shrink, vary
+from revisage.lab.train.settings import check
 from revisage.lab.train.task import Batch, Phase
 
 VALIDATION = ("clean", "first-order", "old-photo")
 MARKED = 24 / 255  # a pixel that damage changed by more may lie under a mark
 SMALL = 0.12  # marks cover at most so much of a picture; noise and blur cover more
-Network = CompactConfig | RRDBConfig
 RRDB_X2 = RRDBConfig(scale=2)
 
 
-def build(config: Network) -> nn.Module:
-    """The network of a configuration, with fresh weights."""
-    return RRDBNet(config) if isinstance(config, RRDBConfig) else Compact(config)
+@dataclass(frozen=True)
+class SceneWeights:
+    """Loss weights of the scene model.
+
+    Attributes:
+        adversarial: the discriminator's. 0 is stage 1, training for PSNR; above it is stage 2.
+        perceptual: features of VGG-19, used in stage 2; needs `vgg_weights`.
+    """
+
+    adversarial: float = 0.0
+    perceptual: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -64,9 +73,8 @@ class SceneSettings:
         zoom: the piece is taken to come from a photo up to so many times as wide, with marks of its size.
         pool, reuse: a block of `pool` samples shares degraded pieces, each used `reuse` times.
         sharpened: aim at the sharpened truth, as published; the discriminator always sees the plain one.
-        adversarial: weight of the discriminator's loss. 0 is stage 1, training for PSNR; above it is stage 2.
-        perceptual: weight of the perceptual loss, used in stage 2; 0 goes without.
-        vgg_weights: VGG-19 checkpoint for it, as torchvision's; needed in stage 2 unless `perceptual` is 0.
+        loss_weights: of the losses.
+        vgg_weights: VGG-19 checkpoint, as torchvision's; needed in stage 2 unless `perceptual` is 0.
         discriminator: features of the discriminator at full size.
         validation: held-out photos used.
         seed: of every draw.
@@ -77,7 +85,7 @@ class SceneSettings:
     data: Path
     faces: Path | None = None
     faces_share: float = 0.2
-    network: Network = RRDB_X2
+    network: CompactConfig | RRDBConfig = RRDB_X2
     recipe: str = "second-order"
     patch: int = 128
     around: int = 200
@@ -85,29 +93,18 @@ class SceneSettings:
     pool: int = 240
     reuse: int = 1
     sharpened: bool = True
-    adversarial: float = 0.0
-    perceptual: float = 1.0
+    loss_weights: SceneWeights = field(default_factory=SceneWeights)
     vgg_weights: Path | None = None
     discriminator: int = 64
     validation: int = 12
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.recipe not in RECIPES:
-            raise UsageError(f"no recipe {self.recipe!r}; there are {', '.join(RECIPES)}")
+        check(self, shares=("faces_share",), counts=("validation", "discriminator"))
         if not 1 <= self.patch <= self.around:
             raise UsageError(f"patch must be between 1 and around ({self.around}), got {self.patch}")
         if self.patch % 4:
             raise UsageError(f"patch must be a multiple of 4, got {self.patch}")
-        if self.reuse < 1 or self.pool < 1 or self.pool % self.reuse:
-            raise UsageError(
-                f"pool ({self.pool}) must be a multiple of reuse ({self.reuse}), both at least 1"
-            )
-        for name in ("validation", "discriminator"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 <= self.faces_share <= 1:
-            raise UsageError(f"faces_share must be between 0 and 1, got {self.faces_share}")
 
 
 class SceneTask:
@@ -121,13 +118,14 @@ class SceneTask:
     averaged = "generator"
 
     def __init__(self, settings: SceneSettings) -> None:
-        if settings.adversarial and settings.perceptual and settings.vgg_weights is None:
+        weights = settings.loss_weights
+        if weights.adversarial and weights.perceptual and settings.vgg_weights is None:
             raise UsageError(
                 "adversarial training needs the perceptual loss: set vgg_weights=FILE, torchvision's vgg19 "
                 "weights, or perceptual=0 to go without on purpose"
             )
         self.settings = settings
-        self.best = "closeness" if settings.adversarial else "psnr"
+        self.best = "closeness" if weights.adversarial else "psnr"
         self.photos = Pictures(find_pictures(settings.data))
         self.faces = Pictures(find_pictures(settings.faces)) if settings.faces else None
         self.held = Pictures(find_pictures(settings.data, held=True)[: settings.validation])
@@ -135,9 +133,9 @@ class SceneTask:
         torch.manual_seed(settings.seed)
         self.networks: dict[str, nn.Module] = {"generator": build(settings.network)}
         self.vgg: VGG19Features | None = None
-        if settings.adversarial:
+        if weights.adversarial:
             self.networks["discriminator"] = UNetDiscriminator(settings.discriminator)
-            if settings.perceptual and settings.vgg_weights:
+            if weights.perceptual and settings.vgg_weights:
                 self.vgg = VGG19Features()
                 self.vgg.load_published(read_state(settings.vgg_weights))
 
@@ -161,7 +159,7 @@ class SceneTask:
             side = settings.patch * size
             assert size == (1 if key == "low" else scale), picture.shape
             part = np.rot90(picture[top : top + side, left : left + side], turns)
-            sample[key] = _unit_tensor(part[:, ::-1] if mirrored else part)
+            sample[key] = unit_tensor(part[:, ::-1] if mirrored else part)
         return sample
 
     def _pair(self, number: int) -> Sample:
@@ -182,27 +180,25 @@ class SceneTask:
         return pair | {"sharp": apply(source, tones)} if settings.sharpened else pair
 
     def _generator(self, batch: Batch) -> dict[str, Tensor]:
-        settings, aim = self.settings, batch.get("sharp", batch["clean"])
+        aim = batch.get("sharp", batch["clean"])
         fake = self.networks["generator"](batch["low"])
         losses = self._reconstruction(fake, aim)
         if "discriminator" in self.networks:
             batch["fake"] = fake.detach()  # what the discriminator sees in its phase
             logits = self.networks["discriminator"](fake)
-            losses["adversarial"] = settings.adversarial * generator_logistic(logits)
+            losses["adversarial"] = self.settings.loss_weights.adversarial * generator_logistic(logits)
         return losses
 
     def _reconstruction(self, fake: Tensor, aim: Tensor) -> dict[str, Tensor]:
-        settings = self.settings
         losses = {"l1": l1(fake, aim)}
         if self.vgg is not None:
             self.vgg.to(aim.device)
             features = self.vgg(fake * 2 - 1), self.vgg(aim * 2 - 1)
-            losses["perceptual"] = settings.perceptual * perceptual(*features)
+            losses["perceptual"] = self.settings.loss_weights.perceptual * perceptual(*features)
         return losses
 
     def _discriminator(self, batch: Batch) -> dict[str, Tensor]:
-        critic = self.networks["discriminator"]
-        return {"logistic": discriminator_logistic(critic(batch["clean"]), critic(batch["fake"]))}
+        return logistic(self.networks["discriminator"], batch)
 
     def _held_out(self, i: int, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Low and clean held-out photo `i` as (3, H, W) in [0, 1]; "clean" means only shrunken."""
@@ -214,7 +210,7 @@ class SceneTask:
             drawn = RECIPES[name].sample(np.random.default_rng(i))
             chain = zoomed(drawn, 2)
             low, clean = apply(low, chain), apply(clean, tone(chain))
-        return _unit_tensor(low), _unit_tensor(clean)
+        return unit_tensor(low), unit_tensor(clean)
 
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
@@ -229,11 +225,11 @@ class SceneTask:
                 for key, picture in ((name, fake), (f"bicubic_{name}", bicubic)):
                     figures.setdefault(f"{key}_psnr", []).append(float(psnr(picture, clean)))
                     figures.setdefault(f"{key}_ssim", []).append(float(ssim(picture, clean)))
-        if self.settings.adversarial:
+        if self.settings.loss_weights.adversarial:
             for i in range(len(self.held)):
                 pair = self._degraded(np.random.default_rng(i), self.held[i])
                 low, aim = (
-                    torch.from_numpy(_unit_tensor(pair[key]))[None].to(device)
+                    torch.from_numpy(unit_tensor(pair[key]))[None].to(device)
                     for key in ("low", "sharp" if self.settings.sharpened else "clean")
                 )
                 losses = self._reconstruction(network(low), aim).values()
@@ -274,8 +270,3 @@ def under_marks(low: Tensor, clean: Tensor) -> Tensor:
     changed = (F.avg_pool2d(clean, scale) - low).abs().amax(dim=1, keepdim=True) > MARKED
     changed &= changed.float().mean(dim=(2, 3), keepdim=True) <= SMALL
     return changed.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
-
-
-def _unit_tensor(picture: np.ndarray) -> np.ndarray:
-    """(H, W, 3) in [0, 1] -> (3, H, W) in [0, 1], rounded to 8 bits."""
-    return from_unit(picture) * np.float32(0.5) + np.float32(0.5)

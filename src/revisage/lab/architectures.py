@@ -1,0 +1,168 @@
+"""Every network that a training makes, by name: its configuration, its class, and how it is exported.
+
+A checkpoint names its architecture and holds the configuration, so that nothing else is needed to build the
+network again. An architecture is added here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from revisage.errors import TrainingError, UsageError
+from revisage.lab.export import Contract, Parity, export
+from revisage.lab.networks.compact import Compact, CompactConfig
+from revisage.lab.networks.detector import OUTPUT_NAMES, DetectorConfig, DetectorNetwork
+from revisage.lab.networks.expression import FACE, Expression, ExpressionConfig
+from revisage.lab.networks.gfpgan import GFPGAN, GFPGANConfig, UnitRange
+from revisage.lab.networks.identity import SIZE, Identity
+from revisage.lab.networks.mobilefacenet import MobileFaceNetConfig
+from revisage.lab.networks.prior import FacePrior, PriorConfig
+from revisage.lab.networks.progressive import SIZE as RESTORED
+from revisage.lab.networks.progressive import LastPicture, Progressive, ProgressiveConfig
+from revisage.lab.networks.rrdb import RRDBConfig, RRDBNet
+from revisage.lab.networks.scene import OneScale, Scene, SceneConfig
+
+EXAMPLE = 64
+"""Side in pixels that a network for any size is traced with."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One entry of `ARCHITECTURES`.
+
+    Attributes:
+        config: frozen dataclass of its sizes: numbers, texts and tuples of them. No two share one.
+        network: made from a configuration, which it keeps as `config`.
+        contract: (configuration, scale asked for) -> the fields of its contract that follow from them: task,
+            size, scale, framing, control. None: it is no model to restore with.
+        deployed: (network, scale asked for) -> the module that is written; without it the network itself.
+        export: further arguments of `revisage.lab.export.export`.
+    """
+
+    config: type[Any]
+    network: Callable[[Any], nn.Module]
+    contract: Callable[[Any, int], dict[str, Any]] | None
+    deployed: Callable[[Any, int], nn.Module] = lambda network, _: network
+    export: Mapping[str, Any] = field(default_factory=dict)
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "prior": Architecture(PriorConfig, FacePrior, None),
+    "gfpgan": Architecture(
+        GFPGANConfig,
+        GFPGAN,
+        lambda config, _: {"task": "face", "size": config.size, "scale": 1},
+        lambda network, _: UnitRange(network),
+    ),
+    "progressive": Architecture(
+        ProgressiveConfig,
+        Progressive,
+        lambda config, _: {
+            "task": "face",
+            "size": config.size,
+            "scale": RESTORED // config.size,
+            "framing": "whole",
+        },
+        lambda network, _: LastPicture(network),
+    ),
+    "compact": Architecture(
+        CompactConfig, Compact, lambda config, _: {"task": "scene", "size": None, "scale": config.scale}
+    ),
+    "rrdb": Architecture(
+        RRDBConfig, RRDBNet, lambda config, _: {"task": "scene", "size": None, "scale": config.scale}
+    ),
+    "scene": Architecture(
+        SceneConfig,
+        Scene,
+        lambda _, scale: {"task": "scene", "size": None, "scale": scale, "control": "clean"},
+        OneScale,
+    ),
+    "identity": Architecture(
+        MobileFaceNetConfig, Identity, lambda *_: {"task": "identity", "size": SIZE, "scale": None}
+    ),
+    "expression": Architecture(
+        ExpressionConfig, Expression, lambda *_: {"task": "expression", "size": FACE, "scale": None}
+    ),
+    "finder": Architecture(
+        DetectorConfig,
+        DetectorNetwork,
+        lambda *_: {"task": "finder", "size": None, "scale": None},
+        # OpenCV's DNN reads this file: one picture at a time, of a size that it sets itself.
+        export={
+            "example_size": (320, 320),
+            "dynamic": ("height", "width"),
+            "output_names": OUTPUT_NAMES,
+            "input_max": 255,
+        },
+    ),
+}
+
+
+def build(config: Any) -> nn.Module:
+    """The network of a configuration, with fresh weights."""
+    return next(a for a in ARCHITECTURES.values() if type(config) is a.config).network(config)
+
+
+def name_of(network: nn.Module) -> str:
+    """The name of a network's architecture; of its class where it has none."""
+    names = (name for name, a in ARCHITECTURES.items() if type(network) is a.network)
+    return next(names, type(network).__name__)
+
+
+def describe(network: nn.Module) -> dict[str, Any]:
+    """What `rebuild` takes: plain values alone, so that reading them back runs no code."""
+    name = name_of(network)
+    config: Any = network.config if name in ARCHITECTURES else None
+    return {"architecture": name, "config": {} if config is None else asdict(config)}
+
+
+def rebuild(architecture: str, config: Mapping[str, Any]) -> nn.Module:
+    """The network that `describe` described, with fresh weights.
+
+    Raises TrainingError for an architecture or a configuration that this version does not know.
+    """
+    if architecture not in ARCHITECTURES:
+        raise TrainingError(f"no architecture {architecture!r}; there are {', '.join(ARCHITECTURES)}")
+    entry = ARCHITECTURES[architecture]
+    try:
+        return entry.network(entry.config(**config))
+    except (TypeError, ValueError) as error:
+        raise TrainingError(f"a {architecture} of another version ({error}): install that one") from None
+
+
+def contract_of(network: nn.Module, scale: int = 2) -> dict[str, Any]:
+    """The fields of a network's contract that follow from its configuration.
+
+    Raises UsageError for a network that is no model to restore with.
+    """
+    entry = ARCHITECTURES.get(name_of(network))
+    if entry is None or entry.contract is None:
+        raise UsageError(f"a {name_of(network)} cannot be exported: it restores nothing by itself")
+    return entry.contract(network.config, scale)
+
+
+def export_network(
+    network: nn.Module,
+    path: Path,
+    *,
+    name: str,
+    version: str,
+    licence: str,
+    scale: int = 2,
+) -> Parity:
+    """Write one of the `ARCHITECTURES` as ONNX; see `revisage.lab.export.export` and `Contract`."""
+    fields = contract_of(network, scale)
+    entry = ARCHITECTURES[name_of(network)]
+    contract = Contract(name=name, version=version, licence=licence, **fields)
+    side = contract.size or EXAMPLE
+    return export(
+        entry.deployed(network, scale),
+        path,
+        contract=contract,
+        **{"example_size": (side, side), **entry.export},
+    )

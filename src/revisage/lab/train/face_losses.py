@@ -1,0 +1,183 @@
+"""Losses of the face model's generator, each by its name in `FaceWeights`; a loss is added here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from revisage.lab.losses.description import description
+from revisage.lab.losses.identity import chord, face_features
+from revisage.lab.losses.laplacian import laplacian
+from revisage.lab.losses.perceptual import WEIGHTS, perceptual, style
+from revisage.lab.losses.pixel import checkerboard, l1, pyramid
+from revisage.lab.metrics.embedders import open_edgeface
+from revisage.lab.networks.arcface_crop import ArcFaceCrop
+from revisage.lab.networks.gfpgan import Restored
+from revisage.lab.networks.vgg import VGG19Features
+from revisage.lab.train.faces import Embedder
+from revisage.lab.train.task import Batch
+
+
+@dataclass(frozen=True)
+class FaceWeights:
+    """Loss weights of the face model; pictures are in [-1, 1]. A loss of weight 0 is left out.
+
+    Attributes:
+        l1: distance from the truth.
+        laplacian: distance of the Laplacian pyramids.
+        lpips: LPIPS over SqueezeNet; needs `lpips_weights`.
+        perceptual: features of VGG-19; needs `vgg_weights`.
+        vgg_style: Gram matrices of the same features.
+        pyramid: L1 of the U-Net's pictures at each scale.
+        features: features of MobileFaceNet; needs `identity_weights`.
+        identity: embedding of EdgeFace, or else of MobileFaceNet.
+        description: what a network with a `code` says of the degradation.
+        marks: L1 of the pixels under scratches, creases, dust and hairs, which are few.
+        checkerboard: against a pattern of the stem's blocks, with which a generator fools discriminators,
+            identity loss and sharpened truth; for a network with a stem.
+        adversarial: the discriminator's; 0 trains by reconstruction alone, without components.
+        patches: the small discriminator of fine structure, as a share of `adversarial`.
+        component: the discriminators of eyes, nose and mouth.
+        matching: their features.
+        style: Gram matrices of their features.
+        r1: gradient penalty, of which every 16th step takes 16 times as much. It is over what a discriminator
+            sees: frequency bands for the compact ones.
+    """
+
+    l1: float = 1.0
+    laplacian: float = 0.0
+    lpips: float = 0.25
+    perceptual: float = 1.0
+    vgg_style: float = 0.0
+    pyramid: float = 0.5
+    features: float = 0.1
+    identity: float = 0.1
+    description: float = 0.02
+    marks: float = 0.0
+    checkerboard: float = 0.0
+    adversarial: float = 0.0
+    patches: float = 0.0
+    component: float = 0.01
+    matching: float = 0.1
+    style: float = 5.0
+    r1: float = 0.15
+
+
+@dataclass(frozen=True)
+class PictureLosses:
+    """The generator's losses but those of its discriminators.
+
+    Attributes:
+        weights: of each.
+        faces: losses through embeddings, of `share` of every batch, at least one face: these are slow.
+        vgg, lpips: frozen networks; None goes without their losses.
+        stem: side of the blocks that `checkerboard` is against.
+    """
+
+    weights: FaceWeights
+    faces: FaceLosses
+    share: float
+    vgg: VGG19Features | None
+    lpips: Callable[[Tensor, Tensor], Tensor] | None
+    stem: int
+
+    def __call__(self, restored: Restored, batch: Batch) -> dict[str, Tensor]:
+        """Weighted, by name. `batch` has "clean", and "sharp", "drawn" and "marked" where they are used."""
+        fake, clean = restored.picture, batch["clean"]
+        aim = batch.get("sharp", clean)
+        shown = fake.clamp(-1, 1)  # what a file can hold is what is judged
+        some = slice(max(1, round(self.share * len(clean))))
+        vgg, lpips, said = self.vgg, self.lpips, restored.described
+
+        @cache
+        def seen() -> tuple[list[Tensor], list[Tensor]]:
+            assert vgg is not None
+            vgg.to(clean.device)
+            return vgg(fake), vgg(clean)
+
+        losses: dict[str, Callable[[], Tensor]] = {
+            "l1": lambda: l1(fake, aim),
+            "laplacian": lambda: laplacian(fake, aim),
+            "pyramid": lambda: pyramid(restored.pyramid, aim),
+            "marks": lambda: _under(fake, aim, batch["marked"]),
+        }
+        if said is not None:
+            losses["description"] = lambda: description(said, batch["drawn"])
+        if self.faces.mobile is not None:
+            losses["features"] = lambda: self.faces.features(fake[some], clean[some])
+        if self.faces.mobile is not None or self.faces.edge is not None:
+            losses["identity"] = lambda: self.faces.identity(fake[some], clean[some])
+        if lpips is not None:
+            losses["lpips"] = lambda: lpips(shown * 0.5 + 0.5, clean * 0.5 + 0.5).mean()
+        if vgg is not None:
+            losses["perceptual"] = lambda: perceptual(*seen())
+            losses["vgg_style"] = lambda: style(*seen(), WEIGHTS)
+        if self.stem > 1:
+            losses["checkerboard"] = lambda: checkerboard(shown, aim, self.stem)
+        weighted = {name: (getattr(self.weights, name), loss) for name, loss in losses.items()}
+        # L1 is there even without a weight: an update wants a sum.
+        return {name: weight * loss() for name, (weight, loss) in weighted.items() if weight or name == "l1"}
+
+
+def _under(fake: Tensor, aim: Tensor, marked: Tensor) -> Tensor:
+    """L1 of the pixels where `marked`, (N, 1, S, S), is 1."""
+    error = (fake.float() - aim).abs().mean(dim=1, keepdim=True)
+    return (error * marked).sum() / marked.sum().clamp(min=1)
+
+
+class FaceLosses(nn.Module):
+    """Losses on who is seen and on how eyes and mouths look, through frozen embeddings.
+
+    Their crops are smoothed first (`ArcFaceCrop`) and moved by up to `reach` pixels, each step by others:
+    else a generator learns patterns that sit between the pixels of one crop.
+
+    Args:
+        mobile: MobileFaceNet, whose rows give the features, and the identity where `edge` is None.
+        edge: file of EdgeFace's weights.
+    """
+
+    reach = 2.0
+
+    def __init__(self, mobile: Embedder | None, edge: Path | None) -> None:
+        super().__init__()
+        self.mobile = mobile
+        self.edge = None if edge is None else open_edgeface(edge)
+        self.crops = nn.ModuleDict({str(width): ArcFaceCrop(width, smooth=True) for width in (96, 112)})
+        self.rows = [] if mobile is None else mobile.network.parts()[:-1]
+
+    def shifts(self, count: int, device: torch.device) -> Tensor:
+        """(count, 2) pixels of a crop, each within `reach`."""
+        return (torch.rand(count, 2, device=device) * 2 - 1) * self.reach
+
+    def features(self, fake: Tensor, real: Tensor) -> Tensor:
+        """`losses.identity.face_features` of MobileFaceNet's rows; faces (N, 3, S, S) in [-1, 1]."""
+        self.to(fake.device)  # validation leaves MobileFaceNet where its pictures were
+        shifts = self.shifts(len(fake), fake.device)
+        maps = []
+        for faces in (fake, real):
+            x, seen = self.crops["96"](faces.float(), shifts), []
+            for row in self.rows:
+                x = row(x)
+                seen.append(x)
+            maps.append(seen)
+        return face_features(maps[0], [m.detach() for m in maps[1]])
+
+    def identity(self, fake: Tensor, real: Tensor) -> Tensor:
+        """`losses.identity.chord` of the embeddings; faces (N, 3, S, S) in [-1, 1]."""
+        self.to(fake.device)
+        shifts = self.shifts(len(fake), fake.device)
+        network, width = (self.edge, "112") if self.edge is not None else (self.mobile_network, "96")
+        with torch.no_grad():
+            wanted = network(self.crops[width](real.float(), shifts))
+        return chord(network(self.crops[width](fake.float(), shifts)), wanted)
+
+    @property
+    def mobile_network(self) -> nn.Module:
+        """MobileFaceNet without a crop."""
+        assert self.mobile is not None, "no embedding for the identity loss"
+        return self.mobile.network
