@@ -16,6 +16,7 @@ from revisage.image import DecodeLimits, can_encode, decode, format_of
 from revisage.restore import Result
 from revisage.restore.video.film import Frame
 
+
 @dataclass(frozen=True)
 class FolderFilm:
     """The pictures of a folder in the order of their names, numbers by their value."""

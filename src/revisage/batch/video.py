@@ -85,7 +85,7 @@ class VideoFilm:
     """
 
     def __init__(self, path: Path, limits: DecodeLimits) -> None:
-        """Raises UsageError when this is no film that can be restored, RuntimeUnavailableError without PyAV."""
+        """Raises UsageError when this is no film to be restored, RuntimeUnavailableError without PyAV."""
         self.path, self._limits = path, limits
         self.notes: list[str] = []
         with opened(self.path) as container:
@@ -121,7 +121,9 @@ class VideoFilm:
         if stream is None:
             raise UsageError(f"{self.path} has no moving pictures: give a film")
         if stream.codec_context is None:
-            raise UsageError(f"{self.path}: its pictures are of a kind that cannot be decoded: convert it first")
+            raise UsageError(
+                f"{self.path}: its pictures are of a kind that cannot be decoded: convert it first"
+            )
         return stream
 
     def frames(self) -> Iterator[Frame]:
@@ -159,7 +161,7 @@ class VideoFilm:
                 f"{self.path}: frames of {frame.width} × {frame.height} pixels are more than "
                 f"{self._limits.max_pixels:,}; --max-pixels allows more"
             )
-        dolby = {"DOVI_METADATA", "DOVI_RPU_BUFFER"} & {side.type.name for side in frame.side_data}
+        dolby = {"DOVI_METADATA", "DOVI_RPU_BUFFER"} & _side_data(frame).keys()
         hdr = HDR.get(frame.color_trc) or ("Dolby Vision" if dolby else None)
         if hdr:
             raise UsageError(
@@ -313,12 +315,18 @@ def _turn(frame: VideoFrame) -> tuple[bool, bool, bool] | None:
 
     The display matrix has nine 32-bit integers, (x, y) → (a x + c y, b x + d y) with a, b, -, c, d first.
     """
-    side = next((data for data in frame.side_data if data.type.name == "DISPLAYMATRIX"), None)
-    if side is None:
+    matrix = _side_data(frame).get("DISPLAYMATRIX")
+    if matrix is None:
         return False, False, False
-    a, b, _, c, d = struct.unpack("=5i", bytes(side)[:20])
+    a, b, _, c, d = struct.unpack("=5i", matrix[:20])
     if a and d and not b and not c:
         return False, a < 0, d < 0
     if b and c and not a and not d:
         return True, c < 0, b < 0
     return None
+
+
+def _side_data(frame: VideoFrame) -> dict[str, bytes]:
+    """What comes with a frame, by its kind as FFmpeg names it."""
+    some: Any = frame.side_data  # its type hints tell of a dictionary of one kind only
+    return {data.type.name: bytes(data) for data in some}

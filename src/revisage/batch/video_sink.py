@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 """FFmpeg's name of what a file of this name holds."""
 
-OWN = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id", "rotate", "duration"})
+OWN = frozenset(
+    {"major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id", "rotate", "duration"}
+)
 """Tags that tell how a file is made, not what it shows: each file has its own."""
 
 NAMES = {"audio": "sound", "subtitle": "subtitles", "attachment": "attached file", "video": "picture"}
@@ -82,7 +84,8 @@ class VideoSink:
         self._frames = 0
         self._last, self._ends = Fraction(0), Fraction(0)
         self._steps: set[Fraction] = set()
-        self._durations: dict[int, int] = {}
+        self._durations: dict[int, int] = {}  # of frames in the encoder, by their times, in ticks
+        self._next: tuple[Fraction, Packet[Any]] | None = None
         self._out: OutputContainer | None = None
         self._check_streams()
 
@@ -152,7 +155,8 @@ class VideoSink:
 
     def _packets(self) -> Iterator[tuple[Fraction, Packet[Any]]]:
         """The packets to be copied, each with its time in the film."""
-        outs, last, dropped = self._outs, dict.fromkeys(self._outs, None), 0
+        outs, dropped = self._outs, 0
+        last: dict[int, int] = {}
         source = self._closing.enter_context(opened(self._film.path))
         streams = [source.streams[index] for index in outs if source.streams[index].type != "attachment"]
         try:
@@ -161,11 +165,10 @@ class VideoSink:
                 if stamp is None or not packet.size:
                     continue
                 shift = round(self._film.origin / packet.time_base)
-                before: int | None = last[packet.stream.index]
-                if before is not None and stamp <= before:
+                if stamp <= last.get(packet.stream.index, stamp - 1):
                     dropped += 1
                     continue
-                last[packet.stream.index] = stamp  # type: ignore[assignment]
+                last[packet.stream.index] = stamp
                 packet.dts = stamp - shift
                 packet.pts = packet.dts if packet.pts is None else packet.pts - shift
                 packet.stream = outs[packet.stream.index]
@@ -173,7 +176,9 @@ class VideoSink:
         except (OSError, ValueError) as error:
             self._notes.append(f"sound and subtitles break off, as the film does ({reason(error)})")
         if dropped:
-            self._notes.append(f"{dropped} packets of sound or subtitles without a time of their own are left out")
+            self._notes.append(
+                f"{dropped} packets of sound or subtitles without a time of their own are left out"
+            )
 
     def _copy_until(self, time: Fraction | None) -> None:
         assert self._out is not None
@@ -206,7 +211,9 @@ class VideoSink:
         self._colour = colour
         stream: VideoStream = out.add_stream(encoder, rate=film.rate or Fraction(25), options=settings)
         context = stream.codec_context
-        context.width, context.height = (width + width % 2, height + height % 2) if self._even else (width, height)
+        context.width, context.height = (
+            (width + width % 2, height + height % 2) if self._even else (width, height)
+        )
         context.pix_fmt = self._stored
         context.time_base = film.tick
         context.sample_aspect_ratio = film.aspect
@@ -277,9 +284,10 @@ class VideoSink:
     def _mux(self, packets: list[Packet[Any]]) -> None:
         assert self._out is not None
         for packet in packets:
+            assert packet.pts is not None
             # The encoder forgets how long frames last; of the last one nothing else tells.
-            packet.duration = self._durations.pop(packet.pts, 0)  # type: ignore[arg-type]
-            self._copy_until((packet.dts or 0) * packet.time_base)
+            packet.duration = self._durations.pop(packet.pts)
+            self._copy_until(packet.pts * packet.time_base)
             self._out.mux(packet)
 
     # What became of it
@@ -296,7 +304,9 @@ class VideoSink:
         if film.turned:
             kept.append("rotation, as upright pictures")
         if film.pixel_format.removeprefix("yuvj").removeprefix("yuv") != self._stored.removeprefix("yuv"):
-            self._notes.append(f"pictures were stored as {film.pixel_format}, the result's are {self._stored}")
+            self._notes.append(
+                f"pictures were stored as {film.pixel_format}, the result's are {self._stored}"
+            )
         with opened(self._temporary) as result:
             there = {key.lower(): value for key, value in result.metadata.items()}
             for key in self._tags:
@@ -306,14 +316,16 @@ class VideoSink:
                     f"{self._chapters} chapters"
                 )
         kept.extend(self._copied.values())
-        return FilmReport(tuple(kept), tuple(left_out), tuple([*film.notes, *self._notes]))
+        return FilmReport(tuple(kept), tuple(left_out), (*film.notes, *self._notes))
 
 
 def _storage(pixel_format: str, container: str) -> tuple[str, str, dict[str, str]]:
     """What a film of a pixel format is stored in: pixel format, encoder and its settings.
 
     Chroma stays as dense as it is, but that of RGB, which few players take. H.265 where there are more than 8
-    bits: players take that rather than H.264. The constant rate factors are hard to tell from the frames.
+    bits: players take that rather than H.264. No frame refers to a later one: MP4 counts time in the order of
+    decoding, and would tell a wrong length where the rate varies. The constant rate factors are hard to tell
+    from the frames.
     """
     from av.video.format import VideoFormat
 
@@ -325,8 +337,8 @@ def _storage(pixel_format: str, container: str) -> tuple[str, str, dict[str, str
     if container == "webm":
         return f"yuv{chroma}p", "libvpx-vp9", {"crf": "18", "b": "0", "cpu-used": "4", "row-mt": "1"}
     if deep:
-        return f"yuv{chroma}p10le", "libx265", {"crf": "16", "x265-params": "log-level=none"}
-    return f"yuv{chroma}p", "libx264", {"crf": "16"}
+        return f"yuv{chroma}p10le", "libx265", {"crf": "16", "x265-params": "log-level=none:bframes=0"}
+    return f"yuv{chroma}p", "libx264", {"crf": "16", "bf": "0"}
 
 
 def _can_add(container: OutputContainer, stream: Stream) -> bool:

@@ -1,0 +1,401 @@
+"""Video files in and out: what a film has besides its pictures is kept, or told."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tracemalloc
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from film_files import Made, make, needs_ffprobe, picture, planes, probe, times
+from restore_stubs import StubModels, face_at, same
+
+from revisage.batch.video import VideoFilm
+from revisage.cli import main
+from revisage.cli import restore as command
+from revisage.errors import UsageError
+from revisage.image import DecodeLimits, Photo
+from revisage.restore import Restorer
+
+REPORTS = Path(__file__).parents[1].resolve().parent / "shared" / "data" / "reports"
+RATE = Fraction(24000, 1001)
+VARIABLE = [*range(20), *range(20, 80, 6)]  # thirtieths of a second: 20 fast frames, then 10 slow ones
+
+
+def restore(source: Path, out: Path, *options: str) -> int:
+    arguments = ["--video", "--model", "none", "--scene", "none", "--scale", "1", *options]
+    return main(["restore", *arguments, "-o", str(out), str(source)])
+
+
+def restored(source: Path, out: Path, *options: str) -> Path:
+    assert restore(source, out, *options) == 0
+    assert [path.name for path in out.parent.iterdir() if path.name.startswith(".revisage")] == []
+    return out
+
+
+@pytest.mark.parametrize("into", ["mp4", "mkv"])
+@pytest.mark.parametrize("kind", ["mp4", "mkv"])
+def test_a_variable_rate_stays(tmp_path: Path, kind: str, into: str, capsys: pytest.CaptureFixture[str]) -> None:
+    made = Made(times=VARIABLE, base=Fraction(1, 30), rate=Fraction(30), sounds=["deu"], sound_seconds=2.6)
+    source = make(tmp_path / f"in.{kind}", made)
+    out = restored(source, tmp_path / f"out.{into}")
+    before, after = times(source), times(out)
+    assert len(after) == len(VARIABLE)
+    shift = after[0] - before[0]  # Matroska has no negative times: sound that begins before 0 moves all
+    assert shift < Fraction(1, 30)
+    assert max(abs(b - a + shift) for a, b in zip(after, before, strict=True)) <= Fraction(1, 1000)
+    assert "30 frames at a variable rate" in capsys.readouterr().out
+
+
+@needs_ffprobe
+def test_a_film_of_variable_rate_lasts_as_long_as_its_sound(tmp_path: Path) -> None:
+    made = Made(times=VARIABLE, base=Fraction(1, 30), rate=Fraction(30), sounds=["deu"], sound_seconds=2.6)
+    source = make(tmp_path / "in.mp4", made)
+    said = probe(restored(source, tmp_path / "out.mp4"))
+    assert float(picture(said)["duration"]) == pytest.approx(77 / 30, abs=1 / 30 + 0.001)
+    assert float(said["format"]["duration"]) == pytest.approx(2.6, abs=1 / 30)
+
+
+@needs_ffprobe
+@pytest.mark.parametrize("into", ["mp4", "mov", "mkv"])
+@pytest.mark.parametrize("kind", ["mp4", "mkv", "ts"])
+def test_a_rate_stays_a_fraction(tmp_path: Path, kind: str, into: str) -> None:
+    made = Made(times=[1001 * n for n in range(48)], base=Fraction(1, 24000), rate=RATE, sounds=["und"])
+    source = make(tmp_path / f"in.{kind}", made)
+    said = picture(probe(restored(source, tmp_path / f"out.{into}")))
+    assert said["avg_frame_rate"] == "24000/1001"
+    assert said["r_frame_rate"] == "24000/1001"
+
+
+# Y, Cb, Cr of one green in each matrix; what they are for Red, Green, Blue is tested below.
+TAGS = {
+    "bt709": ((1, 1, 1, 1), ("bt709", "bt709", "bt709", "tv")),
+    "pal": ((5, 5, 5, 1), ("bt470bg", "bt470bg", "bt470bg", "tv")),
+    "ntsc": ((6, 6, 6, 1), ("smpte170m", "smpte170m", "smpte170m", "tv")),
+    "bt2020": ((9, 14, 9, 1), ("bt2020nc", "bt2020-10", "bt2020", "tv")),
+    "full": ((1, 13, 1, 2), ("bt709", "iec61966-2-1", "bt709", "pc")),
+    "p3": ((1, 1, 12, 1), ("bt709", "bt709", "smpte432", "tv")),
+}
+
+
+@needs_ffprobe
+@pytest.mark.parametrize("into", ["mp4", "mkv"])
+@pytest.mark.parametrize("name", TAGS)
+def test_colour_is_kept_and_tagged(tmp_path: Path, name: str, into: str) -> None:
+    numbers, words = TAGS[name]
+    source = make(tmp_path / "in.mp4", Made(colour=numbers, planes=(120, 100, 110)))
+    out = restored(source, tmp_path / f"out.{into}")
+    said = picture(probe(out))
+    found = tuple(said[key] for key in ("color_space", "color_transfer", "color_primaries", "color_range"))
+    assert found == words
+    assert planes(out) == pytest.approx(planes(source), abs=1)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "full", "values"),
+    [  # of pure green, by Kr and Kb of each standard
+        (1, False, (173, 42, 26)),
+        (6, False, (145, 54, 34)),
+        (9, False, (164, 47, 25)),
+        (1, True, (182, 30, 12)),
+    ],
+)
+def test_models_see_the_right_colour(tmp_path: Path, matrix: int, full: bool, values: tuple[int, ...]) -> None:
+    made = Made(colour=(matrix, 2, 2, 2 if full else 1), planes=values)
+    film = VideoFilm(make(tmp_path / "in.mp4", made), DecodeLimits())
+    photo = next(film.frames()).photo
+    assert isinstance(photo, Photo)
+    assert np.abs(photo.pixels.reshape(-1, 3).mean(0) - (0, 255, 0)).max() <= 2
+
+
+@needs_ffprobe
+def test_untagged_colour_is_tagged_where_players_would_guess_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make(tmp_path / "in.mp4", Made(size=(400, 300), times=range(2), planes=(120, 100, 110)))
+    out = restored(source, tmp_path / "same.mp4")
+    assert "color_space" not in picture(probe(out))
+    assert restore(source, tmp_path / "out.mp4", "--scale", "2") == 0
+    assert picture(probe(tmp_path / "out.mp4"))["color_space"] == "smpte170m"  # 600 rows: guessed as HD
+    assert planes(tmp_path / "out.mp4") == pytest.approx(planes(source), abs=1)
+    assert "tagged BT.601" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
+def test_high_dynamic_range_is_refused_by_name(
+    tmp_path: Path, transfer: int, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = Made(colour=(9, transfer, 9, 1), codec="libx265", pixel_format="yuv420p10le")
+    made = Made(**{**vars(made), "options": {"x265-params": "log-level=none"}})
+    assert restore(make(tmp_path / "in.mp4", made), tmp_path / "out.mp4") == 2
+    said = capsys.readouterr().err
+    assert name in said
+    assert "tone mapping" in said
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_matrix_that_cannot_be_converted_is_refused(tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", Made(colour=(8, 1, 1, 1)))  # YCgCo
+    with pytest.raises(UsageError, match=r"matrix 8 .* convert the film to BT\.709 first"):
+        VideoFilm(source, DecodeLimits())
+
+
+@needs_ffprobe
+@pytest.mark.parametrize("into", ["mp4", "mkv", "mov"])
+def test_pixel_aspect_is_kept(tmp_path: Path, into: str) -> None:
+    source = make(tmp_path / "in.mp4", Made(aspect=Fraction(16, 15)))
+    assert picture(probe(restored(source, tmp_path / f"out.{into}")))["sample_aspect_ratio"] == "16:15"
+
+
+@needs_ffprobe
+@pytest.mark.parametrize("into", ["mp4", "mkv"])
+@pytest.mark.parametrize("turn", [(90, False), (180, False), (270, False), (0, True), (90, True)])
+def test_a_turned_film_comes_out_upright(tmp_path: Path, turn: tuple[int, bool], into: str) -> None:
+    made = Made(size=(96, 48), rotation=turn, aspect=Fraction(4, 3))
+    out = restored(make(tmp_path / "in.mp4", made), tmp_path / f"out.{into}")
+    said = picture(probe(out))
+    sideways = turn[0] in (90, 270)
+    assert (said["width"], said["height"]) == ((48, 96) if sideways else (96, 48))
+    assert said["sample_aspect_ratio"] == ("3:4" if sideways else "4:3")
+    assert not [data for data in said.get("side_data_list", []) if "rotation" in data]
+    with av.open(str(out)) as film:
+        pixels = next(film.decode(video=0)).to_ndarray(format="gray")
+    expected = np.zeros((48, 96))  # the white square at the top left, turned counter-clockwise, then mirrored
+    expected[:12, :24] = 1
+    expected = np.rot90(expected, turn[0] // 90)
+    expected = expected[:, ::-1] if turn[1] else expected
+    assert ((pixels > 160) == expected).mean() > 0.98
+
+
+TITLES = {"title": "Hochzeit", "creation_time": "1987-06-05T00:00:00.000000Z", "comment": "Super 8"}
+
+
+@needs_ffprobe
+@pytest.mark.parametrize("into", ["mp4", "mkv", "mov"])
+@pytest.mark.parametrize("kind", ["mp4", "mkv"])
+def test_titles_sounds_and_chapters_are_kept(tmp_path: Path, kind: str, into: str) -> None:
+    made = Made(sounds=["deu", "eng"], tags=TITLES, chapters=[(0, 0.4, "Kirche"), (0.4, 1, "Tanz")])
+    source = make(tmp_path / f"in.{kind}", made)
+    report = tmp_path / "report.json"
+    said = probe(restored(source, tmp_path / f"out.{into}", "--report", str(report)))
+    tags = {key.lower(): value for key, value in said["format"]["tags"].items()}
+    assert {key: tags.get(key) for key in TITLES} == TITLES
+    sounds = [stream for stream in said["streams"] if stream["codec_type"] == "audio"]
+    assert [sound["tags"]["language"] for sound in sounds] == ["deu", "eng"]
+    assert [sound["codec_name"] for sound in sounds] == ["aac", "aac"]
+    assert [chapter["tags"]["title"] for chapter in said["chapters"]] == ["Kirche", "Tanz"]
+    assert float(said["chapters"][1]["start_time"]) == pytest.approx(0.4, abs=0.03)
+    film = json.loads(report.read_text())["photos"][-1]
+    assert film["input"] == str(source)
+    assert film["film"]["left_out"] == []
+    assert {"tag title", "tag creation_time", "2 chapters"} <= set(film["film"]["kept"])
+    assert sum("sound" in line for line in film["film"]["kept"]) == 2
+
+
+def test_subtitles_are_kept_or_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = make(tmp_path / "in.mkv", Made(sounds=["deu"], subtitles=True))
+    with av.open(str(restored(source, tmp_path / "out.mkv"))) as film:
+        assert [bytes(packet) for packet in film.demux(subtitles=0) if packet.size] == [b"Es war einmal"]
+    capsys.readouterr()
+    report = tmp_path / "report.jsonl"
+    restored(source, tmp_path / "out.mp4", "--report", str(report))
+    assert "left out: subtitles 2: srt (try out.mkv)" in capsys.readouterr().err
+    film = json.loads(report.read_text().splitlines()[-1])
+    assert film["film"]["left_out"] == ["subtitles 2: srt (try out.mkv)"]
+
+
+def test_the_label_joins_the_comment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The face that is restored appears late; the label is in the file's head nevertheless."""
+    seen = iter(range(100))
+    models = StubModels(face=same, faces=lambda pixels: [face_at(48, 32, 30)] if next(seen) > 4 else [])
+    monkeypatch.setattr(command, "Restorer", lambda *args, **kwargs: Restorer(models=models))
+    source = make(tmp_path / "in.mp4", Made(tags={"comment": "Super 8"}))
+    assert main(["restore", "--video", "--scale", "1", str(source), "-o", str(tmp_path / "out.mp4")]) == 0
+    with av.open(str(tmp_path / "out.mp4")) as film:
+        assert film.metadata["comment"] == "Super 8; edited with AI: stub-face 1"
+
+
+def test_the_place_goes_unless_it_is_to_stay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = make(tmp_path / "in.mov", Made(tags={"location": "+48.85+002.35/"}))
+    with av.open(str(source)) as film:
+        assert any("location" in key for key in film.metadata)
+    with av.open(str(restored(source, tmp_path / "out.mov"))) as film:
+        assert not any("location" in key for key in film.metadata)
+    assert "--keep-gps keeps it" in capsys.readouterr().err
+    with av.open(str(restored(source, tmp_path / "kept.mov", "--keep-gps"))) as film:
+        assert film.metadata["location"] == "+48.85+002.35/"
+
+
+@needs_ffprobe
+def test_ten_bits_stay(tmp_path: Path) -> None:
+    made = Made(codec="libx265", pixel_format="yuv420p10le", planes=(601, 430, 590), colour=(1, 1, 1, 1))
+    made = Made(**{**vars(made), "options": {"x265-params": "log-level=none:lossless=1"}})
+    source = make(tmp_path / "in.mp4", made)
+    photo = next(VideoFilm(source, DecodeLimits()).frames()).photo
+    assert isinstance(photo, Photo)
+    assert photo.pixels.dtype == np.uint16
+    out = restored(source, tmp_path / "out.mp4")
+    assert picture(probe(out))["pix_fmt"] == "yuv420p10le"
+    assert planes(out) == pytest.approx((601, 430, 590), abs=1)
+
+
+@needs_ffprobe
+@pytest.mark.parametrize("pixel_format", ["yuv422p", "yuv444p"])
+def test_dense_chroma_stays(tmp_path: Path, pixel_format: str) -> None:
+    source = make(tmp_path / "in.mp4", Made(pixel_format=pixel_format))
+    assert picture(probe(restored(source, tmp_path / "out.mp4")))["pix_fmt"] == pixel_format
+
+
+@pytest.mark.parametrize("codec", ["libx264", "ffv1"])
+def test_gray_stays_gray(tmp_path: Path, codec: str, capsys: pytest.CaptureFixture[str]) -> None:
+    options = {} if codec == "ffv1" else {"crf": "1"}
+    source = make(tmp_path / "in.mkv", Made(codec=codec, pixel_format="gray", planes=(100,), options=options))
+    out = restored(source, tmp_path / "out.mp4")
+    luma, *chroma = planes(out)
+    assert chroma == [128, 128]
+    assert luma == pytest.approx(100, abs=1)
+    assert "stored as gray" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", [(97, 64), (96, 65), (97, 65)])
+def test_odd_sizes_repeat_the_border(
+    tmp_path: Path, size: tuple[int, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = Made(size=size, codec="ffv1", options={})
+    source = make(tmp_path / "in.mkv", made)
+    out = restored(source, tmp_path / "out.mp4")
+    with av.open(str(out)) as film:
+        frame = next(film.decode(video=0)).to_ndarray(format="gray")
+    assert frame.shape == (size[1] + size[1] % 2, size[0] + size[0] % 2)
+    assert np.abs(frame[-8:, -8:].astype(int) - frame[-8, -8]).max() <= 3  # no black line
+    assert "even sizes" in capsys.readouterr().err
+
+
+@needs_ffprobe
+def test_sound_longer_than_the_picture_stays_whole(tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", Made(sounds=["und"], sound_seconds=3))
+    said = probe(restored(source, tmp_path / "out.mp4"))
+    assert float(said["format"]["duration"]) == pytest.approx(3, abs=0.05)
+    assert float(picture(said)["duration"]) == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("into", ["mp4", "mkv"])
+@pytest.mark.parametrize(("sound_start", "first"), [(-0.3, 0), (0.5, 0), (0, 3)])
+def test_sound_and_picture_stay_in_step(tmp_path: Path, into: str, sound_start: float, first: int) -> None:
+    made = Made(sounds=["und"], sound_start=sound_start, times=range(first, first + 10), sound_seconds=2)
+    source = make(tmp_path / "in.mkv", made)
+    out = restored(source, tmp_path / f"out.{into}")
+    assert lag(out) == pytest.approx(lag(source), abs=0.003)
+
+
+def lag(path: Path) -> float:
+    """Seconds from the beginning of the sound to the first picture."""
+    with av.open(str(path)) as film:
+        sound = min(packet.pts * packet.time_base for packet in film.demux(audio=0) if packet.pts is not None)
+    return float(times(path)[0] - sound)
+
+
+@needs_ffprobe
+def test_a_broadcast_begins_at_zero(tmp_path: Path) -> None:
+    source = make(tmp_path / "in.ts", Made(sounds=["und"]))
+    assert float(probe(source)["format"]["start_time"]) > 1
+    out = restored(source, tmp_path / "out.mp4")
+    assert float(probe(out)["format"]["start_time"]) == pytest.approx(0, abs=0.03)
+    assert lag(out) == pytest.approx(lag(source), abs=0.01)
+
+
+def test_interlaced_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = Made(size=(128, 96), options={"flags": "+ildct+ilme", "x264-params": "tff=1"})
+    restored(make(tmp_path / "in.mp4", made), tmp_path / "out.mp4")
+    assert "it is interlaced" in capsys.readouterr().err
+
+
+def test_a_cut_off_film_is_restored_as_far_as_it_goes(tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mkv", Made(size=(320, 240), times=range(40), sounds=["und"], sound_seconds=4))
+    data = source.read_bytes()
+    source.write_bytes(data[: len(data) * 2 // 3])
+    assert restore(source, tmp_path / "out.mp4") in (0, 1)
+    assert 10 < len(times(tmp_path / "out.mp4")) < 40
+
+
+@pytest.mark.parametrize(
+    ("name", "out", "message"),
+    [
+        ("noise.mp4", "out.mp4", "no film that can be read"),
+        ("sound.mp4", "out.mp4", "no moving pictures"),
+        ("film.mkv", "out.avi", "end the video's name with one of .mp4"),
+        ("film.mkv", "out.webm", "cannot hold the film's sound 1: aac, deu: name it out.mkv"),
+        ("list.m3u8", "out.mp4", "asks for another file"),
+    ],
+)
+def test_bad_files_and_names(
+    tmp_path: Path, name: str, out: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(tmp_path / "film.mkv", Made(sounds=["deu"]))
+    make(tmp_path / "film.ts", Made())
+    (tmp_path / "noise.mp4").write_bytes(bytes(range(256)) * 20)
+    (tmp_path / "list.m3u8").write_text(
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{tmp_path / 'film.ts'}\n#EXT-X-ENDLIST\n"
+    )
+    with av.open(str(tmp_path / "sound.mp4"), "w") as sound:
+        stream = sound.add_stream("aac", rate=48000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), "fltp", "stereo")
+        frame.sample_rate = 48000
+        sound.mux(stream.encode(frame))
+        sound.mux(stream.encode(None))
+    assert restore(tmp_path / name, tmp_path / out) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / out).exists()
+
+
+def test_too_many_pixels_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = make(tmp_path / "in.mp4", Made())
+    assert restore(source, tmp_path / "out.mp4", "--max-pixels", "6000") == 2
+    assert "--max-pixels allows more" in capsys.readouterr().err
+
+
+def test_without_pyav_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "film.mp4").touch()
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert restore(tmp_path / "film.mp4", tmp_path / "out.mp4") == 1
+    assert 'pip install "revisage[video]", or give a folder of frames' in capsys.readouterr().err
+
+
+def test_memory_does_not_grow_with_the_film(tmp_path: Path) -> None:
+    source = make(tmp_path / "in.mp4", Made(size=(320, 240), times=range(150)))
+    tracemalloc.start()
+    try:
+        restored(source, tmp_path / "out.mp4")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 50 * 320 * 240 * 3
+
+
+SHARED = ["vfr.mp4", "ntsc_23976.mp4", "hd709.mp4", "multi_title_subs.mkv"]
+
+
+@needs_ffprobe
+@pytest.mark.parametrize("name", SHARED)
+def test_the_reported_films(tmp_path: Path, name: str) -> None:
+    source = REPORTS / name
+    if not source.exists():
+        pytest.skip(f"needs {name} of the shared reports")
+    before, after = probe(source), probe(restored(source, tmp_path / name))
+    old, new = picture(before), picture(after)
+    for key in ("width", "height", "sample_aspect_ratio", "color_space", "color_range", "r_frame_rate"):
+        assert new.get(key) == old.get(key), key
+    frame = 1 / Fraction(old["avg_frame_rate"])
+    length = float(before["format"]["duration"])
+    assert float(after["format"]["duration"]) == pytest.approx(length, abs=float(frame))
+    kinds = [(stream["codec_type"], stream["codec_name"]) for stream in before["streams"]]
+    assert [(stream["codec_type"], stream["codec_name"]) for stream in after["streams"]] == kinds
+    tags = {key: before["format"]["tags"].get(key) for key in ("title", "creation_time")}
+    assert {key: after["format"]["tags"].get(key) for key in tags} == tags
+    assert times(tmp_path / name) == times(source)
