@@ -130,21 +130,24 @@ class VideoFilm:
         """Raises UsageError when not one frame can be decoded."""
         with opened(self.path) as container:
             stream = self.picture(container)
-            last = Fraction(-1, 1)
-            usual = 1 / self.rate if self.rate else Fraction(1, 25)
-            number = decoded = 0
+            first = last = None
+            usual = self._rounded(1 / self.rate if self.rate else Fraction(1, 25)) or self.tick
+            number = 0
             for some in _decode(container, stream):
                 number += 1
                 name = f"{self.path}#{number}"
                 if isinstance(some, PhotoError):
                     yield Frame(name, some)
                     continue
-                decoded += 1
-                shown = self._time(some, stream, None if decoded == 1 else last + usual)
-                last = max(shown, last + self.tick)
+                time = self._time(some, stream, first)
+                if last is None:
+                    first = time = time or Fraction(0)
+                elif time is None:
+                    time = last + usual
+                last = time if last is None else max(time, last + self.tick)
                 duration = self._exact((some.duration or 0) * (stream.time_base or Fraction(0)), stream)
-                yield Frame(name, self._photo(some), last, duration or self._rounded(usual))
-            if not decoded:
+                yield Frame(name, self._photo(some), last, duration or usual)
+            if last is None:
                 raise UsageError(f"{self.path}: not one of its frames can be decoded")
 
     def _first(self, container: InputContainer, stream: VideoStream) -> VideoFrame:
@@ -186,14 +189,15 @@ class VideoFilm:
         tagged = 0 if frame.format.is_rgb else frame.color_range or (2 if full else 0)
         return Colour(matrix, frame.color_trc, frame.color_primaries, full, tagged, used)
 
-    def _time(self, frame: VideoFrame, stream: VideoStream, expected: Fraction | None) -> Fraction:
-        """When a frame is shown, in seconds."""
+    def _time(self, frame: VideoFrame, stream: VideoStream, first: Fraction | None) -> Fraction | None:
+        """When a frame is shown, in seconds: by the exact rate from the first on, where the file rounds."""
         if frame.pts is None or stream.time_base is None:
-            return self._rounded(expected or Fraction(0))
-        return self._exact(frame.pts * stream.time_base - self.origin, stream)
+            return None
+        time = frame.pts * stream.time_base - self.origin
+        return self._rounded(time) if first is None else first + self._exact(time - first, stream)
 
     def _exact(self, time: Fraction, stream: VideoStream) -> Fraction:
-        """A time on the grid of the exact rate where the file rounds it, else in ticks."""
+        """A length of time as a multiple of a frame's where the file rounds that, else in ticks."""
         if self._grid is not None and stream.time_base is not None:
             exact = round(time / self._grid) * self._grid
             if abs(exact - time) <= stream.time_base:

@@ -315,6 +315,10 @@ class VideoSink:
                 (kept if len(result.chapters()) == self._chapters else left_out).append(
                     f"{self._chapters} chapters"
                 )
+            for index, stream in self._outs.items():
+                language = stream.metadata.get("language", "und")
+                if result.streams[stream.index].metadata.get("language", "und") != language:
+                    left_out.append(f"language {language} of stream {index}")
         kept.extend(self._copied.values())
         return FilmReport(tuple(kept), tuple(left_out), (*film.notes, *self._notes))
 
