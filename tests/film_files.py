@@ -58,7 +58,7 @@ def make(path: Path, film: Made, **container: str) -> Path:
         context.colorspace, context.color_trc, context.color_primaries, context.color_range = film.colour
         if film.rotation is not None:
             stream.set_display_rotation(film.rotation[0], hflip=film.rotation[1])
-        sounds = [out.add_stream(film.sound_codec, rate=48000) for _ in film.sounds]
+        sounds = [out.add_stream(film.sound_codec, rate=48000, bit_rate=128_000) for _ in film.sounds]
         for sound, language in zip(sounds, film.sounds, strict=True):
             sound.metadata["language"] = language
         text = out.add_mux_stream("subrip", time_base=Fraction(1, 1000)) if film.subtitles else None

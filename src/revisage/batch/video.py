@@ -81,6 +81,7 @@ class VideoFilm:
         aspect: width of a pixel by its height, upright.
         colour: of all frames, which is that of the first.
         pixel_format: what the frames are stored in, as FFmpeg names it.
+        transparent: whether they have an alpha channel.
         notes: what should be known of the film; grows while frames are read.
     """
 
@@ -90,7 +91,9 @@ class VideoFilm:
         self.notes: list[str] = []
         with opened(self.path) as container:
             stream = self.picture(container)
-            self.rate = stream.average_rate or stream.guessed_rate
+            average, guessed = stream.average_rate, stream.guessed_rate
+            # The average of a variable rate; some files have nonsense there, such as 60,000 a second.
+            self.rate = average if average and (not guessed or average <= guessed) else guessed
             self.tick, self._grid = _ticks(stream.time_base or Fraction(1, 1000), stream.guessed_rate)
             self.origin = _origin(container, stream)
             self.codec = stream.codec_context.codec.canonical_name
@@ -103,6 +106,7 @@ class VideoFilm:
             aspect = stream.sample_aspect_ratio or aspect if aspect > 0 else Fraction(1)
             self.aspect = 1 / aspect if self._turn is not None and self._turn[0] else aspect
             self.pixel_format = first.format.name
+            self.transparent = len(first.format.components) in (2, 4)
             self.colour = self._colour(first)
 
     @property

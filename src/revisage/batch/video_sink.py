@@ -1,7 +1,7 @@
 """A video file with what the film it was made from has besides its pictures, in place once it is whole.
 
-Pictures are encoded by their own times, so that a variable rate stays one. Sounds, subtitles and attachments
-are copied packet by packet, in step with the pictures; nothing is held but what one frame needs.
+Pictures are encoded by their own times, so that a variable rate stays one. What goes with them is written in
+step with them (`revisage.batch.video_copy`), so nothing is held but what a few frames need.
 """
 
 from __future__ import annotations
@@ -9,10 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,6 +28,7 @@ from revisage.batch.video import (
     scaling,
     usual_matrix,
 )
+from revisage.batch.video_copy import Copies, picture_tags
 from revisage.errors import SaveError, UsageError
 from revisage.image.save import PART, TEMPORARY
 from revisage.restore import Result
@@ -37,18 +36,10 @@ from revisage.restore import Result
 if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.packet import Packet
-    from av.stream import Stream
     from av.video.stream import VideoStream
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 """FFmpeg's name of what a file of this name holds."""
-
-OWN = frozenset(
-    {"major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id", "rotate", "duration"}
-)
-"""Tags that tell how a file is made, not what it shows: each file has its own."""
-
-NAMES = {"audio": "sound", "subtitle": "subtitles", "attachment": "attached file", "video": "picture"}
 
 
 @dataclass(frozen=True)
@@ -70,24 +61,21 @@ class VideoSink:
     """Takes the restored frames of a `VideoFilm`."""
 
     def __init__(self, path: Path, film: VideoFilm, saving: SaveOptions) -> None:
-        """Raises UsageError when the file's kind cannot hold the film's sound."""
+        """Raises UsageError for the name of another kind of file, or a sound that it cannot hold."""
         if path.suffix.lower() not in CONTAINERS:
             raise UsageError(f"{path}: end the video's name with one of {', '.join(CONTAINERS)}")
         self._path, self._film, self._saving = path, film, saving
         self._format = CONTAINERS[path.suffix.lower()]
         self._temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}{PART}")
         self._closing = contextlib.ExitStack()
-        self._kept: list[str] = []
-        self._left_out: list[str] = []
         self._notes: list[str] = []
         self._faces = False
         self._frames = 0
         self._last, self._ends = Fraction(0), Fraction(0)
         self._steps: set[Fraction] = set()
         self._durations: dict[int, int] = {}  # of frames in the encoder, by their times, in ticks
-        self._next: tuple[Fraction, Packet[Any]] | None = None
         self._out: OutputContainer | None = None
-        self._check_streams()
+        self._copies = Copies(film, self._format, path, keep_gps=saving.keep_gps)
 
     def __enter__(self) -> Self:
         return self
@@ -119,7 +107,8 @@ class VideoSink:
             raise SaveError(f"{self._path} is not written: no frame was restored")
         try:
             self._mux(self._stream.encode(None))
-            self._copy_until(None)
+            for copied in self._copies.until(None):
+                self._out.mux(copied)
             self._out.close()
             self._closing.close()
             report = self._report()
@@ -130,63 +119,6 @@ class VideoSink:
 
     def _failed(self, error: BaseException) -> SaveError:
         return SaveError(f"{self._path} cannot be written ({reason(error)})")
-
-    # What is copied
-
-    def _check_streams(self) -> None:
-        """Which streams the file can hold; those are `self._copied`, by their index in the film."""
-        self._copied: dict[int, str] = {}
-        av = load_av()
-        with opened(self._film.path) as source, av.open(BytesIO(), "w", format=self._format) as trial:
-            picture = self._film.picture(source)
-            for stream in source.streams:
-                if stream.index == picture.index:
-                    continue
-                words = _words(stream)
-                if stream.type in ("audio", "subtitle", "attachment") and _can_add(trial, stream):
-                    self._copied[stream.index] = words
-                elif stream.type == "audio":
-                    raise UsageError(
-                        f"{self._path} cannot hold the film's {words}: name it {self._path.stem}.mkv"
-                    )
-                elif stream.type != "data" or stream.discard.name != "all":  # chapters are such a stream, too
-                    other = "" if self._format == "matroska" else f" (try {self._path.stem}.mkv)"
-                    self._left_out.append(words + (other if stream.type == "subtitle" else ""))
-
-    def _packets(self) -> Iterator[tuple[Fraction, Packet[Any]]]:
-        """The packets to be copied, each with its time in the film."""
-        outs, dropped = self._outs, 0
-        last: dict[int, int] = {}
-        source = self._closing.enter_context(opened(self._film.path))
-        streams = [source.streams[index] for index in outs if source.streams[index].type != "attachment"]
-        try:
-            for packet in source.demux(streams) if streams else ():
-                stamp = packet.pts if packet.dts is None else packet.dts
-                if stamp is None or not packet.size:
-                    continue
-                shift = round(self._film.origin / packet.time_base)
-                if stamp <= last.get(packet.stream.index, stamp - 1):
-                    dropped += 1
-                    continue
-                last[packet.stream.index] = stamp
-                packet.dts = stamp - shift
-                packet.pts = packet.dts if packet.pts is None else packet.pts - shift
-                packet.stream = outs[packet.stream.index]
-                yield packet.dts * packet.time_base, packet
-        except (OSError, ValueError) as error:
-            self._notes.append(f"sound and subtitles break off, as the film does ({reason(error)})")
-        if dropped:
-            self._notes.append(
-                f"{dropped} packets of sound or subtitles without a time of their own are left out"
-            )
-
-    def _copy_until(self, time: Fraction | None) -> None:
-        assert self._out is not None
-        while self._next is not None and (time is None or self._next[0] <= time):
-            self._out.mux(self._next[1])
-            self._next = next(self._copies, None)
-
-    # The pictures
 
     def _start(self, result: Result) -> None:
         av = load_av()
@@ -222,40 +154,23 @@ class VideoSink:
         context.color_range, context.colorspace = colour.tagged_range, colour.matrix
         context.color_trc, context.color_primaries = colour.transfer, colour.primaries
         self._stream, self._width, self._height = stream, context.width, context.height
-        self._add_copied(out, result)
-        self._copies = self._packets()
-        self._next = next(self._copies, None)
+        stream.metadata.update(picture_tags(film, keep_gps=self._saving.keep_gps))
+        self._copies.add_to(out)
+        self._closing.callback(self._copies.close)
+        self._label(result)
 
-    def _add_copied(self, out: OutputContainer, result: Result) -> None:
-        """The streams that are copied, and what is said of the film as a whole."""
-        film = self._film
-        self._outs: dict[int, Stream] = {}
-        with opened(film.path) as source:
-            self._stream.metadata.update(_tags(film.picture(source).metadata, keep_gps=self._saving.keep_gps))
-            for index in self._copied:
-                template = source.streams[index]
-                added = out.add_stream_from_template(template)
-                added.metadata.update(_tags(template.metadata, keep_gps=self._saving.keep_gps))
-                added.disposition = template.disposition
-                self._outs[index] = added
-            self._tags = _tags(source.metadata, keep_gps=self._saving.keep_gps)
-            if any("location" in key.lower() for key in source.metadata) and not self._saving.keep_gps:
-                self._left_out.append("the place where it was taken (--keep-gps keeps it)")
-            chapters = source.chapters()
+    def _label(self, result: Result) -> None:
+        """The film's tags, and in its comment that models changed it."""
+        assert self._out is not None
         changed = dict.fromkeys(result.changed_by)
         if self._faces and result.models["face"] is not None:
             changed = dict.fromkeys((result.models["face"], *changed))
-        out.metadata.update(self._tags)
+        tags = dict(self._copies.tags)
         if self._saving.label and changed:
             note = f"edited with AI: {', '.join(changed)}"
-            comment = next((key for key in self._tags if key.lower() == "comment"), "comment")
-            out.metadata[comment] = "; ".join(filter(None, [self._tags.get(comment), note]))
-        for chapter in chapters:
-            base = chapter["time_base"] or Fraction(1, 1000)
-            chapter["start"] = max(0, chapter["start"] - round(film.origin / base))
-            chapter["end"] = max(0, chapter["end"] - round(film.origin / base))
-        out.set_chapters(chapters)
-        self._chapters = len(chapters)
+            comment = next((key for key in tags if key.lower() == "comment"), "comment")
+            tags[comment] = "; ".join(filter(None, [tags.get(comment), note]))
+        self._out.metadata.update(tags)
 
     def _encode(self, pixels: np.ndarray, time: Fraction, duration: Fraction) -> None:
         from av.video.frame import VideoFrame
@@ -287,40 +202,29 @@ class VideoSink:
             assert packet.pts is not None
             # The encoder forgets how long frames last; of the last one nothing else tells.
             packet.duration = self._durations.pop(packet.pts)
-            self._copy_until(packet.pts * packet.time_base)
+            for copied in self._copies.until(packet.pts * packet.time_base):
+                self._out.mux(copied)
             self._out.mux(packet)
 
     # What became of it
 
     def _report(self) -> FilmReport:
         """Read the file again, so that the report tells what is there."""
-        film, kept, left_out = self._film, self._kept, self._left_out
-        seconds, even = float(self._ends), len(self._steps) < 2
+        film, even = self._film, len(self._steps) < 2
         pace = f"at {1 / next(iter(self._steps), Fraction(1, 25))} a second" if even else "at a variable rate"
-        kept.append(f"{self._frames:,} frames {pace}, {seconds:.2f} s")
-        kept.append(f"colour: {self._colour}")
+        kept = [f"{self._frames:,} frames {pace}, {float(self._ends):.2f} s", f"colour: {self._colour}"]
+        left_out, notes = self._copies.left_out, [*film.notes, *self._notes]
         if film.aspect != 1:
             kept.append(f"pixel aspect {film.aspect.numerator}:{film.aspect.denominator}")
         if film.turned:
             kept.append("rotation, as upright pictures")
+        if film.transparent:
+            left_out.append("transparency")
         if film.pixel_format.removeprefix("yuvj").removeprefix("yuv") != self._stored.removeprefix("yuv"):
-            self._notes.append(
-                f"pictures were stored as {film.pixel_format}, the result's are {self._stored}"
-            )
+            notes.append(f"pictures were stored as {film.pixel_format}, the result's are {self._stored}")
         with opened(self._temporary) as result:
-            there = {key.lower(): value for key, value in result.metadata.items()}
-            for key in self._tags:
-                (kept if key.lower() in there else left_out).append(f"tag {key}")
-            if self._chapters:
-                (kept if len(result.chapters()) == self._chapters else left_out).append(
-                    f"{self._chapters} chapters"
-                )
-            for index, stream in self._outs.items():
-                language = stream.metadata.get("language", "und")
-                if result.streams[stream.index].metadata.get("language", "und") != language:
-                    left_out.append(f"language {language} of stream {index}")
-        kept.extend(self._copied.values())
-        return FilmReport(tuple(kept), tuple(left_out), (*film.notes, *self._notes))
+            kept += self._copies.compare(result)
+        return FilmReport(tuple(kept), tuple(left_out), (*notes, *self._copies.notes))
 
 
 def _storage(pixel_format: str, container: str) -> tuple[str, str, dict[str, str]]:
@@ -343,30 +247,3 @@ def _storage(pixel_format: str, container: str) -> tuple[str, str, dict[str, str
     if deep:
         return f"yuv{chroma}p10le", "libx265", {"crf": "16", "x265-params": "log-level=none:bframes=0"}
     return f"yuv{chroma}p", "libx264", {"crf": "16", "bf": "0"}
-
-
-def _can_add(container: OutputContainer, stream: Stream) -> bool:
-    try:
-        container.add_stream_from_template(stream)
-    except ValueError:
-        return False
-    return True
-
-
-def _words(stream: Stream) -> str:
-    name = getattr(stream, "name", None) or stream.metadata.get("filename") or stream.type
-    language = stream.metadata.get("language", "und")
-    return f"{NAMES.get(stream.type, stream.type)} {stream.index}: {name}" + (
-        "" if language == "und" else f", {language}"
-    )
-
-
-def _tags(tags: dict[str, str], *, keep_gps: bool) -> dict[str, str]:
-    """What is said of a film, without what its file says of itself and, unless asked for, the place."""
-    return {
-        key: value
-        for key, value in tags.items()
-        if key.lower() not in OWN
-        and not key.startswith(("_STATISTICS", "BPS", "NUMBER_OF_", "DURATION"))
-        and (keep_gps or "location" not in key.lower())
-    }
