@@ -42,7 +42,7 @@ def mark(stage):
     if following or stage.name == "faces":
         begun.setdefault(following or "faces", time.time())
 settings = {"memory": int(memory)} if memory != "auto" else {}
-restorer = Restorer(model, scene, precision=precision, **settings)
+restorer = Restorer(model=model, scene=scene, precision=precision, **settings)
 result = restorer.restore(source, scale=scale, progress=mark)
 begun["encode"] = time.time()
 result.save(target)

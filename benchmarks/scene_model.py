@@ -39,8 +39,8 @@ from revisage.lab.metrics.ssim import ssim
 from revisage.lab.metrics.weights import locate
 from revisage.lab.published import load
 from revisage.lab.train.tasks.distillation import camera
+from revisage.options import Settings
 from revisage.restore.models import InstalledModels
-from revisage.restore.settings import Settings
 from revisage.runtime import open_session
 
 KINDS = ("clean", "camera", "first-order", "second-order", "old-photo")

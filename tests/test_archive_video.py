@@ -165,7 +165,7 @@ def test_a_film_flickers_less_than_its_frames_restored_one_by_one() -> None:
     assert all(len(entry["faces"]) == 1 for entry in entries)
     steady = flicker([film.written[str(n)] for n in range(30)])
     one = Restorer(models=shaky(0))
-    single = flicker([one.run(Photo(still.copy()), PLAIN).pixels for _ in range(30)])
+    single = flicker([one.restore(Photo(still.copy()), PLAIN).pixels for _ in range(30)])
     assert single > 5  # levels
     assert steady < 0.35 * single
 
@@ -297,6 +297,6 @@ def test_a_video_keeps_its_frames_rate_and_sound(tmp_path: Path, capsys: pytest.
 
 def test_a_folder_sink_writes_what_it_can_as_it_is_named(tmp_path: Path) -> None:
     sink = FolderSink(tmp_path, SaveOptions())
-    result = Restorer(models=StubModels(scene=None)).run(Photo(np.zeros((10, 10, 3), np.uint8)), PLAIN)
+    result = Restorer(models=StubModels(scene=None)).restore(Photo(np.zeros((10, 10, 3), np.uint8)), PLAIN)
     assert Path(sink.write("0001.tif", result)).name == "0001.tif"
     assert Path(sink.write("0001.dpx", result)).name == "0001.dpx.png"

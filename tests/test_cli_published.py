@@ -165,7 +165,7 @@ for name in ("torch", "onnx", "onnxruntime"):
 from PIL import Image
 from revisage import Restorer
 small = Image.open({str(portrait)!r}).resize((64, 64))
-result = Restorer("none", {str(home / "mine.onnx")!r}, device="cpu").restore(small, scale=2)
+result = Restorer(model="none", scene={str(home / "mine.onnx")!r}, device="cpu").restore(small, scale=2)
 print(result.models["scene"], result.pixels.shape)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

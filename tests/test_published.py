@@ -203,7 +203,7 @@ def test_a_512_px_face_model_and_an_x4_scene_model_restore_a_photo(home: Path, t
             model.metadata_props.add(key=key, value=value)
         onnx.save(model, path)
         zoo.import_model(path)
-    restorer = Restorer("face", "scene", precision="fp32")
+    restorer = Restorer(model="face", scene="scene", precision="fp32")
     small = Image.open(PORTRAIT).resize((256, 256))
     for scale, words in [(1, ", then area to x1"), (2, ", then area to x2"), (4, "")]:
         result = restorer.restore(small, scale=scale)
@@ -225,7 +225,7 @@ def test_the_published_sizes_from_checkpoint_to_photo(home: Path, tmp_path: Path
     published.install(save(tmp_path / "face.pth", face.state_dict(), "params_ema"))
     published.install(save(tmp_path / "scene.pth", scene.state_dict(), "params_ema"))
     small = Image.open(PORTRAIT).crop((140, 30, 320, 210))
-    result = Restorer("face", "scene").restore(small, scale=2)
+    result = Restorer(model="face", scene="scene").restore(small, scale=2)
     assert [f.outcome for f in result.faces] == ["restored"]
     assert result.pixels.shape == (360, 360, 3)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from restore_stubs import StubModels, StubSession, face_at, same
 from revisage import Restorer
 from revisage.errors import UsageError
 from revisage.restore import IdentityModel, RestoreOptions
-from revisage.restore.faces import GuardResult, identity_guard
+from revisage.restore.faces import GuardResult, identity_guard, measure_drift
 
 BLACK = np.zeros((32, 32, 3), np.float32)
 
@@ -30,10 +31,23 @@ def model(picture: object = by_brightness) -> IdentityModel:
     return IdentityModel(StubSession(picture), "stub-identity 1", 32)  # type: ignore[arg-type]
 
 
+def guarded(
+    identity: IdentityModel | None,
+    sources: Sequence[np.ndarray],
+    restored: Sequence[np.ndarray],
+    *,
+    strength: float,
+    guard: float | None = None,
+) -> list[GuardResult]:
+    options = RestoreOptions(strength=strength, guard=guard)
+    drifts = measure_drift(identity, sources, restored, options, every=False)
+    return [identity_guard(drift, strength, guard) for drift in drifts]
+
+
 @pytest.mark.parametrize("strength", [1.0, 0.5])
 def test_the_angle_is_that_of_the_face_as_used(strength: float) -> None:
     white, gray = BLACK + 1, BLACK + np.float32(0.5)
-    found = identity_guard(model(), [BLACK, BLACK, gray], [white, gray, gray], strength=strength)
+    found = guarded(model(), [BLACK, BLACK, gray], [white, gray, gray], strength=strength)
     assert [kept.strength for kept in found] == [strength] * 3
     assert [kept.degrees for kept in found] == pytest.approx([90 * strength, 45 * strength, 0], abs=0.02)
 
@@ -44,37 +58,37 @@ def test_the_angle_is_that_of_the_face_as_used(strength: float) -> None:
 )
 def test_the_guard_takes_the_largest_share_within_it(guard: float, strength: float, degrees: float) -> None:
     restored = BLACK + np.float32(80 / 90)
-    (kept,) = identity_guard(model(), [BLACK], [restored], strength=1.0, guard=guard)
+    (kept,) = guarded(model(), [BLACK], [restored], strength=1.0, guard=guard)
     assert kept.strength == strength
     assert kept.degrees == pytest.approx(degrees, abs=1e-2)
 
 
 def test_the_guard_takes_shares_of_the_strength_asked_for() -> None:
-    (kept,) = identity_guard(model(), [BLACK], [BLACK + 1], strength=0.8, guard=60)
+    (kept,) = guarded(model(), [BLACK], [BLACK + 1], strength=0.8, guard=60)
     assert kept.strength == pytest.approx(0.6)
     assert kept.degrees == pytest.approx(54, abs=1e-2)
 
 
 def test_a_face_that_drifts_too_far_is_left() -> None:
-    (kept,) = identity_guard(model(), [BLACK], [BLACK + 1], strength=1.0, guard=10)
+    (kept,) = guarded(model(), [BLACK], [BLACK + 1], strength=1.0, guard=10)
     assert kept == GuardResult(0.0, left="it would drift by 90 degrees, more than the guard allows")
 
 
 def test_faces_of_another_size_are_brought_to_the_models() -> None:
     session = StubSession(by_brightness)
     large = np.zeros((64, 64, 3), np.float32)
-    identity_guard(IdentityModel(session, "stub 1", 32), [large], [large], strength=1.0)
+    guarded(IdentityModel(session, "stub 1", 32), [large], [large], strength=1.0)
     assert set(session.batches) == {(1, 3, 32, 32)}
 
 
 def test_without_a_model_nothing_is_measured() -> None:
-    assert identity_guard(None, [BLACK], [BLACK + 1], strength=0.7) == [GuardResult(0.7)]
-    assert identity_guard(model(), [], [], strength=1.0) == []
+    assert guarded(None, [BLACK], [BLACK + 1], strength=0.7) == [GuardResult(0.7)]
+    assert guarded(model(), [], [], strength=1.0) == []
 
 
 def test_invalid_numbers_are_no_angle_and_pass_no_guard() -> None:
-    assert identity_guard(model(invalid), [BLACK], [BLACK + 1], strength=1.0) == [GuardResult(1.0)]
-    (kept,) = identity_guard(model(invalid), [BLACK], [BLACK + 1], strength=1.0, guard=90)
+    assert guarded(model(invalid), [BLACK], [BLACK + 1], strength=1.0) == [GuardResult(1.0)]
+    (kept,) = guarded(model(invalid), [BLACK], [BLACK + 1], strength=1.0, guard=90)
     assert kept == GuardResult(0.0, left="the identity model gave invalid numbers")
 
 
@@ -134,7 +148,7 @@ def test_a_guard_without_an_identity_model_is_refused() -> None:
 
 @pytest.mark.parametrize("guard", [-1, 181, math.nan, math.inf])
 def test_a_guard_is_an_angle(guard: float) -> None:
-    with pytest.raises(UsageError, match="degrees from 0 to 180"):
+    with pytest.raises(UsageError, match=r"guard .*from 0 to 180"):
         Restorer(models=StubModels(same)).restore(PHOTO, guard=guard)
 
 

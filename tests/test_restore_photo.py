@@ -373,7 +373,7 @@ def test_faces_found_already_are_restored_and_no_other() -> None:
     assert [face.box for face in one.find(pixels)] == [face_at(50, 60, 60).box]
     given = [face_at(150, 60, 50), face_at(60, 50, 80)]
     options = RestoreOptions(scale=1, colour="enhance")
-    result = one.run(pixels, options, found=given)
+    result = one.restore(pixels, options, found=given)
     assert [face.box for face in result.faces] == [face.box for face in given]
     assert result.pixels[60, 150, 0] > 200
-    assert not one.run(pixels, options, found=()).faces
+    assert not one.restore(pixels, options, found=()).faces

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from email import message_from_bytes, policy
 from pathlib import Path
 
@@ -174,8 +175,11 @@ def test_two_users_never_get_each_others_photos(server: Running) -> None:
 def test_the_description_of_the_api_names_every_route(server: Running) -> None:
     paths = requests.get(server.url + "/openapi.json", timeout=5).json()["paths"]
     assert {"/v1/restore", "/v1/jobs", "/v1/jobs/{id}", "/v1/jobs/{id}/events", "/healthz"} <= paths.keys()
-    names = {parameter["name"] for parameter in paths["/v1/restore"]["post"]["parameters"]}
-    assert names >= {"strength", "scale", "faces", "colour", "format"}
+    for path, more in (("/v1/restore", {"name"}), ("/v1/jobs", {"name"}), ("/v1/jobs/{id}/again", {"id"})):
+        parameters = paths[path]["post"]["parameters"]
+        options = {field.name for field in fields(JobOptions)} - {"sign"}
+        assert {parameter["name"] for parameter in parameters} == options | more
+        assert all(parameter.get("description") for parameter in parameters if parameter["name"] != "id")
 
 
 def test_metrics_are_in_prometheus_format(server: Running) -> None:
@@ -280,6 +284,9 @@ def test_a_bad_photo_fails_its_job_with_the_same_words(server: Running) -> None:
         ("/v1/jobs?faces=../etc", (422, "bad-option")),
         ("/v1/jobs?faces=" + "1," * 500 + "1", (422, "bad-option")),
         ("/v1/jobs?format=exe", (422, "bad-option")),
+        ("/v1/jobs?clean=1.5", (422, "bad-option")),
+        ("/v1/jobs?strenght=0.5", (422, "bad-option")),
+        ("/v1/restore?sign=key.pem", (422, "bad-option")),
         ("/v1/jobs/../../etc/passwd", (404, "no-route")),
         (f"/v1/jobs/{new_id()}/again", (404, "no-job")),
         ("/v1/jobs/%2e%2e%2fjobs.sqlite/again", (404, "no-route")),
@@ -291,6 +298,16 @@ def test_bad_requests_are_typed(server: Running, path: str, expected: tuple[int,
     request = requests.Request("POST", server.url, data=photo()).prepare()
     request.url = server.url + path  # as it is, not tidied up
     assert problem(requests.Session().send(request, timeout=10)) == expected
+
+
+@pytest.mark.parametrize("path", ["/v1/restore", "/v1/jobs", f"/v1/jobs/{new_id()}/again"])
+def test_a_parameter_that_does_not_exist_is_refused_by_its_name(server: Running, path: str) -> None:
+    answer = requests.post(server.url + path, params={"strenght": "0.5"}, data=photo(), timeout=10)
+    if "again" in path:  # the job is looked for first
+        assert answer.status_code in (404, 422)
+    else:
+        assert answer.status_code == 422
+        assert answer.json()["detail"].startswith("strenght: ")
 
 
 def test_broken_forms_are_typed(server: Running) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import hypothesis
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,9 +24,8 @@ from revisage.server import JobOptions, Limits, ServerSettings, read_tokens
 from revisage.server.answers import _disposition
 from revisage.server.client import Client, ServerError
 from revisage.server.files import Files, result_key
-from revisage.server.inference_cache import InferenceCache
 from revisage.server.queue.jobs import Job, new_id
-from revisage.server.restoring import restore_job
+from revisage.server.restoring import LastPhoto, restore_job
 from revisage.server.upload import NAME_LENGTH, clean_name
 
 # Settings and the command
@@ -154,40 +155,68 @@ class Bench:
     """A worker's parts around counted models."""
 
     def __init__(self, folder: Path, *, memory: int = 1 << 30) -> None:
-        self.models = StubModels(face=same, scene=twice, faces=[face_at(60, 60, 50), face_at(160, 60, 40)])
-        self.cache = InferenceCache(self.models, memory=memory)
-        self.restorer = Restorer(models=self.cache)
+        faces = [face_at(60, 60, 50), face_at(160, 60, 40)]
+        self.models = StubModels(face=same, scene=twice, faces=faces, identity=by_brightness)
+        self.restorer = Restorer(models=self.models)
+        self.last = LastPhoto(memory)
         self.files = Files(folder)
 
-    def runs(self) -> tuple[int, int]:
-        """Batches that the face and the scene model have really computed since the last call."""
-        sessions = (self.models.face_session, self.models.scene_session)
+    def runs(self) -> tuple[int, ...]:
+        """Batches that the face, scene and identity models have computed since the last call."""
+        sessions = (self.models.face_session, self.models.scene_session, self.models.identity_session)
         counts = tuple(len(session.batches) for session in sessions if session is not None)
         for session in sessions:
             if session is not None:
                 session.batches.clear()
-        return counts[0], counts[1]
+        return counts
+
+    def restore(self, job: Job) -> tuple[str, dict[str, float]]:
+        return restore_job(job, self.files, self.restorer, self.last, lambda stage: None)
 
     def run(self, data: bytes, options: JobOptions) -> bytes:
         job = queued(self.files, data, options)
-        key, _ = restore_job(job, self.files, self.restorer, self.cache, lambda stage: None)
+        key, _ = self.restore(job)
         file, _ = self.files.result(job.id, key)
         with file:
             return file.read()
 
 
-def test_another_strength_or_format_runs_no_model(tmp_path: Path) -> None:
+def by_brightness(picture: np.ndarray) -> np.ndarray:
+    """An embedding in the plane that turns by 90 degrees from black to white."""
+    turn = float(picture.mean()) * math.pi / 2
+    return np.float32([[[math.cos(turn), math.sin(turn)]]])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        JobOptions(strength=0.3),
+        JobOptions(strength=0),
+        JobOptions(faces="1"),
+        JobOptions(guard=10),
+        JobOptions(strength=0.9, faces="largest", previews=True),
+        JobOptions(format="JPEG", quality=80, label=False),
+    ],
+)
+def test_another_strength_choice_of_faces_guard_or_format_runs_no_model(
+    tmp_path: Path, options: JobOptions
+) -> None:
     bench = Bench(tmp_path)
     bench.run(photo(), JobOptions(previews=True))
-    faces, tiles = bench.runs()
+    faces, tiles, _ = bench.runs()
     assert faces == 1, "the previews too came from one run"
     assert tiles >= 1
-    for options in (JobOptions(strength=0.3), JobOptions(strength=0), JobOptions(format="JPEG", label=False)):
-        fresh = Bench(tmp_path).run(photo(), options)
-        assert bench.run(photo(), options) == fresh, "what is remembered changes no bit"
-        assert bench.runs() == (0, 0)
-    bench.run(photo(), JobOptions(faces="1"))
-    assert bench.runs() == (1, 0), "other faces are another batch"
+    assert bench.run(photo(), options) == Bench(tmp_path).run(photo(), options), "as if made anew, to the bit"
+    assert bench.runs() == (0, 0, 0)
+
+
+@pytest.mark.parametrize("options", [JobOptions(scale="1"), JobOptions(colour="enhance")])
+def test_another_scale_or_colour_is_made_anew(tmp_path: Path, options: JobOptions) -> None:
+    bench = Bench(tmp_path)
+    bench.run(photo(), JobOptions())
+    bench.runs()
+    assert bench.run(photo(), options) == Bench(tmp_path).run(photo(), options)
+    assert bench.runs()[0] == 1
 
 
 def test_nothing_is_remembered_of_the_photo_before(tmp_path: Path) -> None:
@@ -197,30 +226,30 @@ def test_nothing_is_remembered_of_the_photo_before(tmp_path: Path) -> None:
     bench.runs()
     assert bench.run(photo(1), JobOptions()) == first
     assert bench.runs()[1] >= 1
-    bench.cache.begin("")
-    assert not bench.cache._answers
+    bench.last.forget()
+    assert bench.last.restoration is None
 
 
-def test_a_photo_beyond_the_memory_is_computed_again_and_has_no_blending(tmp_path: Path) -> None:
+def test_a_photo_beyond_the_memory_is_not_remembered_but_has_its_previews(tmp_path: Path) -> None:
     bench = Bench(tmp_path, memory=1000)
     job = queued(bench.files, photo(), JobOptions(previews=True))
-    key, _ = restore_job(job, bench.files, bench.restorer, bench.cache, lambda stage: None)
-    assert bench.cache.is_full
-    assert bench.files.report(job.id, key)["photos"][0]["previews"] == ["after", "before"]
-    assert not bench.cache._answers
+    key, _ = bench.restore(job)
+    assert bench.last.restoration is None
+    assert bench.files.report(job.id, key)["photos"][0]["previews"] == ["after", "before", "with", "without"]
+    assert bench.runs()[0] == 1
 
 
 def test_a_result_that_is_there_is_not_made_again(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     job = queued(bench.files, photo(), JobOptions())
-    key, seconds = restore_job(job, bench.files, bench.restorer, bench.cache, lambda stage: None)
+    key, seconds = bench.restore(job)
     assert seconds["scene"] >= 0
-    bench.cache.begin("")
+    bench.last.forget()
     bench.runs()
-    assert restore_job(job, bench.files, bench.restorer, bench.cache, lambda stage: None) == (key, {})
-    assert bench.runs() == (0, 0)
+    assert bench.restore(job) == (key, {})
+    assert bench.runs() == (0, 0, 0)
     (tmp_path / "jobs" / job.id / f"{key}.json").unlink()  # as after a crash before the last file
-    assert restore_job(job, bench.files, bench.restorer, bench.cache, lambda stage: None)[0] == key
+    assert bench.restore(job)[0] == key
     assert bench.runs()[1] >= 1
 
 
@@ -243,7 +272,7 @@ def test_watching_can_stop_a_job_and_leaves_nothing(tmp_path: Path) -> None:
             raise PhotoError("stopped")
 
     with pytest.raises(PhotoError, match="stopped"):
-        restore_job(job, bench.files, bench.restorer, bench.cache, stop)
+        restore_job(job, bench.files, bench.restorer, bench.last, stop)
     assert [path.name for path in bench.files.folder(job.id).iterdir()] == ["upload"]
 
 

@@ -194,7 +194,7 @@ def test_what_the_words_mean(home: Path) -> None:
 )
 def test_words_that_mean_nothing(text: str, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
-        Restorer("none", text).check()
+        Restorer(model="none", scene=text).check()
 
 
 @pytest.mark.usefixtures("twins")
@@ -205,7 +205,7 @@ def test_a_photo_restored_by_a_mixture_says_so(tmp_path: Path, capsys: pytest.Ca
     Image.open(PORTRAIT).resize((48, 48)).save(small)
     results = {}
     for text in ("strong", "strong:1", "strong:0.5", "strong:0", "weak"):
-        result = Restorer("none", text, precision="fp32").restore(small, colour="enhance")
+        result = Restorer(model="none", scene=text, precision="fp32").restore(small, colour="enhance")
         results[text] = result.pixels.astype(int)
         report = result.entry()
     assert report["models"]["scene"] == "weak 1"
@@ -218,5 +218,5 @@ def test_a_photo_restored_by_a_mixture_says_so(tmp_path: Path, capsys: pytest.Ca
     assert code == 0
     assert main(["restore", str(small), "--scene", "weak:0.3"]) == 2
     assert "weak has no twin" in capsys.readouterr().err
-    label = Restorer("none", "strong:0.3", precision="fp32").restore(small).changed_by
+    label = Restorer(model="none", scene="strong:0.3", precision="fp32").restore(small).changed_by
     assert label == ("0.3 strong 1 + 0.7 weak 1",)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @lru_cache(maxsize=1)
 def restorer(model: str, scene: str) -> Restorer:
     """The Restorer of the last run, whose models stay open while a workflow runs again and again."""
-    return Restorer(model, scene)
+    return Restorer(model=model, scene=scene)
 
 
 def names(task: str) -> list[str]:

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from revisage import errors
 from revisage.version import __version__
 
-__all__ = ["Restorer", "__version__"]
+__all__ = ["RestoreOptions", "Restorer", "Result", "Settings", "__version__", "errors"]
 
 if TYPE_CHECKING:
-    from revisage.restore import Restorer
+    from revisage.options import RestoreOptions, Settings
+    from revisage.restore import Restorer, Result
 
 
 def __getattr__(name: str) -> Any:
     # Lazy, so that `import revisage` and `revisage --help` cost no inference library.
-    if name == "Restorer":
-        from revisage.restore import Restorer
+    if name in __all__:
+        from revisage import restore
 
-        return Restorer
+        return getattr(restore, name)
     raise AttributeError(f"module 'revisage' has no attribute {name!r}")

@@ -1,13 +1,14 @@
 """Many photos: which ones, where to, several at once, resumed where they were; no failure stops the rest."""
 
 from revisage.batch.engines.threads import Watch, restore_all
-from revisage.batch.jobs import Job, Location, Outcome, Reason, SaveOptions
+from revisage.batch.jobs import Job, Location, Outcome, Reason
 from revisage.batch.manifest import NAME as MANIFEST
 from revisage.batch.manifest import Manifest, ManifestError, Standing
 from revisage.batch.meter import Meter
 from revisage.batch.plan import plan_locations, plan_photos
 from revisage.batch.settings import Fingerprint, fingerprint, make_restorer, shared_memory
 from revisage.batch.storage import location
+from revisage.options import SaveOptions
 
 __all__ = [
     "MANIFEST",

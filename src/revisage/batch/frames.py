@@ -9,10 +9,10 @@ from fractions import Fraction
 from pathlib import Path
 
 from revisage.batch import storage
-from revisage.batch.jobs import SaveOptions
 from revisage.batch.plan import is_named_like_a_photo
 from revisage.errors import PhotoError, UsageError
 from revisage.image import DecodeLimits, can_encode, decode, format_of
+from revisage.options import SaveOptions
 from revisage.restore import Result
 from revisage.restore.video.film import Frame
 
@@ -60,12 +60,7 @@ class FolderSink:
             path, format = path.with_name(path.name + ".png"), "PNG"
         storage.write(
             path,
-            result.encode(
-                format,
-                quality=self.saving.quality,
-                keep_gps=self.saving.keep_gps,
-                label=self.saving.label,
-            ),
+            result.encode(format, self.saving),
         )
         return str(path)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from revisage.label import Credentials
+from revisage.options import SaveOptions
 
 Location = Path | str
 """Where a file is: a path of this machine, or a URL that fsspec opens, such as s3://bucket/photo.jpg."""
@@ -29,17 +29,6 @@ class Job:
 
     source: Location
     target: Location
-
-
-@dataclass(frozen=True)
-class SaveOptions:
-    """How results are written: quality of lossy formats, the place kept or not, the AI-edit label or not, and
-    who signs it."""
-
-    quality: int = 95
-    keep_gps: bool = False
-    label: bool = True
-    sign: Credentials | None = None
 
 
 USUAL = SaveOptions()

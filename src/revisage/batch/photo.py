@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from revisage.batch import storage
-from revisage.batch.jobs import Job, Outcome, Reason, SaveOptions
+from revisage.batch.jobs import Job, Outcome, Reason
 from revisage.errors import (
     ModelError,
     PhotoError,
@@ -25,6 +25,7 @@ from revisage.errors import (
 )
 from revisage.image import DecodeLimits, Photo, decode, format_of
 from revisage.label import Original
+from revisage.options import SaveOptions
 from revisage.restore import Progress, RestoreOptions, Restorer, Result, Stage, failure
 
 PHOTO_SECONDS = 3600.0
@@ -75,7 +76,7 @@ def restore(
     *,
     seconds: float = PHOTO_SECONDS,
 ) -> Result:
-    """Restore the photo. Raises as `Restorer.run`, and PhotoTooLargeError when it takes more `seconds`."""
+    """Restore the photo. Raises as `Restorer.restore`; PhotoTooLargeError when it takes more `seconds`."""
     until = time.monotonic() + seconds
 
     def watch(stage: Stage) -> None:
@@ -86,7 +87,7 @@ def restore(
         if progress is not None:
             progress(stage)
 
-    result = restorer.run(found.photo, options, progress=watch)
+    result = restorer.restore(found.photo, options, progress=watch)
     result.seconds["decode"] = round(found.marks.seconds, 4)
     return result
 
@@ -98,14 +99,7 @@ def write(job: Job, marks: Marks, result: Result, saving: SaveOptions) -> Outcom
     if storage.same(job.source, job.target):
         raise SaveError(f"{job.target} is the original and is never written to: choose another name")
     original = None if saving.sign is None else _original(job, marks, result.photo.format)
-    data = result.encode(
-        format,
-        quality=saving.quality,
-        keep_gps=saving.keep_gps,
-        label=saving.label,
-        sign=saving.sign,
-        original=original,
-    )
+    data = result.encode(format, saving, original=original)
     start = time.perf_counter()
     storage.write(job.target, data, like=job.source)
     result.seconds["encode"] = round(result.seconds["encode"] + time.perf_counter() - start, 4)

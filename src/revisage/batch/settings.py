@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 from revisage import zoo
-from revisage.batch.jobs import SaveOptions
 from revisage.label import certificate_digest
+from revisage.options import SaveOptions
 from revisage.restore import RestoreOptions, Restorer, Settings
 from revisage.restore.memory import free_share
 from revisage.version import __version__
@@ -40,7 +40,7 @@ def fingerprint(settings: Settings, options: RestoreOptions, saving: SaveOptions
         "models": _models(settings, options),
         "device": settings.device,
         "precision": settings.precision,
-        "options": asdict(options) | {"scale": str(options.scale)},
+        "options": asdict(options),
         "saving": _saving(saving),
     }
     return Fingerprint(json.dumps(values, sort_keys=True))
@@ -75,17 +75,8 @@ def _models(settings: Settings, options: RestoreOptions) -> dict[str, list[str]]
 
 
 def make_restorer(settings: Settings, threads: int | None) -> Restorer:
-    """The Restorer of one process or node, with `threads` threads for a model's run."""
-    return Restorer(
-        settings.model,
-        settings.scene,
-        device=settings.device,
-        precision=settings.precision,
-        threads=threads,
-        memory=settings.memory,
-        limits=settings.limits,
-        max_output_pixels=settings.max_output_pixels,
-    )
+    """The Restorer of one process or node; `threads` for a model's run count where the settings name none."""
+    return Restorer(settings, threads=settings.threads or threads)
 
 
 def shared_memory(settings: Settings) -> Settings:

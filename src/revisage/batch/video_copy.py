@@ -31,6 +31,10 @@ SOUND_BITS = 192_000
 """Bits per second of a sound that is encoded anew."""
 
 
+LAYOUTS = {1: "mono", 2: "stereo", 4: "quad", 6: "5.1", 8: "7.1"}
+"""What a number of channels usually is."""
+
+
 class Copies:
     """The streams that go with the pictures, packet by packet.
 
@@ -103,7 +107,9 @@ class Copies:
         rates = load_av().Codec(self._encoder, "w").audio_rates or [template.sample_rate]
         rate = template.sample_rate if template.sample_rate in rates else 48000
         stream: Any = out.add_stream(self._encoder, rate=rate, bit_rate=SOUND_BITS)
-        stream.codec_context.layout = template.layout
+        unnamed = template.layout.name.endswith("channels")  # old formats only count them
+        layout = LAYOUTS.get(template.layout.nb_channels, "stereo") if unnamed else template.layout.name
+        stream.codec_context.layout = layout
         return stream
 
     def until(self, time: Fraction | None) -> Iterator[Packet[Any]]:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from revisage.batch import storage
-from revisage.batch.jobs import SaveOptions
 from revisage.batch.video import (
     MATRICES,
     UNSPECIFIED,
@@ -31,6 +30,7 @@ from revisage.batch.video import (
 from revisage.batch.video_copy import Copies, picture_tags
 from revisage.errors import SaveError, UsageError
 from revisage.image.save import PART, TEMPORARY
+from revisage.options import SaveOptions
 from revisage.restore import Result
 
 if TYPE_CHECKING:

@@ -6,14 +6,14 @@ import sys
 import threading
 import time
 from collections import Counter
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from revisage.batch import Job, Meter, Outcome
 from revisage.cli._say import say
-from revisage.restore import Stage
+from revisage.restore import Stage, overall
 from revisage.restore.background import TOO_THIN
 
 EVERY_SECONDS = 30.0
@@ -23,14 +23,6 @@ EVERY_SECONDS = 30.0
 class Live:
     """On a terminal a bar over all photos, which grows with every tile and face; elsewhere a line now and
     then. Photos still in hand count for the share of their work that is done."""
-
-    # Where a photo stands when a stage begins, and the share of its time that the stage takes.
-    SHARES: ClassVar = {
-        "decode": (0.0, 0.02),
-        "find": (0.02, 0.03),
-        "scene": (0.05, 0.75),
-        "faces": (0.8, 0.2),
-    }
 
     def __init__(self, count: int) -> None:
         console = Console(stderr=True)
@@ -61,9 +53,8 @@ class Live:
 
     def watch(self, job: Job, stage: Stage) -> None:
         """Called from the threads that restore."""
-        start, share = self.SHARES[stage.name]
         with self._lock:
-            self._in_hand[job] = start + share * (stage.done / stage.total if stage.total else 1)
+            self._in_hand[job] = overall(stage)
         self._show()
 
     def add(self, outcome: Outcome) -> None:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from revisage.batch import SaveOptions, make_restorer, plan_photos, shared_memory
+from revisage.batch import make_restorer, plan_photos, shared_memory
 from revisage.batch.engines.processes import Work
 from revisage.batch.forecast import Terms, fit, measure, sample
 from revisage.cli._parse import Exit, parse
 from revisage.cli._say import say
 from revisage.errors import RevisageError, UnknownModelError, UsageError
 from revisage.image import write_atomically
-from revisage.restore import RestoreOptions, Settings
+from revisage.options import ModelSettings, RestoreOptions, SaveOptions, Settings
 from revisage.restore.report import STAGES
 from revisage.runtime.cores import cores
 
@@ -42,12 +42,8 @@ class Options:
     """Dollars for a core for an hour."""
     cores: int | None = None
     """Cores of the machines to be computed for; this machine's if not given."""
-    model: Annotated[str, arg(metavar="auto|none|NAME")] = "auto"
-    """Face model, as for `revisage restore`."""
-    scene: Annotated[str, arg(metavar="auto|none|NAME")] = "auto"
-    """Scene model, as for `revisage restore`."""
-    scale: Literal["auto", "1", "2", "4"] = "auto"
-    """Enlarging, as for `revisage restore`."""
+    restoring: OmitArgPrefixes[RestoreOptions] = field(default_factory=RestoreOptions)
+    models: OmitArgPrefixes[ModelSettings] = field(default_factory=ModelSettings)
     out: Annotated[Path | None, arg(metavar="FILE.json")] = None
     """Also write the figures as JSON."""
 
@@ -74,8 +70,8 @@ def _measured(options: Options) -> dict[str, Any]:
     # The folder for results is never written to; the plan only says which files are photos.
     jobs = plan_photos([options.photos], options.photos.absolute().parent / ".revisage-bench")
     photos = [Path(job.source) for job in sample(jobs, options.sample)]
-    settings = shared_memory(Settings(options.model, options.scene))
-    work = Work(partial(make_restorer, settings), RestoreOptions(scale=options.scale), SaveOptions(), 2, 1)
+    settings = shared_memory(Settings(**asdict(options.models)))
+    work = Work(partial(make_restorer, settings), options.restoring, SaveOptions(), 2, 1)
     one, done = measure(photos, work, 1)
     two, _ = measure(photos, work, 2)
     terms = fit(one, two)

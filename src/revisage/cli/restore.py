@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from revisage.batch import (
     MANIFEST,
     Job,
     Location,
     Manifest,
-    SaveOptions,
     fingerprint,
     location,
     make_restorer,
@@ -43,9 +42,10 @@ from revisage.cli._say import say
 from revisage.cli._video import Film
 from revisage.cli._video import restore as restore_film
 from revisage.errors import RevisageError, SigningError, UnknownModelError, UsageError
-from revisage.image import DecodeLimits, can_encode, format_of, sweep
-from revisage.label import Credentials, can_sign, check
-from revisage.restore import MAX_OUTPUT_PIXELS, RestoreOptions, Restorer
+from revisage.image import can_encode, format_of, sweep
+from revisage.label import can_sign, check
+from revisage.options import Credentials, RestoreOptions, SaveOptions, Settings
+from revisage.restore import Restorer
 
 
 @dataclass(frozen=True)
@@ -59,25 +59,9 @@ class Options:
     """Photos and folders; or one folder by URL, such as s3://bucket/scans."""
     out: Annotated[str | None, arg(aliases=["-o"], metavar="OUT")] = None
     """A file for one photo, a folder for several; the folder may be a URL."""
-    model: Annotated[str, arg(metavar="auto|none|NAME")] = "auto"
-    """Face model: auto (the best installed), none, or a name of `revisage models list`."""
-    scene: Annotated[str, arg(metavar="auto|none|NAME|NAME:0.3")] = "auto"
-    """Model for the rest of the photo: auto, none (plain enlarging), or a name. NAME:0.3 is three tenths
-    NAME and its twin (realesr-general-x4v3 then denoises less); NAME+OTHER:0.3 mixes any two of one kind."""
-    scale: Literal["auto", "1", "2", "4"] = "auto"
-    """Enlarging; auto is 2 where the long side is under 1,600 pixels, else 1."""
-    strength: Annotated[float, arg(metavar="0..1")] = 1.0
-    """How much of the restored face goes into the photo, 0 to 1."""
-    faces: Annotated[str, arg(metavar="all|largest|N,N")] = "all"
-    """all, largest, or numbers from 0, largest face first: 0,2."""
-    colour: Literal["keep", "enhance"] = "keep"
-    """keep the photo's colours (gray stays gray), or let the model enhance them."""
-    aligned: bool = False
-    """The photos are face crops on the FFHQ template (whole pictures of one face with a model for
-    these); the results have the model's square size."""
-    guard: Annotated[float | None, arg(metavar="DEGREES")] = None
-    """Largest angle by which a face may drift from who it shows, such as 40: a face that would drift further
-    is restored less, or left."""
+    restoring: OmitArgPrefixes[RestoreOptions] = field(default_factory=RestoreOptions)
+    settings: OmitArgPrefixes[Settings] = field(default_factory=Settings)
+    saving: OmitArgPrefixes[SaveOptions] = field(default_factory=SaveOptions)
     report: Annotated[Path | None, arg(metavar="FILE.json|.jsonl")] = None
     """Write what was done to every photo and face as JSON; also now and then while the work goes on.
     FILE.jsonl gets one line for each photo as soon as it is done."""
@@ -87,26 +71,12 @@ class Options:
     """With --resume: also try again the photos that failed by themselves, such as damaged ones."""
     manifest: Annotated[Path | None, arg(metavar="FILE")] = None
     """Where --resume remembers what is done; OUT/.revisage/manifest.sqlite if not given."""
-    label: bool = True
-    """Mark the results as edited with AI in their metadata (XMP)."""
     sign: Annotated[tuple[Path, Path] | None, arg(metavar="CERT.pem KEY.pem")] = None
     """Sign the results (C2PA) with a certificate, followed by those above it, and its key; only the
     certificate gets into the files. BMP photos become PNG. `revisage label FILE` shows what is signed."""
     timestamp: Annotated[str | None, arg(metavar="URL")] = None
     """With --sign: a time stamp server, so that the signatures outlast the certificate; the only thing that
     signing asks of the network, and the server gets no part of the photo."""
-    keep_gps: bool = False
-    """Keep the place where a photo was taken; it is dropped otherwise."""
-    quality: int = 95
-    """Quality of JPEG, WebP, HEIF and AVIF files, 1 to 100."""
-    max_pixels: int = 50_000_000
-    """Photos with more pixels are refused."""
-    max_output_pixels: int = MAX_OUTPUT_PIXELS
-    """Photos whose results would have more pixels are refused."""
-    device: Literal["auto", "cpu", "gpu"] = "auto"
-    """Where the models run."""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Arithmetic of the models; auto takes half precision where a check shows that it makes no difference."""
     workers: int = 2
     """Photos in hand at once: one is read or written while another is in the models; each takes memory."""
     processes: Annotated[str, arg(metavar="auto|N")] = "auto"
@@ -120,8 +90,6 @@ class Options:
     Faces are followed through it, so that they do not flicker."""
     photo_seconds: float = PHOTO_SECONDS
     """Longest time for one photo; one that takes longer fails, and the others go on."""
-    memory: Annotated[int | None, arg(metavar="MIB")] = None
-    """Memory for the tiles of a photo in MiB; a quarter of what is free, at most 1,024, if not given."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -188,20 +156,8 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
 
 
 def _chosen(options: Options) -> tuple[Restorer, RestoreOptions, SaveOptions]:
-    restorer = Restorer(
-        options.model,
-        options.scene,
-        device=options.device,
-        precision=options.precision,
-        memory=options.memory,
-        limits=DecodeLimits(max_pixels=options.max_pixels),
-        max_output_pixels=options.max_output_pixels,
-    )
-    chosen = RestoreOptions(
-        options.strength, options.scale, options.faces, options.colour, options.aligned, options.guard
-    )
-    saving = SaveOptions(options.quality, options.keep_gps, options.label, _credentials(options))
-    return restorer, chosen, saving
+    saving = replace(options.saving, sign=_credentials(options))
+    return Restorer(options.settings), options.restoring, saving
 
 
 def _credentials(options: Options) -> Credentials | None:
@@ -222,7 +178,7 @@ def _check_signing(options: Options, jobs: Sequence[Job]) -> None:
         if options.timestamp is not None:
             raise UsageError("--timestamp goes with --sign")
         return
-    if not options.label:
+    if not options.saving.label:
         raise UsageError("--sign says what was edited with AI: leave out --no-label")
     for job in jobs:
         format = format_of(Path(str(job.target)))
@@ -246,10 +202,6 @@ def _restore_film(options: Options) -> int:
 
 
 def _check(options: Options) -> None:
-    if min(options.max_pixels, options.max_output_pixels) < 1 or not 1 <= options.quality <= 100:
-        raise UsageError(
-            "--max-pixels and --max-output-pixels must be at least 1 and --quality from 1 to 100"
-        )
     if options.workers < 1:
         raise UsageError(f"--workers {options.workers}: give at least 1")
     if not options.photo_seconds > 0:

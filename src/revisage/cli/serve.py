@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import arg
+from tyro.conf import OmitArgPrefixes, arg
 
 from revisage.cli._parse import Exit, parse
 from revisage.cli._say import say
 from revisage.errors import RevisageError, UnknownModelError, UsageError
-from revisage.restore import GUARD_DEGREES, InstalledModels, Restorer, Settings
+from revisage.options import GUARD_DEGREES, ModelSettings, Settings
+from revisage.restore import InstalledModels, Restorer
 from revisage.server import Limits, ServerSettings, default_data, read_tokens
 
 
@@ -34,14 +35,7 @@ class Options:
     """File of the tokens that let clients in, one a line, each at least 16 characters."""
     name: Annotated[tuple[str, ...], arg(metavar="NAME")] = ()
     """Names under which the server is reached, where a proxy stands before it."""
-    model: Annotated[str, arg(metavar="auto|none|NAME")] = "auto"
-    """Face model: auto (the best installed), none, or a name of `revisage models list`."""
-    scene: Annotated[str, arg(metavar="auto|none|NAME")] = "auto"
-    """Model for the rest of the photo: auto, none (plain enlarging), or a name."""
-    device: Literal["auto", "cpu", "gpu"] = "auto"
-    """Where the models run."""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Arithmetic of the models; auto takes half precision where a check shows that it makes no difference."""
+    models: OmitArgPrefixes[ModelSettings] = field(default_factory=ModelSettings)
     guard: Annotated[float | Literal["off"], arg(metavar="DEGREES|off")] = GUARD_DEGREES
     """Restore a face less, or leave it, that would drift further from who it shows, where a request names no
     angle."""
@@ -86,7 +80,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         options = parse(Options, "serve", argv)
         settings = _settings(options)
-        chosen = Settings(options.model, options.scene, device=options.device, precision=options.precision)
+        chosen = Settings(**asdict(options.models))
         from revisage.server.run import serve
     except Exit as stop:
         return stop.code

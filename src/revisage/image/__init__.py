@@ -4,10 +4,10 @@ from revisage.image.decode import decode, from_array, from_pillow
 from revisage.image.encode import can_encode, encode
 from revisage.image.formats import FORMAT_OF_EXTENSION, format_of
 from revisage.image.isolation.pool import protection
-from revisage.image.limits import DecodeLimits
 from revisage.image.names import output_paths
 from revisage.image.photo import Photo
 from revisage.image.save import save, sweep, write_atomically
+from revisage.options import DecodeLimits
 
 __all__ = [
     "FORMAT_OF_EXTENSION",

@@ -14,9 +14,9 @@ from revisage.image._colour import oriented, planes_from_pillow
 from revisage.image._read import Decoded, check_pixels, checked_format, exif_and_orientation, read, xmp_of
 from revisage.image.formats import HEAD_BYTES, declared_size
 from revisage.image.isolation.pool import decode_isolated
-from revisage.image.limits import DecodeLimits
 from revisage.image.metadata import valid_dpi
 from revisage.image.photo import Photo
+from revisage.options import DecodeLimits
 
 if TYPE_CHECKING:
     from PIL import Image

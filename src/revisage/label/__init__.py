@@ -11,7 +11,8 @@ from revisage.errors import SaveError
 from revisage.label import jpeg, png, tiff, webp
 from revisage.label.packet import DIGITAL_SOURCE_TYPE, Label, label_of, packet
 from revisage.label.signature import Earlier, Signature, signature
-from revisage.label.signed import Credentials, Edit, Original, can_sign, certificate_digest, check, sign
+from revisage.label.signed import Edit, Original, can_sign, certificate_digest, check, sign
+from revisage.options import Credentials
 
 __all__ = [
     "DIGITAL_SOURCE_TYPE",

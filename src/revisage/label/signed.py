@@ -20,6 +20,7 @@ from revisage.errors import SigningError, UsageError
 from revisage.files import open_to_others
 from revisage.label._library import MODELS, OFFLINE, SHA256, c2pa
 from revisage.label.packet import DIGITAL_SOURCE_TYPE
+from revisage.options import Credentials
 
 if TYPE_CHECKING:
     from c2pa import Builder, Signer
@@ -42,23 +43,6 @@ _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 _PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
 )
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """Who signs. Only the paths are kept: the files are read for each signature and then forgotten.
-
-    Args:
-        certificate: PEM file of the signer's certificate, followed by those that lead to its root.
-        key: PEM file of the certificate's private key, without a passphrase.
-        timestamp: address of an RFC 3161 time stamp server, asked at every signature; with its answer a
-            signature stays valid when the certificate has expired, for who trusts the server's root. None:
-            nothing is asked.
-    """
-
-    certificate: str | Path
-    key: str | Path
-    timestamp: str | None = None
 
 
 @dataclass(frozen=True)

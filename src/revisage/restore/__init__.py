@@ -10,6 +10,7 @@ Example::
 from __future__ import annotations
 
 from revisage.faces import Face
+from revisage.options import GUARD_DEGREES, MAX_OUTPUT_PIXELS, RestoreOptions, Settings
 from revisage.restore.models import (
     DetectorModel,
     FaceModel,
@@ -18,11 +19,11 @@ from revisage.restore.models import (
     ModelSource,
     SceneModel,
 )
-from revisage.restore.progress import Progress, Stage
+from revisage.restore.progress import Progress, Stage, overall
 from revisage.restore.report import FaceReport, document, failure
+from revisage.restore.restoration import Restoration
 from revisage.restore.restorer import Restorer
 from revisage.restore.result import Result
-from revisage.restore.settings import GUARD_DEGREES, MAX_OUTPUT_PIXELS, RestoreOptions, Settings
 
 __all__ = [
     "GUARD_DEGREES",
@@ -35,6 +36,7 @@ __all__ = [
     "InstalledModels",
     "ModelSource",
     "Progress",
+    "Restoration",
     "RestoreOptions",
     "Restorer",
     "Result",
@@ -43,4 +45,5 @@ __all__ = [
     "Stage",
     "document",
     "failure",
+    "overall",
 ]

@@ -6,7 +6,7 @@ A bad face never takes others along.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -15,11 +15,11 @@ import numpy as np
 from revisage import faces
 from revisage.errors import FaceError
 from revisage.faces import Face, estimate
+from revisage.options import RestoreOptions
 from revisage.restore import colour, tiles
 from revisage.restore.job import Job
 from revisage.restore.models import FaceModel, IdentityModel
 from revisage.restore.paste import Placement, overlapping, paste, place_crop
-from revisage.restore.progress import Stage
 from revisage.restore.report import FaceReport
 
 BATCH = 8
@@ -101,8 +101,12 @@ def coloured(output: np.ndarray, source: np.ndarray, *, keep: bool, neutral: boo
     return np.clip(output, 0, 1)
 
 
-SHARES = (0.75, 0.5, 0.25)
+SHARES = (1.0, 0.75, 0.5, 0.25)
 """Of the strength asked for, tried in turn when a face drifts further than the guard allows."""
+
+Drift = Mapping[float, float]
+"""Angle in degrees between a face's embeddings before and after, by the strength at which it is restored; not
+a number where the model gave none, and empty without an identity model."""
 
 
 @dataclass(frozen=True)
@@ -118,42 +122,61 @@ class GuardResult:
     left: str | None = None
 
 
-def identity_guard(
+def identity_guard(drift: Drift, strength: float, guard: float | None) -> GuardResult:
+    """How strongly a face may be restored: the largest of `SHARES` of `strength`, 0 to 1, at which it drifts
+    by at most `guard` degrees (None: any).
+
+    It is left where there is none, or where there is a guard and the model gave no numbers.
+    """
+    if not drift:
+        return GuardResult(strength)
+    for share in SHARES:
+        angle = _degrees_at(drift, strength * share)
+        if guard is None or angle <= guard:
+            return GuardResult(strength * share, angle if math.isfinite(angle) else None)
+    return GuardResult(0.0, left=_reason(_degrees_at(drift, strength)))
+
+
+def measure_drift(
     model: IdentityModel | None,
     sources: Sequence[np.ndarray],
     restored: Sequence[np.ndarray],
+    options: RestoreOptions,
     *,
-    strength: float,
-    guard: float | None = None,
-) -> list[GuardResult]:
-    """How strongly each face may be restored.
+    every: bool,
+) -> list[Drift]:
+    """By how much each face drifts at the strength of `options`, and where that is more than its guard
+    allows, at each of its `SHARES` until one is within.
 
     Args:
-        model: None measures nothing; there is no guard without it.
+        model: None measures nothing.
         sources, restored: faces on the FFHQ template before and after, (S, S, 3) float32 in [0, 1] each.
-        strength: what was asked for, 0 to 1.
-        guard: largest angle in degrees; None for any.
-
-    Returns:
-        For each face the largest of `strength` and its `SHARES` whose picture is within the guard. It is left
-        where none is, or where there is a guard and the model gave no numbers.
+        options: what the photo wants.
+        every: measure all shares, of that strength and of 1, for `identity_guard` to judge any strength by.
     """
+    drifts: list[dict[float, float]] = [{} for _ in sources]
     if model is None or not sources:
-        return [GuardResult(strength)] * len(sources)
+        return list(drifts)
+    guard, tried = options.guard, [options.strength * share for share in SHARES]
     before = _embed(model, sources)
-    kept: dict[int, GuardResult] = {}
-    drift: dict[int, float] = {}
-    for share in (1.0, *SHARES):
-        todo = [index for index in range(len(sources)) if index not in kept]
+    todo = list(range(len(sources)))
+    for strength in dict.fromkeys([*tried, *SHARES] if every else tried):
         if not todo:
             break
-        tried = strength * share
-        after = _embed(model, [sources[i] + tried * (restored[i] - sources[i]) for i in todo])
-        for index, angle in zip(todo, _degrees(before[todo], after), strict=True):
-            drift.setdefault(index, angle)
-            if guard is None or angle <= guard:
-                kept[index] = GuardResult(tried, angle if math.isfinite(angle) else None)
-    return [kept[i] if i in kept else GuardResult(0.0, left=_reason(drift[i])) for i in range(len(sources))]
+        after = _embed(model, [sources[i] + strength * (restored[i] - sources[i]) for i in todo])
+        for index, angle in zip(tuple(todo), _degrees(before[todo], after), strict=True):
+            drifts[index][strength] = angle
+            if not every and (guard is None or angle <= guard):
+                todo.remove(index)
+    return list(drifts)
+
+
+def _degrees_at(drift: Drift, strength: float) -> float:
+    """As measured, or between two strengths that were; a face that is left does not drift."""
+    if strength in drift:
+        return drift[strength]
+    known = sorted({0.0: 0.0, **drift})
+    return float(np.interp(strength, known, [drift.get(at, 0.0) for at in known]))
 
 
 def _reason(angle: float) -> str:
@@ -181,98 +204,150 @@ def _degrees(first: np.ndarray, second: np.ndarray) -> list[float]:
     return [float(angle) for angle in np.degrees(np.arccos(np.clip((first * second).sum(1), -1, 1)))]
 
 
-def restore_faces(
-    pixels: np.ndarray,
-    canvas: np.ndarray,
-    found: Sequence[Face],
-    model: FaceModel,
-    identity: IdentityModel | None = None,
-    *,
-    scale: int,
-    neutral: bool,
-    job: Job,
-) -> tuple[FaceReport, ...]:
-    """Restore the chosen faces of `pixels` onto `canvas`, which is `scale` times as large, in place.
+@dataclass(frozen=True)
+class FaceLayer:
+    """A restored face, apart from the photo.
 
-    At most BATCH crops are held at once, so a crowd costs no more memory than a family. Returns what became
-    of each of `found`, in their order.
+    Args:
+        index: of the face in the report.
+        picture: (side, side, 3) float32 in [0, 1] on the FFHQ template, in the colours asked for; or the
+            error that befell it.
+        drift: see `Drift`.
     """
-    size = (pixels.shape[1], pixels.shape[0])
-    reasons: dict[int, tuple[str, str]] = {}
-    kept: dict[int, GuardResult] = {}
-    chosen = job.options.chosen(len(found))
-    for index, face in enumerate(found):
-        if index not in chosen:
-            reasons[index] = ("skipped", "not chosen")
-        elif job.options.strength == 0:
-            reasons[index] = ("skipped", "strength is 0")
-        elif reason := unfit(face, size):
-            reasons[index] = ("skipped", reason)
-    todo = [index for index in reversed(range(len(found))) if index not in reasons]
-    placements: dict[int, Placement] = {}
-    for index in todo:
+
+    index: int
+    picture: np.ndarray | FaceError
+    drift: Drift
+
+
+Left = tuple[str, str]
+"""Why a face was not restored: "skipped" or "failed", and the reason in words."""
+
+
+def place_faces(
+    found: Sequence[Face], size: tuple[int, int], side: int, scale: int
+) -> list[Placement | Left]:
+    """Where the crop of each face, `side` pixels wide, lies on the canvas of a photo of `size` (width,
+    height); or why it is not worth restoring."""
+    places: list[Placement | Left] = []
+    for face in found:
+        if reason := unfit(face, size):
+            places.append(("skipped", reason))
+            continue
         try:
-            placements[index] = place_crop(estimate(found[index].landmarks, model.side), model.side, scale)
+            places.append(place_crop(estimate(face.landmarks, side), side, scale))
         except FaceError as error:
-            reasons[index] = ("failed", str(error))
-    todo = list(placements)
-    overlaps = overlapping(list(placements.values()))
-    job.progress(Stage("faces", 0, len(todo)))
+            places.append(("failed", str(error)))
+    return places
+
+
+def chosen_faces(options: RestoreOptions, places: Sequence[Placement | Left]) -> list[int | Left]:
+    """For each face its index where it is to be restored, or why not."""
+    chosen = options.chosen(len(places))
+    outcomes: list[int | Left] = []
+    for index, place in enumerate(places):
+        if index not in chosen:
+            outcomes.append(("skipped", "not chosen"))
+        elif options.strength == 0:
+            outcomes.append(("skipped", "strength is 0"))
+        else:
+            outcomes.append(index if isinstance(place, Placement) else place)
+    return outcomes
+
+
+def restored_layers(
+    pixels: np.ndarray,
+    found: Sequence[Face],
+    todo: Sequence[int],
+    model: FaceModel,
+    identity: IdentityModel | None,
+    *,
+    job: Job,
+    neutral: bool,
+    every: bool,
+) -> Iterator[FaceLayer]:
+    """The faces `todo` of `found`, restored as they are asked for, in batches of at most BATCH: so a crowd
+    costs no more memory than a family. `every` as in `measure_drift`."""
     for start in range(0, len(todo), BATCH):
         with job.timed("faces"):
             part = [_crop(pixels, found[index], index, model.size) for index in todo[start : start + BATCH]]
-            outputs = restore_crops(model, identity, part, job, neutral=neutral)
+            layers = restore_crops(model, identity, part, job, neutral=neutral, every=every)
+        yield from layers
+
+
+def paste_faces(
+    canvas: np.ndarray,
+    found: Sequence[Face],
+    places: Sequence[Placement | Left],
+    layers: Iterable[FaceLayer],
+    job: Job,
+) -> tuple[FaceReport, ...]:
+    """Paste the chosen faces, `layers`, onto the canvas, in place and in their order: smallest first.
+
+    Returns what became of each of `found`, in their order.
+    """
+    outcomes: list[int | Left | GuardResult] = list(chosen_faces(job.options, places))
+    todo = {i: place for i, place in enumerate(places) if outcomes[i] == i and isinstance(place, Placement)}
+    rivals = dict(zip(todo, overlapping(list(todo.values())), strict=True))
+    beside = list(todo.values())
+    for layer in layers:
+        index = layer.index
+        if isinstance(layer.picture, FaceError):
+            outcomes[index] = ("failed", str(layer.picture))
+            continue
+        kept = identity_guard(layer.drift, job.options.strength, job.options.guard)
+        outcomes[index] = ("skipped", kept.left) if kept.left else kept
         with job.timed("paste"):
-            for done, (crop, output) in enumerate(zip(part, outputs, strict=True), start + 1):
-                if isinstance(output, FaceError):
-                    reasons[crop.index] = ("failed", str(output))
-                elif output[1].left:
-                    reasons[crop.index] = ("skipped", output[1].left)
-                else:
-                    picture, kept[crop.index] = output
-                    paste(
-                        canvas,
-                        picture,
-                        placements[crop.index],
-                        strength=kept[crop.index].strength,
-                        blend_offset=not job.keep,
-                        neighbours=[placements[todo[other]] for other in overlaps[done - 1]],
-                    )
-                job.progress(Stage("faces", done, len(todo)))
-    return tuple(face_report(face, reasons.get(i), kept.get(i)) for i, face in enumerate(found))
+            paste(
+                canvas,
+                layer.picture,
+                todo[index],
+                strength=kept.strength,
+                blend_offset=not job.keep,
+                neighbours=[beside[other] for other in rivals[index]],
+            )
+    return tuple(face_report(face, outcome) for face, outcome in zip(found, outcomes, strict=True))
 
 
 def restore_crops(
-    model: FaceModel, identity: IdentityModel | None, part: Sequence[Crop], job: Job, *, neutral: bool
-) -> list[tuple[np.ndarray, GuardResult] | FaceError]:
-    """Restore crops in one batch: each in the colours asked for, (side, side, 3) in [0, 1], and how strongly
-    it may be used; or the error that befell it."""
+    model: FaceModel,
+    identity: IdentityModel | None,
+    part: Sequence[Crop],
+    job: Job,
+    *,
+    neutral: bool,
+    every: bool,
+) -> list[FaceLayer]:
+    """Restore crops in one batch; see `FaceLayer` and `measure_drift`."""
     outputs = infer(model, part)
     good = [(c, o) for c, o in zip(part, outputs, strict=True) if not isinstance(o, FaceError)]
-    sources, options = [enlarged(crop.source, model.side) for crop, _ in good], job.options
+    sources = [enlarged(crop.source, model.side) for crop, _ in good]
     faces = [
         coloured(output, source, keep=job.keep, neutral=neutral)
         for (_, output), source in zip(good, sources, strict=True)
     ]
-    kept = identity_guard(identity, sources, faces, strength=options.strength, guard=options.guard)
-    done = zip(faces, kept, strict=True)
-    return [output if isinstance(output, FaceError) else next(done) for output in outputs]
+    done = zip(faces, measure_drift(identity, sources, faces, job.options, every=every), strict=True)
+    return [
+        FaceLayer(crop.index, *((output, {}) if isinstance(output, FaceError) else next(done)))
+        for crop, output in zip(part, outputs, strict=True)
+    ]
 
 
 def _crop(pixels: np.ndarray, face: Face, index: int, size: int) -> Crop:
     return Crop(index, cut(pixels, estimate(face.landmarks, size), size))
 
 
-def face_report(face: Face, left: tuple[str, str] | None, kept: GuardResult | None) -> FaceReport:
-    """What became of a face: "skipped" or "failed" and why, or else how it was restored."""
+def face_report(face: Face, outcome: Left | GuardResult | int) -> FaceReport:
+    """What became of a face: why it was left, or else how it was restored."""
+    assert not isinstance(outcome, int), outcome
     x, y, w, h = (float(value) for value in face.box)
-    outcome, reason = left or ("restored", None)
-    used = None if left else kept
+    what, reason = outcome if isinstance(outcome, tuple) else ("restored", None)
+    used = outcome if isinstance(outcome, GuardResult) else None
     return FaceReport(
         (x, y, w, h),
         tuple((float(x), float(y)) for x, y in face.landmarks),
         float(face.score),
-        outcome,
+        what,
         reason,
         identity_degrees=used.degrees if used else None,
         strength=used.strength if used else None,

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from revisage.options import RestoreOptions
 from revisage.restore.progress import Progress
 from revisage.restore.report import STAGES
-from revisage.restore.settings import RestoreOptions
 
 
 @dataclass
@@ -18,7 +18,7 @@ class Job:
 
     options: RestoreOptions
     progress: Progress
-    _seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    spent: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -27,11 +27,11 @@ class Job:
         try:
             yield
         finally:
-            self._seconds[stage] += time.perf_counter() - start
+            self.spent[stage] += time.perf_counter() - start
 
     def seconds(self) -> dict[str, float]:
         """Time by stage so far."""
-        return {stage: round(value, 4) for stage, value in self._seconds.items()}
+        return {stage: round(value, 4) for stage, value in self.spent.items()}
 
     @property
     def keep(self) -> bool:

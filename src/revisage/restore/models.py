@@ -13,8 +13,8 @@ import numpy as np
 from revisage import faces, runtime, zoo
 from revisage.errors import ModelCorruptError, ModelMissingError, UnknownModelError
 from revisage.faces import Face
+from revisage.options import Settings
 from revisage.restore.receptive_field import receptive_field
-from revisage.restore.settings import Settings
 from revisage.runtime import Session
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ class SceneModel:
 
     def for_photo(self, scale: int, clean: float) -> SceneModel:
         """The model for enlarging a photo `scale` times and cleaning it as strongly as told, 0 to 1."""
-        model = self.same_size() if scale == 1 and self.same_size is not None else self
+        model = self._for_scale(scale)
         if not model.control:
             return model
         exact = model.exact
@@ -82,6 +82,13 @@ class SceneModel:
             exact=None if exact is None else lambda: AtStrength(exact(), clean),
             control=False,
         )
+
+    def listens(self, scale: int) -> bool:
+        """Whether it can be told how strongly to clean a photo that it enlarges `scale` times."""
+        return self._for_scale(scale).control
+
+    def _for_scale(self, scale: int) -> SceneModel:
+        return self.same_size() if scale == 1 and self.same_size is not None else self
 
     def session_for(self, depth: np.dtype) -> Session:
         """The session that keeps the gradations of pixels of this type, uint8 or uint16."""

@@ -1,10 +1,11 @@
-"""One photo, whole: decode, find, background, faces, paste. No per-photo state, so threads share it."""
+"""One photo, whole: decode, find, background, faces. No per-photo state, so threads share it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,17 +13,27 @@ from PIL import Image
 
 from revisage.errors import FaceError, PhotoTooLargeError, UsageError
 from revisage.faces import Face, template
-from revisage.image import DecodeLimits, Photo, decode, from_array, from_pillow
-from revisage.restore import background, tiles
+from revisage.image import Photo, decode, from_array, from_pillow
+from revisage.options import RestoreOptions, Settings
 from revisage.restore import colour as tone
-from revisage.restore.faces import Crop, face_report, restore_crops, restore_faces
+from revisage.restore import tiles
+from revisage.restore.background import Background, enlarge, resample
+from revisage.restore.faces import (
+    Crop,
+    FaceLayer,
+    Left,
+    chosen_faces,
+    place_faces,
+    restore_crops,
+    restored_layers,
+)
 from revisage.restore.job import Job
 from revisage.restore.memory import free_share
 from revisage.restore.models import FaceModel, IdentityModel, InstalledModels, ModelSource, SceneModel
+from revisage.restore.paste import Placement
 from revisage.restore.progress import Progress, Stage, silent
-from revisage.restore.report import FaceReport
+from revisage.restore.restoration import Restoration, counted
 from revisage.restore.result import Result
-from revisage.restore.settings import CLEAN, MAX_OUTPUT_PIXELS, RestoreOptions, Settings
 
 Source = str | Path | bytes | Image.Image | np.ndarray | Photo
 
@@ -33,30 +44,21 @@ class Restorer:
     One Restorer may be used from many threads at once: a call shares nothing with another but the models.
 
     Args:
-        model, scene, device, precision, threads, memory, limits, max_output_pixels: see `Settings`.
-        models: where the models come from; by default the installed ones that the other arguments name.
+        settings: see `Settings`.
+        models: where the models come from; by default the installed ones that the settings name.
+        changes: fields of `Settings` that differ: `Restorer(device="cpu")`.
 
     Raises:
         UsageError: a setting has no such value.
+        TypeError: there is no such setting.
     """
 
     def __init__(
-        self,
-        model: str = "auto",
-        scene: str = "auto",
-        *,
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | None = None,
-        memory: int | None = None,
-        limits: DecodeLimits | None = None,
-        max_output_pixels: int = MAX_OUTPUT_PIXELS,
-        models: ModelSource | None = None,
+        self, settings: Settings | None = None, *, models: ModelSource | None = None, **changes: Any
     ) -> None:
-        self.settings = Settings(
-            model, scene, device, precision, threads, memory, limits or DecodeLimits(), max_output_pixels
-        )
+        self.settings = replace(settings or Settings(), **changes)
         self._models = InstalledModels(self.settings) if models is None else models
+        memory = self.settings.memory
         # Once, so that every photo of a folder is cut into the same tiles, whatever else is in hand.
         self._budget = free_share() if memory is None else memory << 20
 
@@ -77,28 +79,27 @@ class Restorer:
             self._models.detector()
             self._identity(model, options)
             if not options.aligned:
-                _wants_crops(model)
+                _require_crops(model)
 
     def restore(
         self,
         source: Source,
+        options: RestoreOptions | None = None,
         *,
-        strength: float = 1.0,
-        scale: str | int = "auto",
-        faces: str | Sequence[int] = "all",
-        colour: str = "keep",
-        aligned: bool = False,
-        guard: float | None = None,
-        clean: float = CLEAN,
+        found: Sequence[Face] | None = None,
         progress: Progress | None = None,
+        **changes: Any,
     ) -> Result:
-        """Restore one photo.
+        """Restore one photo: `analyse` and `Restoration.render` in one, for the faces that are asked for.
 
         Args:
             source: a path, the bytes of a file, a Pillow image, or an array: (H, W), (H, W, 3) RGB or
                 (H, W, 4) RGBA, uint8 or uint16.
-            strength, scale, faces, colour, aligned, guard, clean: see `RestoreOptions`.
+            options: what the photo wants.
+            found: the faces to restore instead of looking for them, for example those of `find` smoothed over
+                time along a film; the result's faces are in their order. Ignored for an aligned face.
             progress: called with a `Stage` as work gets done; what it raises ends the restoration.
+            changes: fields of `RestoreOptions` that differ from `options`: `restore(source, strength=0.8)`.
 
         Returns:
             The result. A face that could not be restored is a "failed" entry of `result.faces`. Pixels stay
@@ -106,36 +107,47 @@ class Restorer:
 
         Raises:
             UsageError: an option has no such value.
+            TypeError: there is no such option.
             PhotoError: the photo cannot be read, or the result would be too large.
             ModelError: a model is unknown, missing or corrupt.
             FaceError: `aligned`, and the face model failed.
         """
-        options = RestoreOptions(strength, scale, faces, colour, aligned, guard, clean)
-        return self.run(source, options, progress=progress)
+        job = Job(replace(options or RestoreOptions(), **changes), progress or silent)
+        restoration = self._layered(source, job, found, every=False)
+        return restoration.compose(restoration.rest.pixels, job)
+
+    def analyse(
+        self,
+        source: Source,
+        options: RestoreOptions | None = None,
+        *,
+        found: Sequence[Face] | None = None,
+        progress: Progress | None = None,
+        **changes: Any,
+    ) -> Restoration:
+        """Do all that needs models, for every face whatever the options choose: see `Restoration.render`.
+
+        Arguments and errors as of `restore`. All restored faces are held, 3 MB for one of 512 pixels.
+        """
+        job = Job(replace(options or RestoreOptions(), **changes), progress or silent)
+        lazy = self._layered(source, job, found, every=True)
+        usable = sum(isinstance(place, Placement) for place in lazy.places)
+        layers = tuple(counted(lazy.layers, usable, job.progress))
+        return replace(lazy, layers=layers, rest=replace(lazy.rest, seconds=job.seconds()))
 
     def find(self, source: Source) -> list[Face]:
         """The faces of a photo, largest first, in its upright pixels. Raises PhotoError, ModelError."""
         return _by_size(self._models.detector().detector.find(_eight_bits(self._open(source).pixels)))
 
-    def run(
-        self,
-        source: Source,
-        options: RestoreOptions,
-        *,
-        found: Sequence[Face] | None = None,
-        progress: Progress | None = None,
-    ) -> Result:
-        """`restore` with its options in one object.
-
-        `found`: the faces to restore instead of looking for them, for example those of `find` smoothed over
-        time along a film; the result's faces are in their order. Ignored for an aligned face.
-        """
-        job = Job(options, progress or silent)
+    def _layered(self, source: Source, job: Job, found: Sequence[Face] | None, *, every: bool) -> Restoration:
+        """The restoration whose faces are restored while its layers are read; `every` one, or the chosen."""
         with job.timed("decode"):
             photo = self._open(source)
         job.progress(Stage("decode", 1, 1))
         path = Path(source) if isinstance(source, str | Path) else None
-        return self._aligned(photo, path, job) if options.aligned else self._whole(photo, path, found, job)
+        if job.options.aligned:
+            return self._aligned(photo, path, job, every=every)
+        return self._whole(photo, path, found, job, every=every)
 
     def _open(self, source: Source) -> Photo:
         if isinstance(source, Photo):
@@ -146,7 +158,9 @@ class Restorer:
             return from_pillow(source)
         return decode(source, limits=self.settings.limits)
 
-    def _whole(self, photo: Photo, path: Path | None, given: Sequence[Face] | None, job: Job) -> Result:
+    def _whole(
+        self, photo: Photo, path: Path | None, given: Sequence[Face] | None, job: Job, *, every: bool
+    ) -> Restoration:
         height, width = photo.pixels.shape[:2]
         scale = job.options.factor((width, height))
         most = self.settings.max_output_pixels
@@ -156,10 +170,8 @@ class Restorer:
                 f"more than the limit of {most:,}: choose a smaller scale, or raise it (--max-output-pixels)"
             )
         model, scene = self._models.face(), self._models.scene()
-        if scene is not None:
-            scene = scene.for_photo(scale, job.options.clean)
         if model is not None:
-            _wants_crops(model)
+            _require_crops(model)
         identity = self._identity(model, job.options) if model is not None else None
         neutral = photo.gray or tone.is_neutral(photo.pixels)
         found: list[Face] = list(given or ())
@@ -170,36 +182,55 @@ class Restorer:
                 found = _by_size(detector.detector.find(_eight_bits(photo.pixels)))
             detector_label = detector.label
         job.progress(Stage("find", len(found), len(found)))
-        with job.timed("scene"):
-            rest = background.enlarge(
+
+        def background(clean: float, progress: Progress) -> Background:
+            return enlarge(
                 photo.pixels,
-                scene,
+                scene and scene.for_photo(scale, clean),
                 scale=scale,
                 keep=job.keep,
                 neutral=neutral,
                 budget=self._budget,
-                on_tile=lambda done, total: job.progress(Stage("scene", done, total)),
+                on_tile=lambda done, total: progress(Stage("scene", done, total)),
             )
-            alpha = None if photo.alpha is None else background.resample(photo.alpha, scale)
-        reports: tuple[FaceReport, ...] = ()
-        if model is not None:
-            reports = restore_faces(
-                photo.pixels, rest.canvas, found, model, identity, scale=scale, neutral=neutral, job=job
+
+        with job.timed("scene"):
+            rest = background(job.options.clean, job.progress)
+            alpha = None if photo.alpha is None else resample(photo.alpha, scale)
+        used = scene and scene.for_photo(scale, job.options.clean)
+        places: list[Placement | Left] = []
+        layers: Iterable[FaceLayer] = ()
+        if model is None:
+            found = []
+        else:
+            places = place_faces(found, (width, height), model.side, scale)
+            wanted: Sequence[object] = places if every else chosen_faces(job.options, places)
+            todo = [i for i in reversed(range(len(found))) if isinstance(wanted[i], int | Placement)]
+            layers = restored_layers(
+                photo.pixels, found, todo, model, identity, job=job, neutral=neutral, every=every
             )
-        _level(rest.canvas, neutral and job.keep)
-        restored = any(face.outcome == "restored" for face in reports)
-        return Result(
-            photo=replace(photo, pixels=rest.canvas, alpha=alpha, gray=photo.gray and job.keep),
-            faces=reports,
-            input=path,
-            size_in=(width, height),
-            scale=scale,
-            background=rest.method,
-            models=_labels(model, scene, identity) | {"finder": detector_label},
-            changed_by=_names(model if restored else None, scene),
-            runtime=_runtime(model or scene),
-            seconds=job.seconds(),
-            digests=_digests(model, scene),
+        return Restoration(
+            photo=photo,
+            options=job.options,
+            rest=Result(
+                photo=replace(photo, pixels=rest.canvas, alpha=alpha, gray=photo.gray and job.keep),
+                faces=(),
+                input=path,
+                size_in=(width, height),
+                scale=scale,
+                background=rest.method,
+                models=_labels(model, used, identity) | {"finder": detector_label},
+                changed_by=(used.label,) if used else (),
+                runtime=_runtime(model or used),
+                seconds=job.seconds(),
+                digests=_digests(model, used),
+            ),
+            found=found,
+            places=places,
+            layers=layers,
+            face_model=model.label if model else None,
+            level=neutral and job.keep,
+            background=background if scene is not None and scene.listens(scale) else None,
         )
 
     def _identity(self, model: FaceModel, options: RestoreOptions) -> IdentityModel | None:
@@ -212,22 +243,19 @@ class Restorer:
             raise UsageError("the guard needs an identity model, and none is installed")
         return identity
 
-    def _aligned(self, photo: Photo, path: Path | None, job: Job) -> Result:
+    def _aligned(self, photo: Photo, path: Path | None, job: Job, *, every: bool) -> Restoration:
         model = self._models.face()
         if model is None:
             raise UsageError("an aligned face needs a face model: choose one instead of none")
         identity = self._identity(model, job.options)
         height, width = photo.pixels.shape[:2]
+        canvas = _square(photo.pixels, model.side).copy()
         small = tiles.to_float(_square(photo.pixels, model.size))
-        source = small if model.scale == 1 else tiles.to_float(_square(photo.pixels, model.side))
         neutral = photo.gray or tone.is_neutral(photo.pixels)
         with job.timed("faces"):
-            output = restore_crops(model, identity, [Crop(0, small)], job, neutral=neutral)[0]
-        if isinstance(output, FaceError):
-            raise output
-        face, kept = output
-        pixels = tiles.to_integer(source + kept.strength * (face - source), photo.pixels.dtype)
-        _level(pixels, neutral and job.keep)
+            (layer,) = restore_crops(model, identity, [Crop(0, small)], job, neutral=neutral, every=every)
+        if isinstance(layer.picture, FaceError):
+            raise layer.picture
         job.progress(Stage("faces", 1, 1))
         points = np.zeros((0, 2)) if model.whole else template(model.side)
         whole = Face(
@@ -235,29 +263,36 @@ class Restorer:
             points * (width / model.side, height / model.side),
             1.0,
         )
-        left = None if kept.strength > 0 else kept.left or "strength is 0"
-        report = face_report(whole, ("skipped", left) if left else None, kept)
-        return Result(
-            photo=replace(
-                photo,
-                pixels=pixels,
-                alpha=None if photo.alpha is None else _square(photo.alpha, model.side),
-                gray=photo.gray and job.keep,
+        return Restoration(
+            photo=photo,
+            options=job.options,
+            rest=Result(
+                photo=replace(
+                    photo,
+                    pixels=canvas,
+                    alpha=None if photo.alpha is None else _square(photo.alpha, model.side),
+                    gray=photo.gray and job.keep,
+                ),
+                faces=(),
+                input=path,
+                size_in=(width, height),
+                scale=1,
+                background="none: an aligned face",
+                models=_labels(model, None, identity) | {"finder": None},
+                changed_by=(),
+                runtime=_runtime(model),
+                seconds=job.seconds(),
+                digests=_digests(model),
             ),
-            faces=(report,),
-            input=path,
-            size_in=(width, height),
-            scale=1,
-            background="none: an aligned face",
-            models=_labels(model, None, identity) | {"finder": None},
-            changed_by=_names(None if left else model, None),
-            runtime=_runtime(model),
-            seconds=job.seconds(),
-            digests=_digests(model),
+            found=(whole,),
+            places=(),
+            layers=(layer,),
+            face_model=model.label,
+            level=neutral and job.keep,
         )
 
 
-def _wants_crops(model: FaceModel) -> None:
+def _require_crops(model: FaceModel) -> None:
     """Raise UsageError where a photo's faces would be cut out for a model that has never seen such crops."""
     if model.whole:
         raise UsageError(
@@ -284,12 +319,6 @@ def _square(pixels: np.ndarray, size: int) -> np.ndarray:
     return cv2.resize(pixels, (size, size), interpolation=way)
 
 
-def _level(pixels: np.ndarray, gray: bool) -> None:
-    """Make channels that are equal but for float rounding equal exactly, in place."""
-    if gray:
-        pixels[..., 1:] = pixels[..., :1]
-
-
 def _labels(
     model: FaceModel | None, scene: SceneModel | None, identity: IdentityModel | None
 ) -> dict[str, str | None]:
@@ -297,12 +326,8 @@ def _labels(
     return {task: used.label if used else None for task, used in models.items()}
 
 
-def _names(*models: FaceModel | SceneModel | None) -> tuple[str, ...]:
-    return tuple(model.label for model in models if model is not None)
-
-
-def _digests(*models: FaceModel | SceneModel | None) -> dict[str, tuple[str, ...]]:
-    return {model.label: model.digests() for model in models if model is not None}
+def _digests(*models: FaceModel | SceneModel | None) -> dict[str, Callable[[], tuple[str, ...]]]:
+    return {model.label: model.digests for model in models if model is not None}
 
 
 def _runtime(model: FaceModel | SceneModel | None) -> dict[str, str] | None:

@@ -12,7 +12,8 @@ import numpy as np
 
 from revisage.errors import SaveError, SigningError, UsageError
 from revisage.image import Photo, encode, format_of, save
-from revisage.label import Credentials, Edit, Label, Original, add, can_sign, packet, sign
+from revisage.label import Edit, Label, Original, add, can_sign, packet, sign
+from revisage.options import SaveOptions
 from revisage.restore.report import FaceReport, document
 from revisage.version import __version__
 
@@ -38,7 +39,7 @@ class Result:
         changed_by: models that changed pixels of this photo: what the label names.
         runtime: backend, device and precision; None where no model ran.
         seconds: time by stage.
-        digests: SHA-256 in hex of the files of each model, by its name and version.
+        digests: what gives the SHA-256 in hex of the files of each model, by its name and version.
         output: where the result was saved last.
     """
 
@@ -52,7 +53,7 @@ class Result:
     changed_by: tuple[str, ...]
     runtime: dict[str, str] | None
     seconds: dict[str, float]
-    digests: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    digests: dict[str, Callable[[], tuple[str, ...]]] = field(default_factory=dict)
     output: Path | None = None
 
     @property
@@ -75,34 +76,32 @@ class Result:
     def save(
         self,
         path: str | Path,
+        options: SaveOptions | None = None,
         *,
-        quality: int = 95,
-        keep_gps: bool = False,
-        label: bool = True,
-        sign: Credentials | None = None,
         original: Original | None = None,
+        **changes: Any,
     ) -> Path:
         """Write the photo, whole or not at all, in the format of the path's extension.
 
         Args:
             path: where to; never the file that was read.
-            quality: 1 to 100 for lossy formats.
-            keep_gps: keep the place the photo was taken.
-            label: write the AI-edit label with the models that changed the photo; without any, no label.
-            sign: sign the file as these; the signature names the original, the models and their digests.
+            options: how. Where no model changed the photo, there is no label.
             original: the file that was restored, for the signature; `input` is read if not given.
+            changes: fields of `SaveOptions` that differ from `options`: `save(path, quality=80)`.
 
         Raises:
             SaveError: the path is the original, or cannot be written.
             UsageError: the format cannot be signed, or there is no original to be named in a signature.
             SigningError: the certificate or its key cannot be used.
         """
-        path = Path(path)
+        path, chosen = Path(path), replace(options or SaveOptions(), **changes)
         if self.input is not None and _same(path, self.input):
             raise SaveError(f"{path} is the original and is never written to: choose another name")
         start = time.perf_counter()
-        photo, finish = self._finish(format_of(path), label, sign, original)
-        saved = save(photo, path, quality=quality, keep_gps=keep_gps, finish=finish, like=self.input)
+        photo, finish = self._finish(format_of(path), chosen, original)
+        saved = save(
+            photo, path, quality=chosen.quality, keep_gps=chosen.keep_gps, finish=finish, like=self.input
+        )
         self.seconds["encode"] = round(time.perf_counter() - start, 4)
         self.output = saved
         return saved
@@ -110,27 +109,27 @@ class Result:
     def encode(
         self,
         format: str | None = None,
+        options: SaveOptions | None = None,
         *,
-        quality: int = 95,
-        keep_gps: bool = False,
-        label: bool = True,
-        sign: Credentials | None = None,
         original: Original | None = None,
+        **changes: Any,
     ) -> bytes:
         """The photo as a file of `format` (default: its source's), labelled and signed as `save` does."""
-        start = time.perf_counter()
+        start, chosen = time.perf_counter(), replace(options or SaveOptions(), **changes)
         format = format or self.photo.format
-        photo, finish = self._finish(format, label, sign, original)
-        data = finish(encode(photo, format=format, quality=quality, keep_gps=keep_gps), format)
+        photo, finish = self._finish(format, chosen, original)
+        data = encode(photo, format=format, quality=chosen.quality, keep_gps=chosen.keep_gps)
+        data = finish(data, format)
         self.seconds["encode"] = round(time.perf_counter() - start, 4)
         return data
 
     def _finish(
-        self, format: str | None, label: bool, credentials: Credentials | None, original: Original | None
+        self, format: str | None, options: SaveOptions, original: Original | None
     ) -> tuple[Photo, Finish]:
         """The photo with the label in its XMP, which all encoders but BMP's write; and what puts it into
         files whose encoder had to leave a large XMP out, and then signs them."""
         mark = Label(f"revisage {__version__}", self.changed_by)
+        label, credentials = options.label, options.sign
         labels = label and bool(self.changed_by)
         photo = replace(self.photo, xmp=packet(mark, self.photo.xmp)) if labels else self.photo
         edit = None
@@ -139,7 +138,7 @@ class Result:
                 raise UsageError("a signature says what was edited with AI: sign with the label")
             if format is not None and not can_sign(format):
                 raise UsageError(f"{format} cannot be signed: choose .jpg, .png, .webp or .tif")
-            models = {model: self.digests.get(model, ()) for model in self.changed_by}
+            models = {model: self.digests.get(model, tuple)() for model in self.changed_by}
             edit = Edit(mark.tool, models, original or self._original())
 
         def finish(data: bytes, format: str) -> bytes:

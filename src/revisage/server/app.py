@@ -93,7 +93,9 @@ def _add_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
-        return answer(Failure(422, "bad-option", f"{first['loc'][-1]}: {first['msg']}"))
+        unknown = first["type"] == "extra_forbidden"
+        text = "there is no such parameter; /docs lists them" if unknown else first["msg"]
+        return answer(Failure(422, "bad-option", f"{first['loc'][-1]}: {text}"))
 
     @app.exception_handler(HTTPException)
     async def plain(request: Request, error: HTTPException) -> JSONResponse:

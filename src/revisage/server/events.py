@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
+from revisage.restore import Stage, overall
 from revisage.server.queue.jobs import Job
 from revisage.server.schemas import JobView
 from revisage.server.service import Service
@@ -37,10 +38,9 @@ async def stream(service: Service, job: Job) -> AsyncIterator[bytes]:
         for stage, (done, total) in now.progress.items():
             if told.get(stage) != (done, total):
                 told[stage] = (done, total)
-                yield event(
-                    "progress",
-                    {"stage": stage, "done": done, "total": total, "text": words(stage, done, total)},
-                )
+                share = round(overall(Stage(stage, done, total)), 4)
+                data = {"stage": stage, "done": done, "total": total, "share": share}
+                yield event("progress", data | {"text": words(stage, done, total)})
         if now.is_over:
             yield event(now.state, JobView.of(now).model_dump())
             return

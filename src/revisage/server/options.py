@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
-from revisage.errors import UsageError
-from revisage.image import FORMAT_OF_EXTENSION
-from revisage.restore import RestoreOptions
-
-FORMATS = tuple(sorted(set(FORMAT_OF_EXTENSION.values())))
-"""Formats that are read and written."""
+from revisage.options import RestoreOptions, SaveOptions
 
 EXTENSION = {
     "JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "BMP": ".bmp", "HEIF": ".heic",
@@ -23,44 +18,23 @@ MEDIA_TYPE = {
     "HEIF": "image/heic", "AVIF": "image/avif",
 }  # fmt: skip
 
+FORMATS = tuple(sorted(EXTENSION))
+"""Formats that are read and written."""
+
 
 @dataclass(frozen=True)
-class JobOptions:
-    """Choices for one photo. Raises UsageError for a value that makes no sense.
+class JobOptions(RestoreOptions, SaveOptions):
+    """What one photo wants, and how its result is written. Without `guard` the server's own counts."""
 
-    Args:
-        strength, scale, faces, colour, aligned, guard: see `revisage.restore.RestoreOptions`.
-        format: of the result, "auto" (the photo's own where it can be written, else PNG) or one of `FORMATS`.
-        quality: 1 to 100, of lossy formats.
-        keep_gps: keep the place where the photo was taken.
-        label: mark the result as edited with AI.
-        previews: also make small pictures of the photo and its result, and of the result without and with all
-            faces, from which a page can show any strength and choice of faces.
-    """
-
-    strength: float = 1.0
-    scale: str = "auto"
-    faces: str = "all"
-    colour: str = "keep"
-    aligned: bool = False
-    guard: float | None = None
-    format: str = "auto"
-    quality: int = 95
-    keep_gps: bool = False
-    label: bool = True
+    format: Literal["auto", "avif", "bmp", "heif", "jpeg", "png", "tiff", "webp"] = "auto"
+    """Of the result; auto: the photo's own where it can be written, else PNG."""
     previews: bool = False
+    """Also make small pictures of the photo and its result, and of the result without and with all faces,
+    from which a page can show any strength and choice of faces."""
 
     def __post_init__(self) -> None:
-        self.restoring()
-        if self.format != "auto" and self.format not in FORMATS:
-            raise UsageError(f"format {self.format!r}: choose one of auto, {', '.join(FORMATS)}")
-        if not 1 <= self.quality <= 100:
-            raise UsageError(f"quality {self.quality}: give a number from 1 to 100")
-
-    def restoring(self, guard: float | None = None) -> RestoreOptions:
-        """The part that the Restorer takes; `guard` is for a request that names none."""
-        guard = guard if self.guard is None else self.guard
-        return RestoreOptions(self.strength, self.scale, self.faces, self.colour, self.aligned, guard)
+        object.__setattr__(self, "format", self.format.lower())
+        super().__post_init__()
 
     def to_json(self) -> str:
         """One text for equal options."""

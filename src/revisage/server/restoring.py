@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import io
 import logging
-import time
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
 from revisage.errors import PhotoError, SaveError
-from revisage.image import Photo, can_encode, decode
-from revisage.restore import RestoreOptions, Restorer, Result, Stage
+from revisage.image import Photo, can_encode
+from revisage.options import RestoreOptions
+from revisage.restore import Progress, Restoration, Restorer, Result, Stage
 from revisage.server.files import Files, result_key
-from revisage.server.inference_cache import InferenceCache
 from revisage.server.problems import ProblemError
 from revisage.server.queue.jobs import Job
 
@@ -24,42 +22,78 @@ log = logging.getLogger(__name__)
 PREVIEW_SIDE = 1600
 """Longest side of a preview in pixels."""
 
+MEMORY = 512 << 20
+"""Bytes that the last photo may take between two jobs; a larger one is analysed again."""
+
+
+@dataclass
+class LastPhoto:
+    """What the models have made of the last photo, so that another strength, choice of faces or format runs
+    none of them again. For one thread."""
+
+    memory: int = MEMORY
+    digest: str = ""
+    restoration: Restoration | None = None
+
+    def forget(self) -> None:
+        """Let go of the photo."""
+        self.digest, self.restoration = "", None
+
+    def of(self, digest: str, options: RestoreOptions, watch: Progress) -> Restoration | None:
+        """The restoration of the photo with this digest, cleaned as told; None where it must be analysed."""
+        if self.restoration is None or digest != self.digest or not self.restoration.serves(options):
+            self.forget()
+            return None
+        self.restoration = self.restoration.cleaned(options.clean, watch)
+        return self.restoration
+
+    def keep(self, digest: str, restoration: Restoration) -> None:
+        """Remember it, unless it is too large."""
+        if restoration.nbytes <= self.memory:
+            self.digest, self.restoration = digest, restoration
+
 
 def restore_job(
     job: Job,
     files: Files,
     restorer: Restorer,
-    cache: InferenceCache,
-    watch: Callable[[Stage], None],
+    last: LastPhoto,
+    watch: Progress,
     *,
     guard: float | None = None,
 ) -> tuple[str, dict[str, float]]:
     """Restore a job's photo and publish the result, unless an earlier attempt has.
 
     `watch` is told of every step and may raise to stop; `guard` is for a job that names none. Returns the
-    result's key and the seconds by stage. Raises what `Restorer.run` and encoding raise.
+    result's key and the seconds by stage. Raises what `Restorer.restore` and encoding raise.
     """
     key = result_key(job.digest, job.options)
     if files.is_published(job.id, key):
         return key, {}
-    cache.begin(job.digest)
-    start = time.perf_counter()
-    try:
-        photo = decode(files.upload(job.id), limits=restorer.settings.limits)
-    except PhotoError:
-        files.drop_upload(job.id)  # another attempt would fail the same way: it need not lie there
-        raise
-    decoding = round(time.perf_counter() - start, 4)
-    options, chosen = job.options, job.options.restoring(guard)
-    result = restorer.run(photo, chosen, progress=watch)
+    options = job.options if job.options.guard is not None else replace(job.options, guard=guard)
+    restoration = last.of(job.digest, options, watch)
+    if restoration is None:
+        stages: list[str] = []
+
+        def listen(stage: Stage) -> None:
+            stages.append(stage.name)
+            watch(stage)
+
+        try:
+            restoration = restorer.analyse(files.upload(job.id), options, progress=listen)
+        except PhotoError:
+            if not stages:  # it does not decode: another attempt would fail the same way
+                files.drop_upload(job.id)
+            raise
+        last.keep(job.digest, restoration)
+    result = restoration.render(options)
     watch(Stage("save", 0, 1))
-    format = _format(photo, options.format)
-    data = result.encode(format, quality=options.quality, keep_gps=options.keep_gps, label=options.label)
-    previews = _previews(photo, result, restorer, chosen, cache) if options.previews else {}
-    result.seconds["decode"] = decoding
+    format = _format(restoration.photo, options.format)
+    data = result.encode(format, options)
+    previews = _previews(restoration, result, options) if options.previews else {}
     report = result.report()
     report["photos"][0]["input"] = job.name
-    report["photos"][0]["previews"] = sorted(previews)
+    report["photos"][0] |= {"previews": sorted(previews), "can_clean": restoration.can_clean}
     watch(Stage("save", 1, 1))
     try:
         files.publish(job, key, result=data, format=format, previews=previews, report=report)
@@ -71,22 +105,19 @@ def restore_job(
 
 def _format(photo: Photo, wanted: str) -> str:
     if wanted != "auto":
-        return wanted
+        return wanted.upper()
     return photo.format if can_encode(photo.format) else "PNG"
 
 
-def _previews(
-    photo: Photo, result: Result, restorer: Restorer, chosen: RestoreOptions, cache: InferenceCache
-) -> dict[str, bytes]:
-    """Pictures to compare. Those without and with all faces need no model again while `recall` holds its
-    answers; where it could not, they are left out rather than computed anew."""
+def _previews(restoration: Restoration, result: Result, options: RestoreOptions) -> dict[str, bytes]:
+    """Pictures to compare: the photo, its result, and the result without and with all faces."""
     size = result.photo.size
-    pictures = {"before": photo, "after": result.photo}
-    if not chosen.aligned and not cache.is_full:
-        options = replace(chosen, strength=1.0, faces="all")
-        pictures["without"] = restorer.run(photo, replace(options, strength=0.0)).photo
-        pictures["with"] = result.photo if chosen == options else restorer.run(photo, options).photo
-    return {name: _preview(picture, size) for name, picture in pictures.items()}
+    previews = {"before": _preview(restoration.photo, size), "after": _preview(result.photo, size)}
+    if not options.aligned:
+        for name, strength in (("without", 0.0), ("with", 1.0)):
+            shown = restoration.render(options, strength=strength, faces="all")
+            previews[name] = _preview(shown.photo, size)
+    return previews
 
 
 def _preview(photo: Photo, size: tuple[int, int]) -> bytes:

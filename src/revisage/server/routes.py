@@ -10,10 +10,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from revisage.server import answers, events
-from revisage.server.options import FORMATS, JobOptions
+from revisage.server.options import FORMATS
 from revisage.server.problems import RETRY_SECONDS, ProblemError
 from revisage.server.queue.jobs import Job
-from revisage.server.schemas import JobView, ProblemView, ServerView
+from revisage.server.schemas import JobView, OptionsQuery, PhotoQuery, ProblemView, ServerView
 from revisage.server.service import Service, no_job
 from revisage.version import __version__
 
@@ -60,58 +60,9 @@ def the_service(request: Request) -> Service:
     return service
 
 
-def the_options(  # noqa: PLR0917 (FastAPI calls it by name)
-    strength: Annotated[float, Query(ge=0, le=1, description="how much of each restored face to show")] = 1.0,
-    scale: Annotated[
-        Literal["auto", "1", "2", "4"], Query(description="auto: 2 where the long side is under 1,600 pixels")
-    ] = "auto",
-    faces: Annotated[
-        str,
-        Query(
-            pattern=r"^(all|largest|[0-9]{1,4}(,[0-9]{1,4}){0,199})$",
-            description="all, largest, or numbers from 0, largest face first: 0,2",
-        ),
-    ] = "all",
-    colour: Annotated[
-        Literal["keep", "enhance"], Query(description="the photo's colours, or the model's")
-    ] = "keep",
-    aligned: Annotated[bool, Query(description="the photo is a face crop on the FFHQ template")] = False,
-    guard: Annotated[
-        float | None,
-        Query(
-            ge=0,
-            le=180,
-            description="degrees by which a face may drift; the server's own if not given, 180: any",
-        ),
-    ] = None,
-    format: Annotated[
-        Literal["auto", "jpeg", "png", "webp", "tiff", "bmp", "heif", "avif"],
-        Query(description="of the result; auto: the photo's own"),
-    ] = "auto",
-    quality: Annotated[int, Query(ge=1, le=100, description="of lossy formats")] = 95,
-    keep_gps: Annotated[bool, Query(description="keep the place where the photo was taken")] = False,
-    label: Annotated[bool, Query(description="mark the result as edited with AI in its metadata")] = True,
-    previews: Annotated[bool, Query(description="also make the pictures of /previews")] = False,
-) -> JobOptions:
-    """The query parameters of a restoration."""
-    return JobOptions(
-        strength=strength,
-        scale=scale,
-        faces=faces,
-        colour=colour,
-        aligned=aligned,
-        guard=guard,
-        format=format if format == "auto" else format.upper(),
-        quality=quality,
-        keep_gps=keep_gps,
-        label=label,
-        previews=previews,
-    )
-
-
 Serving = Annotated[Service, Depends(the_service)]
-Options = Annotated[JobOptions, Depends(the_options)]
-Name = Annotated[str, Query(max_length=1000, description="file name, where the body is the photo itself")]
+Options = Annotated[OptionsQuery, Query()]
+Photo = Annotated[PhotoQuery, Query()]
 
 
 async def owned_job(request: Request, service: Serving, id: str) -> Job:
@@ -159,12 +110,12 @@ async def server(service: Serving) -> ServerView:
     openapi_extra=_PHOTO,
     tags=["restore"],
 )
-async def restore(request: Request, service: Serving, options: Options, name: Name = "") -> Response:
+async def restore(request: Request, service: Serving, query: Photo) -> Response:
     """Restore a photo and wait for it.
 
     The header Link names the report; with `Accept: multipart/mixed` the answer holds photo and report.
     """
-    job = await service.submit(request, request.state.owner, name, options)
+    job = await service.submit(request, request.state.owner, query.name, query.options())
     done = await _wait(service, request, job)
     if "multipart/mixed" in request.headers.get("accept", ""):
         return await answers.with_report(service, done)
@@ -172,11 +123,9 @@ async def restore(request: Request, service: Serving, options: Options, name: Na
 
 
 @router.post("/jobs", status_code=202, responses=_UPLOADING, openapi_extra=_PHOTO, tags=["jobs"])
-async def submit(
-    request: Request, response: Response, service: Serving, options: Options, name: Name = ""
-) -> JobView:
+async def submit(request: Request, response: Response, service: Serving, query: Photo) -> JobView:
     """Hand a photo in. Once this is answered, neither a crash of the server nor of the machine loses it."""
-    job = await service.submit(request, request.state.owner, name, options)
+    job = await service.submit(request, request.state.owner, query.name, query.options())
     response.headers["location"] = f"/v1/jobs/{job.id}"
     return JobView.of(job)
 
@@ -189,12 +138,12 @@ async def status(service: Serving, job: Owned) -> JobView:
 
 
 @router.post("/jobs/{id}/again", status_code=202, responses=problems(404, 422, 429, 503), tags=["jobs"])
-async def again(service: Serving, job: Owned, response: Response, options: Options) -> JobView:
+async def again(service: Serving, job: Owned, response: Response, query: Options) -> JobView:
     """Restore the same photo with other options, as a new job.
 
-    Soon after the first one, another strength or format runs no model again.
+    Soon after the first one, another strength, choice of faces, guard or format runs no model again.
     """
-    new = await service.submit_again(job, options)
+    new = await service.submit_again(job, query.options())
     response.headers["location"] = f"/v1/jobs/{new.id}"
     return JobView.of(new)
 

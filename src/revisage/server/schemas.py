@@ -2,10 +2,48 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from dataclasses import fields, is_dataclass
+from typing import Annotated, Any, get_type_hints
 
+from docstring_parser import parse_from_object
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from revisage.options import only_in_python
+from revisage.server.options import JobOptions
 from revisage.server.problems import Failure
 from revisage.server.queue.jobs import Job, State
+
+
+def _parameters() -> dict[str, Any]:
+    """The fields of `JobOptions`, with their help, as pydantic takes them."""
+    told = {
+        field.arg_name: " ".join((field.description or "").split())
+        for kind in filter(is_dataclass, JobOptions.__mro__)
+        for field in parse_from_object(kind).params
+    }
+    hints = get_type_hints(JobOptions, include_extras=True)
+    return {
+        field.name: (hints[field.name], Field(field.default, description=told[field.name]))
+        for field in fields(JobOptions)
+        if not only_in_python(hints[field.name])
+    }
+
+
+_Parameters: Any = create_model("_Parameters", __config__=ConfigDict(extra="forbid"), **_parameters())
+
+
+class OptionsQuery(_Parameters):  # type: ignore[misc]  # its fields are those of JobOptions
+    """The query parameters of a restoration."""
+
+    def options(self) -> JobOptions:
+        """Raises UsageError for a value that makes no sense."""
+        return JobOptions(**self.model_dump(exclude={"name"}))
+
+
+class PhotoQuery(OptionsQuery):
+    """Those of a request that brings a photo."""
+
+    name: Annotated[str, Field(max_length=1000, description="of the file, where the body is the photo")] = ""
 
 
 class ProblemView(BaseModel):

@@ -21,12 +21,11 @@ from revisage.errors import RevisageError
 from revisage.image import protection
 from revisage.restore import ModelSource, Restorer, Stage
 from revisage.server.files import Files
-from revisage.server.inference_cache import InferenceCache
 from revisage.server.private import bound, keep_private
 from revisage.server.problems import Failure, StoreUnavailableError, failure_of
 from revisage.server.queue import open_store
 from revisage.server.queue.jobs import JobStore, Lease
-from revisage.server.restoring import restore_job
+from revisage.server.restoring import LastPhoto, restore_job
 from revisage.server.settings import Limits, ServerSettings
 
 log = logging.getLogger(__name__)
@@ -68,26 +67,26 @@ def main(name: str, settings: ServerSettings, models: Models, pipe: Connection) 
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=orders.obey, args=("stop",)).start())
     limits = settings.limits
     try:
-        cache = InferenceCache(models())
-        restorer = Restorer(limits=limits.decoding, models=cache, max_output_pixels=limits.max_output_pixels)
+        source = models()
+        restorer = Restorer(limits=limits.decoding, models=source, max_output_pixels=limits.max_output_pixels)
         restorer.check()
-        guard = settings.guard if cache.face() is not None and cache.identity() is not None else None
+        guard = settings.guard if source.face() is not None and source.identity() is not None else None
         store = open_store(settings)
         decoding = protection()
     except RevisageError as error:
         orders.tell(Told("broken", str(error)))
         return
-    bound(None if _on_gpu(cache) else limits.worker_bytes)
+    bound(None if _on_gpu(source) else limits.worker_bytes)
     orders.tell(Told("ready", decoding))
-    files = Files(settings.data)
+    files, last = Files(settings.data), LastPhoto()
     while not orders.drain.is_set():
         try:
             lease = store.claim(name, seconds=limits.lease_seconds)
             if lease is not None:
-                _JobRun(lease, store, files, limits, orders).work(restorer, cache, guard)
+                _JobRun(lease, store, files, limits, orders).work(restorer, last, guard)
                 continue
-            if cache.photo and not store.has_photo(cache.photo):
-                cache.begin("")
+            if last.digest and not store.has_photo(last.digest):
+                last.forget()
         except StoreUnavailableError as error:
             log.warning("%s", error)
             time.sleep(IDLE_SECONDS)
@@ -154,7 +153,7 @@ class _JobRun:
         self._lost = threading.Event()
         self._over = threading.Event()
 
-    def work(self, restorer: Restorer, cache: InferenceCache, guard: float | None) -> None:
+    def work(self, restorer: Restorer, last: LastPhoto, guard: float | None) -> None:
         """Restore, and report how it ended. Raises StoreUnavailableError when that could not be told."""
         job = self._lease.job
         keeper = threading.Thread(target=self._keep, name="lease", daemon=True)
@@ -162,7 +161,7 @@ class _JobRun:
         seconds: dict[str, float] = {}
         key, failure = None, None
         try:
-            key, seconds = restore_job(job, self._files, restorer, cache, self._watch, guard=guard)
+            key, seconds = restore_job(job, self._files, restorer, last, self._watch, guard=guard)
         except _StopError:
             failure = self._late() if time.monotonic() > self._until else None
         except Exception as error:

@@ -176,6 +176,7 @@ def _request(spec: ModelSpec, stream: BinaryIO, progress: Progress | None) -> No
     sink = _Sink(stream, spec.bytes, progress)
 
     def on_response(response: requests.Response, *_: Any, **__: Any) -> None:
+        sink.total = int(response.headers.get("Content-Length", 0))
         if response.status_code == 200:
             sink.restart()  # the server cannot resume and sends the file from its start
         elif response.status_code == 206 and not sink.continued_by(response):
@@ -186,7 +187,6 @@ def _request(spec: ModelSpec, stream: BinaryIO, progress: Progress | None) -> No
     if sink.here:
         headers["Range"] = f"bytes={sink.here}-"
     download = pooch.HTTPDownloader(
-        progressbar=sink,
         chunk_size=_CHUNK,
         timeout=TIMEOUT,
         headers=headers,
@@ -200,11 +200,11 @@ class _TooLongError(Exception):
 
 
 class _Sink:
-    """The file a download goes to, and at the same time the progress bar that pooch reports its length to."""
+    """The file a download goes to, which tells how far it is."""
 
     def __init__(self, stream: BinaryIO, limit: int | None, progress: Progress | None) -> None:
         self.here = self._start = stream.seek(0, 2)
-        self.total = 0  # set by pooch to the bytes still to come, 0 when unknown
+        self.total = 0  # the bytes still to come, 0 when unknown
         self._stream = stream
         self._limit = limit
         self._progress = progress
@@ -227,15 +227,6 @@ class _Sink:
 
     def flush(self) -> None:
         self._stream.flush()
-
-    def update(self, count: int) -> None:
-        """Nothing: `write` has counted. pooch would add whole chunks even where the last is shorter."""
-
-    def reset(self) -> None:
-        """Nothing to reset."""
-
-    def close(self) -> None:
-        """Nothing: the caller closes the file."""
 
 
 def _reason(error: requests.exceptions.RequestException) -> str:

@@ -21,9 +21,10 @@ from multiprocessing.process import BaseProcess
 
 from revisage.batch import photo
 from revisage.batch.engines.threads import restore_one
-from revisage.batch.jobs import Job, Outcome, SaveOptions
+from revisage.batch.jobs import Job, Outcome
 from revisage.batch.storage import discard
 from revisage.errors import RevisageError, RuntimeUnavailableError
+from revisage.options import SaveOptions
 from revisage.restore import RestoreOptions, Restorer
 
 Maker = Callable[[int | None], Restorer]

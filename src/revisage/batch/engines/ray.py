@@ -24,9 +24,10 @@ from typing import Any
 
 from revisage.batch import photo
 from revisage.batch.engines.processes import Work
-from revisage.batch.jobs import Job, Outcome, SaveOptions
+from revisage.batch.jobs import Job, Outcome
 from revisage.errors import RuntimeUnavailableError
 from revisage.image import DecodeLimits
+from revisage.options import SaveOptions
 from revisage.restore import Result
 from revisage.runtime.cores import cores
 

@@ -8,9 +8,10 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from revisage.batch import photo
-from revisage.batch.jobs import USUAL, Job, Outcome, SaveOptions
+from revisage.batch.jobs import USUAL, Job, Outcome
 from revisage.batch.photo import PHOTO_SECONDS
 from revisage.errors import UsageError
+from revisage.options import SaveOptions
 from revisage.restore import RestoreOptions, Restorer, Stage
 
 Watch = Callable[[Job, Stage], None]

@@ -20,7 +20,7 @@ from revisage.image._colour import Planes
 from revisage.image._read import Decoded, one_line
 from revisage.image.formats import FORMAT_OF_EXTENSION
 from revisage.image.isolation import worker as isolation_worker
-from revisage.image.limits import PATIENCE, DecodeLimits
+from revisage.options import PATIENCE, DecodeLimits
 
 _START_SECONDS = 60.0  # a cold disk may take long to import numpy; the photo's own clock starts after
 _KEEP = 4  # idle workers of some 40 MB each

@@ -20,7 +20,8 @@ from revisage import zoo
 from revisage.errors import FaceError, ModelError, UsageError
 from revisage.lab.evaluate import networks
 from revisage.lab.evaluate.data import Data, find_pictures, fit, read, stem
-from revisage.restore import InstalledModels, ModelSource, RestoreOptions, Restorer, Settings
+from revisage.options import Device, Precision, RestoreOptions, Settings
+from revisage.restore import InstalledModels, ModelSource, Restorer
 
 CHECKPOINTS = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
 _MIXTURE = re.compile(r"[^+>]+\+[^+>]+:[0-9.]+")
@@ -38,8 +39,8 @@ class MethodSettings:
     """
 
     aligned: bool = False
-    device: str = "auto"
-    precision: str = "fp32"
+    device: Device = "auto"
+    precision: Precision = "fp32"
     threads: int | None = None
 
 

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 
 from revisage.errors import RevisageError, UsageError
 from revisage.image import Photo
-from revisage.restore import Face, RestoreOptions, Restorer, Result, failure
+from revisage.options import RestoreOptions
+from revisage.restore import Face, Restorer, Result, failure
 from revisage.restore.video import smoothing
 from revisage.restore.video.smoothing import WINDOW, FaceCrops
 
@@ -102,7 +103,7 @@ def restore_film(
         try:
             if isinstance(frame.photo, RevisageError):
                 raise frame.photo
-            result = restorer.run(frame.photo, options, found=list(by_track.values()))
+            result = restorer.restore(frame.photo, options, found=list(by_track.values()))
         except RevisageError as error:
             yield failure(frame.name, error)
         else:

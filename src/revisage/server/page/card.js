@@ -4,16 +4,13 @@ import * as api from "./api.js";
 import { Blend } from "./blend.js";
 import { makeComparable } from "./compare.js";
 
-// Where a photo stands when a stage begins, and the share of its time that the stage takes.
-const SHARES = { decode: [0, 0.05], find: [0.05, 0.05], scene: [0.1, 0.65], faces: [0.75, 0.15], save: [0.9, 0.1] };
-
 export class Card {
   /** `element` is filled from the template; `changed` is called whenever the card is done, or gone. */
   constructor(template, file, changed) {
     this.element = template.content.firstElementChild.cloneNode(true);
     this.file = file;
     this.changed = changed;
-    this.job = null; // of the options colour and scale, every face at full strength
+    this.job = null; // of the options clean, colour and scale, every face at full strength
     this.jobs = new Set(); // all that the server holds of this photo
     this.faces = [];
     this.included = [];
@@ -34,7 +31,8 @@ export class Card {
   #listen() {
     makeComparable(this.find(".stage"), (x, y) => this.#tap(x, y));
     this.find(".strength").addEventListener("input", () => this.#redraw());
-    for (const name of [".colour", ".scale"]) this.find(name).addEventListener("change", () => this.restore());
+    this.find(".clean").addEventListener("input", () => this.#redraw());
+    for (const name of ANEW) this.find(name).addEventListener("change", () => this.restore());
     this.find(".download").addEventListener("click", () => this.#download());
     this.find(".retry").addEventListener("click", () => this.restore());
     this.find(".delete").addEventListener("click", () => this.delete());
@@ -52,10 +50,11 @@ export class Card {
     }
   }
 
-  /** Restore the photo with the chosen colours and size. Problems are told on the card. */
+  /** Restore the photo with the chosen cleaning, colours and size. Problems are told on the card. */
   async restore() {
     const { signal } = this.stopping;
-    const options = { colour: this.find(".colour").value, scale: this.find(".scale").value };
+    const [clean, colour, scale] = ANEW.map((name) => this.find(name).value);
+    const options = { clean: clean / 100, colour, scale };
     this.#busy(true, "Sending the photo…");
     try {
       const done = await this.#run({ ...options, previews: "true" }, signal);
@@ -89,8 +88,7 @@ export class Card {
     for await (const { name, data } of api.events(job.id, signal)) {
       if (name === "queued") this.#status(data.ahead ? `Waiting: ${data.ahead} before yours` : "Next in line", 0);
       if (name === "progress") {
-        const [start, share] = SHARES[data.stage] ?? [0, 0];
-        this.#status(capital(data.text), start + share * (data.total ? data.done / data.total : 1));
+        this.#status(capital(data.text), data.share);
       }
       if (name === "done") return job.id;
       if (name === "failed" || name === "poisoned") {
@@ -118,6 +116,7 @@ export class Card {
     const pictures = has("with") ? [await bitmap("without"), await bitmap("with")] : [await bitmap("after")];
     const sameFaces = this.faces.length === report.faces.length;
     this.faces = report.faces;
+    this.canClean = report.can_clean;
     if (!sameFaces) this.included = report.faces.map(() => true);
     this.photoSize = report.size_in;
     const [width, height] = [pictures[0].width, pictures[0].height];
@@ -140,6 +139,7 @@ export class Card {
     const some = this.faces.some((face) => face.outcome === "restored");
     this.find(".people").hidden = this.faces.length === 0;
     this.find(".strength").closest(".field").hidden = !some;
+    this.find(".clean").closest(".field").hidden = !this.canClean;
     this.find(".people ul").replaceChildren(...this.faces.map((face, n) => this.#faceItem(face, n)));
     this.find(".outlines").replaceChildren(...this.faces.map((face, n) => this.#outline(face, n)));
   }
@@ -184,7 +184,9 @@ export class Card {
 
   #redraw() {
     const strength = this.find(".strength").value / 100;
-    this.find(".amount").textContent = `${this.find(".strength").value} %`;
+    for (const name of [".strength", ".clean"]) {
+      this.find(name).closest("label").querySelector(".amount").textContent = `${this.find(name).value} %`;
+    }
     const boxes = this.find(".people ul").querySelectorAll("input");
     const outlines = this.find(".outlines").children;
     this.faces.forEach((face, n) => {
@@ -195,8 +197,7 @@ export class Card {
     });
     cancelAnimationFrame(this.frame);
     this.frame = requestAnimationFrame(() => this.blend?.draw(this.find(".after"), strength, this.included));
-    const later = this.blend === null && this.isDone && key(this.#wanted()) !== key(WHOLE);
-    this.find(".note").textContent = later ? "This photo is large: the change shows in the downloaded file." : "";
+    this.find(".note").textContent = "";
   }
 
   /** Strength and faces as the API takes them. */
@@ -289,6 +290,7 @@ export class Card {
     if (problem.name === "AbortError") return;
     if (this.job !== null) {
       this.#busy(false);
+      this.find(".clean").value = 100 * this.options.clean;
       this.find(".colour").value = this.options.colour;
       this.find(".scale").value = this.options.scale;
       this.find(".note").textContent = problem.message;
@@ -305,6 +307,7 @@ export class Card {
   }
 }
 
+const ANEW = [".clean", ".colour", ".scale"]; // controls of which a change needs the server
 const WHOLE = { strength: 1, faces: "all" };
 const key = ({ strength, faces }) => `${strength} ${faces}`;
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);

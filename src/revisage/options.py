@@ -1,0 +1,213 @@
+"""Every choice of a restoration, declared once: name, type, default, help, and which values it takes.
+
+The command line shows these fields as options, the HTTP API as query parameters and Python as keywords; so an
+option is added here, used where the work is done, and is then everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from annotated_types import Interval
+from tyro.conf import Fixed, Suppress, arg
+
+from revisage.errors import UsageError
+
+AUTO_SCALE_BELOW = 1600
+"""Long side in pixels under which `scale="auto"` doubles a photo."""
+
+MAX_OUTPUT_PIXELS = 400_000_000
+"""Pixels of the largest result; its canvas is held in memory in the photo's depth."""
+
+MOST_CHOSEN = 400
+"""Faces that can be chosen by number."""
+
+GUARD_DEGREES = 65.0
+"""The server's guard unless another is chosen. At most about one in a hundred pairs of photos of two people
+have a smaller angle (`benchmarks/guard.py`), so a face within it would still pass for the same person."""
+
+PATIENCE = 3
+"""How many times its processor time a decoding may take by the clock."""
+
+Device = Literal["auto", "cpu", "gpu"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Share = Annotated[float, Interval(ge=0, le=1), arg(metavar="0..1")]
+
+
+def only_in_python(hint: object) -> bool:
+    """Whether a field of this type is offered neither by the command line nor by the HTTP API."""
+    return Suppress in get_args(hint)
+
+
+@cache
+def _declared(kind: type) -> dict[str, tuple[tuple[Any, ...], Interval | None]]:
+    """For each field: the values it may have (empty: see the interval), and the interval of its numbers."""
+    found = {}
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        plain, *marks = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+        choices = get_args(plain) if get_origin(plain) is Literal else ()
+        found[name] = choices, next((mark for mark in marks if isinstance(mark, Interval)), None)
+    return found
+
+
+class _Checked:
+    """A dataclass whose values are checked against what its fields declare. Raises UsageError."""
+
+    def __post_init__(self) -> None:
+        kind: type = type(self)
+        for name, (choices, interval) in _declared(kind).items():
+            value = getattr(self, name)
+            if choices and value not in choices:
+                raise UsageError(f"{name} {value!r}: choose one of {', '.join(map(str, choices))}")
+            if interval is not None and value is not None and not _within(value, interval):
+                raise UsageError(f"{name} {value}: give {_words(interval)}")
+
+
+def _within(value: Any, interval: Interval) -> bool:
+    over, low, high = interval.gt, interval.ge, interval.le
+    return (
+        (over is None or value > over) and (low is None or value >= low) and (high is None or value <= high)
+    )
+
+
+def _words(interval: Interval) -> str:
+    if interval.gt is not None:
+        return f"more than {interval.gt}"
+    if interval.le is None:
+        return f"at least {interval.ge}"
+    return f"a number from {interval.ge} to {interval.le}"
+
+
+@dataclass(frozen=True)
+class RestoreOptions(_Checked):
+    """What a photo wants."""
+
+    strength: Share = 1.0
+    """How much of each restored face goes into the photo: 0 leaves it as it was, 1 shows it fully."""
+    scale: Literal["auto", "1", "2", "4"] = "auto"
+    """Enlarging; auto is 2 where the long side is under 1,600 pixels, else 1. In Python also as a number."""
+    faces: Annotated[str, arg(metavar="all|largest|N,N")] = "all"
+    """all, largest, or numbers from 0, largest face first: 0,2. In Python also as a sequence."""
+    colour: Literal["keep", "enhance"] = "keep"
+    """keep the photo's colours (gray stays gray), or let the model enhance them."""
+    aligned: bool = False
+    """The photos are face crops on the FFHQ template (whole pictures of one face with a model for
+    these); the results have the model's square size."""
+    guard: Annotated[float | None, Interval(ge=0, le=180), arg(metavar="DEGREES")] = None
+    """Largest angle by which a face may drift from who it shows, such as 40: a face that would drift further
+    is restored less, or left. 180: any angle."""
+    clean: Share = 0.5
+    """How strongly the rest of the photo is cleaned of noise and blocks: 0 keeps the grain, 1 cleans hard.
+    For a scene model that can be told (revisage-scene-x2); others always do what they do."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.scale, int):
+            object.__setattr__(self, "scale", str(self.scale))
+        if not isinstance(self.faces, str):
+            object.__setattr__(self, "faces", ",".join(map(str, self.faces)))
+        super().__post_init__()
+        self.chosen(0)
+
+    def factor(self, size: tuple[int, int]) -> int:
+        """The upscaling factor for a photo of `size` (width, height)."""
+        if self.scale == "auto":
+            return 2 if max(size) < AUTO_SCALE_BELOW else 1
+        return int(self.scale)
+
+    def chosen(self, count: int) -> frozenset[int]:
+        """Which of `count` faces, counted from the largest, to restore; indices beyond are ignored."""
+        if self.faces == "all":
+            return frozenset(range(count))
+        if self.faces == "largest":
+            return frozenset(range(min(count, 1)))
+        try:
+            indices = [int(index) for index in self.faces.split(",")]
+        except ValueError:
+            indices = [-1]
+        if min(indices) < 0 or len(indices) > MOST_CHOSEN:
+            most = f"at most {MOST_CHOSEN} indices from 0 such as 0,2"
+            raise UsageError(f"faces {self.faces[:40]!r}: give all, largest, or {most}")
+        return frozenset(index for index in indices if index < count)
+
+
+@dataclass(frozen=True)
+class DecodeLimits(_Checked):
+    """Bounds on one decoding."""
+
+    max_pixels: Annotated[int, Interval(ge=1)] = 50_000_000
+    """Photos with more pixels are refused; checked before any pixel is decoded."""
+    memory_bytes: Annotated[int, Interval(ge=1), Fixed, Suppress] = 2 << 30
+    """Address space that decoding may take beyond the interpreter's own (isolated decoding on Linux)."""
+    seconds: Annotated[float, Interval(gt=0), Fixed, Suppress] = 10.0
+    """Processor time (isolated decoding; not on Windows). By the clock it may take `PATIENCE` times as
+    long, so that a busy machine refuses no good photo."""
+
+
+@dataclass(frozen=True)
+class ModelSettings(_Checked):
+    """Which models restore, and on what."""
+
+    model: Annotated[str, arg(metavar="auto|none|NAME")] = "auto"
+    """Face model: auto (the best installed), none, or a name of `revisage models list`."""
+    scene: Annotated[str, arg(metavar="auto|none|NAME|NAME:0.3")] = "auto"
+    """Model for the rest of the photo: auto, none (plain enlarging), or a name. NAME:0.3 is three tenths
+    NAME and its twin (realesr-general-x4v3 then denoises less); NAME+OTHER:0.3 mixes any two of one kind."""
+    device: Device = "auto"
+    """Where the models run."""
+    precision: Precision = "auto"
+    """Arithmetic of the models; auto takes half precision where a check shows that it makes no difference."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("model", "scene"):
+            if not getattr(self, name):
+                raise UsageError(f"--{name} is empty: give auto, none or the name of a model")
+
+
+@dataclass(frozen=True)
+class Settings(ModelSettings):
+    """Which models restore, and what they may take: for the life of a Restorer."""
+
+    threads: Annotated[int | None, Interval(ge=1), arg(metavar="N")] = None
+    """CPU threads of one model run; the runtime's choice if not given."""
+    memory: Annotated[int | None, Interval(ge=1), arg(metavar="MIB")] = None
+    """Memory for the tiles of the photos in hand in MiB; a quarter of what is free, at most 1,024, if not
+    given. With little, tiles are smaller and it takes longer; the picture stays the same."""
+    limits: DecodeLimits = field(default_factory=DecodeLimits)
+    """What an untrusted photo may cost to decode."""
+    max_output_pixels: Annotated[int, Interval(ge=1)] = MAX_OUTPUT_PIXELS
+    """A photo whose result would have more pixels is refused."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Who signs. Only the paths are kept: the files are read for each signature and then forgotten.
+
+    Args:
+        certificate: PEM file of the signer's certificate, followed by those that lead to its root.
+        key: PEM file of the certificate's private key, without a passphrase.
+        timestamp: address of an RFC 3161 time stamp server, asked at every signature; with its answer a
+            signature stays valid when the certificate has expired, for who trusts the server's root. None:
+            nothing is asked.
+    """
+
+    certificate: str | Path
+    key: str | Path
+    timestamp: str | None = None
+
+
+@dataclass(frozen=True)
+class SaveOptions(_Checked):
+    """How a result is written."""
+
+    quality: Annotated[int, Interval(ge=1, le=100)] = 95
+    """Quality of JPEG, WebP, HEIF and AVIF files, 1 to 100."""
+    keep_gps: bool = False
+    """Keep the place where a photo was taken; it is dropped otherwise."""
+    label: bool = True
+    """Mark the results as edited with AI in their metadata (XMP)."""
+    sign: Annotated[Credentials | None, Fixed, Suppress] = None
+    """Sign the file as these; the signature names the original, the models and their digests."""

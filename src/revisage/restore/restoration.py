@@ -1,0 +1,150 @@
+"""A photo's restoration in layers, from which results of any strength are made without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from revisage.errors import FaceError, UsageError
+from revisage.faces import Face
+from revisage.image import Photo
+from revisage.options import RestoreOptions
+from revisage.restore import tiles
+from revisage.restore.background import Background
+from revisage.restore.faces import (
+    FaceLayer,
+    Left,
+    chosen_faces,
+    face_report,
+    identity_guard,
+    paste_faces,
+)
+from revisage.restore.job import Job
+from revisage.restore.paste import Placement
+from revisage.restore.progress import Progress, Stage, silent
+from revisage.restore.report import FaceReport
+from revisage.restore.result import Result
+
+ANALYSED = ("scale", "colour", "aligned")
+"""Options of which another value needs another analysis."""
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """What `Restorer.analyse` has made of one photo: the rest of it, and each face apart.
+
+    Args:
+        photo: as it was read.
+        options: what it was analysed for.
+        rest: the result without any face restored; its pixels are (H scale, W scale, 3) in the photo's depth.
+        found: the faces, largest first.
+        places: for each where its crop lies on the canvas, or why it cannot be restored.
+        layers: the restored faces, smallest first.
+        face_model: name and version of what restored them.
+        level: the photo is gray and stays so.
+        background: the rest at another `clean`; None where the scene model does not listen to it.
+    """
+
+    photo: Photo
+    options: RestoreOptions
+    rest: Result
+    found: Sequence[Face]
+    places: Sequence[Placement | Left]
+    layers: Iterable[FaceLayer]
+    face_model: str | None
+    level: bool
+    background: Callable[[float, Progress], Background] | None = None
+
+    @property
+    def can_clean(self) -> bool:
+        """Whether another `clean` makes a difference."""
+        return self.background is not None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of photo, canvas and layers in bytes."""
+        pictures = (layer.picture for layer in self.layers)
+        faces = sum(picture.nbytes for picture in pictures if isinstance(picture, np.ndarray))
+        return self.photo.pixels.nbytes + self.rest.pixels.nbytes + faces
+
+    def cleaned(self, clean: float, progress: Progress | None = None) -> Restoration:
+        """The same with the rest of the photo cleaned as strongly as told, 0 to 1, by the scene model."""
+        job = Job(replace(self.options, clean=clean), progress or silent, dict(self.rest.seconds))
+        if clean == self.options.clean or self.background is None:
+            return self
+        with job.timed("scene"):
+            canvas = self.background(clean, job.progress).canvas
+        rest = replace(self.rest, photo=replace(self.rest.photo, pixels=canvas), seconds=job.seconds())
+        return replace(self, options=job.options, rest=rest)
+
+    def render(
+        self, options: RestoreOptions | None = None, *, progress: Progress | None = None, **changes: Any
+    ) -> Result:
+        """The photo restored as told.
+
+        Another strength, guard or choice of faces runs no model: angles of identity are known at `SHARES`
+        of the analysed strength and of 1, and interpolated between them (on nine faces of real photos at
+        three strengths 0.04 degrees off on average, 0.4 at most). Another `clean` runs the scene model again
+        (`cleaned`): a blend with the plainly enlarged photo would only resemble what it gives.
+
+        Args:
+            options: the analysed ones if not given.
+            progress: as for `Restorer.restore`.
+            changes: fields of `RestoreOptions` that differ from `options`.
+
+        Raises:
+            UsageError: a value makes no sense, or needs a new analysis (`scale`, `colour`, `aligned`).
+            TypeError: there is no such field.
+        """
+        chosen = replace(options or self.options, **changes)
+        if not self.serves(chosen):
+            raise UsageError(f"another {', '.join(ANALYSED)} needs another analysis: call Restorer.analyse")
+        there = self.cleaned(chosen.clean, progress)
+        canvas = there.rest.pixels.copy() if there is self else there.rest.pixels
+        return there.compose(canvas, Job(chosen, progress or silent, dict(there.rest.seconds)))
+
+    def serves(self, options: RestoreOptions) -> bool:
+        """Whether it can be rendered with these options."""
+        return all(getattr(options, name) == getattr(self.options, name) for name in ANALYSED)
+
+    def compose(self, canvas: np.ndarray, job: Job) -> Result:
+        """The result on `canvas`, which is written to."""
+        todo = {outcome for outcome in chosen_faces(job.options, self.places) if isinstance(outcome, int)}
+        faces: tuple[FaceReport, ...]
+        if self.options.aligned:
+            faces = (self._blend(canvas, job.options),)
+        else:
+            wanted = (layer for layer in self.layers if layer.index in todo)
+            layers = counted(wanted, len(todo), job.progress)
+            faces = paste_faces(canvas, self.found, self.places, layers, job)
+        if self.level:  # channels that are equal but for float rounding
+            canvas[..., 1:] = canvas[..., :1]
+        restored = any(face.outcome == "restored" for face in faces)
+        return replace(
+            self.rest,
+            photo=replace(self.rest.photo, pixels=canvas),
+            faces=faces,
+            changed_by=((self.face_model,) if self.face_model and restored else ()) + self.rest.changed_by,
+            seconds=job.seconds(),
+        )
+
+    def _blend(self, canvas: np.ndarray, options: RestoreOptions) -> FaceReport:
+        """An aligned face onto its own picture."""
+        (layer,) = self.layers
+        assert not isinstance(layer.picture, FaceError), layer.picture
+        kept = identity_guard(layer.drift, options.strength, options.guard)
+        source = tiles.to_float(canvas)
+        canvas[...] = tiles.to_integer(source + kept.strength * (layer.picture - source), canvas.dtype)
+        left = kept.left or "strength is 0"
+        return face_report(self.found[0], kept if kept.strength > 0 else ("skipped", left))
+
+
+def counted(layers: Iterable[FaceLayer], total: int, progress: Progress) -> Iterator[FaceLayer]:
+    """The layers, each told of once the caller is done with it."""
+    progress(Stage("faces", 0, total))
+    for done, layer in enumerate(layers, 1):
+        yield layer
+        progress(Stage("faces", done, total))

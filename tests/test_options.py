@@ -1,0 +1,157 @@
+"""One declaration of an option serves the command line, the HTTP API and Python."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tyro
+from docstring_parser import parse_from_object
+from PIL import Image
+from restore_stubs import StubModels, StubSession, twice
+from tyro.conf import OmitArgPrefixes
+
+import revisage
+from revisage.cli import main
+from revisage.cli import restore as command
+from revisage.errors import UsageError
+from revisage.options import (
+    Credentials,
+    DecodeLimits,
+    ModelSettings,
+    RestoreOptions,
+    SaveOptions,
+    Settings,
+    Share,
+    only_in_python,
+)
+from revisage.restore import Restorer, SceneModel
+from revisage.server import JobOptions
+from revisage.server.schemas import OptionsQuery, PhotoQuery
+
+KINDS = (RestoreOptions, Settings, SaveOptions, DecodeLimits)
+ONLY_IN_PYTHON = {"sign", "limits", "memory_bytes", "seconds"}
+
+
+def test_the_package_exports_what_an_app_needs() -> None:
+    assert set(revisage.__all__) == {
+        "RestoreOptions", "Restorer", "Result", "Settings", "__version__", "errors"
+    }  # fmt: skip
+    assert revisage.RestoreOptions is RestoreOptions
+    assert revisage.errors.UsageError is UsageError
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_has_its_help(kind: type) -> None:
+    told = {item.arg_name for base in kind.__mro__[:-1] for item in parse_from_object(base).params}
+    assert {field.name for field in fields(kind)} <= told
+
+
+def test_the_command_line_shows_every_option_and_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["restore", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for kind in KINDS:
+        for field in fields(kind):
+            if field.name not in ONLY_IN_PYTHON:
+                assert f"--{field.name.replace('_', '-')}" in text, field.name
+    assert "--seconds" not in text
+    assert "--memory-bytes" not in text
+    for item in parse_from_object(RestoreOptions).params:
+        assert " ".join((item.description or "").split())[:30] in text
+
+
+def test_the_api_takes_what_the_command_line_takes() -> None:
+    offered = set(OptionsQuery.model_fields)
+    assert offered == {field.name for field in fields(JobOptions)} - {"sign"}
+    assert set(PhotoQuery.model_fields) == offered | {"name"}
+    assert asdict(OptionsQuery().options()) == asdict(JobOptions())
+    assert OptionsQuery(strength=0.25, clean=0.75, faces="0,2").options().clean == 0.75
+
+
+def test_no_client_can_name_a_key_file() -> None:
+    assert only_in_python(inspect.get_annotations(SaveOptions, eval_str=True)["sign"])
+    with pytest.raises(ValueError, match="sign"):
+        OptionsQuery(sign={"certificate": "a", "key": "b"})
+
+
+@dataclass(frozen=True)
+class More(RestoreOptions):
+    grain: Share = 0.0
+    """Grain to add."""
+
+
+@dataclass(frozen=True)
+class Command:
+    restoring: OmitArgPrefixes[More]
+
+
+def test_a_new_option_needs_one_declaration() -> None:
+    assert tyro.cli(Command, args=["--grain", "0.5"]).restoring.grain == 0.5
+    with pytest.raises(UsageError, match=r"grain 2\.0: give a number from 0 to 1"):
+        tyro.cli(Command, args=["--grain", "2"])
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: RestoreOptions(clean=1.5), "clean 1.5: give a number from 0 to 1"),
+        (lambda: RestoreOptions(strength=math.nan), "strength nan: give a number from 0 to 1"),
+        (lambda: RestoreOptions(colour="sepia"), "colour 'sepia': choose one of keep, enhance"),
+        (lambda: RestoreOptions(faces=range(500)), "at most 400"),
+        (lambda: Settings(threads=0), "threads 0: give at least 1"),
+        (lambda: Settings(precision="int4"), "precision 'int4': choose one of auto, fp32"),
+        (lambda: ModelSettings(model=""), "--model is empty"),
+        (lambda: SaveOptions(quality=0), "quality 0: give a number from 1 to 100"),
+        (lambda: DecodeLimits(seconds=0.0), "seconds 0.0: give more than 0"),
+        (lambda: JobOptions(format="exe"), "format 'exe': choose one of auto"),
+    ],
+)
+def test_a_wrong_value_is_named_and_told_what_to_give(make: Callable[[], Any], text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        make()
+
+
+def test_numbers_and_sequences_are_as_good_as_text() -> None:
+    assert RestoreOptions(scale=2) == RestoreOptions(scale="2")
+    assert RestoreOptions(faces=(0, 2)) == RestoreOptions(faces="0,2")
+    assert JobOptions(format="JPEG") == JobOptions(format="jpeg")
+
+
+def test_options_of_a_job_survive_the_queue() -> None:
+    options = JobOptions(strength=0.3, clean=0.1, faces="0,1", format="png", previews=True)
+    assert JobOptions.from_json(options.to_json()) == options
+    assert JobOptions(sign=Credentials("a", "b")).sign is not None
+
+
+class Told(StubModels):
+    """A scene model that keeps what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.strengths: set[float] = set()
+
+    def scene(self) -> SceneModel | None:
+        def picture(four: np.ndarray) -> np.ndarray:
+            self.strengths.add(float(four[0, 0, 3]))
+            return twice(four[..., :3])
+
+        return SceneModel(StubSession(picture), "stub-scene 1", 2, 8, control=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"), [([], 0.5), (["--clean", "0"], 0.0), (["--clean", "0.25"], 0.25)]
+)
+def test_the_command_tells_the_scene_model_how_strongly_to_clean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], told: float
+) -> None:
+    models = Told()
+    monkeypatch.setattr(command, "Restorer", lambda *args, **kwargs: Restorer(models=models))
+    Image.new("RGB", (40, 30), "gray").save(tmp_path / "a.png")
+    assert main(["restore", str(tmp_path / "a.png"), "-o", str(tmp_path / "b.png"), *arguments]) == 0
+    assert models.strengths == {told}

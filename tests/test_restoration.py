@@ -1,0 +1,175 @@
+"""Analyse once, render any number of times: equal to restoring anew, without a model."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from restore_stubs import StubModels, StubSession, face_at, twice
+
+from revisage import Restorer
+from revisage.errors import UsageError
+from revisage.restore import RestoreOptions, SceneModel, Stage
+
+FACES = [face_at(60, 60, 80), face_at(150, 60, 70), face_at(225, 60, 40)]
+
+
+def by_brightness(picture: np.ndarray) -> np.ndarray:
+    """An embedding in the plane that turns by 90 degrees from black to white."""
+    turn = float(picture.mean()) * math.pi / 2
+    return np.float32([[[math.cos(turn), math.sin(turn)]]])
+
+
+class Models(StubModels):
+    """Every face becomes lighter; the rest is darkened as strongly as it is cleaned."""
+
+    def __init__(self, **changes: Any) -> None:
+        super().__init__(**{
+            "face": lambda crop: crop / 2 + 0.5, "scene": twice, "faces": FACES, "identity": by_brightness,
+        } | changes)  # fmt: skip
+        self.told = StubSession(lambda picture: twice(picture[..., :3] * (1 - picture[..., 3:] / 2)))
+
+    def scene(self) -> SceneModel | None:
+        return SceneModel(self.told, "stub-scene 1", 2, 8, control=True)
+
+    def runs(self) -> dict[str, int]:
+        """Batches computed since the last call."""
+        sessions = {"face": self.face_session, "identity": self.identity_session, "scene": self.told}
+        counts = {name: len(session.batches) for name, session in sessions.items() if session}
+        for session in sessions.values():
+            if session:
+                session.batches.clear()
+        return counts
+
+
+@pytest.fixture
+def photo() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 160, (120, 280, 3), np.uint8)
+
+
+NO_RUN = {"face": 0, "identity": 0, "scene": 0}
+
+CHANGES: list[dict[str, Any]] = [
+    {},
+    {"strength": 0.5},
+    {"strength": 0.35},
+    {"strength": 0.0},
+    {"faces": "largest"},
+    {"faces": (0, 2), "strength": 0.75},
+    {"guard": 180},
+    {"guard": 20},
+    {"guard": 0},
+]
+
+
+@pytest.mark.parametrize("changes", CHANGES)
+def test_a_change_of_strength_faces_or_guard_runs_no_model_and_is_as_made_anew(
+    photo: np.ndarray, changes: dict[str, Any]
+) -> None:
+    models = Models()
+    restorer = Restorer(models=models)
+    restoration = restorer.analyse(photo)
+    models.runs()
+    rendered = restoration.render(**changes)
+    assert models.runs() == NO_RUN
+    fresh = restorer.restore(photo, **changes)
+    assert np.array_equal(rendered.pixels, fresh.pixels)
+    assert rendered.changed_by == fresh.changed_by
+    for one, other in zip(rendered.faces, fresh.faces, strict=True):
+        assert (one.outcome, one.reason, one.strength) == (other.outcome, other.reason, other.strength)
+        assert (one.identity_degrees is None) == (other.identity_degrees is None)
+        if one.identity_degrees is not None:
+            assert one.identity_degrees == pytest.approx(other.identity_degrees, abs=0.5)
+
+
+def test_what_was_analysed_decides_nothing(photo: np.ndarray) -> None:
+    restorer = Restorer(models=Models())
+    restoration = restorer.analyse(photo, strength=0, faces="2", guard=0)
+    rendered = restoration.render(strength=0.75, faces="all", guard=None)
+    fresh = restorer.restore(photo, strength=0.75)
+    assert np.array_equal(rendered.pixels, fresh.pixels)
+    assert [face.identity_degrees for face in rendered.faces] == pytest.approx(
+        [face.identity_degrees for face in fresh.faces]
+    )
+
+
+def test_rendering_leaves_the_restoration_as_it_is(photo: np.ndarray) -> None:
+    restoration = Restorer(models=Models()).analyse(photo)
+    first = restoration.render().pixels.copy()
+    restoration.render(strength=0.2).pixels[...] = 0
+    assert np.array_equal(restoration.render().pixels, first)
+
+
+def test_another_clean_runs_the_scene_model_alone(photo: np.ndarray) -> None:
+    models = Models()
+    restorer = Restorer(models=models)
+    restoration = restorer.analyse(photo, clean=0.5)
+    models.runs()
+    rendered = restoration.render(clean=0.1)
+    assert models.runs() == NO_RUN | {"scene": 1}
+    assert np.array_equal(rendered.pixels, restorer.restore(photo, clean=0.1).pixels)
+    assert not np.array_equal(rendered.pixels, restoration.render().pixels)
+    models.runs()
+    cleaned = restoration.cleaned(0.1)
+    cleaned.render(clean=0.1, strength=0.5)
+    cleaned.render(clean=0.1)
+    assert models.runs() == NO_RUN | {"scene": 1}, "the cleaned restoration keeps its canvas"
+
+
+def test_a_scene_model_that_does_not_listen_is_not_run_again(photo: np.ndarray) -> None:
+    models = StubModels(face=lambda crop: crop, scene=twice, faces=FACES)
+    restoration = Restorer(models=models).analyse(photo)
+    assert models.scene_session is not None
+    models.scene_session.batches.clear()
+    restoration.render(clean=1.0)
+    assert not models.scene_session.batches
+
+
+@pytest.mark.parametrize("changes", [{"scale": 1}, {"colour": "enhance"}, {"aligned": True}])
+def test_other_changes_need_another_analysis(photo: np.ndarray, changes: dict[str, Any]) -> None:
+    restoration = Restorer(models=Models()).analyse(photo)
+    with pytest.raises(UsageError, match="another analysis"):
+        restoration.render(**changes)
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.4, 0.0])
+def test_an_aligned_face_is_rendered_too(strength: float) -> None:
+    crop = np.random.default_rng(0).integers(0, 65535, (64, 64, 3), np.uint16)
+    models = Models()
+    restorer = Restorer(models=models)
+    restoration = restorer.analyse(crop, aligned=True)
+    models.runs()
+    rendered = restoration.render(strength=strength)
+    assert models.runs() == NO_RUN
+    fresh = restorer.restore(crop, aligned=True, strength=strength)
+    assert np.array_equal(rendered.pixels, fresh.pixels)
+    assert rendered.faces[0].outcome == fresh.faces[0].outcome
+
+
+def test_a_face_that_fails_is_told_in_each_result_that_asks_for_it(photo: np.ndarray) -> None:
+    restoration = Restorer(models=Models(face=lambda crop: crop * np.nan)).analyse(photo)
+    outcomes = [face.outcome for face in restoration.render(faces="0,1").faces]
+    assert outcomes == ["failed", "failed", "skipped"]
+    assert restoration.render(strength=0).faces[0].reason == "strength is 0"
+
+
+def test_every_face_is_told_of_once(photo: np.ndarray) -> None:
+    stages: list[Stage] = []
+    restoration = Restorer(models=Models()).analyse(photo, progress=stages.append)
+    assert [stage.done for stage in stages if stage.name == "faces"] == [0, 1, 2, 3]
+    stages.clear()
+    restoration.render(faces="0,2", progress=stages.append)
+    assert [(stage.done, stage.total) for stage in stages] == [(0, 2), (1, 2), (2, 2)]
+
+
+def test_options_come_in_one_object_or_as_keywords(photo: np.ndarray) -> None:
+    restorer = Restorer(models=Models())
+    options = RestoreOptions(strength=0.5, scale="1")
+    assert np.array_equal(
+        restorer.restore(photo, options).pixels, restorer.restore(photo, strength=0.5, scale=1).pixels
+    )
+    assert restorer.restore(photo, options, scale=2).scale == 2
+    with pytest.raises(TypeError, match="strenght"):
+        restorer.restore(photo, strenght=0.5)
