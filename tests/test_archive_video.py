@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from film_files import Made, make
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from film_files import Made, make
 from restore_stubs import StubModels, face_at, same
 
 from revisage.batch import SaveOptions
