@@ -268,7 +268,9 @@ def test_the_time_code_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     source = make(tmp_path / "in.mov", Made(tags={"timecode": "01:02:03:04"}))
     with av.open(str(restored(source, tmp_path / "out.mov"))) as film:
         assert film.streams.video[0].metadata["timecode"].startswith("01:02:03:")
-    assert "left out" not in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "time code" in said.out
+    assert "left out" not in said.err
 
 
 def test_a_language_that_the_file_cannot_name_is_told(
@@ -310,7 +312,10 @@ def test_ten_bits_stay(tmp_path: Path) -> None:
     assert isinstance(photo, Photo)
     assert photo.pixels.dtype == np.uint16
     out = restored(source, tmp_path / "out.mp4")
-    assert picture(probe(out))["pix_fmt"] == "yuv420p10le"
+    said = picture(probe(out))
+    assert said["pix_fmt"] == "yuv420p10le"
+    assert (said["color_space"], said["color_transfer"], said["color_range"]) == ("bt709", "bt709", "tv")
+    assert said["codec_tag_string"] == "hvc1"
     assert planes(out) == pytest.approx((601, 430, 590), abs=1)
 
 
@@ -395,6 +400,22 @@ def test_a_cut_off_film_is_restored_as_far_as_it_goes(tmp_path: Path) -> None:
     source.write_bytes(data[: len(data) * 2 // 3])
     assert restore(source, tmp_path / "out.mp4") in (0, 1)
     assert 10 < len(times(tmp_path / "out.mp4")) < 40
+
+
+def test_a_damaged_frame_fails_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = make(tmp_path / "in.mp4", Made(options={"g": "1", "bf": "0"}))
+    with av.open(str(source)) as film:
+        bad = [packet for packet in film.demux(video=0) if packet.size][4]
+        assert bad.pos is not None
+        data = bytearray(source.read_bytes())
+        data[bad.pos : bad.pos + bad.size] = bytes(bad.size)
+    source.write_bytes(data)
+    report = tmp_path / "report.jsonl"
+    assert restore(source, tmp_path / "out.mp4", "--report", str(report)) == 1
+    assert "in.mp4#5: it is damaged (Invalid data found" in capsys.readouterr().err
+    entries = [json.loads(line) for line in report.read_text().splitlines()]
+    assert [entry["input"] for entry in entries if entry["status"] == "failed"] == [f"{source}#5"]
+    assert times(tmp_path / "out.mp4") == [Fraction(n, 10) for n in range(10) if n != 4]
 
 
 @pytest.mark.parametrize(

@@ -279,7 +279,7 @@ def scaling() -> int:
 
 def reason(error: BaseException) -> str:
     """An error of FFmpeg or of the file system in words."""
-    return (isinstance(error, OSError) and error.strerror) or str(error)
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _refuse(url: str, flags: int, options: dict[str, str]) -> Any:

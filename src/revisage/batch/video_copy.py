@@ -61,6 +61,7 @@ class Copies:
             self.tags = _tags(source.metadata, keep_gps=keep_gps)
             self._encoder = SOUND.get(format, "aac")
             self._plan(source, trial, path)
+            self._time_code = any("timecode" in part.metadata for part in (source, *source.streams))
             places = [key for key in source.metadata if "location" in key.lower()]
         if places and not keep_gps:
             self.left_out.append("the place where it was taken (--keep-gps keeps it)")
@@ -177,7 +178,9 @@ class Copies:
     def compare(self, result: InputContainer) -> list[str]:
         """What of the film is in the finished file, in words; what is not goes to `left_out`."""
         kept = list(self._words)
-        there = {key.lower() for key in result.metadata}
+        there = {key.lower() for part in (result, *result.streams) for key in part.metadata}
+        if self._time_code:
+            (kept if "timecode" in there else self.left_out).append("time code")
         for key in self.tags:
             (kept if key.lower() in there else self.left_out).append(f"tag {key}")
         if self._chapters:

@@ -212,7 +212,8 @@ class VideoSink:
         """Read the file again, so that the report tells what is there."""
         film, even = self._film, len(self._steps) < 2
         pace = f"at {1 / next(iter(self._steps), Fraction(1, 25))} a second" if even else "at a variable rate"
-        kept = [f"{self._frames:,} frames {pace}, {float(self._ends):.2f} s", f"colour: {self._colour}"]
+        some = "1 frame" if self._frames == 1 else f"{self._frames:,} frames"
+        kept = [f"{some} {pace}, {float(self._ends):.2f} s", f"colour: {self._colour}"]
         left_out, notes = self._copies.left_out, [*film.notes, *self._notes]
         if film.aspect != 1:
             kept.append(f"pixel aspect {film.aspect.numerator}:{film.aspect.denominator}")
