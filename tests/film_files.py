@@ -14,6 +14,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 needs_ffprobe = pytest.mark.skipif(
     shutil.which("ffprobe") is None, reason="needs the program ffprobe (package ffmpeg)"
@@ -61,6 +62,8 @@ def make(path: Path, film: Made, **container: str) -> Path:
         sounds = [out.add_stream(film.sound_codec, rate=48000, bit_rate=128_000) for _ in film.sounds]
         for sound, language in zip(sounds, film.sounds, strict=True):
             sound.metadata["language"] = language
+        if sounds:
+            sounds[-1].disposition = Disposition.default
         text = out.add_mux_stream("subrip", time_base=Fraction(1, 1000)) if film.subtitles else None
         out.metadata.update(film.tags)
         out.set_chapters(

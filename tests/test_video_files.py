@@ -155,6 +155,27 @@ def test_pixel_aspect_is_kept(tmp_path: Path, into: str) -> None:
     assert picture(probe(restored(source, tmp_path / f"out.{into}")))["sample_aspect_ratio"] == "16:15"
 
 
+def test_pixel_aspect_that_the_file_cannot_hold_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make(tmp_path / "in.mp4", Made(aspect=Fraction(16, 15)))
+    out = restored(source, tmp_path / "out.webm")
+    with av.open(str(out)) as film:
+        kept = film.streams.video[0].sample_aspect_ratio == Fraction(16, 15)
+    said = capsys.readouterr()
+    assert "pixel aspect 16:15" in (said.out if kept else said.err)
+
+
+def test_a_palette_is_colour(tmp_path: Path) -> None:
+    source = make(
+        tmp_path / "in.gif", Made(codec="gif", pixel_format="rgb8", options={}, colour=(2, 2, 2, 0))
+    )
+    assert VideoFilm(source, DecodeLimits()).pixel_format in ("bgra", "pal8")
+    photo = next(VideoFilm(source, DecodeLimits()).frames()).photo
+    assert isinstance(photo, Photo)
+    assert not photo.gray
+
+
 @needs_ffprobe
 @pytest.mark.parametrize("into", ["mp4", "mkv"])
 @pytest.mark.parametrize("turn", [(90, False), (180, False), (270, False), (0, True), (90, True)])
@@ -192,6 +213,7 @@ def test_titles_sounds_and_chapters_are_kept(tmp_path: Path, kind: str, into: st
     sounds = [stream for stream in said["streams"] if stream["codec_type"] == "audio"]
     assert [sound["tags"]["language"] for sound in sounds] == [german, "eng"]
     assert [sound["codec_name"] for sound in sounds] == ["aac", "aac"]
+    assert [sound["disposition"]["default"] for sound in sounds] == [0, 1]
     assert [chapter["tags"]["title"] for chapter in said["chapters"]] == ["Kirche", "Tanz"]
     assert float(said["chapters"][1]["start_time"]) == pytest.approx(0.4, abs=0.03)
     film = json.loads(report.read_text())["photos"][-1]

@@ -102,11 +102,11 @@ class VideoFilm:
             self._turn = _turn(first)
             if self._turn is None:
                 self._note("its rotation is no multiple of 90° and is left out")
-            aspect = stream.codec_context.sample_aspect_ratio or Fraction(1)
-            aspect = stream.sample_aspect_ratio or aspect if aspect > 0 else Fraction(1)
+            aspect = pixel_aspect(stream)
             self.aspect = 1 / aspect if self._turn is not None and self._turn[0] else aspect
             self.pixel_format = first.format.name
             self.transparent = len(first.format.components) in (2, 4)
+            self._gray = len(first.format.components) < 3 and not first.format.has_palette
             self.colour = self._colour(first)
 
     @property
@@ -177,20 +177,20 @@ class VideoFilm:
             )
 
     def _colour(self, frame: VideoFrame) -> Colour:
-        components = frame.format.components
         matrix = frame.colorspace
         full = frame.color_range == 2 or frame.format.name.startswith("yuvj")
-        if len(components) < 3 and not frame.color_range:
+        if self._gray and not frame.color_range:
             full = self.codec in FULL_BY_DEFAULT
-        if frame.format.is_rgb or matrix in (0, 3):
-            matrix, full = UNSPECIFIED, False if frame.format.is_rgb else full
-        if matrix != UNSPECIFIED and matrix not in MATRICES and len(components) >= 3:
+        rgb = frame.format.is_rgb or frame.format.has_palette
+        if rgb or matrix in (0, 3):
+            matrix, full = UNSPECIFIED, full and not rgb
+        if matrix != UNSPECIFIED and matrix not in MATRICES and not self._gray:
             raise UsageError(
                 f"{self.path} has the colour matrix {matrix} of ITU-T H.273, which cannot be converted: "
                 "convert the film to BT.709 first"
             )
         used = matrix if matrix in MATRICES else usual_matrix((frame.width, frame.height))
-        tagged = 0 if frame.format.is_rgb else frame.color_range or (2 if full else 0)
+        tagged = 0 if rgb else frame.color_range or (2 if full else 0)
         return Colour(matrix, frame.color_trc, frame.color_primaries, full, tagged, used)
 
     def _time(self, frame: VideoFrame, stream: VideoStream, first: Fraction | None) -> Fraction | None:
@@ -231,14 +231,14 @@ class VideoFilm:
             *self._size,
             format="rgb24" if depth <= 8 else "rgb48le",
             src_colorspace=MATRICES[self.colour.used][1],
-            src_color_range=None if frame.format.is_rgb else range,
+            src_color_range=None if frame.format.is_rgb or frame.format.has_palette else range,
             interpolation=scaling(),
         )
         pixels = rgb.to_ndarray()
         transpose, mirror, flip = self._turn or (False, False, False)
         pixels = pixels.transpose(1, 0, 2) if transpose else pixels
         pixels = pixels[:: -1 if flip else 1, :: -1 if mirror else 1]
-        return Photo(np.ascontiguousarray(pixels), gray=len(frame.format.components) < 3)
+        return Photo(np.ascontiguousarray(pixels), gray=self._gray)
 
     def _note(self, note: str) -> None:
         if note not in self.notes:
@@ -265,9 +265,19 @@ def opened(path: Path) -> Iterator[InputContainer]:
             file = stack.enter_context(path.open("rb"))
             container = av.open(file, "r", io_open=_refuse, metadata_errors="replace")
             stack.enter_context(container)
-        except (OSError, ValueError) as error:
+        except failures() as error:
             raise UsageError(f"{path} is no film that can be read ({reason(error)})") from error
         yield container
+
+
+def pixel_aspect(stream: VideoStream) -> Fraction:
+    """Width of a pixel by its height, as the file stores pictures; 1 where it does not tell."""
+    return stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or Fraction(1)
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What PyAV raises for files that cannot be read or written."""
+    return (load_av().FFmpegError, OSError, ValueError)
 
 
 def scaling() -> int:
@@ -294,9 +304,9 @@ def _decode(container: InputContainer, stream: VideoStream) -> Iterator[VideoFra
                 yield from packet.decode()
             except EOFError:
                 return
-            except (OSError, ValueError) as error:
+            except failures() as error:
                 yield PhotoError(f"it is damaged ({reason(error)})")
-    except (OSError, ValueError) as error:
+    except failures() as error:
         yield PhotoError(f"the film breaks off ({reason(error)})")
 
 

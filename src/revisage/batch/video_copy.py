@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from revisage.batch.video import VideoFilm, load_av, opened, reason
+from revisage.batch.video import VideoFilm, failures, load_av, opened, reason
 from revisage.errors import UsageError
 
 if TYPE_CHECKING:
@@ -85,15 +85,18 @@ class Copies:
                 other = f" (try {path.stem}.mkv)" if trial.format.name != "matroska" else ""
                 self.left_out.append(words + (other if stream.type in ("subtitle", "attachment") else ""))
 
-    def add_to(self, out: OutputContainer) -> None:
-        """Make the streams in the new file, and begin to read the film."""
+    def add_to(self, out: OutputContainer, picture: Stream) -> None:
+        """Make the streams in the new file, tell what is said of each, and begin to read the film."""
         source = self._open.enter_context(opened(self._film.path))
         for index, anew in self._planned.items():
             template = source.streams[index]
-            added = self._encoded(out, template) if anew else out.add_stream_from_template(template)
-            added.metadata.update(_tags(template.metadata, keep_gps=self._keep_gps))
-            added.disposition = template.disposition
-            self._outs[index] = added
+            self._outs[index] = (
+                self._encoded(out, template) if anew else out.add_stream_from_template(template)
+            )
+        pairs = [(source.streams[index], added) for index, added in self._outs.items()]
+        for old, new in [(self._film.picture(source), picture), *pairs]:
+            new.metadata.update(_tags(old.metadata, keep_gps=self._keep_gps))
+            new.disposition = old.disposition
         chapters = source.chapters()
         for chapter in chapters:
             shift = round(self._film.origin / (chapter["time_base"] or 1))
@@ -147,7 +150,7 @@ class Copies:
                 packet.pts = packet.dts if packet.pts is None else packet.pts - shift
                 packet.stream = self._outs[index]
                 yield packet.dts * packet.time_base, packet
-        except (OSError, ValueError) as error:
+        except failures() as error:
             self.notes.append(f"sound and subtitles break off, as the film does ({reason(error)})")
         if dropped:
             self.notes.append(
@@ -158,7 +161,7 @@ class Copies:
         out: Any = self._outs[packet.stream.index]
         try:
             frames: list[Any] = packet.decode()
-        except (OSError, ValueError):
+        except failures():
             self.notes.append(f"sound {packet.stream.index} has damaged parts, which are silent")
             self.notes[:] = dict.fromkeys(self.notes)
             return
@@ -191,12 +194,6 @@ class Copies:
             if result.streams[stream.index].metadata.get("language", "und") != language:
                 self.left_out.append(f"language {language} of stream {index}")
         return kept
-
-
-def picture_tags(film: VideoFilm, *, keep_gps: bool) -> dict[str, str]:
-    """What is said of the film's pictures."""
-    with opened(film.path) as source:
-        return _tags(film.picture(source).metadata, keep_gps=keep_gps)
 
 
 def _is_elsewhere(stream: Stream) -> bool:

@@ -21,13 +21,15 @@ from revisage.batch.video import (
     MATRICES,
     UNSPECIFIED,
     VideoFilm,
+    failures,
     load_av,
     opened,
+    pixel_aspect,
     reason,
     scaling,
     usual_matrix,
 )
-from revisage.batch.video_copy import Copies, picture_tags
+from revisage.batch.video_copy import Copies
 from revisage.errors import SaveError, UsageError
 from revisage.image.save import PART, TEMPORARY
 from revisage.options import SaveOptions
@@ -81,7 +83,7 @@ class VideoSink:
         return self
 
     def __exit__(self, *error: object) -> None:
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(*failures()):
             self._closing.close()
         with contextlib.suppress(OSError):
             self._temporary.unlink()
@@ -97,7 +99,7 @@ class VideoSink:
             if self._out is None:
                 self._start(result)
             self._encode(result.pixels, time, duration)
-        except (OSError, ValueError) as error:
+        except failures() as error:
             raise self._failed(error) from error
         return str(self._path)
 
@@ -113,7 +115,7 @@ class VideoSink:
             self._closing.close()
             report = self._report()
             storage.publish(self._temporary, self._path)
-        except (OSError, ValueError) as error:
+        except failures() as error:
             raise self._failed(error) from error
         return report
 
@@ -154,8 +156,7 @@ class VideoSink:
         context.color_range, context.colorspace = colour.tagged_range, colour.matrix
         context.color_trc, context.color_primaries = colour.transfer, colour.primaries
         self._stream, self._width, self._height = stream, context.width, context.height
-        stream.metadata.update(picture_tags(film, keep_gps=self._saving.keep_gps))
-        self._copies.add_to(out)
+        self._copies.add_to(out, stream)
         self._closing.callback(self._copies.close)
         self._label(result)
 
@@ -215,8 +216,6 @@ class VideoSink:
         some = "1 frame" if self._frames == 1 else f"{self._frames:,} frames"
         kept = [f"{some} {pace}, {float(self._ends):.2f} s", f"colour: {self._colour}"]
         left_out, notes = self._copies.left_out, [*film.notes, *self._notes]
-        if film.aspect != 1:
-            kept.append(f"pixel aspect {film.aspect.numerator}:{film.aspect.denominator}")
         if film.turned:
             kept.append("rotation, as upright pictures")
         if film.transparent:
@@ -224,6 +223,11 @@ class VideoSink:
         if film.pixel_format.removeprefix("yuvj").removeprefix("yuv") != self._stored.removeprefix("yuv"):
             notes.append(f"pictures were stored as {film.pixel_format}, the result's are {self._stored}")
         with opened(self._temporary) as result:
+            if film.aspect != 1:
+                whole = pixel_aspect(film.picture(result)) == film.aspect
+                (kept if whole else left_out).append(
+                    f"pixel aspect {film.aspect.numerator}:{film.aspect.denominator}"
+                )
             kept += self._copies.compare(result)
         return FilmReport(tuple(kept), tuple(left_out), (*notes, *self._copies.notes))
 
