@@ -15,10 +15,12 @@ from film_files import Made, make, needs_ffprobe, picture, planes, probe, times
 from restore_stubs import StubModels, face_at, same
 
 from revisage.batch.video import VideoFilm
+from revisage.batch.video_sink import VideoSink
 from revisage.cli import main
 from revisage.cli import restore as command
 from revisage.errors import UsageError
 from revisage.image import DecodeLimits, Photo
+from revisage.options import RestoreOptions, SaveOptions
 from revisage.restore import Restorer
 
 REPORTS = Path(__file__).parents[1].resolve().parent / "shared" / "data" / "reports"
@@ -312,6 +314,19 @@ def test_the_label_joins_the_comment(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert main(["restore", "--video", "--scale", "1", str(source), "-o", str(tmp_path / "out.mp4")]) == 0
     with av.open(str(tmp_path / "out.mp4")) as film:
         assert film.metadata["comment"] == "Super 8; edited with AI: stub-face 1"
+    plain = [
+        "restore",
+        "--video",
+        "--scale",
+        "1",
+        "--no-label",
+        str(source),
+        "-o",
+        str(tmp_path / "plain.mp4"),
+    ]
+    assert main(plain) == 0
+    with av.open(str(tmp_path / "plain.mp4")) as film:
+        assert film.metadata["comment"] == "Super 8"
 
 
 def test_the_place_goes_unless_it_is_to_stay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -473,6 +488,27 @@ def test_too_many_pixels_are_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
     source = make(tmp_path / "in.mp4", Made())
     assert restore(source, tmp_path / "out.mp4", "--max-pixels", "6000") == 2
     assert "--max-pixels allows more" in capsys.readouterr().err
+
+
+def test_what_cannot_be_written_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = make(tmp_path / "in.mp4", Made())
+    (tmp_path / "file").touch()
+    assert restore(source, tmp_path / "file" / "out.mp4") == 1
+    assert "out.mp4 cannot be written (" in capsys.readouterr().err
+
+
+def test_a_film_that_is_broken_off_leaves_nothing(tmp_path: Path) -> None:
+    film = VideoFilm(make(tmp_path / "in.mp4", Made()), DecodeLimits())
+    restorer = Restorer(models=StubModels(scene=None))
+    out = tmp_path / "out" / "film.mp4"
+    with VideoSink(out, film, SaveOptions()) as sink:
+        sink.begin(faces=False)
+        for frame in list(film.frames())[:3]:
+            assert isinstance(frame.photo, Photo)
+            result = restorer.restore(frame.photo, RestoreOptions(scale="1"))
+            sink.write(frame.name, result, frame.time, frame.duration)
+        assert len(list(out.parent.iterdir())) == 1  # not finished
+    assert list(out.parent.iterdir()) == []
 
 
 def test_without_pyav_it_says_what_to_install(
