@@ -1,7 +1,9 @@
-"""An authority for tests, and certificates that it issues."""
+"""An authority for tests, certificates that it issues, and credentials that cannot sign."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -107,3 +109,47 @@ def found_authority(folder: Path) -> Authority:
         .sign(key, hashes.SHA256())
     )
     return Authority(folder, key, certificate)
+
+
+def wrong_key(authority: Authority) -> Credentials:
+    first, second = authority.issue("first"), authority.issue("second")
+    return Credentials(first.certificate, second.key)
+
+
+def junk(authority: Authority, which: str) -> Credentials:
+    (authority.folder / "junk.pem").write_bytes(b"\x00\x01 no PEM at all")
+    (authority.folder / "junk.pem").chmod(0o600)
+    return dataclasses.replace(authority.issue("first"), **{which: authority.folder / "junk.pem"})
+
+
+def self_signed(authority: Authority) -> Credentials:
+    (authority.folder / "root.pem").write_bytes(authority.root)
+    (authority.folder / "root.key.pem").write_bytes(pem(authority.key))
+    (authority.folder / "root.key.pem").chmod(0o600)
+    return Credentials(authority.folder / "root.pem", authority.folder / "root.key.pem")
+
+
+BAD: dict[str, tuple[Callable[[Authority], Credentials], str]] = {
+    "wrong key": (wrong_key, "is not the key of"),
+    "no file": (lambda authority: Credentials(authority.folder / "none.pem", "none"), "cannot be read"),
+    "no certificate": (lambda authority: junk(authority, "certificate"), "holds no PEM certificate"),
+    "no key": (lambda authority: junk(authority, "key"), "holds no PEM private key"),
+    "passphrase": (lambda authority: authority.issue("closed", password=b"secret"), "passphrase"),
+    "expired": (lambda authority: authority.issue("old", days=(-20, -1)), "expired on"),
+    "not yet": (lambda authority: authority.issue("young", days=(2, 9)), "is valid from"),
+    "self-signed": (self_signed, "self-signed"),
+    "for servers": (
+        lambda authority: authority.issue("web", usage=ExtendedKeyUsageOID.SERVER_AUTH),
+        "certificate is invalid",
+    ),
+    "kind of key": (
+        lambda authority: authority.issue("coin", ec.generate_private_key(ec.SECP256K1())),
+        "of a kind",
+    ),
+    "address": (lambda authority: dataclasses.replace(authority.issue("x"), timestamp="x"), "no address"),
+    "no answer": (
+        lambda authority: dataclasses.replace(authority.issue("x"), timestamp="http://127.0.0.1:9/"),
+        r"is http://127.0.0.1:9/ to be reached\?",
+    ),
+}
+"""Credentials that cannot sign, and what is said of them."""

@@ -14,6 +14,7 @@ from torchvision.models import squeezenet1_1
 from torchvision.models.vgg import cfgs, make_layers
 
 from revisage import zoo
+from revisage.files import sha256
 from revisage.lab.networks.arcface import ArcFaceResNet18
 from revisage.lab.networks.edgeface import EdgeFace
 from revisage.lab.networks.mobilefacenet import MobileFaceNet
@@ -87,4 +88,4 @@ def trust(folder: Path, patch: pytest.MonkeyPatch) -> None:
     """Let the catalogue expect the files of this folder."""
     for name, spec in zoo.CATALOGUE.items():
         if spec.task == "features" and (folder / spec.file).is_file():
-            patch.setitem(zoo.CATALOGUE, name, replace(spec, sha256=zoo.sha256(folder / spec.file)))
+            patch.setitem(zoo.CATALOGUE, name, replace(spec, sha256=sha256(folder / spec.file)))

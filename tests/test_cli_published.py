@@ -23,6 +23,7 @@ from checkpoints import compact_state, save  # noqa: E402
 
 from revisage import zoo  # noqa: E402
 from revisage.cli.models import main  # noqa: E402
+from revisage.files import sha256  # noqa: E402
 from revisage.zoo import CATALOGUE, ModelSpec  # noqa: E402
 
 NAME = "outside-x4"
@@ -60,7 +61,7 @@ def released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[s
         "CC0-1.0",
         f"{NAME}.onnx",
         f"http://127.0.0.1:{server.server_port}/Outside.pth",
-        zoo.sha256(checkpoint),
+        sha256(checkpoint),
         checkpoint.stat().st_size,
         checkpoint="Outside.pth",
     )

@@ -74,9 +74,9 @@ def test_a_file_of_duplicate_tags_is_read_and_written_in_a_second(tag: int, coun
     block = hostile_exif("<", "first", tag, count, 130_000).removeprefix(EXIF_PREFIX)
     plain = encode(from_array(np.full((8, 8, 3), 9, np.uint8)), format="PNG")
     decode(plain)  # a decoding process is ready
-    from revisage.image.containers.png import _chunk
+    from revisage.image.containers.png import chunk
 
-    data = plain[:33] + _chunk(b"eXIf", block) + plain[33:]
+    data = plain[:33] + chunk(b"eXIf", block) + plain[33:]
     start = time.perf_counter()
     photo = decode(data)
     encode(photo)

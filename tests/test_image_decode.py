@@ -20,7 +20,6 @@ from revisage.errors import PhotoError, PhotoTooLargeError, UnsupportedFormatErr
 from revisage.image import DecodeLimits, Photo, decode, encode, from_array, from_pillow
 from revisage.image.containers.ifd import ORIENTATION, Block
 from revisage.image.containers.png import with_metadata
-from revisage.image.formats import declared_size, sniff
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -361,19 +360,6 @@ def test_the_pixel_limit_holds_for_every_format(format: str) -> None:
         decode(data, limits=DecodeLimits(max_pixels=1999), isolate=False)
 
 
-@pytest.mark.parametrize("lossless", [False, True])
-@pytest.mark.parametrize("alpha", [False, True])
-def test_the_header_of_a_webp_gives_its_size(lossless: bool, alpha: bool) -> None:
-    data = saved(Image.fromarray(smooth(33, 47, 4 if alpha else 3)), "WEBP", lossless=lossless)
-    assert declared_size(data[:64], "WEBP") == (47, 33)
-
-
-@pytest.mark.parametrize("limits", [{"max_pixels": 0}, {"memory_bytes": -1}, {"seconds": 0.0}])
-def test_limits_must_be_positive(limits: dict[str, int]) -> None:
-    with pytest.raises(UsageError):
-        DecodeLimits(**limits)
-
-
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("format", ["JPEG", "progressive", "PNG", "WEBP", "TIFF", "BMP", "AVIF", "HEIF"])
 def test_a_cut_file_is_an_error_or_the_whole_picture(format: str) -> None:
@@ -411,22 +397,3 @@ def test_what_cannot_be_opened_is_a_photo_error(tmp_path: Path, isolate: bool) -
             decode(tmp_path / name, isolate=isolate)
     with pytest.raises(PhotoError):
         decode("nul\0.jpg", isolate=isolate)
-
-
-def test_sniff_knows_brands_beyond_the_major_one() -> None:
-    head = struct.pack(">I", 24) + b"ftypmif1\0\0\0\0"
-    assert sniff(head + b"mif1avif") == "AVIF"
-    assert sniff(head + b"mif1heic") == "HEIF"
-    assert sniff(struct.pack(">I", 20) + b"ftypisom\0\0\0\0mp42") is None
-    assert sniff(b"") is None
-
-
-def test_exif_and_xmp_behind_the_pixels_of_a_16_bit_png_are_found() -> None:
-    data = bytes(imagecodecs.png_encode(np.zeros((4, 6, 3), np.uint16)))
-    tagged = with_metadata(data, icc=None, exif=exif_with(6).tobytes(), xmp=None, dpi=None)
-    at = tagged.index(b"eXIf") - 4
-    chunk = tagged[at : at + 12 + int.from_bytes(tagged[at : at + 4], "big")]
-    moved = data[:-12] + chunk + data[-12:]
-    photo = decode(moved, isolate=False)
-    assert photo.pixels.shape == (6, 4, 3)
-    assert photo.exif is not None

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from revisage.errors import PhotoError, PhotoTooLargeError
+from revisage.errors import PhotoError, PhotoTooLargeError, UsageError
 from revisage.image import DecodeLimits, decode, encode, from_array
 from revisage.image.isolation import pool as pool_module
 from revisage.image.isolation import worker as isolation_worker
@@ -160,7 +160,7 @@ def test_nothing_is_imported_from_the_folder_of_the_photos(
 
 def test_the_worker_imports_no_inference_library() -> None:
     code = (
-        "import sys, revisage.image.isolation.worker, revisage.image._read as r\n"
+        "import sys, revisage.image.isolation.worker, revisage.image.decoders as r\n"
         "[r.load_plugins(f) for f in r.PLUGINS]\n"
         "print(sorted({'cv2', 'openvino', 'onnxruntime', 'torch'} & set(sys.modules)))"
     )
@@ -189,3 +189,9 @@ def test_every_odd_and_hostile_file_ends_in_a_photo_or_a_one_line_error(shared: 
         assert text is None or text.isprintable(), file
         assert text is None or "0x" not in text, file  # no addresses of Python objects
     assert decoded > 100
+
+
+@pytest.mark.parametrize("limits", [{"max_pixels": 0}, {"memory_bytes": -1}, {"seconds": 0.0}])
+def test_limits_must_be_positive(limits: dict[str, int]) -> None:
+    with pytest.raises(UsageError):
+        DecodeLimits(**limits)

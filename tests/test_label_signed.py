@@ -42,9 +42,8 @@ from revisage.restore import RestoreOptions, Restorer, Settings
 
 c2pa = pytest.importorskip("c2pa", reason="needs c2pa-python, which comes with revisage[sign]")
 import certificates  # noqa: E402
-from certificates import Authority, Key, found_authority, pem  # noqa: E402
+from certificates import BAD, Authority, Key, found_authority  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: E402
-from cryptography.x509.oid import ExtendedKeyUsageOID  # noqa: E402
 
 FORMATS = ["JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF"]
 PHOTO = from_array(np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8))
@@ -310,49 +309,6 @@ def test_nothing_is_fetched(tmp_path: Path, authority: Authority, asked: tuple[s
     context = c2pa.Context.from_dict({"verify": {"ocsp_fetch": True}})
     c2pa.Reader(io.BytesIO(signed), context=context).close()
     assert len(paths) == 2
-
-
-def wrong_key(authority: Authority) -> Credentials:
-    first, second = authority.issue("first"), authority.issue("second")
-    return Credentials(first.certificate, second.key)
-
-
-def junk(authority: Authority, which: str) -> Credentials:
-    (authority.folder / "junk.pem").write_bytes(b"\x00\x01 no PEM at all")
-    (authority.folder / "junk.pem").chmod(0o600)
-    return dataclasses.replace(authority.issue("first"), **{which: authority.folder / "junk.pem"})
-
-
-def self_signed(authority: Authority) -> Credentials:
-    (authority.folder / "root.pem").write_bytes(authority.root)
-    (authority.folder / "root.key.pem").write_bytes(pem(authority.key))
-    (authority.folder / "root.key.pem").chmod(0o600)
-    return Credentials(authority.folder / "root.pem", authority.folder / "root.key.pem")
-
-
-BAD: dict[str, tuple[Callable[[Authority], Credentials], str]] = {
-    "wrong key": (wrong_key, "is not the key of"),
-    "no file": (lambda authority: Credentials(authority.folder / "none.pem", "none"), "cannot be read"),
-    "no certificate": (lambda authority: junk(authority, "certificate"), "holds no PEM certificate"),
-    "no key": (lambda authority: junk(authority, "key"), "holds no PEM private key"),
-    "passphrase": (lambda authority: authority.issue("closed", password=b"secret"), "passphrase"),
-    "expired": (lambda authority: authority.issue("old", days=(-20, -1)), "expired on"),
-    "not yet": (lambda authority: authority.issue("young", days=(2, 9)), "is valid from"),
-    "self-signed": (self_signed, "self-signed"),
-    "for servers": (
-        lambda authority: authority.issue("web", usage=ExtendedKeyUsageOID.SERVER_AUTH),
-        "certificate is invalid",
-    ),
-    "kind of key": (
-        lambda authority: authority.issue("coin", ec.generate_private_key(ec.SECP256K1())),
-        "of a kind",
-    ),
-    "address": (lambda authority: dataclasses.replace(authority.issue("x"), timestamp="x"), "no address"),
-    "no answer": (
-        lambda authority: dataclasses.replace(authority.issue("x"), timestamp="http://127.0.0.1:9/"),
-        r"is http://127.0.0.1:9/ to be reached\?",
-    ),
-}
 
 
 @pytest.mark.parametrize("case", BAD)

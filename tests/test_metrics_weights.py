@@ -11,6 +11,7 @@ from metric_weights import trust, write_niqe  # noqa: E402
 
 from revisage import zoo  # noqa: E402
 from revisage.errors import ModelCorruptError, ModelMissingError, UsageError  # noqa: E402
+from revisage.files import sha256  # noqa: E402
 from revisage.lab.metrics import METRICS, Sources, load  # noqa: E402
 from revisage.lab.metrics.lpips import open_lpips  # noqa: E402
 from revisage.lab.metrics.weights import locate  # noqa: E402
@@ -42,7 +43,7 @@ def test_weights_are_found_in_the_folder_or_the_zoo_and_checked(
     with pytest.raises(ModelCorruptError, match="sha256 of niqe"):
         load(["niqe"])
     trust(tmp_path, monkeypatch)
-    digest = {"niqe": zoo.sha256(tmp_path / name)}
+    digest = {"niqe": sha256(tmp_path / name)}
     assert load(["niqe"])[0].sha256 == load(["niqe"], Sources(folder=tmp_path))[0].sha256 == digest
 
 

@@ -25,6 +25,7 @@ from torch import nn  # noqa: E402
 
 from revisage import Restorer, zoo  # noqa: E402
 from revisage.errors import ModelCorruptError, ModelMissingError, UsageError  # noqa: E402
+from revisage.files import sha256  # noqa: E402
 from revisage.lab import published  # noqa: E402
 from revisage.lab.networks.compact import GENERAL_X4V3, Compact  # noqa: E402
 from revisage.lab.networks.gfpgan import GFPGAN, published_512  # noqa: E402
@@ -45,7 +46,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def spec_of(path: Path, name: str, task: str, size: int | None, scale: int) -> ModelSpec:
-    sha = zoo.sha256(path)
+    sha = sha256(path)
     return ModelSpec(
         name, task, size, scale, "7", "CC0-1.0", f"{name}.onnx", "http://x/y", sha, checkpoint=path.name
     )
@@ -134,7 +135,7 @@ def test_a_checkpoint_becomes_a_model_once(home: Path, tmp_path: Path) -> None:
     assert path == home / "My-RRDB-v1.onnx"
     contract = zoo.read_contract(path)
     assert (contract.task, contract.size, contract.scale) == ("scene", None, 2)
-    assert contract.source == zoo.sha256(source)
+    assert contract.source == sha256(source)
     weights = sum(value.numel() for value in state.values())
     assert 2 * weights < path.stat().st_size < 3 * weights + 60_000
     x = np.random.default_rng(0).random((1, 3, 20, 36), dtype=np.float32)

@@ -42,7 +42,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return StubDetector([])
 
     monkeypatch.setattr(zoo, "resolve", resolve)
-    monkeypatch.setattr(zoo, "sha256", lambda path: f"digest of {path}")
+    monkeypatch.setattr("revisage.restore.models.sha256", lambda path: f"digest of {path}")
     monkeypatch.setattr(runtime, "open_session", open_session)
     monkeypatch.setattr(faces, "Detector", detector)
     return log

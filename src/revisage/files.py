@@ -1,10 +1,83 @@
-"""What files of this machine say of themselves."""
+"""Files of this machine: written whole or not at all, known by their SHA-256, and who may read them."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
+import secrets
 import stat
 from pathlib import Path
+
+from revisage.errors import SaveError
+
+# Of files that are being written: what a killed process leaves is known by them.
+TEMPORARY = ".revisage-"
+PART = ".part"
+
+
+def write_atomically(path: Path, data: bytes, *, like: Path | None = None) -> None:
+    """Write a file by a temporary one beside it, fsync and rename; missing folders are made.
+
+    Its mode follows the umask, without what the file `like`, if it is there, does not allow others.
+
+    Raises SaveError, leaving nothing partial.
+    """
+    # The name tells the process, so that what a dead one left can be found. It is short whatever the
+    # target's, and hidden; the mode follows the umask, unlike tempfile's 0600.
+    temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}{PART}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                _close_to_others(file.fileno(), like)
+                file.write(data)
+            publish(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise SaveError(f"{path} cannot be written ({reason})") from error
+
+
+def publish(temporary: Path, target: Path) -> None:
+    """Move a whole file to its name in one step, after it has reached the disk. Raises OSError."""
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.replace(target)
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and new names in a folder durable, where the system can."""
+    with contextlib.suppress(OSError):  # Windows cannot open a folder, and some network drives refuse
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def sweep(folder: Path) -> int:
+    """Remove what killed runs left of `write_atomically` below a folder; how many files that were.
+
+    The caller makes sure that nobody else writes there.
+    """
+    count = 0
+    for path in folder.rglob(f"{TEMPORARY}*{PART}"):
+        path.unlink(missing_ok=True)
+        count += 1
+    return count
+
+
+def sha256(source: Path | bytes) -> str:
+    """SHA-256 in hex of a file or of bytes. Raises OSError."""
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
+    with source.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def open_to_others(path: Path) -> bool:
@@ -14,3 +87,11 @@ def open_to_others(path: Path) -> bool:
     """
     loose = stat.S_IRWXO | stat.S_IWGRP
     return os.name == "posix" and bool(path.stat().st_mode & loose)
+
+
+def _close_to_others(file: int, like: Path | None) -> None:
+    if like is None or os.name != "posix":
+        return
+    with contextlib.suppress(FileNotFoundError):
+        allowed = like.stat().st_mode | 0o600
+        os.fchmod(file, os.fstat(file).st_mode & allowed & 0o777)

@@ -22,7 +22,7 @@ import psutil
 from revisage.batch.jobs import Job, Outcome
 from revisage.batch.settings import Fingerprint
 from revisage.errors import SaveError
-from revisage.image import write_atomically
+from revisage.files import write_atomically
 from revisage.runtime.cores import cores
 
 PROCESS_BYTES = 1536 << 20

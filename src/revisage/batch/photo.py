@@ -6,7 +6,6 @@ Both engines call these and nothing else, so their results are equal to the byte
 from __future__ import annotations
 
 import errno
-import hashlib
 import time
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,6 +22,7 @@ from revisage.errors import (
     SigningError,
     UnsupportedFormatError,
 )
+from revisage.files import sha256
 from revisage.image import DecodeLimits, Photo, decode, format_of
 from revisage.label import Original
 from revisage.options import SaveOptions
@@ -65,7 +65,7 @@ def read(job: Job, limits: DecodeLimits) -> Read:
         return Read(photo, Marks(stamp, storage.digest(job.source), seconds))
     data = storage.read(job.source)
     photo = decode(data, limits=limits)
-    return Read(photo, Marks(stamp, hashlib.sha256(data).hexdigest(), time.perf_counter() - start))
+    return Read(photo, Marks(stamp, sha256(data), time.perf_counter() - start))
 
 
 def restore(
@@ -110,7 +110,7 @@ def write(job: Job, marks: Marks, result: Result, saving: SaveOptions) -> Outcom
 def _original(job: Job, marks: Marks, format: str) -> Original:
     """The photo's file, read again: it would be in the way while the models have the memory."""
     data = job.source.read_bytes() if isinstance(job.source, Path) else storage.read(job.source)
-    if hashlib.sha256(data).hexdigest() != marks.digest:
+    if sha256(data) != marks.digest:
         raise SigningError(f"{job.source} was changed while it was restored: run the same command again")
     return Original(data, format, PurePosixPath(str(job.source)).name)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 from revisage import zoo
+from revisage.files import sha256
 from revisage.label import certificate_digest
 from revisage.options import SaveOptions
 from revisage.restore import RestoreOptions, Restorer, Settings
@@ -24,7 +24,7 @@ class Fingerprint:
     @cached_property
     def digest(self) -> str:
         """SHA-256 in hex."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
+        return sha256(self.text.encode())
 
 
 def fingerprint(settings: Settings, options: RestoreOptions, saving: SaveOptions) -> Fingerprint:
@@ -63,14 +63,14 @@ def _models(settings: Settings, options: RestoreOptions) -> dict[str, list[str]]
             continue
         mixed = zoo.mixture(task, name) if task == "scene" else None
         if mixed is None:
-            found[task] = [zoo.sha256(zoo.resolve(task, name).path)]
+            found[task] = [sha256(zoo.resolve(task, name).path)]
         else:
-            found[task] = [zoo.sha256(model.path) for model in (mixed.first, mixed.second)]
+            found[task] = [sha256(model.path) for model in (mixed.first, mixed.second)]
             found[task].append(f"{mixed.weight:g}")
     if "face" in found:
-        found["finder"] = [zoo.sha256(zoo.resolve("finder").path)]
+        found["finder"] = [sha256(zoo.resolve("finder").path)]
         if options.guard is not None:
-            found["identity"] = [zoo.sha256(zoo.resolve("identity").path)]
+            found["identity"] = [sha256(zoo.resolve("identity").path)]
     return found
 
 

@@ -1,6 +1,6 @@
 """Files of this machine, and of any place that fsspec reaches, by the same few calls.
 
-A local file is a `Path`, written by `revisage.image`; a `str` is a URL (s3://, gs://, memory://) and needs
+A local file is a `Path`, written by `revisage.files`; a `str` is a URL (s3://, gs://, memory://) and needs
 the package fsspec, and for most places one more, such as s3fs. Writing to a URL is whole or not at all
 where the place publishes an object when its upload ends, as object stores do; elsewhere (sftp, a mounted
 drive by URL) a hidden temporary file is moved into place.
@@ -9,17 +9,14 @@ drive by URL) a hidden temporary file is moved into place.
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import stat
 from pathlib import Path, PurePosixPath
-from types import ModuleType
 from typing import Any
 
 from revisage.batch.jobs import Location
 from revisage.errors import SaveError, UsageError
-from revisage.image import write_atomically
-from revisage.image.save import PART, TEMPORARY
+from revisage.files import PART, TEMPORARY, sha256, write_atomically
 
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "memory"})
 
@@ -58,10 +55,8 @@ def digest(source: Location) -> str | None:
         if isinstance(source, Path):
             if not stat.S_ISREG(source.stat().st_mode):  # a named pipe would block
                 return None
-            stream = source.open("rb")
-        else:
-            stream = filesystem(source).open(source, "rb")
-        with stream:
+            return sha256(source)
+        with filesystem(source).open(source, "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except (OSError, ValueError):
         return None
@@ -121,13 +116,6 @@ def write(target: Location, data: bytes, *, like: Location | None = None) -> Non
         raise SaveError(f"{target} cannot be written ({error.strerror or error})") from error
 
 
-def publish(temporary: Path, target: Path) -> None:
-    """Move a whole local file to its name, after it has reached the disk. Raises OSError."""
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    temporary.replace(target)
-
-
 def below(folder: str) -> list[str]:
     """The files below a URL, relative to it, sorted. Raises UsageError when it cannot be listed."""
     files = filesystem(folder)
@@ -148,8 +136,9 @@ def discard(target: Location, writer: int | None) -> None:
 def filesystem(url: str) -> Any:
     """The fsspec file system of a URL. Raises UsageError when a package for it is missing."""
     try:
-        fsspec: ModuleType = __import__("fsspec")
-        return fsspec.core.url_to_fs(url)[0]
+        from fsspec.core import url_to_fs
+
+        return url_to_fs(url)[0]
     except ImportError as error:
         raise UsageError(
             f'{url} needs another package ({error}): `pip install "revisage[ray]"`, and s3fs for s3://, '

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from revisage.batch import storage
 from revisage.batch.video import (
     MATRICES,
     UNSPECIFIED,
@@ -31,7 +30,7 @@ from revisage.batch.video import (
 )
 from revisage.batch.video_copy import Copies
 from revisage.errors import SaveError, UsageError
-from revisage.image.save import PART, TEMPORARY
+from revisage.files import PART, TEMPORARY, publish
 from revisage.options import SaveOptions
 from revisage.restore import Result
 
@@ -114,7 +113,7 @@ class VideoSink:
             self._out.close()
             self._closing.close()
             report = self._report()
-            storage.publish(self._temporary, self._path)
+            publish(self._temporary, self._path)
         except failures() as error:
             raise self._failed(error) from error
         return report

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TextIO
 
 from revisage.cli._say import say
 from revisage.errors import SaveError, UsageError
-from revisage.image import write_atomically
+from revisage.files import write_atomically
 from revisage.restore import document
 
 LINES = frozenset({".jsonl", ".ndjson"})

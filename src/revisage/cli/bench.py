@@ -17,7 +17,7 @@ from revisage.batch.forecast import Terms, fit, measure, sample
 from revisage.cli._parse import Exit, parse
 from revisage.cli._say import say
 from revisage.errors import RevisageError, UnknownModelError, UsageError
-from revisage.image import write_atomically
+from revisage.files import write_atomically
 from revisage.options import ModelSettings, RestoreOptions, SaveOptions, Settings
 from revisage.restore.report import STAGES
 from revisage.runtime.cores import cores

@@ -130,8 +130,8 @@ def _whole(options: Options, size: int) -> int:
         )
     for name, error in failed.items():
         say(f"{name}: {error}", error=True)
-    place = options.out / PICTURES
-    say(f"{count} pictures, a face found in {seen}: {place} and {place}.csv", error=True)
+    target = options.out / PICTURES
+    say(f"{count} pictures, a face found in {seen}: {target} and {target}.csv", error=True)
     return 1 if failed else 0
 
 

@@ -42,7 +42,8 @@ from revisage.cli._say import say
 from revisage.cli._video import Film
 from revisage.cli._video import restore as restore_film
 from revisage.errors import RevisageError, SigningError, UnknownModelError, UsageError
-from revisage.image import can_encode, format_of, sweep
+from revisage.files import sweep
+from revisage.image import can_encode, format_of
 from revisage.label import can_sign, check
 from revisage.options import Credentials, RestoreOptions, SaveOptions, Settings
 from revisage.restore import Restorer

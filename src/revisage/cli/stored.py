@@ -24,7 +24,7 @@ from revisage.batch import layout, manifest
 from revisage.cli._parse import Exit, parse
 from revisage.cli._say import printable, say
 from revisage.errors import RevisageError, UsageError
-from revisage.image.save import TEMPORARY
+from revisage.files import TEMPORARY
 from revisage.runtime import selfcheck
 from revisage.server.retention import erase as erase_jobs
 from revisage.server.retention import retained

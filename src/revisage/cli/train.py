@@ -21,7 +21,7 @@ from revisage import zoo
 from revisage.cli._parse import Exit, parse
 from revisage.cli._say import say
 from revisage.errors import RevisageError, TrainingError, UsageError
-from revisage.image import write_atomically
+from revisage.files import write_atomically
 from revisage.zoo.features import FEATURES
 
 

@@ -94,7 +94,9 @@ def align(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
         local[:, 2] += local[:, :2] @ ((ratio - 1) / 2)
         local[:, :2] *= ratio
     # Not BORDER_REFLECT_101: with cubic interpolation it never returns on a part one pixel wide (OpenCV 5.0).
-    crop = cv2.warpAffine(part, local, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+    crop: np.ndarray = cv2.warpAffine(
+        part, local, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+    )
     if np.issubdtype(
         crop.dtype, np.floating
     ):  # cubic interpolation overshoots; integers saturate by themselves

@@ -128,7 +128,8 @@ def _shrink(image: np.ndarray, scale: float) -> np.ndarray:
     if scale == 1:
         return image
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    smaller: np.ndarray = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return smaller
 
 
 def _detect(detector: cv2.FaceDetectorYN, image: np.ndarray) -> np.ndarray:
@@ -137,7 +138,8 @@ def _detect(detector: cv2.FaceDetectorYN, image: np.ndarray) -> np.ndarray:
     found = detector.detect(np.ascontiguousarray(image))[1]
     if found is None:
         return np.zeros((0, 15), np.float32)
-    return found[np.isfinite(found).all(1)]
+    whole: np.ndarray = found[np.isfinite(found).all(1)]
+    return whole
 
 
 def _through(detector: cv2.FaceDetectorYN, scaled: np.ndarray, window: Window) -> np.ndarray:
@@ -200,13 +202,15 @@ def _mirrored(rows: np.ndarray) -> np.ndarray:
 
 def _iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     shared = _shared(box, others)
-    return shared / np.maximum(box[2:4].prod() + others[:, 2:4].prod(1) - shared, 1e-9)
+    share: np.ndarray = shared / np.maximum(box[2:4].prod() + others[:, 2:4].prod(1) - shared, 1e-9)
+    return share
 
 
 def _shared(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     low = np.maximum(box[:2], others[:, :2])
     high = np.minimum(box[:2] + box[2:4], others[:, :2] + others[:, 2:4])
-    return np.clip(high - low, 0, None).prod(1)
+    area: np.ndarray = np.clip(high - low, 0, None).prod(1)
+    return area
 
 
 def _suppress(found: np.ndarray, overlap: float) -> np.ndarray:

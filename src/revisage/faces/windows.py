@@ -37,7 +37,7 @@ class Window:
         x, y, w, h = rows[:, :4].T
         if self.whole:
             return np.ones(len(rows), bool)
-        keep = np.maximum(w, h) <= _LARGEST_IN_TILE
+        keep: np.ndarray = np.maximum(w, h) <= _LARGEST_IN_TILE
         if self.left > 0:
             keep &= x > 1
         if self.top > 0:

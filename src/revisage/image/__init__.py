@@ -5,8 +5,8 @@ from revisage.image.encode import can_encode, encode
 from revisage.image.formats import FORMAT_OF_EXTENSION, format_of
 from revisage.image.isolation.pool import protection
 from revisage.image.names import output_paths
-from revisage.image.photo import Photo
-from revisage.image.save import save, sweep, write_atomically
+from revisage.image.photo import Photo, eight_bits
+from revisage.image.save import save
 from revisage.options import DecodeLimits
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Photo",
     "can_encode",
     "decode",
+    "eight_bits",
     "encode",
     "format_of",
     "from_array",
@@ -22,6 +23,4 @@ __all__ = [
     "output_paths",
     "protection",
     "save",
-    "sweep",
-    "write_atomically",
 ]

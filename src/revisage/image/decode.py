@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from revisage.errors import PhotoError, PhotoTooLargeError, UsageError
-from revisage.image._colour import oriented, planes_from_pillow
-from revisage.image._read import Decoded, check_pixels, checked_format, exif_and_orientation, read, xmp_of
-from revisage.image.formats import HEAD_BYTES, declared_size
+from revisage.image.containers import declared_size
+from revisage.image.decoders import Decoded, check_pixels, checked_format, exif_and_orientation, read, xmp_of
+from revisage.image.formats import HEAD_BYTES
 from revisage.image.isolation.pool import decode_isolated
 from revisage.image.metadata import valid_dpi
 from revisage.image.photo import Photo
+from revisage.image.planes import oriented, planes_from_pillow
 from revisage.options import DecodeLimits
 
 if TYPE_CHECKING:

@@ -60,26 +60,3 @@ def _isobmff(head: bytes) -> str | None:
     if b"avif" in brands or b"avis" in brands:
         return "AVIF"
     return "HEIF" if _HEIF_BRANDS.intersection(brands) else None
-
-
-def declared_size(head: bytes, format: str) -> tuple[int, int] | None:
-    """Width and height as the header states them, for the formats whose decoder allocates on opening.
-
-    PNG: W3C PNG 3, 11.2.1 (IHDR). WebP: RFC 9649, 2.5–2.7 (VP8, VP8L, VP8X).
-    """
-    if format == "PNG" and head[12:16] == b"IHDR" and len(head) >= 24:
-        return struct.unpack(">II", head[16:24])
-    if format != "WEBP" or len(head) < 30:
-        return None
-    if head[12:16] == b"VP8X":
-        return (
-            1 + int.from_bytes(head[24:27], "little"),
-            1 + int.from_bytes(head[27:30], "little"),
-        )
-    if head[12:16] == b"VP8L":
-        bits = int.from_bytes(head[21:25], "little")
-        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    if head[12:16] == b"VP8 ":
-        width, height = struct.unpack("<HH", head[26:30])
-        return width & 0x3FFF, height & 0x3FFF
-    return None

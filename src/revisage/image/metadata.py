@@ -11,6 +11,7 @@ from xml.parsers.expat import ExpatError
 
 from revisage.image.containers.ifd import (
     EXIF_IFD,
+    EXIF_PREFIX,
     GPS_IFD,
     JPEG_BYTES,
     JPEG_OFFSET,
@@ -20,8 +21,6 @@ from revisage.image.containers.ifd import (
     Block,
     OverlongError,
 )
-
-EXIF_PREFIX = b"Exif\0\0"
 
 _MAX_EXIF = 8 << 20  # a JPEG holds 64 KiB of it
 _MAX_XMP = 4 << 20
@@ -144,15 +143,12 @@ def _drop_thumbnails(block: Block) -> None:
 def clean_xmp(xmp: bytes | None, *, keep_gps: bool = True) -> bytes | None:
     """The packet without what is stale in a new file, and without exif:GPS* unless kept.
 
-    Returns None for no packet, one larger than 4 MiB or of more than 20,000 tags and attributes, one that is
-    not well-formed, and one with a document type: XMP has none (ISO 16684-1, 7.1), and entities are how XML
-    parsers are attacked.
+    Returns None where `parse_xmp` does.
     """
-    text = _xmp_text(xmp)
-    if text is None:
+    document = parse_xmp(xmp)
+    if document is None:
         return None
     try:
-        document = minidom.parseString(text.encode())
         for element in list(document.getElementsByTagName("*")):
             for attribute in list((element.attributes or {}).values()):
                 if _unwanted(attribute, keep_gps):
@@ -160,7 +156,7 @@ def clean_xmp(xmp: bytes | None, *, keep_gps: bool = True) -> bytes | None:
             if element.parentNode is not None and _unwanted(element, keep_gps):
                 element.parentNode.removeChild(element)
         cleaned = "".join(node.toxml() for node in document.childNodes)
-    except (ExpatError, ValueError, RecursionError, AttributeError):
+    except (ValueError, RecursionError, AttributeError):
         return None
     return cleaned.encode()
 
@@ -172,19 +168,25 @@ def load_metadata_readers() -> None:
         codecs.lookup(encoding)
 
 
-def _xmp_text(xmp: bytes | None) -> str | None:
+def parse_xmp(xmp: bytes | None) -> minidom.Document | None:
+    """The packet as a tree.
+
+    Returns None for no packet, one larger than 4 MiB or of more than 20,000 tags and attributes, one that is
+    not well-formed, and one with a document type: XMP has none (ISO 16684-1, 7.1), and entities are how XML
+    parsers are attacked.
+    """
     if not xmp or len(xmp) > _MAX_XMP:
         return None
     encoding = "utf-16" if xmp[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = xmp.decode(encoding).strip("\0 \r\n\t")
-    except UnicodeDecodeError:
+        text = re.sub(r"^<\?xml\s[^>]*\?>", "", text)
+        # Every tag has a "<" and every attribute an "=", so this bounds the tree before it is built.
+        if text.count("<") + text.count("=") > _MAX_XMP_NODES or "<!DOCTYPE" in text or "<!ENTITY" in text:
+            return None
+        return minidom.parseString(text.encode())
+    except (ExpatError, ValueError, RecursionError, AttributeError):
         return None
-    text = re.sub(r"^<\?xml\s[^>]*\?>", "", text)
-    # Every tag has a "<" and every attribute an "=", so this bounds the tree before it is built.
-    if text.count("<") + text.count("=") > _MAX_XMP_NODES:
-        return None
-    return None if "<!DOCTYPE" in text or "<!ENTITY" in text else text
 
 
 def _unwanted(node: minidom.Attr | minidom.Element, keep_gps: bool) -> bool:

@@ -68,5 +68,5 @@ def _suffix(path: Path, writable: Callable[[str], bool]) -> str:
 
 def _key(path: Path) -> str:
     # The folder without links: one folder may be named in two ways.
-    place = os.path.join(os.path.realpath(path.parent), path.name)
-    return unicodedata.normalize("NFC", place).casefold()
+    name = os.path.join(os.path.realpath(path.parent), path.name)
+    return unicodedata.normalize("NFC", name).casefold()

@@ -7,6 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 
+def eight_bits(array: np.ndarray) -> np.ndarray:
+    """uint16 over the full range to the nearest uint8; uint8 as it is. Contiguous."""
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array)
+    out = np.empty(array.shape, np.uint8)
+    for row in range(0, array.shape[0], 256):  # in bands, so that nothing wider is held whole
+        out[row : row + 256] = (array[row : row + 256].astype(np.uint32) + 128) // 257  # 65535 = 255 · 257
+    return out
+
+
 @dataclass(frozen=True, eq=False)
 class Photo:
     """One picture in memory, upright, with the metadata that survives to the output.

@@ -10,7 +10,6 @@ import contextlib
 import copy
 import io
 import logging
-import os
 import uuid
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -24,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from revisage.errors import ModelError, UsageError
+from revisage.files import publish
 from revisage.runtime.onnxruntime import OnnxRuntimeSession
 from revisage.runtime.openvino import OpenVinoSession
 from revisage.runtime.selfcheck import probe
@@ -127,10 +127,7 @@ def export(
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.onnx")
     try:
-        with temporary.open("wb") as stream:
-            stream.write(model.SerializeToString())
-            stream.flush()
-            os.fsync(stream.fileno())
+        temporary.write_bytes(model.SerializeToString())
         del model
         parity = _measure(
             network,
@@ -144,7 +141,7 @@ def export(
                 f"{path.name} differs from the network by {parity.max_abs:.2g}, allowed are {tolerance:.2g}"
                 f" (outputs up to {parity.magnitude:.2g}); nothing was written"
             )
-        os.replace(temporary, path)
+        publish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     return parity

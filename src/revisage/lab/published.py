@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from revisage import zoo
 from revisage.errors import ModelCorruptError, ModelError, ModelMissingError, UsageError
+from revisage.files import sha256
 from revisage.lab.export import export
 from revisage.lab.networks.compact import Compact, CompactConfig
 from revisage.lab.networks.gfpgan import GFPGAN, GFPGANConfig, UnitRange
@@ -73,7 +74,7 @@ def install(file: Path, name: str | None = None) -> Path:
         file = file.with_suffix(".param")
     weights = file.with_suffix(".bin") if file.suffix.lower() == ".param" else file
     try:
-        source = zoo.sha256(weights)
+        source = sha256(weights)
     except OSError as error:
         raise ModelMissingError(f"cannot open {weights}: {error.strerror or error}") from None
     spec = next((s for s in zoo.CATALOGUE.values() if s.checkpoint and s.sha256 == source), None)

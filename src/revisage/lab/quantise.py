@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from revisage.errors import ModelError, RuntimeUnavailableError, UsageError
-from revisage.image import write_atomically
+from revisage.files import write_atomically
 from revisage.lab.data.pictures import Pictures, find_pictures
 from revisage.lab.degrade import RECIPES, apply
 from revisage.runtime.openvino import OpenVinoSession
@@ -24,12 +24,12 @@ SAMPLES = 120
 CHECKED = 12
 SIDE = 256
 LEAST_DB = 45.0
-"""Peak signal-to-noise ratio of the 8-bit model's pictures against the full one's, under which it is refused:
-an error some 20 dB below what the model leaves itself."""
+"""Mean peak signal-to-noise ratio of the 8-bit model's pictures against the full one's, under which it is
+refused: an error some 20 dB below what the model leaves itself."""
 
 
 def quantise(model: Path, pictures: Path, out: Path) -> float:
-    """Write `out`, the scene model of the file `model` in 8 bits, and return its PSNR in dB against it.
+    """Write `out`, the scene model of the file `model` in 8 bits, and return its mean PSNR in dB against it.
 
     `pictures` is a folder of photographs to measure ranges on; a third of the samples stays clean.
 
@@ -63,7 +63,7 @@ def quantise(model: Path, pictures: Path, out: Path) -> float:
     for number in range(SAMPLES, SAMPLES + CHECKED):
         sample = _sample(photos, number, channels)
         errors.append(np.square(small.run(sample) - full.run(sample)).mean())
-    ratio = float(-10 * np.log10(np.mean(errors)))
+    ratio = float(-10 * np.log10(errors).mean())
     if ratio < LEAST_DB:
         out.unlink()
         raise ModelError(

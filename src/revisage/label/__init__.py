@@ -8,10 +8,11 @@ a signed label goes into the file as well (`sign`, C2PA), which shows later chan
 from __future__ import annotations
 
 from revisage.errors import SaveError
-from revisage.label import jpeg, png, tiff, webp
-from revisage.label.packet import DIGITAL_SOURCE_TYPE, Label, label_of, packet
+from revisage.image.containers import read_xmp, replace_xmp
+from revisage.image.containers.jpeg import MAX_XMP
 from revisage.label.signature import Earlier, Signature, signature
 from revisage.label.signed import Edit, Original, can_sign, certificate_digest, check, sign
+from revisage.label.xmp import DIGITAL_SOURCE_TYPE, Label, label_of, packet
 from revisage.options import Credentials
 
 __all__ = [
@@ -32,8 +33,6 @@ __all__ = [
     "signature",
 ]
 
-_MAX_JPEG_PACKET = 65_502  # a segment's 65,533 bytes of payload, less the name in front and its NUL
-
 
 def add(data: bytes, format: str, label: Label) -> bytes:
     """The encoded file with the label in its XMP; pixels and all other metadata stay byte for byte.
@@ -45,21 +44,13 @@ def add(data: bytes, format: str, label: Label) -> bytes:
 
     Raises SaveError when the data is not a well-formed file of `format`.
     """
+    if format in ("BMP", "HEIF", "AVIF"):
+        return data
     try:
-        match format:
-            case "JPEG":
-                merged = packet(label, jpeg.read(data))
-                return jpeg.replace(data, merged if len(merged) <= _MAX_JPEG_PACKET else packet(label))
-            case "PNG":
-                return png.replace(data, packet(label, png.read(data)))
-            case "WEBP":
-                return webp.replace(data, packet(label, webp.read(data)))
-            case "TIFF":
-                return tiff.replace(data, packet(label, tiff.read(data)))
-            case "BMP" | "HEIF" | "AVIF":
-                return data
-            case _:
-                raise ValueError(f"no such format: {format}")
+        merged = packet(label, read_xmp(data, format))
+        if format == "JPEG" and len(merged) > MAX_XMP:
+            merged = packet(label)
+        return replace_xmp(data, format, merged)
     except (ValueError, IndexError) as error:
         raise SaveError(
             f"the {format} cannot be labelled ({error}): save it again, or without the label"
@@ -69,26 +60,6 @@ def add(data: bytes, format: str, label: Label) -> bytes:
 def read(data: bytes) -> Label | None:
     """The label of a file of any of the formats; None when it has none or is not well-formed."""
     try:
-        if data.startswith(b"\xff\xd8"):
-            found = jpeg.read(data)
-        elif data.startswith(b"\x89PNG"):
-            found = png.read(data)
-        elif data[:4] == b"RIFF":
-            found = webp.read(data)
-        elif data[:2] in (b"II", b"MM"):
-            found = tiff.read(data)
-        elif data[4:8] == b"ftyp":
-            found = _scan(data)
-        else:
-            return None
+        return label_of(read_xmp(data))
     except (ValueError, IndexError):
         return None
-    return label_of(found)
-
-
-def _scan(data: bytes) -> bytes | None:
-    # HEIF keeps the packet whole and uncompressed, and XMP packets are made to be found by scanning
-    # (XMP specification part 3, "Packet scanning").
-    start = data.find(b"<x:xmpmeta")
-    end = data.find(b"</x:xmpmeta>", start)
-    return data[start : end + len(b"</x:xmpmeta>")] if 0 <= start < end else None

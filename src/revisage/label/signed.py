@@ -8,7 +8,6 @@ and what manifests it had itself.
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from revisage.errors import SigningError, UsageError
-from revisage.files import open_to_others
-from revisage.label._library import MODELS, OFFLINE, SHA256, c2pa
-from revisage.label.packet import DIGITAL_SOURCE_TYPE
+from revisage.files import open_to_others, sha256
+from revisage.label.library import MODELS, OFFLINE, SHA256, c2pa
+from revisage.label.xmp import DIGITAL_SOURCE_TYPE
 from revisage.options import Credentials
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ def check(credentials: Credentials) -> None:
 
 def certificate_digest(credentials: Credentials) -> str:
     """SHA-256 in hex of the certificate's file. Raises SigningError."""
-    return hashlib.sha256(_read(credentials.certificate)).hexdigest()
+    return sha256(_read(credentials.certificate))
 
 
 def sign(data: bytes, format: str, credentials: Credentials, edit: Edit) -> bytes:
@@ -143,7 +142,7 @@ def _manifest(edit: Edit) -> dict[str, Any]:
     agent = {"name": name, "version": version} if version else {"name": name}
     opened = {
         "action": "c2pa.opened",
-        "parameters": {"ingredientIds": [_PARENT], SHA256: hashlib.sha256(edit.original.data).hexdigest()},
+        "parameters": {"ingredientIds": [_PARENT], SHA256: sha256(edit.original.data)},
     }
     edited: dict[str, Any] = {"action": "c2pa.edited", "softwareAgent": agent}
     if edit.models:

@@ -13,6 +13,7 @@ import numpy as np
 from revisage import faces, runtime, zoo
 from revisage.errors import ModelCorruptError, ModelMissingError, UnknownModelError
 from revisage.faces import Face
+from revisage.files import sha256
 from revisage.options import Settings
 from revisage.restore.receptive_field import receptive_field
 from revisage.runtime import Session
@@ -251,4 +252,4 @@ class InstalledModels:
 
 def _digests(*files: Path) -> Callable[[], tuple[str, ...]]:
     """The SHA-256 of a model's files, read once."""
-    return _Once(lambda: tuple(zoo.sha256(file) for file in files)).get
+    return _Once(lambda: tuple(sha256(file) for file in files)).get

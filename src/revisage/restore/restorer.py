@@ -13,7 +13,7 @@ from PIL import Image
 
 from revisage.errors import FaceError, PhotoTooLargeError, UsageError
 from revisage.faces import Face, template
-from revisage.image import Photo, decode, from_array, from_pillow
+from revisage.image import Photo, decode, eight_bits, from_array, from_pillow
 from revisage.options import RestoreOptions, Settings
 from revisage.restore import colour as tone
 from revisage.restore import tiles
@@ -137,7 +137,7 @@ class Restorer:
 
     def find(self, source: Source) -> list[Face]:
         """The faces of a photo, largest first, in its upright pixels. Raises PhotoError, ModelError."""
-        return _by_size(self._models.detector().detector.find(_eight_bits(self._open(source).pixels)))
+        return _by_size(self._models.detector().detector.find(eight_bits(self._open(source).pixels)))
 
     def _layered(self, source: Source, job: Job, found: Sequence[Face] | None, *, every: bool) -> Restoration:
         """The restoration whose faces are restored while its layers are read; `every` one, or the chosen."""
@@ -179,7 +179,7 @@ class Restorer:
         if model is not None and given is None:
             with job.timed("find"):
                 detector = self._models.detector()
-                found = _by_size(detector.detector.find(_eight_bits(photo.pixels)))
+                found = _by_size(detector.detector.find(eight_bits(photo.pixels)))
             detector_label = detector.label
         job.progress(Stage("find", len(found), len(found)))
 
@@ -303,12 +303,6 @@ def _require_crops(model: FaceModel) -> None:
 
 def _by_size(found: Sequence[Face]) -> list[Face]:
     return sorted(found, key=lambda face: face.box[2] * face.box[3], reverse=True)
-
-
-def _eight_bits(pixels: np.ndarray) -> np.ndarray:
-    if pixels.dtype == np.uint8:
-        return pixels
-    return np.right_shift(pixels, 8, out=np.empty(pixels.shape, np.uint8), casting="unsafe")
 
 
 def _square(pixels: np.ndarray, size: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from revisage.errors import SaveError, SigningError, UsageError
-from revisage.image import Photo, encode, format_of, save
+from revisage.image import Photo, eight_bits, encode, format_of, save
 from revisage.label import Edit, Label, Original, add, can_sign, packet, sign
 from revisage.options import SaveOptions
 from revisage.restore.report import FaceReport, document
@@ -69,9 +69,7 @@ class Result:
         pixels = self.photo.pixels[..., :1] if self.photo.gray else self.photo.pixels
         if self.photo.alpha is not None:
             pixels = np.dstack([pixels, self.photo.alpha])
-        if pixels.dtype == np.uint16:
-            pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-        return Image.fromarray(np.ascontiguousarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels))
+        return Image.fromarray(eight_bits(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels))
 
     def save(
         self,

@@ -24,7 +24,8 @@ def _load() -> ModuleType:
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()
-    return onnxruntime
+    library: ModuleType = onnxruntime
+    return library
 
 
 def gpu_providers() -> list[str]:

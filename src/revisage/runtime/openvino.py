@@ -37,7 +37,8 @@ def _load() -> ModuleType:
     finally:
         if hidden:
             del sys.modules[name]
-    return openvino
+    library: ModuleType = openvino
+    return library
 
 
 @lru_cache(maxsize=1)

@@ -8,16 +8,14 @@ the difference.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io
 import json
-import os
-import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from revisage.errors import SaveError
+from revisage.files import sha256, write_atomically
 from revisage.runtime.session import Source
 
 MAX_RMS = 2 / 255
@@ -64,10 +62,7 @@ def probe(height: int, width: int, channels: int = 3) -> np.ndarray:
 
 def fingerprint(source: Source, *facts: str) -> str:
     """Key of one verdict: of the model's bytes and of whatever else it depends on (CPU, library version)."""
-    digest = hashlib.sha256("\n".join(facts).encode())
-    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:
-        digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()[:32]
+    return sha256("\n".join([*facts, sha256(source)]).encode())[:32]
 
 
 def recall(key: str) -> Difference | None:
@@ -81,15 +76,8 @@ def recall(key: str) -> Difference | None:
 
 def remember(key: str, difference: Difference) -> None:
     """Keep a difference for later processes; without a writable cache folder nothing is kept."""
-    target = folder() / f"{key}.json"
-    temporary = target.with_suffix(f".{uuid.uuid4().hex}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(asdict(difference)))
-        os.replace(temporary, target)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    with contextlib.suppress(SaveError):
+        write_atomically(folder() / f"{key}.json", json.dumps(asdict(difference)).encode())
 
 
 def folder() -> Path:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from revisage.image import write_atomically
+from revisage.files import publish, sha256, sync_folder, write_atomically
 from revisage.server.options import EXTENSION, JobOptions
 from revisage.server.queue.jobs import ID, Job
 from revisage.server.quota import Quota
@@ -40,7 +40,7 @@ PREVIEWS = ("before", "after", "without", "with")
 def result_key(digest: str, options: JobOptions) -> str:
     """What names a result: 32 hex digits of SHA-256 over the photo, the options and the version."""
     text = f"{__version__}\n{digest}\n{options.to_json()}"
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return sha256(text.encode())[:32]
 
 
 class Files:
@@ -67,19 +67,19 @@ class Files:
 
     def copy_upload(self, source: str, target: str) -> None:
         """Give a job the upload of another one. Raises FileNotFoundError when that was erased."""
-        place = self.upload(target)
-        place.parent.mkdir(exist_ok=True)
+        copy = self.upload(target)
+        copy.parent.mkdir(exist_ok=True)
         try:
-            os.link(self.upload(source), place)
+            os.link(self.upload(source), copy)
         except FileNotFoundError:
-            place.parent.rmdir()
+            copy.parent.rmdir()
             raise
         except OSError:  # a file system without hard links
             with self.upload(source).open("rb") as file, self.receive(target) as upload:
                 while chunk := file.read(1 << 20):
                     upload.write(chunk)
                 upload.commit()
-        sync_folder(place.parent)
+        sync_folder(copy.parent)
 
     def publish(
         self,
@@ -184,21 +184,8 @@ class Upload:
 
     def commit(self) -> str:
         """Make it durable under its name; returns its SHA-256 in hex."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
         self._file.close()
-        self._temporary.replace(self._target)
-        sync_folder(self._target.parent)
+        publish(self._temporary, self._target)
         sync_folder(self._target.parent.parent)
         self._done = True
         return self._digest.hexdigest()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames and new names in a folder durable, where the system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -6,11 +6,10 @@ import io
 import logging
 from dataclasses import dataclass, replace
 
-import numpy as np
 from PIL import Image
 
 from revisage.errors import PhotoError, SaveError
-from revisage.image import Photo, can_encode
+from revisage.image import Photo, can_encode, eight_bits
 from revisage.options import RestoreOptions
 from revisage.restore import Progress, Restoration, Restorer, Result, Stage
 from revisage.server.files import Files, result_key
@@ -124,15 +123,11 @@ def _preview(photo: Photo, size: tuple[int, int]) -> bytes:
     """A JPEG of the photo as large as a picture of `size` fits into the longest side."""
     shrink = min(1.0, PREVIEW_SIDE / max(size))
     target = (max(1, round(size[0] * shrink)), max(1, round(size[1] * shrink)))
-    image = Image.fromarray(_eight_bits(photo.pixels))
+    image = Image.fromarray(eight_bits(photo.pixels))
     if photo.alpha is not None:
         white = Image.new("RGB", image.size, "white")
-        image = Image.composite(image, white, Image.fromarray(_eight_bits(photo.alpha)))
+        image = Image.composite(image, white, Image.fromarray(eight_bits(photo.alpha)))
     image = (image.convert("L") if photo.gray else image).resize(target, Image.Resampling.LANCZOS)
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=90, subsampling=0, icc_profile=photo.icc)
     return stream.getvalue()
-
-
-def _eight_bits(array: np.ndarray) -> np.ndarray:
-    return array if array.dtype == np.uint8 else (array >> 8).astype(np.uint8)

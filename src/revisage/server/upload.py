@@ -12,7 +12,8 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from revisage.image.formats import HEAD_BYTES, NAMES, declared_size, sniff
+from revisage.image.containers import declared_size
+from revisage.image.formats import HEAD_BYTES, NAMES, sniff
 from revisage.server.files import Upload
 from revisage.server.problems import ProblemError
 from revisage.server.settings import Limits

@@ -16,7 +16,6 @@ from revisage.zoo.store import (
     installed,
     name_of,
     resolve,
-    sha256,
     user_folder,
 )
 
@@ -43,6 +42,5 @@ __all__ = [
     "read_contract",
     "read_metadata",
     "resolve",
-    "sha256",
     "user_folder",
 ]

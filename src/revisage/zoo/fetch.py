@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from revisage.errors import ModelCorruptError, ModelError, ModelMissingError, UnknownModelError
+from revisage.files import publish, sha256
 from revisage.zoo import store
 from revisage.zoo.catalogue import CATALOGUE
 from revisage.zoo.spec import Model, ModelSpec
@@ -98,7 +99,7 @@ def fetch(
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(part.with_suffix(".lock")):
-            if target.is_file() and store.sha256(target) == spec.sha256:
+            if target.is_file() and sha256(target) == spec.sha256:
                 return target
             if part.exists() and not _is_part_of(spec, part):
                 part.unlink()
@@ -137,9 +138,9 @@ def _try(spec: ModelSpec, part: Path, target: Path, effort: _Effort) -> str | No
     except _TooLongError:
         part.unlink()
         return f"more than the {spec.bytes} bytes"
-    actual = store.sha256(part)
+    actual = sha256(part)
     if actual == spec.sha256:
-        store.publish(part, target)
+        publish(part, target)
         return None
     part.unlink()
     return f"a file with sha256 {actual}"
@@ -161,7 +162,7 @@ def _download(spec: ModelSpec, part: Path, effort: _Effort) -> None:
             status = error.response.status_code if error.response is not None else None
             if status == 416:
                 # Nothing lies beyond `part`: it is whole, or it is of another file.
-                if store.sha256(part) == spec.sha256:
+                if sha256(part) == spec.sha256:
                     return
                 part.unlink()
             elif status is not None and status < 500 and status not in _WORTH_RETRYING:

@@ -10,7 +10,6 @@ file name without the ending is the model's name.
 from __future__ import annotations
 
 import difflib
-import hashlib
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from revisage.errors import ModelCorruptError, ModelError, ModelMissingError, UnknownModelError, UsageError
+from revisage.files import publish, sha256
 from revisage.zoo.catalogue import CATALOGUE
 from revisage.zoo.contract import Contract, read_contract
 from revisage.zoo.spec import EMBEDDED, Model, ModelSpec, is_name
@@ -174,19 +174,6 @@ def import_model(file: Path, name: str | None = None) -> Path:
     except OSError as error:
         raise ModelMissingError(f"cannot write {target}: {error.strerror or error}") from None
     return target
-
-
-def publish(temporary: Path, target: Path) -> None:
-    """Move a whole file to its final name in one step, after it has reached the disk."""
-    with temporary.open("rb+") as stream:
-        os.fsync(stream.fileno())
-    os.replace(temporary, target)
-
-
-def sha256(path: Path) -> str:
-    """sha256 of a file in hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @lru_cache(maxsize=64)

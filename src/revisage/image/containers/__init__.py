@@ -1,1 +1,56 @@
-"""What surrounds the pixels in a file: segments, chunks and directories."""
+"""The containers of photos: their segments, chunks and directories, and the metadata in them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from revisage.image.containers import jpeg, png, tiff, webp
+from revisage.image.formats import HEAD_BYTES, sniff
+
+
+class _HoldsXmp(Protocol):
+    def read_xmp(self, data: bytes) -> bytes | None: ...
+
+    def replace_xmp(self, data: bytes, xmp: bytes) -> bytes: ...
+
+
+_XMP: dict[str, _HoldsXmp] = {"JPEG": jpeg, "PNG": png, "WEBP": webp, "TIFF": tiff}
+
+
+def read_xmp(data: bytes, format: str | None = None) -> bytes | None:
+    """The XMP packet as it lies in a file of `format`, by default that of its first bytes; None without one.
+
+    Raises ValueError when the file is malformed.
+    """
+    container = _XMP.get(format or sniff(data[:HEAD_BYTES]) or "")
+    if container is not None:
+        return container.read_xmp(data)
+    if data[4:8] != b"ftyp":
+        return None
+    # HEIF keeps the packet whole and uncompressed, and XMP packets are made to be found by scanning
+    # (XMP specification part 3, "Packet scanning").
+    start = data.find(b"<x:xmpmeta")
+    end = data.find(b"</x:xmpmeta>", start)
+    return data[start : end + len(b"</x:xmpmeta>")] if 0 <= start < end else None
+
+
+def replace_xmp(data: bytes, format: str, xmp: bytes) -> bytes:
+    """The JPEG, PNG, WEBP or TIFF with this packet as its only one, all else as it was.
+
+    Raises ValueError when the file is malformed or cannot hold the packet.
+    """
+    if format not in _XMP:
+        raise ValueError(f"no packet can be put into {format}")
+    return _XMP[format].replace_xmp(data, xmp)
+
+
+def declared_size(head: bytes, format: str) -> tuple[int, int] | None:
+    """Width and height as the header states them, for the formats whose decoder allocates on opening.
+
+    `head` is the file's first `HEAD_BYTES` bytes.
+    """
+    if format == "PNG":
+        return png.declared_size(head)
+    if format == "WEBP" and len(head) >= 30:
+        return webp.picture_size(head[12:16], head[20:])
+    return None

@@ -6,6 +6,9 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+EXIF_PREFIX = b"Exif\0\0"
+"""What stands before the block in JPEG segments, and in a `Photo`."""
+
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 
 ORIENTATION = 0x0112
@@ -64,9 +67,10 @@ class Block:
     def number(self, at: int, code: str) -> int:
         """The unsigned integer of struct code "H" or "I" at an offset."""
         try:
-            return struct.unpack_from(self.order + code, self.bytes, at)[0]
+            value: int = struct.unpack_from(self.order + code, self.bytes, at)[0]
         except struct.error as error:
             raise ValueError(str(error)) from error
+        return value
 
     def put(self, at: int, code: str, value: int) -> None:
         """Write one unsigned integer."""

@@ -1,37 +1,117 @@
-"""PNG chunks: metadata put into an encoded file without touching its pixels (W3C PNG 3)."""
+"""PNG chunks: metadata in an encoded file, its pixels untouched (W3C PNG 3, XMP part 3, 1.1.5)."""
 
 from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 
-from revisage.image.metadata import EXIF_PREFIX
+from revisage.image.containers.ifd import EXIF_PREFIX
 
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _AFTER_IHDR = 33
+_XMP_KEYWORD = b"XML:com.adobe.xmp\0"
+_MAX_INFLATED = 4 << 20
+
+
+def declared_size(head: bytes) -> tuple[int, int] | None:
+    """Width and height of the header chunk; None where the file does not begin with one."""
+    if head[12:16] != b"IHDR" or len(head) < 24:
+        return None
+    return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+
+
+def is_deep(head: bytes) -> bool:
+    """Whether the header chunk announces 16 bits a sample."""
+    return len(head) > 24 and head[24] == 16
+
+
+def has_trailing_metadata(data: bytes) -> bool:
+    """Whether a PNG has EXIF or text behind its pixels, where Pillow finds it only by decoding them."""
+    at, seen = 8, False
+    while at + 8 <= len(data):  # not `_chunks`: a damaged file is read as far as it goes
+        kind = data[at + 4 : at + 8]
+        if kind == b"IDAT":
+            seen = True
+        elif seen and kind in (b"eXIf", b"iTXt", b"zTXt", b"tEXt"):
+            return True
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    return False
 
 
 def with_metadata(
     png: bytes,
     *,
-    icc: bytes | None,
-    exif: bytes | None,
-    xmp: bytes | None,
-    dpi: tuple[float, float] | None,
+    icc: bytes | None = None,
+    exif: bytes | None = None,
+    xmp: bytes | None = None,
+    dpi: tuple[float, float] | None = None,
 ) -> bytes:
     """The file with iCCP, pHYs, eXIf and XMP chunks right behind its header."""
     chunks = []
     if icc:
-        chunks.append(_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)))
+        chunks.append(chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)))
     if dpi:
         per_metre = [round(v / 0.0254) for v in dpi]
-        chunks.append(_chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1)))
+        chunks.append(chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1)))
     if exif:
-        chunks.append(_chunk(b"eXIf", exif.removeprefix(EXIF_PREFIX)))
+        chunks.append(chunk(b"eXIf", exif.removeprefix(EXIF_PREFIX)))
     if xmp:
-        # keyword, no compression, no language tag, no translated keyword, text
-        chunks.append(_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp))
+        # no compression, no language tag, no translated keyword, text
+        chunks.append(chunk(b"iTXt", _XMP_KEYWORD + b"\0\0\0\0" + xmp))
     return b"".join([png[:_AFTER_IHDR], *chunks, memoryview(png)[_AFTER_IHDR:]])
 
 
-def _chunk(kind: bytes, payload: bytes) -> bytes:
+def read_xmp(data: bytes) -> bytes | None:
+    """The packet, or None. Raises ValueError when the chunks are malformed."""
+    for kind, start, end in _chunks(data):
+        if _is_xmp(data, kind, start):
+            return _text(data[start + 8 + len(_XMP_KEYWORD) : end - 4])
+    return None
+
+
+def replace_xmp(data: bytes, xmp: bytes) -> bytes:
+    """The file with this packet as its only one, right behind the header.
+
+    Raises ValueError when the chunks are malformed.
+    """
+    kept = [data[start:end] for kind, start, end in _chunks(data) if not _is_xmp(data, kind, start)]
+    return with_metadata(b"".join([_SIGNATURE, *kept]), xmp=xmp)
+
+
+def chunk(kind: bytes, payload: bytes) -> bytes:
+    """Length, kind, payload and checksum."""
     return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", zlib.crc32(kind + payload))
+
+
+def _is_xmp(data: bytes, kind: bytes, start: int) -> bool:
+    return kind == b"iTXt" and data[start + 8 : start + 8 + len(_XMP_KEYWORD)] == _XMP_KEYWORD
+
+
+def _text(rest: bytes) -> bytes | None:
+    """The text of an iTXt chunk, given what follows its keyword.
+
+    That is: compression flag and method, language, translated keyword, text.
+    """
+    parts = rest[2:].split(b"\0", 2)
+    if len(parts) != 3:
+        return None
+    if rest[0] != 1:
+        return parts[2]
+    try:
+        return zlib.decompressobj().decompress(parts[2], _MAX_INFLATED)
+    except zlib.error:
+        return None
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, start and end of every chunk, the first of which must be the header."""
+    if not data.startswith(_SIGNATURE + b"\0\0\0\rIHDR"):
+        raise ValueError("no PNG")
+    at = len(_SIGNATURE)
+    while at < len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if end > len(data):
+            raise ValueError("malformed chunks")
+        yield data[at + 4 : at + 8], at, end
+        at = end

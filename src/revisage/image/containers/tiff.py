@@ -1,4 +1,4 @@
-"""Writes TIFF files of 8 and 16 bits (TIFF 6.0), which Pillow does not do for 16-bit colour.
+"""TIFF files (TIFF 6.0): written with 8 and 16 bits, which Pillow does not do for colour; metadata in them.
 
 An EXIF block is itself a TIFF structure. So a file with EXIF begins with that block, unchanged, and the
 picture's own directory comes after the pixels: every offset inside the EXIF, those of the maker's note
@@ -7,27 +7,43 @@ included, stays true.
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+from PIL import Image
 
 from revisage.errors import SaveError
-from revisage.image.containers.ifd import EXIF_IFD, GPS_IFD, Block
-from revisage.image.metadata import EXIF_PREFIX
+from revisage.image.containers.ifd import EXIF_IFD, EXIF_PREFIX, GPS_IFD, Block, Entry, OverlongError
 
 _SHORT, _LONG, _RATIONAL, _BYTE, _UNDEFINED = 3, 4, 5, 1, 7
 _STRIP_BYTES = 1 << 18
+_XMP = 700  # XMP specification part 3, 1.1.4
+_ONE_BYTE_KINDS = (1, 2, 6, 7)
+
+_DESCRIPTIVE = (
+    0x010D,  # DocumentName
+    0x010E,  # ImageDescription
+    0x010F,  # Make
+    0x0110,  # Model
+    0x0131,  # Software
+    0x0132,  # DateTime
+    0x013B,  # Artist
+    0x013C,  # HostComputer
+    0x4746,  # Rating
+    0x8298,  # Copyright
+    0x9C9B,  # XPTitle
+    0x9C9C,  # XPComment
+    0x9C9D,  # XPAuthor
+    0x9C9E,  # XPKeywords
+    0x9C9F,  # XPSubject
+)
 
 # Tags of the EXIF's first directory that go along: descriptions, and the pointers to its inner directories.
-_FROM_EXIF = {
-    *(0x010D, 0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749, 0x8298, 0xC4A5),
-    *range(0x9C9B, 0x9CA0),
-    EXIF_IFD,
-    GPS_IFD,
-}
+_FROM_EXIF = {*_DESCRIPTIVE, 0x4749, 0xC4A5, EXIF_IFD, GPS_IFD}
 
 
 @dataclass(frozen=True)
@@ -57,10 +73,7 @@ def write_tiff(
     if exif:
         block = Block(bytes(body))
         order = block.order
-        for entry in block.entries(block.first):
-            if entry.tag in _FROM_EXIF:
-                raw = bytes(body[entry.at + 8 : entry.at + 12])
-                inherited.append(_Tag(entry.tag, entry.kind, entry.count, raw))
+        inherited = [_copied(block, e) for e in block.entries(block.first) if e.tag in _FROM_EXIF]
     else:
         order = "<"
     height, width = colour.shape[:2]
@@ -106,14 +119,79 @@ def write_tiff(
     if alpha is not None:
         tags.append(shorts(338, 2))  # ExtraSamples: straight alpha
     if xmp:
-        tags.append(_Tag(700, _BYTE, len(xmp), xmp))
+        tags.append(_Tag(_XMP, _BYTE, len(xmp), xmp))
     if icc:
         tags.append(_Tag(34675, _UNDEFINED, len(icc), icc))
     _append_directory(body, tags, order)
     return bytes(body)
 
 
-def _append_directory(body: bytearray, tags: list[_Tag], order: str) -> None:
+def exif_of(data: bytes, offset: int) -> bytes | None:
+    """An EXIF block of what a TIFF says about its picture: who, when, with what, where; not how it is stored.
+
+    `offset` is that of the first directory. None when there is nothing to say.
+    """
+    source = Image.Exif()
+    source.endian = "<" if data[:2] == b"II" else ">"
+    source.bigtiff = b"+" in data[2:4]
+    source.load_from_fp(io.BytesIO(data), offset)
+    kept = Image.Exif()
+    for tag in _DESCRIPTIVE:
+        if tag in source:
+            kept[tag] = source[tag]
+    for pointer in (EXIF_IFD, GPS_IFD):
+        inner = source.get_ifd(pointer)
+        if inner:
+            kept[pointer] = dict(inner)
+    return kept.tobytes() if len(kept) else None
+
+
+def read_xmp(data: bytes) -> bytes | None:
+    """The packet, or None. Raises ValueError when the directory is malformed or the file is a BigTIFF."""
+    entry = _find_xmp(_opened(data))
+    return None if entry is None else data[entry.data : entry.data + entry.count]
+
+
+def replace_xmp(data: bytes, xmp: bytes) -> bytes:
+    """The file with this packet: in the old one's place where it fits, else at the end with a new directory.
+
+    Nothing else moves: every strip, tile and other directory keeps its offset. Raises ValueError when
+    malformed, and when the file would pass 4 GiB.
+    """
+    block = _opened(data)
+    old = _find_xmp(block)
+    if old is not None and len(xmp) <= old.count:
+        block.bytes[old.data : old.data + old.count] = xmp.ljust(old.count)
+        return bytes(block.bytes)
+    entries = block.entries(block.first)
+    if len(data) + len(xmp) + 12 * len(entries) + 32 >= 1 << 32:
+        raise ValueError("above 4 GiB")
+    tags = [_copied(block, entry) for entry in entries if entry.tag != _XMP]
+    tags.append(_Tag(_XMP, _BYTE, len(xmp), xmp))
+    _append_directory(block.bytes, tags, block.order, block.next(block.first))
+    return bytes(block.bytes)
+
+
+def _opened(data: bytes) -> Block:
+    try:
+        return Block(data)
+    except OverlongError:
+        raise ValueError("its directory is too long") from None
+
+
+def _find_xmp(block: Block) -> Entry | None:
+    def whole(entry: Entry) -> bool:
+        return entry.kind in _ONE_BYTE_KINDS and 4 < entry.count <= len(block.bytes) - entry.data
+
+    return next((e for e in block.entries(block.first) if e.tag == _XMP and whole(e)), None)
+
+
+def _copied(block: Block, entry: Entry) -> _Tag:
+    """A tag of another directory, its value or the offset of it as it is."""
+    return _Tag(entry.tag, entry.kind, entry.count, bytes(block.bytes[entry.at + 8 : entry.at + 12]))
+
+
+def _append_directory(body: bytearray, tags: list[_Tag], order: str, following: int = 0) -> None:
     lines = []
     for tag in sorted(tags, key=lambda t: t.number):
         value = tag.value
@@ -124,7 +202,7 @@ def _append_directory(body: bytearray, tags: list[_Tag], order: str) -> None:
         lines.append(struct.pack(order + "HHI", tag.number, tag.kind, tag.count) + value.ljust(4, b"\0"))
     _pad(body)
     struct.pack_into(order + "I", body, 4, len(body))
-    body += struct.pack(order + "H", len(lines)) + b"".join(lines) + bytes(4)
+    body += struct.pack(order + "H", len(lines)) + b"".join(lines) + struct.pack(order + "I", following)
 
 
 def _pad(body: bytearray) -> None:

@@ -16,10 +16,10 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 
 from revisage.errors import PhotoError, PhotoTooLargeError, UnsupportedFormatError
-from revisage.image._colour import Planes
-from revisage.image._read import Decoded, one_line
+from revisage.image.decoders import Decoded, one_line
 from revisage.image.formats import FORMAT_OF_EXTENSION
 from revisage.image.isolation import worker as isolation_worker
+from revisage.image.planes import Planes
 from revisage.options import PATIENCE, DecodeLimits
 
 _START_SECONDS = 60.0  # a cold disk may take long to import numpy; the photo's own clock starts after

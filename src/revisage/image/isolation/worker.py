@@ -91,7 +91,7 @@ def main() -> None:
 
     from PIL import Image
 
-    from revisage.image import _read
+    from revisage.image import decoders
 
     Image.MAX_IMAGE_PIXELS = None  # our own limit is checked on the header
     stdout.write(READY)
@@ -107,7 +107,7 @@ def main() -> None:
             _answer(stdout, bytes(data), head)
             return
         with contextlib.suppress(Exception):  # the fork reports what is wrong with the file
-            _read.load_plugins(_read.checked_format(bytes(data[:HEAD_BYTES])))
+            decoders.load_plugins(decoders.checked_format(bytes(data[:HEAD_BYTES])))
         answer, fork = _fork(data, head)
         data[:] = bytes(len(data))  # the next fork finds nothing of it in this process's memory
         del data
@@ -221,10 +221,10 @@ def _open_no_more() -> None:
 
 def _answer(stdout: BinaryIO, data: bytes, head: dict[str, Any]) -> None:
     from revisage.errors import PhotoError
-    from revisage.image import _read
+    from revisage.image import decoders
 
     try:
-        found = _read.read(data, head["max_pixels"])
+        found = decoders.read(data, head["max_pixels"])
     except PhotoError as error:
         write_message(stdout, {"error": type(error).__name__, "message": str(error)}, [])
         return

@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 
 from revisage.errors import PhotoError, TrainingError
-from revisage.image import decode
+from revisage.image import decode, eight_bits
 from revisage.lab.data.split import HELD_OUT_SHARE, held_out
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
@@ -51,17 +51,9 @@ def find_pictures(
 def read_picture(path: Path) -> np.ndarray:
     """One picture as (H, W, 3) RGB uint8, its orientation applied. Raises TrainingError, naming the file."""
     try:
-        pixels = decode(path, isolate=False).pixels  # a folder for training is trusted
+        return eight_bits(decode(path, isolate=False).pixels)  # a folder for training is trusted
     except PhotoError as error:
         raise TrainingError(f"cannot use {path} for training: {error}") from None
-    return eight_bits(pixels)
-
-
-def eight_bits(pixels: np.ndarray) -> np.ndarray:
-    """uint16 over the full range to the nearest uint8; uint8 as it is."""
-    if pixels.dtype == np.uint8:
-        return pixels
-    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)  # 257 steps of 16 bits are one of 8
 
 
 def cache_room() -> int:

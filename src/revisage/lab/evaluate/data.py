@@ -15,8 +15,9 @@ from PIL import Image
 from revisage import zoo
 from revisage.errors import FaceError, PhotoError, UsageError
 from revisage.faces import Detector, align, estimate
-from revisage.image import decode
-from revisage.lab.data.pictures import SUFFIXES, eight_bits
+from revisage.files import sha256
+from revisage.image import decode, eight_bits
+from revisage.lab.data.pictures import SUFFIXES
 from revisage.lab.data.split import held_out
 from revisage.lab.degrade import RECIPES, rng_for
 
@@ -149,12 +150,8 @@ class Data:
 
     def sha256(self) -> str:
         """Of the list of files: a line "sha256  name" each, in order, low before clean."""
-        digest = hashlib.sha256()
-        for item in self.items:
-            for path in (item.low, item.clean):
-                if path is not None:
-                    digest.update(f"{zoo.sha256(path)}  {item.name}\n".encode())
-        return digest.hexdigest()
+        files = ((path, item.name) for item in self.items for path in (item.low, item.clean))
+        return sha256("".join(f"{sha256(path)}  {name}\n" for path, name in files if path).encode())
 
 
 def clean_pictures(folder: Path, *, recipe: str, seed: int, view: View) -> Data:
@@ -295,7 +292,4 @@ def _size(picture: np.ndarray) -> str:
 
 def listing_sha256(paths: Sequence[Path]) -> str:
     """sha256 of the contents of files, in order: what a reference set is known by."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(zoo.sha256(path).encode())
-    return digest.hexdigest()
+    return sha256("".join(map(sha256, paths)).encode())

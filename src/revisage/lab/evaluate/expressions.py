@@ -12,6 +12,7 @@ from torch import Tensor
 
 from revisage import runtime, zoo
 from revisage.errors import ModelCorruptError
+from revisage.files import sha256
 from revisage.lab.data.expressions import EXPRESSIONS
 from revisage.lab.degrade import Chain
 from revisage.lab.degrade.compress import Jpeg
@@ -49,7 +50,7 @@ class ModelClassifier:
         if model.spec.size is None:
             raise ModelCorruptError(f"{model.path} states no size: an expression model takes square faces")
         self.size: int = model.spec.size
-        self.sha256 = {str(model): zoo.sha256(model.path)}
+        self.sha256 = {str(model): sha256(model.path)}
         self._session = runtime.open_session(model.path, device="cpu", precision="fp32")
 
     def recognise(self, faces: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ import numpy as np
 
 from revisage import zoo
 from revisage.errors import FaceError, ModelError, UsageError
+from revisage.files import sha256
 from revisage.lab.evaluate import networks
 from revisage.lab.evaluate.data import Data, find_pictures, fit, read, stem
 from revisage.options import Device, Precision, RestoreOptions, Settings
@@ -172,7 +173,7 @@ class ResultFolder:
                 "of the pictures, in the same folders"
             )
         chosen = sorted(stem(item.name) for item in data.items)
-        self.identity: Any = {"results": [[name, zoo.sha256(self._paths[name])] for name in chosen]}
+        self.identity: Any = {"results": [[name, sha256(self._paths[name])] for name in chosen]}
 
     def run(self, name: str, picture: np.ndarray, scale: int) -> np.ndarray:
         return fit(read(self._paths[stem(name)]), picture.shape[0] * scale, picture.shape[1] * scale)
@@ -284,4 +285,4 @@ def _checked(source: ModelSource, settings: MethodSettings, aligned: bool, weigh
 
 
 def _weights(models: Sequence[zoo.Model]) -> dict[str, str]:
-    return {str(model): zoo.sha256(model.path) for model in models}
+    return {str(model): sha256(model.path) for model in models}

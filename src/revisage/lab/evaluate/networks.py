@@ -18,6 +18,7 @@ from revisage.errors import (
     RuntimeUnavailableError,
     UsageError,
 )
+from revisage.files import sha256
 from revisage.lab import published
 from revisage.restore import DetectorModel, FaceModel, ModelSource, SceneModel
 from revisage.restore.receptive_field import receptive_field
@@ -136,11 +137,11 @@ def _network(path: Path, session: Session, size: int | None) -> Network:
         output = session.run(np.full((1, 3, size, size), 0.5, np.float32))
         if output.shape != (1, 3, size, size):
             raise UsageError(f"{path} gives {output.shape} for a picture of {size} px: it is no face model")
-        return Network(label, zoo.sha256(path), FaceModel(session, label, size), None)
+        return Network(label, sha256(path), FaceModel(session, label, size), None)
     output = session.run(np.full((1, 3, _PROBE, _PROBE), 0.5, np.float32))
     scale = output.shape[-1] // _PROBE
     if output.shape != (1, 3, scale * _PROBE, scale * _PROBE):
         raise UsageError(f"{path} gives {output.shape} for a picture of {_PROBE} px: it is no scene model")
     return Network(
-        label, zoo.sha256(path), None, SceneModel(session, label, scale, receptive_field(session, scale))
+        label, sha256(path), None, SceneModel(session, label, scale, receptive_field(session, scale))
     )

@@ -8,7 +8,7 @@ import json
 import math
 from pathlib import Path
 
-from revisage.image import write_atomically
+from revisage.files import write_atomically
 from revisage.lab.evaluate import page, sheet, tables
 from revisage.lab.evaluate.results import Results
 

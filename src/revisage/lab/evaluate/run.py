@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from revisage.errors import UsageError
-from revisage.image import Photo, encode, write_atomically
+from revisage.files import sha256, write_atomically
+from revisage.image import Photo, encode
 from revisage.lab.evaluate.data import Data, Item, Pair, find_pictures, fit, listing_sha256, read, stem
 from revisage.lab.evaluate.groups import Labels
 from revisage.lab.evaluate.measure import MetricInputs, to_batch, values
@@ -231,7 +232,7 @@ def _hash(picture: np.ndarray) -> str:
 
 
 def _digest(facts: Any) -> str:
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return sha256(json.dumps(facts, sort_keys=True).encode())
 
 
 def _versions() -> dict[str, str]:

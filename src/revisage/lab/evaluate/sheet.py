@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from revisage.image import Photo, encode, write_atomically
+from revisage.files import write_atomically
+from revisage.image import Photo, encode
 from revisage.lab.evaluate.data import fit, read
 from revisage.lab.evaluate.results import Results
 from revisage.lab.evaluate.run import folder_of, picture_of, truth_folder

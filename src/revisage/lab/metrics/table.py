@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from revisage import zoo
 from revisage.errors import UsageError
+from revisage.files import sha256
 from revisage.lab.metrics import frechet, kid
 from revisage.lab.metrics.degrees import degrees
 from revisage.lab.metrics.embedders import EMBEDDERS, Embedder
@@ -71,7 +71,7 @@ def load(names: Sequence[str], sources: Sources = Sources()) -> list[Metric]:
 
 
 def _hashes(files: dict[str, Path]) -> dict[str, str]:
-    return {name: zoo.sha256(path) for name, path in files.items()}
+    return {name: sha256(path) for name, path in files.items()}
 
 
 def _pair(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Metric]:

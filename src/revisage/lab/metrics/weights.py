@@ -12,6 +12,7 @@ import torch
 
 from revisage import zoo
 from revisage.errors import ModelCorruptError, ModelMissingError
+from revisage.files import sha256
 
 COPIES = {"squeezenet": "squeezenet-16"}
 """Names of weights in the catalogue that stand in for others: the same, in 16 bits."""
@@ -39,7 +40,7 @@ def locate(name: str, wanted_by: str, folder: Path | None = None) -> Path:
                 except ModelMissingError:
                     pass  # the published weights are what to ask for
             raise ModelMissingError(f"{wanted_by}: {error}") from None
-    if spec.sha256 is not None and zoo.sha256(path) != spec.sha256:
+    if spec.sha256 is not None and sha256(path) != spec.sha256:
         raise ModelCorruptError(
             f"{path} does not have the sha256 of {name}: remove it or give another folder"
         )

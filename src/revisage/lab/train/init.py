@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from revisage.errors import TrainingError
-from revisage.image import write_atomically
+from revisage.files import write_atomically
 from revisage.lab.data.loader import Sample
 from revisage.lab.train.checkpoint import averaged
 from revisage.zoo import read_metadata

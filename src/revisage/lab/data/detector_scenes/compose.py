@@ -194,7 +194,7 @@ def _tone(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.LUT(np.ascontiguousarray(pixels), table)
 
 
-def _place_box(matrix: np.ndarray) -> tuple[float, float, float, float]:
+def _moved_box(matrix: np.ndarray) -> tuple[float, float, float, float]:
     """The upright box of `CROP_BOX` after the similarity `matrix` (2, 3) from crop to scene."""
     x, y, w, h = CROP_BOX
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
@@ -228,7 +228,7 @@ def _paste_face(
         lowest = min(height * 0.4, size / 2)
         place = centre or rng.uniform(lowest, size - lowest, 2)
         matrix = np.column_stack([linear, np.asarray(place) - linear @ middle])
-        box = _place_box(matrix)
+        box = _moved_box(matrix)
         if canvas.free(box, 0.05):
             break
         if centre is not None:
@@ -385,7 +385,7 @@ def _close(canvas: _Canvas, source: Source, rng: np.random.Generator) -> None:
     crop = _tone(crop, rng)
     border = cv2.BORDER_REFLECT_101 if rng.random() < 0.5 else cv2.BORDER_REPLICATE
     canvas.pixels = cv2.warpAffine(crop, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
-    canvas.boxes.append(_place_box(matrix))
+    canvas.boxes.append(_moved_box(matrix))
     canvas.landmarks.append(points @ linear.T + matrix[:, 2])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,8 +12,8 @@ import numpy as np
 
 from revisage.errors import FaceError, PhotoError, UsageError
 from revisage.faces import Face, align, estimate, invert
-from revisage.image import DecodeLimits, Photo, decode, save
-from revisage.lab.data.pictures import eight_bits
+from revisage.files import sha256
+from revisage.image import DecodeLimits, Photo, decode, eight_bits, save
 from revisage.lab.data.prepare.measures import coverage, fingerprint, sharpness
 
 FORMATS = {"png": ".png", "webp": ".webp"}
@@ -124,8 +123,7 @@ def prepare_photo(
     try:
         status = path.stat()
         length, changed = status.st_size, status.st_mtime_ns
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256(path)
         photo = decode(path, limits=DecodeLimits(max_pixels=settings.max_pixels))
         pixels = eight_bits(photo.pixels)
         found = detector.find(pixels)
@@ -140,8 +138,8 @@ def prepare_photo(
             crop, picture = _cut(pixels, face, name, settings)
         except FaceError:
             continue
-        place = out / (DROPPED if crop.reason else KEPT) / name
-        save(Photo(picture, gray=photo.gray, icc=photo.icc), place, quality=settings.quality)
+        target = out / (DROPPED if crop.reason else KEPT) / name
+        save(Photo(picture, gray=photo.gray, icc=photo.icc), target, quality=settings.quality)
         crops.append(crop)
     return Record(source, length, changed, digest, None, tuple(crops), len(found) - len(crops))
 
@@ -152,7 +150,7 @@ def crop_name(source: str, digest: str, number: int, suffix: str) -> str:
     It depends on the photo alone, not on which others are there, and is the same on every system.
     """
     name = readable(source)
-    own = hashlib.sha256(f"{name}\0{digest}".encode()).hexdigest()[:10]
+    own = sha256(f"{name}\0{digest}".encode())[:10]
     return f"{PurePosixPath(name).stem[:_LONGEST_STEM]}-{own}-{number}{suffix}"
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from revisage.errors import SaveError, UsageError
-from revisage.image import format_of, sweep, write_atomically
+from revisage.files import sweep, write_atomically
+from revisage.image import format_of
 from revisage.image.formats import HEAD_BYTES, sniff
 from revisage.lab.data.prepare.photo import DetectsFaces, PrepareSettings, Record, prepare_photo
 from revisage.lab.data.prepare.tables import JOURNAL, Summary, finish, is_whole, line, read_journal, remove
@@ -68,14 +69,14 @@ def find_photos(source: Path, out: Path) -> list[str]:
     """
     if not source.is_dir():
         raise UsageError(f"{source} is no folder: give the folder that holds the photos")
-    place = out.resolve()
-    if place == source.resolve():
+    target = out.resolve()
+    if target == source.resolve():
         raise UsageError(f"{out} holds the photos: choose another folder to write to")
     found = []
     for path in source.rglob("*"):
         inner = path.relative_to(source)
         hidden = any(part.startswith(".") for part in inner.parts)
-        if not hidden and path.is_file() and not path.resolve().is_relative_to(place) and _is_photo(path):
+        if not hidden and path.is_file() and not path.resolve().is_relative_to(target) and _is_photo(path):
             found.append(inner.as_posix())
     if not found:
         raise UsageError(f"no photos in {source}")

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from revisage.image import write_atomically
+from revisage.files import write_atomically
 from revisage.lab.data.landmarks import POINT_COLUMNS
 from revisage.lab.data.prepare.measures import originals
 from revisage.lab.data.prepare.photo import DROPPED, KEPT, Crop, Record, readable

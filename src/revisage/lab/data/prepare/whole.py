@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 
 from revisage.errors import PhotoError, SaveError, TrainingError, UsageError
-from revisage.image import Photo, decode, save, write_atomically
+from revisage.files import write_atomically
+from revisage.image import Photo, decode, eight_bits, save
 from revisage.lab.data.landmarks import resize_landmarks
-from revisage.lab.data.pictures import eight_bits
 from revisage.lab.data.prepare.landmarks68 import COUNT, FindsLandmarks
 from revisage.lab.data.prepare.run import find_photos
 from revisage.lab.data.prepare.tables import group_of

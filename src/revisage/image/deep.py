@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from revisage.errors import PhotoError
-from revisage.image._colour import Planes
 from revisage.image.metadata import valid_icc
+from revisage.image.planes import Planes
 
 
 @dataclass(frozen=True)
@@ -38,24 +36,6 @@ class TiffLayout:
     def colours(self) -> int:
         """Channels that are colour; the rest are extra."""
         return 3 if self.photometric == 2 else 1
-
-
-def is_deep_png(head: bytes) -> bool:
-    """Whether the IHDR chunk announces 16 bits a sample."""
-    return len(head) > 24 and head[24] == 16
-
-
-def has_trailing_metadata(data: bytes) -> bool:
-    """Whether a PNG has EXIF or text behind its pixels, where Pillow finds it only by decoding them."""
-    at, seen = 8, False
-    while at + 8 <= len(data):
-        kind = data[at + 4 : at + 8]
-        if kind == b"IDAT":
-            seen = True
-        elif seen and kind in (b"eXIf", b"iTXt", b"zTXt", b"tEXt"):
-            return True
-        at += 12 + int.from_bytes(data[at : at + 4], "big")
-    return False
 
 
 def read_png(data: bytes, icc: bytes | None) -> Planes:
@@ -111,42 +91,3 @@ def _straight(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
             (colour[row : row + 256].astype(np.uint32) * 65535 + a // 2) // a, 65535
         )
     return out
-
-
-def tiff_exif(data: bytes, offset: int) -> bytes | None:
-    """An EXIF block of what a TIFF says about its picture: who, when, with what, where; not how it is stored.
-
-    `offset` is that of the first directory. None when there is nothing to say.
-    """
-    source = Image.Exif()
-    source.endian = "<" if data[:2] == b"II" else ">"
-    source.bigtiff = b"+" in data[2:4]
-    source.load_from_fp(io.BytesIO(data), offset)
-    kept = Image.Exif()
-    for tag in _DESCRIPTIVE:
-        if tag in source:
-            kept[tag] = source[tag]
-    for pointer in (0x8769, 0x8825):
-        inner = source.get_ifd(pointer)
-        if inner:
-            kept[pointer] = dict(inner)
-    return kept.tobytes() if len(kept) else None
-
-
-_DESCRIPTIVE = (
-    0x010D,  # DocumentName
-    0x010E,  # ImageDescription
-    0x010F,  # Make
-    0x0110,  # Model
-    0x0131,  # Software
-    0x0132,  # DateTime
-    0x013B,  # Artist
-    0x013C,  # HostComputer
-    0x4746,  # Rating
-    0x8298,  # Copyright
-    0x9C9B,  # XPTitle
-    0x9C9C,  # XPComment
-    0x9C9D,  # XPAuthor
-    0x9C9E,  # XPKeywords
-    0x9C9F,  # XPSubject
-)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.dom import minidom
-from xml.parsers.expat import ExpatError
+
+from revisage.image.metadata import parse_xmp
 
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 """IPTC's term: an existing picture altered by a trained model."""
@@ -24,8 +24,6 @@ _XMLNS = "http://www.w3.org/2000/xmlns/"
 _BEGIN = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
 _END = '\n<?xpacket end="w"?>'
 _EMPTY = f'<x:xmpmeta xmlns:x="{_X}"><rdf:RDF xmlns:rdf="{_RDF}"/></x:xmpmeta>'
-_MAX_BYTES = 4 << 20
-_MAX_NODES = 20_000  # tags and attributes; a tree of them takes 0.2 s
 
 
 @dataclass(frozen=True)
@@ -41,10 +39,10 @@ class Label:
 def packet(label: Label, old: bytes | None = None) -> bytes:
     """A packet (UTF-8) of the label and everything an old packet says besides.
 
-    The old one is dropped when it is not well-formed XMP, above 4 MiB or 20,000 tags and attributes, or has a
-    document type or entities: XMP has none, and they are how XML parsers are attacked. Its xmp:CreatorTool
-    stays (it names the first tool), and so do the AI system that it names and a source type of wholly
-    generated, which says more than ours. An address of a C2PA manifest goes: that one was of the original.
+    The old one is dropped when it is not well-formed XMP or not safe to parse (`parse_xmp`). Its
+    xmp:CreatorTool stays (it names the first tool), and so do the AI system that it names and a source type
+    of wholly generated, which says more than ours. An address of a C2PA manifest goes: that one was of the
+    original.
     """
     document = _parse(old) or _parse(_EMPTY.encode())
     assert document is not None
@@ -121,21 +119,14 @@ def _label_in(rdf: minidom.Element) -> Label | None:
 
 def _parse(xmp: bytes | None) -> minidom.Document | None:
     """The packet as a tree that holds an rdf:RDF; None when it is not one, or not safe to parse."""
-    if not xmp or len(xmp) > _MAX_BYTES:
+    document = parse_xmp(xmp)
+    if document is None or not document.getElementsByTagNameNS(_RDF, "RDF"):
         return None
     try:
-        encoding = "utf-16" if xmp[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-        text = xmp.decode(encoding).strip("\0 \r\n\t")
-        text = re.sub(r"^<\?xml\s[^>]*\?>", "", text)
-        if text.count("<") + text.count("=") > _MAX_NODES:
-            return None
-        if "<!DOCTYPE" in text or "<!ENTITY" in text:
-            return None
-        document = minidom.parseString(text.encode())
         document.toxml()  # a tree too deep to be written is as good as broken
-    except (ExpatError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         return None
-    return document if document.getElementsByTagNameNS(_RDF, "RDF") else None
+    return document
 
 
 def _name(rdf: minidom.Element, local: str) -> str:

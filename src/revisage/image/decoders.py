@@ -10,10 +10,11 @@ from typing import Any
 from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
 from revisage.errors import PhotoError, PhotoTooLargeError, UnsupportedFormatError
-from revisage.image import _deep
-from revisage.image._colour import Planes, oriented, planes_from_pillow
-from revisage.image.formats import HEAD_BYTES, NAMES, declared_size, sniff
+from revisage.image import deep
+from revisage.image.containers import declared_size, png, tiff
+from revisage.image.formats import HEAD_BYTES, NAMES, sniff
 from revisage.image.metadata import clean_exif, clean_xmp, load_metadata_readers, valid_dpi
+from revisage.image.planes import Planes, oriented, planes_from_pillow
 
 # Only the plugin that is needed is imported: Image.init() would load all of Pillow's forty formats.
 PLUGINS = {
@@ -120,13 +121,13 @@ def _read_pillow(data: bytes, format: str, max_pixels: int) -> Decoded:
     load_plugins(format)
     with Image.open(io.BytesIO(data), formats=(format,)) as image:
         check_pixels(image.size, max_pixels)
-        deep = format == "PNG" and _deep.is_deep_png(data[:HEAD_BYTES])
-        if not deep or _deep.has_trailing_metadata(data):
+        wide = format == "PNG" and png.is_deep(data[:HEAD_BYTES])
+        if not wide or png.has_trailing_metadata(data):
             _load(image)  # before the metadata: a PNG may have some behind its pixels
         exif, orientation = exif_and_orientation(image, format)
         xmp, dpi = xmp_of(image), valid_dpi(image.info.get("dpi"))
-        if deep:
-            planes = _deep.read_png(data, image.info.get("icc_profile"))
+        if wide:
+            planes = deep.read_png(data, image.info.get("icc_profile"))
         else:
             planes = planes_from_pillow(image, sample_bits=data[24] if format == "PNG" else 8)
     return Decoded(oriented(planes, orientation), exif, xmp, dpi, format)
@@ -188,7 +189,7 @@ def _read_tiff(data: bytes, max_pixels: int) -> Decoded:
     dpi = _tiff_dpi(tags)
     if layout.deep:
         icc = tags.get(_ICC)
-        planes = _deep.read_tiff(data, layout, icc if isinstance(icc, bytes) else None)
+        planes = deep.read_tiff(data, layout, icc if isinstance(icc, bytes) else None)
         orientation = tags.get(_ORIENTATION, 1)
         planes = oriented(planes, orientation if isinstance(orientation, int) else 1)
     else:
@@ -211,14 +212,14 @@ def _tiff_tags(data: bytes) -> tuple[Any, int]:
     return tags, offset
 
 
-def _layout(tags: Any) -> _deep.TiffLayout:
+def _layout(tags: Any) -> deep.TiffLayout:
     def several(tag: int, default: tuple[int, ...]) -> tuple[int, ...]:
         value = tags.get(tag, default)
         return value if isinstance(value, tuple) else (value,)
 
     samples = int(tags.get(_SAMPLES, 1))
     bits = several(_BITS, (1,))
-    return _deep.TiffLayout(
+    return deep.TiffLayout(
         bits=bits * samples if len(bits) == 1 and samples < 16 else bits,
         photometric=int(tags.get(_PHOTOMETRIC, 1)),
         sample_format=several(_SAMPLE_FORMAT, (1,)),
@@ -236,6 +237,6 @@ def _tiff_dpi(tags: Any) -> tuple[float, float] | None:
 
 def _tiff_exif(data: bytes, offset: int) -> bytes | None:
     try:
-        return _deep.tiff_exif(data, offset)
+        return tiff.exif_of(data, offset)
     except Exception:  # broken tags never cost the picture
         return None
