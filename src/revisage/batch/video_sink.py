@@ -158,6 +158,7 @@ class VideoSink:
         self._copies.add_to(out, stream)
         self._closing.callback(self._copies.close)
         self._label(result)
+        out.start_encoding()  # a head that cannot be written is told now, not after hours
 
     def _label(self, result: Result) -> None:
         """The film's tags, and in its comment that models changed it."""
