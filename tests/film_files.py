@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 
+from revisage.cli import main
+
 needs_ffprobe = pytest.mark.skipif(
     shutil.which("ffprobe") is None, reason="needs the program ffprobe (package ffmpeg)"
 )
@@ -155,3 +157,16 @@ def planes(path: Path) -> np.ndarray:
         rows = np.frombuffer(plane, kind).reshape(plane.height, -1)
         found.append(rows[:, : plane.width].mean())
     return np.array(found)
+
+
+def restore(source: Path, out: Path, *options: str) -> int:
+    """Run the command without a model; its exit code."""
+    arguments = ["--video", "--model", "none", "--scene", "none", "--scale", "1", *options]
+    return main(["restore", *arguments, "-o", str(out), str(source)])
+
+
+def restored(source: Path, out: Path, *options: str) -> Path:
+    """The film that the command makes; no temporary file is left."""
+    assert restore(source, out, *options) == 0
+    assert [path.name for path in out.parent.iterdir() if path.name.startswith(".revisage")] == []
+    return out
