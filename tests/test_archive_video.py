@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from film_files import Made, make
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from restore_stubs import StubModels, face_at, same
 
-from revisage.batch import SaveOptions, frames
+from revisage.batch import SaveOptions
 from revisage.batch.frames import FolderFilm, FolderSink
+from revisage.batch.video import VideoFilm, opened
 from revisage.cli import main
 from revisage.cli import restore as command
 from revisage.errors import PhotoError, UsageError
@@ -130,7 +130,10 @@ class Taken:
             bad = PhotoError("it is damaged")
             yield Frame(f"{number}", bad if picture is None else Photo(picture.copy()))
 
-    def write(self, name: str, result: Result) -> str:
+    def begin(self, *, faces: bool) -> None:
+        self.faces = faces
+
+    def write(self, name: str, result: Result, time: object, duration: object) -> str:
         self.written = {**getattr(self, "written", {}), name: result.pixels.copy()}
         return f"out/{name}"
 
@@ -257,42 +260,25 @@ def test_bad_usage(
 
 
 @pytest.mark.usefixtures("stub")
-def test_a_video_without_ffmpeg_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "film.mp4").touch()
-    monkeypatch.setattr(frames.shutil, "which", lambda name: None)
-    arguments = ["restore", "--video", str(tmp_path / "film.mp4"), "-o", str(tmp_path / "out.mp4")]
-    assert main(arguments) == 1
-    assert "install it, or give a folder of frames" in capsys.readouterr().err
-
-
-@pytest.mark.usefixtures("stub")
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the program ffmpeg")
-def test_a_video_keeps_its_frames_rate_and_sound(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_video_is_enlarged_with_its_sound(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = tmp_path / "-film: one.mp4", tmp_path / "out" / "film.mp4"
-    make = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=size=121x91:rate=12:duration=2"]
-    sound = ["-f", "lavfi", "-i", "sine=duration=2", "-vf", "pad=122:92", "-pix_fmt", "yuv420p"]
-    subprocess.run([*make, *sound, f"file:{source}"], check=True)
+    make(source, Made(size=(122, 92), times=range(24), sounds=["und"], sound_seconds=2))
     assert main(["restore", "--video", "--scale", "2", "-o", str(out), "--", str(source)]) == 0
-    said = subprocess.run(["ffmpeg", "-i", str(out)], capture_output=True, text=True, check=False).stderr
-    assert "244x184" in said
-    assert "12 fps" in said
-    assert "Audio: aac" in said
-    assert "edited with AI: stub-face 1" in said
-    film = frames.VideoFilm(out, frames.ffmpeg())
-    before = frames.VideoFilm(source, frames.ffmpeg())
-    pairs = list(zip(before.frames(), film.frames(), strict=True))
+    before, after = VideoFilm(source, DecodeLimits()), VideoFilm(out, DecodeLimits())
+    pairs = list(zip(before.frames(), after.frames(), strict=True))
     assert len(pairs) == 24
     for old, new in pairs:
         assert isinstance(old.photo, Photo)
         assert isinstance(new.photo, Photo)
+        assert new.time == old.time
+        assert new.photo.size == (244, 184)
         shrunk = np.asarray(Image.fromarray(new.photo.pixels).resize((122, 92), Image.Resampling.BOX))
         assert np.abs(shrunk.astype(int) - old.photo.pixels).mean() < 6
+    with opened(out) as film:
+        assert film.metadata["comment"] == "edited with AI: stub-face 1"
+        assert [stream.codec_context.codec.name for stream in film.streams.audio] == ["aac"]
     assert [path.name for path in out.parent.iterdir()] == ["film.mp4"]
-    (tmp_path / "bad.mp4").write_bytes(b"no video")
-    assert main(["restore", "--video", str(tmp_path / "bad.mp4"), "-o", str(tmp_path / "b.mp4")]) == 2
-    assert "no video that ffmpeg can read" in capsys.readouterr().err
+    assert "kept: 24 frames at 10 a second" in capsys.readouterr().out
 
 
 def test_a_folder_sink_writes_what_it_can_as_it_is_named(tmp_path: Path) -> None:

@@ -6,17 +6,20 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
 from revisage.batch import SaveOptions
-from revisage.batch.frames import FolderFilm, FolderSink, VideoFilm, VideoSink, ffmpeg
+from revisage.batch.frames import FolderFilm, FolderSink
+from revisage.batch.video import VideoFilm
+from revisage.batch.video_sink import FilmReport, VideoSink
 from revisage.cli._interrupt import interruptible
 from revisage.cli._report import Report
 from revisage.cli._say import say
 from revisage.errors import RevisageError, UsageError
-from revisage.restore import RestoreOptions, Restorer
+from revisage.restore import RestoreOptions, Restorer, failure
 from revisage.restore.video.film import restore_film
 
 
@@ -49,6 +52,7 @@ def restore(
     Raises KeyboardInterrupt after Ctrl-C; of a video nothing is then written, of a folder what is done.
     """
     failed = 0
+    whole: FilmReport | None = None
     try:
         with (
             _sink(film, restorer, saving) as (source, sink),
@@ -68,7 +72,8 @@ def restore(
                     failed += 1
                     say(f"{entry['input']}: {entry['error']}", error=True)
             if isinstance(sink, VideoSink) and not stop.is_set():
-                sink.finish()
+                whole = sink.finish()
+                report.add(_entry(film, whole))
     except RevisageError as error:
         say(f"revisage restore: {error}", error=True)
         return 2 if isinstance(error, UsageError) else 1
@@ -77,6 +82,11 @@ def restore(
     if stop.is_set():
         raise KeyboardInterrupt
     say(f"{film.source} -> {film.out}")
+    if whole is not None:
+        say(f"kept: {'; '.join(whole.kept)}")
+        for title, lines in (("left out", whole.left_out), ("note", whole.notes)):
+            for line in lines:
+                say(f"{title}: {line}", error=True)
     return 1 if failed or not written else 0
 
 
@@ -87,9 +97,16 @@ def _sink(
     if film.source.is_dir():
         yield FolderFilm(film.source, restorer.settings.limits), FolderSink(film.out, saving)
         return
-    source = VideoFilm(film.source, ffmpeg())
-    with VideoSink(film.out, source, label=saving.label) as sink:
+    source = VideoFilm(film.source, restorer.settings.limits)
+    with VideoSink(film.out, source, saving) as sink:
         yield source, sink
+
+
+def _entry(film: Film, whole: FilmReport) -> dict[str, Any]:
+    """The film's own entry of the report, after those of its frames."""
+    told = {"kept": list(whole.kept), "left_out": list(whole.left_out), "notes": list(whole.notes)}
+    names = {"input": str(film.source), "output": str(film.out), "status": "restored", "error": None}
+    return failure(film.source, RevisageError("")) | names | {"film": told}
 
 
 def _progress() -> Progress:

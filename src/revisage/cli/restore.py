@@ -87,7 +87,7 @@ class Options:
     """Restore with Ray, on this machine or on the cluster at ADDRESS (auto, HOST:PORT, ray://HOST:PORT);
     implies --resume."""
     video: bool = False
-    """The input is a film: a folder of frames in the order of their names, or a video file (needs ffmpeg).
+    """The input is a film: a folder of frames in the order of their names, or a video file.
     Faces are followed through it, so that they do not flicker."""
     photo_seconds: float = PHOTO_SECONDS
     """Longest time for one photo; one that takes longer fails, and the others go on."""

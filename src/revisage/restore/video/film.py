@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Protocol
 
 from revisage.errors import RevisageError, UsageError
@@ -22,10 +23,17 @@ from revisage.restore.video.smoothing import WINDOW, FaceCrops
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a film, or why it cannot be read."""
+    """One picture of a film, or why it cannot be read.
+
+    Args:
+        time: when it is shown, in seconds from the film's beginning; None in a folder of pictures.
+        duration: for how long, in seconds.
+    """
 
     name: str
     photo: Photo | RevisageError
+    time: Fraction | None = None
+    duration: Fraction | None = None
 
 
 class Film(Protocol):
@@ -39,8 +47,12 @@ class Film(Protocol):
 class Sink(Protocol):
     """Where restored frames go."""
 
-    def write(self, name: str, result: Result) -> str:
-        """Take a restored frame; where it went. Raises SaveError."""
+    def begin(self, *, faces: bool) -> None:
+        """Told before the first frame whether the film shows faces that a model will restore."""
+        ...
+
+    def write(self, name: str, result: Result, time: Fraction | None, duration: Fraction | None) -> str:
+        """Take a restored frame, and its place in the film (`Frame`); where it went. Raises SaveError."""
         ...
 
 
@@ -54,6 +66,8 @@ class _Held:
 
     number: int
     name: str
+    time: Fraction | None
+    duration: Fraction | None
     result: Result
     faces: dict[int, Face]
     tracks: list[int]
@@ -79,6 +93,7 @@ def restore_film(
         raise UsageError("a film takes neither --aligned nor --faces: all faces are followed through it")
     stop = stop or threading.Event()
     faces = _find(film, restorer, told, stop)
+    sink.begin(faces=any(faces))
     held: deque[_Held] = deque()
     crops: dict[int, dict[int, FaceCrops]] = {}
     for number, frame in enumerate(film.frames()):
@@ -93,7 +108,7 @@ def restore_film(
             yield failure(frame.name, error)
         else:
             restored = _crop_faces(frame.photo, result, by_track, crops, number)
-            held.append(_Held(number, frame.name, result, by_track, restored))
+            held.append(_Held(number, frame.name, frame.time, frame.duration, result, by_track, restored))
         while held and held[0].number + WINDOW <= number:
             yield _write(held.popleft(), crops, sink)
         for known in crops.values():
@@ -146,5 +161,5 @@ def _write(frame: _Held, crops: dict[int, dict[int, FaceCrops]], sink: Sink) -> 
     layers = {track: smoothing.correction(crops[track], frame.number) for track in frame.tracks}
     for track, layer in layers.items():
         smoothing.add_correction(result.pixels, frame.faces[track].landmarks, result.scale, layer)
-    destination = sink.write(frame.name, result)
+    destination = sink.write(frame.name, result, frame.time, frame.duration)
     return result.entry() | {"input": frame.name, "output": destination}

@@ -1,0 +1,350 @@
+"""The frames of a video file, each with its time, by PyAV, which brings FFmpeg along.
+
+Frames are decoded one at a time. Of the file system only the film itself is open to FFmpeg: a playlist in it
+cannot name another file or open a connection. What FFmpeg makes of the file is otherwise as safe as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from revisage.errors import PhotoError, RevisageError, RuntimeUnavailableError, UsageError
+from revisage.image import DecodeLimits, Photo
+from revisage.restore.video.film import Frame
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+HDR = {16: "PQ (SMPTE ST 2084)", 18: "HLG (ARIB STD-B67)"}
+"""Transfer characteristics of high dynamic range, by their numbers in ITU-T H.273."""
+
+UNSPECIFIED, BT709, SMPTE170M = 2, 1, 6
+MATRICES = {
+    BT709: ("BT.709", 1), 4: ("FCC", 4), 5: ("BT.601", 5), SMPTE170M: ("BT.601", 5),
+    7: ("SMPTE 240M", 7), 9: ("BT.2020", 9),
+}  # fmt: skip
+"""Matrices of H.273 that can be converted: name, and number in libswscale."""
+
+FULL_BY_DEFAULT = frozenset({"mjpeg", "ffv1", "rawvideo", "png", "huffyuv", "ffvhuff", "utvideo"})
+"""Codecs whose untagged gray has the full range, as FFmpeg takes it."""
+
+MOST_TICKS = 1 << 31
+"""MP4 counts time in fewer parts of a second."""
+
+
+@dataclass(frozen=True)
+class Colour:
+    """How R'G'B' becomes Y'CbCr, as numbers of ITU-T H.273; 2 stands for untagged.
+
+    Args:
+        matrix, transfer, primaries: as the film is tagged.
+        full: whether luma goes from 0 to 255 rather than from 16 to 235.
+        tagged_range: AVColorRange as the film is tagged: 0 none, 1 limited, 2 full.
+        used: the matrix that pixels are converted by: `matrix`, or what players take for untagged films.
+    """
+
+    matrix: int
+    transfer: int
+    primaries: int
+    full: bool
+    tagged_range: int
+    used: int
+
+    def __str__(self) -> str:
+        tagged = "" if self.matrix == self.used else ", untagged"
+        return f"{MATRICES[self.used][0]} matrix{tagged}, {'full' if self.full else 'limited'} range"
+
+
+def usual_matrix(size: tuple[int, int]) -> int:
+    """The matrix that players take for an untagged film of a width and height."""
+    return BT709 if size[0] >= 1280 or size[1] > 576 else SMPTE170M
+
+
+class VideoFilm:
+    """The frames of a video file, upright, in 8 or 16 bits for a channel.
+
+    Args of an object:
+        rate: frames per second on average; None where the file does not tell.
+        tick: seconds; all times are multiples of it.
+        origin: when the film begins by the file's own clock, seconds; times of frames count from there.
+        aspect: width of a pixel by its height, upright.
+        colour: of all frames, which is that of the first.
+        pixel_format: what the frames are stored in, as FFmpeg names it.
+        transparent: whether they have an alpha channel.
+        notes: what should be known of the film; grows while frames are read.
+    """
+
+    def __init__(self, path: Path, limits: DecodeLimits) -> None:
+        """Raises UsageError when this is no film to be restored, RuntimeUnavailableError without PyAV."""
+        self.path, self._limits = path, limits
+        self.notes: list[str] = []
+        with opened(self.path) as container:
+            stream = self.picture(container)
+            average, guessed = stream.average_rate, stream.guessed_rate
+            # The average of a variable rate; some files have nonsense there, such as 60,000 a second.
+            self.rate = average if average and (not guessed or average <= guessed) else guessed
+            self.tick, self._grid = _ticks(stream.time_base or Fraction(1, 1000), stream.guessed_rate)
+            self.origin = _origin(container, stream)
+            self.codec = stream.codec_context.codec.canonical_name
+            first = self._first(container, stream)
+            self._size = (first.width, first.height)
+            self._turn = _turn(first)
+            if self._turn is None:
+                self._note("its rotation is no multiple of 90° and is left out")
+            aspect = pixel_aspect(stream)
+            self.aspect = 1 / aspect if self._turn is not None and self._turn[0] else aspect
+            self.pixel_format = first.format.name
+            self.transparent = len(first.format.components) in (2, 4)
+            self._gray = len(first.format.components) < 3 and not first.format.has_palette
+            self.colour = self._colour(first)
+
+    @property
+    def turned(self) -> bool:
+        """Whether the file's pictures do not lie upright."""
+        return self._turn is not None and any(self._turn)
+
+    def picture(self, container: InputContainer) -> VideoStream:
+        """The stream of moving pictures that is restored. Raises UsageError."""
+        from av.stream import Disposition
+
+        streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+        best = container.streams.best("video")
+        stream = next((s for s in streams if best is not None and s.index == best.index), None)
+        stream = stream or (streams[0] if streams else None)
+        if stream is None:
+            raise UsageError(f"{self.path} has no moving pictures: give a film")
+        if stream.codec_context is None:
+            raise UsageError(
+                f"{self.path}: its pictures are of a kind that cannot be decoded: convert it first"
+            )
+        return stream
+
+    def frames(self) -> Iterator[Frame]:
+        """Raises UsageError when not one frame can be decoded."""
+        with opened(self.path) as container:
+            stream = self.picture(container)
+            first = last = None
+            usual = self._rounded(1 / self.rate if self.rate else Fraction(1, 25)) or self.tick
+            number = 0
+            for some in _decode(container, stream):
+                number += 1
+                name = f"{self.path}#{number}"
+                if isinstance(some, PhotoError):
+                    yield Frame(name, some)
+                    continue
+                time = self._time(some, stream, first)
+                if last is None:
+                    first = time = time or Fraction(0)
+                elif time is None:
+                    time = last + usual
+                last = time if last is None else max(time, last + self.tick)
+                duration = self._exact((some.duration or 0) * (stream.time_base or Fraction(0)), stream)
+                yield Frame(name, self._photo(some), last, duration or usual)
+            if last is None:
+                raise UsageError(f"{self.path}: not one of its frames can be decoded")
+
+    def _first(self, container: InputContainer, stream: VideoStream) -> VideoFrame:
+        for some in _decode(container, stream):
+            if not isinstance(some, PhotoError):
+                self._check(some)
+                return some
+        raise UsageError(f"{self.path}: not one of its frames can be decoded")
+
+    def _check(self, frame: VideoFrame) -> None:
+        """Raises UsageError for frames that are too large, or that would be wrong in 8 bits or RGB."""
+        if frame.width * frame.height > self._limits.max_pixels:
+            raise UsageError(
+                f"{self.path}: frames of {frame.width} × {frame.height} pixels are more than "
+                f"{self._limits.max_pixels:,}; --max-pixels allows more"
+            )
+        dolby = {"DOVI_METADATA", "DOVI_RPU_BUFFER"} & _side_data(frame).keys()
+        hdr = HDR.get(frame.color_trc) or ("Dolby Vision" if dolby else None)
+        if hdr:
+            raise UsageError(
+                f"{self.path} has high dynamic range, {hdr}: models would flatten it. "
+                "Convert it to standard range (BT.709) with a tone mapping of your choice first"
+            )
+
+    def _colour(self, frame: VideoFrame) -> Colour:
+        matrix = frame.colorspace
+        full = frame.color_range == 2 or frame.format.name.startswith("yuvj")
+        if self._gray and not frame.color_range:
+            full = self.codec in FULL_BY_DEFAULT
+        rgb = frame.format.is_rgb or frame.format.has_palette
+        if rgb or matrix in (0, 3):
+            matrix, full = UNSPECIFIED, full and not rgb
+        if matrix != UNSPECIFIED and matrix not in MATRICES and not self._gray:
+            raise UsageError(
+                f"{self.path} has the colour matrix {matrix} of ITU-T H.273, which cannot be converted: "
+                "convert the film to BT.709 first"
+            )
+        used = matrix if matrix in MATRICES else usual_matrix((frame.width, frame.height))
+        tagged = 0 if rgb else frame.color_range or (2 if full else 0)
+        return Colour(matrix, frame.color_trc, frame.color_primaries, full, tagged, used)
+
+    def _time(self, frame: VideoFrame, stream: VideoStream, first: Fraction | None) -> Fraction | None:
+        """When a frame is shown, in seconds: by the exact rate from the first on, where the file rounds."""
+        if frame.pts is None or stream.time_base is None:
+            return None
+        time = frame.pts * stream.time_base - self.origin
+        return self._rounded(time) if first is None else first + self._exact(time - first, stream)
+
+    def _exact(self, time: Fraction, stream: VideoStream) -> Fraction:
+        """A length of time as a multiple of a frame's where the file rounds that, else in ticks."""
+        if self._grid is not None and stream.time_base is not None:
+            exact = round(time / self._grid) * self._grid
+            if abs(exact - time) <= stream.time_base:
+                return exact
+        return self._rounded(time)
+
+    def _rounded(self, time: Fraction) -> Fraction:
+        return round(time / self.tick) * self.tick
+
+    def _photo(self, frame: VideoFrame) -> Photo | RevisageError:
+        from av.video.reformatter import ColorRange
+
+        try:
+            self._check(frame)
+        except UsageError as error:
+            return PhotoError(str(error))
+        if frame.interlaced_frame:
+            self._note(
+                "it is interlaced: both fields of a frame are restored as one picture, and combs stay; "
+                "deinterlace it first for a better result"
+            )
+        if (frame.width, frame.height) != self._size:
+            self._note("its size changes: all frames are brought to the size of the first")
+        depth = frame.format.components[0].bits
+        range = ColorRange.JPEG if self.colour.full else ColorRange.MPEG
+        rgb = frame.reformat(
+            *self._size,
+            format="rgb24" if depth <= 8 else "rgb48le",
+            src_colorspace=MATRICES[self.colour.used][1],
+            src_color_range=None if frame.format.is_rgb or frame.format.has_palette else range,
+            interpolation=scaling(),
+        )
+        pixels = rgb.to_ndarray()
+        transpose, mirror, flip = self._turn or (False, False, False)
+        pixels = pixels.transpose(1, 0, 2) if transpose else pixels
+        pixels = pixels[:: -1 if flip else 1, :: -1 if mirror else 1]
+        return Photo(np.ascontiguousarray(pixels), gray=self._gray)
+
+    def _note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
+
+
+def load_av() -> Any:
+    """PyAV. Raises RuntimeUnavailableError when it is not installed."""
+    try:
+        import av
+    except ImportError:
+        raise RuntimeUnavailableError(
+            'a video file needs PyAV: pip install "revisage[video]", or give a folder of frames'
+        ) from None
+    return av
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[InputContainer]:
+    """A video file to be read from its beginning. Raises UsageError."""
+    av = load_av()
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(path.open("rb"))
+            container = av.open(file, "r", io_open=_refuse, metadata_errors="replace")
+            stack.enter_context(container)
+        except failures() as error:
+            raise UsageError(f"{path} is no film that can be read ({reason(error)})") from error
+        yield container
+
+
+def pixel_aspect(stream: VideoStream) -> Fraction:
+    """Width of a pixel by its height, as the file stores pictures; 1 where it does not tell."""
+    return stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or Fraction(1)
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What PyAV raises for files that cannot be read or written."""
+    return (load_av().FFmpegError, OSError, ValueError)
+
+
+def scaling() -> int:
+    """Flags of libswscale for conversions without its shortcuts."""
+    from av.video.reformatter import Interpolation as Flags
+
+    return Flags.BICUBIC | Flags.ACCURATE_RND | Flags.FULL_CHR_H_INT | Flags.FULL_CHR_H_INP
+
+
+def reason(error: BaseException) -> str:
+    """An error of FFmpeg or of the file system in words."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _refuse(url: str, flags: int, options: dict[str, str]) -> Any:
+    raise PermissionError(f"it asks for another file: {url}")
+
+
+def _decode(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame | PhotoError]:
+    """Frames in the order they are shown, and an error for each packet that gives none."""
+    try:
+        for packet in container.demux(stream):
+            try:
+                yield from packet.decode()
+            except EOFError:
+                return
+            except failures() as error:
+                yield PhotoError(f"it is damaged ({reason(error)})")
+    except failures() as error:
+        yield PhotoError(f"the film breaks off ({reason(error)})")
+
+
+def _origin(container: InputContainer, stream: VideoStream) -> Fraction:
+    """Broadcasts begin at any time of their clock. A sound that begins before 0 is cut there by players."""
+    starts = Fraction(container.start_time or 0, 1_000_000)
+    picture = (stream.start_time or 0) * (stream.time_base or 0)
+    return Fraction(min(max(starts, Fraction(0)), picture))
+
+
+def _ticks(base: Fraction, rate: Fraction | None) -> tuple[Fraction, Fraction | None]:
+    """The unit of time for output, and the frame's exact duration where the unit of the file rounds it.
+
+    Matroska counts milliseconds, so that 24000/1001 frames a second are 41 or 42 of them.
+    """
+    if not rate or rate.denominator not in (1, 1001) or (1 / rate / base).denominator == 1:
+        return base, None
+    parts = lcm(rate.numerator, base.denominator)
+    return (Fraction(1, parts), 1 / rate) if parts < MOST_TICKS else (base, None)
+
+
+def _turn(frame: VideoFrame) -> tuple[bool, bool, bool] | None:
+    """How a frame comes upright: transposed, then mirrored, then flipped; None for other angles.
+
+    The display matrix has nine 32-bit integers, (x, y) → (a x + c y, b x + d y) with a, b, -, c, d first.
+    """
+    matrix = _side_data(frame).get("DISPLAYMATRIX")
+    if matrix is None:
+        return False, False, False
+    a, b, _, c, d = struct.unpack("=5i", matrix[:20])
+    if a and d and not b and not c:
+        return False, a < 0, d < 0
+    if b and c and not a and not d:
+        return True, c < 0, b < 0
+    return None
+
+
+def _side_data(frame: VideoFrame) -> dict[str, bytes]:
+    """What comes with a frame, by its kind as FFmpeg names it."""
+    some: Any = frame.side_data  # its type hints tell of a dictionary of one kind only
+    return {data.type.name: bytes(data) for data in some}

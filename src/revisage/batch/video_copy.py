@@ -1,0 +1,234 @@
+"""What a film has beside its pictures, on its way into another file: sounds, subtitles, attachments, tags."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from revisage.batch.video import VideoFilm, failures, load_av, opened, reason
+from revisage.errors import UsageError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer, OutputContainer
+    from av.packet import Packet
+    from av.stream import Stream
+
+OWN = frozenset(
+    {"major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id", "rotate", "duration"}
+)
+"""Tags that tell how a file is made, not what it shows: each file has its own."""
+
+NAMES = {"audio": "sound", "subtitle": "subtitles", "attachment": "attached file", "video": "picture"}
+
+SOUND = {"webm": "libopus"}
+"""Encoders of sounds that a container cannot hold as they are; AAC elsewhere."""
+
+SOUND_BITS = 192_000
+"""Bits per second of a sound that is encoded anew."""
+
+
+LAYOUTS = {1: "mono", 2: "stereo", 4: "quad", 6: "5.1", 8: "7.1"}
+"""What a number of channels usually is."""
+
+
+class Copies:
+    """The streams that go with the pictures, packet by packet.
+
+    A sound is copied as it is, or encoded anew where the container cannot hold it.
+
+    Args of an object:
+        left_out: what the film has and the result has not, in words.
+        notes: what else should be known.
+        tags: what is said of the film as a whole, the place left out unless it is to stay.
+    """
+
+    def __init__(self, film: VideoFilm, format: str, path: Path, *, keep_gps: bool) -> None:
+        """Raises UsageError when a sound can be neither copied nor decoded."""
+        self.left_out: list[str] = []
+        self.notes: list[str] = []
+        self._film, self._keep_gps = film, keep_gps
+        self._planned: dict[int, bool] = {}  # index in the film: whether it is encoded anew
+        self._words: list[str] = []
+        self._outs: dict[int, Stream] = {}
+        self._open = contextlib.ExitStack()
+        self._next: tuple[Fraction, Packet[Any]] | None = None
+        av = load_av()
+        with opened(film.path) as source, av.open(BytesIO(), "w", format=format) as trial:
+            self.tags = _tags(source.metadata, keep_gps=keep_gps)
+            self._encoder = SOUND.get(format, "aac")
+            self._plan(source, trial, path)
+            self._time_code = any("timecode" in part.metadata for part in (source, *source.streams))
+            places = [key for key in source.metadata if "location" in key.lower()]
+        if places and not keep_gps:
+            self.left_out.append("the place where it was taken (--keep-gps keeps it)")
+
+    def _plan(self, source: InputContainer, trial: OutputContainer, path: Path) -> None:
+        picture = self._film.picture(source)
+        for stream in source.streams:
+            words = _describe(stream)
+            if stream.index == picture.index or _is_elsewhere(stream):
+                continue
+            if _can_copy(trial, stream):
+                self._planned[stream.index] = False
+                self._words.append(words)
+            elif stream.type == "audio":
+                if stream.codec_context is None:
+                    raise UsageError(f"{path} cannot hold the film's {words}: convert that to AAC first")
+                self._planned[stream.index] = True
+                name = self._encoder.removeprefix("lib")
+                self.notes.append(f"{words} is encoded anew as {name}, which {path.suffix} can hold")
+            else:
+                other = f" (try {path.stem}.mkv)" if trial.format.name != "matroska" else ""
+                self.left_out.append(words + (other if stream.type in ("subtitle", "attachment") else ""))
+
+    def add_to(self, out: OutputContainer, picture: Stream) -> None:
+        """Make the streams in the new file, tell what is said of each, and begin to read the film."""
+        source = self._open.enter_context(opened(self._film.path))
+        for index, anew in self._planned.items():
+            template = source.streams[index]
+            self._outs[index] = (
+                self._encoded(out, template) if anew else out.add_stream_from_template(template)
+            )
+        pairs = [(source.streams[index], added) for index, added in self._outs.items()]
+        for old, new in [(self._film.picture(source), picture), *pairs]:
+            new.metadata.update(_tags(old.metadata, keep_gps=self._keep_gps))
+            new.disposition = old.disposition
+        chapters = source.chapters()
+        for chapter in chapters:
+            shift = round(self._film.origin / (chapter["time_base"] or 1))
+            chapter["start"] = max(0, chapter["start"] - shift)
+            chapter["end"] = max(0, chapter["end"] - shift)
+        out.set_chapters(chapters)
+        self._chapters = len(chapters)
+        self._packets = self._read(source)
+        self._next = next(self._packets, None)
+
+    def _encoded(self, out: OutputContainer, template: Any) -> Any:
+        rates = load_av().Codec(self._encoder, "w").audio_rates or [template.sample_rate]
+        rate = template.sample_rate if template.sample_rate in rates else 48000
+        stream: Any = out.add_stream(self._encoder, rate=rate, bit_rate=SOUND_BITS)
+        unnamed = template.layout.name.endswith("channels")  # old formats only count them
+        layout = LAYOUTS.get(template.layout.nb_channels, "stereo") if unnamed else template.layout.name
+        stream.codec_context.layout = layout
+        return stream
+
+    def until(self, time: Fraction | None) -> Iterator[Packet[Any]]:
+        """The packets up to a time in the film, or all that are left."""
+        while self._next is not None and (time is None or self._next[0] <= time):
+            yield self._next[1]
+            self._next = next(self._packets, None)
+
+    def close(self) -> None:
+        """Let go of the film."""
+        self._open.close()
+
+    def _read(self, source: InputContainer) -> Iterator[tuple[Fraction, Packet[Any]]]:
+        """The packets for the new file, each with its time in the film."""
+        streams = [source.streams[index] for index in self._outs]
+        streams = [stream for stream in streams if stream.type != "attachment"]
+        last: dict[int, int] = {}
+        dropped = 0
+        try:
+            for packet in source.demux(streams) if streams else ():
+                index = packet.stream.index
+                if self._planned[index]:
+                    yield from self._encode(packet)
+                    continue
+                stamp = packet.pts if packet.dts is None else packet.dts
+                if stamp is None or not packet.size or self._is_cut_off(packet):
+                    continue
+                if stamp <= last.get(index, stamp - 1):
+                    dropped += 1
+                    continue
+                last[index] = stamp
+                shift = round(self._film.origin / packet.time_base)
+                packet.dts = stamp - shift
+                packet.pts = packet.dts if packet.pts is None else packet.pts - shift
+                packet.stream = self._outs[index]
+                yield packet.dts * packet.time_base, packet
+        except failures() as error:
+            self.notes.append(f"sound and subtitles break off, as the film does ({reason(error)})")
+        if dropped:
+            self.notes.append(
+                f"{dropped} packets of sound or subtitles without a time of their own are left out"
+            )
+
+    def _encode(self, packet: Packet[Any]) -> Iterator[tuple[Fraction, Packet[Any]]]:
+        out: Any = self._outs[packet.stream.index]
+        try:
+            frames: list[Any] = packet.decode()
+        except failures():
+            self.notes.append(f"sound {packet.stream.index} has damaged parts, which are silent")
+            self.notes[:] = dict.fromkeys(self.notes)
+            return
+        for frame in frames:
+            if frame.pts is not None:
+                frame.pts -= round(self._film.origin / frame.time_base)
+        for frame in frames if packet.size else [*frames, None]:
+            for encoded in out.encode(frame):
+                yield (encoded.dts or 0) * encoded.time_base, encoded
+
+    def _is_cut_off(self, packet: Packet[Any]) -> bool:
+        """Whether a cut in the film's edit list lies behind it. Up to a tenth of a second, what comes before
+        the cut is there for the decoder to begin with."""
+        time = (packet.pts or 0) * packet.time_base
+        return packet.is_discard and time + Fraction(1, 10) < self._film.origin
+
+    def compare(self, result: InputContainer) -> list[str]:
+        """What of the film is in the finished file, in words; what is not goes to `left_out`."""
+        kept = list(self._words)
+        there = {key.lower() for part in (result, *result.streams) for key in part.metadata}
+        if self._time_code:
+            (kept if "timecode" in there else self.left_out).append("time code")
+        for key in self.tags:
+            (kept if key.lower() in there else self.left_out).append(f"tag {key}")
+        if self._chapters:
+            whole = len(result.chapters()) == self._chapters
+            (kept if whole else self.left_out).append(f"{self._chapters} chapters")
+        for index, stream in self._outs.items():
+            language = stream.metadata.get("language", "und")
+            if result.streams[stream.index].metadata.get("language", "und") != language:
+                self.left_out.append(f"language {language} of stream {index}")
+        return kept
+
+
+def _is_elsewhere(stream: Stream) -> bool:
+    """Whether chapters or the time code are stored in this way; they are kept as what they are."""
+    return stream.type == "data" and (stream.discard.name == "all" or "timecode" in stream.metadata)
+
+
+def _can_copy(container: OutputContainer, stream: Stream) -> bool:
+    if stream.type == "attachment":
+        return container.format.name == "matroska"
+    if stream.type not in ("audio", "subtitle"):
+        return False
+    try:
+        container.add_stream_from_template(stream)
+    except ValueError:
+        return False
+    return True
+
+
+def _describe(stream: Stream) -> str:
+    context = stream.codec_context
+    name = context.codec.canonical_name if context is not None else None
+    name = name or stream.metadata.get("filename") or getattr(stream, "name", None) or "of unknown kind"
+    language = stream.metadata.get("language", "und")
+    return f"{NAMES.get(stream.type, stream.type)} {stream.index}: {name}" + (
+        "" if language == "und" else f", {language}"
+    )
+
+
+def _tags(tags: dict[str, str], *, keep_gps: bool) -> dict[str, str]:
+    """What is said of a film, without what its file says of itself and, unless asked for, the place."""
+    return {
+        key: value
+        for key, value in tags.items()
+        if key.lower() not in OWN
+        and not key.startswith(("_STATISTICS", "BPS", "NUMBER_OF_", "DURATION"))
+        and (keep_gps or "location" not in key.lower())
+    }

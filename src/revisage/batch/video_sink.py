@@ -1,0 +1,254 @@
+"""A video file with what the film it was made from has besides its pictures, in place once it is whole.
+
+Pictures are encoded by their own times, so that a variable rate stays one. What goes with them is written in
+step with them (`revisage.batch.video_copy`), so nothing is held but what a few frames need.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from revisage.batch.video import (
+    MATRICES,
+    UNSPECIFIED,
+    VideoFilm,
+    failures,
+    load_av,
+    opened,
+    pixel_aspect,
+    reason,
+    scaling,
+    usual_matrix,
+)
+from revisage.batch.video_copy import Copies
+from revisage.errors import SaveError, UsageError
+from revisage.files import PART, TEMPORARY, publish
+from revisage.options import SaveOptions
+from revisage.restore import Result
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+"""FFmpeg's name of what a file of this name holds."""
+
+
+@dataclass(frozen=True)
+class FilmReport:
+    """What a video file has of its film, in words.
+
+    Args:
+        kept: what is as it was.
+        left_out: what the film has and the result has not.
+        notes: what else should be known.
+    """
+
+    kept: tuple[str, ...]
+    left_out: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+class VideoSink:
+    """Takes the restored frames of a `VideoFilm`."""
+
+    def __init__(self, path: Path, film: VideoFilm, saving: SaveOptions) -> None:
+        """Raises UsageError for the name of another kind of file, or a sound that it cannot hold."""
+        if path.suffix.lower() not in CONTAINERS:
+            raise UsageError(f"{path}: end the video's name with one of {', '.join(CONTAINERS)}")
+        self._path, self._film, self._saving = path, film, saving
+        self._format = CONTAINERS[path.suffix.lower()]
+        self._temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}{PART}")
+        self._closing = contextlib.ExitStack()
+        self._notes: list[str] = []
+        self._faces = False
+        self._frames = 0
+        self._last, self._ends = Fraction(0), Fraction(0)
+        self._steps: set[Fraction] = set()
+        self._durations: dict[int, int] = {}  # of frames in the encoder, by their times, in ticks
+        self._out: OutputContainer | None = None
+        self._copies = Copies(film, self._format, path, keep_gps=saving.keep_gps)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with contextlib.suppress(*failures()):
+            self._closing.close()
+        with contextlib.suppress(OSError):
+            self._temporary.unlink()
+
+    def begin(self, *, faces: bool) -> None:
+        self._faces = faces
+
+    def write(self, name: str, result: Result, time: Fraction | None, duration: Fraction | None) -> str:
+        """Raises SaveError."""
+        assert time is not None
+        assert duration is not None
+        try:
+            if self._out is None:
+                self._start(result)
+            self._encode(result.pixels, time, duration)
+        except failures() as error:
+            raise self._failed(error) from error
+        return str(self._path)
+
+    def finish(self) -> FilmReport:
+        """End the video and move it into place. Raises SaveError."""
+        if self._out is None:
+            raise SaveError(f"{self._path} is not written: no frame was restored")
+        try:
+            self._mux(self._stream.encode(None))
+            for copied in self._copies.until(None):
+                self._out.mux(copied)
+            self._out.close()
+            self._closing.close()
+            report = self._report()
+            publish(self._temporary, self._path)
+        except failures() as error:
+            raise self._failed(error) from error
+        return report
+
+    def _failed(self, error: BaseException) -> SaveError:
+        return SaveError(f"{self._path} cannot be written ({reason(error)})")
+
+    def _start(self, result: Result) -> None:
+        av = load_av()
+        film, colour = self._film, self._film.colour
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        options = {"movflags": "+faststart"} if self._format in ("mp4", "mov") else {}
+        out = av.open(
+            f"file:{self._temporary.absolute()}", "w", format=self._format, container_options=options
+        )
+        self._out = self._closing.enter_context(out)
+        height, width = result.pixels.shape[:2]
+        self._stored, encoder, settings = _storage(film.pixel_format, self._format)
+        self._even = not self._stored.startswith("yuv444")
+        if self._even and (width % 2 or height % 2):
+            self._notes.append("a row or column is repeated at the border: such films have even sizes")
+        if colour.matrix == UNSPECIFIED and usual_matrix((width, height)) != colour.used:
+            colour = replace(colour, matrix=colour.used)
+            self._notes.append(
+                f"the film's colours are untagged; the result is tagged {MATRICES[colour.used][0]}, "
+                "which players would not guess for its size"
+            )
+        self._colour = colour
+        stream: VideoStream = out.add_stream(encoder, rate=film.rate or Fraction(25), options=settings)
+        context = stream.codec_context
+        context.width, context.height = (
+            (width + width % 2, height + height % 2) if self._even else (width, height)
+        )
+        context.pix_fmt = self._stored
+        context.time_base = film.tick
+        context.sample_aspect_ratio = film.aspect
+        if encoder == "libx265" and self._format in ("mp4", "mov"):
+            context.codec_tag = "hvc1"  # what Apple's players ask for
+        context.color_range, context.colorspace = colour.tagged_range, colour.matrix
+        context.color_trc, context.color_primaries = colour.transfer, colour.primaries
+        self._stream, self._width, self._height = stream, context.width, context.height
+        self._copies.add_to(out, stream)
+        self._closing.callback(self._copies.close)
+        self._label(result)
+        out.start_encoding()  # a head that cannot be written is told now, not after hours
+
+    def _label(self, result: Result) -> None:
+        """The film's tags, and in its comment that models changed it."""
+        assert self._out is not None
+        changed = dict.fromkeys(result.changed_by)
+        if self._faces and result.models["face"] is not None:
+            changed = dict.fromkeys((result.models["face"], *changed))
+        tags = dict(self._copies.tags)
+        if self._saving.label and changed:
+            note = f"edited with AI: {', '.join(changed)}"
+            comment = next((key for key in tags if key.lower() == "comment"), "comment")
+            tags[comment] = "; ".join(filter(None, [tags.get(comment), note]))
+        self._out.metadata.update(tags)
+
+    def _encode(self, pixels: np.ndarray, time: Fraction, duration: Fraction) -> None:
+        from av.video.frame import VideoFrame
+        from av.video.reformatter import ColorRange
+
+        colour, tick = self._colour, self._film.tick
+        rows, columns = self._height - pixels.shape[0], self._width - pixels.shape[1]
+        assert 0 <= min(rows, columns) <= max(rows, columns) <= 1, pixels.shape
+        pixels = np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge")
+        rgb = VideoFrame.from_ndarray(pixels, "rgb24" if pixels.dtype == np.uint8 else "rgb48le")
+        frame = rgb.reformat(
+            format=self._stored,
+            dst_colorspace=MATRICES[colour.used][1],
+            dst_color_range=ColorRange.JPEG if colour.full else ColorRange.MPEG,
+            interpolation=scaling(),
+        )
+        frame.colorspace, frame.color_range = colour.matrix, colour.tagged_range
+        frame.color_trc, frame.color_primaries = colour.transfer, colour.primaries
+        frame.pts, frame.time_base = int(time / tick), tick
+        self._durations[frame.pts] = int(duration / tick)
+        if self._frames and len(self._steps) < 3:
+            self._steps.add(time - self._last)
+        self._last, self._ends, self._frames = time, time + duration, self._frames + 1
+        self._mux(self._stream.encode(frame))
+
+    def _mux(self, packets: list[Packet[Any]]) -> None:
+        assert self._out is not None
+        for packet in packets:
+            assert packet.pts is not None
+            # The encoder forgets how long frames last; of the last one nothing else tells.
+            packet.duration = self._durations.pop(packet.pts)
+            for copied in self._copies.until(packet.pts * packet.time_base):
+                self._out.mux(copied)
+            self._out.mux(packet)
+
+    # What became of it
+
+    def _report(self) -> FilmReport:
+        """Read the file again, so that the report tells what is there."""
+        film, even = self._film, len(self._steps) < 2
+        pace = f"at {1 / next(iter(self._steps), Fraction(1, 25))} a second" if even else "at a variable rate"
+        some = "1 frame" if self._frames == 1 else f"{self._frames:,} frames"
+        kept = [f"{some} {pace}, {float(self._ends):.2f} s", f"colour: {self._colour}"]
+        left_out, notes = self._copies.left_out, [*film.notes, *self._notes]
+        if film.turned:
+            kept.append("rotation, as upright pictures")
+        if film.transparent:
+            left_out.append("transparency")
+        if film.pixel_format.removeprefix("yuvj").removeprefix("yuv") != self._stored.removeprefix("yuv"):
+            notes.append(f"pictures were stored as {film.pixel_format}, the result's are {self._stored}")
+        with opened(self._temporary) as result:
+            if film.aspect != 1:
+                whole = pixel_aspect(film.picture(result)) == film.aspect
+                (kept if whole else left_out).append(
+                    f"pixel aspect {film.aspect.numerator}:{film.aspect.denominator}"
+                )
+            kept += self._copies.compare(result)
+        return FilmReport(tuple(kept), tuple(left_out), (*notes, *self._copies.notes))
+
+
+def _storage(pixel_format: str, container: str) -> tuple[str, str, dict[str, str]]:
+    """What a film of a pixel format is stored in: pixel format, encoder and its settings.
+
+    Chroma stays as dense as it is, but that of RGB, which few players take. H.265 where there are more than 8
+    bits: players take that rather than H.264. No frame refers to a later one: MP4 counts time in the order of
+    decoding, and would tell a wrong length where the rate varies. The constant rate factors are hard to tell
+    from the frames.
+    """
+    from av.video.format import VideoFormat
+
+    format = VideoFormat(pixel_format, 64, 64)
+    chroma = "420"
+    if len(format.components) >= 3 and not format.is_rgb and format.chroma_height() == 64:
+        chroma = "444" if format.chroma_width() == 64 else "422"
+    deep = format.components[0].bits > 8
+    if container == "webm":
+        return f"yuv{chroma}p", "libvpx-vp9", {"crf": "18", "b": "0", "cpu-used": "4", "row-mt": "1"}
+    if deep:
+        return f"yuv{chroma}p10le", "libx265", {"crf": "16", "x265-params": "log-level=none:bframes=0"}
+    return f"yuv{chroma}p", "libx264", {"crf": "16", "bf": "0"}
