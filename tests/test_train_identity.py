@@ -168,7 +168,7 @@ def test_pictures_of_several_sizes_are_embedded_together(teacher: Path) -> None:
 @pytest.mark.usefixtures("everybody")
 def test_its_file_gives_what_the_network_gives(teacher: Path, tmp_path: Path) -> None:
     task = task_of(teacher, write_pictures(tmp_path / "faces"))
-    loop = replace(presets.choose("identity", "tiny").loop, images=8, threads=1)
+    loop = replace(presets.choose("identity", "tiny").loop, images=256, threads=1)
     network = train(task, tmp_path / "run", loop)
     publish(tmp_path / "run", tmp_path / "who.onnx", name="who", version="1", licence="none", newest=True)
     contract = read_contract(tmp_path / "who.onnx")
