@@ -84,6 +84,13 @@ def _close(file: int, like: Path | None) -> None:
         os.fchmod(file, os.fstat(file).st_mode & allowed & 0o777)
 
 
+def copy_date(source: Path, target: Path) -> None:
+    """Let `target` have been changed last when `source` was, where the file system can tell so."""
+    with contextlib.suppress(OSError):
+        date = source.stat().st_mtime_ns
+        os.utime(target, ns=(date, date))
+
+
 def sweep(folder: Path) -> int:
     """Remove what killed runs left of `write_atomically` below a folder; how many files that were.
 

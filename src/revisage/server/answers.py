@@ -13,7 +13,8 @@ from starlette.background import BackgroundTask
 from starlette.responses import Response, StreamingResponse
 
 from revisage.image import format_of
-from revisage.server.options import EXTENSION, MEDIA_TYPE
+from revisage.image.formats import EXTENSION
+from revisage.server.options import MEDIA_TYPE
 from revisage.server.queue.jobs import Job
 from revisage.server.service import Service, no_job
 
