@@ -156,7 +156,7 @@ class Manifest:
         self._run(
             "INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             self.key(outcome.job),
-            str(outcome.job.source),
+            _text(str(outcome.job.source)),
             outcome.stamp,
             outcome.digest,
             settings.digest,
@@ -174,11 +174,12 @@ class Manifest:
                 yield json.loads(row[0])
 
     def key(self, job: Job) -> str:
-        """The path of a result below the output folder."""
+        """The path of a result below the output folder; as JSON behind a slash, which no such path begins
+        with, where it is no Unicode text."""
         if isinstance(job.target, Path):
             assert isinstance(self._out, Path), (job.target, self._out)
-            return job.target.relative_to(self._out).as_posix()
-        return job.target.removeprefix(str(self._out)).lstrip("/")
+            return _text(job.target.relative_to(self._out).as_posix())
+        return _text(job.target.removeprefix(str(self._out)).lstrip("/"))
 
     def _row(self, statement: str, *values: object) -> Sequence[Any] | None:
         try:
@@ -199,3 +200,12 @@ class Manifest:
         return ManifestError(
             f"{self._path} cannot be used ({error}): if it is damaged, remove it and all is done anew"
         )
+
+
+def _text(name: str) -> str:
+    """A file's name as SQLite takes it, different for every name: JSON for bytes that are no UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "/" + json.dumps(name)
+    return name

@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from revisage.cli._say import say
+from revisage.cli._say import say, tolerate_names
 from revisage.version import __version__
 
 COMMANDS = {
@@ -36,6 +36,7 @@ runs on and what holds a decoder that a hostile photo has taken over."""
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns 0: done, 1: something failed, 2: bad usage, 130: interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    tolerate_names()
     name = arguments[0] if arguments else "--help"
     if name in ("-h", "--help", "help"):
         print(USAGE)

@@ -261,14 +261,14 @@ def _check_report(options: Options, jobs: Sequence[Job]) -> None:
         return
     if report.is_dir():
         raise UsageError(f"--report {report} is a folder: name a file")
-    if not options.saving.overwrite and not is_report(report):
-        raise UsageError(f"--report {report} is there and is no report: choose another name, or --overwrite")
     there = report.resolve()
     for job in jobs:
         if isinstance(job.source, Path) and there == job.source.resolve():
             raise UsageError(f"--report {report} is an original and is never written to: choose another name")
         if isinstance(job.target, Path) and there == job.target.resolve():
             raise UsageError(f"--report {report} is where a photo goes: choose another name")
+    if not options.saving.overwrite and not is_report(report):
+        raise UsageError(f"--report {report} is there and is no report: choose another name, or --overwrite")
 
 
 def _open_manifest(path: Path | None, jobs: Sequence[Job], out: Location | None) -> Manifest:
