@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -34,7 +35,8 @@ runs on and what holds a decoder that a hostile photo has taken over."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line; returns 0: done, 1: something failed, 2: bad usage, 130: interrupted."""
+    """Run one command line; returns 0: done, 1: something failed, 2: bad usage, 130: interrupted
+    by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     tolerate_names()
     name = arguments[0] if arguments else "--help"
@@ -51,9 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         code: int = importlib.import_module(f"revisage.cli.{name}").main(arguments[1:])
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as interrupt:
+        with contextlib.suppress(OSError):  # the terminal has gone
+            print("interrupted", file=sys.stderr)
+        return interrupt.args[0] if interrupt.args else 130
     except BrokenPipeError:
         sys.stderr.close()  # the reader has gone; Python would complain once more at exit
         return 1
