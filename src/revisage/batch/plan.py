@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath, PurePosixPath
@@ -10,7 +11,7 @@ from revisage.batch import storage
 from revisage.batch.jobs import Job, Location
 from revisage.errors import UsageError
 from revisage.image import can_encode, format_of, output_paths
-from revisage.image.names import RESULT, shortened
+from revisage.image.names import LONGEST, RESULT, shortened
 
 # What lies beside photos in people's folders and is none. Anything else is tried, and told if it is no photo:
 # a list of what to try would leave out, silently, the photo with an unusual name.
@@ -132,9 +133,11 @@ def _is_result(photo: Path, names: set[Path]) -> bool:
     name = photo.with_name(photo.stem.removesuffix(RESULT))
     if name in names:
         return True
-    ending = RESULT + photo.suffix
-    return len(shortened(name.name + "x", ending)) < len(name.name + "x" + ending) and any(
-        other.parent == name.parent and other.name.startswith(name.name) for other in names
+    if len(os.fsencode(photo.name)) < LONGEST - 4:
+        return False
+    ending = RESULT + photo.suffix  # perhaps of a name that had to be shortened
+    return any(
+        other.parent == photo.parent and shortened(other.name, ending) == photo.name for other in names
     )
 
 

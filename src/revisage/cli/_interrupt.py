@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Ctrl-C, what ends a service, and the end of the terminal."""
@@ -32,7 +33,7 @@ def interruptible(keep: Callable[[], object] = lambda: None) -> Iterator[Stop]:
     `keep` is called at the first signal: a service is often killed soon after.
     """
     stop = Stop()
-    taken = {}
+    taken: dict[signal.Signals, Any] = {}
 
     def interrupt(number: int, frame: object) -> None:
         stop.number = number

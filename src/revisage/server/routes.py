@@ -53,7 +53,7 @@ _UPLOADING = problems(400, 408, 413, 415, 422, 429, 500, 503)
 _ASKING = problems(404, 503)
 _FETCHING = problems(404, 409, 503)
 _RESULT = _file("the restored photo", "image/*")
-_PART: Responses = {206: _file("the part of it that was asked for", "image/*")[200]} | problems(416)
+_PART = problems(416) | {206: _file("the part of it that was asked for", "image/*")[200]}
 
 
 def the_service(request: Request) -> Service:
