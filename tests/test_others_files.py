@@ -167,3 +167,13 @@ def test_a_label_of_another_tool_is_not_ours() -> None:
     plain = from_array(np.zeros((8, 8, 3), np.uint8))
     assert not results.is_result(encode(plain, format="PNG"))
     assert SaveOptions(format="JPG").chosen_format == "JPEG"
+
+
+def test_degraded_copies_replace_only_each_other(tmp_path: Path) -> None:
+    source, target = photo(tmp_path / "a.png"), tmp_path / "b.png"
+    target.write_bytes(OTHERS)
+    run = ["degrade", str(source), str(target), "--recipe", "paper", "--seed", "1"]
+    assert main(run) == 1
+    assert target.read_bytes() == OTHERS
+    assert main([*run, "--overwrite"]) == 0
+    assert main(run) == 0
