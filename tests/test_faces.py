@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -266,6 +267,36 @@ def test_a_mirrored_picture_has_mirrored_faces(detector: Detector, crop: np.ndar
         expected = other.landmarks[[1, 0, 2, 4, 3]] * (-1, 1) + (399, 0)
         assert np.abs(face.landmarks - expected).max() < 0.05 * face.box[2]
         assert abs(face.score - other.score) < 0.1
+
+
+@pytest.mark.parametrize("side", [40, 100])
+def test_a_face_cut_by_the_right_border_is_found_as_its_mirror_image_is(
+    detector: Detector, shared: Path, side: int
+) -> None:
+    for path in sorted((shared / "data" / "faces256").iterdir())[:6]:
+        with Image.open(path) as image:
+            face = cv2.resize(np.asarray(image.convert("RGB")), (side, side), interpolation=cv2.INTER_AREA)
+        for width in (289, 900):
+            for cut in (0.45, 0.55):
+                picture = np.full((240, width, 3), 128, np.uint8)
+                left = width - side + int(cut * side)
+                picture[20 : 20 + side, left:] = face[:, : width - left]
+                mirrored = np.ascontiguousarray(picture[:, ::-1])
+                assert len(detector.find(picture)) == len(detector.find(mirrored)), (path.name, width, cut)
+
+
+def test_a_strip_of_any_length_is_searched_pixel_by_pixel(detector: Detector, shared: Path) -> None:
+    with Image.open(shared / "data" / "reports" / "strip16000x130.jpg") as image:
+        wide = np.asarray(image.convert("RGB"))
+    assert len(detector.find(wide)) == 123
+    tall = np.concatenate([wide[:, 650 * n : 650 * (n + 1)] for n in range(16000 // 650)])
+    long = [(40, 250 * n + 20, 60) for n in range(60)]
+    picture = scene(cv2.resize(wide[:, :130], (60, 60)), (140, 15_100), long)
+    face = detector.find(picture)
+    assert len(face) == len(long)
+    assert len(detector.find(tall)) >= 100
+    assert scales(16_000, 130)[-1] == scales(130, 16_000)[-1] == scales(100_000, 100)[-1] == 1
+    assert math.prod((12_000, 8_000)) * scales(12_000, 8_000)[-1] ** 2 == pytest.approx(4096 * 3072)
 
 
 def test_gray_pictures_are_searched(detector: Detector, crop: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx_files import CONTRACT, model_bytes
+from PIL import Image
 
 from revisage.cli import main
 from revisage.cli._say import printable
@@ -81,3 +83,51 @@ def test_what_a_model_says_of_itself_is_text(
     assert main(["models", "list"]) == 0
     assert main(["models", "info", "m"]) == 0
     assert "\x1b" not in capsys.readouterr().out
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows allows no such names")
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8:strict", "ascii"])
+@pytest.mark.parametrize("options", [["--resume"], ["--no-label", "--processes", "1"]], ids=str)
+def test_no_name_ends_a_batch(tmp_path: Path, encoding: str, options: list[str]) -> None:
+    folder, out, report = tmp_path / os.fsdecode(b"d\xfcr"), tmp_path / "out", tmp_path / "r.json"
+    folder.mkdir()
+    names = [
+        b"caf\xe9.png",
+        b"caf\\udce9.png",
+        "祖母.png".encode(),
+        b"\xed\xa0\x80.png",
+        EVIL.encode() + b".png",
+    ]
+    for name in names:
+        Image.new("RGB", (40, 30)).save(folder / os.fsdecode(name))
+    environment = {
+        **os.environ,
+        "PYTHONIOENCODING": encoding,
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "revisage",
+        "restore",
+        str(folder),
+        "-o",
+        str(out),
+        "--report",
+        str(report),
+    ]
+    for run in range(2):
+        done = subprocess.run(
+            [*command, "--model", "none", "--scene", "none", *options],
+            capture_output=True,
+            check=False,
+            env=environment,
+        )
+        assert done.returncode == 0, done.stderr
+        again = "--resume" in options and run
+        assert len(done.stdout.splitlines()) == (0 if again else len(names))
+        assert done.stderr.startswith(b"0 restored, 0 failed, 5 done before" if again else b"5 restored")
+    assert sorted(os.fsencode(path.name) for path in out.glob("*.png")) == sorted(names)
+    inputs = {entry["input"] for entry in json.loads(report.read_text())["photos"]}
+    assert inputs == {str(folder / os.fsdecode(name)) for name in names}

@@ -24,6 +24,7 @@ from revisage.errors import UsageError
 from revisage.options import (
     Credentials,
     DecodeLimits,
+    EncodeOptions,
     ModelSettings,
     RestoreOptions,
     SaveOptions,
@@ -75,7 +76,7 @@ def test_the_api_takes_what_the_command_line_takes() -> None:
 
 
 def test_no_client_can_name_a_key_file() -> None:
-    assert only_in_python(inspect.get_annotations(SaveOptions, eval_str=True)["sign"])
+    assert only_in_python(inspect.get_annotations(EncodeOptions, eval_str=True)["sign"])
     with pytest.raises(ValueError, match="sign"):
         OptionsQuery(sign={"certificate": "a", "key": "b"})
 

@@ -464,3 +464,78 @@ def test_hostile_files_get_a_typed_answer_each(server: Running, shared: Path) ->
     assert 422 in statuses
     assert server.process.poll() is None
     assert opened(server.client.restore(photo()).data).size == (440, 240)
+
+
+# HEAD, ranges, the list of jobs
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/docs", "/healthz", "/readyz", "/metrics", "/v1/server", "/page/main.js"]
+)
+def test_head_is_get_without_its_body(server: Running, path: str) -> None:
+    got, head = (requests.request(method, server.url + path, timeout=10) for method in ("GET", "HEAD"))
+    assert head.status_code == got.status_code
+    assert head.content == b""
+    assert head.headers["content-type"] == got.headers["content-type"]
+
+
+def test_a_result_is_told_of_and_fetched_in_parts(server: Running) -> None:
+    job = server.client.submit(photo())
+    server.client.wait(job.id)
+    url = f"{server.url}/v1/jobs/{job.id}/result"
+    whole = requests.get(url, timeout=10)
+    size, tag = len(whole.content), whole.headers["etag"]
+    assert whole.headers["accept-ranges"] == "bytes"
+
+    def ask(text: str, **headers: str) -> requests.Response:
+        return requests.get(url, headers={"range": text, **headers}, timeout=10)
+
+    for text, start, stop in [("bytes=0-9", 0, 10), ("bytes=10-", 10, size), ("bytes=-5", size - 5, size)]:
+        part = ask(text)
+        assert part.status_code == 206
+        assert part.content == whole.content[start:stop]
+        assert part.headers["content-range"] == f"bytes {start}-{stop - 1}/{size}"
+    assert ask("bytes=5-", **{"if-range": tag}).status_code == 206
+    for text, headers in [
+        ("bytes=5-", {"if-range": '"other"'}), ("bytes=1-2,4-5", {}), ("lines=1-2", {}), ("bytes=9-3", {})
+    ]:  # fmt: skip
+        assert ask(text, **headers).content == whole.content
+    assert problem(ask(f"bytes={size}-")) == (416, "no-such-range")
+    for path in ("result", "report", "events"):
+        head = requests.head(f"{server.url}/v1/jobs/{job.id}/{path}", timeout=10)
+        assert head.status_code == 200
+    assert requests.head(url, timeout=10).headers["content-length"] == str(size)
+
+
+def test_jobs_are_listed_newest_first(server: Running) -> None:
+    ids = [server.client.submit(photo()).id for _ in range(3)]
+    for id in ids:
+        server.client.wait(id)
+    url = f"{server.url}/v1/jobs"
+    listed = requests.get(url, timeout=10).json()["jobs"]
+    assert [job["id"] for job in listed][:3] == ids[::-1]
+    assert [job["id"] for job in requests.get(url, params={"limit": 1}, timeout=10).json()["jobs"]] == ids[2:]
+    states = {job["state"] for job in requests.get(url, params={"state": "done"}, timeout=10).json()["jobs"]}
+    assert states == {"done"}
+    assert requests.get(url, params={"limit": 0}, timeout=10).status_code == 422
+
+
+def test_only_ones_own_jobs_are_listed(guarded: Running) -> None:
+    def ids(token: str) -> list[str]:
+        answer = requests.get(
+            f"{guarded.url}/v1/jobs", headers={"authorization": f"Bearer {token}"}, timeout=10
+        )
+        return [job["id"] for job in answer.json()["jobs"]]
+
+    job = Client(guarded.url, TOKEN).submit(photo())
+    assert job.id in ids(TOKEN)
+    assert job.id not in ids("another-token-of-16")
+    assert requests.get(f"{guarded.url}/v1/jobs", timeout=10).status_code == 401
+
+
+@pytest.mark.parametrize("format", ["jpg", "JPEG", "tif", "heic"])
+def test_a_format_has_its_usual_names(server: Running, format: str) -> None:
+    answer = requests.post(f"{server.url}/v1/restore", params={"format": format}, data=photo(), timeout=30)
+    assert answer.status_code == 200
+    expected = {"jpg": "image/jpeg", "jpeg": "image/jpeg", "tif": "image/tiff", "heic": "image/heic"}
+    assert answer.headers["content-type"] == expected[format.lower()]

@@ -25,6 +25,10 @@ class SaveError(RevisageError):
     """A result could not be written. Nothing partial was left behind."""
 
 
+class ExistsError(SaveError):
+    """A file that Revisage did not make is where a result would go. It is untouched."""
+
+
 class SigningError(RevisageError):
     """A result cannot be signed: the certificate, its key or the time stamp server. Nothing was written."""
 

@@ -95,3 +95,10 @@ def _close_to_others(file: int, like: Path | None) -> None:
     with contextlib.suppress(FileNotFoundError):
         allowed = like.stat().st_mode | 0o600
         os.fchmod(file, os.fstat(file).st_mode & allowed & 0o777)
+
+
+def copy_date(source: Path, target: Path) -> None:
+    """Let `target` have been changed last when `source` was, where the file system can tell so."""
+    with contextlib.suppress(OSError):
+        date = source.stat().st_mtime_ns
+        os.utime(target, ns=(date, date))

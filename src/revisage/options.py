@@ -199,9 +199,14 @@ class Credentials:
     timestamp: str | None = None
 
 
+Format = Literal["auto", "avif", "bmp", "heic", "heif", "jpeg", "jpg", "png", "tif", "tiff", "webp"]
+
+_SAME_FORMAT = {"heic": "heif", "jpg": "jpeg", "tif": "tiff"}
+
+
 @dataclass(frozen=True)
-class SaveOptions(_Checked):
-    """How a result is written."""
+class EncodeOptions(_Checked):
+    """The bytes of a result."""
 
     quality: Annotated[int, Interval(ge=1, le=100)] = 95
     """Quality of JPEG, WebP, HEIF and AVIF files, 1 to 100."""
@@ -209,5 +214,29 @@ class SaveOptions(_Checked):
     """Keep the place where a photo was taken; it is dropped otherwise."""
     label: bool = True
     """Mark the results as edited with AI in their metadata (XMP)."""
+    format: Format = "auto"
+    """Of the result; auto: what the name of its file says, else the photo's own where it can be written, else
+    PNG."""
     sign: Annotated[Credentials | None, Fixed, Suppress] = None
     """Sign the file as these; the signature names the original, the models and their digests."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.format, str):
+            name = self.format.lower()
+            object.__setattr__(self, "format", _SAME_FORMAT.get(name, name))
+        super().__post_init__()
+
+    @property
+    def chosen_format(self) -> str | None:
+        """The name that `revisage.image` has for the format; None for auto."""
+        return None if self.format == "auto" else self.format.upper()
+
+
+@dataclass(frozen=True)
+class SaveOptions(EncodeOptions):
+    """How a result is written: its bytes, and the file."""
+
+    overwrite: bool = False
+    """Also write over files that Revisage did not make. An original is never written over."""
+    date: Literal["keep", "now"] = "keep"
+    """When the result's file was last changed: keep the photo's date, by which albums are sorted, or now."""

@@ -7,7 +7,7 @@ from revisage.batch.manifest import Manifest, ManifestError, Standing
 from revisage.batch.meter import Meter
 from revisage.batch.plan import plan_locations, plan_photos
 from revisage.batch.settings import Fingerprint, fingerprint, make_restorer, shared_memory
-from revisage.batch.storage import location
+from revisage.batch.storage import destination, location
 from revisage.options import SaveOptions
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "SaveOptions",
     "Standing",
     "Watch",
+    "destination",
     "fingerprint",
     "location",
     "make_restorer",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ Location = Path | str
 
 Reason = Literal[
     "damaged", "unsupported", "too-large", "unencodable", "crashed", "internal",
-    "vanished", "unreadable", "disk-full", "unwritable", "memory", "model", "unsigned",
+    "vanished", "unreadable", "disk-full", "unwritable", "memory", "model", "unsigned", "exists",
 ]  # fmt: skip
 """Why a photo failed. The first six are of the photo itself: the same work would fail again."""
 
@@ -25,10 +25,17 @@ OWN: frozenset[Reason] = frozenset(
 
 @dataclass(frozen=True)
 class Job:
-    """One photo and where its result goes."""
+    """One photo and where its result goes.
+
+    Args:
+        source: the photo.
+        target: where its result goes.
+        again: an earlier run is known to have put a result there, whether or not the file says so.
+    """
 
     source: Location
     target: Location
+    again: bool = field(default=False, compare=False)
 
 
 USUAL = SaveOptions()

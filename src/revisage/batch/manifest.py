@@ -12,7 +12,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,6 +30,8 @@ _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS photos (
         target TEXT PRIMARY KEY, source TEXT NOT NULL, stamp TEXT, digest TEXT, settings TEXT NOT NULL,
         reason TEXT, written INTEGER, entry TEXT NOT NULL, ended REAL NOT NULL) WITHOUT ROWID""",
+    # Where nothing was before a run: what is there later, a run that was killed has put there.
+    "CREATE TABLE IF NOT EXISTS begun (target TEXT PRIMARY KEY) WITHOUT ROWID",
 )
 
 
@@ -101,6 +103,7 @@ class Manifest:
         again when the reason lay outside it, or with `retry_failed`.
         """
         todo: list[Job] = []
+        vacant: list[tuple[str]] = []
         restored = failed = 0
         for job in jobs:
             row = self._row(
@@ -108,12 +111,29 @@ class Manifest:
                 self.key(job),
             )
             if row is None or row[2] != settings.digest or not self._is_settled(job, row, retry_failed):
-                todo.append(job)
+                if storage.size(job.target) is None:
+                    vacant.append((self.key(job),))
+                todo.append(replace(job, again=self._has_written(job, row)))
             elif row[3] is None:
                 restored += 1
             else:
                 failed += 1
+        self._begin(vacant)
         return Standing(todo, restored, failed)
+
+    def _has_written(self, job: Job, row: Sequence[Any] | None) -> bool:
+        """Whether what lies in the job's place is the result of a run of this manifest, whole or damaged."""
+        if row is not None and row[3] is None:
+            return True
+        return self._row("SELECT 1 FROM begun WHERE target = ?", self.key(job)) is not None
+
+    def _begin(self, targets: Sequence[tuple[str]]) -> None:
+        try:
+            self._db.execute("BEGIN")
+            self._db.executemany("INSERT OR IGNORE INTO begun VALUES (?)", targets)
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._error(error) from error
 
     def _is_settled(self, job: Job, row: Sequence[Any], retry_failed: bool) -> bool:
         stamp, digest, _, reason, written = row
@@ -136,7 +156,7 @@ class Manifest:
         self._run(
             "INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             self.key(outcome.job),
-            str(outcome.job.source),
+            _text(str(outcome.job.source)),
             outcome.stamp,
             outcome.digest,
             settings.digest,
@@ -154,11 +174,12 @@ class Manifest:
                 yield json.loads(row[0])
 
     def key(self, job: Job) -> str:
-        """The path of a result below the output folder."""
+        """The path of a result below the output folder; as JSON behind a slash, which no such path begins
+        with, where it is no Unicode text."""
         if isinstance(job.target, Path):
             assert isinstance(self._out, Path), (job.target, self._out)
-            return job.target.relative_to(self._out).as_posix()
-        return job.target.removeprefix(str(self._out)).lstrip("/")
+            return _text(job.target.relative_to(self._out).as_posix())
+        return _text(job.target.removeprefix(str(self._out)).lstrip("/"))
 
     def _row(self, statement: str, *values: object) -> Sequence[Any] | None:
         try:
@@ -179,3 +200,12 @@ class Manifest:
         return ManifestError(
             f"{self._path} cannot be used ({error}): if it is damaged, remove it and all is done anew"
         )
+
+
+def _text(name: str) -> str:
+    """A file's name as SQLite takes it, different for every name: JSON for bytes that are no UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "/" + json.dumps(name)
+    return name

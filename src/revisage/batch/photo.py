@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from revisage.batch import storage
 from revisage.batch.jobs import Job, Outcome, Reason
 from revisage.errors import (
+    ExistsError,
     ModelError,
     PhotoError,
     PhotoTooLargeError,
@@ -23,8 +24,8 @@ from revisage.errors import (
     UnsupportedFormatError,
 )
 from revisage.files import sha256
-from revisage.image import DecodeLimits, Photo, decode, format_of
-from revisage.label import Original
+from revisage.image import DecodeLimits, Photo, can_encode, decode, format_of
+from revisage.label import Original, can_sign, results
 from revisage.options import SaveOptions
 from revisage.restore import Progress, RestoreOptions, Restorer, Result, Stage, failure
 
@@ -32,6 +33,17 @@ PHOTO_SECONDS = 3600.0
 """Longest time to restore one photo where none is given: for large scans on slow machines."""
 
 NO_MEMORY = "not enough memory for this photo: use --scale 1 or --workers 1, or close other programs"
+
+
+def check_target(job: Job, saving: SaveOptions) -> None:
+    """Tell, before the work and again before writing, that a file in the result's place is not to be lost.
+
+    Raises SaveError for the original or a folder, ExistsError for a file that Revisage did not make.
+    """
+    if storage.same(job.source, job.target):
+        raise SaveError(f"{job.target} is the original and is never written to: choose another name")
+    if not (saving.overwrite or job.again) and not storage.is_free(job.target):
+        raise ExistsError(results.refusal(job.target))
 
 
 @dataclass(frozen=True)
@@ -94,17 +106,28 @@ def restore(
 
 def write(job: Job, marks: Marks, result: Result, saving: SaveOptions) -> Outcome:
     """Write the result, whole or not at all. Raises SaveError, SigningError, OSError."""
-    format = format_of(Path(str(job.target)))
-    assert format is not None, job.target  # as it was planned
-    if storage.same(job.source, job.target):
-        raise SaveError(f"{job.target} is the original and is never written to: choose another name")
+    if storage.is_stream(job.target):
+        format = saving.chosen_format or _own_format(result.photo, saving)
+    else:
+        format = format_of(Path(str(job.target))) or ""
+    assert format, job.target  # as it was planned
+    check_target(job, saving)
     original = None if saving.sign is None else _original(job, marks, result.photo.format)
     data = result.encode(format, saving, original=original)
     start = time.perf_counter()
     storage.write(job.target, data, like=job.source)
+    if not storage.is_stream(job.target):
+        results.remember(data)
+        if saving.date == "keep":
+            storage.keep_date(job.source, job.target)
     result.seconds["encode"] = round(result.seconds["encode"] + time.perf_counter() - start, 4)
     entry = result.entry() | {"input": str(job.source), "output": str(job.target), "reason": None}
     return Outcome(job, entry, digest=marks.digest, stamp=marks.stamp, written=len(data))
+
+
+def _own_format(photo: Photo, saving: SaveOptions) -> str:
+    own = can_encode(photo.format) and (saving.sign is None or can_sign(photo.format))
+    return photo.format if own else "PNG"
 
 
 def _original(job: Job, marks: Marks, format: str) -> Original:
@@ -112,7 +135,12 @@ def _original(job: Job, marks: Marks, format: str) -> Original:
     data = job.source.read_bytes() if isinstance(job.source, Path) else storage.read(job.source)
     if sha256(data) != marks.digest:
         raise SigningError(f"{job.source} was changed while it was restored: run the same command again")
-    return Original(data, format, PurePosixPath(str(job.source)).name)
+    return Original(data, format, _text(PurePosixPath(str(job.source)).name))
+
+
+def _text(name: str) -> str:
+    """A name as Unicode text, which bytes that are no UTF-8 are not."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def failed(job: Job, error: Exception, marks: Marks | None = None) -> Outcome:
@@ -148,6 +176,8 @@ def reason_of(error: Exception) -> Reason:
     """What kind of error befell a photo."""
     cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
     number = cause.errno if isinstance(cause, OSError) else None
+    if isinstance(error, ExistsError):
+        return "exists"
     if isinstance(error, SaveError):
         if number is None:
             return "unencodable"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath, PurePosixPath
@@ -10,6 +11,7 @@ from revisage.batch import storage
 from revisage.batch.jobs import Job, Location
 from revisage.errors import UsageError
 from revisage.image import can_encode, format_of, output_paths
+from revisage.image.names import LONGEST, RESULT, shortened
 
 # What lies beside photos in people's folders and is none. Anything else is tried, and told if it is no photo:
 # a list of what to try would leave out, silently, the photo with an unusual name.
@@ -25,11 +27,11 @@ COMPANIONS = frozenset(
 # fmt: on
 
 
-RESULT = ".restored"  # what `output_paths` puts behind a name
-
-
 def plan_photos(
-    inputs: Sequence[Path], out: Path | None, writable: Callable[[str], bool] = can_encode
+    inputs: Sequence[Path],
+    out: Path | None,
+    writable: Callable[[str], bool] = can_encode,
+    format: str | None = None,
 ) -> list[Job]:
     """The photos below `inputs` (files, and folders with all that is in them) and where each result goes.
 
@@ -37,7 +39,7 @@ def plan_photos(
     folder, hidden files and files that usually lie beside photos (`COMPANIONS`) are left out, and so is
     `out` when it lies inside. `NAME.restored.EXT` is left out, and written anew, where NAME is there as well:
     `restore *.jpg` twice must not restore the results of the first time. A photo of a format that is not
-    `writable` becomes a PNG, where `out` does not name the file.
+    `writable` becomes a PNG, and with `format` every photo one of that, where `out` does not name the file.
 
     Raises UsageError when no input exists, a folder has no photo, or `out` is missing, of the wrong kind or
     not to be written to.
@@ -53,21 +55,27 @@ def plan_photos(
     photos, roots = [photo for photo, _ in found], [root for _, root in found]
     if not any(photo.exists() for photo in photos):
         raise UsageError(f"{photos[0]} does not exist")
-    targets = _targets(photos, roots, inputs, out, writable)
+    targets = _targets(photos, roots, inputs, out, writable, format)
     _require_writable({_existing(target.parent) for target in targets}, out)
     return [Job(*pair) for pair in zip(photos, targets, strict=True)]
 
 
 def plan_locations(
-    inputs: Sequence[Location], out: Location | None, writable: Callable[[str], bool] = can_encode
+    inputs: Sequence[Location],
+    out: Location | None,
+    writable: Callable[[str], bool] = can_encode,
+    format: str | None = None,
 ) -> list[Job]:
-    """`plan`, where a folder of photos, or `out`, may also be a URL for fsspec.
+    """`plan`, where a folder of photos, or `out`, may also be a URL for fsspec, and one photo and its result
+    may be streams ("-" is standard input, and output).
 
     With a URL there is one folder of photos, `out` is a folder, and the two do not lie in one another.
     """
+    if storage.STANDARD in inputs or (out is not None and storage.is_stream(out)):
+        return [_plan_stream(inputs, out, format)]
     paths = [path for path in inputs if isinstance(path, Path)]
     if len(paths) == len(inputs) and not isinstance(out, str):
-        return plan_photos(paths, out, writable)
+        return plan_photos(paths, out, writable, format)
     if len(inputs) != 1 or out is None:
         raise UsageError("with a URL, give one folder of photos, and where the results go with -o OUT")
     [source] = inputs
@@ -88,7 +96,7 @@ def plan_locations(
     found = [root / name for name in names]
     stems = {photo.with_suffix("") for photo in found}
     found = [photo for photo in found if not _is_result(photo, stems)]
-    targets = output_paths(found, there, roots=[root] * len(found), writable=writable)
+    targets = output_paths(found, there, roots=[root] * len(found), writable=writable, format=format)
     return [
         Job(_join(source, photo.relative_to(root)), _join(out, target.relative_to(there)))
         for photo, target in zip(found, targets, strict=True)
@@ -120,21 +128,31 @@ def _existing(folder: Path) -> Path:
 
 def _is_result(photo: Path, names: set[Path]) -> bool:
     """Whether `photo` is the result of another one, given the names of all without their extensions."""
-    return photo.stem.endswith(RESULT) and photo.with_name(photo.stem.removesuffix(RESULT)) in names
+    if not photo.stem.endswith(RESULT):
+        return False
+    name = photo.with_name(photo.stem.removesuffix(RESULT))
+    if name in names:
+        return True
+    if len(os.fsencode(photo.name)) < LONGEST - 4:
+        return False
+    ending = RESULT + photo.suffix  # perhaps of a name that had to be shortened
+    return any(
+        other.parent == photo.parent and shortened(other.name, ending) == photo.name for other in names
+    )
 
 
-def _targets(
+def _targets(  # noqa: PLR0917 (one call)
     photos: Sequence[Path],
     roots: Sequence[Path],
     inputs: Sequence[Path],
     out: Path | None,
     writable: Callable[[str], bool],
+    format: str | None,
 ) -> list[Path]:
     if out is None:
-        return output_paths(photos, writable=writable)
+        return output_paths(photos, writable=writable, format=format)
     if len(inputs) == 1 and not inputs[0].is_dir() and not out.is_dir() and out.suffix:
-        if format_of(out) is None:
-            raise UsageError(f"{out}: {out.suffix} is no picture format; use .jpg, .png, .webp or .tif")
+        _check_name(out, format)
         if out.resolve() == photos[0].resolve():
             raise UsageError(f"{out} is the original and is never written to: choose another name")
         return [out]
@@ -142,7 +160,37 @@ def _targets(
         raise UsageError(f"{out} is a file: several photos need a folder")
     if not out.exists() and format_of(out) is not None:
         raise UsageError(f"{out} is the name of one photo: several photos need a folder")
-    return output_paths(photos, out, roots=roots, writable=writable)
+    return output_paths(photos, out, roots=roots, writable=writable, format=format)
+
+
+def _check_name(out: Path, format: str | None) -> None:
+    """Raises UsageError for the name of a file whose extension is no format, or another than `format`."""
+    named = format_of(out)
+    if named is None:
+        raise UsageError(f"{out}: {out.suffix} is no picture format; use .jpg, .png, .webp or .tif")
+    if format not in (None, named):
+        raise UsageError(f"{out} is no name for the format {format}: leave out --format, or change the name")
+
+
+def _plan_stream(inputs: Sequence[Location], out: Location | None, format: str | None) -> Job:
+    """One photo from standard input, or to a stream. Raises UsageError."""
+    if len(inputs) != 1:
+        raise UsageError("standard input and output (-) take one photo: name nothing else")
+    [source] = inputs
+    if isinstance(source, Path):
+        if source.is_dir():
+            raise UsageError(f"{source} is a folder, and a stream takes one photo: name a folder with -o")
+        if not source.exists():
+            raise UsageError(f"{source} does not exist")
+    if out is None:
+        out = storage.STANDARD
+    if storage.is_stream(out):
+        return Job(source, out)
+    if not isinstance(out, Path) or out.is_dir() or not out.suffix:
+        raise UsageError(f"{out}: a photo from standard input has no name; name its result, such as out.jpg")
+    _check_name(out, format)
+    _require_writable({_existing(out.parent)}, out)
+    return Job(source, out)
 
 
 def _below(folder: Path, out: Path | None) -> list[Path]:

@@ -47,9 +47,10 @@ def fingerprint(settings: Settings, options: RestoreOptions, saving: SaveOptions
 
 
 def _saving(saving: SaveOptions) -> dict[str, object]:
-    """A signature counts by its certificate: neither the key nor where the two lie are part of it."""
+    """What decides the bytes of a file. A signature counts by its certificate: neither the key nor where the
+    two lie are part of it."""
     values = asdict(replace(saving, sign=None))
-    del values["sign"]
+    del values["sign"], values["overwrite"]
     if saving.sign is not None:
         values["sign"] = [certificate_digest(saving.sign), saving.sign.timestamp]
     return values

@@ -11,12 +11,14 @@ from __future__ import annotations
 import hashlib
 import secrets
 import stat
+import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from revisage.batch.jobs import Location
 from revisage.errors import SaveError, UsageError
-from revisage.files import PART, TEMPORARY, sha256, write_atomically
+from revisage.files import PART, TEMPORARY, copy_date, sha256, write_atomically
+from revisage.label import results
 
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "memory"})
 
@@ -26,8 +28,33 @@ def is_url(text: str) -> bool:
     return "://" in text
 
 
+STANDARD = "-"
+"""Standard input as a source, standard output as a target."""
+
+_STANDARD = frozenset({STANDARD, "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
+_STANDARD_OUT = frozenset({STANDARD, "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
+
+
+def is_stream(target: Location) -> bool:
+    """Whether what is written there goes on to somewhere else: standard output, a named pipe, a device."""
+    if isinstance(target, str):
+        return target == STANDARD
+    try:
+        mode = target.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
+
+
+def destination(text: str) -> Location:
+    """What the place for results means on the command line."""
+    return STANDARD if text in _STANDARD_OUT else location(text)
+
+
 def location(text: str) -> Location:
     """What an argument of the command line means."""
+    if text in _STANDARD:
+        return STANDARD
     if text.startswith(("file://", "local://")):
         return Path(text.split("://", 1)[1])
     return text if is_url(text) else Path(text)
@@ -38,6 +65,8 @@ def stamp(source: Location) -> str | None:
 
     Equal stamps are taken for equal contents, as git and rsync do.
     """
+    if source == STANDARD:
+        return None
     try:
         if isinstance(source, Path):
             status = source.stat()
@@ -51,6 +80,8 @@ def stamp(source: Location) -> str | None:
 
 def digest(source: Location) -> str | None:
     """SHA-256 in hex of a file's bytes; None when they cannot be read."""
+    if source == STANDARD:
+        return None
     try:
         if isinstance(source, Path):
             if not stat.S_ISREG(source.stat().st_mode):  # a named pipe would block
@@ -69,7 +100,19 @@ def same(first: Location, second: Location) -> bool:
             return first.samefile(second)
         except OSError:
             return False
-    return first == second
+    return first == second != STANDARD
+
+
+def is_free(target: Location) -> bool:
+    """Whether a result may go there: nothing is there, or a picture that Revisage made, or a stream is."""
+    try:
+        if is_stream(target):
+            return True
+        if isinstance(target, Path):
+            return results.is_free(target)
+        return not filesystem(target).exists(target) or results.is_result(read(target))
+    except OSError:
+        return False
 
 
 def size(target: Location) -> int | None:
@@ -83,7 +126,9 @@ def size(target: Location) -> int | None:
 
 
 def read(source: str) -> bytes:
-    """The bytes behind a URL. Raises OSError."""
+    """The bytes behind a URL, or those of standard input. Raises OSError."""
+    if source == STANDARD:
+        return sys.stdin.buffer.read()
     data: bytes = filesystem(source).cat_file(source)
     return data
 
@@ -93,6 +138,9 @@ def write(target: Location, data: bytes, *, like: Location | None = None) -> Non
 
     On this machine no account may read it that may not read the file `like`.
     """
+    if is_stream(target):
+        _pour(target, data)
+        return
     if isinstance(target, Path):
         write_atomically(target, data, like=like if isinstance(like, Path) else None)
         return
@@ -114,6 +162,24 @@ def write(target: Location, data: bytes, *, like: Location | None = None) -> Non
             raise
     except OSError as error:
         raise SaveError(f"{target} cannot be written ({error.strerror or error})") from error
+
+
+def _pour(target: Location, data: bytes) -> None:
+    try:
+        if isinstance(target, Path):
+            with target.open("wb", buffering=0) as stream:
+                stream.write(data)
+        else:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+    except OSError as error:
+        raise SaveError(f"{target} cannot be written ({error.strerror or error})") from error
+
+
+def keep_date(source: Location, target: Location) -> None:
+    """Give a file of this machine the date of the photo that it was made of, where that has one."""
+    if isinstance(source, Path) and isinstance(target, Path):
+        copy_date(source, target)
 
 
 def below(folder: str) -> list[str]:

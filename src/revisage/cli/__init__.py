@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from collections.abc import Sequence
 
-from revisage.cli._say import say
+from revisage.cli._say import say, tolerate_names
 from revisage.version import __version__
 
 COMMANDS = {
@@ -34,8 +35,10 @@ runs on and what holds a decoder that a hostile photo has taken over."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line; returns 0: done, 1: something failed, 2: bad usage, 130: interrupted."""
+    """Run one command line; returns 0: done, 1: something failed, 2: bad usage, 130: interrupted
+    by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    tolerate_names()
     name = arguments[0] if arguments else "--help"
     if name in ("-h", "--help", "help"):
         print(USAGE)
@@ -50,9 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         code: int = importlib.import_module(f"revisage.cli.{name}").main(arguments[1:])
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as interrupt:
+        with contextlib.suppress(OSError):  # the terminal has gone
+            print("interrupted", file=sys.stderr)
+        return interrupt.args[0] if interrupt.args else 130
     except BrokenPipeError:
         sys.stderr.close()  # the reader has gone; Python would complain once more at exit
         return 1

@@ -1,4 +1,4 @@
-"""Ctrl-C while photos are in hand: once to finish them, twice to stop at once."""
+"""A signal to end while photos are in hand: the first lets them be finished, the second ends at once."""
 
 from __future__ import annotations
 
@@ -6,30 +6,52 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Ctrl-C, what ends a service, and the end of the terminal."""
+
+
+class Stop(threading.Event):
+    """Set by the first signal."""
+
+    number: int | None = None
+    """Which signal that was."""
+
+    @property
+    def code(self) -> int:
+        """The exit code that shells give a program which a signal has ended."""
+        return 128 + (self.number or signal.SIGINT)
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """Ctrl-C sets the event, so that no more photos are begun; a second one ends the process at once.
+def interruptible(keep: Callable[[], object] = lambda: None) -> Iterator[Stop]:
+    """The first of `SIGNALS` sets the event, so that no more photos are begun; another ends the process.
 
     An exception in its place could not end the threads in the inference library, nor tell what they wrote.
+    `keep` is called at the first signal: a service is often killed soon after.
     """
-    stop = threading.Event()
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield stop  # another program's thread, or a background job that Ctrl-C is not meant for
-        return
+    stop = Stop()
+    taken: dict[signal.Signals, Any] = {}
 
     def interrupt(number: int, frame: object) -> None:
-        if stop.is_set():
-            os.write(2, b"\x1b[?25h\n" if os.isatty(2) else b"")  # the cursor that the progress bar hid
-            os._exit(130)
+        stop.number = number
+        # The system's own handling from here on, which waits neither for Python nor for a library.
+        for each in taken:
+            signal.signal(each, signal.SIG_DFL)
         stop.set()
-        os.write(2, b"finishing the photos in hand; Ctrl-C again stops at once\n")
+        show = b"\x1b[?25h" if os.isatty(2) else b""  # the cursor that the progress bar hid
+        with contextlib.suppress(OSError):  # the terminal has gone
+            os.write(2, show + b"finishing the photos in hand; Ctrl-C again stops at once\n")
+        keep()
 
-    before = signal.signal(signal.SIGINT, interrupt)
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:  # not one that somebody handles, or that is not meant for a background job
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                taken[number] = signal.signal(number, interrupt)
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, before in taken.items():
+            signal.signal(number, before)

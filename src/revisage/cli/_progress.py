@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from revisage.batch import Job, Meter, Outcome
+from revisage.batch.storage import STANDARD
 from revisage.cli._say import say
 from revisage.restore import Stage, overall
 from revisage.restore.background import TOO_THIN
@@ -84,7 +85,8 @@ def tell(outcome: Outcome) -> None:
         say(f"{job.source}: {outcome.error}", error=True)
         return
     seconds = sum(outcome.entry["seconds"].values())
-    say(f"{job.source} -> {job.target}  {_faces(outcome.entry)}, {seconds:.1f} s")
+    line = f"{job.source} -> {job.target}  {_faces(outcome.entry)}, {seconds:.1f} s"
+    say(line, error=job.target == STANDARD)  # on stdout is the picture
     if TOO_THIN in (outcome.entry.get("background") or ""):
         say(f"{job.source}: enlarged without a model: {TOO_THIN}", error=True)
     for number, face in enumerate(outcome.entry["faces"]):

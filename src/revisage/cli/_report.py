@@ -13,6 +13,8 @@ from revisage.errors import SaveError, UsageError
 from revisage.files import write_atomically
 from revisage.restore import document
 
+_HEAD = 100  # bytes: schema and tool come first
+
 LINES = frozenset({".jsonl", ".ndjson"})
 
 
@@ -37,6 +39,18 @@ def open_report(path: Path | None, before: Iterable[dict[str, Any]] = ()) -> Rep
         return Lines(path, before) if path and path.suffix.lower() in LINES else Document(path, before)
     except SaveError as error:
         raise UsageError(f"--report: {error}: choose another name") from None
+
+
+def is_report(path: Path) -> bool:
+    """Whether a report may go there: nothing or an empty file is there, an earlier report, or a device."""
+    try:
+        if not path.is_file():
+            return True
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return False
+    return not head or b'"tool": "revisage ' in head
 
 
 class Document:

@@ -24,7 +24,8 @@ from revisage.runtime.cores import cores
 Engine = Callable[[Sequence[Job], threading.Event, Watch], Generator[Outcome, None, None]]
 """Restores photos and yields what became of each; once the event is set, it begins no more."""
 
-FULL = "the disk is full: make room and run the same command with --resume"
+FULL = "the disk is full: make room and run the same command again"
+AND_GO_ON = "; it goes on where this run ended"
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,12 @@ class Run:
 def work(run: Run) -> int:
     """Restore the photos; 0: every one is done, 1: some failed, now or before.
 
-    Raises KeyboardInterrupt after Ctrl-C, once the report of what was done is written.
+    Raises KeyboardInterrupt with the exit code after Ctrl-C and other signals to end, once the report of what
+    was done is written.
     """
     live = Live(len(run.jobs))
     full = False
-    with interruptible() as stop:
+    with interruptible(run.report.write) as stop:
         outcomes = run.engine(run.jobs, stop, live.watch)
         try:
             with live, contextlib.closing(outcomes):
@@ -72,9 +74,9 @@ def work(run: Run) -> int:
     left = len(run.jobs) - live.meter.done
     _summary(run, live, left)
     if full:
-        say(f"revisage restore: {FULL}", error=True)
+        say(f"revisage restore: {FULL}{'' if run.before is None else AND_GO_ON}", error=True)
     elif left:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(stop.code)
     failed = live.meter.failed + (run.before.failed if run.before else 0)
     return 1 if failed or full or not written else 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import unicodedata
 
@@ -18,9 +19,18 @@ def printable(text: str) -> str:
     )
 
 
+def tolerate_names() -> None:
+    """Let whatever is printed escape what the terminal or pipe has no letter for, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def say(text: object, *, error: bool = False) -> None:
     """Print one line, at once, on stderr for an `error`."""
     stream = sys.stderr if error else sys.stdout
+    if stream is None:  # a program without a console, such as pythonw
+        return
     line = printable(str(text))
     encoding = stream.encoding or "utf-8"  # a pipe's may have no letter for what a name holds
     print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)

@@ -14,10 +14,11 @@ from rich.progress import track
 from tyro.conf import Positional, arg
 
 from revisage.cli._say import say
-from revisage.errors import RevisageError, UsageError
+from revisage.errors import ExistsError, RevisageError, UsageError
 from revisage.image import Photo, decode, format_of, output_paths, save
 from revisage.image.formats import NAMES
 from revisage.lab.degrade import RECIPES, Recipe, rng_for
+from revisage.label import results
 
 # A degradation is exact: the file must not add another one.
 LOSSLESS = frozenset({"PNG", "TIFF", "BMP"})
@@ -44,6 +45,8 @@ class Options:
     recipe: Annotated[str, arg(metavar="NAME", help=f"How to degrade: {', '.join(RECIPES)}.")] = "old-photo"
     seed: int = 0
     """What happens to a photo depends on this number and on the photo's name only."""
+    overwrite: bool = False
+    """Also write over files that Revisage did not make. The photo itself is never written over."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -61,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
     except UsageError as error:
         say(f"revisage degrade: {error}", error=True)
         return 2
-    return run(jobs, RECIPES[options.recipe], options.seed)
+    return run(jobs, RECIPES[options.recipe], options.seed, overwrite=options.overwrite)
 
 
 def plan(source: Path, out: Path) -> list[Job]:
@@ -93,13 +96,13 @@ def _is_photo(path: Path, out: Path) -> bool:
     return format_of(path) is not None and path.is_file() and not path.resolve().is_relative_to(out.resolve())
 
 
-def run(jobs: Sequence[Job], recipe: Recipe, seed: int) -> int:
+def run(jobs: Sequence[Job], recipe: Recipe, seed: int, *, overwrite: bool = False) -> int:
     """Do the jobs one after another; a failure is told and counted, and never stops the rest."""
     console = Console(stderr=True)
     failed = 0
     for job in track(jobs, "Degrading", console=console, disable=not console.is_terminal, transient=True):
         try:
-            degrade_file(job, recipe, seed)
+            degrade_file(job, recipe, seed, overwrite=overwrite)
         except (RevisageError, OSError, MemoryError) as error:
             failed += 1
             say(f"{job.source}: {str(error) or 'not enough memory'}", error=True)
@@ -107,11 +110,13 @@ def run(jobs: Sequence[Job], recipe: Recipe, seed: int) -> int:
     return 1 if failed else 0
 
 
-def degrade_file(job: Job, recipe: Recipe, seed: int) -> None:
+def degrade_file(job: Job, recipe: Recipe, seed: int, *, overwrite: bool = False) -> None:
     """Decode, degrade at the photo's own bit depth, save. Raises RevisageError or OSError."""
+    if not (overwrite or results.is_free(job.target)):
+        raise ExistsError(results.refusal(job.target))
     photo = decode(job.source)
     params = recipe.sample(rng_for(seed, job.name))
-    save(degraded(photo, recipe, params), job.target, like=job.source)
+    results.remember(save(degraded(photo, recipe, params), job.target, like=job.source).read_bytes())
 
 
 def degraded(photo: Photo, recipe: Recipe, params: object) -> Photo:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -16,6 +17,7 @@ from revisage.batch import (
     Job,
     Location,
     Manifest,
+    destination,
     fingerprint,
     location,
     make_restorer,
@@ -24,9 +26,10 @@ from revisage.batch import (
 )
 from revisage.batch.engines.processes import Work
 from revisage.batch.engines.ray import connected
-from revisage.batch.photo import PHOTO_SECONDS
+from revisage.batch.photo import PHOTO_SECONDS, check_target
+from revisage.batch.storage import STANDARD, is_stream
 from revisage.cli._parse import Exit, parse
-from revisage.cli._report import open_report
+from revisage.cli._report import is_report, open_report
 from revisage.cli._run import (
     LOCAL,
     Engine,
@@ -41,10 +44,10 @@ from revisage.cli._run import (
 from revisage.cli._say import say
 from revisage.cli._video import Film
 from revisage.cli._video import restore as restore_film
-from revisage.errors import RevisageError, SigningError, UnknownModelError, UsageError
+from revisage.errors import RevisageError, SaveError, SigningError, UnknownModelError, UsageError
 from revisage.files import sweep
 from revisage.image import can_encode, format_of
-from revisage.label import can_sign, check
+from revisage.label import can_sign, check, results
 from revisage.options import Credentials, RestoreOptions, SaveOptions, Settings
 from revisage.restore import Restorer
 
@@ -57,9 +60,9 @@ class Options:
     """
 
     photos: Positional[Annotated[tuple[str, ...], arg(metavar="PHOTO|DIR")]]
-    """Photos and folders; or one folder by URL, such as s3://bucket/scans."""
+    """Photos and folders; or one folder by URL, such as s3://bucket/scans; or - for a photo from stdin."""
     out: Annotated[str | None, arg(aliases=["-o"], metavar="OUT")] = None
-    """A file for one photo, a folder for several; the folder may be a URL."""
+    """A file for one photo, a folder for several; the folder may be a URL; - is stdout."""
     restoring: OmitArgPrefixes[RestoreOptions] = field(default_factory=RestoreOptions)
     settings: OmitArgPrefixes[Settings] = field(default_factory=Settings)
     saving: OmitArgPrefixes[SaveOptions] = field(default_factory=SaveOptions)
@@ -114,12 +117,17 @@ def main(argv: Sequence[str]) -> int:
 
 def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
     """Check everything that can be checked before the work. Raises RevisageError."""
-    out = None if options.out is None else location(options.out)
+    out = None if options.out is None else destination(options.out)
     writable = can_encode if options.sign is None else _can_write_signed
-    jobs = plan_locations([location(photo) for photo in options.photos], out, writable)
+    format = options.saving.chosen_format
+    if format is not None and not can_encode(format):
+        raise UsageError(f"--format {options.saving.format}: this machine cannot write it; choose another")
+    jobs = plan_locations([location(photo) for photo in options.photos], out, writable, format)
     _check(options)
+    _check_stream(options, jobs[0])
+    _check_place(options, jobs)
     _check_signing(options, jobs)
-    _check_report(options.report, jobs)
+    _check_report(options, jobs)
     restorer, chosen, saving = _chosen(options)
     # Once at most, and only where something is remembered by it: it reads every model's file.
     marks = cache(lambda: fingerprint(restorer.settings, chosen, saving))
@@ -196,7 +204,8 @@ def _restore_film(options: Options) -> int:
     if len(options.photos) != 1 or options.out is None:
         raise UsageError("--video takes one folder of frames or one video file, and -o OUT")
     film = Film(Path(options.photos[0]), Path(options.out))
-    _check_report(options.report, [Job(film.source, film.out)])
+    _check_report(options, [Job(film.source, film.out)])
+    _check_film(film, options.saving)
     restorer, chosen, saving = _chosen(options)
     restorer.check(chosen)
     return restore_film(film, restorer, chosen, saving, open_report(options.report))
@@ -212,7 +221,43 @@ def _check(options: Options) -> None:
         raise UsageError("--retry-failed and --manifest go with --resume")
 
 
-def _check_report(report: Path | None, jobs: Sequence[Job]) -> None:
+def _check_place(options: Options, jobs: Sequence[Job]) -> None:
+    """Tell before the work that a place named for one photo is taken. Raises UsageError."""
+    if len(jobs) != 1 or options.resume or options.ray is not None:
+        return
+    try:
+        check_target(jobs[0], options.saving)
+    except SaveError as error:
+        raise UsageError(str(error)) from None
+
+
+def _check_stream(options: Options, job: Job) -> None:
+    """Raises UsageError for what needs a file."""
+    if job.source != STANDARD and not is_stream(job.target):
+        return
+    if options.resume or options.ray is not None or options.processes != "auto":
+        raise UsageError("a stream (-) goes with none of --resume, --ray and --processes")
+    if job.source == STANDARD and options.sign is not None:
+        raise UsageError("a signature names the original's file: give the photo as a file, not as -")
+    if job.target == STANDARD and sys.stdout.isatty():
+        raise UsageError("a picture would fill the terminal: send it on with | or >, or name a file with -o")
+
+
+def _check_film(film: Film, saving: SaveOptions) -> None:
+    """Tell before the work that another's file is where the film, or one of its frames, goes."""
+    if saving.overwrite:
+        return
+    if film.source.is_dir() and film.out.is_dir():
+        places = [film.out / path.name for path in film.source.iterdir()]
+    else:
+        places = [] if film.source.is_dir() else [film.out]
+    taken = next((place for place in places if not results.is_free(place)), None)
+    if taken is not None:
+        raise UsageError(results.refusal(taken))
+
+
+def _check_report(options: Options, jobs: Sequence[Job]) -> None:
+    report = options.report
     if report is None:
         return
     if report.is_dir():
@@ -223,6 +268,8 @@ def _check_report(report: Path | None, jobs: Sequence[Job]) -> None:
             raise UsageError(f"--report {report} is an original and is never written to: choose another name")
         if isinstance(job.target, Path) and there == job.target.resolve():
             raise UsageError(f"--report {report} is where a photo goes: choose another name")
+    if not options.saving.overwrite and not is_report(report):
+        raise UsageError(f"--report {report} is there and is no report: choose another name, or --overwrite")
 
 
 def _open_manifest(path: Path | None, jobs: Sequence[Job], out: Location | None) -> Manifest:

@@ -25,6 +25,7 @@ from revisage.cli._parse import Exit, parse
 from revisage.cli._say import printable, say
 from revisage.errors import RevisageError, UsageError
 from revisage.files import TEMPORARY
+from revisage.label import results
 from revisage.runtime import selfcheck
 from revisage.server.retention import erase as erase_jobs
 from revisage.server.retention import retained
@@ -148,6 +149,7 @@ def stored(settings: server.ServerSettings, folders: Sequence[Path] = ()) -> lis
     checks = sorted(verdicts.iterdir()) if verdicts.is_dir() else []
     items += _files("caches", "whether half precision is good enough", checks)
     items += _files("caches", "how many processes are fastest", [layout.choices_file()])
+    items += _files("caches", "digests of results without a label", [results.results_file()])
     return items
 
 

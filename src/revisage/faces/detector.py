@@ -23,6 +23,7 @@ _AROUND = 2.2  # ... which shows this many times the face's longer side
 _LOOK_SCORE = 0.2
 _MOST_LOOKS = 1000
 _NESTED = 0.7  # of two boxes, one inside the other by this share of its area, the better stays
+_NEAR_SIDE = 0.25  # share of its width by which a face that is cut may be off the picture's side
 _MOST = 5000  # candidates kept in one window
 _BOX, _POINTS, _SCORE = slice(0, 4), slice(4, 14), 14  # columns of a row that `FaceDetectorYN` answers
 
@@ -145,10 +146,27 @@ def _detect(detector: cv2.FaceDetectorYN, image: np.ndarray) -> np.ndarray:
 def _through(detector: cv2.FaceDetectorYN, scaled: np.ndarray, window: Window) -> np.ndarray:
     """The finds of one window, in pixels of the unscaled picture."""
     right, bottom = window.left + window.width, window.top + window.height
-    found = _detect(detector, scaled[window.top : bottom, window.left : right])
+    view = scaled[window.top : bottom, window.left : right]
+    found = np.concatenate([_detect(detector, view), *_at_sides(detector, view, scaled.shape[1], window)])
     found = found[window.own(found, scaled.shape[1], scaled.shape[0])]
     # Pixel centres: p there is (p + 0.5) / scale - 0.5 here.
     return _mapped(found, 1 / window.scale, (np.array([window.left, window.top]) + 0.5) / window.scale - 0.5)
+
+
+def _at_sides(
+    detector: cv2.FaceDetectorYN, view: np.ndarray, width: int, window: Window
+) -> Iterator[np.ndarray]:
+    """The finds of one window, seen mirrored, that reach to the left or right side of the scaled picture.
+
+    Strides and padding favour one side: of faces cut in half many are found at the left side only.
+    """
+    for start, stop in window.sides(width):
+        seen = _mirrored(_detect(detector, view[:, start:stop][:, ::-1]), stop - start)
+        seen = _mapped(seen, 1, np.array([start, 0]))
+        x, w = seen[:, 0], seen[:, 2]
+        near = _NEAR_SIDE * w
+        at_left, at_right = (window.left == 0) & (x < near), x + w > width - window.left - near
+        yield seen[at_left | at_right]
 
 
 def _mapped(rows: np.ndarray, factor: float, shift: np.ndarray) -> np.ndarray:
@@ -179,7 +197,7 @@ def _look_again(
         for mirrored in (False, True):
             seen = _detect(detector, picture[:, ::-1] if mirrored else picture)
             if mirrored:
-                seen = _mirrored(seen)
+                seen = _mirrored(seen, _CLOSEUP)
             seen = _mapped(seen, 1 / factor, -shift / factor)
             near = _iou(row[_BOX], seen[:, _BOX]) > overlap
             if near.any():
@@ -190,12 +208,13 @@ def _look_again(
     return again
 
 
-def _mirrored(rows: np.ndarray) -> np.ndarray:
-    """Rows of a mirrored look in the coordinates of the straight one; right and left change names."""
+def _mirrored(rows: np.ndarray, width: int) -> np.ndarray:
+    """Rows of a mirrored look, `width` pixels wide, in the coordinates of the straight one; right and left
+    change names."""
     rows = rows.copy()
-    rows[:, 0] = _CLOSEUP - 1 - rows[:, 0] - rows[:, 2]
+    rows[:, 0] = width - 1 - rows[:, 0] - rows[:, 2]
     points = rows[:, _POINTS].reshape(-1, 5, 2)[:, [1, 0, 2, 4, 3]]
-    points[..., 0] = _CLOSEUP - 1 - points[..., 0]
+    points[..., 0] = width - 1 - points[..., 0]
     rows[:, _POINTS] = points.reshape(-1, 10)
     return rows
 

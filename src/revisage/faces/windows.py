@@ -10,12 +10,13 @@ import numpy as np
 _SMALL = 224  # long side of the coarsest search, for faces that fill the picture
 _WHOLE = 640  # long side of the search of a large picture as a whole
 _STEP = 4.0  # largest factor between two searches: from some 20 pixels up a face is found at the coarser one
-_LONGEST = 4096  # long side of the finest search; a 12-megapixel photo is searched pixel by pixel
+_PIXELS = 4096 * 3072  # of the finest search, whatever its shape; 12 megapixels are searched pixel by pixel
 _TILE = 768
 _OVERLAP = 96
 # In a tile only faces up to this many pixels are asked for: they fit the overlap of two tiles, and larger
 # ones were found at the coarser scale.
 _LARGEST_IN_TILE = 88
+_SIDE = 192  # columns of a tile at the picture's side that are searched a second time, mirrored
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,20 @@ class Window:
             keep &= y + h < self.height - 1
         return keep
 
+    def sides(self, width: int) -> list[tuple[int, int]]:
+        """The columns of this window (start, stop) that lie at the left or right side of the scaled picture
+        and hold the faces asked for there; as one where they meet."""
+        if self.whole or self.width <= 2 * _SIDE:
+            touches = self.left == 0 or self.left + self.width == width
+            return [(0, self.width)] if touches else []
+        ends = [(0, _SIDE)] if self.left == 0 else []
+        return ends + ([(self.width - _SIDE, self.width)] if self.left + self.width == width else [])
+
 
 def scales(width: int, height: int) -> list[float]:
     """Factors at which a picture is searched, each 1 or less, ascending."""
     longest = max(width, height)
-    finest = min(longest, _LONGEST)
+    finest = longest * min(1.0, math.sqrt(_PIXELS / (width * height)))
     steps = math.ceil(math.log(finest / _WHOLE, _STEP)) if finest > _TILE else 0
     sides = [finest * (_WHOLE / finest) ** (step / steps) for step in range(steps, 0, -1)] + [float(finest)]
     if sides[0] > _SMALL:

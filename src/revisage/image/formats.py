@@ -22,6 +22,12 @@ FORMAT_OF_EXTENSION = {
     ".avif": "AVIF",
 }
 
+EXTENSION = {
+    "JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "BMP": ".bmp", "HEIF": ".heic",
+    "AVIF": ".avif",
+}  # fmt: skip
+"""The usual extension of each format."""
+
 NAMES = "JPEG, PNG, WebP, TIFF, BMP, HEIC or AVIF"
 
 HEAD_BYTES = 64  # enough for `sniff` and `declared_size`

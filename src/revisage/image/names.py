@@ -8,7 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from revisage.image.encode import can_encode
-from revisage.image.formats import format_of
+from revisage.image.formats import EXTENSION, format_of
+
+RESULT = ".restored"
+"""What is put behind the name of a photo whose result lies beside it."""
+
+LONGEST = 255
+"""Bytes of the longest name that the usual file systems take."""
 
 
 def output_paths(
@@ -17,53 +23,66 @@ def output_paths(
     *,
     roots: Sequence[Path] | None = None,
     writable: Callable[[str], bool] = can_encode,
+    format: str | None = None,
 ) -> list[Path]:
     """Plan the output of every input; changes no file.
 
     Without `folder`, `NAME.restored.EXT` beside the photo. With it, the photo's path relative to its root
     (`roots[i]`; by default its own folder, which leaves the bare name) inside `folder`. The extension stays
-    where its format is `writable`, else it is `.png`. Two names that would collide — also in another case or
+    where its format is `writable`, and `format` if given, else it is that of `format`, or `.png`. A name too
+    long for a file system is shortened before its ending.
+
+    Two names that would collide — also in another case or
     Unicode form, since many file systems do not tell these apart — are told apart by the old extension
     (`a.heic.png`), then by a number (`a-2.jpg`); photos that keep their extension choose first. No output is
     any of the inputs, nor the file that an input links to.
     """
     assert roots is None or len(roots) == len(inputs)
     taken = {_key(path) for path in inputs} | {_key(Path(os.path.realpath(path))) for path in inputs}
-    suffixes = [_suffix(path, writable) for path in inputs]
+    suffixes = [_suffix(path, writable, format) for path in inputs]
     planned: dict[int, Path] = {}
     order = sorted(range(len(inputs)), key=lambda i: suffixes[i] != inputs[i].suffix)
     for index in order:
         source, suffix = inputs[index], suffixes[index]
         if folder is None:
-            base = source.with_name(f"{source.stem}.restored")
+            parent, ending = source.parent, RESULT
         else:
             root = roots[index] if roots is not None else source.parent
-            base = folder / source.relative_to(root).with_name(source.stem)
-        path = _free(base, source, suffix, taken)
+            parent, ending = (folder / source.relative_to(root)).parent, ""
+        path = _free(parent, ending, source, suffix, taken)
         taken.add(_key(path))
         planned[index] = path
     return [planned[index] for index in range(len(inputs))]
 
 
-def _free(base: Path, source: Path, suffix: str, taken: set[str]) -> Path:
-    candidates = [base.name + suffix]
+def _free(parent: Path, ending: str, source: Path, suffix: str, taken: set[str]) -> Path:
+    endings = [ending + suffix]
     if suffix != source.suffix:
-        candidates.append(base.name + source.suffix + suffix)
-    elif not base.name.endswith(".restored"):
-        candidates.append(f"{base.name}.restored{suffix}")  # the folder is the input's own
+        endings.append(ending + source.suffix + suffix)
+    elif not ending and not source.stem.endswith(RESULT):
+        endings.append(RESULT + suffix)  # the folder is the input's own
     number = 2
     while True:
-        for name in candidates:
-            path = base.with_name(name)
+        for text in endings:
+            path = parent / shortened(source.stem, text)
             if _key(path) not in taken:
                 return path
-        candidates = [f"{base.name}-{number}{suffix}"]
+        endings = [f"{ending}-{number}{suffix}"]
         number += 1
 
 
-def _suffix(path: Path, writable: Callable[[str], bool]) -> str:
-    format = format_of(path)
-    return path.suffix if format is not None and writable(format) else ".png"
+def shortened(stem: str, ending: str) -> str:
+    """`stem` and `ending` as one name that file systems take, without the end of the stem where need be."""
+    while len(stem) > 1 and len(os.fsencode(stem + ending)) > LONGEST:
+        stem = stem[:-1]
+    return stem + ending
+
+
+def _suffix(path: Path, writable: Callable[[str], bool], format: str | None) -> str:
+    own = format_of(path)
+    if own is not None and writable(own) and format in (None, own):
+        return path.suffix
+    return EXTENSION[format or "PNG"]
 
 
 def _key(path: Path) -> str:

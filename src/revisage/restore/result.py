@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from revisage.errors import SaveError, SigningError, UsageError
+from revisage.errors import ExistsError, SaveError, SigningError, UsageError
+from revisage.files import copy_date
 from revisage.image import Photo, eight_bits, encode, format_of, save
-from revisage.label import Edit, Label, Original, add, can_sign, packet, sign
-from revisage.options import SaveOptions
+from revisage.label import Edit, Label, Original, add, can_sign, packet, results, sign
+from revisage.options import EncodeOptions, SaveOptions
 from revisage.restore.report import FaceReport, document
 from revisage.version import __version__
 
@@ -89,12 +90,17 @@ class Result:
 
         Raises:
             SaveError: the path is the original, or cannot be written.
+            ExistsError: a file that Revisage did not make is there; `overwrite=True` replaces it.
             UsageError: the format cannot be signed, or there is no original to be named in a signature.
             SigningError: the certificate or its key cannot be used.
         """
         path, chosen = Path(path), replace(options or SaveOptions(), **changes)
         if self.input is not None and _same(path, self.input):
             raise SaveError(f"{path} is the original and is never written to: choose another name")
+        if not (chosen.overwrite or results.is_free(path)):
+            raise ExistsError(results.refusal(path))
+        if chosen.chosen_format not in (None, format_of(path)):
+            raise UsageError(f"{path} is no name for the format {chosen.format}: leave one of the two out")
         start = time.perf_counter()
         photo, finish = self._finish(format_of(path), chosen, original)
         saved = save(
@@ -102,19 +108,24 @@ class Result:
         )
         self.seconds["encode"] = round(time.perf_counter() - start, 4)
         self.output = saved
+        if not (chosen.label and self.changed_by):
+            results.remember(saved.read_bytes())
+        if chosen.date == "keep" and self.input is not None:
+            copy_date(self.input, saved)
         return saved
 
     def encode(
         self,
         format: str | None = None,
-        options: SaveOptions | None = None,
+        options: EncodeOptions | None = None,
         *,
         original: Original | None = None,
         **changes: Any,
     ) -> bytes:
-        """The photo as a file of `format` (default: its source's), labelled and signed as `save` does."""
-        start, chosen = time.perf_counter(), replace(options or SaveOptions(), **changes)
-        format = format or self.photo.format
+        """The photo as a file of `format` (default: the options', else its source's), labelled and signed as
+        `save` does."""
+        start, chosen = time.perf_counter(), replace(options or EncodeOptions(), **changes)
+        format = format or chosen.chosen_format or self.photo.format
         photo, finish = self._finish(format, chosen, original)
         data = encode(photo, format=format, quality=chosen.quality, keep_gps=chosen.keep_gps)
         data = finish(data, format)
@@ -122,7 +133,7 @@ class Result:
         return data
 
     def _finish(
-        self, format: str | None, options: SaveOptions, original: Original | None
+        self, format: str | None, options: EncodeOptions, original: Original | None
     ) -> tuple[Photo, Finish]:
         """The photo with the label in its XMP, which all encoders but BMP's write; and what puts it into
         files whose encoder had to leave a large XMP out, and then signs them."""
@@ -149,7 +160,7 @@ class Result:
         if self.input is None:
             raise UsageError("a signature names the original: restore from a file, or give it as `original`")
         try:
-            return Original(self.input.read_bytes(), self.photo.format, self.input.name)
+            return Original(self.input.read_bytes(), self.photo.format, _text(self.input.name))
         except OSError as error:
             raise SigningError(
                 f"the original {self.input} cannot be read again ({error.strerror or error})"
@@ -176,6 +187,11 @@ class Result:
     def report(self) -> dict[str, Any]:
         """The report of this photo alone; `restore.document` makes one of many entries."""
         return document([self.entry()])
+
+
+def _text(name: str) -> str:
+    """A name as Unicode text, which bytes that are no UTF-8 are not."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _same(first: Path, second: Path) -> bool:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import PurePath
 from urllib.parse import quote
 
 from starlette.background import BackgroundTask
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from revisage.image import format_of
-from revisage.server.options import EXTENSION, MEDIA_TYPE
+from revisage.image.formats import EXTENSION
+from revisage.server.head import is_head
+from revisage.server.options import MEDIA_TYPE
+from revisage.server.problems import ProblemError
 from revisage.server.queue.jobs import Job
 from revisage.server.service import Service, no_job
 
 CHUNK = 1 << 18
+
+_RANGE = re.compile(r"bytes\s*=\s*(?P<first>[0-9]{0,18})\s*-\s*(?P<last>[0-9]{0,18})", re.IGNORECASE)
 
 
 def link(job: Job) -> str:
@@ -25,32 +32,73 @@ def link(job: Job) -> str:
     return f'</v1/jobs/{job.id}/report>; rel="describedby"; type="application/json"'
 
 
-async def result(service: Service, job: Job) -> Response:
-    """The restored photo as a file to keep; where retention is 0 it is erased once it has been sent whole.
+async def result(service: Service, job: Job, request: Request) -> Response:
+    """The restored photo as a file to keep, or the part of it that the request asks for (RFC 9110, 14).
 
-    Raises ProblemError 404 when it has been erased.
+    Where retention is 0 it is erased once it has been sent whole. Raises ProblemError 404 when it has been
+    erased, 416 when it has no such part.
     """
     assert job.result is not None
     try:
         file, format = await asyncio.to_thread(service.files.result, job.id, job.result)
     except FileNotFoundError:
         raise no_job() from None
-    length = file.seek(0, 2)
-    file.seek(0)
+    length, tag = file.seek(0, 2), f'"{job.result}"'
+    try:
+        part = _part(request, length, tag)
+    except ProblemError:
+        file.close()
+        raise
+    start, stop = part or (0, length)
+    file.seek(start)
 
     async def chunks() -> AsyncIterator[bytes]:
         with file:
-            while chunk := await asyncio.to_thread(file.read, CHUNK):
+            left = 0 if is_head(request.scope) else stop - start
+            while left and (chunk := await asyncio.to_thread(file.read, min(CHUNK, left))):
+                left -= len(chunk)
                 yield chunk
 
     headers = {
-        "content-length": str(length),
+        "accept-ranges": "bytes",
+        "content-length": str(stop - start),
         "content-disposition": _disposition(job.name, format),
-        "etag": f'"{job.result}"',
+        "etag": tag,
         "link": link(job),
     }
-    after = None if service.settings.limits.retention_seconds else BackgroundTask(service.erase, job.id)
-    return StreamingResponse(chunks(), media_type=MEDIA_TYPE[format], headers=headers, background=after)
+    if part is not None:
+        headers["content-range"] = f"bytes {start}-{stop - 1}/{length}"
+    keep = service.settings.limits.retention_seconds or part is not None or is_head(request.scope)
+    return StreamingResponse(
+        chunks(),
+        200 if part is None else 206,
+        media_type=MEDIA_TYPE[format],
+        headers=headers,
+        background=None if keep else BackgroundTask(service.erase, job.id),
+    )
+
+
+def _part(request: Request, length: int, tag: str) -> tuple[int, int] | None:
+    """First byte and the one after the last that are asked for; None for all.
+
+    A header that is no single range of bytes counts as none, as RFC 9110 allows, and so does one for a file
+    with another tag. Raises ProblemError 416.
+    """
+    asked = _RANGE.fullmatch(request.headers.get("range", "").strip())
+    if asked is None or request.headers.get("if-range", tag) != tag:
+        return None
+    first, last = asked["first"], asked["last"]
+    if not first and not last:
+        return None
+    if not first:
+        start, stop = max(0, length - int(last)), length
+    else:
+        start, stop = int(first), min(length, int(last) + 1) if last else length
+        if last and int(last) < start:
+            return None
+    if start >= stop:
+        raise ProblemError(416, "no-such-range", f"the result has {length:,} bytes: ask for some of these")
+    return start, stop
 
 
 async def with_report(service: Service, job: Job) -> Response:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from revisage.errors import RevisageError, UsageError
 from revisage.server.guard import Guard
+from revisage.server.head import Head
 from revisage.server.problems import RETRY_SECONDS, Failure, ProblemError, StoreUnavailableError, failure_of
 from revisage.server.routes import Serving, problems, router
 from revisage.server.schemas import ProblemView
@@ -38,7 +39,7 @@ def create_app(service: Service) -> ASGIApp:
     _add_state(app)
     _add_page(app)
     _add_handlers(app)
-    return Guard(app, service.settings, service.metrics)
+    return Guard(Head(app), service.settings, service.metrics)
 
 
 def _add_state(app: FastAPI) -> None:

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from revisage.files import publish, sha256, sync_folder, write_atomically
-from revisage.server.options import EXTENSION, JobOptions
+from revisage.image.formats import EXTENSION
+from revisage.server.options import JobOptions
 from revisage.server.queue.jobs import ID, Job
 from revisage.server.quota import Quota
 from revisage.version import __version__

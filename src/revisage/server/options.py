@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
-from revisage.options import RestoreOptions, SaveOptions
-
-EXTENSION = {
-    "JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "BMP": ".bmp", "HEIF": ".heic",
-    "AVIF": ".avif",
-}  # fmt: skip
+from revisage.image.formats import EXTENSION
+from revisage.options import EncodeOptions, RestoreOptions
 
 MEDIA_TYPE = {
     "JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "TIFF": "image/tiff", "BMP": "image/bmp",
@@ -23,18 +19,12 @@ FORMATS = tuple(sorted(EXTENSION))
 
 
 @dataclass(frozen=True)
-class JobOptions(RestoreOptions, SaveOptions):
+class JobOptions(RestoreOptions, EncodeOptions):
     """What one photo wants, and how its result is written. Without `guard` the server's own counts."""
 
-    format: Literal["auto", "avif", "bmp", "heif", "jpeg", "png", "tiff", "webp"] = "auto"
-    """Of the result; auto: the photo's own where it can be written, else PNG."""
     previews: bool = False
     """Also make small pictures of the photo and its result, and of the result without and with all faces,
     from which a page can show any strength and choice of faces."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "format", self.format.lower())
-        super().__post_init__()
 
     def to_json(self) -> str:
         """One text for equal options."""

@@ -87,7 +87,7 @@ def restore_job(
         last.keep(job.digest, restoration)
     result = restoration.render(options)
     watch(Stage("save", 0, 1))
-    format = _format(restoration.photo, options.format)
+    format = options.chosen_format or _own_format(restoration.photo)
     data = result.encode(format, options)
     previews = _previews(restoration, result, options) if options.previews else {}
     report = result.report()
@@ -102,9 +102,7 @@ def restore_job(
     return key, dict(result.seconds)
 
 
-def _format(photo: Photo, wanted: str) -> str:
-    if wanted != "auto":
-        return wanted.upper()
+def _own_format(photo: Photo) -> str:
     return photo.format if can_encode(photo.format) else "PNG"
 
 

@@ -10,10 +10,11 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from revisage.server import answers, events
+from revisage.server.head import is_head
 from revisage.server.options import FORMATS
 from revisage.server.problems import RETRY_SECONDS, ProblemError
-from revisage.server.queue.jobs import Job
-from revisage.server.schemas import JobView, OptionsQuery, PhotoQuery, ProblemView, ServerView
+from revisage.server.queue.jobs import Job, State
+from revisage.server.schemas import JobsView, JobView, OptionsQuery, PhotoQuery, ProblemView, ServerView
 from revisage.server.service import Service, no_job
 from revisage.version import __version__
 
@@ -52,6 +53,7 @@ _UPLOADING = problems(400, 408, 413, 415, 422, 429, 500, 503)
 _ASKING = problems(404, 503)
 _FETCHING = problems(404, 409, 503)
 _RESULT = _file("the restored photo", "image/*")
+_PART = problems(416) | {206: _file("the part of it that was asked for", "image/*")[200]}
 
 
 def the_service(request: Request) -> Service:
@@ -93,7 +95,7 @@ async def server(service: Serving) -> ServerView:
     limits = service.settings.limits
     return ServerView(
         version=__version__,
-        local=service.settings.loopback and not service.settings.names,
+        local=service.settings.local,
         token_needed=bool(service.settings.tokens),
         retention_seconds=limits.retention_seconds,
         guard=service.settings.guard,
@@ -119,7 +121,7 @@ async def restore(request: Request, service: Serving, query: Photo) -> Response:
     done = await _wait(service, request, job)
     if "multipart/mixed" in request.headers.get("accept", ""):
         return await answers.with_report(service, done)
-    return await answers.result(service, done)
+    return await answers.result(service, done, request)
 
 
 @router.post("/jobs", status_code=202, responses=_UPLOADING, openapi_extra=_PHOTO, tags=["jobs"])
@@ -128,6 +130,25 @@ async def submit(request: Request, response: Response, service: Serving, query: 
     job = await service.submit(request, request.state.owner, query.name, query.options())
     response.headers["location"] = f"/v1/jobs/{job.id}"
     return JobView.of(job)
+
+
+@router.get("/jobs", responses=problems(403, 422, 503), tags=["jobs"])
+async def jobs(
+    request: Request,
+    service: Serving,
+    state: State | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> JobsView:
+    """The client's jobs that are not forgotten yet, newest first.
+
+    Whose they are is known by tokens; without any, only a server for its own machine alone lists jobs.
+    """
+    owner = request.state.owner
+    if not owner and not service.settings.local:
+        text = "without tokens the server cannot tell whose jobs to list: start it with --token-file"
+        raise ProblemError(403, "no-list", text)
+    found = await asyncio.to_thread(service.store.of, owner, state=state, limit=limit)
+    return JobsView(jobs=[JobView.of(job) for job in found])
 
 
 @router.get("/jobs/{id}", responses=_ASKING, tags=["jobs"])
@@ -148,10 +169,12 @@ async def again(service: Serving, job: Owned, response: Response, query: Options
     return JobView.of(new)
 
 
-@router.get("/jobs/{id}/result", response_class=Response, responses=_RESULT | _FETCHING, tags=["jobs"])
-async def result(service: Serving, job: Finished) -> Response:
-    """The restored photo."""
-    return await answers.result(service, job)
+@router.get(
+    "/jobs/{id}/result", response_class=Response, responses=_RESULT | _PART | _FETCHING, tags=["jobs"]
+)
+async def result(request: Request, service: Serving, job: Finished) -> Response:
+    """The restored photo, or with the header Range a part of it."""
+    return await answers.result(service, job, request)
 
 
 @router.get("/jobs/{id}/report", responses=_FETCHING, tags=["jobs"])
@@ -188,12 +211,14 @@ async def preview(
     responses=_file("server-sent events", "text/event-stream") | _ASKING,
     tags=["jobs"],
 )
-async def follow(service: Serving, job: Owned) -> StreamingResponse:
+async def follow(request: Request, service: Serving, job: Owned) -> Response:
     """Progress as it happens.
 
     Events: queued, progress (stage, done, total, text), then done, failed, poisoned or erased.
     """
     headers = {"x-accel-buffering": "no"}  # nginx would collect the events
+    if is_head(request.scope):
+        return Response(None, media_type="text/event-stream", headers=headers)
     return StreamingResponse(events.stream(service, job), media_type="text/event-stream", headers=headers)
 
 

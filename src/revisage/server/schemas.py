@@ -6,7 +6,7 @@ from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, get_type_hints
 
 from docstring_parser import parse_from_object
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 
 from revisage.options import only_in_python
 from revisage.server.options import JobOptions
@@ -38,6 +38,11 @@ class OptionsQuery(_Parameters):  # type: ignore[misc]  # its fields are those o
     def options(self) -> JobOptions:
         """Raises UsageError for a value that makes no sense."""
         return JobOptions(**self.model_dump(exclude={"name"}))
+
+    @field_validator("format", mode="before", check_fields=False)
+    @classmethod
+    def _any_case(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
 
 
 class PhotoQuery(OptionsQuery):
@@ -97,6 +102,12 @@ class JobView(BaseModel):
             created=job.created,
             ended=job.ended,
         )
+
+
+class JobsView(BaseModel):
+    """Jobs, newest first."""
+
+    jobs: list[JobView]
 
 
 class ServerView(BaseModel):

@@ -136,6 +136,11 @@ class ServerSettings:
             return self.host.lower() == "localhost"
 
     @property
+    def local(self) -> bool:
+        """Whether only programs on this machine can reach the server, also by way of no proxy."""
+        return self.loopback and not self.names
+
+    @property
     def answered_names(self) -> frozenset[str]:
         """Host names that are answered, in lower case; empty for any.
 

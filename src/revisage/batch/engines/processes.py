@@ -201,7 +201,9 @@ def _start(work: Work) -> _Worker:
 
 def _serve(pipe: Connection, work: Work) -> None:
     """A worker's life: until its pipe is closed, which its parent's death does as well."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to end
+    for name in ("SIGINT", "SIGHUP"):  # a terminal sends these to all; the parent says when to end
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     try:
         if work.threads is not None:
             import cv2

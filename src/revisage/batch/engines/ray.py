@@ -167,7 +167,7 @@ def _stream(
         warnings.simplefilter("ignore")  # that Ray will name the retries otherwise from 2.64 on
         stages = (
             data.from_items(rows, override_num_blocks=len(rows))
-            .map(_Reading, fn_constructor_args=(limits,), **light)
+            .map(_Reading, fn_constructor_args=(limits, work.saving), **light)
             .map(
                 _Restoring,
                 fn_constructor_args=(replace(work, threads=pool.threads), gate),
@@ -224,13 +224,14 @@ class _Gate:
 class _Reading:
     """The first stage: a photo, or the outcome of one that cannot be read."""
 
-    def __init__(self, limits: DecodeLimits) -> None:
-        self._limits = limits
+    def __init__(self, limits: DecodeLimits, saving: SaveOptions) -> None:
+        self._limits, self._saving = limits, saving
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         number, job = pickle.loads(row["state"])
         found: photo.Read | Outcome
         try:
+            photo.check_target(job, self._saving)
             found = photo.read(job, self._limits)
         except Exception as error:
             found = photo.failed(job, error)

@@ -93,6 +93,7 @@ def restore_one(
     """One photo from its file to its result's, in this thread. Every error is an outcome."""
     marks = None
     try:
+        photo.check_target(job, saving)
         found = photo.read(job, restorer.settings.limits)
         marks = found.marks
         progress = None if watch is None else (lambda stage: watch(job, stage))

@@ -72,6 +72,16 @@ class SqlStore(JobStore):
         rows, _ = self._run((f"SELECT {_ALL} FROM revisage_jobs WHERE id IN ({marks})", wanted))
         return {job.id: job for job in map(_job, rows)}
 
+    def of(self, owner: str, *, state: State | None, limit: int) -> list[Job]:
+        chosen = "" if state is None else " AND state = ?"
+        rows, _ = self._run(
+            (
+                f"SELECT {_ALL} FROM revisage_jobs WHERE owner = ?{chosen} ORDER BY number DESC LIMIT ?",
+                (owner, *([] if state is None else [state]), limit),
+            )
+        )
+        return [_job(row) for row in rows]
+
     def ahead(self, job: Job) -> int:
         rows, _ = self._run(
             ("SELECT count(*) FROM revisage_jobs WHERE state = 'queued' AND number < ?", (job.number,))

@@ -95,6 +95,10 @@ class JobStore(Protocol):
         """The jobs of these ids that exist."""
         ...
 
+    def of(self, owner: str, *, state: State | None, limit: int) -> list[Job]:
+        """The newest jobs of an owner, newest first; only those in `state` if given."""
+        ...
+
     def ahead(self, job: Job) -> int:
         """How many queued jobs come before this one."""
         ...

@@ -1,0 +1,179 @@
+"""What Revisage did not make is never written over unasked."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from restore_stubs import StubModels, same, twice
+
+from revisage.batch import Job, SaveOptions, restore_all
+from revisage.cli import main
+from revisage.cli import restore as command
+from revisage.errors import ExistsError, UsageError
+from revisage.image import encode, from_array
+from revisage.label import results
+from revisage.restore import RestoreOptions, Restorer
+
+OTHERS = b"somebody else's"
+
+
+@pytest.fixture(autouse=True)
+def _stub_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    models = StubModels(face=same, scene=twice)
+    monkeypatch.setattr(command, "Restorer", lambda *args, **kwargs: Restorer(models=models))
+    monkeypatch.setattr(results, "results_file", lambda: tmp_path / "cache" / "results.sha256")
+
+
+def photo(path: Path, level: int = 200) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (40, 30), (level, 100, 50)).save(path)
+    return path
+
+
+def test_a_name_for_one_photo_that_is_taken_is_told_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = photo(tmp_path / "a.jpg"), photo(tmp_path / "b.jpg", 10)
+    before = first.read_bytes()
+    assert main(["restore", "-o", str(first), str(second)]) == 2  # what a shell makes of -o *.jpg
+    assert first.read_bytes() == before
+    assert "--overwrite" in capsys.readouterr().err
+    assert main(["restore", "-o", str(first), str(second), "--overwrite"]) == 0
+    assert first.read_bytes() != before
+    assert main(["restore", "-o", str(second), str(second), "--overwrite"]) == 2  # an original, never
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.restored.jpg"])
+def test_one_taken_name_in_a_folder_costs_one_photo(tmp_path: Path, name: str) -> None:
+    photo(tmp_path / "in" / name)
+    photo(tmp_path / "in" / "c.png")
+    taken = tmp_path / "photos" / name
+    taken.parent.mkdir()
+    taken.write_bytes(OTHERS)
+    report = tmp_path / "r.json"
+    run = ["restore", str(tmp_path / "in"), "-o", str(tmp_path / "photos"), "--report", str(report)]
+    assert main(run) == 1
+    assert taken.read_bytes() == OTHERS
+    assert (tmp_path / "photos" / "c.png").exists()
+    reasons = {Path(e["input"]).name: e["reason"] for e in json.loads(report.read_text())["photos"]}
+    assert reasons == {name: "exists", "c.png": None}
+    assert main([*run, "--overwrite"]) == 0
+    assert taken.read_bytes() != OTHERS
+    assert main(run) == 0  # results are written anew
+
+
+def test_a_foreign_file_of_the_usual_name_beside_the_photo_stays(tmp_path: Path) -> None:
+    source, other = photo(tmp_path / "a.jpg"), photo(tmp_path / "a.restored.jpg", 7)
+    before = other.read_bytes()
+    assert main(["restore", str(source)]) == 2
+    assert other.read_bytes() == before
+
+
+@pytest.mark.parametrize("options", [["--no-label"], ["--model", "none"]])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".tif", ".webp"])
+def test_a_result_without_a_label_is_known_again_until_it_is_edited(
+    tmp_path: Path, options: list[str], suffix: str
+) -> None:
+    source = photo(tmp_path / f"a{suffix}")
+    target = tmp_path / f"a.restored{suffix}"
+    assert main(["restore", str(source), *options]) == 0
+    assert main(["restore", str(source), *options]) == 0
+    if suffix == ".bmp" or "--no-label" in options:
+        target.write_bytes(target.read_bytes() + b"edited")
+        assert main(["restore", str(source), *options]) == 2
+        assert target.read_bytes().endswith(b"edited")
+
+
+def test_a_file_that_comes_while_the_photo_is_in_work_stays(tmp_path: Path) -> None:
+    source, target = photo(tmp_path / "a.png"), tmp_path / "b.png"
+
+    def scene(picture: np.ndarray) -> np.ndarray:
+        target.write_bytes(OTHERS)
+        return twice(picture)
+
+    [outcome] = restore_all([Job(source, target)], Restorer(models=StubModels(scene=scene)), RestoreOptions())
+    assert outcome.reason == "exists"
+    assert target.read_bytes() == OTHERS
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "dangling", "unreadable"])
+def test_what_is_no_plain_file_is_not_replaced(tmp_path: Path, kind: str) -> None:
+    source, target = photo(tmp_path / "a.png"), tmp_path / "b.png"
+    other = tmp_path / "other"
+    if kind == "folder":
+        target.mkdir()
+    elif kind == "unreadable":
+        target.write_bytes(OTHERS)
+        target.chmod(0)
+    else:
+        target.symlink_to(other)
+        if kind == "link":
+            other.write_bytes(OTHERS)
+    [outcome] = restore_all([Job(source, target)], Restorer(models=StubModels()), RestoreOptions())
+    assert outcome.reason == "exists"
+    assert os.path.lexists(target)
+    assert kind != "link" or other.read_bytes() == OTHERS
+
+
+def test_a_killed_run_is_resumed_also_without_labels(tmp_path: Path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    photo(source / "a.png")
+    run = ["restore", str(source), "-o", str(out), "--resume", "--no-label"]
+    taken = out / "b.png"
+    photo(source / "b.png")
+    out.mkdir()
+    taken.write_bytes(OTHERS)
+    assert main(run) == 1
+    assert taken.read_bytes() == OTHERS
+    (out / "a.png").write_bytes(b"left by a run that ended before it could say so")
+    assert main([*run, "--quality", "50"]) == 1  # other settings: a.png anew, b.png still another's
+    assert Image.open(out / "a.png").size == (80, 60)
+    assert taken.read_bytes() == OTHERS
+
+
+def test_a_report_never_takes_anothers_place(tmp_path: Path) -> None:
+    source, other = photo(tmp_path / "a.png"), photo(tmp_path / "holiday.jpg")
+    letter = tmp_path / "letter.json"
+    letter.write_text('{"dear": "aunt"}')
+    for taken in (other, letter):
+        before = taken.read_bytes()
+        assert main(["restore", str(source), "-o", str(tmp_path / "b.png"), "--report", str(taken)]) == 2
+        assert taken.read_bytes() == before
+    for report in (tmp_path / "r.json", tmp_path / "r.jsonl"):
+        for _ in range(2):
+            assert main(["restore", str(source), "-o", str(tmp_path / "b.png"), "--report", str(report)]) == 0
+    assert main(["restore", str(source), "--report", str(letter), "--overwrite"]) == 0
+
+
+def test_python_replaces_only_what_it_made_or_is_told_to(tmp_path: Path) -> None:
+    source, target = photo(tmp_path / "a.png"), tmp_path / "b.png"
+    target.write_bytes(OTHERS)
+    result = Restorer(models=StubModels(scene=twice)).restore(source)
+    with pytest.raises(ExistsError, match="choose another name"):
+        result.save(target)
+    assert target.read_bytes() == OTHERS
+    result.save(target, overwrite=True)
+    result.save(target)
+    with pytest.raises(UsageError, match="no name for the format jpeg"):
+        result.save(tmp_path / "c.png", format="jpg")
+
+
+def test_a_label_of_another_tool_is_not_ours() -> None:
+    plain = from_array(np.zeros((8, 8, 3), np.uint8))
+    assert not results.is_result(encode(plain, format="PNG"))
+    assert SaveOptions(format="JPG").chosen_format == "JPEG"
+
+
+def test_degraded_copies_replace_only_each_other(tmp_path: Path) -> None:
+    source, target = photo(tmp_path / "a.png"), tmp_path / "b.png"
+    target.write_bytes(OTHERS)
+    run = ["degrade", str(source), str(target), "--recipe", "paper", "--seed", "1"]
+    assert main(run) == 1
+    assert target.read_bytes() == OTHERS
+    assert main([*run, "--overwrite"]) == 0
+    assert main(run) == 0
