@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from revisage.image.limits import DecodeLimits
 
 from revisage.cli import main
 from revisage.errors import PhotoError
 from revisage.image import decode, encode, from_array, protection
 from revisage.image.isolation import pool as pool_module
 from revisage.image.isolation import sandbox
+from revisage.options import DecodeLimits
 
 ENVIRONMENT = pool_module._environment
 

@@ -107,7 +107,13 @@ def test_the_embedded_model_in_tiles_equals_one_pass(
     def enlarged(monkey: pytest.MonkeyPatch, side: int) -> np.ndarray:
         monkey.setattr(memory, "CORES", (side,))
         made = background.enlarge(
-            picture, scene, scale=scale, keep=True, neutral=False, budget=0, on_tile=lambda *at: None
+            picture,
+            scene.for_photo(scale, 0.5),
+            scale=scale,
+            keep=True,
+            neutral=False,
+            budget=0,
+            on_tile=lambda *at: None,
         )
         return made.canvas.astype(int)
 

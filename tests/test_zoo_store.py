@@ -215,6 +215,7 @@ def test_embedded_weights_are_the_catalogues(name: str) -> None:
             model.version,
             model.licence,
             framing=model.framing,
+            control=model.control,
         ).to_metadata()
     )
     assert Model(model, path).card is not None, "every embedded model has a card"

@@ -110,8 +110,8 @@ class Model:
 
     @property
     def card(self) -> Path | None:
-        """The model card (Markdown) lying beside the weights, if there is one."""
-        card = self.path.with_suffix(".md")
+        """The card (Markdown) beside the weights, if there is one; 8-bit models share the full one's."""
+        card = self.path.with_name(f"{self.path.stem.removesuffix('-int8')}.md")
         return card if card.is_file() else None
 
     def __str__(self) -> str:
