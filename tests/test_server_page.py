@@ -306,4 +306,4 @@ def test_the_description_of_the_api_is_shown(page: Page, server: Running) -> Non
     page.goto(server.url + "/docs")
     summary = page.locator("summary", has_text="/v1/restore")
     summary.click()
-    assert page.locator("details[open] td", has_text="strength").count() == 1
+    assert page.locator("details[open] td").get_by_text("strength", exact=True).count() == 1

@@ -28,6 +28,8 @@ def scene(picture):
 
 models = StubModels(scene=scene)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # as for a job in the foreground
+for number in (signal.SIGHUP, signal.SIGTERM):  # what started the tests may ignore them, as nohup does
+    signal.signal(number, signal.SIG_DFL)
 command.Restorer = lambda *args, **kwargs: Restorer(models=models)
 sys.exit(main(sys.argv[3:]))
 """
