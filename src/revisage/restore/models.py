@@ -204,7 +204,11 @@ class InstalledModels:
         if self._settings.precision == "auto":
             # A mixture is read again: its weights are not kept for the few photos of 16 bits.
             exact = _Once(lambda: self._session(mixed.read() if mixed else model.path, "fp32")).get
-        digests = _digests(model.path) if mixed is None else _digests(mixed.first.path, mixed.second.path)
+        files = (model.path,) if mixed is None else (mixed.first.path, mixed.second.path)
+        if small is not None:
+            assert model.spec.int8 is not None
+            files = (zoo.resolve("scene", model.spec.int8).path,)
+        digests = _digests(*files)
         control, sibling = model.spec.control == "clean", model.spec.same_size
         same_size = None
         if sibling is not None:
