@@ -26,14 +26,13 @@ from revisage.lab.networks.vgg import VGG19Features  # noqa: E402
 from revisage.lab.train import checkpoint, presets  # noqa: E402
 from revisage.lab.train.loop import train  # noqa: E402
 from revisage.lab.train.publish import publish  # noqa: E402
-from revisage.lab.train.scenes import crowd, ramp, vary  # noqa: E402
+from revisage.lab.train.scenes import crowd, ramp, under_marks, vary  # noqa: E402
 from revisage.lab.train.settings import change  # noqa: E402
 from revisage.lab.train.tasks.realesrgan import (  # noqa: E402
     SceneSettings,
     SceneTask,
     build,
     degrade,
-    under_marks,
 )
 
 

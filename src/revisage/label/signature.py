@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from revisage.errors import UsageError
-from revisage.label.library import MODELS, OFFLINE, SHA256, c2pa
+from revisage.label.c2pa_library import MODELS, OFFLINE, SHA256, c2pa
 
 _UNTRUSTED = "signingCredential.untrusted"
 

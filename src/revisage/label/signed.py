@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from revisage.errors import SigningError, UsageError
 from revisage.files import open_to_others, sha256
-from revisage.label.library import MODELS, OFFLINE, SHA256, c2pa
+from revisage.label.c2pa_library import MODELS, OFFLINE, SHA256, c2pa
 from revisage.label.xmp import DIGITAL_SOURCE_TYPE
 from revisage.options import Credentials
 

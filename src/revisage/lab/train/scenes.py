@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
 
 from revisage.lab.data.pictures import Pictures
 
 CROWDS = (1, 2, 4)  # faces along a side of a picture of faces, which in photos are rarely as large as it is
 CROWD_SHARES = (0.5, 0.35, 0.15)
+MARKED = 24 / 255  # a pixel that damage changed by more may lie under a mark
+SMALL = 0.12  # marks cover at most so much of a picture; noise and blur cover more
 
 
 def piece(rng: np.random.Generator, picture: np.ndarray, side: int) -> np.ndarray:
@@ -62,3 +66,15 @@ def ramp(rng: np.random.Generator, side: int) -> np.ndarray:
     steps = np.full(3, depth) if rng.random() < 0.5 else depth * rng.uniform(-1, 1, 3)
     colour = np.full(3, rng.random()) if rng.random() < 0.5 else rng.random(3)
     return np.clip(colour + steps * t[..., None], 0, 1).astype(np.float32)
+
+
+def under_marks(low: Tensor, clean: Tensor) -> Tensor:
+    """Which pixels lie under marks; (N, 3, h, w) and (N, 3, h r, w r) in [0, 1] -> bool (N, 1, h r, w r).
+
+    They are told from other damage by being much changed and few: none are in a picture where more than
+    `SMALL` of the pixels changed by more than `MARKED`.
+    """
+    scale = clean.shape[-1] // low.shape[-1]
+    changed = (F.avg_pool2d(clean, scale) - low).abs().amax(dim=1, keepdim=True) > MARKED
+    changed &= changed.float().mean(dim=(2, 3), keepdim=True) <= SMALL
+    return changed.repeat_interleave(scale, 2).repeat_interleave(scale, 3)

@@ -32,10 +32,10 @@ from revisage.lab.networks.scene import SCENE, STRIDE, Scene, SceneConfig, with_
 from revisage.lab.published import load
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.pictures import grid, to_unit, unit_tensor
-from revisage.lab.train.scenes import crowd, piece, ramp, shrink, vary
+from revisage.lab.train.precision import autocast
+from revisage.lab.train.scenes import crowd, piece, ramp, shrink, under_marks, vary
 from revisage.lab.train.settings import check
 from revisage.lab.train.task import Batch, Phase
-from revisage.lab.train.tasks.realesrgan import under_marks
 
 DEFAULT_STRENGTH = 0.5
 KEEPS = 0.25  # strengths under it aim at what the teacher leaves, not at the truth
@@ -141,7 +141,7 @@ class Teacher:
         mixed = {name: self.keep[name].lerp(value, strength) for name, value in self.clean.items()}
         x = torch.from_numpy(np.ascontiguousarray(low.transpose(2, 0, 1)))[None]
         x = x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=_has_bf16()):
+        with autocast("auto", torch.device("cpu")):
             large = torch.func.functional_call(self.network, mixed, (x,))
         doubled = F.avg_pool2d(large.float().clamp(0, 1), self.scale // 2)
         return doubled[0].permute(1, 2, 0).numpy()
@@ -326,7 +326,3 @@ def _sample(low: np.ndarray, target: np.ndarray, truth: np.ndarray, strength: fl
 def _rounded(picture: np.ndarray) -> np.ndarray:
     """To 8 bits, as a file would hold it."""
     return (np.rint(picture * 255) / np.float32(255)).astype(np.float32)
-
-
-def _has_bf16() -> bool:
-    return torch.cpu._is_avx512_bf16_supported()

@@ -38,8 +38,6 @@ from revisage.lab.train.settings import check
 from revisage.lab.train.task import Batch, Phase
 
 VALIDATION = ("clean", "first-order", "old-photo")
-MARKED = 24 / 255  # a pixel that damage changed by more may lie under a mark
-SMALL = 0.12  # marks cover at most so much of a picture; noise and blur cover more
 RRDB_X2 = RRDBConfig(scale=2)
 
 
@@ -258,15 +256,3 @@ def degrade(rng: np.random.Generator, clean: np.ndarray, settings: SceneSettings
     chain = zoomed(drawn, float(rng.uniform(1, settings.zoom)))
     # The model repairs damage and leaves the photo's tone to its owner: a patch does not show it.
     return apply(shrink(clean, scale), chain), tone(chain)
-
-
-def under_marks(low: Tensor, clean: Tensor) -> Tensor:
-    """Which pixels lie under marks; (N, 3, h, w) and (N, 3, h r, w r) in [0, 1] -> bool (N, 1, h r, w r).
-
-    They are told from other damage by being much changed and few: none are in a picture where more than
-    `SMALL` of the pixels changed by more than `MARKED`.
-    """
-    scale = clean.shape[-1] // low.shape[-1]
-    changed = (F.avg_pool2d(clean, scale) - low).abs().amax(dim=1, keepdim=True) > MARKED
-    changed &= changed.float().mean(dim=(2, 3), keepdim=True) <= SMALL
-    return changed.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
