@@ -195,7 +195,7 @@ def test_a_bad_frame_fails_alone_and_faces_are_followed_across_it() -> None:
 
 def test_options_that_name_single_faces_are_refused() -> None:
     film = Taken([np.zeros((50, 50, 3), np.uint8)])
-    for options in (RestoreOptions(faces="0"), RestoreOptions(aligned=True)):
+    for options in (RestoreOptions(faces="1"), RestoreOptions(aligned=True)):
         with pytest.raises(UsageError, match="followed"):
             list(restore_film(film, film, Restorer(models=StubModels(face=same)), options))
 

@@ -186,9 +186,11 @@ def test_the_line_of_a_photo_tells_what_became_of_its_faces(
 
     assert "2 of 3 faces; 1 skipped: smaller than" in line(StubModels(face=same, faces=found))
     assert "1 of 1 face," in line(StubModels(face=same, faces=found[:1]))
-    assert "0 of 3 faces; 3 skipped: not chosen" in line(StubModels(face=same, faces=found), "--faces", "7")
+    assert "1 of 3 faces; 2 skipped: not chosen" in line(StubModels(face=same, faces=found), "--faces", "2")
     assert "no face found" in line(StubModels(face=same))
-    assert "faces left alone" in line(StubModels(scene=twice))
+    assert main(["restore", str(source), "-o", str(tmp_path / "b.png"), "--faces", "7"]) == 1
+    assert "a.png: there is no face 7: no faces found" in capsys.readouterr().err
+    assert "faces left alone" in line(StubModels(scene=twice), "--faces", "7")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")

@@ -99,4 +99,4 @@ def test_a_face_that_failed_is_named_on_stderr(
     assert main(["restore", str(tmp_path / "a.png")]) == 0
     streams = capsys.readouterr()
     assert "0 of 1 face" in streams.out
-    assert "face 0 not restored: the face model gave invalid numbers" in streams.err
+    assert "face 1 not restored: the face model gave invalid numbers" in streams.err

@@ -112,7 +112,7 @@ def test_the_page_restores_a_photo_over_http(
         assert np.array_equal(decode(Path(file), isolate=False).pixels, expected.pixels)
         assert read(Path(file).read_bytes()) is not None
         assert Path(shown).is_file()
-        assert faces["data"][0][:2] == [0, "restored"]
+        assert faces["data"][0][:2] == [1, "restored"]
         bad = tmp_path / "broken.jpg"
         bad.write_bytes(b"\xff\xd8 no photo")
         with pytest.raises(Exception, match="JPEG"):

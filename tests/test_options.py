@@ -72,7 +72,7 @@ def test_the_api_takes_what_the_command_line_takes() -> None:
     assert offered == {field.name for field in fields(JobOptions)} - {"sign"}
     assert set(PhotoQuery.model_fields) == offered | {"name"}
     assert asdict(OptionsQuery().options()) == asdict(JobOptions())
-    assert OptionsQuery(strength=0.25, clean=0.75, faces="0,2").options().clean == 0.75
+    assert OptionsQuery(strength=0.25, clean=0.75, faces="1,3").options().clean == 0.75
 
 
 def test_no_client_can_name_a_key_file() -> None:
@@ -104,7 +104,11 @@ def test_a_new_option_needs_one_declaration() -> None:
         (lambda: RestoreOptions(clean=1.5), "clean 1.5: give a number from 0 to 1"),
         (lambda: RestoreOptions(strength=math.nan), "strength nan: give a number from 0 to 1"),
         (lambda: RestoreOptions(colour="sepia"), "colour 'sepia': choose one of keep, enhance"),
-        (lambda: RestoreOptions(faces=range(500)), "at most 400"),
+        (lambda: RestoreOptions(faces=range(1, 500)), "at most 400"),
+        (
+            lambda: RestoreOptions(faces="0,1"),
+            "faces '0,1': give all, largest, or at most 400 numbers from 1",
+        ),
         (lambda: Settings(threads=0), "threads 0: give at least 1"),
         (lambda: Settings(precision="int4"), "precision 'int4': choose one of auto, fp32"),
         (lambda: ModelSettings(model=""), "--model is empty"),
@@ -120,12 +124,12 @@ def test_a_wrong_value_is_named_and_told_what_to_give(make: Callable[[], Any], t
 
 def test_numbers_and_sequences_are_as_good_as_text() -> None:
     assert RestoreOptions(scale=2) == RestoreOptions(scale="2")
-    assert RestoreOptions(faces=(0, 2)) == RestoreOptions(faces="0,2")
+    assert RestoreOptions(faces=(1, 3)) == RestoreOptions(faces="1,3")
     assert JobOptions(format="JPEG") == JobOptions(format="jpeg")
 
 
 def test_options_of_a_job_survive_the_queue() -> None:
-    options = JobOptions(strength=0.3, clean=0.1, faces="0,1", format="png", previews=True)
+    options = JobOptions(strength=0.3, clean=0.1, faces="1,2", format="png", previews=True)
     assert JobOptions.from_json(options.to_json()) == options
     assert JobOptions(sign=Credentials("a", "b")).sign is not None
 

@@ -57,7 +57,7 @@ CHANGES: list[dict[str, Any]] = [
     {"strength": 0.35},
     {"strength": 0.0},
     {"faces": "largest"},
-    {"faces": (0, 2), "strength": 0.75},
+    {"faces": (1, 3), "strength": 0.75},
     {"guard": 180},
     {"guard": 20},
     {"guard": 0},
@@ -86,7 +86,7 @@ def test_a_change_of_strength_faces_or_guard_runs_no_model_and_is_as_made_anew(
 
 def test_what_was_analysed_decides_nothing(photo: np.ndarray) -> None:
     restorer = Restorer(models=Models())
-    restoration = restorer.analyse(photo, strength=0, faces="2", guard=0)
+    restoration = restorer.analyse(photo, strength=0, faces="3", guard=0)
     rendered = restoration.render(strength=0.75, faces="all", guard=None)
     fresh = restorer.restore(photo, strength=0.75)
     assert np.array_equal(rendered.pixels, fresh.pixels)
@@ -150,7 +150,7 @@ def test_an_aligned_face_is_rendered_too(strength: float) -> None:
 
 def test_a_face_that_fails_is_told_in_each_result_that_asks_for_it(photo: np.ndarray) -> None:
     restoration = Restorer(models=Models(face=lambda crop: crop * np.nan)).analyse(photo)
-    outcomes = [face.outcome for face in restoration.render(faces="0,1").faces]
+    outcomes = [face.outcome for face in restoration.render(faces="1,2").faces]
     assert outcomes == ["failed", "failed", "skipped"]
     assert restoration.render(strength=0).faces[0].reason == "strength is 0"
 
@@ -160,7 +160,7 @@ def test_every_face_is_told_of_once(photo: np.ndarray) -> None:
     restoration = Restorer(models=Models()).analyse(photo, progress=stages.append)
     assert [stage.done for stage in stages if stage.name == "faces"] == [0, 1, 2, 3]
     stages.clear()
-    restoration.render(faces="0,2", progress=stages.append)
+    restoration.render(faces="1,3", progress=stages.append)
     assert [(stage.done, stage.total) for stage in stages] == [(0, 2), (1, 2), (2, 2)]
 
 

@@ -27,19 +27,28 @@ def test_scale(scale: str | int, size: tuple[int, int], factor: int) -> None:
     ("faces", "chosen"),
     [
         ("all", {0, 1, 2}),
-        ("largest", {0}),
-        ("0,2", {0, 2}),
-        (" 1 ", {1}),
-        ((2, 9), {2}),
-        ([0], {0}),
+        ("largest", {1}),
+        ("1,3", {0, 2}),
+        (" 2 ", {1}),
+        ((3, 1), {0, 2}),
+        ([1], {0}),
+        (2, {1}),
     ],
 )
 def test_faces(faces: str | tuple[int, ...], chosen: set[int]) -> None:
-    assert RestoreOptions(faces=faces).chosen(3) == chosen
+    assert RestoreOptions(faces=faces).chosen((100, 400, 50)) == chosen
 
 
 def test_no_face_to_choose_from() -> None:
-    assert RestoreOptions(faces="largest").chosen(0) == frozenset()
+    assert RestoreOptions(faces="largest").chosen(()) == frozenset()
+
+
+@pytest.mark.parametrize(("areas", "found"), [((), "no faces"), ((9,), "1 face"), ((9, 9), "2 faces")])
+def test_a_face_that_is_not_there_is_an_error(areas: tuple[float, ...], found: str) -> None:
+    with pytest.raises(
+        UsageError, match=f"^there is no face 3: {found} found, counted from 1, left to right$"
+    ):
+        RestoreOptions(faces="1,3").chosen(areas)
 
 
 @pytest.mark.parametrize(

@@ -104,8 +104,10 @@ def test_a_job_is_followed_and_fetched(server: Running) -> None:
 
 def test_options_do_what_they_do_on_the_command_line(server: Running) -> None:
     whole = opened(server.client.restore(photo()).data)
-    one = opened(server.client.restore(photo(), JobOptions(faces="0")).data)
+    one = opened(server.client.restore(photo(), JobOptions(faces="1")).data)
     none = opened(server.client.restore(photo(), JobOptions(strength=0)).data)
+    with pytest.raises(ServerError, match="there is no face 3: 2 faces found"):
+        server.client.restore(photo(), JobOptions(faces="3"))
     first, second = (120, 120), (320, 120)  # the centres of the faces, doubled
     assert whole.getpixel(first) == one.getpixel(first) != none.getpixel(first)
     assert whole.getpixel(second) != one.getpixel(second) == none.getpixel(second)

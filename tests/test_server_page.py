@@ -134,7 +134,7 @@ def test_a_real_photo_comes_back_as_the_command_line_makes_it(
 
 def chosen(card: Locator) -> str:
     boxes = card.locator(".people input")
-    return ",".join(str(n) for n in range(boxes.count()) if boxes.nth(n).is_checked())
+    return ",".join(str(n) for n in range(1, boxes.count() + 1) if boxes.nth(n - 1).is_checked())
 
 
 def test_the_line_moves_by_mouse_and_by_keyboard(page: Page, server: Running) -> None:

@@ -53,7 +53,7 @@ def store(place: str | Path) -> Iterator[JobStore]:
 
 
 def job(name: str = "a.jpg", owner: str = "") -> NewJob:
-    return NewJob(new_id(), owner, name, "0" * 64, JobOptions(strength=0.5, faces="0,2"))
+    return NewJob(new_id(), owner, name, "0" * 64, JobOptions(strength=0.5, faces="1,3"))
 
 
 def test_what_goes_in_comes_out_in_order(store: JobStore) -> None:

@@ -31,7 +31,7 @@ def restore(
     result = restorer().restore(photo, strength=strength, scale=scale, colour=colour)
     source = Path(photo)
     path = result.save(folder / f"{source.stem}.restored{source.suffix}")
-    return path, [[number, face.outcome, face.reason or ""] for number, face in enumerate(result.faces)]
+    return path, [[face.number, face.outcome, face.reason or ""] for face in result.faces]
 
 
 def build() -> Any:
@@ -65,7 +65,7 @@ def build() -> Any:
             with gr.Column():
                 after = gr.Image(label="Restored", type="filepath", format="jpeg")
                 file = gr.File(label="Download, with its label")
-                faces = gr.Dataframe(headers=["face", "outcome", "reason"], label="Faces, largest first")
+                faces = gr.Dataframe(headers=["face", "outcome", "reason"], label="Faces, from left to right")
         start.click(
             shown,
             [photo, strength, scale, colour],

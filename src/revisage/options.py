@@ -6,6 +6,7 @@ option is added here, used where the work is done, and is then everywhere.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -90,7 +91,7 @@ class RestoreOptions(_Checked):
     scale: Literal["auto", "1", "2", "4"] = "auto"
     """Enlarging; auto is 2 where the long side is under 1,600 pixels, else 1. In Python also as a number."""
     faces: Annotated[str, arg(metavar="all|largest|N,N")] = "all"
-    """all, largest, or numbers from 0, largest face first: 0,2. In Python also as a sequence."""
+    """all, largest, or numbers, counted from 1, left to right: 1,3. In Python also as numbers."""
     colour: Literal["keep", "enhance"] = "keep"
     """keep the photo's colours (gray stays gray), or let the model enhance them."""
     aligned: bool = False
@@ -107,9 +108,10 @@ class RestoreOptions(_Checked):
         if isinstance(self.scale, int):
             object.__setattr__(self, "scale", str(self.scale))
         if not isinstance(self.faces, str):
-            object.__setattr__(self, "faces", ",".join(map(str, self.faces)))
+            numbers = [self.faces] if isinstance(self.faces, int) else self.faces
+            object.__setattr__(self, "faces", ",".join(map(str, numbers)))
         super().__post_init__()
-        self.chosen(0)
+        self._numbers()
 
     def factor(self, size: tuple[int, int]) -> int:
         """The upscaling factor for a photo of `size` (width, height)."""
@@ -117,20 +119,33 @@ class RestoreOptions(_Checked):
             return 2 if max(size) < AUTO_SCALE_BELOW else 1
         return int(self.scale)
 
-    def chosen(self, count: int) -> frozenset[int]:
-        """Which of `count` faces, counted from the largest, to restore; indices beyond are ignored."""
+    def chosen(self, areas: Sequence[float]) -> frozenset[int]:
+        """Which faces to restore, as indices of `areas`, theirs in pixels from left to right.
+
+        Raises UsageError for a number of no face.
+        """
+        count = len(areas)
         if self.faces == "all":
             return frozenset(range(count))
         if self.faces == "largest":
-            return frozenset(range(min(count, 1)))
+            return frozenset(sorted(range(count), key=lambda index: -areas[index])[:1])
+        numbers = self._numbers()
+        if max(numbers) > count:
+            found = f"{count or 'no'} face{'' if count == 1 else 's'} found"
+            raise UsageError(f"there is no face {max(numbers)}: {found}, counted from 1, left to right")
+        return frozenset(number - 1 for number in numbers)
+
+    def _numbers(self) -> list[int]:
+        if self.faces in ("all", "largest"):
+            return []
         try:
-            indices = [int(index) for index in self.faces.split(",")]
+            numbers = [int(number) for number in self.faces.split(",")]
         except ValueError:
-            indices = [-1]
-        if min(indices) < 0 or len(indices) > MOST_CHOSEN:
-            most = f"at most {MOST_CHOSEN} indices from 0 such as 0,2"
+            numbers = [0]
+        if min(numbers) < 1 or len(numbers) > MOST_CHOSEN:
+            most = f"at most {MOST_CHOSEN} numbers from 1 such as 1,3"
             raise UsageError(f"faces {self.faces[:40]!r}: give all, largest, or {most}")
-        return frozenset(index for index in indices if index < count)
+        return numbers
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ Location = Path | str
 """Where a file is: a path of this machine, or a URL that fsspec opens, such as s3://bucket/photo.jpg."""
 
 Reason = Literal[
-    "damaged", "unsupported", "too-large", "unencodable", "crashed", "internal",
+    "damaged", "unsupported", "too-large", "unencodable", "crashed", "internal", "bad-option",
     "vanished", "unreadable", "disk-full", "unwritable", "memory", "model", "unsigned", "exists",
 ]  # fmt: skip
-"""Why a photo failed. The first six are of the photo itself: the same work would fail again."""
+"""Why a photo failed. The first seven are of the photo itself: the same work would fail again."""
 
 OWN: frozenset[Reason] = frozenset(
-    {"damaged", "unsupported", "too-large", "unencodable", "crashed", "internal"}
+    {"damaged", "unsupported", "too-large", "unencodable", "crashed", "internal", "bad-option"}
 )
 """Reasons that lie in the photo. The others lie in its surroundings, which may be better at the next run."""
 

@@ -22,6 +22,7 @@ from revisage.errors import (
     SaveError,
     SigningError,
     UnsupportedFormatError,
+    UsageError,
 )
 from revisage.files import sha256
 from revisage.image import DecodeLimits, Photo, can_encode, decode, format_of
@@ -199,5 +200,6 @@ _REASONS: dict[type[Exception], Reason] = {
     ModelError: "model",
     RuntimeUnavailableError: "model",
     SigningError: "unsigned",
+    UsageError: "bad-option",
     RevisageError: "damaged",
 }

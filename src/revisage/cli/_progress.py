@@ -89,9 +89,9 @@ def tell(outcome: Outcome) -> None:
     say(line, error=job.target == STANDARD)  # on stdout is the picture
     if TOO_THIN in (outcome.entry.get("background") or ""):
         say(f"{job.source}: enlarged without a model: {TOO_THIN}", error=True)
-    for number, face in enumerate(outcome.entry["faces"]):
+    for face in outcome.entry["faces"]:
         if face["outcome"] == "failed":
-            say(f"{job.source}: face {number} not restored: {face['reason']}", error=True)
+            say(f"{job.source}: face {face['number']} not restored: {face['reason']}", error=True)
 
 
 def _faces(entry: dict[str, Any]) -> str:

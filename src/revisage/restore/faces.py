@@ -241,9 +241,24 @@ def place_faces(
     return places
 
 
-def chosen_faces(options: RestoreOptions, places: Sequence[Placement | Left]) -> list[int | Left]:
-    """For each face its index where it is to be restored, or why not."""
-    chosen = options.chosen(len(places))
+def across(face: Face) -> tuple[float, float]:
+    """Where a face stands in the order in which they are counted: from left to right."""
+    return face.box[0] + face.box[2] / 2, face.box[1]
+
+
+def area(face: Face) -> float:
+    """Of its box, in square pixels."""
+    return face.box[2] * face.box[3]
+
+
+def chosen_faces(
+    options: RestoreOptions, found: Sequence[Face], places: Sequence[Placement | Left]
+) -> list[int | Left]:
+    """For each face its index where it is to be restored, or why not.
+
+    Raises UsageError where one is asked for that is not there.
+    """
+    chosen = options.chosen([area(face) for face in found])
     outcomes: list[int | Left] = []
     for index, place in enumerate(places):
         if index not in chosen:
@@ -286,7 +301,7 @@ def paste_faces(
 
     Returns what became of each of `found`, in their order.
     """
-    outcomes: list[int | Left | GuardResult] = list(chosen_faces(job.options, places))
+    outcomes: list[int | Left | GuardResult] = list(chosen_faces(job.options, found, places))
     todo = {i: place for i, place in enumerate(places) if outcomes[i] == i and isinstance(place, Placement)}
     rivals = dict(zip(todo, overlapping(list(todo.values())), strict=True))
     beside = list(todo.values())
@@ -306,7 +321,10 @@ def paste_faces(
                 blend_offset=not job.keep,
                 neighbours=[beside[other] for other in rivals[index]],
             )
-    return tuple(face_report(face, outcome) for face, outcome in zip(found, outcomes, strict=True))
+    return tuple(
+        face_report(number, face, outcome)
+        for number, (face, outcome) in enumerate(zip(found, outcomes, strict=True), 1)
+    )
 
 
 def restore_crops(
@@ -337,13 +355,14 @@ def _crop(pixels: np.ndarray, face: Face, index: int, size: int) -> Crop:
     return Crop(index, cut(pixels, estimate(face.landmarks, size), size))
 
 
-def face_report(face: Face, outcome: Left | GuardResult | int) -> FaceReport:
+def face_report(number: int, face: Face, outcome: Left | GuardResult | int) -> FaceReport:
     """What became of a face: why it was left, or else how it was restored."""
     assert not isinstance(outcome, int), outcome
     x, y, w, h = (float(value) for value in face.box)
     what, reason = outcome if isinstance(outcome, tuple) else ("restored", None)
     used = outcome if isinstance(outcome, GuardResult) else None
     return FaceReport(
+        number,
         (x, y, w, h),
         tuple((float(x), float(y)) for x, y in face.landmarks),
         float(face.score),

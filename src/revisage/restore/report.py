@@ -17,6 +17,7 @@ class FaceReport:
     """What became of one face.
 
     Args:
+        number: from 1, left to right in the photo.
         box: x, y, width, height in pixels of the input.
         landmarks: five (x, y) in pixels of the input, in the detector's order; none where a model took
             the whole picture.
@@ -29,6 +30,7 @@ class FaceReport:
             it was not restored.
     """
 
+    number: int
     box: tuple[float, float, float, float]
     landmarks: tuple[tuple[float, float], ...]
     score: float
@@ -40,6 +42,7 @@ class FaceReport:
     def entry(self) -> dict[str, Any]:
         """The face as the report states it, in JSON types."""
         return {
+            "number": self.number,
             "box": [round(value, 2) for value in self.box],
             "landmarks": [[round(x, 2), round(y, 2)] for x, y in self.landmarks],
             "score": round(self.score, 4),

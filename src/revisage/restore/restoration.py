@@ -40,7 +40,7 @@ class Restoration:
         photo: as it was read.
         options: what it was analysed for.
         rest: the result without any face restored; its pixels are (H scale, W scale, 3) in the photo's depth.
-        found: the faces, largest first.
+        found: the faces, from left to right.
         places: for each where its crop lies on the canvas, or why it cannot be restored.
         layers: the restored faces, smallest first.
         face_model: name and version of what restored them.
@@ -112,11 +112,12 @@ class Restoration:
 
     def compose(self, canvas: np.ndarray, job: Job) -> Result:
         """The result on `canvas`, which is written to."""
-        todo = {outcome for outcome in chosen_faces(job.options, self.places) if isinstance(outcome, int)}
-        faces: tuple[FaceReport, ...]
+        faces: tuple[FaceReport, ...] = ()
         if self.options.aligned:
             faces = (self._blend(canvas, job.options),)
-        else:
+        elif self.face_model is not None:
+            outcomes = chosen_faces(job.options, self.found, self.places)
+            todo = {outcome for outcome in outcomes if isinstance(outcome, int)}
             wanted = (layer for layer in self.layers if layer.index in todo)
             layers = counted(wanted, len(todo), job.progress)
             faces = paste_faces(canvas, self.found, self.places, layers, job)
@@ -139,7 +140,7 @@ class Restoration:
         source = tiles.to_float(canvas)
         canvas[...] = tiles.to_integer(source + kept.strength * (layer.picture - source), canvas.dtype)
         left = kept.left or "strength is 0"
-        return face_report(self.found[0], kept if kept.strength > 0 else ("skipped", left))
+        return face_report(1, self.found[0], kept if kept.strength > 0 else ("skipped", left))
 
 
 def counted(layers: Iterable[FaceLayer], total: int, progress: Progress) -> Iterator[FaceLayer]:

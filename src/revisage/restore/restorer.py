@@ -22,6 +22,8 @@ from revisage.restore.faces import (
     Crop,
     FaceLayer,
     Left,
+    across,
+    area,
     chosen_faces,
     place_faces,
     restore_crops,
@@ -136,8 +138,10 @@ class Restorer:
         return replace(lazy, layers=layers, rest=replace(lazy.rest, seconds=job.seconds()))
 
     def find(self, source: Source) -> list[Face]:
-        """The faces of a photo, largest first, in its upright pixels. Raises PhotoError, ModelError."""
-        return _by_size(self._models.detector().detector.find(eight_bits(self._open(source).pixels)))
+        """The faces of a photo, from left to right, in its upright pixels. Raises PhotoError, ModelError."""
+        return sorted(
+            self._models.detector().detector.find(eight_bits(self._open(source).pixels)), key=across
+        )
 
     def _layered(self, source: Source, job: Job, found: Sequence[Face] | None, *, every: bool) -> Restoration:
         """The restoration whose faces are restored while its layers are read; `every` one, or the chosen."""
@@ -179,8 +183,15 @@ class Restorer:
         if model is not None and given is None:
             with job.timed("find"):
                 detector = self._models.detector()
-                found = _by_size(detector.detector.find(eight_bits(photo.pixels)))
+                found = sorted(detector.detector.find(eight_bits(photo.pixels)), key=across)
             detector_label = detector.label
+        places: list[Placement | Left] = []
+        wanted: Sequence[object] = ()
+        if model is None:
+            found = []
+        else:
+            places = place_faces(found, (width, height), model.side, scale)
+            wanted = chosen_faces(job.options, found, places)
         job.progress(Stage("find", len(found), len(found)))
 
         def background(clean: float, progress: Progress) -> Background:
@@ -198,14 +209,11 @@ class Restorer:
             rest = background(job.options.clean, job.progress)
             alpha = None if photo.alpha is None else resample(photo.alpha, scale)
         used = scene and scene.for_photo(scale, job.options.clean)
-        places: list[Placement | Left] = []
         layers: Iterable[FaceLayer] = ()
-        if model is None:
-            found = []
-        else:
-            places = place_faces(found, (width, height), model.side, scale)
-            wanted: Sequence[object] = places if every else chosen_faces(job.options, places)
-            todo = [i for i in reversed(range(len(found))) if isinstance(wanted[i], int | Placement)]
+        if model is not None:
+            wanted = places if every else wanted
+            smallest_first = sorted(range(len(found)), key=lambda i: area(found[i]))
+            todo = [i for i in smallest_first if isinstance(wanted[i], int | Placement)]
             layers = restored_layers(
                 photo.pixels, found, todo, model, identity, job=job, neutral=neutral, every=every
             )
@@ -299,10 +307,6 @@ def _require_crops(model: FaceModel) -> None:
             f"{model.label} takes whole pictures of one face, not faces cut out of a photo: add aligned "
             "(--aligned) for such pictures, or choose another model"
         )
-
-
-def _by_size(found: Sequence[Face]) -> list[Face]:
-    return sorted(found, key=lambda face: face.box[2] * face.box[3], reverse=True)
 
 
 def _square(pixels: np.ndarray, size: int) -> np.ndarray:

@@ -31,7 +31,7 @@ class Result:
 
     Args:
         photo: the restored photo with the input's alpha, profile and metadata.
-        faces: one entry per face found, largest first.
+        faces: one entry per face found, from left to right.
         input: path of the source, None for bytes, images and arrays.
         size_in: width and height of the input, upright.
         scale: the factor applied.

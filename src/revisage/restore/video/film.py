@@ -17,6 +17,7 @@ from revisage.errors import RevisageError, UsageError
 from revisage.image import Photo
 from revisage.options import RestoreOptions
 from revisage.restore import Face, Restorer, Result, failure
+from revisage.restore.faces import across
 from revisage.restore.video import smoothing
 from revisage.restore.video.smoothing import WINDOW, FaceCrops
 
@@ -119,7 +120,7 @@ def restore_film(
 
 
 def _find(film: Film, restorer: Restorer, told: Told, stop: threading.Event) -> list[dict[int, Face]]:
-    """For each frame the smoothed faces in it, by track, largest first."""
+    """For each frame the smoothed faces in it, by track, from left to right."""
     found: list[list[Face]] = []
     if restorer.settings.model == "none":
         return []
@@ -132,10 +133,7 @@ def _find(film: Film, restorer: Restorer, told: Told, stop: threading.Event) -> 
     for track, followed in enumerate(smoothing.link_tracks(found)):
         for number, face in smoothing.smooth_track(followed).items():
             faces[number][track] = face
-    return [
-        dict(sorted(some.items(), key=lambda item: item[1].box[2] * item[1].box[3], reverse=True))
-        for some in faces
-    ]
+    return [dict(sorted(some.items(), key=lambda item: across(item[1]))) for some in faces]
 
 
 def _crop_faces(

@@ -141,7 +141,7 @@ export class Card {
     this.find(".strength").closest(".field").hidden = !some;
     this.find(".clean").closest(".field").hidden = !this.canClean;
     this.find(".people ul").replaceChildren(...this.faces.map((face, n) => this.#faceItem(face, n)));
-    this.find(".outlines").replaceChildren(...this.faces.map((face, n) => this.#outline(face, n)));
+    this.find(".outlines").replaceChildren(...this.faces.map((face) => this.#outline(face)));
   }
 
   #faceItem(face, n) {
@@ -152,17 +152,17 @@ export class Card {
     box.checked = this.included[n] && face.outcome === "restored";
     box.disabled = face.outcome !== "restored";
     box.addEventListener("change", () => this.#include(n, box.checked));
-    label.append(box, `Face ${n + 1}`, document.createElement("small"));
+    label.append(box, `Face ${face.number}`, document.createElement("small"));
     item.append(label);
     return item;
   }
 
-  #outline(face, n) {
+  #outline(face) {
     const outline = document.createElement("div");
     const [width, height] = this.photoSize;
     const [x, y, w, h] = face.box;
     outline.className = "outline";
-    outline.dataset.number = n + 1;
+    outline.dataset.number = face.number;
     const percent = { left: x / width, top: y / height, width: w / width, height: h / height };
     for (const [name, share] of Object.entries(percent)) outline.style.setProperty(name, `${100 * share}%`);
     return outline;
@@ -203,8 +203,8 @@ export class Card {
   /** Strength and faces as the API takes them. */
   #wanted() {
     const strength = this.find(".strength").value / 100;
-    const usable = this.faces.map((face, n) => n).filter((n) => this.faces[n].outcome === "restored");
-    const chosen = usable.filter((n) => this.included[n]);
+    const usable = this.faces.filter((face) => face.outcome === "restored").map((face) => face.number);
+    const chosen = usable.filter((number) => this.included[number - 1]);
     if (chosen.length === usable.length) return { strength, faces: "all" };
     return chosen.length ? { strength, faces: chosen.join(",") } : { strength: 0, faces: "all" };
   }
