@@ -23,7 +23,7 @@ from revisage import zoo  # noqa: E402
 from revisage.errors import UsageError  # noqa: E402
 from revisage.lab.metrics import METRICS, Metric, Sources, describe, frechet, kid, load, table  # noqa: E402
 from revisage.lab.metrics.fid import open_inception  # noqa: E402
-from revisage.lab.metrics.running import OfSets, PerPicture  # noqa: E402
+from revisage.lab.metrics.metric import OfSets, PerPicture  # noqa: E402
 
 PERFECT = {"psnr": math.inf, "ssim": 1.0, "ms_ssim": 1.0}  # of equal pictures; 0 for the rest
 RANGE = {

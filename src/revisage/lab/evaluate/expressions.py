@@ -19,7 +19,7 @@ from revisage.lab.degrade.compress import Jpeg
 from revisage.lab.degrade.kernels import GaussianBlur
 from revisage.lab.degrade.noise import GaussianNoise
 from revisage.lab.metrics import Metric, MetricSpec
-from revisage.lab.metrics.running import PerPicture
+from revisage.lab.metrics.metric import PerPicture
 
 CHANGED = "expression_changed"
 UNSTABLE = "expression_unstable"

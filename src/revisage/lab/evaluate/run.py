@@ -27,7 +27,7 @@ from revisage.lab.evaluate.measure import MetricInputs, to_batch, values
 from revisage.lab.evaluate.methods import Method
 from revisage.lab.evaluate.results import Results
 from revisage.lab.metrics import Metric, describe
-from revisage.lab.metrics.running import OfSets
+from revisage.lab.metrics.metric import OfSets
 from revisage.version import __version__
 
 Track = Callable[[Sequence[Item], str], Iterable[Item]]

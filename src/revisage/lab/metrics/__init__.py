@@ -9,7 +9,7 @@ Example::
     print({metric.spec.name: metric.result() for metric in metrics})
 """
 
-from revisage.lab.metrics.spec import Metric, MetricSpec, describe
+from revisage.lab.metrics.metric import Metric, MetricSpec, describe
 from revisage.lab.metrics.table import METRICS, Entry, Sources, load
 
 __all__ = ["METRICS", "Entry", "Metric", "MetricSpec", "Sources", "describe", "load"]

@@ -53,7 +53,6 @@ class Gaussian:
             raise UsageError(f"a Fréchet distance needs at least two pictures a side, not {self.count}")
         return self._mean, self._scatter / (self.count - 1)
 
-
-def distance(restored: Gaussian, truth: Gaussian) -> float:
-    """`frechet` between two gathered sets."""
-    return frechet(*restored.moments(), *truth.moments())
+    def distance(self, truth: Gaussian) -> float:
+        """`frechet` between two gathered sets."""
+        return frechet(*self.moments(), *truth.moments())

@@ -53,6 +53,10 @@ class Reservoir:
             raise UsageError(f"KID needs at least two pictures a side, not {self.count}")
         return torch.stack(self._rows)
 
+    def distance(self, truth: Reservoir) -> float:
+        """`kid` between two gathered sets."""
+        return kid(self.features(), truth.features())
+
 
 def kid(restored: Tensor, truth: Tensor) -> float:
     """Mean of `mmd2` over 100 pairs of random subsets of 1,000 of (M, D) and (N, D) features, seeded.
@@ -67,8 +71,3 @@ def kid(restored: Tensor, truth: Tensor) -> float:
         x, y = (f[rng.permutation(len(f))[:SUBSET_SIZE]] for f in (restored, truth))
         values.append(mmd2(x, y))
     return float(np.mean(values))
-
-
-def distance(restored: Reservoir, truth: Reservoir) -> float:
-    """`kid` between two gathered sets."""
-    return kid(restored.features(), truth.features())

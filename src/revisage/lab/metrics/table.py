@@ -1,4 +1,4 @@
-"""The table of metrics: each one's definition and how it is made of its weights."""
+"""The table of metrics: each one's definition and how it is opened."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from revisage.errors import UsageError
 from revisage.files import sha256
-from revisage.lab.metrics import frechet, kid
 from revisage.lab.metrics.degrees import degrees
-from revisage.lab.metrics.embedders import EMBEDDERS, Embedder
+from revisage.lab.metrics.embedders import EMBEDDERS
 from revisage.lab.metrics.fid import open_inception
+from revisage.lab.metrics.frechet import Gaussian
+from revisage.lab.metrics.kid import Reservoir
 from revisage.lab.metrics.landmarks import landmarks
 from revisage.lab.metrics.lpips import Backbone, linear_layers, open_features, open_lpips
+from revisage.lab.metrics.metric import Gathered, Metric, MetricSpec, OfSets, PerPicture
 from revisage.lab.metrics.ms_ssim import ms_ssim
 from revisage.lab.metrics.niqe import LEAST, niqe, read_pristine
 from revisage.lab.metrics.psnr import psnr
-from revisage.lab.metrics.running import OfSets, PerPicture
-from revisage.lab.metrics.spec import Metric, MetricSpec
 from revisage.lab.metrics.ssim import WINDOW, ssim
 from revisage.lab.metrics.weights import locate
 
@@ -44,10 +44,19 @@ class Sources:
 
 @dataclass(frozen=True)
 class Entry:
-    """A metric's definition, and what makes one from the files of its weights."""
+    """A metric's definition, and what opens it.
+
+    Attributes:
+        spec: the definition.
+        open: (files of its weights by name, sources) -> the function of (restored, truth), or of restored
+            alone; for a "set", of the pictures of one side to their features. It may add to the files, whose
+            sha256 are told.
+        gather: for a "set", what is kept of the features.
+    """
 
     spec: MetricSpec
-    make: Callable[[MetricSpec, dict[str, Path], Sources], Metric]
+    open: Callable[[dict[str, Path], Sources], Callable[..., Tensor]]
+    gather: Callable[[], Gathered] = Gaussian
 
 
 def load(names: Sequence[str], sources: Sources = Sources()) -> list[Metric]:
@@ -62,82 +71,53 @@ def load(names: Sequence[str], sources: Sources = Sources()) -> list[Metric]:
     unknown = [name for name in names if name not in METRICS]
     if unknown:
         raise UsageError(f"no metric is called {', '.join(unknown)}; there are {', '.join(METRICS)}")
-    loaded = []
-    for name in names:
-        entry = METRICS[name]
-        files = {weights: locate(weights, name, sources.folder) for weights in entry.spec.weights}
-        loaded.append(entry.make(entry.spec, files, sources))
-    return loaded
+    return [_loaded(METRICS[name], sources) for name in names]
 
 
-def _hashes(files: dict[str, Path]) -> dict[str, str]:
-    return {name: sha256(path) for name, path in files.items()}
+def _loaded(entry: Entry, sources: Sources) -> Metric:
+    spec = entry.spec
+    files = {weights: locate(weights, spec.name, sources.folder) for weights in spec.weights}
+    function = entry.open(files, sources)
+    hashes = {name: sha256(path) for name, path in files.items()}
+    if spec.kind == "set":
+        return OfSets(spec, function, entry.gather, hashes)
+    return PerPicture(spec, function, hashes)
 
 
-def _pair(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Metric]:
-    def make(spec: MetricSpec, files: dict[str, Path], sources: Sources) -> Metric:
-        return PerPicture(spec, function, _hashes(files))
-
-    return make
-
-
-def _niqe(spec: MetricSpec, files: dict[str, Path], sources: Sources) -> Metric:
-    model = read_pristine(files["niqe"])
-    return PerPicture(spec, lambda restored: niqe(restored, model), _hashes(files))
-
-
-def _lpips(net: Backbone) -> Callable[..., Metric]:
-    def make(spec: MetricSpec, files: dict[str, Path], sources: Sources) -> Metric:
+def _lpips(net: Backbone) -> Callable[..., Callable[..., Tensor]]:
+    def opened(files: dict[str, Path], sources: Sources) -> Callable[..., Tensor]:
         (path,) = files.values()
-        hashes = _hashes({**files, f"lpips-{net}": linear_layers(net)})
-        return PerPicture(spec, open_lpips(net, path), hashes)
+        files[f"lpips-{net}"] = linear_layers(net)
+        return open_lpips(net, path)
 
-    return make
+    return opened
 
 
-def _embedder(files: dict[str, Path]) -> Embedder:
+def _niqe(files: dict[str, Path], sources: Sources) -> Callable[..., Tensor]:
+    model = read_pristine(files["niqe"])
+    return lambda restored: niqe(restored, model)
+
+
+def _degrees(files: dict[str, Path], sources: Sources) -> Callable[..., Tensor]:
     ((name, path),) = files.items()
-    return EMBEDDERS[name](path)
+    embed = EMBEDDERS[name](path)
+    return lambda restored, truth: degrees(embed(restored), embed(truth))
 
 
-def _degrees(spec: MetricSpec, files: dict[str, Path], sources: Sources) -> Metric:
-    embed = _embedder(files)
-
-    def angle(restored: Tensor, truth: Tensor) -> Tensor:
-        return degrees(embed(restored), embed(truth))
-
-    return PerPicture(spec, angle, _hashes(files))
-
-
-def _frechet_identity(spec: MetricSpec, files: dict[str, Path], sources: Sources) -> Metric:
-    embed = _embedder(files)
-
-    def unit(pictures: Tensor) -> Tensor:
-        return torch.nn.functional.normalize(embed(pictures).double())
-
-    return OfSets(spec, unit, frechet.Gaussian, frechet.distance, _hashes(files))
-
-
-def _frechet_squeezenet(spec: MetricSpec, files: dict[str, Path], sources: Sources) -> Metric:
-    features = open_features("squeeze", files["squeezenet"])
-    return OfSets(spec, features, frechet.Gaussian, frechet.distance, _hashes(files))
-
-
-def _fid(spec: MetricSpec, files: dict[str, Path], sources: Sources) -> Metric:
-    features = open_inception(files["inception"])
-    return OfSets(spec, features, frechet.Gaussian, frechet.distance, _hashes(files))
-
-
-def _kid(spec: MetricSpec, files: dict[str, Path], sources: Sources) -> Metric:
-    features = open_inception(files["inception"])
-    return OfSets(spec, features, kid.Reservoir, kid.distance, _hashes(files))
-
-
-def _landmarks(spec: MetricSpec, files: dict[str, Path], sources: Sources) -> Metric:
+def _landmarks(files: dict[str, Path], sources: Sources) -> Callable[..., Tensor]:
     find = sources.find_landmarks
     if find is None:
         raise UsageError("the metric landmarks needs a face finder, and none was given")
-    return PerPicture(spec, lambda restored, truth: landmarks(find(restored), find(truth)), {})
+    return lambda restored, truth: landmarks(find(restored), find(truth))
+
+
+def _unit_embeddings(files: dict[str, Path], sources: Sources) -> Callable[..., Tensor]:
+    embed = EMBEDDERS["mobilefacenet"](files["mobilefacenet"])
+    return lambda pictures: F.normalize(embed(pictures).double())
+
+
+def _inception(files: dict[str, Path], sources: Sources) -> Callable[..., Tensor]:
+    return open_inception(files["inception"])
 
 
 _RGB = MetricSpec(
@@ -149,23 +129,21 @@ _RGB = MetricSpec(
     crop="none",
     source="",
 )
-_ARCFACE_CROP = "96x112 px on ArcFace's template, from a face on the FFHQ template"
-_FACE = replace(_RGB, better="lower", colour="RGB", least=64)
+_LOWER = replace(_RGB, better="lower", colour="RGB")
 _LPIPS = replace(
-    _RGB,
-    better="lower",
+    _LOWER,
     data_range="[-1, 1]",
-    colour="RGB",
     least=32,
     source="Zhang et al., CVPR 2018; version 0.1, linear layers of torchmetrics, pictures at their own size",
 )
-_DEGREES = replace(_FACE, unit="degrees", source="angle between embeddings, Deg of Wang et al., CVPR 2021")
+_ARCFACE_CROP = "96x112 px on ArcFace's template, from a face on the FFHQ template"
+_DEGREES = replace(
+    _LOWER, least=64, unit="degrees", source="angle between embeddings, Deg of Wang et al., CVPR 2021"
+)
 _INCEPTION = replace(
-    _RGB,
+    _LOWER,
     kind="set",
-    better="lower",
     data_range="0 to 255, rounded",
-    colour="RGB",
     crop="none, resized to 299 px as in TensorFlow 1",
     weights=("inception",),
 )
@@ -173,7 +151,7 @@ _INCEPTION = replace(
 _ENTRIES = (
     Entry(
         replace(_RGB, name="psnr", unit="dB", source="10 log10(1 / MSE), MSE over pixels and channels"),
-        _pair(psnr),
+        lambda *_: psnr,
     ),
     Entry(
         replace(
@@ -182,7 +160,7 @@ _ENTRIES = (
             least=WINDOW,
             source="Wang et al., 2004; Gaussian window 11x11, sigma 1.5, no padding",
         ),
-        _pair(ssim),
+        lambda *_: ssim,
     ),
     Entry(
         replace(
@@ -191,14 +169,13 @@ _ENTRIES = (
             least=WINDOW,
             source="Wang et al., 2003; 5 scales, fewer under 176 px, the weights scaled to the same sum",
         ),
-        _pair(ms_ssim),
+        lambda *_: ms_ssim,
     ),
     Entry(
         replace(
-            _RGB,
+            _LOWER,
             name="niqe",
             kind="alone",
-            better="lower",
             data_range="0 to 255, rounded",
             colour="luma of ITU-R BT.601",
             crop="the 96x96 blocks that fit, from the top left",
@@ -213,7 +190,7 @@ _ENTRIES = (
     Entry(replace(_LPIPS, name="lpips_squeeze", weights=("squeezenet",)), _lpips("squeeze")),
     Entry(
         replace(_INCEPTION, name="fid", source="Heusel et al., NeurIPS 2017; covariances divided by n - 1"),
-        _fid,
+        _inception,
     ),
     Entry(
         replace(
@@ -221,12 +198,10 @@ _ENTRIES = (
             name="kid",
             source="Bińkowski et al., ICLR 2018; unbiased; over 1,000 pictures 100 random subsets, seed 0",
         ),
-        _kid,
+        _inception,
+        Reservoir,
     ),
-    Entry(
-        replace(_DEGREES, name="degrees", crop=_ARCFACE_CROP, weights=("mobilefacenet",)),
-        _degrees,
-    ),
+    Entry(replace(_DEGREES, name="degrees", crop=_ARCFACE_CROP, weights=("mobilefacenet",)), _degrees),
     Entry(
         replace(
             _DEGREES,
@@ -258,40 +233,37 @@ _ENTRIES = (
     ),
     Entry(
         replace(
-            _RGB,
+            _LOWER,
             name="landmarks",
-            better="lower",
             unit="% of the distance of the eyes",
-            colour="RGB",
             source="normalised mean error of five landmarks; no value where no face is found",
         ),
         _landmarks,
     ),
     Entry(
         replace(
-            _FACE,
+            _LOWER,
             name="frechet_identity",
             kind="set",
             crop=_ARCFACE_CROP,
+            least=64,
             weights=("mobilefacenet",),
             source="Fréchet distance (Heusel et al., NeurIPS 2017) between embeddings of length 1",
         ),
-        _frechet_identity,
+        _unit_embeddings,
     ),
     Entry(
         replace(
-            _RGB,
+            _LOWER,
             name="frechet_squeezenet",
             kind="set",
-            better="lower",
-            colour="RGB",
             data_range="[-1, 1]",
             least=32,
             weights=("squeezenet",),
             source="Fréchet distance (Heusel et al., NeurIPS 2017) between means of SqueezeNet 1.1's last "
             "features: no FID, which looks through Inception",
         ),
-        _frechet_squeezenet,
+        lambda files, _: open_features("squeeze", files["squeezenet"]),
     ),
 )
 

@@ -17,7 +17,7 @@ from revisage.lab.losses.adversarial import (
     path_length,
     path_lengths,
 )
-from revisage.lab.metrics.frechet import Gaussian, distance
+from revisage.lab.metrics.frechet import Gaussian
 from revisage.lab.networks.discriminators import DISCRIMINATOR_128, Discriminator, DiscriminatorConfig
 from revisage.lab.networks.gfpgan import CLEAR_256, GFPGAN
 from revisage.lab.networks.prior import FacePrior, PriorConfig
@@ -169,7 +169,7 @@ class PriorTask:
             drawn.add(self._describe(self._draw(network, first)))
         for i in range(len(self.held)):
             held.add(self._describe(torch.from_numpy(from_unit(self.held[i])[None])))
-        return {"likeness": -distance(drawn, held)}
+        return {"likeness": -drawn.distance(held)}
 
     def _draw(self, network: nn.Module, first: int, count: int = 8, truncation: float = 1.0) -> Tensor:
         generator = torch.Generator().manual_seed(first)

@@ -1,25 +1,90 @@
-"""The two ways from batches to a result. Memory does not grow with the number of pictures."""
+"""What a metric is, what goes beside its number so that two can be compared, and the two ways to a result.
+
+Memory does not grow with the number of pictures.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from revisage.errors import UsageError
-from revisage.lab.metrics.spec import MetricSpec
+
+Kind = Literal["pair", "alone", "set"]
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """The definition of one metric.
+
+    Attributes:
+        name: as in tables.
+        kind: "pair" compares each picture with its truth, "alone" needs no truth; both give a value a
+            picture. "set" compares the distribution of all pictures with that of all truths: one value.
+        better: which way is better.
+        data_range: of the pixels as they enter the formula.
+        colour: what of the picture enters.
+        crop: what part of it enters.
+        source: paper, and what was left open by it.
+        unit: of the value; empty for a plain number.
+        least: smallest side of a picture in pixels.
+        weights: names in the zoo's catalogue of the files it needs.
+    """
+
+    name: str
+    kind: Kind
+    better: Literal["higher", "lower"]
+    data_range: str
+    colour: str
+    crop: str
+    source: str
+    unit: str = ""
+    least: int = 1
+    weights: tuple[str, ...] = ()
+
+
+class Metric(Protocol):
+    """A metric at work on the results of one method: feed it every batch, then ask for the result."""
+
+    spec: MetricSpec
+    sha256: dict[str, str]
+    """Of each file of weights in use, by its name in `spec.weights`."""
+
+    def update(self, restored: Tensor, truth: Tensor | None = None) -> Tensor | None:
+        """Take in (N, 3, H, W) RGB in [0, 1]; values beyond are clipped.
+
+        Returns (N,) float64, one value a picture, or None where only the whole set has a value. A picture
+        that has none (no face found, nothing but one colour) gets NaN.
+
+        Raises UsageError when shapes do not fit, a picture is smaller than `spec.least`, or the metric needs
+        a truth and there is none.
+        """
+
+    def result(self) -> float:
+        """Mean over the pictures so far that have a value (NaN when none has), or the set's value.
+
+        Raises UsageError when a set is too small to have one.
+        """
+
+    def reset(self) -> None:
+        """Forget all pictures, as before the first `update`; the weights stay loaded."""
+
+
+def describe(metric: Metric) -> dict[str, Any]:
+    """What to write beside the numbers, as JSON takes it: the definition and the sha256 of the weights."""
+    return {**asdict(metric.spec), "weights": dict(metric.sha256)}
 
 
 class PerPicture:
     """A metric with one value a picture: a function of (restored, truth), or of restored if it is "alone"."""
 
     def __init__(self, spec: MetricSpec, function: Callable[..., Tensor], sha256: dict[str, str]) -> None:
-        self.spec = spec
-        self.sha256 = sha256
-        self._function = function
+        self.spec, self.sha256, self._function = spec, sha256, function
         self.reset()
 
     @torch.no_grad()
@@ -51,32 +116,28 @@ class PerPicture:
         self._sum, self._count = 0.0, 0
 
 
-class Distribution(Protocol):
+class Gathered(Protocol):
     """What is kept of the features of one side."""
 
     def add(self, features: Tensor) -> None:
         """Take in (N, D)."""
 
+    def distance(self, truth: Any) -> float:
+        """How far it is from what is kept, in the same way, of the other side."""
 
-D = TypeVar("D", bound=Distribution)
 
-
-class OfSets(Generic[D]):
+class OfSets:
     """A metric between the features of all restored pictures and those of all truths."""
 
     def __init__(
         self,
         spec: MetricSpec,
         features: Callable[[Tensor], Tensor],
-        empty: Callable[[], D],
-        distance: Callable[[D, D], float],
+        empty: Callable[[], Gathered],
         sha256: dict[str, str],
     ) -> None:
-        self.spec = spec
-        self.sha256 = sha256
-        self._features = features
-        self._empty = empty
-        self._distance = distance
+        self.spec, self.sha256 = spec, sha256
+        self._features, self._empty = features, empty
         self.reset()
 
     @torch.no_grad()
@@ -88,7 +149,7 @@ class OfSets(Generic[D]):
 
     def result(self) -> float:
         """See `Metric.result`."""
-        return self._distance(self._restored, self._truth)
+        return self._restored.distance(self._truth)
 
     def reset(self) -> None:
         """See `Metric.reset`."""
