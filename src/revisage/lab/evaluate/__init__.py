@@ -9,11 +9,10 @@ Example::
 """
 
 from revisage.lab.evaluate.data import Data, View, clean_pictures, outputs_only, pairs_of, select
-from revisage.lab.evaluate.groups import Labels, read_labels
 from revisage.lab.evaluate.measure import MetricSources, limit_threads, open_metrics
 from revisage.lab.evaluate.methods import Method, MethodSettings, open_methods
 from revisage.lab.evaluate.reports import write_reports
-from revisage.lab.evaluate.results import Results
+from revisage.lab.evaluate.results import Labels, Results, read_labels
 from revisage.lab.evaluate.run import evaluate
 from revisage.lab.evaluate.standard import STANDARD_TESTS, StandardTest
 

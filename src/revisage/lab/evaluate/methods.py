@@ -8,21 +8,21 @@ pictures; ONE is "input", "bicubic", "restore", a model's name, NAME:0.3 or NAME
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
 
-from revisage import zoo
+from revisage import runtime, zoo
 from revisage.errors import FaceError, ModelError, UsageError
 from revisage.files import sha256
 from revisage.lab.evaluate import networks
 from revisage.lab.evaluate.data import Data, find_pictures, fit, read, stem
 from revisage.options import Device, Precision, RestoreOptions, Settings
-from revisage.restore import InstalledModels, ModelSource, Restorer
+from revisage.restore import InstalledModels, Restorer
 
 CHECKPOINTS = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
 _MIXTURE = re.compile(r"[^+>]+\+[^+>]+:[0-9.]+")
@@ -45,17 +45,17 @@ class MethodSettings:
     threads: int | None = None
 
 
-class Step(Protocol):
+@dataclass(frozen=True)
+class Step:
     """One way from a picture to a restored one.
 
-    `identity` says in JSON types all that decides the outcome, hashes of weights included.
+    Attributes:
+        identity: says in JSON types all that decides the outcome, hashes of weights included.
+        run: (name, (h, w, 3) uint8, scale) -> (h scale, w scale, 3) uint8; the name is the picture's.
     """
 
     identity: Any
-
-    def run(self, name: str, picture: np.ndarray, scale: int) -> np.ndarray:
-        """(h, w, 3) uint8 -> (h scale, w scale, 3) uint8; `name` is the picture's."""
-        ...
+    run: Callable[[str, np.ndarray, int], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -106,14 +106,31 @@ def _is_file(text: str) -> bool:
 
 
 def _chain(text: str, settings: MethodSettings, data: Data) -> Step:
+    """Steps one after another; the first one enlarges."""
     steps = [_mean(part.strip(), settings, data) for part in text.split(">")]
-    return steps[0] if len(steps) == 1 else Chain(steps)
+    if len(steps) == 1:
+        return steps[0]
+
+    def run(name: str, picture: np.ndarray, scale: int) -> np.ndarray:
+        for number, step in enumerate(steps):
+            picture = step.run(name, picture, scale if number == 0 else 1)
+        return picture
+
+    return Step({"chain": [step.identity for step in steps]}, run)
 
 
 def _mean(text: str, settings: MethodSettings, data: Data) -> Step:
+    """The mean of what several steps make of the same picture, rounded."""
     parts = [text] if _MIXTURE.fullmatch(text) else text.split("+")
     steps = [_one(part.strip(), settings, data) for part in parts]
-    return steps[0] if len(steps) == 1 else Mean(steps)
+    if len(steps) == 1:
+        return steps[0]
+
+    def run(name: str, picture: np.ndarray, scale: int) -> np.ndarray:
+        pictures = [step.run(name, picture, scale).astype(np.float32) for step in steps]
+        return np.rint(np.mean(pictures, axis=0)).astype(np.uint8)
+
+    return Step({"mean": [step.identity for step in steps]}, run)
 
 
 def _one(text: str, settings: MethodSettings, data: Data) -> Step:
@@ -121,121 +138,71 @@ def _one(text: str, settings: MethodSettings, data: Data) -> Step:
     if text in _PLAIN:
         return _PLAIN[text]
     if text and path.is_dir() and text not in zoo.CATALOGUE:
-        return ResultFolder(path, data)
+        return _results(path, data)
     if path.suffix.lower() in CHECKPOINTS:
         return _network(networks.open_checkpoint(path), settings)
     if path.suffix.lower() == ".onnx" and not networks.has_contract(path):
-        return _network(
-            networks.open_onnx(
-                path,
-                device=settings.device,
-                precision=settings.precision,
-                threads=settings.threads,
-            ),
-            settings,
+        session = runtime.open_session(
+            path, device=settings.device, precision=settings.precision, threads=settings.threads
         )
+        return _network(networks.open_onnx(path, session), settings)
     if "/" in text and path.suffix.lower() != ".onnx":
         raise UsageError(f"no folder {text}: give a folder of results, a file of weights or a model's name")
     return _restore(settings) if text == "restore" else _model(text, settings)
 
 
-class Input:
-    """The picture as it is; at a larger size its pixels are repeated."""
-
-    identity: Any = "input"
-
-    def run(self, name: str, picture: np.ndarray, scale: int) -> np.ndarray:
-        return picture.repeat(scale, axis=0).repeat(scale, axis=1)
+def _bicubic(name: str, picture: np.ndarray, scale: int) -> np.ndarray:
+    height, width = picture.shape[:2]
+    return cv2.resize(picture, (width * scale, height * scale), interpolation=cv2.INTER_CUBIC)
 
 
-class Bicubic:
-    """Bicubic interpolation; the picture as it is where nothing is to be enlarged."""
-
-    identity: Any = "bicubic"
-
-    def run(self, name: str, picture: np.ndarray, scale: int) -> np.ndarray:
-        height, width = picture.shape[:2]
-        return cv2.resize(picture, (width * scale, height * scale), interpolation=cv2.INTER_CUBIC)
+_PLAIN: dict[str, Step] = {
+    # The picture as it is; at a larger size its pixels are repeated.
+    "input": Step("input", lambda _, picture, scale: picture.repeat(scale, axis=0).repeat(scale, axis=1)),
+    "bicubic": Step("bicubic", _bicubic),
+}
 
 
-_PLAIN: dict[str, Step] = {"input": Input(), "bicubic": Bicubic()}
-
-
-class ResultFolder:
+def _results(folder: Path, data: Data) -> Step:
     """Pictures made elsewhere, with the data's names but for the extension."""
+    paths = {stem(p.relative_to(folder).as_posix()): p for p in find_pictures(folder)}
+    missing = [item.name for item in data.items if stem(item.name) not in paths]
+    if missing:
+        raise UsageError(
+            f"{folder} has no result for {missing[0]} ({len(missing)} missing): results have the names "
+            "of the pictures, in the same folders"
+        )
 
-    def __init__(self, folder: Path, data: Data) -> None:
-        self._paths = {stem(p.relative_to(folder).as_posix()): p for p in find_pictures(folder)}
-        missing = [item.name for item in data.items if stem(item.name) not in self._paths]
-        if missing:
-            raise UsageError(
-                f"{folder} has no result for {missing[0]} ({len(missing)} missing): results have the names "
-                "of the pictures, in the same folders"
-            )
-        chosen = sorted(stem(item.name) for item in data.items)
-        self.identity: Any = {"results": [[name, sha256(self._paths[name])] for name in chosen]}
+    def run(name: str, picture: np.ndarray, scale: int) -> np.ndarray:
+        return fit(read(paths[stem(name)]), picture.shape[0] * scale, picture.shape[1] * scale)
 
-    def run(self, name: str, picture: np.ndarray, scale: int) -> np.ndarray:
-        return fit(read(self._paths[stem(name)]), picture.shape[0] * scale, picture.shape[1] * scale)
-
-
-class Chain:
-    """Steps one after another; the first one enlarges."""
-
-    def __init__(self, steps: Sequence[Step]) -> None:
-        self._steps = steps
-        self.identity: Any = {"chain": [step.identity for step in steps]}
-
-    def run(self, name: str, picture: np.ndarray, scale: int) -> np.ndarray:
-        for number, step in enumerate(self._steps):
-            picture = step.run(name, picture, scale if number == 0 else 1)
-        return picture
+    chosen = sorted(stem(item.name) for item in data.items)
+    return Step({"results": [[name, sha256(paths[name])] for name in chosen]}, run)
 
 
-class Mean:
-    """The mean of what several steps make of the same picture, rounded."""
-
-    def __init__(self, steps: Sequence[Step]) -> None:
-        self._steps = steps
-        self.identity: Any = {"mean": [step.identity for step in steps]}
-
-    def run(self, name: str, picture: np.ndarray, scale: int) -> np.ndarray:
-        pictures = [step.run(name, picture, scale).astype(np.float32) for step in self._steps]
-        return np.rint(np.mean(pictures, axis=0)).astype(np.uint8)
-
-
-class Restored:
+def _restored(restorer: Restorer, weights: dict[str, str], *, aligned: bool, colour: str = "enhance") -> Step:
     """What a Restorer makes of it, with a face model, a scene model or both."""
+    restorer.check(RestoreOptions(aligned=aligned))
 
-    def __init__(
-        self, restorer: Restorer, weights: dict[str, str], *, aligned: bool, colour: str = "enhance"
-    ) -> None:
-        self._restorer, self._aligned, self._colour = restorer, aligned, colour
-        self.identity: Any = {
-            "restored": weights,
-            "aligned": aligned,
-            "colour": colour,
-            "precision": restorer.settings.precision,
-        }
-
-    def run(self, name: str, picture: np.ndarray, scale: int) -> np.ndarray:
-        height, width = picture.shape[0] * scale, picture.shape[1] * scale
+    def run(name: str, picture: np.ndarray, scale: int) -> np.ndarray:
         try:
-            result = self._restorer.restore(picture, scale=scale, colour=self._colour, aligned=self._aligned)
+            result = restorer.restore(picture, scale=scale, colour=colour, aligned=aligned)
         except FaceError as error:
             raise ModelError(f"{name}: {error}") from None
         failed = [face.reason for face in result.faces if face.outcome == "failed"]
         if failed:
             raise ModelError(f"{name}: {failed[0]}")
-        return fit(result.pixels, height, width)
+        return fit(result.pixels, picture.shape[0] * scale, picture.shape[1] * scale)
+
+    precision = restorer.settings.precision
+    return Step({"restored": weights, "aligned": aligned, "colour": colour, "precision": precision}, run)
 
 
 def _restore(settings: MethodSettings) -> Step:
     """As `revisage restore` with the best models installed."""
     chosen = [zoo.resolve(task) for task in ("face", "scene", "finder")]
     restorer = Restorer(device=settings.device, precision=settings.precision, threads=settings.threads)
-    restorer.check(RestoreOptions(aligned=settings.aligned))
-    return Restored(restorer, _weights(chosen), aligned=settings.aligned, colour="keep")
+    return _restored(restorer, _weights(chosen), aligned=settings.aligned, colour="keep")
 
 
 def _model(text: str, settings: MethodSettings) -> Step:
@@ -265,23 +232,17 @@ def _installed(text: str, task: str, models: list[zoo.Model], settings: MethodSe
         )
     )
     weights = {"text": text if ":" in text else "", **_weights(models)}
-    return _checked(source, settings, aligned, weights)
+    restorer = Restorer(models=source, precision=settings.precision)
+    return _restored(restorer, weights, aligned=aligned)
 
 
 def _network(network: networks.Network, settings: MethodSettings) -> Step:
     """A network from a file without a contract of ours."""
-    aligned = network.face is not None and settings.aligned
+    aligned = network.face() is not None and settings.aligned
     weights = {network.label: network.sha256}
-    if network.face is not None and not aligned:
+    if network.face() is not None and not aligned:
         weights |= _weights([zoo.resolve("finder")])
-    source = networks.Single(network, InstalledModels(Settings(threads=settings.threads)))
-    return _checked(source, settings, aligned, weights)
-
-
-def _checked(source: ModelSource, settings: MethodSettings, aligned: bool, weights: dict[str, str]) -> Step:
-    restorer = Restorer(models=source, precision=settings.precision)
-    restorer.check(RestoreOptions(aligned=aligned))
-    return Restored(restorer, weights, aligned=aligned)
+    return _restored(Restorer(models=network, precision=settings.precision), weights, aligned=aligned)
 
 
 def _weights(models: Sequence[zoo.Model]) -> dict[str, str]:

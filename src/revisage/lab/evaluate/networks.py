@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from revisage import runtime, zoo
+from revisage import zoo
 from revisage.errors import (
     ModelCorruptError,
     ModelError,
@@ -20,7 +19,8 @@ from revisage.errors import (
 )
 from revisage.files import sha256
 from revisage.lab import published
-from revisage.restore import DetectorModel, FaceModel, ModelSource, SceneModel
+from revisage.options import Settings
+from revisage.restore import FaceModel, InstalledModels, SceneModel
 from revisage.restore.receptive_field import receptive_field
 from revisage.runtime import RuntimeInfo, Session
 from revisage.runtime.session import check_batch, is_finite, non_finite
@@ -28,30 +28,18 @@ from revisage.runtime.session import check_batch, is_finite, non_finite
 _PROBE = 64  # side of the picture that a network's scale is measured with
 
 
-@dataclass(frozen=True)
-class Network:
-    """A network ready to be a face model or a scene model; one of the two is None."""
+class Network(InstalledModels):
+    """A network as the face model or the scene model, beside the installed detector."""
 
-    label: str
-    sha256: str
-    face: FaceModel | None
-    scene: SceneModel | None
-
-
-class Single:
-    """A source of one network and the installed detector. See `revisage.restore.ModelSource`."""
-
-    def __init__(self, network: Network, installed: ModelSource) -> None:
-        self._network, self._installed = network, installed
+    def __init__(self, file: Path, model: FaceModel | SceneModel) -> None:
+        super().__init__(Settings())
+        self.label, self.sha256, self._model = file.stem, sha256(file), model
 
     def face(self) -> FaceModel | None:
-        return self._network.face
+        return self._model if isinstance(self._model, FaceModel) else None
 
     def scene(self) -> SceneModel | None:
-        return self._network.scene
-
-    def detector(self) -> DetectorModel:
-        return self._installed.detector()
+        return self._model if isinstance(self._model, SceneModel) else None
 
     def identity(self) -> None:
         """Evaluation has its own measures of likeness."""
@@ -67,9 +55,7 @@ class TorchSession:
 
     @torch.no_grad()
     def run(self, batch: np.ndarray) -> np.ndarray:
-        output: np.ndarray = self._network(
-            torch.from_numpy(check_batch(batch, (None, 3, None, None)))
-        ).numpy()
+        output = self._network(torch.from_numpy(check_batch(batch, (None, 3, None, None)))).numpy()
         if not is_finite(output):
             raise non_finite(self._file)
         return output
@@ -80,15 +66,14 @@ def has_contract(path: Path) -> bool:
     return zoo.read_metadata(path).get("revisage.task") is not None
 
 
-def open_onnx(path: Path, *, device: str, precision: str, threads: int | None) -> Network:
-    """An ONNX file of others: one input and one output, (N, 3, H, W) RGB in [0, 1].
+def open_onnx(path: Path, session: Session) -> Network:
+    """An ONNX file of others, opened by the runtime: one input and one output, (N, 3, H, W) RGB in [0, 1].
 
     With one fixed square size it is a face model, else a scene model, whose scale is measured. Raises
     ModelCorruptError when it is neither, RuntimeUnavailableError without the package onnx.
     """
     import onnx
 
-    session = runtime.open_session(path, device=device, precision=precision, threads=threads)
     inputs = onnx.load(str(path), load_external_data=False).graph.input
     lengths = [axis.dim_value for axis in inputs[0].type.tensor_type.shape.dim]
     if len(lengths) != 4 or lengths[1] != 3:
@@ -132,16 +117,12 @@ def _by_spandrel(path: Path, refusal: ModelError) -> Network:
 
 
 def _network(path: Path, session: Session, size: int | None) -> Network:
-    label = path.stem
+    """With a `size` a face model of that size, else a scene model, whose scale is measured."""
+    kind, side = ("scene", _PROBE) if size is None else ("face", size)
+    output = session.run(np.full((1, 3, side, side), 0.5, np.float32))
+    scale = output.shape[-1] // side if size is None else 1
+    if output.shape != (1, 3, scale * side, scale * side):
+        raise UsageError(f"{path} gives {output.shape} for a picture of {side} px: it is no {kind} model")
     if size is not None:
-        output = session.run(np.full((1, 3, size, size), 0.5, np.float32))
-        if output.shape != (1, 3, size, size):
-            raise UsageError(f"{path} gives {output.shape} for a picture of {size} px: it is no face model")
-        return Network(label, sha256(path), FaceModel(session, label, size), None)
-    output = session.run(np.full((1, 3, _PROBE, _PROBE), 0.5, np.float32))
-    scale = output.shape[-1] // _PROBE
-    if output.shape != (1, 3, scale * _PROBE, scale * _PROBE):
-        raise UsageError(f"{path} gives {output.shape} for a picture of {_PROBE} px: it is no scene model")
-    return Network(
-        label, sha256(path), None, SceneModel(session, label, scale, receptive_field(session, scale))
-    )
+        return Network(path, FaceModel(session, path.stem, size))
+    return Network(path, SceneModel(session, path.stem, scale, receptive_field(session, scale)))

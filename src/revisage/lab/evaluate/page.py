@@ -1,18 +1,29 @@
-"""One HTML page: the table, and before/after sliders over the results. It asks nothing of other machines."""
+"""What people look at: a contact sheet, a row a picture, and an HTML page with before/after sliders.
+
+The page asks nothing of other machines.
+"""
 
 from __future__ import annotations
 
 import html
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from revisage.files import write_atomically
+from revisage.image import Photo, encode
+from revisage.lab.evaluate.data import fit, read
 from revisage.lab.evaluate.results import Results
-from revisage.lab.evaluate.run import picture_of
-from revisage.lab.evaluate.sheet import columns, spread
-from revisage.lab.evaluate.tables import best, caption, cell
+from revisage.lab.evaluate.run import folder_of, picture_of, truth_folder
+from revisage.lab.evaluate.tables import caption, rows
 
 SHOWN = 40
+ROWS = 8
+_CELL, _STRIP, _GAP = 192, 22, 2  # pixels of the sheet
 
 _STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#222}
@@ -42,6 +53,52 @@ choose.forEach(select=>select.addEventListener("change",show));
 for(const range of document.querySelectorAll(".pair input"))
 range.addEventListener("input",()=>range.parentElement.style.setProperty("--at",range.value+"%"));
 """
+
+
+def columns(results: Results, out: Path) -> list[tuple[str, Path]]:
+    """Title and folder of each column: the input first, the truth last where there is one."""
+    folders = [(label, folder_of(out, label, i)) for i, label in enumerate(results.methods)]
+    folders.sort(key=lambda column: column[0] != "input")  # stable: the others keep their order
+    if results.facts["data"]["kind"] != "images":
+        folders.append(("truth", truth_folder(out)))
+    return folders
+
+
+def spread(names: Sequence[str], count: int) -> list[str]:
+    """At most `count` of the names, evenly spread over them."""
+    if len(names) <= count:
+        return list(names)
+    return [names[i * len(names) // count] for i in range(count)]
+
+
+def draw_sheet(results: Results, out: Path, path: Path) -> None:
+    """Draw at most `ROWS` pictures into a PNG. Raises SaveError when it cannot be written."""
+    shown = columns(results, out)
+    rows = spread(results.names, ROWS)
+    height, width = _STRIP + len(rows) * (_CELL + _GAP), len(shown) * (_CELL + _GAP) - _GAP
+    canvas = Image.new("RGB", (width, height), "white")
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=13)
+    for x, (title, folder) in enumerate(shown):
+        left = x * (_CELL + _GAP)
+        draw.text((left + 3, 3), _shortened(title, font), fill="black", font=font)
+        for y, name in enumerate(rows):
+            cell = Image.fromarray(_cell(read(picture_of(folder, name))))
+            top = _STRIP + y * (_CELL + _GAP)
+            canvas.paste(cell, (left + (_CELL - cell.width) // 2, top + (_CELL - cell.height) // 2))
+    write_atomically(path, encode(Photo(np.array(canvas)), format="PNG"))
+
+
+def _cell(picture: np.ndarray) -> np.ndarray:
+    scale = _CELL / max(picture.shape[:2])
+    return fit(picture, *(max(1, round(side * scale)) for side in picture.shape[:2]))
+
+
+def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    if font.getlength(text) <= _CELL - 6:
+        return text
+    while len(text) > 1 and font.getlength(text + "…") > _CELL - 6:
+        text = text[:-1]
+    return text + "…"
 
 
 def page(results: Results, out: Path) -> str:
@@ -93,16 +150,11 @@ def _options(titles: list[str], chosen: int) -> str:
 
 def _table(results: Results) -> str:
     head = "".join(f"<th>{html.escape(spec.name)}</th>" for spec in results.metrics)
-    winners = {spec.name: best(results, spec) for spec in results.metrics}
-    rows = []
-    for method in results.methods:
-        cells = "".join(
-            f'<td class="{"best" if method in winners[spec.name] else ""}">'
-            f"{html.escape(cell(results.summary(method, spec.name), spec))}</td>"
-            for spec in results.metrics
-        )
-        rows.append(f"<tr><td>{html.escape(method)}</td>{cells}</tr>")
-    return f"<table><thead><tr><th>method</th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    body = ""
+    for method, cells in rows(results):
+        tds = (f'<td class="{"best" if won else ""}">{html.escape(text)}</td>' for text, won in cells)
+        body += f"<tr><td>{html.escape(method)}</td>{''.join(tds)}</tr>"
+    return f"<table><thead><tr><th>method</th>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _figure(file: str, name: str, left: str, right: str) -> str:

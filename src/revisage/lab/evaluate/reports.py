@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 
 from revisage.files import write_atomically
-from revisage.lab.evaluate import page, sheet, tables
+from revisage.lab.evaluate import page, tables
 from revisage.lab.evaluate.results import Results
 
 
@@ -29,7 +29,7 @@ def write_reports(results: Results, out: Path) -> list[Path]:
         files["groups.md"] = tables.groups_markdown(results)
     for name, text in files.items():
         write_atomically(out / name, text.encode())
-    sheet.write(results, out, out / "sheet.png")
+    page.draw_sheet(results, out, out / "sheet.png")
     return [*(out / name for name in files), out / "sheet.png"]
 
 

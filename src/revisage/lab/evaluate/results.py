@@ -1,19 +1,88 @@
-"""What an evaluation found, before it is written down."""
+"""What an evaluation found, before it is written down; by labels of the pictures as well, such as age."""
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from revisage.lab.evaluate.groups import Labels
+from revisage.errors import UsageError
+from revisage.lab.evaluate.data import stem
 from revisage.lab.evaluate.summary import Gap, Summary, largest_gap, summarise
 from revisage.lab.metrics import MetricSpec
 
 LEAST_GROUP = 10
 """Pictures that a group needs to be compared with others."""
+
+NAMES = ("image", "file")  # of the column that names the picture
+MOST_GROUPS = 20
+
+
+@dataclass(frozen=True)
+class Labels:
+    """`columns[COLUMN][STEM]` is the label of a picture, by its name without extension.
+
+    `left_out` are columns with more than `MOST_GROUPS` labels, which make no groups.
+    """
+
+    columns: dict[str, dict[str, str]]
+    left_out: tuple[str, ...] = ()
+
+    def of(self, column: str, names: Sequence[str]) -> list[str]:
+        """The labels of pictures by their names, in order."""
+        return [self.columns[column][stem(name)] for name in names]
+
+
+def read_labels(file: Path, names: Sequence[str]) -> Labels:
+    """The labels of the pictures `names` from a CSV table: a column "image" (or "file"), the others labels.
+
+    Raises UsageError when the file cannot be read, has no such columns, or lacks a picture.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as text:
+            rows = list(csv.DictReader(text))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"--groups {file} cannot be read: {error}") from None
+    key = next((name for name in NAMES if rows and name in rows[0]), None)
+    columns = [name for name in (rows[0] if rows else ()) if name and name != key]
+    if key is None or not columns:
+        raise UsageError(f"--groups {file} needs a column image and one or more columns of labels")
+    by_name = {stem(row[key]) if "." in row[key] else row[key]: row for row in rows if row[key]}
+    missing = [name for name in names if stem(name) not in by_name]
+    if missing:
+        raise UsageError(f"--groups {file} does not list {missing[0]} ({len(missing)} pictures missing)")
+    labels = {
+        column: {stem(name): (by_name[stem(name)][column] or "").strip() for name in names}
+        for column in columns
+    }
+    few = {column: found for column, found in labels.items() if len(set(found.values())) <= MOST_GROUPS}
+    return Labels(few, tuple(column for column in labels if column not in few))
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """Figures of one method by one column of labels.
+
+    Attributes:
+        sizes: label -> pictures that have it; labels in order of the alphabet, "" left out.
+        groups: label -> metric -> figure.
+        gaps: metric -> the largest gap between the groups of at least `LEAST_GROUP` pictures, where there are
+            two of them.
+    """
+
+    sizes: dict[str, int]
+    groups: dict[str, dict[str, Summary]]
+    gaps: dict[str, Gap]
+
+    def entry(self) -> dict[str, Any]:
+        """In JSON types."""
+        groups = {label: _entries(figures) for label, figures in self.groups.items()}
+        return {"groups": groups, "largest_gap": _entries(self.gaps)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,51 +128,42 @@ class Results:
     def column(self, method: str, metric: str) -> np.ndarray:
         """(pictures,) values of one method by one metric."""
         metrics = [spec.name for spec in self.metrics]
-        values: np.ndarray = self.values[:, self.methods.index(method), metrics.index(metric)]
-        return values
+        return self.values[:, self.methods.index(method), metrics.index(metric)]
 
     def per_picture(self) -> list[MetricSpec]:
         """The metrics that give a value a picture; only these are told by group."""
         return [spec for spec in self.metrics if spec.name not in self.sets]
 
-    def groups(self, column: str) -> dict[str, np.ndarray]:
-        """Label -> which pictures have it, (n,) indices; labels in order of the alphabet, "" left out."""
+    @cached_property
+    def grouped(self) -> dict[str, dict[str, Grouped]]:
+        """Column of labels -> method -> figures by group."""
+        columns = () if self.labels is None else self.labels.columns
+        return {column: {method: self._by(column, method) for method in self.methods} for column in columns}
+
+    def _by(self, column: str, method: str) -> Grouped:
         assert self.labels is not None
         labels = np.array(self.labels.of(column, self.names))
-        return {str(label): np.flatnonzero(labels == label) for label in sorted(set(labels.tolist()) - {""})}
+        rows = {str(label): np.flatnonzero(labels == label) for label in sorted({*labels.tolist()} - {""})}
+        values = {spec.name: self.column(method, spec.name) for spec in self.per_picture()}
+        groups = {
+            label: {name: summarise(all_[chosen]) for name, all_ in values.items()}
+            for label, chosen in rows.items()
+        }
+        large = [chosen for chosen in rows.items() if len(chosen[1]) >= LEAST_GROUP]
+        gaps = {name: largest_gap({label: all_[i] for label, i in large}) for name, all_ in values.items()}
+        sizes = {label: len(chosen) for label, chosen in rows.items()}
+        return Grouped(sizes, groups, {name: gap for name, gap in gaps.items() if gap is not None})
 
-    def gap(self, column: str, method: str, metric: str) -> Gap | None:
-        """The largest gap between the groups of at least `LEAST_GROUP` pictures; None under two of them."""
-        values = self.column(method, metric)
-        large = {k: values[rows] for k, rows in self.groups(column).items() if len(rows) >= LEAST_GROUP}
-        return largest_gap(large)
-
-    @cached_property
+    @property
     def document(self) -> dict[str, Any]:
         """All of it in JSON types: the layout of results.json."""
-        figures = {
-            method: {spec.name: self.summary(method, spec.name).entry() for spec in self.metrics}
-            for method in self.methods
-        }
+        figures = {method: _entries(self._figures[method]) for method in self.methods}
         whole: dict[str, Any] = {"schema": 1, **self.facts, "methods": figures}
         if self.labels is not None:
-            whole["groups"] = {column: self._grouped(column) for column in self.labels.columns}
+            whole["groups"] = {column: _entries(methods) for column, methods in self.grouped.items()}
             whole["groups_left_out"] = list(self.labels.left_out)
         return whole
 
-    def _grouped(self, column: str) -> dict[str, Any]:
-        whole: dict[str, Any] = {}
-        for method in self.methods:
-            by_label = {
-                label: {
-                    spec.name: summarise(self.column(method, spec.name)[rows]).entry()
-                    for spec in self.per_picture()
-                }
-                for label, rows in self.groups(column).items()
-            }
-            gaps = {spec.name: self.gap(column, method, spec.name) for spec in self.per_picture()}
-            whole[method] = {
-                "groups": by_label,
-                "largest_gap": {name: gap.entry() for name, gap in gaps.items() if gap is not None},
-            }
-        return whole
+
+def _entries(figures: Mapping[str, Summary | Gap | Grouped]) -> dict[str, Any]:
+    return {name: figure.entry() for name, figure in figures.items()}

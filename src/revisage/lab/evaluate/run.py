@@ -22,10 +22,9 @@ from revisage.errors import UsageError
 from revisage.files import sha256, write_atomically
 from revisage.image import Photo, encode
 from revisage.lab.evaluate.data import Data, Item, Pair, find_pictures, fit, listing_sha256, read, stem
-from revisage.lab.evaluate.groups import Labels
 from revisage.lab.evaluate.measure import MetricInputs, to_batch, values
 from revisage.lab.evaluate.methods import Method
-from revisage.lab.evaluate.results import Results
+from revisage.lab.evaluate.results import Labels, Results
 from revisage.lab.metrics import Metric, describe
 from revisage.lab.metrics.metric import OfSets
 from revisage.version import __version__

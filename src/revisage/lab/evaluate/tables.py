@@ -10,76 +10,61 @@ from revisage.lab.evaluate.results import LEAST_GROUP, Results
 from revisage.lab.evaluate.summary import Summary
 from revisage.lab.metrics import MetricSpec
 
-_TITLES = {"higher": "↑", "lower": "↓"}
+
+def rows(results: Results) -> list[tuple[str, list[tuple[str, bool]]]]:
+    """Each method with its cells, and whether each is the best of its column."""
+    winners = {spec.name: best(results, spec) for spec in results.metrics}
+    return [
+        (
+            method,
+            [
+                (cell(results.summary(method, spec.name), spec), method in winners[spec.name])
+                for spec in results.metrics
+            ],
+        )
+        for method in results.methods
+    ]
 
 
 def markdown(results: Results) -> str:
     """One row a method: mean (95 % interval), the best of a column in bold."""
-    lines = [
-        "| method | " + " | ".join(_title(spec) for spec in results.metrics) + " |",
-        "|---|" + "---|" * len(results.metrics),
-    ]
-    winners = {spec.name: best(results, spec) for spec in results.metrics}
-    for method in results.methods:
-        cells = []
-        for spec in results.metrics:
-            text = cell(results.summary(method, spec.name), spec)
-            cells.append(f"**{text}**" if method in winners[spec.name] else text)
-        lines.append(f"| {_escaped(method)} | " + " | ".join(cells) + " |")
+    lines = _head("method", *map(_title, results.metrics))
+    for method, cells in rows(results):
+        lines.append(_line(_escaped(method), *(f"**{text}**" if won else text for text, won in cells)))
     return "\n".join([*lines, "", caption(results), ""])
 
 
 def latex(results: Results) -> str:
     """The same for LaTeX, with the package booktabs."""
+    arrows = {"higher": r" $\uparrow$", "lower": r" $\downarrow$"}
     lines = [
         r"\begin{tabular}{l" + "r" * len(results.metrics) + "}",
         r"\toprule",
-        "method & " + " & ".join(_tex(spec.name) + _ARROWS[spec.better] for spec in results.metrics) + r" \\",
+        "method & " + " & ".join(_tex(spec.name) + arrows[spec.better] for spec in results.metrics) + r" \\",
         r"\midrule",
     ]
-    winners = {spec.name: best(results, spec) for spec in results.metrics}
-    for method in results.methods:
-        cells = []
-        for spec in results.metrics:
-            text = cell(results.summary(method, spec.name), spec).replace("–", "--")
-            cells.append(rf"\textbf{{{text}}}" if method in winners[spec.name] else text)
-        lines.append(_tex(method) + " & " + " & ".join(cells) + r" \\")
+    for method, cells in rows(results):
+        texts = [(rf"\textbf{{{text}}}" if won else text).replace("–", "--") for text, won in cells]
+        lines.append(" & ".join([_tex(method), *texts]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", "% " + caption(results), ""])
-
-
-_ARROWS = {"higher": r" $\uparrow$", "lower": r" $\downarrow$"}
 
 
 def groups_markdown(results: Results) -> str:
     """For each column of labels: a table of every method and group, and one of the largest gaps."""
-    assert results.labels is not None
-    parts = []
-    specs = results.per_picture()
-    for column in results.labels.columns:
-        groups = results.groups(column)
-        lines = [
-            f"## {_escaped(column)}",
-            "",
-            "| method | group | n | " + " | ".join(_title(spec) for spec in specs) + " |",
-            "|---|---|---|" + "---|" * len(specs),
-        ]
-        document = results.document["groups"][column]
-        for method in results.methods:
-            for label, rows in groups.items():
-                figures = document[method]["groups"][label]
-                cells = [_from_entry(figures[spec.name], spec) for spec in specs]
-                lines.append(
-                    f"| {_escaped(method)} | {_escaped(label)} | {len(rows)} | " + " | ".join(cells) + " |"
-                )
-        lines += ["", "Largest gap:", "", *_gaps(results, [column])]
-        parts.append("\n".join(lines))
+    parts, specs = [], results.per_picture()
+    for column, methods in results.grouped.items():
+        lines = [f"## {_escaped(column)}", "", *_head("method", "group", "n", *map(_title, specs))]
+        for method, found in methods.items():
+            for label, figures in found.groups.items():
+                cells = [cell(figures[spec.name], spec) for spec in specs]
+                lines.append(_line(_escaped(method), _escaped(label), str(found.sizes[label]), *cells))
+        parts.append("\n".join([*lines, "", "Largest gap:", "", *_gaps(results, [column])]))
     return "\n\n".join([*parts, _GAP_NOTE, caption(results)]) + "\n"
 
 
 def gaps_markdown(results: Results) -> str:
     """The largest gap of each metric, for every column of labels and every method."""
-    assert results.labels is not None
-    return "\n".join([*_gaps(results, list(results.labels.columns)), "", _GAP_NOTE, ""])
+    return "\n".join([*_gaps(results, list(results.grouped)), "", _GAP_NOTE, ""])
 
 
 _GAP_NOTE = (
@@ -91,20 +76,25 @@ _GAP_NOTE = (
 def _gaps(results: Results, columns: list[str]) -> list[str]:
     """The rows of a table; with several columns of labels each row names its own."""
     named = len(columns) > 1
-    heads = [*(["labels"] if named else []), "method", "metric", "gap", "by chance", "least", "greatest"]
-    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    labels = ["labels"] if named else []
+    lines = _head(*labels, "method", "metric", "gap", "by chance", "least", "greatest")
     for column in columns:
-        for method in results.methods:
-            gaps = results.document["groups"][column][method]["largest_gap"]
+        for method, found in results.grouped[column].items():
             for spec in results.per_picture():
-                gap = gaps.get(spec.name)
-                if gap is not None:
-                    figures = [_from_entry(gap, spec), number(gap["chance95"], spec)]
+                if (gap := found.gaps.get(spec.name)) is not None:
                     label = [_escaped(column)] if named else []
-                    ends = [_escaped(gap["low"]), _escaped(gap["high"])]
-                    cells = [*label, _escaped(method), spec.name, *figures, *ends]
-                    lines.append("| " + " | ".join(cells) + " |")
+                    figures = [cell(gap.gap, spec), number(gap.chance, spec)]
+                    ends = [_escaped(gap.low), _escaped(gap.high)]
+                    lines.append(_line(*label, _escaped(method), spec.name, *figures, *ends))
     return lines
+
+
+def _head(*titles: str) -> list[str]:
+    return [_line(*titles), "|---" * len(titles) + "|"]
+
+
+def _line(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
 def caption(results: Results) -> str:
@@ -127,9 +117,9 @@ def cell(summary: Summary, spec: MetricSpec) -> str:
     return f"{mean} ({number(summary.interval[0], spec)}–{number(summary.interval[1], spec)})"
 
 
-def number(value: float | None, spec: MetricSpec) -> str:
+def number(value: float, spec: MetricSpec) -> str:
     """As many digits as the metric's scale is worth."""
-    if value is None or math.isnan(value):
+    if math.isnan(value):
         return "none"
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
@@ -137,15 +127,6 @@ def number(value: float | None, spec: MetricSpec) -> str:
         return f"{value:.4f}"
     small = spec.data_range and not spec.unit and spec.name not in ("niqe", "fid")
     return f"{value:.3f}" if small or spec.unit.startswith("share") else f"{value:.2f}"
-
-
-def _from_entry(entry: dict[str, object], spec: MetricSpec) -> str:
-    mean, interval = entry["mean"], entry["ci95"]
-    text = number(mean, spec)  # type: ignore[arg-type]
-    if interval is None:
-        return text
-    low, high = (number(value, spec) for value in interval)  # type: ignore[attr-defined]
-    return f"{text} ({low}–{high})"
 
 
 def best(results: Results, spec: MetricSpec) -> set[str]:
@@ -160,7 +141,7 @@ def best(results: Results, spec: MetricSpec) -> set[str]:
 
 def _title(spec: MetricSpec) -> str:
     unit = f" [{spec.unit}]" if spec.unit in ("dB", "degrees") else ""
-    return f"{spec.name}{unit} {_TITLES[spec.better]}"
+    return f"{spec.name}{unit} {'↑' if spec.better == 'higher' else '↓'}"
 
 
 def _escaped(text: str) -> str:
