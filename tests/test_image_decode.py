@@ -69,7 +69,7 @@ def test_every_allowed_format_is_read_in_the_child_process(format: str) -> None:
     assert np.abs(photo.pixels.astype(int) - pixels).mean() < 3
 
 
-@pytest.mark.parametrize("format", ["GIF", "JPEG2000", "TGA", "PPM", "ICO", "PCX"])
+@pytest.mark.parametrize("format", ["TGA", "PPM", "ICO", "PCX"])
 def test_formats_outside_the_list_are_refused(format: str) -> None:
     data = saved(Image.fromarray(smooth(16, 16)), format)
     with pytest.raises(UnsupportedFormatError, match="convert it"):

@@ -31,7 +31,7 @@ def test_the_extension_decides_the_format_and_finish_sees_it(tmp_path: Path) -> 
         assert decode(path).format == seen[-1]
     assert seen == ["JPEG", "JPEG", "PNG", "WEBP", "TIFF", "BMP", "HEIF", "AVIF"]
     with pytest.raises(UsageError, match="extension"):
-        save(PHOTO, tmp_path / "a.gif")
+        save(PHOTO, tmp_path / "a.tga")
 
 
 def test_finish_changes_what_is_written(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -177,3 +179,13 @@ def test_degraded_copies_replace_only_each_other(tmp_path: Path) -> None:
     assert target.read_bytes() == OTHERS
     assert main([*run, "--overwrite"]) == 0
     assert main(run) == 0
+
+
+def test_a_report_of_lines_is_closed(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    arguments = ["restore", str(tmp_path / "a.png"), "--report", str(tmp_path / "r.jsonl")]
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", ResourceWarning)
+        assert main([*arguments, "--model", "none", "--scene", "none"]) == 0
+        gc.collect()
+    assert [str(one.message) for one in told if "r.jsonl" in str(one.message)] == []

@@ -17,6 +17,10 @@ class UnsupportedFormatError(PhotoError):
     """The file is not one of the allowed picture formats."""
 
 
+class DamagedError(PhotoError):
+    """A part of the photo is there and can be restored with `damaged`."""
+
+
 class PhotoTooLargeError(PhotoError):
     """The photo has more pixels, or needs more memory or time, than the limits allow."""
 

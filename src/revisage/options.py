@@ -100,6 +100,11 @@ class RestoreOptions(_Checked):
     guard: Annotated[float | None, Interval(ge=0, le=180), arg(metavar="DEGREES")] = None
     """Largest angle by which a face may drift from who it shows, such as 40: a face that would drift further
     is restored less, or left. 180: any angle."""
+    damaged: bool = False
+    """Of a damaged file, such as one that ends early, restore what is there."""
+    pages: Literal["first", "all"] = "first"
+    """Of a file with several pictures, such as a TIFF of many pages, restore the first or all; a result in
+    TIFF holds all."""
     clean: Share = 0.5
     """How strongly the rest of the photo is cleaned of noise and blocks: 0 keeps the grain, 1 cleans hard.
     For a scene model that can be told (revisage-scene-x2); others always do what they do."""

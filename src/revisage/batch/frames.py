@@ -23,6 +23,7 @@ class FolderFilm:
 
     folder: Path
     limits: DecodeLimits
+    damaged: bool = False
 
     def frames(self) -> Iterator[Frame]:
         """Raises UsageError when there is none."""
@@ -35,7 +36,7 @@ class FolderFilm:
             raise UsageError(f"no frames in {self.folder}")
         for path in sorted(paths, key=_order):
             try:
-                yield Frame(path.name, decode(path, limits=self.limits))
+                yield Frame(path.name, decode(path, limits=self.limits, damaged=self.damaged))
             except PhotoError as error:
                 yield Frame(path.name, error)
 

@@ -64,7 +64,7 @@ class Read:
     marks: Marks
 
 
-def read(job: Job, limits: DecodeLimits) -> Read:
+def read(job: Job, limits: DecodeLimits, *, damaged: bool = False) -> Read:
     """Decode the photo. Raises PhotoError, OSError.
 
     The stamp is taken first: a file that changes while it is read has another one at the next run, and its
@@ -73,11 +73,11 @@ def read(job: Job, limits: DecodeLimits) -> Read:
     start = time.perf_counter()
     stamp = storage.stamp(job.source)
     if isinstance(job.source, Path):
-        photo = decode(job.source, limits=limits)
+        photo = decode(job.source, limits=limits, damaged=damaged)
         seconds = time.perf_counter() - start
         return Read(photo, Marks(stamp, storage.digest(job.source), seconds))
     data = storage.read(job.source)
-    photo = decode(data, limits=limits)
+    photo = decode(data, limits=limits, damaged=damaged)
     return Read(photo, Marks(stamp, sha256(data), time.perf_counter() - start))
 
 

@@ -89,6 +89,8 @@ def tell(outcome: Outcome) -> None:
     say(line, error=job.target == STANDARD)  # on stdout is the picture
     if TOO_THIN in (outcome.entry.get("background") or ""):
         say(f"{job.source}: enlarged without a model: {TOO_THIN}", error=True)
+    for note in outcome.entry["notes"]:
+        say(f"{job.source}: {note}", error=True)
     for face in outcome.entry["faces"]:
         if face["outcome"] == "failed":
             say(f"{job.source}: face {face['number']} not restored: {face['reason']}", error=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterable
@@ -27,6 +28,10 @@ class Report(Protocol):
 
     def write(self) -> bool:
         """Bring to disk what there is; False, told on stderr, when that fails."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file."""
         ...
 
 
@@ -82,6 +87,9 @@ class Document:
             return False
         return True
 
+    def close(self) -> None:
+        """Nothing stays open."""
+
     def _write(self) -> None:
         start = time.monotonic()
         if self._path is not None:
@@ -120,6 +128,10 @@ class Lines:
         if not self._failed:
             self._file.flush()
         return not self._failed
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._file.close()
 
     def _error(self, error: OSError) -> SaveError:
         return SaveError(f"{self._path} cannot be written ({error.strerror or error})")

@@ -55,7 +55,7 @@ def restore(
     whole: FilmReport | None = None
     try:
         with (
-            _sink(film, restorer, saving) as (source, sink),
+            _sink(film, restorer, options, saving) as (source, sink),
             interruptible() as stop,
             _progress() as progress,
         ):
@@ -92,10 +92,11 @@ def restore(
 
 @contextlib.contextmanager
 def _sink(
-    film: Film, restorer: Restorer, saving: SaveOptions
+    film: Film, restorer: Restorer, options: RestoreOptions, saving: SaveOptions
 ) -> Iterator[tuple[FolderFilm, FolderSink] | tuple[VideoFilm, VideoSink]]:
     if film.source.is_dir():
-        yield FolderFilm(film.source, restorer.settings.limits), FolderSink(film.out, saving)
+        frames = FolderFilm(film.source, restorer.settings.limits, options.damaged)
+        yield frames, FolderSink(film.out, saving)
         return
     source = VideoFilm(film.source, restorer.settings.limits)
     with VideoSink(film.out, source, saving) as sink:

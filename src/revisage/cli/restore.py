@@ -153,12 +153,14 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
 
     if not options.resume and options.ray is None:
         engine = engine_for(len(jobs))
-        return Run(jobs, engine, open_report(options.report), lambda outcome: None)
+        report = opened.enter_context(contextlib.closing(open_report(options.report)))
+        return Run(jobs, engine, report, lambda outcome: None)
     manifest = opened.enter_context(_open_manifest(options.manifest, jobs, out))
     standing = manifest.standing(jobs, marks(), retry_failed=options.retry_failed)
     engine = engine_for(len(standing.todo))
     todo = frozenset(standing.todo)
-    report = open_report(options.report, manifest.entries([job for job in jobs if job not in todo]))
+    before = manifest.entries([job for job in jobs if job not in todo])
+    report = opened.enter_context(contextlib.closing(open_report(options.report, before)))
     return Run(
         standing.todo, engine, report, lambda outcome: manifest.record(outcome, marks()), before=standing
     )
@@ -208,7 +210,8 @@ def _restore_film(options: Options) -> int:
     _check_film(film, options.saving)
     restorer, chosen, saving = _chosen(options)
     restorer.check(chosen)
-    return restore_film(film, restorer, chosen, saving, open_report(options.report))
+    with contextlib.closing(open_report(options.report)) as report:
+        return restore_film(film, restorer, chosen, saving, report)
 
 
 def _check(options: Options) -> None:

@@ -1,8 +1,8 @@
 """Photos in and out of files: decoding that a hostile file cannot harm, encoding that keeps what it had."""
 
 from revisage.image.decode import decode, from_array, from_pillow
-from revisage.image.encode import can_encode, encode
-from revisage.image.formats import FORMAT_OF_EXTENSION, format_of
+from revisage.image.encode import can_encode, encode, left_out
+from revisage.image.formats import FORMAT_OF_EXTENSION, format_for, format_of
 from revisage.image.isolation.pool import protection
 from revisage.image.names import output_paths
 from revisage.image.photo import Photo, eight_bits
@@ -17,9 +17,11 @@ __all__ = [
     "decode",
     "eight_bits",
     "encode",
+    "format_for",
     "format_of",
     "from_array",
     "from_pillow",
+    "left_out",
     "output_paths",
     "protection",
     "save",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import stat
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -11,7 +13,8 @@ import numpy as np
 
 from revisage.errors import PhotoError, PhotoTooLargeError, UsageError
 from revisage.image.containers import declared_size
-from revisage.image.decoders import Decoded, check_pixels, checked_format, exif_and_orientation, read, xmp_of
+from revisage.image.decoded import Decoded, check_pixels
+from revisage.image.decoders import checked_format, exif_and_orientation, read, xmp_of
 from revisage.image.formats import HEAD_BYTES
 from revisage.image.isolation.pool import decode_isolated
 from revisage.image.metadata import valid_dpi
@@ -23,27 +26,42 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-def decode(source: str | Path | bytes, *, limits: DecodeLimits | None = None, isolate: bool = True) -> Photo:
-    """Read the first picture of a file (a path) or of its bytes.
+def decode(
+    source: str | Path | bytes,
+    *,
+    limits: DecodeLimits | None = None,
+    isolate: bool = True,
+    damaged: bool = False,
+    page: int = 0,
+) -> Photo:
+    """Read a picture of a file (a path) or of its bytes: the one at `page`, counted from 0.
 
     With `isolate`, in a child process that `limits` bound and that may crash without harm; without, in this
-    process, where only `limits.max_pixels` holds: for files you made yourself. Thread-safe.
+    process, where only `limits.max_pixels` holds: for files you made yourself. Thread-safe. Of a `damaged`
+    file what is there is read (`Photo.there`).
 
     Raises UnsupportedFormatError for a format other than JPEG, PNG, WebP, TIFF, BMP, HEIF, AVIF;
-    PhotoTooLargeError beyond the limits; PhotoError when it cannot be opened or is damaged. The message does
-    not name the file.
+    PhotoTooLargeError beyond the limits; DamagedError when a part is there; PhotoError when it cannot be
+    opened or is damaged beyond. The message does not name the file.
     """
     limits = limits or DecodeLimits()
+    another = partial(_decode, source, limits, isolate, damaged)
+    return replace(another(page), page=another)
+
+
+def _decode(
+    source: str | Path | bytes, limits: DecodeLimits, isolate: bool, damaged: bool, page: int
+) -> Photo:
     if isinstance(source, bytes | bytearray | memoryview):
         data = bytes(source)
-        return _decode_stream(io.BytesIO(data), len(data), limits, isolate)
+        return _decode_stream(io.BytesIO(data), len(data), limits, isolate, damaged, page)
     path = Path(source)
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # before opening: a named pipe would block
             raise PhotoError("it is not a regular file")
         with path.open("rb") as file:
-            return _decode_stream(file, status.st_size, limits, isolate)
+            return _decode_stream(file, status.st_size, limits, isolate, damaged, page)
     except OSError as error:
         raise PhotoError(f"it cannot be opened ({error.strerror or error})") from error
     except ValueError as error:  # a NUL in the name
@@ -85,10 +103,12 @@ def from_pillow(image: Image.Image) -> Photo:
     except Exception as error:
         raise PhotoError(f"the Pillow image cannot be loaded ({error})") from error
     known = format if format in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "HEIF", "AVIF") else "PNG"
-    return _photo(Decoded(planes, exif, xmp_of(image), valid_dpi(image.info.get("dpi")), known))
+    return _photo(Decoded(planes, known, exif, xmp_of(image), valid_dpi(image.info.get("dpi"))))
 
 
-def _decode_stream(stream: BinaryIO, length: int, limits: DecodeLimits, isolate: bool) -> Photo:
+def _decode_stream(  # noqa: PLR0917 (one call)
+    stream: BinaryIO, length: int, limits: DecodeLimits, isolate: bool, damaged: bool, page: int
+) -> Photo:
     # What the header alone decides is refused here, before a child is troubled with it.
     head = stream.read(HEAD_BYTES)
     stream.seek(0)
@@ -98,8 +118,8 @@ def _decode_stream(stream: BinaryIO, length: int, limits: DecodeLimits, isolate:
     if length > limits.memory_bytes:
         raise PhotoTooLargeError(f"the file has {length:,} bytes, more than the limit of memory allows")
     if isolate:
-        return _photo(decode_isolated(stream, length, limits))
-    return _photo(read(stream.read(), limits.max_pixels))
+        return _photo(decode_isolated(stream, length, limits, page=page, damaged=damaged))
+    return _photo(read(stream.read(), limits.max_pixels, page=page, damaged=damaged))
 
 
 def _photo(found: Decoded) -> Photo:
@@ -116,6 +136,9 @@ def _photo(found: Decoded) -> Photo:
         xmp=found.xmp,
         dpi=found.dpi,
         format=found.format,
+        pages=found.pages,
+        there=found.there,
+        notes=found.notes,
     )
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import importlib
 import io
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
-from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
+import numpy as np
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
-from revisage.errors import PhotoError, PhotoTooLargeError, UnsupportedFormatError
+from revisage.errors import DamagedError, PhotoError, PhotoTooLargeError, UnsupportedFormatError
 from revisage.image import deep
-from revisage.image.containers import declared_size, png, tiff
+from revisage.image.attachments import attachments
+from revisage.image.containers import declared_size, png
+from revisage.image.decoded import Decoded, check_page, check_pixels
 from revisage.image.formats import HEAD_BYTES, NAMES, sniff
 from revisage.image.metadata import clean_exif, clean_xmp, load_metadata_readers, valid_dpi
-from revisage.image.planes import Planes, oriented, planes_from_pillow
+from revisage.image.planes import oriented, planes_from_pillow, share_there
+from revisage.image.tiff_decode import read_tiff
 
 # Only the plugin that is needed is imported: Image.init() would load all of Pillow's forty formats.
 PLUGINS = {
@@ -23,52 +27,70 @@ PLUGINS = {
     "WEBP": ("PIL.WebPImagePlugin",),
     "TIFF": ("PIL.TiffImagePlugin", "imagecodecs"),
     "BMP": ("PIL.BmpImagePlugin",),
+    "GIF": ("PIL.GifImagePlugin",),
     "HEIF": ("pillow_heif",),
     "AVIF": ("PIL.AvifImagePlugin",),
 }
 
-_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION = 256, 257, 258, 262, 274
-_SAMPLES, _PLANAR, _EXTRA, _SAMPLE_FORMAT = 277, 284, 338, 339
-_SUBFILE, _DNG_VERSION, _XMP, _ICC = 254, 50706, 700, 34675
+_LEAST = 0.01
+"""Share of a damaged picture below which nothing is restored."""
 
 
-@dataclass(frozen=True, eq=False)
-class Decoded:
-    """Everything of a Photo, with a gray picture still as one channel (that is what crosses the pipe)."""
-
-    planes: Planes
-    exif: bytes | None
-    xmp: bytes | None
-    dpi: tuple[float, float] | None
-    format: str
-
-
-def read(data: bytes, max_pixels: int) -> Decoded:
-    """Decode the first picture of a file.
+def read(data: bytes, max_pixels: int, *, page: int = 0, damaged: bool = False) -> Decoded:
+    """Decode a picture of a file, counted from 0; of a `damaged` one what is there.
 
     Raises UnsupportedFormatError for a format outside the allow-list, PhotoTooLargeError above `max_pixels`
-    or when memory runs out, PhotoError for whatever else the decoders raise.
+    or when memory runs out, DamagedError where `damaged` would help, PhotoError for whatever else the
+    decoders raise.
     """
     format = checked_format(data)
     declared = declared_size(data[:HEAD_BYTES], format)
     if declared is not None:
         check_pixels(declared, max_pixels)
     try:
-        if format == "TIFF":
-            return _read_tiff(data, max_pixels)
-        return _read_pillow(data, format, max_pixels)
+        found = _read(data, format, max_pixels, page)
     except PhotoError:
         raise
     except (MemoryError, Image.DecompressionBombError) as error:
         raise PhotoTooLargeError(
             "it needs more memory to decode than the limit allows: reduce it first"
         ) from error
-    except UnidentifiedImageError as error:  # whose own text is the address of a buffer
-        raise PhotoError(
-            f"it is damaged: it begins like a {format} file but does not go on like one"
-        ) from error
     except Exception as error:
-        raise PhotoError(f"it is damaged or not a valid {format} file ({one_line(error)})") from error
+        part = _what_is_there(data, format, max_pixels, page)
+        if part is None:
+            raise _damage(error, format) from error
+        if not damaged:
+            raise DamagedError(
+                f"it is damaged: about {part.there:.0%} of the picture is there; --damaged restores that"
+            ) from error
+        found = replace(part, notes=(*part.notes, f"damaged: about {part.there:.0%} of it is there"))
+    left = tuple(f"{name} is left out" for name in attachments(data))
+    return replace(found, notes=(*found.notes, *left))
+
+
+def _read(data: bytes, format: str, max_pixels: int, page: int, *, partly: bool = False) -> Decoded:
+    load_plugins(format)
+    if format == "TIFF":
+        return read_tiff(data, max_pixels, page, partly=partly)
+    return _read_pillow(data, format, max_pixels, page, partly=partly)
+
+
+def _what_is_there(data: bytes, format: str, max_pixels: int, page: int) -> Decoded | None:
+    """The picture of a file that ends early or breaks off, as far as it goes; None for next to nothing."""
+    before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
+    try:
+        found = _read(data, format, max_pixels, page, partly=True)
+    except Exception:
+        return None
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
+    return found if found.there >= _LEAST else None
+
+
+def _damage(error: Exception, format: str) -> PhotoError:
+    if isinstance(error, UnidentifiedImageError):  # whose own text is the address of a buffer
+        return PhotoError(f"it is damaged: it begins like a {format} file but does not go on like one")
+    return PhotoError(f"it is damaged or not a valid {format} file ({one_line(error)})")
 
 
 def checked_format(data: bytes) -> str:
@@ -79,18 +101,6 @@ def checked_format(data: bytes) -> str:
     if format is None:
         raise UnsupportedFormatError(f"it is not a {NAMES} picture: convert it to one of these first")
     return format
-
-
-def check_pixels(size: tuple[int, int], max_pixels: int) -> None:
-    """Raises PhotoTooLargeError above the limit, PhotoError when a side is not positive."""
-    width, height = size
-    if width < 1 or height < 1:
-        raise PhotoError(f"its header gives an impossible size of {width}×{height} pixels")
-    if width * height > max_pixels:
-        raise PhotoTooLargeError(
-            f"it has {width}×{height} pixels, more than the limit of {max_pixels:,}:"
-            " raise the limit (--max-pixels) or reduce the photo"
-        )
 
 
 def one_line(error: BaseException | str, length: int = 160) -> str:
@@ -117,11 +127,16 @@ def load_plugins(format: str) -> None:
     load_metadata_readers()
 
 
-def _read_pillow(data: bytes, format: str, max_pixels: int) -> Decoded:
-    load_plugins(format)
+def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly: bool) -> Decoded:
+    there = 1.0
     with Image.open(io.BytesIO(data), formats=(format,)) as image:
+        pages = _pages(image)
+        check_page(page, pages)
+        first = image.tell()  # of HEIF the primary picture, which need not be the first
+        if page:
+            image.seek([n for n in range(pages) if n != first][page - 1])
         check_pixels(image.size, max_pixels)
-        wide = format == "PNG" and png.is_deep(data[:HEAD_BYTES])
+        wide = format == "PNG" and png.is_deep(data[:HEAD_BYTES]) and not (page or partly)
         if not wide or png.has_trailing_metadata(data):
             _load(image)  # before the metadata: a PNG may have some behind its pixels
         exif, orientation = exif_and_orientation(image, format)
@@ -130,7 +145,25 @@ def _read_pillow(data: bytes, format: str, max_pixels: int) -> Decoded:
             planes = deep.read_png(data, image.info.get("icc_profile"))
         else:
             planes = planes_from_pillow(image, sample_bits=data[24] if format == "PNG" else 8)
-    return Decoded(oriented(planes, orientation), exif, xmp, dpi, format)
+        notes = []
+        if partly:
+            there = share_there(planes.colour[::-1] if format == "BMP" else planes.colour)  # from below
+            if format == "PNG" and png.is_deep(data[:HEAD_BYTES]) and planes.colour.dtype == np.uint8:
+                notes.append("read in 8 of its 16 bits")
+    return Decoded(oriented(planes, orientation), format, exif, xmp, dpi, pages, there, tuple(notes))
+
+
+def _pages(image: Image.Image) -> int:
+    """Pictures of equal rank in a file; of a JPEG's, previews and gain maps are none."""
+    try:
+        count = int(getattr(image, "n_frames", 1))
+        entries = (getattr(image, "mpinfo", None) or {}).get(0xB002)
+    except Exception:  # a broken end costs the pictures there, not the first
+        return 1
+    if entries is None:
+        return count
+    kinds = [str(entry["Attribute"]["MPType"]) for entry in entries[1:]]
+    return 1 + sum(kind.startswith("Multi-Frame") for kind in kinds[: count - 1])
 
 
 def _load(image: Image.Image) -> None:
@@ -172,71 +205,3 @@ def xmp_of(image: Image.Image) -> bytes | None:
     if isinstance(raw, str):
         raw = raw.encode("utf-8", "replace")
     return clean_xmp(raw) if isinstance(raw, bytes) else None
-
-
-def _read_tiff(data: bytes, max_pixels: int) -> Decoded:
-    load_plugins("TIFF")
-    tags, offset = _tiff_tags(data)
-    if _DNG_VERSION in tags or data[8:10] == b"CR" or int(tags.get(_SUBFILE, 0)) & 1:
-        raise UnsupportedFormatError(
-            "its first picture is only a preview, as in camera raw files:"
-            " develop it to JPEG, PNG or TIFF first"
-        )
-    layout = _layout(tags)
-    check_pixels(layout.size, max_pixels)
-    exif = _tiff_exif(data, offset)
-    xmp = tags.get(_XMP)
-    dpi = _tiff_dpi(tags)
-    if layout.deep:
-        icc = tags.get(_ICC)
-        planes = deep.read_tiff(data, layout, icc if isinstance(icc, bytes) else None)
-        orientation = tags.get(_ORIENTATION, 1)
-        planes = oriented(planes, orientation if isinstance(orientation, int) else 1)
-    else:
-        with Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
-            check_pixels(image.size, max_pixels)
-            image.load()  # turns it upright as well
-            planes = planes_from_pillow(image)
-    return Decoded(planes, clean_exif(exif), clean_xmp(xmp if isinstance(xmp, bytes) else None), dpi, "TIFF")
-
-
-def _tiff_tags(data: bytes) -> tuple[Any, int]:
-    # Pillow's own table reader, used directly: Image.open refuses layouts that libtiff can read.
-    header = data[:16] if b"+" in data[2:4] else data[:8]  # BigTIFF's header is longer
-    tags = TiffImagePlugin.ImageFileDirectory_v2(header)
-    offset = tags.next
-    assert isinstance(offset, int)
-    stream = io.BytesIO(data)
-    stream.seek(offset)
-    tags.load(stream)
-    return tags, offset
-
-
-def _layout(tags: Any) -> deep.TiffLayout:
-    def several(tag: int, default: tuple[int, ...]) -> tuple[int, ...]:
-        value = tags.get(tag, default)
-        return value if isinstance(value, tuple) else (value,)
-
-    samples = int(tags.get(_SAMPLES, 1))
-    bits = several(_BITS, (1,))
-    return deep.TiffLayout(
-        bits=bits * samples if len(bits) == 1 and samples < 16 else bits,
-        photometric=int(tags.get(_PHOTOMETRIC, 1)),
-        sample_format=several(_SAMPLE_FORMAT, (1,)),
-        extra=several(_EXTRA, ()),
-        planar=int(tags.get(_PLANAR, 1)),
-        size=(int(tags.get(_WIDTH, 0)), int(tags.get(_HEIGHT, 0))),
-    )
-
-
-def _tiff_dpi(tags: Any) -> tuple[float, float] | None:
-    per_inch = {2: 1.0, 3: 2.54}.get(tags.get(296, 2))
-    found = valid_dpi((tags.get(282), tags.get(283)))
-    return None if per_inch is None or found is None else (found[0] * per_inch, found[1] * per_inch)
-
-
-def _tiff_exif(data: bytes, offset: int) -> bytes | None:
-    try:
-        return tiff.exif_of(data, offset)
-    except Exception:  # broken tags never cost the picture
-        return None

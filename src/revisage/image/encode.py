@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from revisage.errors import SaveError, UsageError
 from revisage.image.containers import jpeg, png, tiff, webp
-from revisage.image.formats import NAMES
+from revisage.image.formats import EXTENSION, NAMES
 from revisage.image.metadata import clean_xmp, exif_for, valid_icc
 from revisage.image.photo import Photo, eight_bits
 
@@ -34,8 +34,15 @@ class _Meta:
     dpi: tuple[float, float] | None
 
 
-def encode(photo: Photo, *, format: str | None = None, quality: int = 95, keep_gps: bool = False) -> bytes:
-    """The photo as a file of `format` (default: that of its source).
+def encode(
+    photo: Photo,
+    *,
+    format: str | None = None,
+    quality: int = 95,
+    keep_gps: bool = False,
+    further: Sequence[Photo] = (),
+) -> bytes:
+    """The photo as a file of `format` (default: that of its source), in TIFF with `further` pages.
 
     PNG and TIFF keep 16 bits, alpha and gray exactly. The others hold 8 bits a channel, rounded. `quality`,
     1 to 100, is that of JPEG, WebP, HEIF and AVIF; from 90 on, colour is not subsampled (WebP always
@@ -47,7 +54,7 @@ def encode(photo: Photo, *, format: str | None = None, quality: int = 95, keep_g
     this machine cannot write it.
     """
     format = format or photo.format
-    if format not in _WRITERS:
+    if format not in EXTENSION:
         raise UsageError(f"cannot write the format {format!r}: choose one of {NAMES}")
     if not 1 <= quality <= 100:
         raise UsageError(f"quality must be 1 to 100, not {quality}")
@@ -57,14 +64,11 @@ def encode(photo: Photo, *, format: str | None = None, quality: int = 95, keep_g
             f"{format} holds at most {_MAX_SIDE[format]:,} pixels a side, the picture has {width}×{height}:"
             f" choose {'.tif' if max(width, height) > _MAX_SIDE['PNG'] else '.png or .tif'}"
         )
-    gray = photo.gray and format != "WEBP"
-    meta = _Meta(
-        icc=valid_icc(photo.icc, "GRAY" if gray else "RGB "),
-        exif=exif_for(photo.exif, photo.size, keep_gps=keep_gps, orientation=format != "AVIF"),
-        xmp=clean_xmp(photo.xmp, keep_gps=keep_gps),
-        dpi=photo.dpi,
-    )
+    meta = _meta(photo, format, keep_gps)
     try:
+        if format == "TIFF":
+            pages = [photo, *further]
+            return tiff.write_tiff([_page(one, _meta(one, format, keep_gps)) for one in pages])
         return _WRITERS[format](photo, meta, quality)
     except SaveError:
         raise
@@ -74,6 +78,24 @@ def encode(photo: Photo, *, format: str | None = None, quality: int = 95, keep_g
         raise SaveError(
             f"the picture cannot be written as {format} ({error}): choose .png or .tif"
         ) from error
+
+
+def left_out(photo: Photo, format: str, further: Sequence[Photo] = ()) -> tuple[str, ...]:
+    """What of a photo its file of `format` does not hold, in words."""
+    missing = []
+    if further and format != "TIFF":
+        missing.append(f"{len(further)} further pages")
+    return tuple(f"{what} cannot go into {format} and are left out" for what in missing)
+
+
+def _meta(photo: Photo, format: str, keep_gps: bool) -> _Meta:
+    gray = photo.gray and format != "WEBP"
+    return _Meta(
+        icc=valid_icc(photo.icc, "GRAY" if gray else "RGB "),
+        exif=exif_for(photo.exif, photo.size, keep_gps=keep_gps, orientation=format != "AVIF"),
+        xmp=clean_xmp(photo.xmp, keep_gps=keep_gps),
+        dpi=photo.dpi,
+    )
 
 
 def can_encode(format: str) -> bool:
@@ -86,7 +108,7 @@ def can_encode(format: str) -> bool:
         from PIL import AvifImagePlugin
 
         return bool(AvifImagePlugin.SUPPORTED)
-    return format in _WRITERS
+    return format in EXTENSION
 
 
 def _png(photo: Photo, meta: _Meta, quality: int) -> bytes:
@@ -97,9 +119,9 @@ def _png(photo: Photo, meta: _Meta, quality: int) -> bytes:
     return png.with_metadata(data, icc=meta.icc, exif=meta.exif, xmp=meta.xmp, dpi=meta.dpi)
 
 
-def _tiff(photo: Photo, meta: _Meta, quality: int) -> bytes:
+def _page(photo: Photo, meta: _Meta) -> tiff.Page:
     colour = _gray_plane(photo.pixels) if photo.gray else photo.pixels
-    return tiff.write_tiff(colour, photo.alpha, icc=meta.icc, exif=meta.exif, xmp=meta.xmp, dpi=meta.dpi)
+    return tiff.Page(colour, photo.alpha, icc=meta.icc, exif=meta.exif, xmp=meta.xmp, dpi=meta.dpi)
 
 
 def _jpeg(photo: Photo, meta: _Meta, quality: int) -> bytes:
@@ -174,7 +196,6 @@ _WRITERS: dict[str, Callable[[Photo, _Meta, int], bytes]] = {
     "JPEG": _jpeg,
     "PNG": _png,
     "WEBP": _webp,
-    "TIFF": _tiff,
     "BMP": _bmp,
     "HEIF": _heif,
     "AVIF": _avif,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from pathlib import PurePath
 
+from revisage.errors import UsageError
+
 FORMAT_OF_EXTENSION = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
@@ -20,13 +22,14 @@ FORMAT_OF_EXTENSION = {
     ".heif": "HEIF",
     ".hif": "HEIF",
     ".avif": "AVIF",
+    ".gif": "GIF",
 }
 
 EXTENSION = {
     "JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "BMP": ".bmp", "HEIF": ".heic",
     "AVIF": ".avif",
 }  # fmt: skip
-"""The usual extension of each format."""
+"""The usual extension of each format that is written."""
 
 NAMES = "JPEG, PNG, WebP, TIFF, BMP, HEIC or AVIF"
 
@@ -37,6 +40,7 @@ _MAGIC = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"BM": "BMP",
+    b"GIF8": "GIF",
     b"II*\0": "TIFF",
     b"MM\0*": "TIFF",
     b"II+\0": "TIFF",  # BigTIFF
@@ -47,6 +51,14 @@ _MAGIC = {
 def format_of(path: PurePath) -> str | None:
     """The format that a file name's extension stands for; None when it is none of ours."""
     return FORMAT_OF_EXTENSION.get(path.suffix.lower())
+
+
+def format_for(path: PurePath) -> str:
+    """The format that a file of this name is written in. Raises UsageError where its extension is none."""
+    format = format_of(path)
+    if format is None:
+        raise UsageError(f"cannot tell the format of {path.name!r}: end it with the extension of {NAMES}")
+    return format
 
 
 def sniff(head: bytes) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +43,14 @@ class Photo:
     """Pixels per inch, horizontal and vertical."""
     format: str = "PNG"
     """Where it came from: JPEG, PNG, WEBP, TIFF, BMP, HEIF or AVIF."""
+    pages: int = 1
+    """Pictures in its file: pages of a TIFF, frames of an animation, pictures of a burst."""
+    page: Callable[[int], Photo] | None = None
+    """Decodes another of them, counted from 0."""
+    there: float = 1.0
+    """Share of the picture that its file held; less than 1 only of a damaged one."""
+    notes: tuple[str, ...] = ()
+    """What the file held and this photo does not, or not as it was, in words."""
 
     def __post_init__(self) -> None:
         assert self.pixels.shape[2:] == (3,), self.pixels.shape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,7 @@ def planes_from_pillow(image: Image.Image, *, sample_bits: int = 8) -> Planes:
     """Convert a loaded image of any mode.
 
     CMYK and Lab go to sRGB, through the embedded profile where it is a valid CMYK one; 32-bit integer and
-    floating-point gray go to 16 bits (see `_scale_wide`). `sample_bits` is the depth that an integer
+    floating-point gray go to 16 bits (see `scale_wide`). `sample_bits` is the depth that an integer
     transparency key refers to: PNG states it in samples of the file, Pillow widens the pixels to 8 bits.
     """
     if image.mode == "CMYK":
@@ -50,7 +51,7 @@ def _gray_planes(image: Image.Image, sample_bits: int) -> Planes:
         both = image.convert("LA") if image.mode == "La" else image
         return Planes(np.asarray(both.getchannel("L")), np.asarray(both.getchannel("A")), icc)
     if image.mode in ("I", "F"):
-        return Planes(_scale_wide(np.asarray(image)), None, icc)
+        return Planes(scale_wide(np.asarray(image)), None, icc)
     if image.mode.startswith("I;16"):
         gray, bits = np.asarray(image).astype(np.uint16, copy=False), 16
     else:
@@ -105,21 +106,26 @@ def _to_srgb(image: Image.Image, profile: object) -> Image.Image:
     return converted
 
 
-def _scale_wide(gray: np.ndarray) -> np.ndarray:
-    """32-bit integer or floating-point gray to uint16.
+def scale_wide(samples: np.ndarray) -> np.ndarray:
+    """Whole numbers and floats of 16 to 64 bits to uint16; uint16 stays as it is.
 
-    Files do not say their range. Floats: up to 1 is taken as [0, 1], up to 255 as 8 bits; else, like integers
-    above 16 bits, the largest value becomes white. Integers within 16 bits stay as they are. Negative and
-    not-a-number become black.
+    Files do not say their range. Floats: white is 1, 255 or 65535, the first of which 99 % of the samples are
+    below the double; whole numbers: 65535. Of larger samples the largest is white. What is above white is
+    clipped; negative and not-a-number become black.
     """
-    top = float(np.nanmax(gray, initial=0, where=np.isfinite(gray)))
-    if gray.dtype.kind == "f":
-        white = 1.0 if top <= 1 else 255.0 if top <= 255 else top
-    else:
-        white = 65535.0 if top <= 65535 else top
-    out = np.empty(gray.shape, np.uint16)
-    for row in range(0, gray.shape[0], 256):  # bands, so that the float copy stays small
-        band = np.nan_to_num(gray[row : row + 256].astype(np.float64), nan=0.0, posinf=white, neginf=0.0)
+    if samples.dtype == np.uint16:
+        return samples
+    top = float(np.max(samples, initial=0, where=np.isfinite(samples)))
+    whites = {65535.0: top}
+    if samples.dtype.kind == "f":
+        step = max(1, int(math.sqrt(samples.shape[0] * samples.shape[1] / 1e6)))
+        some = np.sort(samples[::step, ::step], axis=None)  # np.percentile would import, which a fork cannot
+        typical = float(some[int(0.99 * np.isfinite(some).sum())]) if np.isfinite(some).any() else 0.0
+        whites = dict.fromkeys((1.0, 255.0, 65535.0), typical / 2)
+    white = next((white for white, reached in whites.items() if reached <= white), top)
+    out = np.empty(samples.shape, np.uint16)
+    for row in range(0, samples.shape[0], 256):  # bands, so that the float copy stays small
+        band = np.nan_to_num(samples[row : row + 256].astype(np.float64), nan=0.0, posinf=white, neginf=0.0)
         out[row : row + 256] = np.rint(np.clip(band / white, 0, 1) * 65535)
     return out
 
@@ -134,6 +140,12 @@ _TURNS = {
     7: (True, slice(None, None, -1), slice(None, None, -1)),
     8: (True, slice(None, None, -1), slice(None)),
 }
+
+
+def share_there(colour: np.ndarray) -> float:
+    """The share of rows above what decoders fill a missing end with: all of one value."""
+    rows = (colour == colour[-1, -1]).reshape(len(colour), -1).all(axis=1)[::-1]
+    return 0.0 if rows.all() else 1 - int(np.argmin(rows)) / len(rows)
 
 
 def oriented(planes: Planes, orientation: int) -> Planes:

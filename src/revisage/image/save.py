@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from revisage.errors import UsageError
 from revisage.files import write_atomically
 from revisage.image.encode import encode
-from revisage.image.formats import NAMES, format_of
+from revisage.image.formats import format_for
 from revisage.image.photo import Photo
 
 
@@ -31,9 +30,7 @@ def save(
     Raises UsageError for an extension that is no format, SaveError when it cannot be encoded or written.
     """
     path = Path(path)
-    format = format_of(path)
-    if format is None:
-        raise UsageError(f"cannot tell the format of {path.name!r}: end it with the extension of {NAMES}")
+    format = format_for(path)
     data = encode(photo, format=format, quality=quality, keep_gps=keep_gps)
     if finish is not None:
         data = finish(data, format)

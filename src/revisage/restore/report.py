@@ -74,4 +74,9 @@ def failure(source: object, error: BaseException) -> dict[str, Any]:
         "runtime": None,
         "seconds": dict.fromkeys(STAGES, 0.0),
         "faces": [],
+        "there": None,
+        "pages": None,
+        "pages_left": None,
+        "further_pages": [],
+        "notes": [],
     }

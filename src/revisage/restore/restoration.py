@@ -28,7 +28,7 @@ from revisage.restore.progress import Progress, Stage, silent
 from revisage.restore.report import FaceReport
 from revisage.restore.result import Result
 
-ANALYSED = ("scale", "colour", "aligned")
+ANALYSED = ("scale", "colour", "aligned", "damaged")
 """Options of which another value needs another analysis."""
 
 
@@ -96,7 +96,7 @@ class Restoration:
             changes: fields of `RestoreOptions` that differ from `options`.
 
         Raises:
-            UsageError: a value makes no sense, or needs a new analysis (`scale`, `colour`, `aligned`).
+            UsageError: a value makes no sense, or needs a new analysis (`ANALYSED`).
             TypeError: there is no such field.
         """
         chosen = replace(options or self.options, **changes)

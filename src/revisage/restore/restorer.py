@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from revisage.errors import FaceError, PhotoTooLargeError, UsageError
+from revisage.errors import FaceError, PhotoError, PhotoTooLargeError, UsageError
 from revisage.faces import Face, template
 from revisage.image import Photo, decode, eight_bits, from_array, from_pillow
 from revisage.options import RestoreOptions, Settings
@@ -116,7 +116,30 @@ class Restorer:
         """
         job = Job(replace(options or RestoreOptions(), **changes), progress or silent)
         restoration = self._layered(source, job, found, every=False)
-        return restoration.compose(restoration.rest.pixels, job)
+        result = restoration.compose(restoration.rest.pixels, job)
+        return self.with_pages(result, job.options, progress)
+
+    def with_pages(self, result: Result, options: RestoreOptions, progress: Progress | None = None) -> Result:
+        """The result with the other pages of its file, restored, where the options ask for all of them.
+
+        Raises as `restore`; PhotoTooLargeError where the results together would be too large.
+        """
+        if options.pages != "all" or result.photo.page is None or result.photo.pages == 1:
+            return result
+        done, most = [result], self.settings.max_output_pixels
+        for number in range(1, result.photo.pages):
+            try:
+                page = replace(result.photo.page(number), pages=1)
+                done.append(self.restore(page, options, progress=progress))
+            except PhotoError as error:
+                raise type(error)(f"page {number + 1}: {error}") from error
+            if sum(one.pixels.size // 3 for one in done) > most:
+                raise PhotoTooLargeError(
+                    f"its {result.photo.pages} pages have more than {most:,} pixels together: choose a "
+                    "smaller scale, or raise the limit (--max-output-pixels)"
+                )
+        changed_by = dict.fromkeys(model for one in done for model in one.changed_by)
+        return replace(result, further=tuple(done[1:]), changed_by=tuple(changed_by))
 
     def analyse(
         self,
@@ -146,21 +169,21 @@ class Restorer:
     def _layered(self, source: Source, job: Job, found: Sequence[Face] | None, *, every: bool) -> Restoration:
         """The restoration whose faces are restored while its layers are read; `every` one, or the chosen."""
         with job.timed("decode"):
-            photo = self._open(source)
+            photo = self._open(source, damaged=job.options.damaged)
         job.progress(Stage("decode", 1, 1))
         path = Path(source) if isinstance(source, str | Path) else None
         if job.options.aligned:
             return self._aligned(photo, path, job, every=every)
         return self._whole(photo, path, found, job, every=every)
 
-    def _open(self, source: Source) -> Photo:
+    def _open(self, source: Source, *, damaged: bool = False) -> Photo:
         if isinstance(source, Photo):
             return source
         if isinstance(source, np.ndarray):
             return from_array(source)
         if isinstance(source, Image.Image):
             return from_pillow(source)
-        return decode(source, limits=self.settings.limits)
+        return decode(source, limits=self.settings.limits, damaged=damaged)
 
     def _whole(
         self, photo: Photo, path: Path | None, given: Sequence[Face] | None, job: Job, *, every: bool

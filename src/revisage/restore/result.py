@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from revisage.errors import ExistsError, SaveError, SigningError, UsageError
-from revisage.files import copy_date
-from revisage.image import Photo, eight_bits, encode, format_of, save
+from revisage.files import copy_date, write_atomically
+from revisage.image import Photo, eight_bits, encode, format_for, left_out
 from revisage.label import Edit, Label, Original, add, can_sign, packet, results, sign
 from revisage.options import EncodeOptions, SaveOptions
 from revisage.restore.report import FaceReport, document
@@ -41,7 +41,9 @@ class Result:
         runtime: backend, device and precision; None where no model ran.
         seconds: time by stage.
         digests: what gives the SHA-256 in hex of the files of each model, by its name and version.
+        further: the other pages of the file, where all were asked for.
         output: where the result was saved last.
+        left_out: what the file that was written last could not hold.
     """
 
     photo: Photo
@@ -55,7 +57,9 @@ class Result:
     runtime: dict[str, str] | None
     seconds: dict[str, float]
     digests: dict[str, Callable[[], tuple[str, ...]]] = field(default_factory=dict)
+    further: tuple[Result, ...] = ()
     output: Path | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def pixels(self) -> np.ndarray:
@@ -99,20 +103,18 @@ class Result:
             raise SaveError(f"{path} is the original and is never written to: choose another name")
         if not (chosen.overwrite or results.is_free(path)):
             raise ExistsError(results.refusal(path))
-        if chosen.chosen_format not in (None, format_of(path)):
+        format = format_for(path)
+        if chosen.chosen_format not in (None, format):
             raise UsageError(f"{path} is no name for the format {chosen.format}: leave one of the two out")
         start = time.perf_counter()
-        photo, finish = self._finish(format_of(path), chosen, original)
-        saved = save(
-            photo, path, quality=chosen.quality, keep_gps=chosen.keep_gps, finish=finish, like=self.input
-        )
+        data = self.encode(format, chosen, original=original)
+        write_atomically(path, data, like=self.input)
         self.seconds["encode"] = round(time.perf_counter() - start, 4)
-        self.output = saved
-        if not (chosen.label and self.changed_by):
-            results.remember(saved.read_bytes())
+        self.output = path
+        results.remember(data)
         if chosen.date == "keep" and self.input is not None:
-            copy_date(self.input, saved)
-        return saved
+            copy_date(self.input, path)
+        return path
 
     def encode(
         self,
@@ -127,8 +129,10 @@ class Result:
         start, chosen = time.perf_counter(), replace(options or EncodeOptions(), **changes)
         format = format or chosen.chosen_format or self.photo.format
         photo, finish = self._finish(format, chosen, original)
-        data = encode(photo, format=format, quality=chosen.quality, keep_gps=chosen.keep_gps)
+        further = [page.photo for page in self.further]
+        data = encode(photo, format=format, quality=chosen.quality, keep_gps=chosen.keep_gps, further=further)
         data = finish(data, format)
+        self.left_out = left_out(photo, format, further)
         self.seconds["encode"] = round(time.perf_counter() - start, 4)
         return data
 
@@ -182,7 +186,24 @@ class Result:
             "runtime": self.runtime,
             "seconds": dict(self.seconds),
             "faces": [face.entry() for face in self.faces],
+            "there": round(self.photo.there, 3),
+            "pages": self.photo.pages,
+            "pages_left": self.pages_left,
+            "further_pages": [page.entry() for page in self.further],
+            "notes": list(self.notes),
         }
+
+    @property
+    def pages_left(self) -> int:
+        """Pages of the file that were not restored."""
+        return self.photo.pages - 1 - len(self.further)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the photo's file held and the result does not, in words, a line each."""
+        word = "pages" if self.photo.format == "TIFF" else "pictures"
+        left = f"{self.pages_left} of its {self.photo.pages} {word} are left out: --pages all restores each"
+        return (*self.photo.notes, *([left] if self.pages_left else []), *self.left_out)
 
     def report(self) -> dict[str, Any]:
         """The report of this photo alone; `restore.document` makes one of many entries."""

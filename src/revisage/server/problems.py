@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from revisage.errors import (
+    DamagedError,
     FaceError,
     PhotoError,
     PhotoTooLargeError,
@@ -60,6 +61,7 @@ class StoreUnavailableError(RevisageError):
 _PHOTO_ERRORS: tuple[tuple[type[RevisageError], int, str], ...] = (
     (UnsupportedFormatError, 415, "unsupported-format"),
     (PhotoTooLargeError, 422, "photo-too-large"),
+    (DamagedError, 422, "photo-damaged"),
     (PhotoError, 422, "photo-unreadable"),
     (UsageError, 422, "bad-option"),
     (SaveError, 422, "cannot-encode"),

@@ -85,7 +85,7 @@ def restore_job(
                 files.drop_upload(job.id)
             raise
         last.keep(job.digest, restoration)
-    result = restoration.render(options)
+    result = restorer.with_pages(restoration.render(options), options, watch)
     watch(Stage("save", 0, 1))
     format = options.chosen_format or _own_format(restoration.photo)
     data = result.encode(format, options)

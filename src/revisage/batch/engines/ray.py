@@ -167,7 +167,7 @@ def _stream(
         warnings.simplefilter("ignore")  # that Ray will name the retries otherwise from 2.64 on
         stages = (
             data.from_items(rows, override_num_blocks=len(rows))
-            .map(_Reading, fn_constructor_args=(limits, work.saving), **light)
+            .map(_Reading, fn_constructor_args=(limits, work), **light)
             .map(
                 _Restoring,
                 fn_constructor_args=(replace(work, threads=pool.threads), gate),
@@ -224,15 +224,15 @@ class _Gate:
 class _Reading:
     """The first stage: a photo, or the outcome of one that cannot be read."""
 
-    def __init__(self, limits: DecodeLimits, saving: SaveOptions) -> None:
-        self._limits, self._saving = limits, saving
+    def __init__(self, limits: DecodeLimits, work: Work) -> None:
+        self._limits, self._saving, self._damaged = limits, work.saving, work.options.damaged
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         number, job = pickle.loads(row["state"])
         found: photo.Read | Outcome
         try:
             photo.check_target(job, self._saving)
-            found = photo.read(job, self._limits)
+            found = photo.read(job, self._limits, damaged=self._damaged)
         except Exception as error:
             found = photo.failed(job, error)
         return _state(number, job, found, None)

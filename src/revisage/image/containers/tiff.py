@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -54,28 +54,47 @@ class _Tag:
     value: bytes
 
 
-def write_tiff(
-    colour: np.ndarray,
-    alpha: np.ndarray | None,
-    *,
-    icc: bytes | None,
-    exif: bytes | None,
-    xmp: bytes | None,
-    dpi: tuple[float, float] | None,
-) -> bytes:
-    """A TIFF of one picture, deflated with horizontal prediction.
+@dataclass(frozen=True, eq=False)
+class Page:
+    """A picture of a TIFF: (H, W) gray or (H, W, 3) RGB, uint8 or uint16; `alpha` (H, W) straight, same
+    dtype."""
 
-    `colour` is (H, W) gray or (H, W, 3) RGB, uint8 or uint16; `alpha` (H, W) straight, same dtype. Raises
-    SaveError when the file would pass TIFF's 4 GiB.
+    colour: np.ndarray
+    alpha: np.ndarray | None
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+
+
+def write_tiff(pages: Sequence[Page]) -> bytes:
+    """A TIFF of pages, deflated with horizontal prediction.
+
+    Raises SaveError when the file would pass TIFF's 4 GiB.
     """
-    body = bytearray(exif.removeprefix(EXIF_PREFIX) if exif else b"II*\0\x08\0\0\0")
-    inherited: list[_Tag] = []
-    if exif:
-        block = Block(bytes(body))
-        order = block.order
-        inherited = [_copied(block, e) for e in block.entries(block.first) if e.tag in _FROM_EXIF]
-    else:
-        order = "<"
+    first = pages[0].exif
+    body = bytearray(first.removeprefix(EXIF_PREFIX) if first else b"II*\0\x08\0\0\0")
+    order, link = "<" if body[:2] == b"II" else ">", 4
+    for number, page in enumerate(pages):
+        tags = []
+        if page.exif:
+            block = Block(page.exif.removeprefix(EXIF_PREFIX))
+            entries = [e for e in block.entries(block.first) if e.tag in _FROM_EXIF]
+            if number == 0:  # whose block begins the file: offsets in it stay true
+                tags = [_copied(block, entry) for entry in entries]
+            elif block.order == order:
+                tags = [_moved(block, entry, body) for entry in entries]
+        tags += _picture_tags(page, body, order)
+        needed = len(body) + sum(len(tag.value) + 16 for tag in tags) + 64
+        if needed >= 1 << 32:
+            raise SaveError("the picture needs more than TIFF's 4 GiB: choose .png")
+        link = _append_directory(body, tags, order, link)
+    return bytes(body)
+
+
+def _picture_tags(page: Page, body: bytearray, order: str) -> list[_Tag]:
+    """Append the pixels to the file; the tags that describe them."""
+    colour, alpha = page.colour, page.alpha
     height, width = colour.shape[:2]
     samples = (1 if colour.ndim == 2 else 3) + (alpha is not None)
     rows = max(1, min(height, _STRIP_BYTES // (width * samples * colour.itemsize)))
@@ -85,6 +104,8 @@ def write_tiff(
         offsets.append(len(body))
         lengths.append(len(strip))
         body += strip
+        if len(body) >= 1 << 32:
+            raise SaveError("the picture needs more than TIFF's 4 GiB: choose .png")
 
     def shorts(number: int, *values: int) -> _Tag:
         return _Tag(number, _SHORT, len(values), struct.pack(f"{order}{len(values)}H", *values))
@@ -96,10 +117,7 @@ def write_tiff(
         ratio = Fraction(value).limit_denominator(10_000)
         return _Tag(number, _RATIONAL, 1, struct.pack(f"{order}2I", ratio.numerator, ratio.denominator))
 
-    if len(body) + 4 * 2 * len(offsets) + len(icc or b"") + len(xmp or b"") + 4096 >= 1 << 32:
-        raise SaveError("the picture needs more than TIFF's 4 GiB: choose .png")
     tags = [
-        *inherited,
         longs(256, width),
         longs(257, height),
         shorts(258, *[colour.itemsize * 8] * samples),
@@ -114,16 +132,15 @@ def write_tiff(
         shorts(317, 2),  # Predictor: horizontal differences
         shorts(339, *[1] * samples),
     ]
-    if dpi:
-        tags += [rational(282, dpi[0]), rational(283, dpi[1]), shorts(296, 2)]
+    if page.dpi:
+        tags += [rational(282, page.dpi[0]), rational(283, page.dpi[1]), shorts(296, 2)]
     if alpha is not None:
         tags.append(shorts(338, 2))  # ExtraSamples: straight alpha
-    if xmp:
-        tags.append(_Tag(_XMP, _BYTE, len(xmp), xmp))
-    if icc:
-        tags.append(_Tag(34675, _UNDEFINED, len(icc), icc))
-    _append_directory(body, tags, order)
-    return bytes(body)
+    if page.xmp:
+        tags.append(_Tag(_XMP, _BYTE, len(page.xmp), page.xmp))
+    if page.icc:
+        tags.append(_Tag(34675, _UNDEFINED, len(page.icc), page.icc))
+    return tags
 
 
 def exif_of(data: bytes, offset: int) -> bytes | None:
@@ -168,7 +185,7 @@ def replace_xmp(data: bytes, xmp: bytes) -> bytes:
         raise ValueError("above 4 GiB")
     tags = [_copied(block, entry) for entry in entries if entry.tag != _XMP]
     tags.append(_Tag(_XMP, _BYTE, len(xmp), xmp))
-    _append_directory(block.bytes, tags, block.order, block.next(block.first))
+    _append_directory(block.bytes, tags, block.order, 4, block.next(block.first))
     return bytes(block.bytes)
 
 
@@ -191,7 +208,25 @@ def _copied(block: Block, entry: Entry) -> _Tag:
     return _Tag(entry.tag, entry.kind, entry.count, bytes(block.bytes[entry.at + 8 : entry.at + 12]))
 
 
-def _append_directory(body: bytearray, tags: list[_Tag], order: str, following: int = 0) -> None:
+def _moved(block: Block, entry: Entry, body: bytearray) -> _Tag:
+    """A tag with its value, to be written elsewhere. The directory that an EXIF or GPS tag points to goes to
+    the end of `body`, and the tag points there."""
+
+    def valued(entry: Entry) -> _Tag:
+        value = bytes(block.bytes[entry.data : entry.data + entry.nbytes])
+        return _Tag(entry.tag, entry.kind, entry.count, value)
+
+    inner = block.pointer(block.first, entry.tag) if entry.tag in (EXIF_IFD, GPS_IFD) else None
+    if inner is None:
+        return valued(entry)
+    link = len(body)
+    body += bytes(4)  # only so that the directory has a place to be linked from
+    _append_directory(body, [valued(one) for one in block.entries(inner)], block.order, link)
+    return _Tag(entry.tag, _LONG, 1, bytes(body[link : link + 4]))
+
+
+def _append_directory(body: bytearray, tags: list[_Tag], order: str, link: int, following: int = 0) -> int:
+    """Append a directory and let the offset at `link` point to it; where its own link is."""
     lines = []
     for tag in sorted(tags, key=lambda t: t.number):
         value = tag.value
@@ -201,8 +236,9 @@ def _append_directory(body: bytearray, tags: list[_Tag], order: str, following: 
             body += tag.value
         lines.append(struct.pack(order + "HHI", tag.number, tag.kind, tag.count) + value.ljust(4, b"\0"))
     _pad(body)
-    struct.pack_into(order + "I", body, 4, len(body))
+    struct.pack_into(order + "I", body, link, len(body))
     body += struct.pack(order + "H", len(lines)) + b"".join(lines) + struct.pack(order + "I", following)
+    return len(body) - 4
 
 
 def _pad(body: bytearray) -> None:

@@ -10,13 +10,15 @@ import struct
 import subprocess
 import sys
 import threading
+from dataclasses import asdict
 from io import BufferedReader
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
-from revisage.errors import PhotoError, PhotoTooLargeError, UnsupportedFormatError
-from revisage.image.decoders import Decoded, one_line
+from revisage.errors import DamagedError, PhotoError, PhotoTooLargeError, UnsupportedFormatError
+from revisage.image.decoded import Decoded
+from revisage.image.decoders import one_line
 from revisage.image.formats import FORMAT_OF_EXTENSION
 from revisage.image.isolation import worker as isolation_worker
 from revisage.image.planes import Planes
@@ -27,9 +29,7 @@ _KEEP = 4  # idle workers of some 40 MB each
 _MAX_METADATA = 64 << 20
 
 _ERRORS: dict[str, type[PhotoError]] = {
-    "PhotoError": PhotoError,
-    "PhotoTooLargeError": PhotoTooLargeError,
-    "UnsupportedFormatError": UnsupportedFormatError,
+    kind.__name__: kind for kind in (PhotoError, DamagedError, PhotoTooLargeError, UnsupportedFormatError)
 }
 
 
@@ -88,13 +88,9 @@ class _Worker:
             timer.cancel()
             timer.join()  # so that it cannot fire once the worker serves somebody else
 
-    def send(self, source: BinaryIO, length: int, limits: DecodeLimits) -> None:
+    def send(self, source: BinaryIO, length: int, limits: DecodeLimits, *, page: int, damaged: bool) -> None:
         """Hand over one file; what the source lacks of `length` (cut while reading) is an error."""
-        head = {
-            "max_pixels": limits.max_pixels,
-            "memory_bytes": limits.memory_bytes,
-            "seconds": limits.seconds,
-        }
+        head = {**asdict(limits), "page": page, "damaged": damaged}
         isolation_worker.write_head(self._stdin, head, [length])
         while length:
             chunk = source.read(min(length, 1 << 20))
@@ -265,7 +261,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.forget)
 
 
-def decode_isolated(source: BinaryIO, length: int, limits: DecodeLimits) -> Decoded:
+def decode_isolated(
+    source: BinaryIO, length: int, limits: DecodeLimits, *, page: int = 0, damaged: bool = False
+) -> Decoded:
     """Decode `length` bytes of a stream in a child process. Safe from several threads at once.
 
     Raises PhotoError and its kinds, also when the child crashes or is killed; PhotoTooLargeError when it runs
@@ -276,7 +274,7 @@ def decode_isolated(source: BinaryIO, length: int, limits: DecodeLimits) -> Deco
     try:
         with worker.deadline(limits.seconds * PATIENCE) as late:
             try:
-                worker.send(source, length, limits)
+                worker.send(source, length, limits, page=page, damaged=damaged)
                 found = worker.receive(limits)
                 keep = True
             except _RefusedError as refused:
@@ -379,7 +377,16 @@ def _decoded(stream: _Answering, head: dict[str, Any], limits: DecodeLimits) -> 
             raise ValueError("answer malformed")
     planes = Planes(arrays["colour"], arrays.get("alpha"), texts.get("icc"))
     dpi = None if head["dpi"] is None else (float(head["dpi"][0]), float(head["dpi"][1]))
-    return Decoded(planes, texts.get("exif"), texts.get("xmp"), dpi, head["format"])
+    return Decoded(
+        planes,
+        head["format"],
+        exif=texts.get("exif"),
+        xmp=texts.get("xmp"),
+        dpi=dpi,
+        pages=max(1, int(head["pages"])),
+        there=min(1.0, float(head["there"])),
+        notes=tuple(one_line(str(note)) for note in head["notes"]),
+    )
 
 
 def _fill(stream: _Answering, array: np.ndarray) -> None:

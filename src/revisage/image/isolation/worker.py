@@ -224,7 +224,7 @@ def _answer(stdout: BinaryIO, data: bytes, head: dict[str, Any]) -> None:
     from revisage.image import decoders
 
     try:
-        found = decoders.read(data, head["max_pixels"])
+        found = decoders.read(data, head["max_pixels"], page=head["page"], damaged=head["damaged"])
     except PhotoError as error:
         write_message(stdout, {"error": type(error).__name__, "message": str(error)}, [])
         return
@@ -242,6 +242,9 @@ def _answer(stdout: BinaryIO, data: bytes, head: dict[str, Any]) -> None:
         "dtype": found.planes.colour.dtype.name,
         "dpi": found.dpi,
         "format": found.format,
+        "pages": found.pages,
+        "there": found.there,
+        "notes": found.notes,
     }
     write_message(stdout, answer, list(present.values()))
 

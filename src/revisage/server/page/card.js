@@ -11,6 +11,7 @@ export class Card {
     this.file = file;
     this.changed = changed;
     this.job = null; // of the options clean, colour and scale, every face at full strength
+    this.damaged = false; // whether to restore what is there of a damaged file
     this.jobs = new Set(); // all that the server holds of this photo
     this.faces = [];
     this.included = [];
@@ -35,6 +36,10 @@ export class Card {
     for (const name of ANEW) this.find(name).addEventListener("change", () => this.restore());
     this.find(".download").addEventListener("click", () => this.#download());
     this.find(".retry").addEventListener("click", () => this.restore());
+    this.find(".damaged").addEventListener("click", () => {
+      this.damaged = true;
+      this.restore();
+    });
     this.find(".delete").addEventListener("click", () => this.delete());
   }
 
@@ -54,7 +59,7 @@ export class Card {
   async restore() {
     const { signal } = this.stopping;
     const [clean, colour, scale] = ANEW.map((name) => this.find(name).value);
-    const options = { clean: clean / 100, colour, scale };
+    const options = { clean: clean / 100, colour, scale, ...(this.damaged && { damaged: true }) };
     this.#busy(true, "Sending the photo…");
     try {
       const done = await this.#run({ ...options, previews: "true" }, signal);
@@ -275,6 +280,7 @@ export class Card {
     this.find(".download").hidden = first;
     this.find(".download").disabled = on;
     this.find(".retry").hidden = true;
+    this.find(".damaged").hidden = true;
     this.find(".delete").textContent = "Delete now";
     if (on) this.#status(text, 0);
     else if (!first) this.find(".note").textContent = "";
@@ -304,6 +310,7 @@ export class Card {
     this.find(".delete").textContent = "Remove";
     const worthIt = [0, 408, 429, 500, 503].includes(problem.status);
     this.find(".retry").hidden = !worthIt;
+    this.find(".damaged").hidden = problem.code !== "photo-damaged";
   }
 }
 
@@ -323,7 +330,8 @@ function summary(report) {
   const count = report.faces.length;
   const restored = report.faces.filter((face) => face.outcome === "restored").length;
   const people = count === 0 ? "No face found; the whole photo was cleaned" : `${restored} of ${count} face${count > 1 ? "s" : ""} restored`;
-  return `${people}. ${size(report.size_in)} → ${size(report.size_out)} pixels.`;
+  const notes = report.notes.map((note) => ` ${capital(note)}.`).join("");
+  return `${people}. ${size(report.size_in)} → ${size(report.size_out)} pixels.${notes}`;
 }
 
 /** What became of a face, and what the reader wants of it. */

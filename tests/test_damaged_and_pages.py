@@ -1,0 +1,303 @@
+"""Damaged files, of which a part is there, and files of many pictures."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from restore_stubs import StubModels
+
+from revisage.cli import main
+from revisage.cli import restore as command
+from revisage.errors import DamagedError, PhotoError, PhotoTooLargeError
+from revisage.image import Photo, decode, encode, from_array
+from revisage.image.containers import tiff
+from revisage.restore import Restorer
+
+PLAIN = ["--model", "none", "--scene", "none", "--scale", "1"]
+
+
+@pytest.fixture(autouse=True)
+def _stub_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    models = StubModels()
+    monkeypatch.setattr(command, "Restorer", lambda *args, **kwargs: Restorer(models=models))
+
+
+def picture(size: int = 160, seed: int = 0) -> Image.Image:
+    """Noise: its bytes are spread evenly over a file."""
+    return Image.fromarray(np.random.default_rng(seed).integers(1, 255, (size, size, 3), dtype=np.uint8))
+
+
+def saved(image: Image.Image, format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+# Damaged
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9])
+@pytest.mark.parametrize("isolate", [True, False])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "TIFF"])
+def test_a_cut_file_tells_how_much_is_there_and_gives_it(format: str, share: float, isolate: bool) -> None:
+    whole = saved(picture(), format, interlace=0)
+    cut = whole[: int(share * len(whole))]
+    with pytest.raises(DamagedError, match=r"about \d+% of the picture is there; --damaged"):
+        decode(cut, isolate=isolate)
+    found = decode(cut, isolate=isolate, damaged=True)
+    assert found.there == pytest.approx(share, abs=0.12)
+    assert any("damaged: about" in note for note in found.notes)
+    rows = int(found.there * 160) - 24  # JPEG smooths colour across its blocks
+    np.testing.assert_array_equal(found.pixels[:rows], decode(whole, isolate=False).pixels[:rows])
+    assert (found.pixels[-1] == found.pixels[-1, 0]).all()
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_share_is_of_the_file_however_it_is_turned(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    whole = saved(picture(), "JPEG", exif=exif)
+    assert decode(whole[: len(whole) // 2], damaged=True).there == pytest.approx(0.5, abs=0.12)
+
+
+def test_of_a_cut_bmp_the_lower_part_is_there() -> None:
+    whole = saved(picture(), "BMP")
+    found = decode(whole[: int(0.7 * len(whole))], damaged=True)
+    assert found.there == pytest.approx(0.7, abs=0.02)
+    np.testing.assert_array_equal(found.pixels[60:], decode(whole).pixels[60:])
+
+
+def test_a_cut_progressive_jpeg_is_there_in_coarse() -> None:
+    whole = saved(picture(), "JPEG", progressive=True)
+    assert decode(whole[: int(0.9 * len(whole))], damaged=True).there == 1
+
+
+def test_16_bits_of_a_cut_png_are_told() -> None:
+    pixels = np.random.default_rng(0).integers(0, 65536, (64, 64, 3), dtype=np.uint16)
+    data = encode(from_array(pixels), format="PNG")
+    assert "read in 8 of its 16 bits" in decode(data[: len(data) // 2], damaged=True).notes
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_of_next_to_nothing_nothing_is_made(format: str) -> None:
+    with pytest.raises(PhotoError) as error:
+        decode(saved(picture(), format)[:200], damaged=True)
+    assert "--damaged" not in str(error.value)
+
+
+def test_a_whole_file_is_the_same_with_damaged() -> None:
+    data = saved(picture(), "JPEG")
+    whole, asked = decode(data), decode(data, damaged=True)
+    assert asked.there == 1
+    assert asked.notes == ()
+    np.testing.assert_array_equal(whole.pixels, asked.pixels)
+
+
+def test_the_command_restores_what_is_there_and_says_how_much(
+    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = shared / "data/reports/trunc90.jpg"
+    out, report = tmp_path / "out.jpg", tmp_path / "report.json"
+    arguments = ["restore", str(source), "-o", str(out), "--report", str(report), *PLAIN]
+    assert main(arguments) == 1
+    assert "about 95% of the picture is there; --damaged restores that" in capsys.readouterr().err
+    assert not out.exists()
+    assert main([*arguments, "--damaged"]) == 0
+    assert "about 95% of it is there" in capsys.readouterr().err
+    entry = json.loads(report.read_text())["photos"][0]
+    assert entry["there"] == pytest.approx(0.953, abs=1e-3)
+    assert Image.open(out).size == (320, 320)
+
+
+# Pages
+
+
+def pages(count: int = 3, dtype: type = np.uint8) -> list[np.ndarray]:
+    top = np.iinfo(dtype).max
+    return [np.full((20 + 4 * n, 30, 3), (n + 1) * top // (count + 1), dtype) for n in range(count)]
+
+
+def many(arrays: list[np.ndarray]) -> bytes:
+    return tiff.write_tiff([tiff.Page(array, None) for array in arrays])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_every_page_of_a_tiff_is_read_and_written(dtype: type) -> None:
+    arrays = pages(3, dtype)
+    data = many(arrays)
+    first = decode(data)
+    assert first.pages == 3
+    again = encode(first, format="TIFF", further=[first.page(1), first.page(2)])
+    for page, array in enumerate(arrays):
+        np.testing.assert_array_equal(decode(again, page=page).pixels, array)
+    with pytest.raises(PhotoError, match="no page 4"):
+        decode(data, page=3)
+    assert Image.open(io.BytesIO(again)).n_frames == 3
+
+
+def test_each_page_keeps_its_own_words() -> None:
+    written = []
+    for number, array in enumerate(pages(2)):
+        exif = Image.Exif()
+        exif[0x010E] = f"page number {number}"
+        exif[0x8769] = {0x9003: f"2001:01:0{number + 1} 00:00:00"}
+        written.append(tiff.Page(array, None, exif=exif.tobytes()))
+    data = tiff.write_tiff(written)
+    photo = decode(data)
+    again = encode(photo, format="TIFF", further=[photo.page(1)])
+    for data_now in (data, again):
+        with Image.open(io.BytesIO(data_now)) as image:
+            for number in range(2):
+                image.seek(number)
+                exif = image.getexif()
+                assert exif[0x010E] == f"page number {number}"
+                assert exif.get_ifd(0x8769)[0x9003] == f"2001:01:0{number + 1} 00:00:00"
+
+
+def test_reduced_copies_and_masks_are_no_pages() -> None:
+    buffer = io.BytesIO()
+    small = Image.new("RGB", (4, 4))
+    small.encoderinfo = {"tiffinfo": {254: 1}}
+    Image.new("RGB", (8, 8)).save(buffer, "TIFF", save_all=True, append_images=[small])
+    assert decode(buffer.getvalue()).pages == 1
+
+
+def test_a_loop_of_directories_ends() -> None:
+    data = bytearray(many(pages(1)))
+    directory = int.from_bytes(data[4:8], "little")
+    data[-4:] = directory.to_bytes(4, "little")
+    assert decode(bytes(data)).pages == 1
+
+
+@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG", "AVIF"])
+def test_pictures_of_an_animation_are_counted_and_each_can_be_read(format: str) -> None:
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
+    data = saved(frames[0], format, save_all=True, append_images=frames[1:], duration=100)
+    photo = decode(data)
+    assert photo.pages == 3
+    assert photo.pixels[8, 8].argmax() == 0
+    assert photo.page(2).pixels[8, 8].argmax() == 2
+
+
+def test_the_command_tells_of_pages_left_and_restores_all(
+    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = shared / "data/reports/multi.tif"
+    out, report = tmp_path / "out.tif", tmp_path / "report.json"
+    arguments = ["restore", str(source), "-o", str(out), "--report", str(report), *PLAIN]
+    assert main(arguments) == 0
+    assert "2 of its 3 pages are left out: --pages all" in capsys.readouterr().err
+    entry = json.loads(report.read_text())["photos"][0]
+    assert (entry["pages"], entry["pages_left"]) == (3, 2)
+    assert main([*arguments, "--pages", "all"]) == 0
+    assert "left out" not in capsys.readouterr().err
+    entry = json.loads(report.read_text())["photos"][0]
+    assert (entry["pages"], entry["pages_left"], len(entry["further_pages"])) == (3, 0, 2)
+    with Image.open(source) as before, Image.open(out) as after:
+        assert after.n_frames == 3
+        for number in range(3):
+            before.seek(number)
+            after.seek(number)
+            np.testing.assert_array_equal(np.asarray(before.convert("RGB")), np.asarray(after.convert("RGB")))
+
+
+def test_a_format_without_pages_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "in.gif"
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
+    frames[0].save(source, save_all=True, append_images=frames[1:])
+    out = str(tmp_path / "out.png")
+    assert main(["restore", str(source), "-o", out, "--pages", "all", *PLAIN]) == 0
+    assert "2 further pages cannot go into PNG and are left out" in capsys.readouterr().err
+
+
+def test_pages_that_are_too_much_together_are_refused() -> None:
+    restorer = Restorer(models=StubModels(), max_output_pixels=1500)
+    with pytest.raises(PhotoTooLargeError, match="its 3 pages"):
+        restorer.restore(many(pages()), pages="all", scale=1)
+
+
+def test_a_gain_map_and_a_film_are_told(shared: Path) -> None:
+    notes = " ".join(decode(shared / "data/reports/ultrahdr_motion.jpg").notes)
+    assert "gain map" in notes
+    assert "film" in notes
+
+
+def test_an_ordinary_photo_has_no_notes(shared: Path) -> None:
+    for name in ("strip16000x130.jpg", "halftone.png", "magenta.jpg", "head90.jpg"):
+        found: Photo = decode(shared / "data/reports" / name)
+        assert (found.pages, found.there, found.notes) == (1, 1.0, ()), name
+
+
+# Floats
+
+
+def float_tiff(array: np.ndarray, sample_format: int = 3) -> bytes:
+    """An uncompressed TIFF of any samples, gray or RGB."""
+    height, width = array.shape[:2]
+    samples = 1 if array.ndim == 2 else array.shape[2]
+    data = np.ascontiguousarray(array).tobytes()
+    buffer = bytearray(b"II*\0\0\0\0\0" + data)
+
+    def tag(number: int, *values: int) -> tiff._Tag:
+        return tiff._Tag(number, 4, len(values), struct.pack(f"<{len(values)}I", *values))
+
+    tags = [tag(256, width), tag(257, height), tag(258, *[8 * array.itemsize] * samples), tag(259, 1),
+            tag(262, 1 if samples == 1 else 2), tag(273, 8), tag(277, samples), tag(278, height),
+            tag(279, len(data)), tag(339, *[sample_format] * samples)]  # fmt: skip
+    if samples == 4:
+        tags.append(tag(338, 2))
+    tiff._append_directory(buffer, tags, "<", 4)
+    return bytes(buffer)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("above", [1.0, 1.3])
+def test_floats_up_to_one_and_a_little_above_have_white_at_one(
+    dtype: type, channels: int, above: float
+) -> None:
+    ramp = np.tile(np.linspace(0, above, 40, dtype=dtype)[None, :, None], (20, 1, channels))
+    if channels == 4:
+        ramp[..., 3] = 1
+    photo = decode(float_tiff(ramp.squeeze()))
+    expected = np.rint(np.clip(ramp[..., :1].astype(np.float64), 0, 1) * 65535)
+    np.testing.assert_array_equal(photo.pixels[..., :1], expected.astype(np.uint16))
+    assert photo.gray == (channels == 1)
+    assert (photo.alpha is not None) == (channels == 4)
+
+
+def test_a_few_high_lights_darken_nothing() -> None:
+    ramp = np.tile(np.linspace(0, 1, 200, dtype=np.float32), (200, 1))
+    ramp[0, :20] = 50
+    photo = decode(float_tiff(ramp))
+    assert photo.pixels[100, -1, 0] == 65535
+    assert photo.pixels[0, 0, 0] == 65535
+    assert photo.pixels[100, 100, 0] == pytest.approx(65535 * ramp[100, 100], abs=1)
+
+
+@pytest.mark.parametrize(("white", "top"), [(255, 255), (255, 300), (65535, 70000)])
+def test_other_ranges_of_floats(white: int, top: int) -> None:
+    ramp = np.tile(np.linspace(0, top, 200, dtype=np.float32), (20, 1))
+    pixels = decode(float_tiff(ramp)).pixels
+    np.testing.assert_allclose(pixels[..., 0], np.clip(ramp / white, 0, 1) * 65535, atol=1)
+
+
+@pytest.mark.parametrize(("dtype", "format"), [(np.int16, 2), (np.uint32, 1), (np.int32, 2)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_whole_numbers_within_16_bits_stay(dtype: type, format: int, channels: int) -> None:
+    ramp = np.tile(np.arange(0, 30000, 1000, dtype=dtype)[None, :, None], (4, 1, channels))
+    np.testing.assert_array_equal(decode(float_tiff(ramp.squeeze(), format)).pixels[..., :1], ramp[..., :1])
+
+
+def test_the_reported_float_is_not_black(shared: Path) -> None:
+    photo = decode(shared / "data/reports/f32gray_max1.3.tif")
+    with Image.open(shared / "data/reports/f32gray_max1.3.tif") as image:
+        expected = np.rint(np.clip(np.asarray(image, np.float64), 0, 1) * 65535)
+    np.testing.assert_array_equal(photo.pixels[..., 0], expected.astype(np.uint16))
