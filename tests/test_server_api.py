@@ -8,6 +8,7 @@ import json
 import socket
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
@@ -126,6 +127,7 @@ def test_other_options_need_no_upload(server: Running) -> None:
     }
     assert all(answer.headers["content-type"] == "image/jpeg" for answer in previews.values())
     pictures = {which: np.asarray(opened(answer.content), int) for which, answer in previews.items()}
+    assert pictures.pop("before").shape == (120, 220, 3)
     assert {picture.shape for picture in pictures.values()} == {(240, 440, 3)}
     changed = np.abs(pictures["with"] - pictures["without"]).sum(axis=2) > 30
     assert changed[120, 120]
@@ -133,6 +135,20 @@ def test_other_options_need_no_upload(server: Running) -> None:
     assert not changed[:, 200:250].any()
     server.client.delete(job.id)
     assert server.client.status(again.id).state == "done", "a job does not share its photo's life"
+
+
+def test_results_come_as_one_archive_once_all_are_done(server: Running) -> None:
+    done, slow = server.client.submit(photo(91)), server.client.submit(photo(mark=SLOW))
+    server.client.wait(done.id)
+    address = f"{server.url}/v1/archive"
+    assert requests.get(address, {"job": [done.id, slow.id]}, timeout=5).json()["code"] == "not-done"
+    assert requests.get(address, {"job": [done.id, "0" * 32]}, timeout=5).json()["code"] == "no-job"
+    server.client.wait(slow.id)
+    answer = requests.get(address, {"job": [done.id, slow.id, done.id]}, timeout=5)
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.namelist() == ["photo.restored.png", "photo.restored-2.png", "restored.csv"]
+        assert archive.read("photo.restored.png") == server.client.result(done.id)
+    assert requests.head(address, params={"job": done.id}, timeout=5).status_code == 200
 
 
 def test_a_deleted_job_is_gone_from_the_disk_too(server: Running) -> None:

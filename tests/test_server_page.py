@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import base64
+import csv
 import io
+import json
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +17,15 @@ from PIL import Image
 from server_stub import SLOW, TOKEN, Running, photo, running
 
 from revisage.cli import main
+from revisage.server import app
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-PHONE = {"width": 390, "height": 844}
-DONE = ".download:not([hidden]):enabled"
+PHONE = {"width": 375, "height": 812}
 ROOT = Path(__file__).parents[1]
+LANGUAGES = sorted(path.stem for path in (app.PAGE / "words").glob("*.json"))
 
 
 @pytest.fixture(scope="module")
@@ -43,45 +45,62 @@ def server(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterat
         yield server.ready()
 
 
-@pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Running]:
-    with running(tmp_path_factory.mktemp("real"), models="real_models") as server:
-        yield server.ready(120)
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Makes pages that must raise no error and ask no other server, in a context with these options."""
+    contexts = []
+    troubles: list[str] = []
+    hosts: set[str] = set()
+
+    def make(**options: Any) -> Page:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        contexts.append(context)
+        context.set_default_timeout(60_000)
+        page = context.new_page()
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on(
+            "console",
+            lambda message: troubles.append(message.text) if "Security Policy" in message.text else None,
+        )
+        page.on("request", lambda request: hosts.add(request.url.split("/")[2].split(":")[0]))
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert troubles == []
+    assert hosts <= {"127.0.0.1", ""}  # "" is a blob of the page's own
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that must raise no error and ask no other server."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    context.set_default_timeout(60_000)
-    page = context.new_page()
-    troubles: list[str] = []
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on(
-        "console",
-        lambda message: troubles.append(message.text) if "Security Policy" in message.text else None,
-    )
-    hosts: set[str] = set()
-    page.on("request", lambda request: hosts.add(request.url.split("/")[2].split(":")[0]))
-    yield page
-    context.close()
-    assert troubles == []
-    assert hosts <= {"127.0.0.1", ""}  # "" is a blob of the page's own
+def page(open_page: Callable[..., Page]) -> Page:
+    return open_page()
 
 
 def files(*named: tuple[str, bytes]) -> Any:
     return [{"name": name, "mimeType": "image/png", "buffer": data} for name, data in named]
 
 
-def added(page: Page, server: Running, *named: tuple[str, bytes]) -> Locator:
-    """The cards of photos that have been restored."""
+def opened(page: Page, server: Running) -> Page:
     page.goto(server.url)
-    page.get_by_text("Your photos stay on this computer").wait_for()
-    page.set_input_files("#files", files(*named))
-    cards = page.locator(".card")
-    for number in range(len(named)):
-        cards.nth(number).locator(DONE).wait_for()
-    return cards
+    page.locator(".promises").get_by_text("stay on this computer").wait_for()
+    return page
+
+
+def added(page: Page, server: Running, *named: tuple[str, bytes]) -> Page:
+    """The page with photos that have been restored, the first one shown."""
+    opened(page, server).set_input_files("#files", files(*named))
+    done(page, len(named))
+    page.locator(".stage:not(.bare)").wait_for()
+    return page
+
+
+def done(page: Page, count: int) -> None:
+    page.wait_for_function(
+        "count => { const { photos } = window.revisage;"
+        " return photos.length === count && photos.every((one) => one.state === 'done' && one.thumb); }",
+        arg=count,
+    )
 
 
 def downloaded(page: Page, button: Locator) -> bytes:
@@ -90,200 +109,444 @@ def downloaded(page: Page, button: Locator) -> bytes:
     return Path(download.value.path()).read_bytes()
 
 
-def shown(card: Locator) -> np.ndarray:
-    """The restored picture on the card, (H, W, 3)."""
-    script = """async (canvas) => {
-        await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
-        return canvas.toDataURL('image/png');
+def shown(page: Page) -> np.ndarray:
+    """The restored picture as the page draws it, in its own size: (H, W, 3)."""
+    script = """async () => {
+        const { drawAfter } = await import('/page/layers.js');
+        const { pictures, weights } = window.revisage.current;
+        const canvas = new OffscreenCanvas(...pictures.size);
+        drawAfter(canvas.getContext('2d'), pictures, weights, 0, 0, 1);
+        const bytes = await (await canvas.convertToBlob()).arrayBuffer();
+        return [...new Uint8Array(bytes)];
     }"""
-    url: str = card.locator("canvas.after").evaluate(script)
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB"), int)
+    return np.asarray(Image.open(io.BytesIO(bytes(page.evaluate(script)))).convert("RGB"), int)
+
+
+def viewer(page: Page, name: str) -> Any:
+    return page.evaluate(f"window.revisage.viewer.{name}")
 
 
 def test_a_real_photo_comes_back_as_the_command_line_makes_it(
-    page: Page, real: Running, tmp_path: Path
+    page: Page, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
-    """Upload, progress, slider, a face left out, strength; the file is the CLI's, byte for byte."""
+    """Upload, progress, a face left out, strength; the file is the CLI's, byte for byte."""
     portrait = Image.open(ROOT / "examples" / "portrait.jpg").convert("RGB").crop((120, 10, 340, 250))
     pair = Image.new("RGB", (440, 240))
     pair.paste(portrait, (0, 0))
     pair.paste(portrait.resize((165, 180)), (240, 30))
     source = tmp_path / "two sisters.jpg"
     pair.save(source, quality=90)
-    page.goto(real.url)
-    page.get_by_text("erased after 24 hours").wait_for()
-    page.set_input_files("#files", source)
-    card = page.locator(".card")
-    page.wait_for_function("() => document.querySelector('progress').value > 0.05")
-    card.locator(DONE).wait_for()
-    assert card.locator(".outline").count() >= 2
-    whole = downloaded(page, card.locator(".download"))
-    card.locator(".strength").fill("70")
-    card.locator(".people input").nth(1).uncheck()
-    partly = downloaded(page, card.locator(".download"))
-    for options, data in ([], whole), (["--strength", "0.7", "--faces", chosen(card)], partly):
-        target = tmp_path / "cli.jpg"
-        assert main(["restore", str(source), "-o", str(target), *options]) == 0
-        assert data == target.read_bytes()
-    assert whole != partly
-    preview = shown(card)
-    file = np.asarray(Image.open(io.BytesIO(partly)), int)
-    assert preview.shape == file.shape
-    assert np.abs(preview - file).mean() < 2, "what is shown is what is downloaded, but for JPEG"
+    with running(tmp_path_factory.mktemp("real"), models="real_models") as real:
+        real.ready(120)
+        page.goto(real.url)
+        page.locator(".promises").get_by_text("erased after 24 hours").wait_for()
+        page.set_input_files("#files", source)
+        page.locator(".status progress").wait_for()
+        page.wait_for_function("() => document.querySelector('.status progress')?.value > 0.05")
+        done(page, 1)
+        page.locator(".stage:not(.bare)").wait_for()
+        assert page.locator(".faces li").count() >= 2
+        whole = downloaded(page, page.locator(".download"))
+        page.get_by_label("Strength of the faces").fill("70")
+        page.get_by_label("Restore face 2").uncheck()
+        partly = downloaded(page, page.locator(".download"))
+        boxes = page.locator(".faces input[type=checkbox]")
+        chosen = ",".join(str(n + 1) for n in range(boxes.count()) if boxes.nth(n).is_checked())
+        for options, data in ([], whole), (["--strength", "0.7", "--faces", chosen], partly):
+            target = tmp_path / "cli.jpg"
+            assert main(["restore", str(source), "-o", str(target), *options]) == 0
+            assert data == target.read_bytes()
+        assert whole != partly
+        preview = shown(page)
+        file = np.asarray(Image.open(io.BytesIO(partly)), int)
+        assert preview.shape == file.shape
+        assert np.abs(preview - file).mean() < 2, "what is shown is what is downloaded, but for JPEG"
 
 
-def chosen(card: Locator) -> str:
-    boxes = card.locator(".people input")
-    return ",".join(str(n) for n in range(1, boxes.count() + 1) if boxes.nth(n - 1).is_checked())
+def test_zoom_and_pan_by_wheel_keys_and_double_click(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", photo()))
+    box = page.locator(".stage").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    whole = viewer(page, "percent")
+    page.mouse.move(x, y)
+    page.mouse.wheel(0, -400)
+    page.wait_for_function("whole => window.revisage.viewer.percent > 2 * whole", arg=whole)
+    before = viewer(page, "centre")
+    page.mouse.move(x + 200, y)
+    page.mouse.down()
+    page.mouse.move(x + 100, y - 20, steps=4)
+    page.mouse.up()
+    after = viewer(page, "centre")
+    assert after[0] > before[0]
+    assert after[1] > before[1]
+    page.keyboard.press("2")
+    assert viewer(page, "percent") == pytest.approx(200, abs=1)
+    page.keyboard.press("0")
+    assert viewer(page, "percent") == whole
+    page.keyboard.press("+")
+    assert viewer(page, "percent") > whole
+    page.mouse.dblclick(x, y)
+    assert viewer(page, "percent") == whole
+    page.get_by_role("button", name="Zoom in").click()
+    page.get_by_role("button", name="Zoom to face 2").click()
+    x, y = viewer(page, "centre")
+    assert x == pytest.approx(160 / 220, abs=0.12), "the second face is in the middle"
+    assert y == pytest.approx(0.5, abs=0.15)
+
+
+def test_pinch_zooms_with_two_fingers(open_page: Callable[..., Page], server: Running) -> None:
+    page = open_page(viewport=PHONE, has_touch=True, is_mobile=True)
+    added(page, server, ("a.png", photo()))
+    box = page.locator(".stage").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    whole = viewer(page, "percent")
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind: str, apart: float) -> None:
+        points = (
+            []
+            if kind == "touchEnd"
+            else [{"x": x - apart, "y": y, "id": 0}, {"x": x + apart, "y": y, "id": 1}]
+        )
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", 20)
+    for apart in (30, 45, 60):
+        touch("touchMove", apart)
+    touch("touchEnd", 0)
+    assert viewer(page, "percent") > 2 * whole
+    overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert overflow <= 0, "nothing lies beside the screen of a phone"
 
 
 def test_the_line_moves_by_mouse_and_by_keyboard(page: Page, server: Running) -> None:
-    card = added(page, server, ("a.png", photo()))
-    stage, wipe = card.locator(".stage"), card.locator(".wipe")
-    box = stage.bounding_box()
+    added(page, server, ("a.png", photo()))
+    box = page.locator(".stage").bounding_box()
     assert box is not None
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] - 30
-    page.mouse.move(x, y)
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] / 2, y)
     page.mouse.down()
     page.mouse.move(box["x"] + 0.8 * box["width"], y, steps=5)
     page.mouse.up()
-    assert abs(float(wipe.input_value()) - 80) <= 1
-    assert "inset(0px 0px 0px 80%)" in card.locator(".after").evaluate("e => getComputedStyle(e).clipPath")
-    wipe.focus()
+    assert viewer(page, "line") == pytest.approx(0.8, abs=0.01)
+    line = page.get_by_role("slider", name="Compare")
+    line.focus()
     for _ in range(3):
         page.keyboard.press("ArrowLeft")
-    assert abs(float(wipe.input_value()) - 77) <= 1
-    assert "restored" in (wipe.get_attribute("aria-valuetext") or "")
+    assert viewer(page, "line") == pytest.approx(0.77, abs=0.011)
+    assert "restored" in (line.get_attribute("aria-valuetext") or "")
 
 
-def test_the_line_moves_by_touch(browser: Browser, server: Running) -> None:
-    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
-    page = context.new_page()
-    card = added(page, server, ("a.png", photo()))
-    card.locator(".stage").scroll_into_view_if_needed()
-    box = card.locator(".stage").bounding_box()
-    assert box is not None
-    page.touchscreen.tap(box["x"] + 0.25 * box["width"], box["y"] + 0.9 * box["height"])
-    assert abs(float(card.locator(".wipe").input_value()) - 25) <= 1
-    overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-    assert overflow <= 0, "nothing lies beside the screen of a phone"
-    context.close()
+def drawn(page: Page, x: float, y: float) -> list[int]:
+    """The colour at a place of the stage, in shares of its sides."""
+    script = """async ([x, y]) => {
+        await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+        const canvas = document.querySelector('.stage canvas');
+        const at = [x * canvas.width, y * canvas.height].map(Math.round);
+        return [...canvas.getContext('2d').getImageData(...at, 1, 1).data];
+    }"""
+    colour: list[int] = page.evaluate(script, [x, y])
+    return colour
+
+
+def test_side_by_side_and_hold_to_see_the_original(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", photo(size=(120, 120))))
+    page.get_by_role("button", name="Side by side").click()
+    assert drawn(page, 0.25, 0.5)[:2] == pytest.approx([200, 128], abs=6), "the photo as it was"
+    assert drawn(page, 0.5, 0.5)[3] == 0, "nothing in between"
+    page.get_by_role("button", name="Compare with a line").click()
+    page.evaluate("window.revisage.viewer.moveLine(0)")
+    page.evaluate("window.revisage.viewer.zoomToBox(window.revisage.current.boxes[0])")
+    restored = [drawn(page, 0.4 + 0.02 * n, 0.5)[0] for n in range(10)]
+    assert max(restored) - min(restored) > 50, "the stripes of the restored face"
+    page.keyboard.down("o")
+    original = [drawn(page, 0.4 + 0.02 * n, 0.5)[0] for n in range(10)]
+    assert max(original) - min(original) < 6
+    page.keyboard.up("o")
+    assert drawn(page, 0.4, 0.5)[0] == restored[0]
 
 
 def test_faces_and_strength_change_the_picture_without_the_server(page: Page, server: Running) -> None:
-    card = added(page, server, ("a.png", photo()))
+    added(page, server, ("a.png", photo()))
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
     first, second = (slice(80, 160), slice(90, 150)), (slice(80, 160), slice(290, 350))
-    whole = shown(card)
-    card.locator(".strength").fill("50")
-    half = shown(card)
-    card.locator(".strength").fill("0")
-    none = shown(card)
-    assert np.abs((whole + none) / 2 - half).max() <= 1
+    whole = shown(page)
+    strength = page.get_by_label("Strength of the faces")
+    strength.fill("50")
+    half = shown(page)
+    strength.fill("0")
+    none = shown(page)
+    assert np.abs((whole + none) / 2 - half).max() <= 2
     assert np.abs(whole - none)[first].mean() > 5
-    card.locator(".strength").fill("100")
-    box = card.locator(".outline").first.bounding_box()
+    strength.fill("100")
+    page.get_by_role("button", name="Choose faces in the photo").click()
+    page.evaluate("window.revisage.viewer.fit()")
+    box = page.locator(".stage").bounding_box()
     assert box is not None
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    assert not card.locator(".people input").first.is_checked()
-    one = shown(card)
+    scale = page.evaluate("() => { const v = window.revisage.viewer; return v.percent / 100; }")
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.click(middle[0] + (120 - 220) * scale, middle[1])
+    assert not page.get_by_label("Restore face 1").is_checked()
+    one = shown(page)
     assert np.array_equal(one[first], none[first])
     assert np.array_equal(one[second], whole[second])
-    assert requests == []
+    assert [url for url in requests if "/v1/" in url] == []
 
 
-def test_all_are_downloaded_as_one_file(page: Page, server: Running) -> None:
-    added(page, server, ("a.png", photo(1)), ("a.png", photo(2)), ("b.png", photo(3)))
-    data = downloaded(page, page.get_by_role("button", name="Download all 3"))
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        assert archive.testzip() is None
-        assert archive.namelist() == ["a.restored.png", "a.restored-2.png", "b.restored.png"]
-        levels = [Image.open(archive.open(name)).getpixel((200, 220)) for name in archive.namelist()]
-    assert levels == [(200, 1, 0), (200, 2, 0), (200, 3, 0)]
+def test_a_reload_in_the_middle_loses_nothing(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", photo(1)))
+    page.get_by_label("Restore face 2").uncheck()
+    page.set_input_files("#files", files(("slow.png", photo(mark=SLOW))))
+    page.wait_for_function("() => window.revisage.photos[1]?.state === 'running'")
+    page.reload()
+    page.locator(".film button").nth(1).wait_for()
+    done(page, 2)
+    assert [page.evaluate(f"window.revisage.photos[{n}].name") for n in (0, 1)] == ["a.png", "slow.png"]
+    page.locator(".film button").first.click()
+    assert not page.get_by_label("Restore face 2").is_checked()
+    again = page.context.new_page()  # as after a restart of the browser: what is stored is all there is
+    again.goto(server.url)
+    again.locator(".film button").nth(1).wait_for()
+    for _ in (0, 1):
+        page.locator(".actions .delete").click()
+        page.get_by_role("button", name="Undo").wait_for()
 
 
-def test_delete_now_erases_at_the_server(page: Page, server: Running) -> None:
+def test_a_warning_before_photos_are_lost_that_are_not_sent(page: Page, server: Running) -> None:
+    opened(page, server)
+    page.route("**/v1/jobs?*", lambda route: None)  # an upload that takes for ever
+    page.set_input_files("#files", files(("a.png", photo())))
+    page.locator(".film, .panel").first.wait_for()
+    page.locator("h2").first.click()  # browsers warn only where somebody has done something
+    kinds: list[str] = []
+    page.on("dialog", lambda dialog: (kinds.append(dialog.type), dialog.accept()))
+    page.close(run_before_unload=True)
+    page.wait_for_event("close")
+    assert kinds == ["beforeunload"]
+
+
+def test_deletion_can_be_undone_and_then_erases_at_the_server(page: Page, server: Running) -> None:
     jobs = server.settings.data / "jobs"
     before = set(jobs.iterdir())
-    card = added(page, server, ("a.png", photo()))
-    card.locator(".strength").fill("30")
-    downloaded(page, card.locator(".download"))
-    assert set(jobs.iterdir()) > before
-    card.get_by_role("button", name="Delete now").click()
-    card.wait_for(state="detached")
-    page.wait_for_timeout(300)
+    page.clock.install()
+    added(page, server, ("a.png", photo(1)), ("b.png", photo(2)))
+    page.get_by_label("Strength of the faces").fill("30")
+    downloaded(page, page.locator(".download"))
+    page.get_by_role("button", name="Delete a.png").click()
+    page.locator(".panel h2", has_text="b.png").wait_for()
+    page.get_by_role("button", name="Undo").click()
+    page.locator(".panel h2", has_text="a.png").wait_for()
+    assert page.get_by_label("Strength of the faces").input_value() == "30"
+    assert len(set(jobs.iterdir()) - before) >= 2
+    for name in ("a.png", "b.png"):
+        page.get_by_role("button", name=f"Delete {name}").click()
+    page.locator(".drop").wait_for()
+    assert page.evaluate("document.activeElement.id") == "files", "the keyboard is not lost"
+    page.clock.run_for(9000)
+    for _ in range(50):
+        if set(jobs.iterdir()) <= before:
+            break
+        page.wait_for_timeout(100)
     assert set(jobs.iterdir()) <= before
+    assert json.loads(page.evaluate("localStorage.getItem('revisage.photos')")) == []
 
 
 def test_a_photo_in_hand_can_be_deleted(page: Page, server: Running) -> None:
-    page.goto(server.url)
-    page.get_by_text("Your photos stay").wait_for()
-    page.set_input_files("#files", files(("slow.png", photo(mark=SLOW))))
-    card = page.locator(".card")
-    page.wait_for_function("() => document.querySelector('.status').textContent.includes('found')")
-    card.get_by_role("button", name="Delete now").click()
-    card.wait_for(state="detached")
+    opened(page, server).set_input_files("#files", files(("slow.png", photo(mark=SLOW))))
+    page.wait_for_function("() => window.revisage.photos[0]?.state === 'running'")
+    page.get_by_role("button", name="Delete slow.png").click()
+    page.locator(".drop").wait_for()
 
 
-def test_colours_and_size_run_again(page: Page, server: Running) -> None:
-    card = added(page, server, ("a.png", photo()))
-    card.get_by_label("Size").select_option("1")
-    card.get_by_text("220 × 120 → 220 × 120 pixels").wait_for()
-    card.locator(DONE).wait_for()
-    assert Image.open(io.BytesIO(downloaded(page, card.locator(".download")))).size == (220, 120)
+def test_all_are_downloaded_as_one_file_with_a_table(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", photo(1)), ("a.png", photo(2)), ("=b.png", photo(3)))
+    page.get_by_label("Restore face 2").uncheck()
+    data = downloaded(page, page.get_by_role("button", name="Download all 3"))
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.testzip() is None
+        names = ["a.restored.png", "a.restored-2.png", "=b.restored.png", "restored.csv"]
+        assert archive.namelist() == names
+        levels = [Image.open(archive.open(name)).getpixel((200, 220)) for name in names[:3]]
+        rows = list(csv.DictReader(io.StringIO(archive.read("restored.csv").decode("utf-8-sig"))))
+    assert levels == [(200, 1, 0), (200, 2, 0), (200, 3, 0)]
+    assert [row["photo"] for row in rows] == ["a.png", "a.png", "'=b.png"]
+    assert [(row["faces"], row["restored"], row["notes"]) for row in rows] == [
+        ("2", "1", "not chosen"), ("2", "2", ""), ("2", "2", ""),
+    ]  # fmt: skip
 
 
-def test_what_goes_wrong_is_told_in_words(page: Page, server: Running) -> None:
-    page.goto(server.url)
-    page.get_by_text("Your photos stay").wait_for()
+def test_settings_run_again_for_one_and_for_all(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", photo(1)), ("b.png", photo(2)))
+    page.get_by_label("Size").select_option("1")
+    page.get_by_text("220 × 120 → 220 × 120 pixels").wait_for()
+    page.get_by_text("Use these settings for all photos").click()
+    page.locator(".film button").nth(1).click()
+    page.get_by_text("220 × 120 → 220 × 120 pixels").wait_for()
+    done(page, 2)
+    page.get_by_text("File", exact=True).click()
+    page.get_by_label("Format").select_option("webp")
+    data = downloaded(page, page.locator(".download"))
+    image = Image.open(io.BytesIO(data))
+    assert (image.format, image.size) == ("WEBP", (220, 120))
+    page.get_by_role("button", name="Gentle").click()
+    assert page.get_by_label("Strength of the faces").input_value() == "60"
+
+
+def test_before_and_after_become_one_picture(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", photo()))
+    data = downloaded(page, page.get_by_role("button", name="Before and after as one picture"))
+    assert Image.open(io.BytesIO(data)).size == (440, 2 * 240 + 8)
+
+
+def test_what_goes_wrong_is_gathered_in_words(page: Page, server: Running) -> None:
     name = "<img src=x onerror=document.title=1>.png"
-    page.set_input_files(
+    opened(page, server).set_input_files(
         "#files", files((name, b"no photo"), ("cut.png", photo()[:200]), ("big.png", bytes(300_000)))
     )
-    page.locator(".card").nth(0).get_by_text("This is no photo that can be read").wait_for()
-    page.locator(".card").nth(1).get_by_text("damaged").wait_for()
-    assert page.locator(".card").count() == 2
-    assert "0.3 MiB" in page.get_by_role("alert").inner_text()
-    assert page.locator(".card h3").first.inner_text() == name
+    page.get_by_text("3 photos could not be restored").click()
+    failures = page.locator(".failures")
+    failures.get_by_text("This is no photo that can be read").wait_for()
+    failures.get_by_text("damaged").wait_for()
+    failures.get_by_text("0.3 MiB").wait_for()
+    assert failures.locator("li button").first.inner_text() == name
+    failures.get_by_role("button", name="cut.png").first.click()
+    assert page.get_by_label("Size").is_enabled(), "the controls stay"
     assert page.title() != "1"
 
 
-def test_dropped_and_pasted_photos_are_taken(page: Page, server: Running) -> None:
-    page.goto(server.url)
-    page.get_by_text("Your photos stay").wait_for()
-    script = """(type, bytes) => {
-        const transfer = new DataTransfer();
-        transfer.items.add(new File([new Uint8Array(bytes)], `${type}.png`, { type: 'image/png' }));
-        const init = { bubbles: true, cancelable: true };
-        const event = type === 'drop'
-            ? new DragEvent('drop', { ...init, dataTransfer: transfer })
-            : new ClipboardEvent('paste', { ...init, clipboardData: transfer });
+DROP = """async ([kind, bytes]) => {
+    const file = (name) => new File([new Uint8Array(bytes)], name, { type: 'image/png' });
+    if (kind === 'folder') {
+        const leaf = (name) => ({ name, isDirectory: false, file: (found) => found(file(name)) });
+        const entry = (name, some) => ({
+            name, isDirectory: true,
+            createReader: () => ({ readEntries: (found) => found(some.splice(0, 2)) }),
+        });
+        const more = entry('more', [leaf('1.png')]);
+        const folder = entry('album', [leaf('2.png'), leaf('.hidden.png'), leaf('notes.txt'), more]);
+        const event = new Event('drop', { bubbles: true, cancelable: true });
+        event.dataTransfer = { types: ['Files'], items: [{ webkitGetAsEntry: () => folder }], files: [] };
         document.dispatchEvent(event);
-    }"""
-    for kind in ("drop", "paste"):
-        page.evaluate(f"([kind, bytes]) => ({script})(kind, bytes)", [kind, list(photo())])
-        page.locator(".card", has_text=f"{kind}.png").locator(DONE).wait_for()
+        return;
+    }
+    const transfer = new DataTransfer();
+    transfer.items.add(file(`${kind}.png`));
+    const init = { bubbles: true, cancelable: true };
+    document.dispatchEvent(kind === 'drop'
+        ? new DragEvent('drop', { ...init, dataTransfer: transfer })
+        : new ClipboardEvent('paste', { ...init, clipboardData: transfer }));
+}"""
 
 
-def test_everything_can_be_reached_and_has_a_name(page: Page, server: Running) -> None:
-    card = added(page, server, ("a.png", photo()))
+def test_dropped_and_pasted_photos_and_folders_are_taken(page: Page, server: Running) -> None:
+    opened(page, server)
+    for kind, count in (("drop", 1), ("paste", 2), ("folder", 4)):
+        page.evaluate(DROP, [kind, list(photo())])
+        done(page, count)
+    names = page.evaluate("window.revisage.photos.map((one) => one.name)")
+    assert names == ["drop.png", "paste.png", "2.png", "1.png"]
+
+
+def test_progress_is_told_in_total_and_in_the_title(page: Page, server: Running) -> None:
+    opened(page, server)
+    slow = [(f"{n}.png", photo(n, mark=SLOW)) for n in range(3)]
+    page.set_input_files("#files", files(*slow))
+    page.get_by_text("of 3 done").wait_for()
+    page.wait_for_function("() => /^\\d+ % · Revisage$/.test(document.title)")
+    done(page, 3)
+    page.wait_for_function("() => document.title === 'Revisage: restore old photos'")
+
+
+def test_everything_is_reached_by_keyboard(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", photo()))
     page.locator("#files").focus()
     reached = set()
-    for _ in range(25):
+    for _ in range(40):
         page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.className + ' ' + document.activeElement.id"))
-    for wanted in ("wipe away", "strength", "colour", "scale", "download primary", "delete quiet"):
-        assert any(wanted in name for name in reached), (wanted, reached)
-    for role, name in (
-        ("slider", "Compare"),
-        ("slider", "Strength"),
-        ("checkbox", "Face 1"),
-        ("combobox", "Colours"),
+        reached.add(page.evaluate("document.activeElement.ariaLabel ?? document.activeElement.textContent"))
+    for wanted in (
+        "Side by side",
+        "Zoom in",
+        "Gentle",
+        "Restore face 1",
+        "Zoom to face 2",
+        "Download",
+        "Delete a.png",
     ):
-        assert card.get_by_role(role, name=name).count() == 1  # type: ignore[arg-type]
-    assert card.locator("img:not([alt])").count() == 0
-    assert page.locator("html").get_attribute("lang") == "en"
+        assert any((name or "").startswith(wanted) for name in reached), (wanted, reached)
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("Full screen").wait_for()
+    page.keyboard.press("Escape")
+    dialog.wait_for(state="hidden")
+    page.keyboard.press("b")
+    assert page.evaluate("window.revisage.mode") == "side"
+    page.keyboard.press("n")
+    assert viewer(page, "zoom") > 1
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", [PHONE, {"width": 1440, "height": 900}])
+def test_axe_finds_nothing(
+    open_page: Callable[..., Page], server: Running, theme: str, size: dict[str, int]
+) -> None:
+    """WCAG 2.2 AA by axe-core: without photos, at work with a failure, with results, deletion, help."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    page = open_page(viewport=size, color_scheme=theme, bypass_csp=True)
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+    def check(state: str) -> None:
+        page.wait_for_timeout(350)  # colours may be on their way
+        found = axe.Axe().run(page, options={"runOnly": tags}).response["violations"]
+        told = [(one["id"], [node["html"][:120] for node in one["nodes"]]) for one in found]
+        assert told == [], f"{state}: {told}"
+
+    opened(page, server)
+    check("empty")
+    page.set_input_files(
+        "#files", files(("a.png", photo(1)), ("slow.png", photo(mark=SLOW)), ("x.png", b"no photo"))
+    )
+    page.wait_for_function("() => window.revisage.photos[1]?.state === 'running'")
+    check("busy")
+    page.wait_for_function("() => window.revisage.photos[1].state === 'done'")
+    page.locator(".stage:not(.bare)").wait_for()
+    page.get_by_role("button", name="Choose faces in the photo").click()
+    check("done")
+    page.get_by_role("button", name="Delete a.png").click()
+    page.locator(".toast").wait_for()
+    check("undo")
+    page.get_by_role("button", name="Help").click()
+    check("help")
+
+
+def test_targets_are_large_enough_for_fingers(open_page: Callable[..., Page], server: Running) -> None:
+    page = open_page(viewport=PHONE, has_touch=True, is_mobile=True)
+    added(page, server, ("a.png", photo(1)), ("b.png", photo(2)))
+    script = """() => [...document.querySelectorAll('button, select, label.button, summary, .field input')]
+        .filter((one) => one.checkVisibility() && !one.closest('dialog'))
+        .map((one) => [one.outerHTML.slice(0, 100), one.getBoundingClientRect()])
+        .filter(([, box]) => Math.min(box.width, box.height) < 43.9).map(([name]) => name)"""
+    assert page.evaluate(script) == []
+
+
+def test_the_words_are_there_in_every_language(open_page: Callable[..., Page], server: Running) -> None:
+    english = json.loads((app.PAGE / "words" / "en.json").read_text())
+    for language in LANGUAGES:
+        words = json.loads((app.PAGE / "words" / f"{language}.json").read_text())
+        assert words.keys() == english.keys(), language
+        for key, text in words.items():
+            assert holes(text) <= holes(english[key]), (language, key)
+        page = open_page(locale=language)
+        page.goto(server.url)
+        page.get_by_role("heading", name=words["heading"]).wait_for()
+        assert page.locator("html").get_attribute("lang") == language
+
+
+def holes(text: str) -> set[str]:
+    return {part.partition("}")[0] for part in text.split("{")[1:]}
 
 
 def test_a_token_is_asked_for_and_kept_for_the_tab(page: Page, tmp_path: Path) -> None:
@@ -296,10 +559,20 @@ def test_a_token_is_asked_for_and_kept_for_the_tab(page: Page, tmp_path: Path) -
         page.get_by_text("not accepted").wait_for()
         field.fill(TOKEN)
         page.get_by_role("button", name="Continue").click()
-        page.get_by_text("erased after").wait_for()
-        page.set_input_files("#files", files(("a.png", photo())))
-        page.locator(DONE).wait_for()
+        page.locator(".promises").get_by_text("erased after").wait_for()
+        page.set_input_files("#files", files(("a.png", photo(1)), ("b.png", photo(2))))
+        done(page, 2)
+        data = downloaded(page, page.get_by_role("button", name="Download all 2"))
+        assert len(zipfile.ZipFile(io.BytesIO(data)).namelist()) == 3
         assert TOKEN not in page.evaluate("JSON.stringify(localStorage) + document.cookie + location")
+
+
+def test_the_page_is_small_and_quick(page: Page, server: Running) -> None:
+    sizes = [path.stat().st_size for path in app.PAGE.rglob("*") if path.is_file()]
+    assert sum(sizes) < 250_000
+    opened(page, server)
+    paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    assert paint < 2000, "0.3 s on an idle machine; tests share theirs"
 
 
 def test_the_description_of_the_api_is_shown(page: Page, server: Running) -> None:

@@ -230,12 +230,15 @@ def test_nothing_is_remembered_of_the_photo_before(tmp_path: Path) -> None:
     assert bench.last.restoration is None
 
 
+PREVIEWS = ["after", "before", "thumb", "with", "without"]
+
+
 def test_a_photo_beyond_the_memory_is_not_remembered_but_has_its_previews(tmp_path: Path) -> None:
     bench = Bench(tmp_path, memory=1000)
     job = queued(bench.files, photo(), JobOptions(previews=True))
     key, _ = bench.restore(job)
     assert bench.last.restoration is None
-    assert bench.files.report(job.id, key)["photos"][0]["previews"] == ["after", "before", "with", "without"]
+    assert bench.files.report(job.id, key)["photos"][0]["previews"] == PREVIEWS
     assert bench.runs()[0] == 1
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import cv2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from tyro.conf import Positional, arg
 
 from revisage import faces, zoo
 from revisage.cli._parse import Exit, parse
@@ -19,7 +20,6 @@ from revisage.errors import RevisageError, UsageError
 from revisage.lab.data.prepare.photo import PrepareSettings, Record
 from revisage.lab.data.prepare.run import prepare
 from revisage.lab.data.prepare.tables import Summary
-from revisage.options import Arg
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Options:
     not good enough and why. Stopped and started again with the same command, it goes on.
     """
 
-    src: Annotated[Path, Arg(metavar="SRC", positional=True)]
+    src: Positional[Annotated[Path, arg(metavar="SRC")]]
     """A folder of photos. Never written to."""
-    out: Annotated[Path, Arg(metavar="OUT", positional=True)]
+    out: Positional[Annotated[Path, arg(metavar="OUT")]]
     """A new folder, or one of an earlier run of the same command."""
     size: int = 256
     """Side of the crops in pixels: 256 for compact-256, 512 for paper-512."""
@@ -48,7 +48,7 @@ class Options:
     """Drop faces of whose crop less than this share lies inside the photo."""
     score: float = 0.8
     """Drop what the detector is less sure of, 0 to 1."""
-    near: Annotated[int, Arg(metavar="0..128")] = 64
+    near: Annotated[int, arg(metavar="0..128")] = 64
     """Two faces are copies when their fingerprints differ in at most this many of 512 bits."""
     max_pixels: int = 50_000_000
     """Photos with more pixels are not read."""
@@ -57,7 +57,7 @@ class Options:
     this size, its half and its quarter, in OUT/pictures and OUT/pictures.csv. Nothing is dropped."""
     landmarks: Literal["estimate", "dlib", "fan"] = "estimate"
     """Of --whole: who finds the 68 landmarks. The estimate, from five, needs no further weights."""
-    landmark_weights: Annotated[Path | None, Arg(metavar="FILE")] = None
+    landmark_weights: Annotated[Path | None, arg(metavar="FILE")] = None
     """The file of dlib or fan; if not given it is looked for in the model folders."""
     workers: int = min(4, os.cpu_count() or 1)
     """Photos in hand at once; the results do not depend on it."""

@@ -127,9 +127,14 @@ async def with_report(service: Service, job: Job) -> Response:
     return Response(b"".join(parts), media_type=f"multipart/mixed; boundary={boundary}", background=after)
 
 
-def _disposition(name: str, format: str) -> str:
-    """RFC 6266, the name percent-encoded: nothing in it can end the header or a quoted string."""
+def file_name(name: str, format: str) -> str:
+    """What the result of the photo `name` is called."""
     path = PurePath(name)
     kept = path.suffix if format_of(path) == format else EXTENSION[format]
-    encoded = quote(f"{path.stem}.restored{kept}", safe="")
+    return f"{path.stem}.restored{kept}"
+
+
+def _disposition(name: str, format: str) -> str:
+    """RFC 6266, the name percent-encoded: nothing in it can end the header or a quoted string."""
+    encoded = quote(file_name(name, format), safe="")
     return f"attachment; filename=\"restored{EXTENSION[format]}\"; filename*=UTF-8''{encoded}"

@@ -16,7 +16,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Literal, Self
 
 from revisage.files import publish, sha256, sync_folder, write_atomically
 from revisage.image.formats import EXTENSION
@@ -34,8 +34,9 @@ ORPHAN_SECONDS = 600.0
 BATCH = 500
 """Ids in one question to the store."""
 
-PREVIEWS = ("before", "after", "without", "with")
-"""Small pictures of the photo, of its result, of the result with no face restored, and with all of them."""
+Preview = Literal["before", "after", "without", "with", "thumb", "sketch"]
+"""Pictures of the photo, of its result, of the result with no face restored and with all of them; the result
+in small; and the restored faces on the plainly enlarged photo, while the rest is still cleaned."""
 
 
 def result_key(digest: str, options: JobOptions) -> str:
@@ -89,15 +90,19 @@ class Files:
         *,
         result: bytes,
         format: str,
-        previews: dict[str, bytes],
+        previews: dict[Preview, bytes],
         report: dict[str, Any],
     ) -> None:
         """Write everything of a result; the report comes last, and its being there makes the result whole."""
         folder = self.folder(job.id)
-        for name, data in previews.items():
-            write_atomically(folder / f"{key}.{name}", data)
+        self.publish_previews(job.id, key, previews)
         write_atomically(folder / (key + EXTENSION[format]), result)
         write_atomically(folder / f"{key}.json", json.dumps(report).encode())
+
+    def publish_previews(self, id: str, key: str, previews: dict[Preview, bytes]) -> None:
+        """Write JPEGs of a result, which may not be there yet."""
+        for name, data in previews.items():
+            write_atomically(self.folder(id) / f"{key}.{name}", data)
 
     def is_published(self, id: str, key: str) -> bool:
         """Whether an earlier attempt has written the whole result."""
@@ -115,9 +120,8 @@ class Files:
                 return (self.folder(id) / (key + extension)).open("rb"), format
         raise FileNotFoundError(id)
 
-    def preview(self, id: str, key: str, name: str) -> bytes:
-        """One of `PREVIEWS` as JPEG. Raises FileNotFoundError when there is none."""
-        assert name in PREVIEWS, name
+    def preview(self, id: str, key: str, name: Preview) -> bytes:
+        """A JPEG. Raises FileNotFoundError when there is none."""
         return (self.folder(id) / f"{key}.{name}").read_bytes()
 
     def drop_upload(self, id: str) -> None:

@@ -12,14 +12,17 @@ from revisage.errors import PhotoError, SaveError
 from revisage.image import Photo, can_encode, eight_bits
 from revisage.options import RestoreOptions
 from revisage.restore import Progress, Restoration, Restorer, Result, Stage
-from revisage.server.files import Files, result_key
+from revisage.server.files import Files, Preview, result_key
 from revisage.server.problems import ProblemError
 from revisage.server.queue.jobs import Job
 
 log = logging.getLogger(__name__)
 
-PREVIEW_SIDE = 1600
-"""Longest side of a preview in pixels."""
+PREVIEW_SIDE = 3200
+"""Longest side of a preview in pixels: whatever is doubled without being asked is shown pixel by pixel."""
+
+THUMB_SIDE = 192
+"""Longest side of a thumbnail in pixels."""
 
 MEMORY = 512 << 20
 """Bytes that the last photo may take between two jobs; a larger one is analysed again."""
@@ -106,26 +109,27 @@ def _own_format(photo: Photo) -> str:
     return photo.format if can_encode(photo.format) else "PNG"
 
 
-def _previews(restoration: Restoration, result: Result, options: RestoreOptions) -> dict[str, bytes]:
+def _previews(restoration: Restoration, result: Result, options: RestoreOptions) -> dict[Preview, bytes]:
     """Pictures to compare: the photo, its result, and the result without and with all faces."""
-    size = result.photo.size
-    previews = {"before": _preview(restoration.photo, size), "after": _preview(result.photo, size)}
+    previews: dict[Preview, bytes] = {
+        "before": _jpeg(restoration.photo),
+        "after": _jpeg(result.photo),
+        "thumb": _jpeg(result.photo, THUMB_SIDE),
+    }
     if not options.aligned:
-        for name, strength in (("without", 0.0), ("with", 1.0)):
-            shown = restoration.render(options, strength=strength, faces="all")
-            previews[name] = _preview(shown.photo, size)
+        previews["without"] = _jpeg(restoration.render(options, strength=0.0, faces="all").photo)
+        previews["with"] = _jpeg(restoration.render(options, strength=1.0, faces="all").photo)
     return previews
 
 
-def _preview(photo: Photo, size: tuple[int, int]) -> bytes:
-    """A JPEG of the photo as large as a picture of `size` fits into the longest side."""
-    shrink = min(1.0, PREVIEW_SIDE / max(size))
-    target = (max(1, round(size[0] * shrink)), max(1, round(size[1] * shrink)))
+def _jpeg(photo: Photo, side: int = PREVIEW_SIDE) -> bytes:
+    """The photo, reduced until its longest side is within `side`."""
     image = Image.fromarray(eight_bits(photo.pixels))
     if photo.alpha is not None:
         white = Image.new("RGB", image.size, "white")
         image = Image.composite(image, white, Image.fromarray(eight_bits(photo.alpha)))
-    image = (image.convert("L") if photo.gray else image).resize(target, Image.Resampling.LANCZOS)
+    image = image.convert("L") if photo.gray else image
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=90, subsampling=0, icc_profile=photo.icc)
     return stream.getvalue()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from revisage.server import answers, events
+from revisage.server import answers, archive, events
+from revisage.server.files import Preview, result_key
 from revisage.server.head import is_head
 from revisage.server.options import FORMATS
 from revisage.server.problems import RETRY_SECONDS, ProblemError
@@ -65,6 +66,7 @@ def the_service(request: Request) -> Service:
 Serving = Annotated[Service, Depends(the_service)]
 Options = Annotated[OptionsQuery, Query()]
 Photo = Annotated[PhotoQuery, Query()]
+Ids = Annotated[list[str], Query(max_length=1000)]
 
 
 async def owned_job(request: Request, service: Serving, id: str) -> Job:
@@ -102,6 +104,7 @@ async def server(service: Serving) -> ServerView:
         max_bytes=limits.body_bytes,
         max_pixels=limits.max_pixels,
         formats=list(FORMATS),
+        options=OptionsQuery.model_json_schema()["properties"],
     )
 
 
@@ -188,20 +191,33 @@ async def report(service: Serving, job: Finished) -> dict[str, Any]:
 
 
 @router.get(
-    "/jobs/{id}/previews/{which}",
+    "/archive",
     response_class=Response,
-    responses=_file("a small JPEG", "image/jpeg") | _FETCHING | problems(422),
+    responses=_file("a ZIP file", "application/zip") | _FETCHING | problems(422),
     tags=["jobs"],
 )
-async def preview(
-    service: Serving, job: Finished, which: Literal["before", "after", "without", "with"]
-) -> Response:
-    """A small picture: the photo, its result, the result without restored faces, or with all of them."""
-    assert job.result is not None
+async def zipped(request: Request, service: Serving, job: Ids) -> Response:
+    """The results of many jobs as one ZIP file, with a table of what was done."""
+    jobs = [await finished_job(await service.job(id, request.state.owner)) for id in dict.fromkeys(job)]
+    headers = {"content-disposition": 'attachment; filename="restored photos.zip"'}
+    content = () if is_head(request.scope) else archive.stream(service.files, jobs)
+    return StreamingResponse(content, media_type="application/zip", headers=headers)
+
+
+@router.get(
+    "/jobs/{id}/previews/{which}",
+    response_class=Response,
+    responses=_file("a JPEG", "image/jpeg") | problems(404, 422, 503),
+    tags=["jobs"],
+)
+async def preview(service: Serving, job: Owned, which: Preview) -> Response:
+    """A picture to look at: the photo, its result, the result without restored faces, or with all of them; a
+    thumbnail; and while the job runs a sketch, the restored faces on the plainly enlarged photo."""
+    key = job.result or result_key(job.digest, job.options)
     try:
-        data = await asyncio.to_thread(service.files.preview, job.id, job.result, which)
+        data = await asyncio.to_thread(service.files.preview, job.id, key, which)
     except FileNotFoundError:
-        raise ProblemError(404, "no-preview", "this job has no such preview") from None
+        raise ProblemError(404, "no-preview", "this job has no such preview, or not yet") from None
     return Response(data, media_type="image/jpeg")
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, get_type_hints
 
+from docstring_parser import parse_from_object
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 
-from revisage.options import explained, only_in_python
+from revisage.options import only_in_python
 from revisage.server.options import JobOptions
 from revisage.server.problems import Failure
 from revisage.server.queue.jobs import Job, State
@@ -15,7 +16,11 @@ from revisage.server.queue.jobs import Job, State
 
 def _parameters() -> dict[str, Any]:
     """The fields of `JobOptions`, with their help, as pydantic takes them."""
-    told = explained(JobOptions)
+    told = {
+        field.arg_name: " ".join((field.description or "").split())
+        for kind in filter(is_dataclass, JobOptions.__mro__)
+        for field in parse_from_object(kind).params
+    }
     hints = get_type_hints(JobOptions, include_extras=True)
     return {
         field.name: (hints[field.name], Field(field.default, description=told[field.name]))
@@ -119,3 +124,4 @@ class ServerView(BaseModel):
     max_bytes: int
     max_pixels: int
     formats: list[str]
+    options: dict[str, Any] = Field(description="the query parameters of a restoration, as JSON Schema")

@@ -14,13 +14,15 @@ export function setToken(token) {
   sessionStorage.setItem(TOKEN, token);
 }
 
-async function call(method, path, { body, query, signal } = {}) {
+export const hasToken = () => sessionStorage.getItem(TOKEN) !== null;
+
+async function call(method, path, { body, query, signal, keepalive } = {}) {
   const token = sessionStorage.getItem(TOKEN);
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
   const address = query ? `${path}?${new URLSearchParams(query)}` : path;
   let answer;
   try {
-    answer = await fetch(address, { method, headers, body, signal, cache: "no-store" });
+    answer = await fetch(address, { method, headers, body, signal, keepalive, cache: "no-store" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem(0, "no-answer", "The server does not answer. Is it still running?");
@@ -31,7 +33,7 @@ async function call(method, path, { body, query, signal } = {}) {
   throw new Problem(answer.status, problem.code, sentence(problem.detail), retry);
 }
 
-function sentence(text) {
+export function sentence(text) {
   const start = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?]$/.test(start) ? start : `${start}.`;
 }
@@ -45,7 +47,7 @@ async function patiently(send, waiting, signal) {
       return await send();
     } catch (problem) {
       if (problem.status !== 429 || signal.aborted) throw problem;
-      waiting();
+      waiting?.();
       await pause(problem.retryAfter ?? 5);
     }
   }
@@ -53,6 +55,10 @@ async function patiently(send, waiting, signal) {
 
 export async function aboutServer() {
   return (await call("GET", "v1/server")).json();
+}
+
+export async function status(id, signal) {
+  return (await call("GET", `v1/jobs/${id}`, { signal })).json();
 }
 
 export async function submit(file, options, waiting, signal) {
@@ -115,9 +121,18 @@ export async function result(id, signal) {
   return { blob: await answer.blob(), name: name ? decodeURIComponent(name) : "restored" };
 }
 
+/** Where all results of these jobs are as one ZIP file. */
+export const archive = (ids) => `v1/archive?${new URLSearchParams(ids.map((id) => ["job", id]))}`;
+
+/** The same file: {blob, name}. */
+export async function fetchArchive(ids) {
+  return { blob: await (await call("GET", archive(ids))).blob(), name: "revisage.zip" };
+}
+
+/** Also where the page is being closed. */
 export async function erase(id) {
   try {
-    await call("DELETE", `v1/jobs/${id}`);
+    await call("DELETE", `v1/jobs/${id}`, { keepalive: true });
   } catch (problem) {
     if (problem.status !== 404) throw problem; // it is gone already
   }

@@ -1,0 +1,94 @@
+"""Many results as one ZIP file, written while it is sent."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from revisage.server.answers import CHUNK, file_name
+from revisage.server.files import Files
+from revisage.server.queue.jobs import Job
+
+TABLE = "restored.csv"
+COLUMNS = ("file", "photo", "width", "height", "faces", "restored", "most degrees", "models", "notes")
+
+
+class _Pipe(io.RawIOBase):
+    """Holds what was written until it is taken; cannot seek, so that the ZIP needs no second look."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._data += data
+        return len(data)
+
+    def take(self) -> bytes:
+        data = bytes(self._data)
+        self._data.clear()
+        return data
+
+
+def stream(files: Files, jobs: Sequence[Job]) -> Iterator[bytes]:
+    """A ZIP of the results of these jobs, not compressed again, and `TABLE` with a line for each.
+
+    A result that has been erased meanwhile is named there as missing.
+    """
+    pipe = _Pipe()
+    taken: set[str] = {TABLE}
+    rows: list[Sequence[object]] = []
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:
+        for job in jobs:
+            assert job.result is not None
+            try:
+                source, format = files.result(job.id, job.result)
+                report = files.report(job.id, job.result)["photos"][0]
+            except FileNotFoundError:
+                rows.append(("", job.name, *[""] * (len(COLUMNS) - 3), "erased before it was sent"))
+                continue
+            name = _free(file_name(job.name, format), taken)
+            rows.append(_row(name, job.name, report))
+            with source, archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as entry:
+                while chunk := source.read(CHUNK):
+                    entry.write(chunk)
+                    yield pipe.take()
+        archive.writestr(TABLE, _table(rows))
+    yield pipe.take()
+
+
+def _row(name: str, photo: str, report: dict[str, Any]) -> Sequence[object]:
+    faces = report["faces"]
+    angles = [face["identity_degrees"] for face in faces if face["identity_degrees"] is not None]
+    notes = sorted({face["reason"] for face in faces if face["reason"]})
+    restored = sum(face["outcome"] == "restored" for face in faces)
+    models = [model for task in ("face", "scene") if (model := report["models"][task])]
+    most = max(angles, default="")
+    return name, photo, *report["size_out"], len(faces), restored, most, " ".join(models), "; ".join(notes)
+
+
+def _table(rows: Sequence[Sequence[object]]) -> str:
+    """CSV as spreadsheets read it: with a byte order mark, and no name that begins like a formula."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    for row in rows:
+        writer.writerow([f"'{value}" if str(value)[:1] in tuple("=+-@\t") else value for value in row])
+    return "\ufeff" + text.getvalue()
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, the later of two equal ones numbered."""
+    path, free = PurePath(name), name
+    for number in range(2, len(taken) + 2):
+        if free.lower() not in taken:
+            break
+        free = f"{path.stem}-{number}{path.suffix}"
+    taken.add(free.lower())
+    return free

@@ -1,0 +1,157 @@
+// What can be chosen for a photo: presets, strengths, faces, and whatever options the server declares.
+
+import { drawAfter, drawBefore } from "./layers.js";
+import { sharePicture } from "./share.js";
+import { icon } from "./icons.js";
+import { html, useEffect, useRef } from "./vendor/preact-htm.js";
+import { has, say } from "./words.js";
+
+const PRESETS = { gentle: [0.6, 0.25], normal: [1, 0.5], strong: [1, 1] }; // strength of the faces, cleaning of the rest
+const ELSEWHERE = ["aligned", "clean", "damaged", "face", "faces", "guard", "label", "name", "previews", "strength"];
+const OF_THE_FILE = ["format", "quality", "keep_gps"]; // no model runs again for these
+const SAME_FORMAT = ["heif", "jpg", "tif"]; // other names of a format that is in the list
+const CLOSE = [25, 45]; // degrees: very close to the photo, close to it
+const FACE = 1.7; // sides of a face's box that a close-up shows
+
+export function Controls({ session, photo }) {
+  const { settings, report } = photo;
+  const declared = Object.entries(session.server?.options ?? {}).filter(([name]) => !ELSEWHERE.includes(name));
+  const some = photo.weights.length > 0;
+  const cleans = report?.can_clean ?? true;
+  return html`
+    <aside class="panel" aria-label=${say("settings")}>
+      <div class="title"><h2>${photo.name}</h2><p class="hint">${summary(photo)}</p></div>
+      ${photo.problem && html`<p class="trouble">${photo.problem.message}
+        ${photo.isDamaged && html`<button onClick=${() => photo.restoreDamaged()}>${say("damaged")}</button>`}
+        ${photo.isWorthAnotherTry && html`<button onClick=${() => photo.restore()}>${say("again")}</button>`}</p>`}
+      <${Presets} session=${session} settings=${settings} />
+      ${(some || !photo.isDone) && html`<${Share} label=${say("strength")} value=${settings.strength}
+        set=${(value) => { photo.own.clear(); session.set((one) => { one.strength = value; }); }} />`}
+      ${cleans && html`<${Share} label=${say("clean")} hint=${say("clean.hint")} value=${settings.run.clean ?? session.server?.options.clean?.default ?? 0.5} step=${5} late
+        set=${(value) => session.set((one) => { one.run.clean = value; }, true)} />`}
+      ${some && html`<${Faces} session=${session} photo=${photo} />`}
+      <div class="options">${declared.filter(([name]) => !OF_THE_FILE.includes(name)).map((option) => html`<${Option} session=${session} values=${settings.run} option=${option} anew />`)}</div>
+      <details class="more"><summary>${say("file")}</summary><div class="options">
+        ${declared.filter(([name]) => OF_THE_FILE.includes(name)).map((option) => html`<${Option} session=${session} values=${settings.encode} option=${option} />`)}
+      </div></details>
+      <div class="actions">
+        <button class="primary download" disabled=${!photo.isDone || photo.isBusy || photo.making} onClick=${() => session.download()}>${icon("download")}${say("download")}</button>
+        <button class="icon" disabled=${!photo.pictures} aria-label=${say("share")} title=${say("share")} onClick=${() => sharePicture(photo)}>${icon("share")}</button>
+        <button class="icon delete" aria-label=${say("delete.name", { name: photo.name })} title=${say("delete")} onClick=${() => session.remove(photo)}>${icon("delete")}</button>
+      </div>
+      ${session.photos.length > 1 && html`<button class="quiet" onClick=${() => session.setAll()}>${say("for-all")}</button>`}
+    </aside>`;
+}
+
+function summary({ report, isDone }) {
+  if (!isDone) return "";
+  const count = report.faces.length;
+  const n = report.faces.filter((face) => face.outcome === "restored").length;
+  const people = count === 0 ? say("no-face") : say("restored", { n, count });
+  return `${people} ${report.size_in.join(" × ")} → ${report.size_out.join(" × ")} ${say("pixels")}. ${report.notes.map((note) => `${capital(note)}.`).join(" ")}`;
+}
+
+function Presets({ session, settings }) {
+  const clean = settings.run.clean ?? session.server?.options.clean?.default;
+  const set = ([strength, amount]) => session.set((one) => {
+    one.strength = strength;
+    one.run.clean = amount;
+  }, true);
+  return html`<div class="segments words" role="group" aria-label=${say("presets")}>
+    ${Object.entries(PRESETS).map(([name, values]) => html`
+      <button aria-pressed=${settings.strength === values[0] && clean === values[1]} onClick=${() => set(values)}>${say(`preset.${name}`)}</button>`)}
+  </div>`;
+}
+
+/** A slider from 0 to 100 %; `late` tells of its value only when it is let go. */
+function Share({ label, hint, value, set, step = 1, late = false }) {
+  const shown = useRef(null);
+  const percent = Math.round(100 * value);
+  const move = (event) => {
+    shown.current.textContent = `${event.target.value} %`;
+    if (!late) set(event.target.value / 100);
+  };
+  return html`<label class="field" title=${hint}><span class="label">${label}<span class="amount" ref=${shown}>${percent} %</span></span>
+    <input type="range" min="0" max="100" step=${step} value=${percent} onInput=${move} onChange=${(event) => late && set(event.target.value / 100)} /></label>`;
+}
+
+/** One option as the server declares it: a JSON schema decides what it looks like. */
+function Option({ session, values, option: [name, schema], anew = false }) {
+  const value = values[name] ?? schema.default;
+  const set = (chosen) => session.set((one) => {
+    one[anew ? "run" : "encode"][name] = chosen;
+    if (chosen === schema.default) delete one[anew ? "run" : "encode"][name];
+  }, anew);
+  const key = `option.${name}`;
+  const label = has(key) ? say(key) : capital(name.replaceAll("_", " "));
+  const hint = has(key) ? null : schema.description;
+  const choices = schema.enum?.filter((choice) => !SAME_FORMAT.includes(choice));
+  if (choices) {
+    const text = (choice) => (has(`${key}.${choice}`) ? say(`${key}.${choice}`) : name === "format" ? choice.toUpperCase() : capital(choice));
+    return html`<label class="field" title=${hint}><span class="label">${label}</span>
+      <select name=${name} onChange=${(event) => set(event.target.value)}>${choices.map((choice) => html`<option value=${choice} selected=${choice === value}>${text(choice)}</option>`)}</select></label>`;
+  }
+  if (schema.type === "boolean") {
+    return html`<label class="check" title=${hint}><input type="checkbox" name=${name} checked=${value} onChange=${(event) => set(event.target.checked)} />${label}</label>`;
+  }
+  if (schema.maximum === 1) return html`<${Share} label=${label} hint=${hint} value=${value} late set=${set} />`;
+  if (schema.maximum === undefined) return null;
+  return html`<label class="field" title=${hint}><span class="label">${label}<span class="amount">${value}</span></span>
+    <input type="range" name=${name} min=${schema.minimum} max=${schema.maximum} value=${value} onInput=${(event) => set(Number(event.target.value))} /></label>`;
+}
+
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+function Faces({ session, photo }) {
+  return html`
+    <section class="faces" aria-label=${say("faces")}>
+      <div class="label"><h3>${say("faces")}</h3>
+        <button class="icon" aria-pressed=${session.choosing} aria-label=${say("choosing")} title=${say("choosing")}
+          onClick=${() => { session.choosing = !session.choosing; session.changed(); }}>${icon("pick")}</button></div>
+      <ul>${photo.faces.map((face, n) => html`<${Face} key=${n} session=${session} photo=${photo} face=${face} n=${n} />`)}</ul>
+    </section>`;
+}
+
+function Face({ session, photo, face, n }) {
+  const on = photo.weights[n] > 0 || (face.outcome === "restored" && !photo.off.has(n));
+  const box = photo.boxes[n];
+  const mark = (which) => () => {
+    session.marked = which;
+    session.changed();
+  };
+  const number = n + 1;
+  return html`
+    <li class=${on ? "" : "off"} onMouseEnter=${mark(n)} onMouseLeave=${mark(-1)}>
+      <input type="checkbox" checked=${on} disabled=${face.outcome !== "restored"} aria-label=${say("face.restore", { n: number })} onChange=${() => session.include(n)} />
+      <button class="closeups" disabled=${!box} aria-label=${say("face.zoom", { n: number })} title=${say("face.zoom", { n: number })} onFocus=${mark(n)} onBlur=${mark(-1)}
+        onClick=${() => session.viewer.zoomToBox(box)}>
+        ${box ? html`<${CloseUp} photo=${photo} box=${box} before /><${CloseUp} photo=${photo} box=${box} />` : icon("same")}
+      </button>
+      <p><strong>${say("face", { n: number })}</strong>${outcome(face, on).map((text) => html`<small title=${say("angle.hint")}>${text}</small>`)}</p>
+    </li>`;
+}
+
+/** What became of a face, and what the reader wants of it. */
+function outcome(face, on) {
+  if (face.outcome !== "restored") return [face.reason ?? face.outcome];
+  if (!on) return [say("as-it-was")];
+  const angle = face.identity_degrees;
+  if (angle === null) return [say("restored.one")];
+  const words = angle <= CLOSE[0] ? "very-close" : angle <= CLOSE[1] ? "close" : "changed";
+  return [say(words), say("degrees", { n: Math.round(angle) })];
+}
+
+function CloseUp({ photo, box, before = false }) {
+  const canvas = useRef(null);
+  useEffect(() => {
+    const side = Math.round(64 * (window.devicePixelRatio || 1));
+    Object.assign(canvas.current, { width: side, height: side });
+    const context = canvas.current.getContext("2d");
+    context.imageSmoothingQuality = "high";
+    const scale = side / (FACE * Math.max(box[2], box[3]));
+    const [x, y] = [side / 2 - (box[0] + box[2] / 2) * scale, side / 2 - (box[1] + box[3] / 2) * scale];
+    if (before) drawBefore(context, photo.pictures, x, y, scale);
+    else drawAfter(context, photo.pictures, photo.weights, x, y, scale);
+  });
+  return html`<canvas ref=${canvas} />`;
+}

@@ -1,0 +1,325 @@
+// One photo: sent, followed, changed, made into a file, erased. It knows nothing of how it is shown.
+
+import * as api from "./api.js";
+import { layered } from "./layers.js";
+
+const THUMB = 192; // longest side of a small picture in pixels
+const WORTH_ANOTHER_TRY = [0, 404, 408, 429, 500, 503, 507];
+const DEFAULTS = { strength: 1, run: {}, encode: {} };
+
+let count = 0;
+
+/** A number of places; who takes one gives it back. */
+export class Places {
+  #waiting = [];
+  constructor(free) {
+    this.free = free;
+  }
+
+  async within(signal, work) {
+    if (this.free > 0) this.free -= 1;
+    else await new Promise((resolve) => this.#waiting.push(resolve));
+    try {
+      signal.throwIfAborted();
+      return await work();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.free += 1;
+    }
+  }
+}
+
+export class Photo {
+  /** `session` has `changed()`, the places `sending` and `following`; `saved` is what `toSave` gave. */
+  constructor(session, file, settings, saved = null) {
+    this.session = session;
+    this.file = file;
+    this.key = saved?.key ?? `${Date.now().toString(36)}-${(count += 1)}`;
+    this.name = file?.name ?? "";
+    this.settings = structuredClone({ ...DEFAULTS, ...(saved?.settings ?? settings) });
+    this.job = saved?.job ?? null; // with a result
+    this.source = saved?.source ?? null; // of which the server has the photo
+    this.jobs = new Set(saved?.jobs); // all that the server holds of this photo
+    this.off = new Set(saved?.off); // faces that are left as they were
+    this.own = new Map(saved?.own); // faces with a strength of their own
+    this.ran = saved?.ran ?? null; // the settings with which `job` was run
+    this.pending = saved?.pending ?? null; // the job that is being followed
+    if (this.ran && !this.pending) this.settings.run = { ...this.ran };
+    this.state = "waiting";
+    this.share = 0;
+    this.steps = null;
+    this.problem = null;
+    this.report = null;
+    this.pictures = null;
+    this.thumb = null;
+  }
+
+  get toSave() {
+    const { key, settings, job, source, ran, pending } = this;
+    return { key, settings, job, source, ran, pending, jobs: [...this.jobs], off: [...this.off], own: [...this.own] };
+  }
+
+  get isDone() {
+    return this.report !== null;
+  }
+
+  get isBusy() {
+    return !["done", "failed"].includes(this.state);
+  }
+
+  /** Whether closing the page would lose it. */
+  get isUnsent() {
+    return this.source === null && ["waiting", "sending"].includes(this.state);
+  }
+
+  get faces() {
+    return this.report?.faces ?? [];
+  }
+
+  /** How strongly each face is shown, 0 to 1. */
+  get weights() {
+    return this.faces.map((face, n) => (face.outcome === "restored" && !this.off.has(n) ? (this.own.get(n) ?? this.settings.strength) : 0));
+  }
+
+  /** The box of each face in pixels of the pictures; null for one that was not restored. */
+  get boxes() {
+    return this.pictures ? this.#boxesIn(this.pictures.size) : [];
+  }
+
+  #boxesIn(size) {
+    const [sx, sy] = size.map((side, k) => side / this.report.size_in[k]);
+    return this.faces.map(({ box: [x, y, w, h], outcome }) => (outcome === "restored" ? [x * sx, y * sy, w * sx, h * sy] : null));
+  }
+
+  #tell(fields) {
+    Object.assign(this, fields);
+    this.session.changed();
+  }
+
+  /** Small, from the file where the browser can read it. */
+  async showThumb() {
+    try {
+      const bitmap = await createImageBitmap(this.file);
+      const scale = Math.min(1, THUMB / Math.max(bitmap.width, bitmap.height));
+      const canvas = new OffscreenCanvas(Math.ceil(bitmap.width * scale), Math.ceil(bitmap.height * scale));
+      canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+      bitmap.close();
+      this.#setThumb(await canvas.convertToBlob({ type: "image/jpeg" }));
+    } catch {
+      // HEIC and TIFF: the server's will do
+    }
+  }
+
+  #setThumb(blob) {
+    if (this.thumb) URL.revokeObjectURL(this.thumb);
+    this.#tell({ thumb: URL.createObjectURL(blob) });
+  }
+
+  /** Restore it as `settings` say, or follow the job that does. What goes wrong is told in `problem`. */
+  async restore({ following = null } = {}) {
+    this.current?.abort();
+    const { signal } = (this.current = new AbortController());
+    const settings = { ...this.settings.run };
+    const places = this.session;
+    this.#tell({ problem: null, share: 0, steps: null, state: this.source ? "queued" : "waiting" });
+    try {
+      let id = following;
+      if (id === null && this.source === null) id = await places.sending.within(signal, () => this.#send(settings, signal));
+      id ??= await this.#send(settings, signal);
+      this.#tell({ pending: id });
+      const follow = () => this.#follow(id, signal, (fields) => this.#tell(fields));
+      await (this.isDone ? follow() : places.following.within(signal, follow));
+      await this.#take(id, settings, signal);
+    } catch (problem) {
+      if (signal.aborted || problem.name === "AbortError") return;
+      this.#tell({ problem, state: "failed", pending: this.isDone ? null : this.pending });
+      if (this.isDone) this.settings.run = { ...this.ran };
+    }
+  }
+
+  /** Hand the photo in, again if the server has it; returns the id of the job. */
+  async #send(settings, signal, extra = { previews: true }) {
+    const query = { ...settings, ...extra };
+    const waiting = () => this.#tell({ state: "crowded" });
+    let sending = null;
+    if (this.source !== null) {
+      sending = api.again(this.source, query, waiting, signal).catch((problem) => {
+        if (problem.status !== 404 || !this.file) throw problem;
+        return null; // erased after its time: the photo is sent again
+      });
+      // Not broken off by a deletion, or the server might keep what it has just taken in.
+      this.sending = sending;
+    }
+    let job = await sending;
+    if (job === null) {
+      this.#tell({ state: "sending" });
+      this.sending = api.submit(this.file, query, waiting, signal);
+      job = await this.sending;
+      this.source = job.id;
+    }
+    this.jobs.add(job.id);
+    this.session.changed();
+    if (signal.aborted && job.id !== this.source) this.#forget(job.id);
+    signal.throwIfAborted();
+    return job.id;
+  }
+
+  /** Until the job is done, telling how far it is. */
+  async #follow(id, signal, tell) {
+    for await (const { name, data } of api.events(id, signal)) {
+      if (name === "queued") tell({ state: "queued", ahead: data.ahead, share: 0 });
+      if (name === "progress") {
+        tell({ state: "running", share: data.share, steps: data });
+        if (data.stage === "faces" && data.done === data.total && data.total > 0) this.#sketch(id, signal);
+      }
+      if (name === "done") return;
+      if (name === "failed" || name === "poisoned") {
+        if (id !== this.source) this.#forget(id);
+        throw new api.Problem(data.error.status, data.error.code, api.sentence(data.error.detail));
+      }
+      if (name === "erased") {
+        this.jobs.delete(id);
+        throw new api.Problem(404, "no-job", "The photo was deleted at the server.");
+      }
+    }
+    throw new api.Problem(0, "no-answer", "The server does not answer. Is it still running?");
+  }
+
+  /** The faces, shown while the rest is still cleaned. */
+  async #sketch(id, signal) {
+    if (this.isDone || this.sketch) return;
+    try {
+      const [before, after] = await Promise.all(["before", "sketch"].map((which) => bitmap(id, which, signal)));
+      this.#tell({ sketch: layered(before, after, null, []) });
+    } catch {
+      // the result comes anyway
+    }
+  }
+
+  async #take(id, settings, signal) {
+    const report = await api.report(id, signal);
+    if (report.faces.length !== this.faces.length && this.isDone) {
+      this.off.clear();
+      this.own.clear();
+    }
+    const old = [...this.jobs].filter((other) => other !== id);
+    Object.assign(this, { report, ran: settings, job: id, source: id, pictures: null, sketch: null, made: null, pending: null, state: "done", share: 1 });
+    this.session.changed();
+    for (const other of old) this.#forget(other);
+    api.preview(id, "thumb", signal).then((blob) => this.#setThumb(blob), () => {});
+  }
+
+  /** Come back after a reload. Returns whether the server still has it. */
+  async reattach() {
+    try {
+      const status = await api.status(this.pending ?? this.job);
+      this.name = status.name;
+    } catch (problem) {
+      if (problem.status === 404) return false;
+      throw problem;
+    }
+    this.restore({ following: this.pending ?? this.job });
+    return true;
+  }
+
+  /** Fetch what the viewer needs. */
+  async load() {
+    if (!this.isDone || this.pictures || this.loading === this.job) return;
+    const id = (this.loading = this.job);
+    try {
+      const has = (which) => this.report.previews.includes(which);
+      const names = has("with") ? ["before", "without", "with"] : ["before", "after"];
+      const [before, base, withAll = null] = await Promise.all(names.map((which) => bitmap(id, which)));
+      if (id !== this.job) return;
+      this.pictures = layered(before, base, withAll, this.#boxesIn([base.width, base.height]));
+      withAll?.close();
+    } catch (problem) {
+      this.problem = problem;
+    }
+    this.loading = null;
+    this.session.changed();
+  }
+
+  /** Let go of the pictures; they are fetched again when they are wanted. */
+  unload() {
+    this.pictures?.before.close();
+    this.pictures?.base.close();
+    this.pictures = null;
+  }
+
+  /** Strength, faces and file as the API takes them; null where the job has been run with just these. */
+  #wanted() {
+    const weights = this.weights;
+    const usable = weights.map((weight, n) => n).filter((n) => this.faces[n].outcome === "restored");
+    const chosen = usable.filter((n) => !this.off.has(n));
+    const all = chosen.length === usable.length && this.own.size === 0;
+    const faces = all ? "all" : chosen.map((n) => n + 1).join(",");
+    const strength = faces ? this.settings.strength : 0;
+    const wanted = { ...this.settings.encode, strength, faces: faces || "all" };
+    const asRun = JSON.stringify(wanted) === JSON.stringify({ strength: 1, faces: "all" });
+    return asRun ? null : wanted;
+  }
+
+  
+
+  /** The id of a job whose result has all that is chosen. */
+  async finished() {
+    const wanted = this.#wanted();
+    if (wanted === null) return this.job;
+    const name = JSON.stringify(wanted);
+    if (this.made?.name === name) return this.made.id;
+    const { signal } = (this.current = new AbortController());
+    this.#tell({ making: true });
+    try {
+      const id = await this.#send(this.ran, signal, wanted);
+      await this.#follow(id, signal, () => {});
+      if (this.made) this.#forget(this.made.id);
+      this.made = { name, id };
+      return id;
+    } finally {
+      this.#tell({ making: false });
+    }
+  }
+
+  /** The restored file: {blob, name}. */
+  async restoredFile() {
+    return api.result(await this.finished());
+  }
+
+  /** Stop, and erase what the server holds. Raises what the server says. */
+  async erase() {
+    this.current?.abort();
+    const sent = await Promise.resolve(this.sending).catch(() => null);
+    if (sent) this.jobs.add(sent.id);
+    await Promise.all([...this.jobs].map((id) => api.erase(id)));
+    if (this.thumb) URL.revokeObjectURL(this.thumb);
+    this.unload();
+  }
+
+  /** The same while the page is being closed: nothing is waited for. */
+  eraseNow() {
+    for (const id of this.jobs) api.erase(id).catch(() => {});
+  }
+
+  #forget(id) {
+    this.jobs.delete(id);
+    api.erase(id).catch(() => this.jobs.add(id)); // tried again with the rest
+  }
+
+  /** Whether what is there of its file could be restored. */
+  get isDamaged() {
+    return this.problem?.code === "photo-damaged";
+  }
+
+  restoreDamaged() {
+    this.settings.run.damaged = true;
+    this.restore();
+  }
+
+  get isWorthAnotherTry() {
+    return this.problem !== null && WORTH_ANOTHER_TRY.includes(this.problem.status) && (this.file !== null || this.source !== null);
+  }
+}
+
+const bitmap = async (id, which, signal) => createImageBitmap(await api.preview(id, which, signal));

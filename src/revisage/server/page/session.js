@@ -1,0 +1,250 @@
+// All photos of the page, and what they share: the current one, progress, deletion with undo, downloads.
+
+import * as api from "./api.js";
+import { follow, save } from "./files.js";
+import { Photo, Places } from "./photo.js";
+import { html, render } from "./vendor/preact-htm.js";
+import { App } from "./views.js";
+import { say } from "./words.js";
+
+const SENT_AT_ONCE = 2;
+const FOLLOWED_AT_ONCE = 3; // a browser has six connections to a server
+const KEPT_LOADED = 3; // photos whose pictures are held in memory
+const UNDO_SECONDS = 8;
+const STORED = "revisage.photos";
+
+export class Session {
+  photos = [];
+  current = null;
+  server = null;
+  needsToken = false;
+  trouble = "";
+  toast = null;
+  mode = "wipe"; // or "side"
+  original = false;
+  choosing = false;
+  marked = -1;
+  viewer = null;
+  sending = new Places(SENT_AT_ONCE);
+  following = new Places(FOLLOWED_AT_ONCE);
+  #loaded = [];
+  #known = new Set();
+  #batch = null;
+
+  /** Draw anew, and remember what a reload must not lose. */
+  changed() {
+    cancelAnimationFrame(this.frame);
+    this.frame = requestAnimationFrame(() => {
+      this.#load();
+      this.#save();
+      const { share } = this.progress;
+      document.title = share === null ? say("title") : `${Math.floor(100 * share)} % · Revisage`;
+      render(html`<${App} session=${this} />`, document.getElementById("app"));
+      if (this.focus) document.querySelector(this.focus)?.focus();
+      this.focus = null;
+    });
+  }
+
+  async start() {
+    try {
+      this.server = await api.aboutServer();
+      this.needsToken = false;
+      this.trouble = "";
+      await this.#reattach();
+    } catch (problem) {
+      this.needsToken = problem.status === 401;
+      if (!this.needsToken) this.trouble = problem.message;
+      else if (api.hasToken()) this.trouble = say("token.wrong");
+    }
+    this.changed();
+  }
+
+  add(files) {
+    if (this.server === null) return;
+    const settings = this.current?.settings;
+    const added = [...files].map((file) => new Photo(this, file, settings));
+    this.photos.push(...added);
+    for (const photo of added) {
+      this.#known.add(photo.key);
+      if (photo.file.size > this.server.max_bytes) {
+        const size = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+        const text = say("error.size", { size: size(photo.file.size), most: size(this.server.max_bytes) });
+        Object.assign(photo, { state: "failed", problem: new api.Problem(413, "too-long", text) });
+      } else photo.restore();
+    }
+    this.choose(this.current ?? added.find((photo) => photo.problem === null) ?? added[0] ?? null);
+    this.#showThumbs(added);
+  }
+
+  async #showThumbs(photos) {
+    for (const photo of photos) await photo.showThumb(); // one after the other: each is decoded whole
+  }
+
+  async #reattach() {
+    const saved = stored().filter(({ key }) => !this.#known.has(key));
+    const photos = saved.map((one) => new Photo(this, null, null, one));
+    for (const { key } of saved) this.#known.add(key);
+    const there = await Promise.all(photos.map((photo) => photo.reattach()));
+    this.photos.unshift(...photos.filter((photo, n) => there[n]));
+    this.choose(this.current ?? this.photos[0] ?? null);
+  }
+
+  /** Other tabs have photos of their own. */
+  #save() {
+    const own = this.photos.filter((photo) => photo.source !== null).map((photo) => photo.toSave);
+    const others = stored().filter(({ key }) => !this.#known.has(key));
+    localStorage.setItem(STORED, JSON.stringify([...others, ...own]));
+  }
+
+  /** The pictures of the current photo; those of the ones before it are let go in time. */
+  #load() {
+    const photo = this.current;
+    if (!photo?.isDone) return;
+    photo.load();
+    this.#loaded = [photo, ...this.#loaded.filter((other) => other !== photo)];
+    for (const other of this.#loaded.splice(KEPT_LOADED)) other.unload();
+  }
+
+  choose(photo) {
+    if (this.current !== photo) Object.assign(this, { choosing: false, marked: -1 });
+    this.current = photo;
+    this.changed();
+  }
+
+  step(by) {
+    const at = this.photos.indexOf(this.current);
+    const next = this.photos[at + by];
+    if (next) this.choose(next);
+  }
+
+  /** Change settings of the current photo, or of all; `anew` where the models must run again. */
+  set(change, anew, photos = [this.current]) {
+    for (const photo of photos) {
+      change(photo.settings);
+      if (anew && !photo.isUnsent && JSON.stringify(photo.settings.run) !== JSON.stringify(photo.ran)) photo.restore();
+    }
+    this.changed();
+  }
+
+  /** The settings of the current photo for all of them. */
+  setAll() {
+    const { strength, run, encode } = this.current.settings;
+    const others = this.photos.filter((photo) => photo !== this.current);
+    this.set((one) => Object.assign(one, structuredClone({ strength, run, encode })), true, others);
+    this.say(say("for-all.done", { n: others.length }));
+  }
+
+  /** Whether a face of the current photo is restored. */
+  include(n, on = this.current.off.has(n)) {
+    this.current.off[on ? "delete" : "add"](n);
+    this.changed();
+  }
+
+  /** How far the photos that were added together are: {share, left in seconds, done, total}; null for none. */
+  get progress() {
+    const busy = this.photos.filter((photo) => photo.isBusy);
+    if (busy.length === 0) this.#batch = null;
+    else this.#batch ??= { since: performance.now(), photos: new Set() };
+    if (this.#batch === null) return { share: null };
+    for (const photo of busy) this.#batch.photos.add(photo);
+    const all = [...this.#batch.photos].filter((photo) => this.photos.includes(photo));
+    const share = all.reduce((sum, photo) => sum + (photo.isBusy ? photo.share : 1), 0) / all.length;
+    const passed = (performance.now() - this.#batch.since) / 1000;
+    const left = share > 0.03 && passed > 3 ? (passed * (1 - share)) / share : null;
+    return { share, left, done: all.length - busy.length, total: all.length };
+  }
+
+  /** Out of sight at once, erased when it cannot be undone any more. */
+  async remove(photo) {
+    await this.#eraseRemoved();
+    const at = this.photos.indexOf(photo);
+    this.photos.splice(at, 1);
+    this.removed = { photo, at };
+    if (this.current === photo) this.choose(this.photos[Math.min(at, this.photos.length - 1)] ?? null);
+    this.focus = ".film [aria-current], #files"; // the button that was pressed is gone
+    const undo = () => this.#undo();
+    this.say(say("deleted", { name: photo.name }), { text: say("undo"), act: undo }, UNDO_SECONDS);
+    this.removing = setTimeout(() => this.#eraseRemoved(), 1000 * UNDO_SECONDS);
+  }
+
+  #undo() {
+    clearTimeout(this.removing);
+    const { photo, at } = this.removed;
+    this.removed = null;
+    this.photos.splice(at, 0, photo);
+    this.toast = null;
+    this.choose(photo);
+  }
+
+  async #eraseRemoved() {
+    clearTimeout(this.removing);
+    const { photo, at } = this.removed ?? {};
+    this.removed = null;
+    if (!photo) return;
+    try {
+      await photo.erase();
+    } catch (problem) {
+      this.photos.splice(at, 0, photo);
+      this.say(`${say("deleted.not")} ${problem.message}`);
+    }
+    this.changed();
+  }
+
+  /** A line for some seconds, with something to do about it. */
+  say(text, action = null, seconds = 5) {
+    const toast = (this.toast = { text, action });
+    clearTimeout(this.toasted);
+    this.toasted = setTimeout(() => {
+      if (this.toast === toast) this.toast = null;
+      this.changed();
+    }, 1000 * seconds);
+    this.changed();
+  }
+
+  async download(photo = this.current) {
+    if (!photo?.isDone || photo.making) return;
+    await this.#attempt(async () => {
+      save(await photo.restoredFile());
+      this.say(say("saved"));
+    });
+  }
+
+  async downloadAll() {
+    this.packing = true;
+    this.changed();
+    await this.#attempt(async () => {
+      const ids = [];
+      for (const photo of this.photos.filter((one) => one.isDone)) ids.push(await photo.finished());
+      if (api.hasToken()) save(await api.fetchArchive(ids));
+      else follow(api.archive(ids), ""); // straight to the disk, however large
+      this.say(say("saved"));
+    });
+    this.packing = false;
+    this.changed();
+  }
+
+  async #attempt(work) {
+    try {
+      await work();
+    } catch (problem) {
+      if (problem.name !== "AbortError") this.say(problem.message);
+    }
+  }
+
+  fullScreen() {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else document.querySelector(".look")?.requestFullscreen?.();
+  }
+
+  closing() {
+    this.removed?.photo.eraseNow();
+  }
+}
+
+function stored() {
+  try {
+    return JSON.parse(localStorage.getItem(STORED)) ?? [];
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,300 @@
+// Before and after on one canvas, moved and zoomed together: with a line between them, or side by side.
+
+import { drawAfter, drawBefore } from "./layers.js";
+
+const MOST = 8; // screen pixels of one pixel of the result, at most
+const STEP = 1.25;
+const MARGIN = 12; // around a whole picture, in pixels
+const GRIP = 28; // how near the line a drag takes it, in pixels
+
+export class Viewer {
+  /** `stage` holds a canvas; `changed` is called when zoom or line move, `tapped` with the number of a face. */
+  constructor(stage, { changed, tapped }) {
+    Object.assign(this, { stage, changed, tapped });
+    this.canvas = stage.querySelector("canvas");
+    this.context = this.canvas.getContext("2d");
+    this.zoom = 1; // 1 shows the whole picture
+    this.centre = [0.5, 0.5]; // what is in the middle, in shares of the picture
+    this.line = 0.5;
+    this.pointers = new Map();
+    this.hovered = -1;
+    this.shown = { pictures: null, weights: [], boxes: [], mode: "wipe", original: false, marked: -1, choosing: false };
+    this.observer = new ResizeObserver(() => this.#resize());
+    this.observer.observe(stage);
+    for (const name of ["pointerdown", "pointermove", "pointerup", "pointercancel", "pointerleave"]) {
+      this.canvas.addEventListener(name, (event) => this[name](event));
+    }
+    this.canvas.addEventListener("dblclick", (event) => this.#toggle(this.#place(event)));
+    this.canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+  }
+
+  /** Take over what is to be shown: any of the fields of `shown`. Another picture is shown whole. */
+  show(fields) {
+    const before = this.shown;
+    this.shown = { ...before, ...fields };
+    if (fields.photo !== before.photo) this.fit();
+    this.redraw();
+  }
+
+  redraw() {
+    cancelAnimationFrame(this.frame);
+    this.frame = requestAnimationFrame(() => this.draw());
+  }
+
+  /** Screen pixels of one pixel of the result, in percent. */
+  get percent() {
+    const { pictures } = this.shown;
+    return pictures ? Math.round((100 * this.#scale()) / this.#whole()) : 100;
+  }
+
+  get isWhole() {
+    return this.zoom === 1;
+  }
+
+  fit() {
+    this.zoom = 1;
+    this.centre = [0.5, 0.5];
+    this.#moved();
+  }
+
+  zoomBy(factor, at = this.#middle()) {
+    if (!this.shown.pictures) return;
+    const [x, y] = this.#toPicture(at);
+    this.zoom = Math.min(this.#most(), Math.max(this.#least(), this.zoom * factor));
+    const [nx, ny] = this.#toPicture(at);
+    this.#centreAt(this.centre[0] + x - nx, this.centre[1] + y - ny);
+  }
+
+  /** To `percent` of the result's own size. */
+  zoomTo(percent, at = this.#middle()) {
+    if (this.shown.pictures) this.zoomBy((percent * this.#whole()) / (100 * this.#scale()), at);
+  }
+
+  /** Fill the view with a face. */
+  zoomToBox([x, y, w, h]) {
+    if (!this.shown.pictures) return;
+    const [pw, ph] = this.#pane();
+    const [width, height] = this.shown.pictures.size;
+    const room = Math.min(pw / (1.5 * w), ph / (1.5 * h));
+    this.zoom = Math.max(1, Math.min(this.#most(), room / this.#fitted()));
+    this.line = 0.5;
+    this.#centreAt((x + w / 2) / width, (y + h / 2) / height);
+  }
+
+  panBy(dx, dy) {
+    if (!this.shown.pictures) return;
+    const scale = this.#scale();
+    const [width, height] = this.shown.pictures.size;
+    this.#centreAt(this.centre[0] - dx / (width * scale), this.centre[1] - dy / (height * scale));
+  }
+
+  moveLine(share) {
+    this.line = Math.min(1, Math.max(0, share));
+    this.#moved();
+  }
+
+  draw() {
+    const { context, width, height } = this;
+    const { pictures, mode, original } = this.shown;
+    context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    context.clearRect(0, 0, width, height);
+    if (!pictures || !width) return;
+    context.imageSmoothingQuality = "medium";
+    if (original) this.#picture(0, 0, width, height, [0, width], "before");
+    else if (mode === "side") {
+      const [pw, ph] = this.#pane();
+      const [x, y] = pw < width ? [width - pw, 0] : [0, height - ph];
+      this.#picture(0, 0, pw, ph, [0, pw], "before");
+      this.#picture(x, y, pw, ph, [x, x + pw], "after");
+    } else {
+      const at = this.line * width;
+      this.#picture(0, 0, width, height, [0, at], "before");
+      this.#picture(0, 0, width, height, [at, width], "after");
+    }
+  }
+
+  /** One of the two pictures within a pane, of which the part between two x is drawn. */
+  #picture(x, y, w, h, [from, to], which) {
+    const { context } = this;
+    const { pictures, weights, boxes, marked, choosing } = this.shown;
+    const scale = this.#scale();
+    const [bw, bh] = pictures.size;
+    const left = x + w / 2 - this.centre[0] * bw * scale;
+    const top = y + h / 2 - this.centre[1] * bh * scale;
+    context.save();
+    context.beginPath();
+    context.rect(from, y, Math.max(0, to - from), h);
+    context.clip();
+    if (which === "before") drawBefore(context, pictures, left, top, scale);
+    else drawAfter(context, pictures, weights, left, top, scale);
+    boxes.forEach((box, n) => {
+      if (!box || !(choosing || n === marked || n === this.hovered)) return;
+      const place = [left + box[0] * scale, top + box[1] * scale, box[2] * scale, box[3] * scale];
+      if (!choosing && place[3] > h / 2) return; // who looks at one face needs no box around it
+      outline(context, place, String(n + 1), weights[n] > 0);
+    });
+    context.restore();
+  }
+
+  #resize() {
+    const box = this.stage.getBoundingClientRect();
+    this.ratio = window.devicePixelRatio || 1;
+    [this.width, this.height] = [box.width, box.height];
+    this.canvas.width = Math.round(box.width * this.ratio);
+    this.canvas.height = Math.round(box.height * this.ratio);
+    this.#moved();
+    this.draw(); // at once: a canvas of another size is empty
+  }
+
+  /** Width and height of what one picture is shown in. */
+  #pane() {
+    const { width = 0, height = 0 } = this;
+    if (this.shown.mode !== "side" || this.shown.original) return [width, height];
+    return width >= height ? [(width - 2) / 2, height] : [width, (height - 2) / 2];
+  }
+
+  #fitted() {
+    const [pw, ph] = this.#pane();
+    const [bw, bh] = this.shown.pictures.size;
+    return Math.min(Math.max(1, pw - 2 * MARGIN) / bw, Math.max(1, ph - 2 * MARGIN) / bh);
+  }
+
+  #scale = () => this.#fitted() * this.zoom;
+  #middle = () => [this.#pane()[0] / 2, this.#pane()[1] / 2];
+
+  /** Pixels of the result for one of the picture, which may have been reduced. */
+  #whole() {
+    const { pictures, sizeOut } = this.shown;
+    return (sizeOut?.[0] ?? pictures.size[0]) / pictures.size[0];
+  }
+
+  #most = () => Math.max(1, (MOST * this.#whole()) / this.#fitted());
+  #least = () => Math.min(1, this.#whole() / this.#fitted()); // a small photo in its own size
+
+  /** Shares of the picture at a place of the stage. */
+  #toPicture([x, y]) {
+    const [pw, ph] = this.#pane();
+    const scale = this.#scale();
+    const [bw, bh] = this.shown.pictures.size;
+    const [px, py] = [x > pw + 2 ? x - pw - 2 : x, y > ph + 2 ? y - ph - 2 : y];
+    return [this.centre[0] + (px - pw / 2) / (bw * scale), this.centre[1] + (py - ph / 2) / (bh * scale)];
+  }
+
+  /** No further than that the picture fills the view, or stays in its middle. */
+  #centreAt(x, y) {
+    const scale = this.#scale();
+    const pane = this.#pane();
+    this.centre = [x, y].map((share, k) => {
+      const half = pane[k] / (2 * this.shown.pictures.size[k] * scale);
+      return half >= 0.5 ? 0.5 : Math.min(1 - half, Math.max(half, share));
+    });
+    this.#moved();
+  }
+
+  #moved() {
+    this.stage.style.setProperty("--line", `${100 * this.line}%`);
+    this.stage.classList.toggle("zoomed", this.zoom > 1.001);
+    this.changed();
+    this.redraw();
+  }
+
+  #place(event) {
+    const box = this.canvas.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
+  }
+
+  #wheel(event) {
+    event.preventDefault();
+    if (event.shiftKey) this.panBy(-event.deltaY - event.deltaX, 0);
+    else this.zoomBy(Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.002)), this.#place(event));
+  }
+
+  #toggle(at) {
+    if (!this.isWhole) this.fit();
+    else this.zoomTo(Math.max(200, this.percent * 2), at);
+  }
+
+  #faceAt(at) {
+    if (!this.shown.pictures) return -1;
+    const [x, y] = this.#toPicture(at).map((share, k) => share * this.shown.pictures.size[k]);
+    return this.shown.boxes.findLastIndex((box) => box && x >= box[0] && x <= box[0] + box[2] && y >= box[1] && y <= box[1] + box[3]);
+  }
+
+  pointerdown(event) {
+    if (event.button !== 0) return;
+    const at = this.#place(event);
+    this.canvas.setPointerCapture(event.pointerId);
+    this.pointers.set(event.pointerId, at);
+    const near = this.shown.mode === "wipe" && Math.abs(at[0] - this.line * this.width) < GRIP;
+    this.drag = { from: at, moved: this.pointers.size > 1, line: near || (this.shown.mode === "wipe" && this.zoom <= 1.001) };
+  }
+
+  pointermove(event) {
+    const at = this.#place(event);
+    const last = this.pointers.get(event.pointerId);
+    if (!last) {
+      const face = event.pointerType === "mouse" ? this.#faceAt(at) : -1;
+      if (face !== this.hovered) {
+        this.hovered = face;
+        this.redraw();
+      }
+      return;
+    }
+    if (this.pointers.size === 2) {
+      const [id] = [...this.pointers.keys()].filter((other) => other !== event.pointerId);
+      const other = this.pointers.get(id);
+      this.zoomBy(length(at, other) / Math.max(1, length(last, other)), middle(at, other));
+      this.panBy((at[0] - last[0]) / 2, (at[1] - last[1]) / 2);
+    } else if (this.drag.moved || length(at, this.drag.from) > 4) {
+      this.drag.moved = true;
+      if (this.drag.line) this.moveLine(at[0] / this.width);
+      else this.panBy(at[0] - last[0], at[1] - last[1]);
+    }
+    this.pointers.set(event.pointerId, at);
+  }
+
+  pointerup(event) {
+    if (!this.pointers.delete(event.pointerId) || this.drag.moved) return;
+    const at = this.#place(event);
+    const face = this.#faceAt(at);
+    if (this.shown.choosing && face >= 0) this.tapped(face);
+    else if (this.drag.line) this.moveLine(at[0] / this.width);
+  }
+
+  pointercancel(event) {
+    this.pointers.delete(event.pointerId);
+  }
+
+  pointerleave() {
+    if (this.hovered < 0) return;
+    this.hovered = -1;
+    this.redraw();
+  }
+
+  close() {
+    this.observer.disconnect();
+    cancelAnimationFrame(this.frame);
+  }
+}
+
+const length = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]);
+const middle = (a, b) => [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];
+export const zoomIn = (viewer) => viewer.zoomBy(STEP);
+export const zoomOut = (viewer) => viewer.zoomBy(1 / STEP);
+
+function outline(context, [x, y, w, h], text, on) {
+  context.setLineDash(on ? [] : [6, 5]);
+  for (const [colour, width] of [["rgb(0 0 0 / 55%)", 4], ["#fff", 2]]) {
+    Object.assign(context, { strokeStyle: colour, lineWidth: width });
+    context.beginPath();
+    context.roundRect(x, y, w, h, 8);
+    context.stroke();
+  }
+  context.setLineDash([]);
+  context.beginPath();
+  context.arc(x, y, 12, 0, 7);
+  context.fillStyle = on ? "#fff" : "#b9b1a4";
+  context.fill();
+  Object.assign(context, { fillStyle: "#1d1a16", font: "600 13px system-ui, sans-serif", textAlign: "center", textBaseline: "middle" });
+  context.fillText(text, x, y + 0.5);
+}
