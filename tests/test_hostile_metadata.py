@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from revisage.image import decode, encode, from_array
 from revisage.image.containers.ifd import EXIF_IFD, GPS_IFD, MAX_ENTRIES
-from revisage.image.metadata import EXIF_PREFIX, clean_exif, clean_xmp, exif_for
+from revisage.image.metadata import EXIF_PREFIX, clean_exif, exif_for
+from revisage.image.xmp import clean_xmp
 from revisage.label import Label, add
 
 SECONDS = 1.0

@@ -225,11 +225,12 @@ def test_a_wholly_generated_picture_stays_declared_as_one() -> None:
     assert properties(packet(LABEL, old), IPTC + "DigitalSourceType") == [generated]
 
 
-def test_a_packet_too_large_for_jpeg_gives_way_to_the_label() -> None:
+def test_a_packet_larger_than_a_jpeg_segment_is_kept_with_the_label() -> None:
     photo = dataclasses.replace(PHOTO, xmp=OLD.replace(b"attic", b"x" * 65_000))
     labelled = add(encode(photo, format="JPEG"), "JPEG", LABEL)
     assert read(labelled) == LABEL
-    assert properties(packet_of(labelled), XMP + "CreatorTool") == [LABEL.tool]
+    assert properties(packet_of(labelled), XMP + "CreatorTool") == ["Scanner 3"]
+    assert b"x" * 65_000 in read_xmp(labelled)
 
 
 @given(

@@ -20,6 +20,7 @@ from revisage.image.isolation.pool import decode_isolated
 from revisage.image.metadata import valid_dpi
 from revisage.image.photo import Photo
 from revisage.image.planes import oriented, planes_from_pillow
+from revisage.image.xmp import clean_xmp
 from revisage.options import DecodeLimits
 
 if TYPE_CHECKING:
@@ -103,7 +104,8 @@ def from_pillow(image: Image.Image) -> Photo:
     except Exception as error:
         raise PhotoError(f"the Pillow image cannot be loaded ({error})") from error
     known = format if format in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "HEIF", "AVIF") else "PNG"
-    return _photo(Decoded(planes, known, exif, xmp_of(image), valid_dpi(image.info.get("dpi"))))
+    xmp = clean_xmp(xmp_of(image), orientation=orientation)
+    return _photo(Decoded(planes, known, exif, xmp, dpi=valid_dpi(image.info.get("dpi"))))
 
 
 def _decode_stream(  # noqa: PLR0917 (one call)
@@ -134,6 +136,8 @@ def _photo(found: Decoded) -> Photo:
         icc=found.planes.icc,
         exif=found.exif,
         xmp=found.xmp,
+        iptc=found.iptc,
+        texts=found.texts,
         dpi=found.dpi,
         format=found.format,
         pages=found.pages,

@@ -16,6 +16,8 @@ class Decoded:
     format: str
     exif: bytes | None = None
     xmp: bytes | None = None
+    iptc: bytes | None = None
+    texts: tuple[tuple[str, str], ...] = ()
     dpi: tuple[float, float] | None = None
     pages: int = 1
     there: float = 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 from dataclasses import replace
@@ -13,12 +14,14 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 from revisage.errors import DamagedError, PhotoError, PhotoTooLargeError, UnsupportedFormatError
 from revisage.image import deep
 from revisage.image.attachments import attachments
-from revisage.image.containers import declared_size, png
+from revisage.image.containers import declared_size, jpeg, png
 from revisage.image.decoded import Decoded, check_page, check_pixels
 from revisage.image.formats import HEAD_BYTES, NAMES, sniff
-from revisage.image.metadata import clean_exif, clean_xmp, load_metadata_readers, valid_dpi
+from revisage.image.iptc import clean_iptc
+from revisage.image.metadata import clean_exif, load_metadata_readers, valid_dpi
 from revisage.image.planes import oriented, planes_from_pillow, share_there
 from revisage.image.tiff_decode import read_tiff
+from revisage.image.xmp import clean_xmp
 
 # Only the plugin that is needed is imported: Image.init() would load all of Pillow's forty formats.
 PLUGINS = {
@@ -31,6 +34,9 @@ PLUGINS = {
     "HEIF": ("pillow_heif",),
     "AVIF": ("PIL.AvifImagePlugin",),
 }
+
+_NOTHING = 32
+"""Bytes of metadata up to which none is missed: headers without content."""
 
 _LEAST = 0.01
 """Share of a damaged picture below which nothing is restored."""
@@ -140,17 +146,40 @@ def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly
         if not wide or png.has_trailing_metadata(data):
             _load(image)  # before the metadata: a PNG may have some behind its pixels
         exif, orientation = exif_and_orientation(image, format)
-        xmp, dpi = xmp_of(image), valid_dpi(image.info.get("dpi"))
+        dpi = valid_dpi(image.info.get("dpi"))
+        raw_xmp, raw_iptc, texts = _words(image, data, format)
+        xmp, iptc = clean_xmp(raw_xmp, orientation=orientation), clean_iptc(raw_iptc, keep_gps=True)
+        notes = [
+            f"its {name} cannot be read and is left out"
+            for name, raw, kept in (("EXIF", image.info.get("exif"), exif), ("XMP", raw_xmp, xmp))
+            if raw and len(raw) > _NOTHING and kept is None
+        ]
         if wide:
             planes = deep.read_png(data, image.info.get("icc_profile"))
         else:
             planes = planes_from_pillow(image, sample_bits=data[24] if format == "PNG" else 8)
-        notes = []
         if partly:
             there = share_there(planes.colour[::-1] if format == "BMP" else planes.colour)  # from below
             if format == "PNG" and png.is_deep(data[:HEAD_BYTES]) and planes.colour.dtype == np.uint8:
                 notes.append("read in 8 of its 16 bits")
-    return Decoded(oriented(planes, orientation), format, exif, xmp, dpi, pages, there, tuple(notes))
+    planes = oriented(planes, orientation)
+    return Decoded(planes, format, exif, xmp, iptc, texts, dpi, pages, there, tuple(notes))
+
+
+def _words(
+    image: Image.Image, data: bytes, format: str
+) -> tuple[bytes | None, bytes | None, tuple[tuple[str, str], ...]]:
+    """The XMP packet, the IPTC records and the texts of a file, not yet cleaned."""
+    xmp = xmp_of(image)
+    if format == "JPEG":
+        with contextlib.suppress(ValueError):  # of a damaged one Pillow may have found some
+            iptc, comments = jpeg.read_words(data)
+            return jpeg.read_xmp(data), iptc, tuple(("Comment", comment) for comment in comments)
+    if format == "PNG":
+        iptc, texts = png.read_words(image.text)  # type: ignore[attr-defined]
+        return xmp, iptc, tuple(texts)
+    comment = image.info.get("comment")
+    return xmp, None, (("Comment", jpeg.words(comment)),) if isinstance(comment, bytes) and comment else ()
 
 
 def _pages(image: Image.Image) -> int:
@@ -200,8 +229,8 @@ def exif_and_orientation(image: Image.Image, format: str) -> tuple[bytes | None,
 
 
 def xmp_of(image: Image.Image) -> bytes | None:
-    """The cleaned XMP packet, wherever Pillow keeps it."""
+    """The XMP packet, wherever Pillow keeps it."""
     raw = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
     if isinstance(raw, str):
         raw = raw.encode("utf-8", "replace")
-    return clean_xmp(raw) if isinstance(raw, bytes) else None
+    return raw if isinstance(raw, bytes) else None

@@ -5,9 +5,6 @@ from __future__ import annotations
 import codecs
 import importlib
 import math
-import re
-from xml.dom import minidom
-from xml.parsers.expat import ExpatError
 
 from revisage.image.containers.ifd import (
     EXIF_IFD,
@@ -23,25 +20,8 @@ from revisage.image.containers.ifd import (
 )
 
 _MAX_EXIF = 8 << 20  # a JPEG holds 64 KiB of it
-_MAX_XMP = 4 << 20
-_MAX_XMP_NODES = 20_000  # tags and attributes; a tree of them takes 0.2 s
 _PIXEL_X, _PIXEL_Y, _WIDTH, _HEIGHT = 0xA002, 0xA003, 0x0100, 0x0101
-
-_EXIF_NS = "http://ns.adobe.com/exif/1.0/"
-_TIFF_NS = "http://ns.adobe.com/tiff/1.0/"
-# Properties of the old file that are wrong in the new one. Orientation goes because the pixels are upright,
-# and not to "1": a reader of tiff:Orientation takes its absence as upright.
-_STALE = {
-    (_TIFF_NS, "Orientation"),
-    (_TIFF_NS, "ImageWidth"),
-    (_TIFF_NS, "ImageLength"),
-    (_EXIF_NS, "PixelXDimension"),
-    (_EXIF_NS, "PixelYDimension"),
-    ("http://ns.adobe.com/xap/1.0/", "Thumbnails"),
-    ("http://ns.adobe.com/xmp/note/", "HasExtendedXMP"),
-}
-# Motion photos, depth and gain maps: they describe data appended to the old file, which no longer exists.
-_STALE_SPACES = ("http://ns.google.com/photos/", "http://ns.adobe.com/hdr-gain-map/")
+_SUBJECT = (0x9214, 0xA214)  # SubjectArea and SubjectLocation, in pixels
 
 
 def clean_exif(exif: bytes | None) -> bytes | None:
@@ -93,11 +73,15 @@ def _fit(block: Block, size: tuple[int, int], *, keep_gps: bool) -> None:
             block.remove(ifd, GPS_IFD)
             if gps is not None and gps not in directories:
                 block.wipe_directory(gps)
+        moved = False
         for tags, value in (((_PIXEL_X, _WIDTH), size[0]), ((_PIXEL_Y, _HEIGHT), size[1])):
             for tag in tags:
                 entry = block.find(ifd, tag)
                 if entry is not None:
+                    moved = moved or block.integers(entry) != [value]
                     block.set_integer(entry, value)
+        if moved:
+            _drop_subject(block, ifd)
     _set_upright(block)  # again: a Photo may have been made by hand
 
 
@@ -112,8 +96,17 @@ def _open_exif(exif: bytes | None) -> Block | None:
 
 def _set_upright(block: Block) -> None:
     entry = block.find(block.first, ORIENTATION)
-    if entry is not None:
+    if entry is not None and block.integers(entry) != [1]:
+        inner = block.pointer(block.first, EXIF_IFD)
+        if inner is not None:
+            _drop_subject(block, inner)
         block.set_integer(entry, 1)
+
+
+def _drop_subject(block: Block, ifd: int) -> None:
+    """Where the main subject is, which is elsewhere in the new picture."""
+    for tag in _SUBJECT:
+        block.remove(ifd, tag)
 
 
 def _drop_thumbnails(block: Block) -> None:
@@ -140,60 +133,11 @@ def _drop_thumbnails(block: Block) -> None:
     del block.bytes[end:]
 
 
-def clean_xmp(xmp: bytes | None, *, keep_gps: bool = True) -> bytes | None:
-    """The packet without what is stale in a new file, and without exif:GPS* unless kept.
-
-    Returns None where `parse_xmp` does.
-    """
-    document = parse_xmp(xmp)
-    if document is None:
-        return None
-    try:
-        for element in list(document.getElementsByTagName("*")):
-            for attribute in list((element.attributes or {}).values()):
-                if _unwanted(attribute, keep_gps):
-                    element.removeAttributeNode(attribute)
-            if element.parentNode is not None and _unwanted(element, keep_gps):
-                element.parentNode.removeChild(element)
-        cleaned = "".join(node.toxml() for node in document.childNodes)
-    except (ValueError, RecursionError, AttributeError):
-        return None
-    return cleaned.encode()
-
-
 def load_metadata_readers() -> None:
     """Import what Python would import on the first use of the functions here."""
     importlib.import_module("xml.dom.expatbuilder")
     for encoding in ("utf-8-sig", "utf-16"):
         codecs.lookup(encoding)
-
-
-def parse_xmp(xmp: bytes | None) -> minidom.Document | None:
-    """The packet as a tree.
-
-    Returns None for no packet, one larger than 4 MiB or of more than 20,000 tags and attributes, one that is
-    not well-formed, and one with a document type: XMP has none (ISO 16684-1, 7.1), and entities are how XML
-    parsers are attacked.
-    """
-    if not xmp or len(xmp) > _MAX_XMP:
-        return None
-    encoding = "utf-16" if xmp[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        text = xmp.decode(encoding).strip("\0 \r\n\t")
-        text = re.sub(r"^<\?xml\s[^>]*\?>", "", text)
-        # Every tag has a "<" and every attribute an "=", so this bounds the tree before it is built.
-        if text.count("<") + text.count("=") > _MAX_XMP_NODES or "<!DOCTYPE" in text or "<!ENTITY" in text:
-            return None
-        return minidom.parseString(text.encode())
-    except (ExpatError, ValueError, RecursionError, AttributeError):
-        return None
-
-
-def _unwanted(node: minidom.Attr | minidom.Element, keep_gps: bool) -> bool:
-    space, name = node.namespaceURI or "", node.localName or ""
-    if (space, name) in _STALE or space.startswith(_STALE_SPACES):
-        return True
-    return not keep_gps and space == _EXIF_NS and name.startswith("GPS")
 
 
 def valid_icc(profile: bytes | None, space: str) -> bytes | None:

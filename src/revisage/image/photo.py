@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -39,13 +39,17 @@ class Photo:
     """EXIF block beginning with b"Exif\\0\\0", orientation 1, thumbnail of the old picture removed."""
     xmp: bytes | None = None
     """XMP packet, UTF-8, what it said of orientation, size and thumbnail removed."""
+    iptc: bytes | None = None
+    """IPTC-IIM records: captions, keywords, credits."""
+    texts: tuple[tuple[str, str], ...] = ()
+    """Keyword and text of each, as PNG has them; "Comment" is also that of a JPEG or GIF."""
     dpi: tuple[float, float] | None = None
     """Pixels per inch, horizontal and vertical."""
     format: str = "PNG"
     """Where it came from: JPEG, PNG, WEBP, TIFF, BMP, HEIF or AVIF."""
     pages: int = 1
     """Pictures in its file: pages of a TIFF, frames of an animation, pictures of a burst."""
-    page: Callable[[int], Photo] | None = None
+    page: Callable[[int], Photo] | None = field(default=None, repr=False)
     """Decodes another of them, counted from 0."""
     there: float = 1.0
     """Share of the picture that its file held; less than 1 only of a damaged one."""

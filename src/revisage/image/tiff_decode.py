@@ -12,8 +12,10 @@ from PIL import Image, TiffImagePlugin
 from revisage.errors import PhotoError, UnsupportedFormatError
 from revisage.image.containers import tiff
 from revisage.image.decoded import Decoded, check_page, check_pixels
-from revisage.image.metadata import clean_exif, clean_xmp, valid_dpi, valid_icc
+from revisage.image.iptc import clean_iptc
+from revisage.image.metadata import clean_exif, valid_dpi, valid_icc
 from revisage.image.planes import Planes, oriented, planes_from_pillow, scale_wide, share_there
+from revisage.image.xmp import clean_xmp
 
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION = 256, 257, 258, 262, 274
 _SAMPLES, _PLANAR, _EXTRA, _SAMPLE_FORMAT = 277, 284, 338, 339
@@ -79,7 +81,8 @@ def read_tiff(data: bytes, max_pixels: int, page: int = 0, *, partly: bool = Fal
         planes,
         "TIFF",
         exif=clean_exif(_exif(data, pages[page].offset)),
-        xmp=clean_xmp(xmp),
+        xmp=clean_xmp(xmp, orientation=orientation),
+        iptc=clean_iptc(tiff.iptc_of(tags), keep_gps=True),
         dpi=_dpi(tags),
         pages=len(pages),
         there=share_there(oriented(planes, {6: 8, 8: 6}.get(orientation, orientation)).colour)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from revisage.errors import SaveError
 from revisage.image.containers import read_xmp, replace_xmp
-from revisage.image.containers.jpeg import MAX_XMP
 from revisage.label.signature import Earlier, Signature, signature
 from revisage.label.signed import Edit, Original, can_sign, certificate_digest, check, sign
 from revisage.label.xmp import DIGITAL_SOURCE_TYPE, Label, label_of, packet
@@ -37,10 +36,10 @@ __all__ = [
 def add(data: bytes, format: str, label: Label) -> bytes:
     """The encoded file with the label in its XMP; pixels and all other metadata stay byte for byte.
 
-    A packet that is there already is kept and merged; one that is not well-formed is replaced, as is one so
-    large that JPEG could not hold it with the label. Adding the same label twice changes nothing. JPEG,
-    PNG, WEBP and TIFF are labelled. BMP cannot be; HEIF and AVIF come back unchanged as well, because their
-    boxes hold offsets of everything behind them: give `packet(label, photo.xmp)` to the encoder instead.
+    A packet that is there already is kept and merged; one that is not well-formed is replaced. Adding the
+    same label twice changes nothing. JPEG, PNG, WEBP and TIFF are labelled. BMP cannot be; HEIF and AVIF come
+    back unchanged as well, because their boxes hold offsets of everything behind them: give
+    `packet(label, photo.xmp)` to the encoder instead.
 
     Raises SaveError when the data is not a well-formed file of `format`.
     """
@@ -48,8 +47,6 @@ def add(data: bytes, format: str, label: Label) -> bytes:
         return data
     try:
         merged = packet(label, read_xmp(data, format))
-        if format == "JPEG" and len(merged) > MAX_XMP:
-            merged = packet(label)
         return replace_xmp(data, format, merged)
     except (ValueError, IndexError) as error:
         raise SaveError(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.dom import minidom
 
-from revisage.image.metadata import parse_xmp
+from revisage.image.xmp import parse_xmp
 
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 """IPTC's term: an existing picture altered by a trained model."""

@@ -132,7 +132,7 @@ class Result:
         further = [page.photo for page in self.further]
         data = encode(photo, format=format, quality=chosen.quality, keep_gps=chosen.keep_gps, further=further)
         data = finish(data, format)
-        self.left_out = left_out(photo, format, further)
+        self.left_out = left_out(self.photo, format, further)
         self.seconds["encode"] = round(time.perf_counter() - start, 4)
         return data
 

@@ -2,74 +2,126 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from revisage.image import iptc as records
+from revisage.image import xmp as packets
 from revisage.image.containers.ifd import EXIF_PREFIX
 
 _AFTER_JFIF = 20  # SOI, then APP0 with the JFIF header, which libjpeg writes first
 _DENSITY = 13  # unit, and horizontal and vertical density, in that header
-_APP0, _APP1, _APP2, _START_OF_SCAN, _END = 0xE0, 0xE1, 0xE2, 0xDA, 0xD9
+_APP0, _APP1, _APP2, _APP13, _COMMENT, _START_OF_SCAN, _END = 0xE0, 0xE1, 0xE2, 0xED, 0xFE, 0xDA, 0xD9
 _MAX_SEGMENT = 65_533  # bytes of payload
 _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
+_EXTENSION_NAME = b"http://ns.adobe.com/xmp/extension/\0"
+_EXTENSION_PART = 65_400
 _ICC_NAME = b"ICC_PROFILE\0"
 
-MAX_XMP = _MAX_SEGMENT - len(_XMP_NAME)
-"""Bytes of the longest packet that a segment holds."""
+_MAX_XMP = _MAX_SEGMENT - len(_XMP_NAME)
 
 
 def with_metadata(
     jpeg: bytes,
     *,
-    icc: bytes | None,
-    exif: bytes | None,
-    xmp: bytes | None,
-    dpi: tuple[float, float] | None,
+    icc: bytes | None = None,
+    exif: bytes | None = None,
+    xmp: bytes | None = None,
+    iptc: bytes | None = None,
+    comments: Sequence[str] = (),
+    dpi: tuple[float, float] | None = None,
 ) -> bytes:
-    """The file with its density, EXIF, XMP and ICC segments right behind the JFIF header.
+    """The file with its density, EXIF, XMP, ICC, IPTC and comment segments right behind the JFIF header.
 
-    EXIF or XMP that is too long for a segment is left out; a profile is spread over several (ICC.1, B.4).
+    What is too long for a segment is spread over several; of EXIF, readers that join none see the first.
     """
     assert jpeg[2:11] == b"\xff\xe0\0\x10JFIF\0", jpeg[:11]
     head = bytearray(jpeg[:_AFTER_JFIF])
     if dpi:
         struct.pack_into(">BHH", head, _DENSITY, 1, *(min(round(v), 65_535) for v in dpi))
-    segments = []
-    if exif and len(exif) <= _MAX_SEGMENT:
-        segments.append(_segment(_APP1, exif))
-    if xmp and len(xmp) <= MAX_XMP:
-        segments.append(_segment(_APP1, _XMP_NAME + xmp))
+    segments = _spread(_APP1, EXIF_PREFIX, (exif or b"").removeprefix(EXIF_PREFIX))
+    if xmp:
+        with contextlib.suppress(ValueError):  # long, and no packet that could be cut
+            segments += _xmp_segments(xmp)
     size = _MAX_SEGMENT - len(_ICC_NAME) - 2
     parts = [icc[start : start + size] for start in range(0, len(icc or b""), size)] if icc else []
     for number, part in enumerate(parts, 1):
         segments.append(_segment(_APP2, _ICC_NAME + bytes([number, len(parts)]) + part))
+    segments += _spread(_APP13, records.PHOTOSHOP, records.to_resources(iptc) if iptc else b"")
+    for comment in comments:
+        segments += _spread(_COMMENT, b"", comment.encode())
     return b"".join([head, *segments, memoryview(jpeg)[_AFTER_JFIF:]])
 
 
 def read_xmp(data: bytes) -> bytes | None:
-    """The main packet, or None. Raises ValueError when the segments are malformed."""
+    """The packet with its extension, or None. Raises ValueError when the segments are malformed."""
+    main, extensions = None, dict[bytes, bytearray]()
     for marker, start, end in _segments(data):
-        if marker == _APP1 and data[start + 4 : end].startswith(_XMP_NAME):
-            return data[start + 4 + len(_XMP_NAME) : end]
-    return None
+        body = data[start + 4 : end]
+        if marker == _APP1 and main is None and body.startswith(_XMP_NAME):
+            main = body[len(_XMP_NAME) :]
+        elif marker == _APP1 and body.startswith(_EXTENSION_NAME):
+            name, at = body[35:67], int.from_bytes(body[71:75], "big")
+            if at == len(extensions.setdefault(name, bytearray())):
+                extensions[name] += body[75:]
+    for name, extension in extensions.items():
+        if main is not None and name in main:
+            return packets.merge(main, bytes(extension))
+    return main
 
 
 def replace_xmp(data: bytes, xmp: bytes) -> bytes:
-    """The file with this packet as its only main one, behind JFIF and EXIF.
+    """The file with this packet as its only one, behind JFIF and EXIF.
 
-    Raises ValueError when the segments are malformed or the packet is longer than `MAX_XMP`.
+    Raises ValueError when the segments are malformed or the packet cannot be spread over several.
     """
-    if len(xmp) > MAX_XMP:
-        raise ValueError("packet too long for a segment")
     leading: list[bytes] = [data[:2]]
     others: list[bytes] = []
     rest = 2
     for marker, start, end in _segments(data):
         leads = marker == _APP0 or (marker == _APP1 and data[start + 4 : end].startswith(EXIF_PREFIX[:5]))
-        if not (marker == _APP1 and data[start + 4 : end].startswith(_XMP_NAME)):
+        if not (marker == _APP1 and data[start + 4 : end].startswith((_XMP_NAME, _EXTENSION_NAME))):
             (leading if leads and not others else others).append(data[start:end])
         rest = end
-    return b"".join([*leading, _segment(_APP1, _XMP_NAME + xmp), *others, memoryview(data)[rest:]])
+    return b"".join([*leading, *_xmp_segments(xmp), *others, memoryview(data)[rest:]])
+
+
+def read_words(data: bytes) -> tuple[bytes | None, list[str]]:
+    """The IPTC records, or None, and the comments. Raises ValueError when the segments are malformed."""
+    resources, comments = b"", []
+    for marker, start, end in _segments(data):
+        body = data[start + 4 : end]
+        if marker == _APP13 and body.startswith(records.PHOTOSHOP):
+            resources += body.removeprefix(records.PHOTOSHOP)
+        elif marker == _COMMENT:
+            comments.append(body)
+    return records.of_resources(resources), [words(comment) for comment in comments]
+
+
+def words(text: bytes) -> str:
+    """A comment, whose encoding no format tells."""
+    try:
+        return text.rstrip(b"\0").decode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
+
+
+def _xmp_segments(xmp: bytes) -> list[bytes]:
+    main, extension = packets.split(xmp, _MAX_XMP)
+    segments = [_segment(_APP1, _XMP_NAME + main)]
+    if extension is not None:
+        head = _EXTENSION_NAME + packets.digest(extension).encode() + struct.pack(">I", len(extension))
+        for at in range(0, len(extension), _EXTENSION_PART):
+            part = struct.pack(">I", at) + extension[at : at + _EXTENSION_PART]
+            segments.append(_segment(_APP1, head + part))
+    return segments
+
+
+def _spread(marker: int, name: bytes, payload: bytes) -> list[bytes]:
+    """As many segments as the payload takes, each with the name before its part."""
+    size = _MAX_SEGMENT - len(name)
+    return [_segment(marker, name + payload[start : start + size]) for start in range(0, len(payload), size)]
 
 
 def _segment(marker: int, payload: bytes) -> bytes:

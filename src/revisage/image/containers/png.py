@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
+from revisage.image import iptc as records
 from revisage.image.containers.ifd import EXIF_PREFIX
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _AFTER_IHDR = 33
 _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
+_IPTC_KEYWORD = "Raw profile type iptc"
 _MAX_INFLATED = 4 << 20
 
 
@@ -45,9 +48,11 @@ def with_metadata(
     icc: bytes | None = None,
     exif: bytes | None = None,
     xmp: bytes | None = None,
+    iptc: bytes | None = None,
+    texts: Iterable[tuple[str, str]] = (),
     dpi: tuple[float, float] | None = None,
 ) -> bytes:
-    """The file with iCCP, pHYs, eXIf and XMP chunks right behind its header."""
+    """The file with iCCP, pHYs, eXIf, XMP, IPTC and text chunks right behind its header."""
     chunks = []
     if icc:
         chunks.append(chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)))
@@ -59,6 +64,16 @@ def with_metadata(
     if xmp:
         # no compression, no language tag, no translated keyword, text
         chunks.append(chunk(b"iTXt", _XMP_KEYWORD + b"\0\0\0\0" + xmp))
+    if iptc:  # as ImageMagick and ExifTool do: PNG has no chunk for it
+        resources = records.to_resources(iptc)
+        profile = f"\niptc\n{len(resources):8}\n{resources.hex()}\n".encode()
+        chunks.append(chunk(b"zTXt", _IPTC_KEYWORD.encode() + b"\0\0" + zlib.compress(profile)))
+    for keyword, text in texts:
+        name = keyword.encode("latin-1", "replace")[:79] + b"\0"
+        try:
+            chunks.append(chunk(b"tEXt", name + text.encode("latin-1")))
+        except UnicodeEncodeError:
+            chunks.append(chunk(b"iTXt", name + b"\0\0\0\0" + text.encode("utf-8", "replace")))
     return b"".join([png[:_AFTER_IHDR], *chunks, memoryview(png)[_AFTER_IHDR:]])
 
 
@@ -68,6 +83,17 @@ def read_xmp(data: bytes) -> bytes | None:
         if _is_xmp(data, kind, start):
             return _text(data[start + 8 + len(_XMP_KEYWORD) : end - 4])
     return None
+
+
+def read_words(texts: Mapping[str, str]) -> tuple[bytes | None, list[tuple[str, str]]]:
+    """The IPTC records among the texts of a file, and those texts that are words."""
+    iptc = None
+    for keyword in (_IPTC_KEYWORD, "Raw profile type 8bim"):
+        digits = "".join(texts.get(keyword, "").split()[2:])  # behind a name and a length
+        with contextlib.suppress(ValueError):
+            iptc = iptc or records.of_resources(bytes.fromhex(digits))
+    hidden = ("Raw profile type ", _XMP_KEYWORD[:-1].decode())
+    return iptc, [(key, str(text)) for key, text in texts.items() if not key.startswith(hidden)]
 
 
 def replace_xmp(data: bytes, xmp: bytes) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -17,11 +17,13 @@ import numpy as np
 from PIL import Image
 
 from revisage.errors import SaveError
+from revisage.image import iptc as records
 from revisage.image.containers.ifd import EXIF_IFD, EXIF_PREFIX, GPS_IFD, Block, Entry, OverlongError
 
 _SHORT, _LONG, _RATIONAL, _BYTE, _UNDEFINED = 3, 4, 5, 1, 7
 _STRIP_BYTES = 1 << 18
 _XMP = 700  # XMP specification part 3, 1.1.4
+_IPTC, _PHOTOSHOP = 33723, 34377
 _ONE_BYTE_KINDS = (1, 2, 6, 7)
 
 _DESCRIPTIVE = (
@@ -64,6 +66,7 @@ class Page:
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
+    iptc: bytes | None = None
     dpi: tuple[float, float] | None = None
 
 
@@ -138,6 +141,8 @@ def _picture_tags(page: Page, body: bytearray, order: str) -> list[_Tag]:
         tags.append(shorts(338, 2))  # ExtraSamples: straight alpha
     if page.xmp:
         tags.append(_Tag(_XMP, _BYTE, len(page.xmp), page.xmp))
+    if page.iptc:
+        tags.append(_Tag(_IPTC, _UNDEFINED, len(page.iptc), page.iptc))
     if page.icc:
         tags.append(_Tag(34675, _UNDEFINED, len(page.icc), page.icc))
     return tags
@@ -161,6 +166,17 @@ def exif_of(data: bytes, offset: int) -> bytes | None:
         if inner:
             kept[pointer] = dict(inner)
     return kept.tobytes() if len(kept) else None
+
+
+def iptc_of(tags: Mapping[int, object]) -> bytes | None:
+    """The IPTC records among the tags of a directory."""
+    found = tags.get(_IPTC)
+    if isinstance(found, tuple):  # some programs call the bytes LONG
+        found = struct.pack(f"<{len(found)}I", *found)
+    if isinstance(found, bytes) and found[:1] == b"\x1c":
+        return found
+    resources = tags.get(_PHOTOSHOP)
+    return records.of_resources(resources) if isinstance(resources, bytes) else None
 
 
 def read_xmp(data: bytes) -> bytes | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import json
 import os
 import signal
 import struct
@@ -371,7 +372,7 @@ def _decoded(stream: _Answering, head: dict[str, Any], limits: DecodeLimits) -> 
             if arrays[name].nbytes != length:
                 raise ValueError("answer of the wrong length")
             _fill(stream, arrays[name])
-        elif name in ("icc", "exif", "xmp") and 0 <= length <= _MAX_METADATA:
+        elif name in ("icc", "exif", "xmp", "iptc", "texts") and 0 <= length <= _MAX_METADATA:
             texts[name] = isolation_worker.read_exactly(stream, length)
         else:
             raise ValueError("answer malformed")
@@ -382,6 +383,8 @@ def _decoded(stream: _Answering, head: dict[str, Any], limits: DecodeLimits) -> 
         head["format"],
         exif=texts.get("exif"),
         xmp=texts.get("xmp"),
+        iptc=texts.get("iptc"),
+        texts=tuple((str(key), str(text)) for key, text in json.loads(texts.get("texts", b"[]"))),
         dpi=dpi,
         pages=max(1, int(head["pages"])),
         there=min(1.0, float(head["there"])),

@@ -234,6 +234,8 @@ def _answer(stdout: BinaryIO, data: bytes, head: dict[str, Any]) -> None:
         "icc": found.planes.icc,
         "exif": found.exif,
         "xmp": found.xmp,
+        "iptc": found.iptc,
+        "texts": json.dumps(found.texts).encode() if found.texts else None,
     }
     present = {name: part for name, part in parts.items() if part is not None}
     answer = {

@@ -1,0 +1,305 @@
+"""XMP packets (ISO 16684-1): what is kept of them, turned with the picture, and cut in two for JPEG."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from typing import Any
+from xml.dom import minidom
+from xml.parsers.expat import ExpatError
+
+_MAX_XMP = 4 << 20
+_MAX_NODES = 20_000  # tags and attributes; a tree of them takes 0.2 s
+
+_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+_XMLNS = "http://www.w3.org/2000/xmlns/"
+_EXIF = "http://ns.adobe.com/exif/1.0/"
+_TIFF = "http://ns.adobe.com/tiff/1.0/"
+_NOTE = "http://ns.adobe.com/xmp/note/"
+_PHOTOSHOP = "http://ns.adobe.com/photoshop/1.0/"
+_IPTC_CORE = "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/"
+_IPTC_EXT = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+_REGIONS = "http://www.metadataworkinggroup.com/schemas/regions/"
+_AREA = "http://ns.adobe.com/xmp/sType/Area#"
+_DIMENSIONS = "http://ns.adobe.com/xap/1.0/sType/Dimensions#"
+_MICROSOFT = "http://ns.microsoft.com/photo/1.2/t/Region#"
+
+# Properties of the old file that are wrong in the new one. Orientation goes because the pixels are upright,
+# and not to "1": a reader of tiff:Orientation takes its absence as upright.
+_STALE = {
+    (_TIFF, "Orientation"),
+    (_TIFF, "ImageWidth"),
+    (_TIFF, "ImageLength"),
+    (_EXIF, "PixelXDimension"),
+    (_EXIF, "PixelYDimension"),
+    ("http://ns.adobe.com/xap/1.0/", "Thumbnails"),
+    (_NOTE, "HasExtendedXMP"),
+}
+# Motion photos, depth and gain maps: they describe data appended to the old file, which no longer exists.
+_STALE_SPACES = ("http://ns.google.com/photos/", "http://ns.adobe.com/hdr-gain-map/")
+
+_PLACE = {
+    (_PHOTOSHOP, "City"),
+    (_PHOTOSHOP, "State"),
+    (_PHOTOSHOP, "Country"),
+    (_IPTC_CORE, "Location"),
+    (_IPTC_CORE, "CountryCode"),
+    (_IPTC_EXT, "LocationShown"),
+    (_IPTC_EXT, "LocationCreated"),
+    ("http://purl.org/dc/elements/1.1/", "coverage"),
+    ("http://ns.adobe.com/xmp/1.0/DynamicMedia/", "shotLocation"),
+    ("http://ns.iview-multimedia.com/mediapro/1.0/", "Location"),
+}
+"""Where a photo was taken, besides every property whose name begins with GPS."""
+
+
+def clean_xmp(
+    xmp: bytes | None, *, keep_gps: bool = True, orientation: int = 1, size: tuple[int, int] | None = None
+) -> bytes | None:
+    """The packet without what is stale in a new file, and without the place unless kept.
+
+    `orientation` is how the picture was turned since the packet was true of it: the regions of faces and
+    things turn with it. `size` is that of the new file, to which they are then said to apply.
+
+    Returns None where `parse_xmp` does.
+    """
+    document = parse_xmp(xmp)
+    if document is None:
+        return None
+    try:
+        for element in list(document.getElementsByTagName("*")):
+            for attribute in list((element.attributes or {}).values()):
+                if _unwanted(attribute, keep_gps):
+                    element.removeAttributeNode(attribute)
+            if element.parentNode is not None and _unwanted(element, keep_gps):
+                element.parentNode.removeChild(element)
+        if orientation != 1 or size is not None:
+            for element in document.getElementsByTagName("*"):
+                _turn_regions(element, orientation, size)
+        cleaned = "".join(node.toxml() for node in document.childNodes)
+    except (ValueError, RecursionError, AttributeError):
+        return None
+    return cleaned.encode()
+
+
+def parse_xmp(xmp: bytes | None) -> minidom.Document | None:
+    """The packet as a tree.
+
+    Returns None for no packet, one larger than 4 MiB or of more than 20,000 tags and attributes, one that is
+    not well-formed, and one with a document type: XMP has none (ISO 16684-1, 7.1), and entities are how XML
+    parsers are attacked.
+    """
+    if not xmp or len(xmp) > _MAX_XMP:
+        return None
+    encoding = "utf-16" if xmp[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = xmp.decode(encoding).strip("\0 \r\n\t")
+        text = re.sub(r"^<\?xml\s[^>]*\?>", "", text)
+        # Every tag has a "<" and every attribute an "=", so this bounds the tree before it is built.
+        if text.count("<") + text.count("=") > _MAX_NODES or "<!DOCTYPE" in text or "<!ENTITY" in text:
+            return None
+        return minidom.parseString(text.encode())
+    except (ExpatError, ValueError, RecursionError, AttributeError):
+        return None
+
+
+def _unwanted(node: minidom.Attr | minidom.Element, keep_gps: bool) -> bool:
+    space, name = node.namespaceURI or "", node.localName or ""
+    if (space, name) in _STALE or space.startswith(_STALE_SPACES):
+        return True
+    return not keep_gps and (name.lower().startswith("gps") or (space, name) in _PLACE)
+
+
+# From a point of the stored picture, x and y in 0 to 1, to the upright one (CIPA DC-008, tag 0x0112).
+_TURNS: dict[int, Callable[[float, float], tuple[float, float]]] = {
+    2: lambda x, y: (1 - x, y),
+    3: lambda x, y: (1 - x, 1 - y),
+    4: lambda x, y: (x, 1 - y),
+    5: lambda x, y: (y, x),
+    6: lambda x, y: (1 - y, x),
+    7: lambda x, y: (1 - y, 1 - x),
+    8: lambda x, y: (y, 1 - x),
+}
+
+
+def _turn_regions(element: minidom.Element, orientation: int, size: tuple[int, int] | None) -> None:
+    """Of MWG (centre and size), Microsoft (a rectangle in one text) and IPTC (corner and size, or points)."""
+    if size is not None and (element.namespaceURI, element.localName) == (_REGIONS, "AppliedToDimensions"):
+        for holder in (element, *element.getElementsByTagName("*")):
+            for name, value in zip("wh", size, strict=True):
+                _set(holder, _DIMENSIONS, name, str(value))
+    turn = _TURNS.get(orientation)
+    if turn is None:
+        return
+    for space, prefix, corner in ((_AREA, "", False), (_IPTC_EXT, "rb", True)):
+        names = [prefix + (name if not prefix else name.upper()) for name in "xywh"]
+        if (_get(element, space, f"{prefix}Unit") or _get(element, space, "unit") or "") == "pixel":
+            continue
+        values = [_number(_get(element, space, name)) for name in names]
+        if None in values[:2]:
+            continue
+        x, y, w, h = (value or 0.0 for value in values)
+        turned = _turned_box(turn, orientation, x, y, w, h, corner=corner)
+        for name, old, new in zip(names, values, turned, strict=True):
+            if old is not None:
+                _set(element, space, name, _text(new))
+    rectangle = _get(element, _MICROSOFT, "Rectangle")
+    parts = [_number(part) for part in (rectangle or "").split(",")]
+    if len(parts) == 4 and None not in parts:
+        x, y, w, h = (part or 0.0 for part in parts)
+        turned = _turned_box(turn, orientation, x, y, w, h, corner=True)
+        _set(element, _MICROSOFT, "Rectangle", ", ".join(map(_text, turned)))
+
+
+def _turned_box(  # noqa: PLR0917 (a box)
+    turn: Callable[[float, float], tuple[float, float]],
+    orientation: int,
+    x: float,
+    y: float,
+    w: float,
+    h: float,
+    *,
+    corner: bool,
+) -> tuple[float, float, float, float]:
+    """A box by its centre, or by its upper left `corner`."""
+    x, y = turn(x + w / 2, y + h / 2) if corner else turn(x, y)
+    w, h = (h, w) if orientation >= 5 else (w, h)
+    return (x - w / 2, y - h / 2, w, h) if corner else (x, y, w, h)
+
+
+def _get(element: Any, space: str, name: str) -> str | None:
+    """A property of a structure, written as an attribute or as an element."""
+    if element.hasAttributeNS(space, name):
+        return str(element.getAttributeNS(space, name))
+    found = _child(element, space, name)
+    return None if found is None else "".join(getattr(node, "data", "") for node in found.childNodes)
+
+
+def _set(element: Any, space: str, name: str, value: str) -> None:
+    """Change a property that is there."""
+    if element.hasAttributeNS(space, name):
+        element.getAttributeNodeNS(space, name).value = value
+    elif (found := _child(element, space, name)) is not None and found.firstChild is not None:
+        while found.lastChild is not found.firstChild:
+            found.removeChild(found.lastChild)
+        found.firstChild.nodeValue = value
+
+
+def _child(element: Any, space: str, name: str) -> Any:
+    return next((n for n in element.childNodes if (n.namespaceURI, n.localName) == (space, name)), None)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None
+
+
+def _text(value: float) -> str:
+    return f"{value:.6f}".rstrip("0").rstrip(".")
+
+
+_EMPTY = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}"/></x:xmpmeta>'.encode()
+
+
+# A JPEG segment holds 64 KiB. What is beyond goes into a second packet (XMP part 3, 1.1.3.1).
+
+
+def merge(main: bytes, other: bytes | None) -> bytes:
+    """The packet with the properties of another one, which count where both have one."""
+    document, second = parse_xmp(main), parse_xmp(other)
+    if document is None or second is None:
+        return other or main if document is None else main
+    homes, guests = (one.getElementsByTagNameNS(_RDF, "RDF") for one in (document, second))
+    if not homes or not guests:
+        return main
+    theirs = {(n.namespaceURI, n.localName) for d in _descriptions(guests[0]) for n in _properties(d)}
+    theirs.add((_NOTE, "HasExtendedXMP"))
+    for description in _descriptions(homes[0]):
+        for node in _properties(description):
+            if (node.namespaceURI, node.localName) in theirs:
+                _take_out(description, node)
+    for description in _descriptions(guests[0]):
+        homes[0].appendChild(_apart(document, description, _properties(description)))
+    return "".join(node.toxml() for node in document.childNodes).encode()
+
+
+def split(xmp: bytes, limit: int) -> tuple[bytes, bytes | None]:
+    """The packet in at most `limit` bytes, and, where it has more, a second one with its largest properties,
+    whose MD5 in hex the first names.
+
+    Raises ValueError where it cannot be split.
+    """
+    if len(xmp) <= limit:
+        return xmp, None
+    document = parse_xmp(xmp)
+    roots = document.getElementsByTagNameNS(_RDF, "RDF") if document is not None else []
+    if document is None or not roots:
+        raise ValueError("packet too long for a segment")
+    sized = [
+        (len((n.toxml() if n.nodeType == n.ELEMENT_NODE else n.value).encode()), d, n)
+        for d in _descriptions(roots[0])
+        for n in _properties(d)
+    ]
+    second = minidom.parseString(_EMPTY)
+    excess = len(xmp) - limit + 256
+    for length, description, node in sorted(sized, key=lambda item: -item[0]):
+        if excess <= 0:
+            break
+        second.getElementsByTagNameNS(_RDF, "RDF")[0].appendChild(_apart(second, description, [node]))
+        _take_out(description, node)
+        excess -= length
+    extension = "".join(node.toxml() for node in second.childNodes).encode()
+    prefix = roots[0].prefix or "rdf"
+    named = document.createElementNS(_RDF, f"{prefix}:Description")
+    named.setAttributeNS(_XMLNS, f"xmlns:{prefix}", _RDF)
+    named.setAttributeNS(_XMLNS, "xmlns:xmpNote", _NOTE)
+    named.setAttributeNS(_RDF, f"{prefix}:about", "")
+    named.setAttributeNS(_NOTE, "xmpNote:HasExtendedXMP", digest(extension))
+    roots[0].appendChild(named)
+    main = "".join(node.toxml() for node in document.childNodes).encode()
+    if len(main) > limit:
+        raise ValueError("packet too long for a segment")
+    return main, extension
+
+
+def digest(extension: bytes) -> str:
+    """By which the first packet names the second."""
+    return hashlib.md5(extension, usedforsecurity=False).hexdigest().upper()
+
+
+def _descriptions(rdf: Any) -> list[Any]:
+    return [n for n in rdf.childNodes if (n.namespaceURI, n.localName) == (_RDF, "Description")]
+
+
+def _properties(description: Any) -> list[Any]:
+    attributes = [a for a in description.attributes.values() if a.namespaceURI not in (_XMLNS, _RDF)]
+    return [*attributes, *(n for n in description.childNodes if n.nodeType == n.ELEMENT_NODE)]
+
+
+def _take_out(description: Any, node: Any) -> None:
+    if node.nodeType == node.ELEMENT_NODE:
+        description.removeChild(node)
+    else:
+        description.removeAttributeNode(node)
+
+
+def _apart(document: minidom.Document, description: Any, nodes: list[Any]) -> Any:
+    """A description of its own with copies of some properties, and all the prefixes that they may have."""
+    made = document.createElementNS(_RDF, "rdf:Description")
+    made.setAttributeNS(_XMLNS, "xmlns:rdf", _RDF)
+    made.setAttributeNS(_RDF, "rdf:about", description.getAttributeNS(_RDF, "about"))
+    holder = description
+    while holder is not None and holder.nodeType == holder.ELEMENT_NODE:
+        for a in holder.attributes.values():
+            if a.namespaceURI == _XMLNS and not made.hasAttribute(a.name):
+                made.setAttributeNS(_XMLNS, a.name, a.value)
+        holder = holder.parentNode
+    for node in nodes:
+        if node.nodeType == node.ELEMENT_NODE:
+            made.appendChild(document.importNode(node, True))
+        else:
+            made.setAttributeNS(node.namespaceURI, node.name, node.value)
+    return made
