@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from revisage.errors import SaveError
-from revisage.image import decode, encode, from_array
+from revisage.image import containers, decode, encode, from_array
 from revisage.label import DIGITAL_SOURCE_TYPE, Label, add, packet, read
 
 LABELLED = ["JPEG", "PNG", "WEBP", "TIFF"]
@@ -230,7 +230,7 @@ def test_a_packet_larger_than_a_jpeg_segment_is_kept_with_the_label() -> None:
     labelled = add(encode(photo, format="JPEG"), "JPEG", LABEL)
     assert read(labelled) == LABEL
     assert properties(packet_of(labelled), XMP + "CreatorTool") == ["Scanner 3"]
-    assert b"x" * 65_000 in read_xmp(labelled)
+    assert b"x" * 65_000 in (containers.read_xmp(labelled) or b"")
 
 
 @given(
