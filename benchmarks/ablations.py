@@ -25,11 +25,10 @@ from revisage.lab.networks.discriminators import DiscriminatorConfig
 from revisage.lab.networks.gfpgan import GFPGANConfig
 from revisage.lab.train import presets
 from revisage.lab.train.face_losses import FaceWeights
-from revisage.lab.train.face_settings import FaceSettings
 from revisage.lab.train.loop import train
 from revisage.lab.train.pictures import from_unit, grid
 from revisage.lab.train.settings import LoopSettings, change
-from revisage.lab.train.tasks.gfpgan import FaceTask
+from revisage.lab.train.tasks.gfpgan import FaceSettings, FaceTask
 
 COMPACT_128 = GFPGANConfig(
     size=128,

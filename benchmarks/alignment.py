@@ -19,7 +19,7 @@ import numpy as np
 from revisage import zoo
 from revisage.faces import Detector, estimate
 from revisage.image import decode
-from revisage.lab.data.split import held_out
+from revisage.lab.data.pictures import held_out
 from revisage.lab.degrade import RECIPES, rng_for
 from revisage.lab.evaluate.summary import summarise
 from revisage.runtime import Session, open_session

@@ -38,12 +38,11 @@ from revisage.lab.networks.arcface_crop import ArcFaceCrop
 from revisage.lab.networks.gfpgan import CLEAR_256, COMPACT_256, GFPGAN
 from revisage.lab.train import presets
 from revisage.lab.train.face_losses import FaceWeights
-from revisage.lab.train.face_settings import FaceSettings
 from revisage.lab.train.face_validation import RECIPES_HELD
 from revisage.lab.train.init import start_from
 from revisage.lab.train.loop import train
 from revisage.lab.train.settings import change as changed
-from revisage.lab.train.tasks.gfpgan import FaceTask
+from revisage.lab.train.tasks.gfpgan import FaceSettings, FaceTask
 
 DIGITS = {"psnr": 2, "ssim": 3, "lpips": 3, "degrees": 1, "degrees_edgeface": 1, "correlation": 3}
 BAND = (20, 48)  # cycles a face: where the angle lives and the output is weakest

@@ -35,7 +35,7 @@ from revisage.errors import FaceError, ModelMissingError
 from revisage.faces import Detector, align, estimate
 from revisage.lab import evaluate
 from revisage.lab.data.expressions import EXPRESSIONS
-from revisage.lab.data.split import held_out
+from revisage.lab.data.pictures import held_out
 from revisage.lab.evaluate import Data, MetricSources
 from revisage.lab.evaluate.data import read
 from revisage.lab.evaluate.expressions import ModelClassifier

@@ -16,7 +16,7 @@ from revisage.faces import estimate, template
 from revisage.lab.data.detector_scenes import clutter, pose
 from revisage.lab.data.detector_scenes.compose import CROP_BOX, KINDS, _Canvas, _cover, compose
 from revisage.lab.data.detector_scenes.source import HELD_OUT_SHARE, Source, load_source
-from revisage.lab.data.split import held_out
+from revisage.lab.data.pictures import held_out
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,15 @@ from PIL import Image
 
 from revisage.errors import TrainingError
 from revisage.lab.data.loader import Loader, Sample
-from revisage.lab.data.pictures import Pictures, cache_room, find_pictures, read_picture, shuffled
-from revisage.lab.data.split import HELD_OUT_SHARE, held_out
+from revisage.lab.data.pictures import (
+    HELD_OUT_SHARE,
+    Pictures,
+    cache_room,
+    find_pictures,
+    held_out,
+    read_picture,
+    shuffled,
+)
 
 NAMES = [f"Person_{i:04d}" for i in range(4000)]
 TRAINED = [name for name in NAMES if not held_out(name)]

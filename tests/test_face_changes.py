@@ -14,8 +14,8 @@ torch = pytest.importorskip("torch")
 from revisage.lab.degrade.gfpgan import Gfpgan  # noqa: E402
 from revisage.lab.train import presets  # noqa: E402
 from revisage.lab.train.face_losses import FaceWeights  # noqa: E402
-from revisage.lab.train.face_settings import FaceSettings  # noqa: E402
 from revisage.lab.train.settings import change as changed  # noqa: E402
+from revisage.lab.train.tasks.gfpgan import FaceSettings  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import face_changes  # noqa: E402

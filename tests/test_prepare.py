@@ -21,12 +21,11 @@ from prepare_folder import SETTINGS, WholePicture, fill, texture, tree, write
 from revisage.errors import SaveError, UsageError
 from revisage.faces import template
 from revisage.lab.data.landmarks import read_crops, read_landmarks
-from revisage.lab.data.pictures import find_pictures, read_picture
+from revisage.lab.data.pictures import find_pictures, held_out, read_picture
 from revisage.lab.data.prepare.measures import sharpness
 from revisage.lab.data.prepare.photo import PrepareSettings, Record
 from revisage.lab.data.prepare.run import prepare
 from revisage.lab.data.prepare.tables import Summary
-from revisage.lab.data.split import held_out
 
 
 def run(

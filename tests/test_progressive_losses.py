@@ -20,7 +20,7 @@ from revisage.lab.losses import (  # noqa: E402  # noqa: E402
     wasserstein_generator,
 )
 from revisage.lab.networks.progressive import Critic  # noqa: E402
-from revisage.lab.train.schedule import Schedule  # noqa: E402
+from revisage.lab.train.tasks.progressive import Schedule  # noqa: E402
 
 
 def test_wasserstein_is_the_difference_of_means() -> None:

@@ -27,7 +27,7 @@ from revisage.cli import main  # noqa: E402
 from revisage.errors import TrainingError, UsageError  # noqa: E402
 from revisage.lab.architectures import export_network  # noqa: E402
 from revisage.lab.data.landmarks import POINT_COLUMNS  # noqa: E402
-from revisage.lab.data.split import held_out  # noqa: E402
+from revisage.lab.data.pictures import held_out  # noqa: E402
 from revisage.lab.degrade import RECIPES  # noqa: E402
 from revisage.lab.losses.components import COMPONENTS  # noqa: E402
 from revisage.lab.networks.discriminators import Discriminator, DiscriminatorConfig  # noqa: E402
@@ -38,14 +38,13 @@ from revisage.lab.train.critics import R1_INTERVAL  # noqa: E402
 from revisage.lab.train.distributed import DistributedContext, init_distributed  # noqa: E402
 from revisage.lab.train.face_losses import FaceWeights  # noqa: E402
 from revisage.lab.train.face_presets import TINY_CRITIC  # noqa: E402
-from revisage.lab.train.face_settings import COMPONENT_LOSSES, FaceSettings  # noqa: E402
 from revisage.lab.train.faces import split  # noqa: E402
 from revisage.lab.train.init import start_from  # noqa: E402
 from revisage.lab.train.loop import step, train  # noqa: E402
 from revisage.lab.train.settings import LoopSettings, change  # noqa: E402
 from revisage.lab.train.state import State  # noqa: E402
 from revisage.lab.train.task import Batch, Task  # noqa: E402
-from revisage.lab.train.tasks.gfpgan import FaceTask  # noqa: E402
+from revisage.lab.train.tasks.gfpgan import COMPONENT_LOSSES, FaceSettings, FaceTask  # noqa: E402
 from revisage.lab.train.tasks.prior import PriorTask, load_prior  # noqa: E402
 
 TEMPLATE = np.array([(36.2, 45.0), (59.8, 45.0), (48.1, 58.9), (37.7, 69.6), (58.7, 69.6)])  # at 96 px

@@ -23,13 +23,12 @@ from revisage.errors import TrainingError, UsageError  # noqa: E402
 from revisage.lab.data.loader import Sample  # noqa: E402
 from revisage.lab.train import checkpoint, loop, muon, precision  # noqa: E402
 from revisage.lab.train.distributed import init_distributed  # noqa: E402
-from revisage.lab.train.ema import EMA  # noqa: E402
 from revisage.lab.train.init import start_from  # noqa: E402
 from revisage.lab.train.log import Log, read_log  # noqa: E402
 from revisage.lab.train.loop import learning_rate, train  # noqa: E402
 from revisage.lab.train.muon import Muon  # noqa: E402
 from revisage.lab.train.settings import LoopSettings  # noqa: E402
-from revisage.lab.train.state import State  # noqa: E402
+from revisage.lab.train.state import EMA, State  # noqa: E402
 from revisage.lab.train.task import Phase  # noqa: E402
 
 SETTINGS = LoopSettings(

@@ -21,9 +21,13 @@ from revisage.lab.data.prepare.landmark_detectors import open_landmark_detector 
 from revisage.lab.data.prepare.whole import prepare_whole, read_points  # noqa: E402
 from revisage.lab.train import checkpoint, presets  # noqa: E402
 from revisage.lab.train.loop import train  # noqa: E402
-from revisage.lab.train.schedule import Schedule  # noqa: E402
 from revisage.lab.train.task import Batch  # noqa: E402
-from revisage.lab.train.tasks.progressive import ProgressiveTask, person, returned  # noqa: E402
+from revisage.lab.train.tasks.progressive import (  # noqa: E402
+    ProgressiveTask,
+    Schedule,
+    person,
+    returned,
+)
 from revisage.zoo import read_contract  # noqa: E402
 
 OBJECTIVES = {"upscale": 16, "restore": 128}

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 from skimage import data
 
-from revisage.lab.data.split import held_out
+from revisage.lab.data.pictures import held_out
 
 
 def write_pictures(folder: Path, *, side: int = 96, training: int = 6, held: int = 2) -> Path:

@@ -10,8 +10,7 @@ import numpy as np
 
 from revisage.errors import FaceError, TrainingError
 from revisage.faces import Face, align, estimate
-from revisage.lab.data.pictures import SUFFIXES, read_picture
-from revisage.lab.data.split import held_out
+from revisage.lab.data.pictures import SUFFIXES, held_out, read_picture
 
 EXPRESSIONS = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry")
 """The neutral face and the six basic expressions (Ekman, 1992), in the order of the classifier's scores."""

@@ -1,7 +1,8 @@
-"""Folders of pictures for training, kept in memory once read, as far as there is room."""
+"""Folders of pictures for training, which of them are held out, and those kept in memory once read."""
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 from collections.abc import Callable
@@ -13,9 +14,21 @@ import psutil
 
 from revisage.errors import PhotoError, TrainingError
 from revisage.image import decode, eight_bits
-from revisage.lab.data.split import HELD_OUT_SHARE, held_out
 
+HELD_OUT_SHARE = 0.05
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
+
+
+def held_out(name: str, share: float = HELD_OUT_SHARE) -> bool:
+    """Whether a person (LFW: the person's name) or a picture (its file stem) is kept from training.
+
+    The name is hashed with SHA-256 and its first 8 bytes are read as a fraction of 1: under `share`
+    means held out. Adding or removing pictures never moves another one across the split.
+    """
+    if not 0.0 <= share <= 1.0:
+        raise ValueError(f"share must be between 0 and 1, got {share}")
+    digest = hashlib.sha256(name.encode("utf-8")).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64 < share
 
 
 def find_pictures(

@@ -17,8 +17,7 @@ from revisage.errors import FaceError, PhotoError, UsageError
 from revisage.faces import Detector, align, estimate
 from revisage.files import sha256
 from revisage.image import decode, eight_bits
-from revisage.lab.data.pictures import SUFFIXES
-from revisage.lab.data.split import held_out
+from revisage.lab.data.pictures import SUFFIXES, held_out
 from revisage.lab.degrade import RECIPES, rng_for
 
 Setting = Literal["same-size", "x4"]
@@ -197,7 +196,7 @@ def select(data: Data, *, split: Split = "all", limit: int | None = None) -> Dat
     """Some of the pictures: those held out of training, and of these the `limit` whose hashes come first.
 
     "held-out" goes by the hash of the file's stem, "held-out-people" by that of the name of the folder that
-    holds one person's pictures (`revisage.lab.data.split`). Raises UsageError when none is left.
+    holds one person's pictures (`revisage.lab.data.pictures`). Raises UsageError when none is left.
     """
     items = data.items
     if split != "all":

@@ -9,8 +9,8 @@ from revisage.errors import UsageError
 from revisage.lab.networks.discriminators import DiscriminatorConfig, stylegan2_discriminator
 from revisage.lab.networks.gfpgan import CLEAR_256, GFPGANConfig, published_512
 from revisage.lab.train.face_losses import FaceWeights
-from revisage.lab.train.face_settings import FaceSettings
 from revisage.lab.train.settings import LoopSettings
+from revisage.lab.train.tasks.gfpgan import FaceSettings
 
 TINY_FACE = GFPGANConfig(
     size=64,

@@ -29,14 +29,12 @@ from revisage.lab.train.face_presets import (
     check_paper,
     paper_settings,
 )
-from revisage.lab.train.face_settings import FaceSettings
-from revisage.lab.train.schedule import Schedule
 from revisage.lab.train.settings import LoopSettings
 from revisage.lab.train.task import Task
 from revisage.lab.train.tasks.detector import DetectorSettings, DetectorTask
 from revisage.lab.train.tasks.distillation import StudentSettings, StudentTask
 from revisage.lab.train.tasks.expression import ExpressionSettings, ExpressionTask
-from revisage.lab.train.tasks.gfpgan import FaceTask
+from revisage.lab.train.tasks.gfpgan import FaceSettings, FaceTask
 from revisage.lab.train.tasks.identity import IdentitySettings, IdentityTask
 from revisage.lab.train.tasks.prior import PriorSettings, PriorTask
 from revisage.lab.train.tasks.progressive import (
@@ -44,6 +42,7 @@ from revisage.lab.train.tasks.progressive import (
     ProgressiveSettings,
     ProgressiveTask,
     ProgressiveWeights,
+    Schedule,
 )
 from revisage.lab.train.tasks.realesrgan import RRDB_X2, SceneSettings, SceneTask, SceneWeights
 

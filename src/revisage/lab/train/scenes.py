@@ -1,4 +1,4 @@
-"""Clean pieces for training on whole photos: cut from photos, of many faces, or drawn."""
+"""What the trainings on whole photos share: clean pieces, patches of a degraded piece, held-out photos."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
+from revisage.lab.data.loader import Sample
 from revisage.lab.data.pictures import Pictures
+from revisage.lab.degrade import Step, apply, tone
+from revisage.lab.train.pictures import to_unit, unit_tensor
 
 CROWDS = (1, 2, 4)  # faces along a side of a picture of faces, which in photos are rarely as large as it is
 CROWD_SHARES = (0.5, 0.35, 0.15)
@@ -66,6 +69,32 @@ def ramp(rng: np.random.Generator, side: int) -> np.ndarray:
     steps = np.full(3, depth) if rng.random() < 0.5 else depth * rng.uniform(-1, 1, 3)
     colour = np.full(3, rng.random()) if rng.random() < 0.5 else rng.random(3)
     return np.clip(colour + steps * t[..., None], 0, 1).astype(np.float32)
+
+
+def patches(rng: np.random.Generator, pair: Sample, patch: int, around: int) -> Sample:
+    """A square from one place of each picture, (H, W, 3), turned and mirrored alike.
+
+    It is `patch` of the `around` pixels of the smallest picture, and as many times more of larger ones.
+    """
+    corner = rng.integers(0, around - patch + 1, 2)
+    turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
+    parts: Sample = {}
+    for key, picture in pair.items():
+        size = picture.shape[0] // around
+        (top, left), side = corner * size, patch * size
+        part = np.rot90(picture[top : top + side, left : left + side], turns)
+        parts[key] = part[:, ::-1] if mirrored else part
+    return parts
+
+
+def held_pair(photo: np.ndarray, damage: Step | None, scale: int) -> tuple[np.ndarray, np.ndarray]:
+    """Low and clean held-out photo as (3, H, W) in [0, 1], of (H, W, 3) uint8; None: only shrunken."""
+    clean, unit = to_unit(photo), 4 * scale
+    clean = clean[: clean.shape[0] // unit * unit, : clean.shape[1] // unit * unit]
+    low = shrink(clean, scale)
+    if damage is not None:
+        low, clean = apply(low, damage), apply(clean, tone(damage))
+    return unit_tensor(low), unit_tensor(clean)
 
 
 def under_marks(low: Tensor, clean: Tensor) -> Tensor:

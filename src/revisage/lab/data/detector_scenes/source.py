@@ -12,7 +12,7 @@ from PIL import Image
 
 from revisage.errors import TrainingError
 from revisage.lab.data.landmarks import read_crops
-from revisage.lab.data.split import held_out
+from revisage.lab.data.pictures import held_out
 
 HELD_OUT_SHARE = 0.1
 CROP = 256  # side of an aligned crop

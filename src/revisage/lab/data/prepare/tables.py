@@ -15,9 +15,9 @@ from typing import Any
 
 from revisage.files import write_atomically
 from revisage.lab.data.landmarks import POINT_COLUMNS
+from revisage.lab.data.pictures import held_out
 from revisage.lab.data.prepare.measures import originals
 from revisage.lab.data.prepare.photo import DROPPED, KEPT, Crop, Record, readable
-from revisage.lab.data.split import held_out
 
 JOURNAL = "journal.jsonl"
 COLUMNS = (

@@ -8,6 +8,7 @@ itself, and marks are filled with what lay under them.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,9 +32,9 @@ from revisage.lab.networks.compact import Compact
 from revisage.lab.networks.scene import SCENE, STRIDE, Scene, SceneConfig, with_strength
 from revisage.lab.published import load
 from revisage.lab.train.distributed import device_of
-from revisage.lab.train.pictures import grid, to_unit, unit_tensor
+from revisage.lab.train.pictures import grid, to_unit
 from revisage.lab.train.precision import autocast
-from revisage.lab.train.scenes import crowd, piece, ramp, shrink, under_marks, vary
+from revisage.lab.train.scenes import crowd, held_pair, patches, piece, ramp, shrink, under_marks, vary
 from revisage.lab.train.settings import check
 from revisage.lab.train.task import Batch, Phase
 
@@ -183,18 +184,10 @@ class StudentTask:
         settings = self.settings
         rng = np.random.default_rng((settings.seed, index, 1))
         pair = self.pool[index]
-        corner = rng.integers(0, settings.around - settings.patch + 1, 2)
-        turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
-        sample: Sample = {"strength": pair["strength"]}
-        for key in ("low", "target", "truth"):
-            picture = pair[key]
-            size = picture.shape[0] // settings.around
-            top, left = corner * size
-            side = settings.patch * size
-            part = np.rot90(picture[top : top + side, left : left + side], turns)
-            part = part[:, ::-1] if mirrored else part
-            sample[key] = np.ascontiguousarray(part.transpose(2, 0, 1), np.float32)
-        return sample
+        shown = {key: pair[key] for key in ("low", "target", "truth")}
+        parts = patches(rng, shown, settings.patch, settings.around)
+        tensors = {k: np.ascontiguousarray(p.transpose(2, 0, 1), np.float32) for k, p in parts.items()}
+        return {"strength": pair["strength"], **tensors}
 
     def _pair(self, number: int) -> Sample:
         """Piece `number`: what the student sees, what it aims at and the truth, (H, W, 3) in [0, 1]."""
@@ -253,21 +246,16 @@ class StudentTask:
         return losses
 
     def _held_out(self, i: int, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Low and clean held-out photo `i` as (3, H, W) in [0, 1], at least; "clean" means only shrunken."""
-        clean, size = to_unit(self.held[i]), 2 * STRIDE
-        clean = clean[: clean.shape[0] // size * size, : clean.shape[1] // size * size]
-        low = shrink(clean, 2)
+        """See `held_pair`; "clean" means only shrunken."""
         if name == "camera":
-            low = apply(low, camera(i))
-        elif name != "clean":
-            chain = zoomed(RECIPES[name].sample(np.random.default_rng(i)), 2)
-            low, clean = apply(low, chain), apply(clean, tone(chain))
-        return unit_tensor(low), unit_tensor(clean)
+            return held_pair(self.held[i], camera(i), 2)
+        damage = None if name == "clean" else zoomed(RECIPES[name].sample(np.random.default_rng(i)), 2)
+        return held_pair(self.held[i], damage, 2)
 
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
         """closeness; psnr and lpips of every kind at x2 beside bicubic's; the least psnr of clean at x1."""
-        figures: dict[str, list[float]] = {}
+        figures = defaultdict[str, list[float]](list)
         device = device_of(network)
         for name in VALIDATION:
             for i in range(len(self.held)):
@@ -276,10 +264,10 @@ class StudentTask:
                 same, doubled = network(with_strength(low, strength))
                 bicubic = F.interpolate(low, scale_factor=2, mode="bicubic").clamp(0, 1)
                 for key, picture in ((name, doubled.clamp(0, 1)), (f"bicubic_{name}", bicubic)):
-                    figures.setdefault(f"{key}_psnr", []).append(float(psnr(picture, clean)))
-                    figures.setdefault(f"{key}_lpips", []).append(float(self.lpips(picture, clean)))
+                    figures[f"{key}_psnr"].append(float(psnr(picture, clean)))
+                    figures[f"{key}_lpips"].append(float(self.lpips(picture, clean)))
                 if name == "clean":
-                    figures.setdefault("same_psnr", []).append(float(psnr(same, low)))
+                    figures["same_psnr"].append(float(psnr(same, low)))
         means = {key: float(np.mean(values)) for key, values in figures.items()}
         means["same_worst"] = min(figures["same_psnr"])
         gains = [means[f"bicubic_{name}_lpips"] - means[f"{name}_lpips"] for name in VALIDATION[1:]]

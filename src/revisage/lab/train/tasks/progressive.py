@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -48,7 +48,6 @@ from revisage.lab.networks.vgg import VGG19Features
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.faces import table_of
 from revisage.lab.train.pictures import from_unit, grid, to_unit
-from revisage.lab.train.schedule import Schedule
 from revisage.lab.train.settings import check
 from revisage.lab.train.task import Batch, Phase
 
@@ -60,6 +59,39 @@ RETURNED = 0.5
 ATTENDED = (64, 128)
 """Sides of the pictures of steps 2 and 3, whose landmarks are attended to."""
 _FLAT = re.compile(r"(.+_.+)_\d+")  # Aaron_Peirsol_0001, but not IMG_0001
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A weight that grows with the epoch, at most linearly (Kim et al., BMVC 2019, "Dynamic weighting").
+
+    Attributes:
+        start: its value at epoch 0.
+        growth: added in each epoch.
+        most: it stays there once it is reached; None for no end.
+
+    Raises ValueError for a weight below 0 or one that falls. To plot it: `[schedule.at(e) for e in epochs]`.
+    """
+
+    start: float
+    growth: float = 0.0
+    most: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.start < 0 or self.growth < 0:
+            raise ValueError(f"a weight starts at 0 or more and does not fall, got {self}")
+        if self.most is not None and self.most < self.start:
+            raise ValueError(f"a weight cannot end below its start, got {self}")
+
+    @property
+    def ever(self) -> bool:
+        """Whether it is above 0 at any epoch."""
+        return self.start > 0 or self.growth > 0
+
+    def at(self, epoch: float) -> float:
+        """The weight at an epoch, which may be a fraction: epoch 0.5 is half-way through the first."""
+        value = self.start + self.growth * max(epoch, 0.0)
+        return value if self.most is None else min(value, self.most)
 
 
 @dataclass(frozen=True)
@@ -142,10 +174,8 @@ class ProgressiveTask:
             find_pictures(root, name=lambda path: person(path, root), held=side, share=share)
             for side in (False, True)
         )
-        self.training, self.held = (
-            Pictures(training),
-            Pictures(held[:: max(1, len(held) // settings.validation)]),
-        )
+        self.training = Pictures(training)
+        self.held = Pictures(held[:: max(1, len(held) // settings.validation)])
         table = table_of(root)
         self._table = read_points(table) if table.is_file() else None
         self._estimate = open_landmark_detector("estimate")
@@ -239,13 +269,9 @@ class ProgressiveTask:
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
         """psnr, ssim and ms_ssim of the last step; those of the input, brought to its size, beside them."""
-        measures: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-            "psnr": psnr,
-            "ssim": ssim,
-            "ms_ssim": ms_ssim,
-        }
+        measures = {"psnr": psnr, "ssim": ssim, "ms_ssim": ms_ssim}
         device = device_of(network)
-        values: dict[str, list[Tensor]] = {}
+        values = defaultdict[str, list[Tensor]](list)
         count = min(len(self.held), self.settings.validation)
         for start in range(0, count, 16):
             pairs = [self._held_out(i) for i in range(start, min(start + 16, count))]
@@ -254,7 +280,7 @@ class ProgressiveTask:
             for prefix, picture in (("", fake), ("input_", brought(low, SIZE))):
                 for name, measure in measures.items():
                     found = measure(picture * 0.5 + 0.5, clean * 0.5 + 0.5)
-                    values.setdefault(prefix + name, []).append(found)
+                    values[prefix + name].append(found)
         return {name: float(torch.cat(found).mean()) for name, found in values.items()}
 
     @torch.no_grad()

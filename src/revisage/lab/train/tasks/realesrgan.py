@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -33,7 +34,7 @@ from revisage.lab.networks.vgg import VGG19Features
 from revisage.lab.train.critics import logistic
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.pictures import grid, to_unit, unit_tensor
-from revisage.lab.train.scenes import crowd, piece, shrink, vary
+from revisage.lab.train.scenes import crowd, held_pair, patches, piece, shrink, vary
 from revisage.lab.train.settings import check
 from revisage.lab.train.task import Batch, Phase
 
@@ -145,20 +146,10 @@ class SceneTask:
 
     def sample(self, index: int) -> Sample:
         """ "low" (3, patch, patch), "clean" at `scale` times its side, and "sharp" where it is aimed at."""
-        settings, scale = self.settings, self.settings.network.scale
+        settings = self.settings
         rng = np.random.default_rng((settings.seed, index, 1))
-        pair = self.pool[index]
-        corner = rng.integers(0, settings.around - settings.patch + 1, 2)
-        turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
-        sample: Sample = {}
-        for key, picture in pair.items():
-            size = picture.shape[0] // settings.around
-            top, left = corner * size
-            side = settings.patch * size
-            assert size == (1 if key == "low" else scale), picture.shape
-            part = np.rot90(picture[top : top + side, left : left + side], turns)
-            sample[key] = unit_tensor(part[:, ::-1] if mirrored else part)
-        return sample
+        parts = patches(rng, self.pool[index], settings.patch, settings.around)
+        return {key: unit_tensor(part) for key, part in parts.items()}
 
     def _pair(self, number: int) -> Sample:
         """Degraded piece `number` and its truth, (H, W, 3) float32 in [0, 1]."""
@@ -199,21 +190,14 @@ class SceneTask:
         return logistic(self.networks["discriminator"], batch)
 
     def _held_out(self, i: int, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Low and clean held-out photo `i` as (3, H, W) in [0, 1]; "clean" means only shrunken."""
-        scale = self.settings.network.scale
-        clean, size = to_unit(self.held[i]), 4 * scale
-        clean = clean[: clean.shape[0] // size * size, : clean.shape[1] // size * size]
-        low = shrink(clean, scale)
-        if name != "clean":
-            drawn = RECIPES[name].sample(np.random.default_rng(i))
-            chain = zoomed(drawn, 2)
-            low, clean = apply(low, chain), apply(clean, tone(chain))
-        return unit_tensor(low), unit_tensor(clean)
+        """See `held_pair`; "clean" means only shrunken."""
+        damage = None if name == "clean" else zoomed(RECIPES[name].sample(np.random.default_rng(i)), 2)
+        return held_pair(self.held[i], damage, self.settings.network.scale)
 
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
         """psnr (mean of the degraded ones), closeness in stage 2, and both metrics of every kind."""
-        figures: dict[str, list[float]] = {}
+        figures = defaultdict[str, list[float]](list)
         device = device_of(network)
         for name in VALIDATION:
             for i in range(len(self.held)):
@@ -221,8 +205,8 @@ class SceneTask:
                 fake = network(low)
                 bicubic = F.interpolate(low, scale_factor=self.settings.network.scale, mode="bicubic")
                 for key, picture in ((name, fake), (f"bicubic_{name}", bicubic)):
-                    figures.setdefault(f"{key}_psnr", []).append(float(psnr(picture, clean)))
-                    figures.setdefault(f"{key}_ssim", []).append(float(ssim(picture, clean)))
+                    figures[f"{key}_psnr"].append(float(psnr(picture, clean)))
+                    figures[f"{key}_ssim"].append(float(ssim(picture, clean)))
         if self.settings.loss_weights.adversarial:
             for i in range(len(self.held)):
                 pair = self._degraded(np.random.default_rng(i), self.held[i])
@@ -231,7 +215,7 @@ class SceneTask:
                     for key in ("low", "sharp" if self.settings.sharpened else "clean")
                 )
                 losses = self._reconstruction(network(low), aim).values()
-                figures.setdefault("closeness", []).append(-float(torch.stack(list(losses)).sum()))
+                figures["closeness"].append(-float(torch.stack(list(losses)).sum()))
         means = {key: float(np.mean(values)) for key, values in figures.items()}
         return {"psnr": float(np.mean([means[f"{name}_psnr"] for name in VALIDATION[1:]])), **means}
 
