@@ -6,8 +6,6 @@ Example::
     Restorer().restore("grandmother.jpg").save("grandmother.restored.jpg")
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any
 
 from revisage import errors

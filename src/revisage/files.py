@@ -1,7 +1,5 @@
 """Files of this machine: written whole or not at all, known by their SHA-256, and who may read them."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os

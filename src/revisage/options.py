@@ -4,8 +4,6 @@ The command line shows these fields as options, the HTTP API as query parameters
 option is added here, used where the work is done, and is then everywhere.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache

@@ -11,8 +11,6 @@ records it. s and p come from runs with one and with two workers, d from the dri
 two workers the figures are computed, not measured.
 """
 
-from __future__ import annotations
-
 import tempfile
 import time
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Films as a folder of numbered pictures, in and out."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What every part of this room speaks of: a photo to do, and what became of it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal

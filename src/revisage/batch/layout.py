@@ -4,8 +4,6 @@ No photo is wasted on it: each candidate restores some of those that are to be r
 kept for this machine and these settings.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import platform

@@ -6,8 +6,6 @@ the file needs no shared memory and may lie on a network drive. A result is rena
 is written: a run killed in between redoes that photo and nothing else.
 """
 
-from __future__ import annotations
-
 import json
 import sqlite3
 import time

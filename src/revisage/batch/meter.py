@@ -1,7 +1,5 @@
 """How fast a run goes and when it will be done, in one line."""
 
-from __future__ import annotations
-
 import time
 from collections import deque
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 Both engines call these and nothing else, so their results are equal to the byte.
 """
 
-from __future__ import annotations
-
 import errno
 import time
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Which photos a command means and where each result goes."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """One digest of everything that decides what a photo becomes, the models' weights included."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property

@@ -6,8 +6,6 @@ where the place publishes an object when its upload ends, as object stores do; e
 drive by URL) a hidden temporary file is moved into place.
 """
 
-from __future__ import annotations
-
 import hashlib
 import secrets
 import stat

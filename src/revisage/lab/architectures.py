@@ -4,8 +4,6 @@ A checkpoint names its architecture and holds the configuration, so that nothing
 network again. An architecture is added here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path

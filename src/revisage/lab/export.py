@@ -4,8 +4,6 @@ Weights are stored as float16 and cast to float32 when the file is opened: the r
 that only the file, not the arithmetic, is in half precision. Inputs and outputs stay float32.
 """
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import io

@@ -5,8 +5,6 @@ are scaled channel by channel, and biases are corrected (Nagel et al., *Data-Fre
 Equalization and Bias Correction*, ICCV 2019). The file stays ONNX, with the contract of the one it came from.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -5,8 +5,6 @@ used and its version, `xmp:CreatorTool`, and the tool and models in a namespace 
 a signed label goes into the file as well (`sign`, C2PA), which shows later changes.
 """
 
-from __future__ import annotations
-
 from revisage.errors import SaveError
 from revisage.image.containers import read_xmp, replace_xmp
 from revisage.label.signature import Earlier, Signature, signature

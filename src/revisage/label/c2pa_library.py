@@ -1,7 +1,5 @@
 """The C2PA library, loaded when it is first needed and kept from the network."""
 
-from __future__ import annotations
-
 from types import ModuleType
 from typing import Any
 

@@ -5,8 +5,6 @@ are kept in a file of the user's cache: nothing in them tells of the photo or it
 erased, or on another machine, such a result is taken for somebody else's, which costs a question, no photo.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """Reading a signed label back: does the signature hold, who signed, and what does it say."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Iterator

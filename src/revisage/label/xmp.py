@@ -1,7 +1,5 @@
 """The XMP packet that carries the label (ISO 16684-1), made anew or merged into an existing one."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.dom import minidom

@@ -7,8 +7,6 @@ Example::
     result.save("grandmother.restored.jpg")
 """
 
-from __future__ import annotations
-
 from revisage.faces import Face
 from revisage.options import GUARD_DEGREES, MAX_OUTPUT_PIXELS, RestoreOptions, Settings
 from revisage.restore.models import (

@@ -1,7 +1,5 @@
 """Everything that is not a face: the scene model in tiles, or plain resampling where there is none."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 Chroma is BT.601's (B - Y, R - Y) unscaled; adding chroma to a luma never changes the luma.
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

@@ -1,7 +1,5 @@
 """What one call of `restore` carries with it: its options, its listener, its clock."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """How much memory tiles may take, and the tiles that fit."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

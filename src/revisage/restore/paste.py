@@ -4,8 +4,6 @@ All work happens in the face's bounding region, block by block; no full-size flo
 coordinates name pixel centres, as OpenCV has them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Progress events of one photo. A callback may raise to cancel: the exception leaves `restore` unchanged."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

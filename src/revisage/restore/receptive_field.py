@@ -8,8 +8,6 @@ further in a smooth or bright place, where it has to tell a mark from what it li
 So there are several strips, and the farthest counts.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import cv2

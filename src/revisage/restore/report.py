@@ -1,7 +1,5 @@
 """The JSON report: one entry per photo, one document around them (schema 1)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """One photo, whole: decode, find, background, faces. No per-photo state, so threads share it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path

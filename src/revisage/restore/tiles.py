@@ -6,8 +6,6 @@ have seen in the whole picture, so there is nothing to blend and no seam to see.
 is mirrored, for tiles and whole alike.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

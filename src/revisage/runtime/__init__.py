@@ -3,8 +3,6 @@
 Neither library is imported before a session is opened.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from revisage.errors import ModelMissingError, RuntimeUnavailableError, UsageError

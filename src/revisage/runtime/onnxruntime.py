@@ -1,7 +1,5 @@
 """ONNX Runtime: the GPU session, and on the CPU the yardstick that the OpenVINO session is tested against."""
 
-from __future__ import annotations
-
 import os
 import threading
 from types import ModuleType

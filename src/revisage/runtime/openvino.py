@@ -4,8 +4,6 @@ A network with free axes is compiled once and takes every size. Against compilin
 0-10 % (compact scene and face models, 2 cores, fp32 and bf16), and it keeps one copy of the weights.
 """
 
-from __future__ import annotations
-
 import sys
 import threading
 from functools import lru_cache

@@ -5,8 +5,6 @@ go black. So the same picture runs through both formats, and the half one is use
 the difference.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 from dataclasses import asdict, dataclass

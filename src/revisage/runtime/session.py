@@ -1,7 +1,5 @@
 """What every inference backend offers, and the checks they share."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

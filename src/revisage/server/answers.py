@@ -1,7 +1,5 @@
 """Results on their way out."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import re

@@ -1,7 +1,5 @@
 """The application: routes, page, and how errors are answered."""
 
-from __future__ import annotations
-
 import asyncio
 from pathlib import Path
 

@@ -7,8 +7,6 @@ Path("grandmother.restored.jpg").write_bytes(restored.data)
 One client may be used by many threads.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """A job's progress as server-sent events (WHATWG HTML, 9.2)."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import AsyncIterator

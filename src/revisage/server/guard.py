@@ -1,7 +1,5 @@
 """What every request passes: the name it asks for, its origin, its token; and the headers of every answer."""
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import json

@@ -1,7 +1,5 @@
 """HEAD as GET without its body (RFC 9110, 9.3.2), for every route."""
 
-from __future__ import annotations
-
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 

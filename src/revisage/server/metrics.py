@@ -1,7 +1,5 @@
 """What `/metrics` shows, in Prometheus' text format."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest

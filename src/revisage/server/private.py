@@ -1,7 +1,5 @@
 """What a server keeps from other accounts of its machine, and what its processes may take."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import stat

@@ -1,7 +1,5 @@
 """Errors as clients see them: `application/problem+json` (RFC 9457) with a code that programs can rely on."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any

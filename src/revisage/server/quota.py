@@ -1,7 +1,5 @@
 """How much of the disk the photos and results of a server may take."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

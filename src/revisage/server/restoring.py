@@ -1,7 +1,5 @@
 """One job: from the upload on disk to the result on disk."""
 
-from __future__ import annotations
-
 import io
 import logging
 from dataclasses import dataclass, replace

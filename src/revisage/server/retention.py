@@ -1,7 +1,5 @@
 """What a server keeps of photos, seen and erased from outside, whether it runs or not."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

@@ -1,7 +1,5 @@
 """The server process: uvicorn around the app, and an orderly end."""
 
-from __future__ import annotations
-
 import logging
 import signal
 import socket

@@ -1,7 +1,5 @@
 """One server's parts, put together: store, files, workers, and what keeps them in order."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging

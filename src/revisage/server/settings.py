@@ -1,7 +1,5 @@
 """What whoever runs the server may choose."""
 
-from __future__ import annotations
-
 import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Keeps the workers running: starts them, replaces the dead, passes messages, ends them in order."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import multiprocessing

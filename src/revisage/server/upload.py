@@ -1,7 +1,5 @@
 """A request's photo onto the disk, counted and timed while it arrives."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 import unicodedata

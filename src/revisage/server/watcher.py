@@ -1,7 +1,5 @@
 """Tells the requests that wait when their job has changed: one query for all of them."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator

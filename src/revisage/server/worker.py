@@ -5,8 +5,6 @@ It talks to the server that started it through a pipe: "wake" (a job may be wait
 pipe closes, and the worker gives its job back and ends.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

@@ -6,8 +6,6 @@ takes outcomes; a worker's death costs no photo, and a photo that kills its work
 those that were in hand.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal

@@ -7,8 +7,6 @@ the manifest. Each photo is a block of its own, so Ray does again what dies with
 photo; a photo that kills its workers is found by trying it alone.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import math

@@ -1,7 +1,5 @@
 """The engine inside one process: threads that share one Restorer."""
 
-from __future__ import annotations
-
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable

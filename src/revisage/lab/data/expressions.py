@@ -1,7 +1,5 @@
 """Faces labelled with their expression: a folder with one folder of pictures for each."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -6,8 +6,6 @@ the picture), as in `revisage.faces.Face`: x, y in pixels of the crop as stored,
 numbers.
 """
 
-from __future__ import annotations
-
 import csv
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath

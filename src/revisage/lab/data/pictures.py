@@ -1,7 +1,5 @@
 """Folders of pictures for training, which of them are held out, and those kept in memory once read."""
 
-from __future__ import annotations
-
 import hashlib
 import multiprocessing
 import os

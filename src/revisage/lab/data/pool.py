@@ -1,7 +1,5 @@
 """Training pairs that are degraded once and used several times."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock

@@ -1,7 +1,5 @@
 """The sharpened ground truth of Real-ESRGAN."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

@@ -1,7 +1,5 @@
 """Random fields that several kinds of ageing share, cheap enough to draw for every training sample."""
 
-from __future__ import annotations
-
 import functools
 import math
 

@@ -1,7 +1,5 @@
 """Mixtures for training: which share of the samples gets which recipe."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

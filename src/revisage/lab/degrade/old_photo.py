@@ -1,7 +1,5 @@
 """The life of an old photo: taken, printed, aged, damaged, scanned. Each part has its own probability."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

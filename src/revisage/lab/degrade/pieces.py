@@ -1,7 +1,5 @@
 """For training: marks at a whole photo's size on a piece of it, where they are, the photo's tone alone."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -9,8 +9,6 @@ scratch keeps its share of the picture whatever the size. Where ``sample`` takes
 recipes were tuned to by eye, less is milder, and up to 2 is sensible.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The pictures that methods are measured on: degraded and true, made or given, the same ones every time."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

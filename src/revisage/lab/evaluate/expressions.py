@@ -1,7 +1,5 @@
 """The expression of a face before and after: a classifier, and the metrics that compare its answers."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Protocol
 

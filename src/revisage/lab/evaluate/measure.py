@@ -1,7 +1,5 @@
 """Metrics ready for evaluation, the table's and those of expressions, each fed with what it looks at."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache

@@ -5,8 +5,6 @@ pictures; ONE is "input", "bicubic", "restore", a model's name, NAME:0.3 or NAME
 `revisage restore --scene` takes it), an .onnx file, a checkpoint, or a folder of results made elsewhere.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

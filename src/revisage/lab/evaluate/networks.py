@@ -1,7 +1,5 @@
 """Networks from files that carry no contract of ours: ONNX of others, and PyTorch checkpoints."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 The page asks nothing of other machines.
 """
 
-from __future__ import annotations
-
 import html
 import json
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Writing results down: results.json, images.csv, tables, the contact sheet and the page."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """What an evaluation found, before it is written down; by labels of the pictures as well, such as age."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

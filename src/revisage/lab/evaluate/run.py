@@ -4,8 +4,6 @@ Each result is written to OUT/pictures/METHOD/NAME.png, and beside it a note of 
 was measured. Started again, after a kill or with a metric more, a run takes over what its notes vouch for.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.metadata
 import json

@@ -3,8 +3,6 @@
 Nobody may pass these pictures on, so each test takes the user's own copy and checks how many there are.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Means with intervals, by bootstrap over pictures: the same numbers from the same values, every time."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Tables for people: Markdown and LaTeX, the best figure of each column marked."""
 
-from __future__ import annotations
-
 import math
 import re
 

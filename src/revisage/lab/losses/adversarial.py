@@ -1,7 +1,5 @@
 """Adversarial losses of generator and discriminator, and their regularisation."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

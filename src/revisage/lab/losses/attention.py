@@ -4,8 +4,6 @@ Source: equation 5 of Kim et al., *Progressive Face Super-Resolution via Attenti
 BMVC 2019, §3.3.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

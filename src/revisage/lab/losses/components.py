@@ -1,7 +1,5 @@
 """The parts of a face that have a discriminator of their own, and their crops."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

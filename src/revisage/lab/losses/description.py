@@ -1,7 +1,5 @@
 """What a network says of a degradation against what was drawn."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

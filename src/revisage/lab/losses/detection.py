@@ -1,7 +1,5 @@
 """Losses of the face detector: dense predictions against dense soft targets."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

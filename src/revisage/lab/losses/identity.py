@@ -1,7 +1,5 @@
 """Distances of face embeddings, and of a small network's features to its teacher's."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

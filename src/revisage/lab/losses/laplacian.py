@@ -1,7 +1,5 @@
 """The error of every frequency band alike."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

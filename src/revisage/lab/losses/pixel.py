@@ -1,7 +1,5 @@
 """Distances of pixels."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

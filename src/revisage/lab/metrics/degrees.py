@@ -1,7 +1,5 @@
 """Identity angle ("Deg" in GFP-GAN's tables)."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Inception features, which the Fréchet Inception distance (FID) and KID compare."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Landmark distance."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 

@@ -1,7 +1,5 @@
 """Learned perceptual image patch similarity."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 Memory does not grow with the number of pictures.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """Multi-scale structural similarity."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

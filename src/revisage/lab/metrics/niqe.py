@@ -1,7 +1,5 @@
 """Natural image quality evaluator: how far a picture's statistics are from those of pristine photos."""
 
-from __future__ import annotations
-
 import zipfile
 from dataclasses import dataclass
 from functools import cache

@@ -1,7 +1,5 @@
 """The table of metrics: each one's definition and how it is opened."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The files of weights that metrics need: found, checked, opened."""
 
-from __future__ import annotations
-
 import pickle
 import zipfile
 from pathlib import Path

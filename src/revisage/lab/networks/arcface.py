@@ -4,8 +4,6 @@ Source: Deng et al., *ArcFace*, CVPR 2019, §3.1 (the improved residual unit, "I
 after Hu et al., CVPR 2018. Layer names follow the published `arcface_resnet18.pth`.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """From a face on the FFHQ template to the ArcFace template, differentiably."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -4,8 +4,6 @@ Source: Wang et al., *Real-ESRGAN*, ICCVW 2021, and its later releases, whose SR
 carry the same names.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch.nn.functional as F

@@ -7,8 +7,6 @@ Divided by what photos have on average, every band is as loud as the others: a s
 steps to tell fine noise from finer, and on the blocks' pixels not at all (`tests/test_dct.py`).
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

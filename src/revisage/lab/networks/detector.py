@@ -5,8 +5,6 @@ After YuNet (Wu, Peng and Yu, *YuNet: A Tiny Millisecond-level Face Detector*, M
 per cell. Wider than YuNet and with residual blocks, because old photos are harder than new ones.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -6,8 +6,6 @@ deviation) and §4.1 (equalised learning rate); Wang et al., GFP-GAN, CVPR 2021,
 discriminators).
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 

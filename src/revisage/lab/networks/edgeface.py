@@ -4,8 +4,6 @@ Source: George et al., *EdgeFace: Efficient Face Recognition Model for Edge Devi
 (Maaz et al., 2022) in its extra small size with a head of 512, here as timm has it.
 """
 
-from __future__ import annotations
-
 import timm
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """A small classifier of facial expressions: descriptors from convolutions, one linear layer on top."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ Source: Wang et al., *Towards Real-World Blind Face Restoration with Generative 
 §3.1-3.4. One class for every size: the published 512 px layout and the compact 256 px one are presets.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace

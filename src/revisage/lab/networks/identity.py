@@ -1,7 +1,5 @@
 """The embedded identity model: a smaller MobileFaceNet that takes faces as the face model does."""
 
-from __future__ import annotations
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 

@@ -4,8 +4,6 @@ Source: Chen et al., *MobileFaceNets*, CCBR 2018, table 1. Layer names follow th
 checkpoints, so that their state dicts load as they are.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import Tensor, nn

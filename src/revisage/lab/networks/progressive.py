@@ -6,8 +6,6 @@ for an RGB output at every size; Gulrajani et al., *Improved Training of Wassers
 critic without batch norms.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import pairwise
 

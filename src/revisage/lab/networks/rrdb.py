@@ -4,8 +4,6 @@ Source: Wang et al., *ESRGAN*, ECCVW 2018, §3.1 (the blocks), and *Real-ESRGAN*
 is pixel-unshuffled for x1 and x2). Modules are named as in the published weights.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

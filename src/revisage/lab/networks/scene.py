@@ -7,8 +7,6 @@ head for the photo's own size follows the trunk at once; doubling has residual b
 head, so that cleaning a large photo does not pay for what only enlarging needs.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Attention over the places of a feature map."""
 
-from __future__ import annotations
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 

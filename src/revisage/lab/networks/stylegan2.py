@@ -5,8 +5,6 @@ demodulation) and §4.1 (skip generator). Resampling is bilinear, which the "cle
 the FIR filters.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -4,8 +4,6 @@ Sources: Wang et al., *Real-ESRGAN*, ICCVW 2021, §3.3; Schönfeld et al., *A U-
 Generative Adversarial Networks*, CVPR 2020; Miyato et al., *Spectral Normalization*, ICLR 2018.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import torch.nn.functional as F

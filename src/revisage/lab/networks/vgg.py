@@ -4,8 +4,6 @@ Source: Simonyan and Zisserman, *Very Deep Convolutional Networks*, ICLR 2015, c
 before activation after Wang et al., *ESRGAN*, ECCVW 2018, §3.2.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Checkpoints: named objects in one file, written whole or not at all, that say which network they are of."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass

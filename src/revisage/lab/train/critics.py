@@ -1,7 +1,5 @@
 """What the discriminators of several systems have in common: their loss, and the lazy gradient penalty."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """Training spread over processes, one per GPU, as `torchrun` starts them."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Sizes, lengths and settings of the face model's presets, which `revisage.lab.train.presets` names."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

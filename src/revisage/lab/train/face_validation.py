@@ -1,7 +1,5 @@
 """Held-out faces that a face model in training is measured on and looked at."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

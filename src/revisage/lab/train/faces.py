@@ -1,7 +1,5 @@
 """What the trainings on aligned faces share: pictures, the identity-disjoint split, the frozen embedding."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby

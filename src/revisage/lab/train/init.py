@@ -1,7 +1,5 @@
 """Starting a training from weights made earlier, so that a shipped weight file is enough to go on from."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 

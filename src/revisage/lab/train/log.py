@@ -1,7 +1,5 @@
 """What a training tells of itself: a line on the terminal, TensorBoard scalars, a CSV file."""
 
-from __future__ import annotations
-
 import csv
 import time
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """The one training loop, shared by all systems. Killed and started again, it goes on where it was."""
 
-from __future__ import annotations
-
 import math
 import time
 from contextlib import closing

@@ -1,7 +1,5 @@
 """The optimiser Muon: the momentum of every matrix of weights, made orthogonal, is the step."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any

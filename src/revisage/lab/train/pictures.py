@@ -1,7 +1,5 @@
 """Between uint8 pictures, [0, 1] pictures and network tensors; and grids to look at."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The arithmetic that a training uses: half precision where the machine is quicker in it, else float32."""
 
-from __future__ import annotations
-
 import platform
 import time
 from functools import cache

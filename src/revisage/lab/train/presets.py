@@ -1,7 +1,5 @@
 """Named settings: `revisage train SYSTEM --preset NAME`. The first of a system is its default."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """From a training's checkpoint to a model file."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

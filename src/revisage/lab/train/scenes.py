@@ -1,7 +1,5 @@
 """What the trainings on whole photos share: clean pieces, patches of a degraded piece, held-out photos."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import torch.nn.functional as F

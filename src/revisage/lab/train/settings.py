@@ -1,7 +1,5 @@
 """How long and how fast to train; and what holds of the settings of every system."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """What a system gives to the training loop."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol

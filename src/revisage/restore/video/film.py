@@ -4,8 +4,6 @@ The film is read twice: once to find the faces, once to restore. Of the second r
 so that each face can be made to agree with its neighbours on both sides (`revisage.restore.video.smoothing`).
 """
 
-from __future__ import annotations
-
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator

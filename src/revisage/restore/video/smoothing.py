@@ -8,8 +8,6 @@ and at each pixel the more the film itself differs there. So noise and the model
 a mouth that opens, or a light that goes on, is not.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """The queue of jobs: in SQLite for one machine, in PostgreSQL for several."""
 
-from __future__ import annotations
-
 from revisage.errors import UsageError
 from revisage.server.queue.jobs import JobStore
 from revisage.server.settings import ServerSettings

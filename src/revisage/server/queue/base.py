@@ -1,7 +1,5 @@
 """The statements that SQLite and PostgreSQL share. How they connect and lock is theirs."""
 
-from __future__ import annotations
-
 import json
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """Jobs, and what a store of jobs must do. Two implementations: `sqlite` and `postgres`."""
 
-from __future__ import annotations
-
 import re
 import secrets
 from collections.abc import Iterable, Mapping

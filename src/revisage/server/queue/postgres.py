@@ -1,7 +1,5 @@
 """Jobs in PostgreSQL: a queue that several machines share. Needs `revisage[postgres]`."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Jobs in one SQLite file: for one machine."""
 
-from __future__ import annotations
-
 import contextlib
 import sqlite3
 import threading

@@ -1,7 +1,5 @@
 """Pictures without a face that a careless detector takes for one: dense texture, lettering, loose parts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import pairwise
 

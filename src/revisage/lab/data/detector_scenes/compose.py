@@ -4,8 +4,6 @@ The detector learns from these. A face is pasted under a soft mask of varying sh
 stands in its own whole picture, so that neither a square edge nor a halo gives it away.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """Heads turned in their own pictures: profiles and bowed heads, which portraits have few of."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2

@@ -1,7 +1,5 @@
 """The pictures that the detector's scenes are made of."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path

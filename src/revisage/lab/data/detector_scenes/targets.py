@@ -1,7 +1,5 @@
 """Dense targets for the detector: what its teacher answers on a clean scene, and what it missed."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from pathlib import Path

@@ -3,8 +3,6 @@
 Each takes the largest face of the project's own detector; what they differ in is what they look at inside it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

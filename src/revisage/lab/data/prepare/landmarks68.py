@@ -5,8 +5,6 @@ right ear over the chin to the left, 17-26 the brows, 27-35 the nose, 36-47 the 
 pixels of the picture, pixel centres at whole numbers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

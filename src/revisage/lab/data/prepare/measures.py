@@ -1,7 +1,5 @@
 """Whether a crop is sharp, whether two crops show one photo, and how much of a crop its photo covers."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

@@ -1,7 +1,5 @@
 """One photo of a folder into its aligned faces, each with its figures and whether it is good enough."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath

@@ -5,8 +5,6 @@ good enough, and why. `OUT/journal.jsonl` has a line for every photo done, so th
 goes on; it ends with the same bytes as one that was not.
 """
 
-from __future__ import annotations
-
 import json
 from collections import deque
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """What `prepare` writes beside the crops: a journal while it works, two tables in the end."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import io

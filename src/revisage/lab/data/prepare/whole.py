@@ -6,8 +6,6 @@ face was found. The paper's landmarks are found on the original and on its reduc
 2019, "FAN-based attention loss"), since a reduced face is another picture to a detector.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Training of the face detector: distillation of a teacher's dense outputs, seen through degradations."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path

@@ -6,8 +6,6 @@ What the teacher cannot know it learns from the truth: where nothing is damaged 
 itself, and marks are filled with what lay under them.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Training of the expression classifier on labelled faces."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Training of GFP-GAN: by reconstruction alone, or with all of its adversarial losses."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path

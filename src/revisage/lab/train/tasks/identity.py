@@ -4,8 +4,6 @@ The features between the rows of its table learn from the teacher's as well, fir
 what the teacher's row before it gives. The embedding alone says too little about a face.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

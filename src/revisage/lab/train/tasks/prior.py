@@ -1,7 +1,5 @@
 """Training of the generative prior: StyleGAN2 on aligned faces."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 

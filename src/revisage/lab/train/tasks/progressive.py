@@ -1,7 +1,5 @@
 """Training of the progressive face GAN with landmark attention, objective 1 (upscale) or 2 (restore)."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Training of Real-ESRGAN: the network for whole photos, for PSNR (stage 1) or adversarially (stage 2)."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
