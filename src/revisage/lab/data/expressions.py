@@ -53,15 +53,13 @@ def read_crops(paths: list[Path], find: Find, size: int, frame: np.ndarray) -> n
 def without_copies(crops: np.ndarray, others: np.ndarray) -> np.ndarray:
     """(N,) bool: which of `crops` (N, S, S) show none of `others` (M, S, S); FER2013 holds many twice."""
     a, b = (_normalised(pictures) for pictures in (crops, others))
-    kept: np.ndarray = (a @ b.T).max(axis=1) < SAME_PICTURE
-    return kept
+    return (a @ b.T).max(axis=1) < SAME_PICTURE
 
 
 def _normalised(pictures: np.ndarray) -> np.ndarray:
     rows = pictures.reshape(len(pictures), -1).astype(np.float32)
     rows -= rows.mean(axis=1, keepdims=True)
-    unit: np.ndarray = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
-    return unit
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
 
 
 def _crop(picture: np.ndarray, find: Find, size: int, frame: np.ndarray) -> np.ndarray:

@@ -55,5 +55,4 @@ def crop_component(pictures: Tensor, landmarks: Tensor, component: Component, si
     boxes = component_boxes(landmarks.float(), component)
     numbers = torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype)[:, None]
     rois = torch.cat((numbers, boxes), dim=1)
-    crop: Tensor = roi_align(pictures.float(), rois, (size, size), sampling_ratio=2, aligned=True)
-    return crop
+    return roi_align(pictures.float(), rois, (size, size), sampling_ratio=2, aligned=True)

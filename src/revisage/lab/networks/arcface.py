@@ -45,8 +45,7 @@ class _Unit(nn.Module):
         y = self.bn2(self.conv2(y))
         if self.se is not None:
             y = self.se(y)
-        out: Tensor = self.prelu(y + (x if self.downsample is None else self.downsample(x)))
-        return out
+        return self.prelu(y + (x if self.downsample is None else self.downsample(x)))
 
 
 class ArcFaceResNet18(nn.Module):
@@ -79,8 +78,7 @@ class ArcFaceResNet18(nn.Module):
         y = self.maxpool(self.prelu(self.bn1(self.conv1(x))))
         y = self.layer4(self.layer3(self.layer2(self.layer1(y))))
         y = self.dropout(self.bn4(y)).flatten(1)
-        embedding: Tensor = self.bn5(self.fc5(y))
-        return embedding
+        return self.bn5(self.fc5(y))
 
 
 def gray_face(faces: Tensor) -> Tensor:

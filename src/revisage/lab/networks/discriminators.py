@@ -176,8 +176,7 @@ class Discriminator(nn.Module):
         """(N, 3, H, W) in [-1, 1] -> (N, C, h, w), what of it is judged."""
         if self.config.reduce > 1:
             picture = F.avg_pool2d(binomial(picture, self.line), self.config.reduce)
-        seen: Tensor = self.bands(picture)
-        return seen
+        return self.bands(picture)
 
     def judge(self, seen: Tensor, given: Tensor | None = None) -> Tensor:
         """Logits (N,) of pictures and, where the network is conditional, of inputs as it sees them."""
@@ -186,8 +185,7 @@ class Discriminator(nn.Module):
         for block in self.blocks:
             x = block(x)
         x = activate(self.conv(minibatch_deviation(x, self.config.group)))
-        logits: Tensor = self.logit(activate(self.linear(x.flatten(1))))[:, 0]
-        return logits
+        return self.logit(activate(self.linear(x.flatten(1))))[:, 0]
 
     def forward(self, picture: Tensor, low: Tensor | None = None) -> Tensor:
         given = self.see(low) if low is not None and self.config.conditional else None
@@ -212,8 +210,7 @@ class PatchDiscriminator(nn.Module):
 
     def see(self, picture: Tensor) -> Tensor:
         """(N, 3, H, W) in [-1, 1] -> (N, 12, H/2, W/2), what of it is judged."""
-        seen: Tensor = self.bands(picture)
-        return seen
+        return self.bands(picture)
 
     def judge(self, seen: Tensor) -> Tensor:
         """Logits of pictures as it sees them."""
@@ -221,8 +218,7 @@ class PatchDiscriminator(nn.Module):
         x = activate(first(seen))
         for layer in others:
             x = activate(layer(halve(x)))
-        logits: Tensor = self.logit(x)
-        return logits
+        return self.logit(x)
 
     def forward(self, picture: Tensor) -> Tensor:
         return self.judge(self.see(picture))

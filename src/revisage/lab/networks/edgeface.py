@@ -20,5 +20,4 @@ class EdgeFace(nn.Module):
         self.network.reset_classifier(512)
 
     def forward(self, x: Tensor) -> Tensor:
-        embedding: Tensor = self.network(x)
-        return embedding
+        return self.network(x)

@@ -52,15 +52,13 @@ class Expression(nn.Module):
         crops = faces[:, :, _TOP : _TOP + side, _LEFT : _LEFT + side]
         luma = crops[:, 0] * 0.299 + crops[:, 1] * 0.587 + crops[:, 2] * 0.114
         crops = F.avg_pool2d(luma[:, None], _PIXEL)
-        logits: Tensor = (self.logits(crops) + self.logits(crops.flip(3))) / 2
-        return logits
+        return (self.logits(crops) + self.logits(crops.flip(3))) / 2
 
     def logits(self, crops: Tensor) -> Tensor:
         """(N, 1, 48, 48) gray in any range -> (N, expressions), of the crops as they are."""
         mean = crops.mean((2, 3), keepdim=True)
         deviation = (crops - mean).square().mean((2, 3), keepdim=True).sqrt()
-        logits: Tensor = self.classifier(self.descriptor((crops - mean) / (deviation + 0.01)))
-        return logits
+        return self.classifier(self.descriptor((crops - mean) / (deviation + 0.01)))
 
 
 def _layer(before: int, after: int, stride: int = 1, kernel: int = 3) -> list[nn.Module]:

@@ -53,8 +53,7 @@ class _ConvUnit(nn.Module):
         self.prelu = nn.Identity() if linear else nn.PReLU(cout)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.prelu(self.bn(self.conv(x)))
-        return y
+        return self.prelu(self.bn(self.conv(x)))
 
 
 class _Bottleneck(nn.Module):

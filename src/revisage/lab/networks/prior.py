@@ -79,8 +79,7 @@ class FacePrior(nn.Module):
         """One code for all layers, w (N, D), or one for each, (N, layers, D) -> (N, 3, size, size)."""
         if w.dim() == 2:
             w = w[:, None].expand(-1, self.decoder.layers, -1)
-        picture: Tensor = self.decoder(w)
-        return picture
+        return self.decoder(w)
 
     def forward(self, z: Tensor, truncation: float = 1.0) -> Tensor:
         """`truncation` under 1 pulls codes towards the mean: likelier faces, less variety (§B)."""

@@ -92,8 +92,7 @@ class RRDBNet(nn.Module):
         features = features + self.conv_body(self.body(features))
         for conv in (self.conv_up1, self.conv_up2):
             features = _activate(conv(F.interpolate(features, scale_factor=2, mode="nearest")))
-        picture: Tensor = self.conv_last(_activate(self.conv_hr(features)))
-        return picture
+        return self.conv_last(_activate(self.conv_hr(features)))
 
 
 def _activate(x: Tensor) -> Tensor:

@@ -88,8 +88,7 @@ class Scene(nn.Module):
         """(N, 4, H, W) -> features (N, fine, H / 2, W / 2)."""
         skip = self.before(self.stem(F.pixel_unshuffle(x, 2)))
         deep = self.middle(self.down(skip))
-        features: Tensor = self.after(skip + F.pixel_shuffle(self.up(deep), 2))
-        return features
+        return self.after(skip + F.pixel_shuffle(self.up(deep), 2))
 
     def same_size(self, x: Tensor, features: Tensor) -> Tensor:
         """The cleaned photo, (N, 3, H, W)."""

@@ -102,8 +102,7 @@ class ToRGB(nn.Module):
         self.bias = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        y: Tensor = self.conv(x, style) + self.bias.to(x.dtype)
-        return y
+        return self.conv(x, style) + self.bias.to(x.dtype)
 
 
 class StyleDecoder(nn.Module):

@@ -45,8 +45,7 @@ class UNetDiscriminator(nn.Module):
         for layer, skip in zip(self.up, reversed(skips), strict=True):
             x = F.interpolate(x, scale_factor=2, mode="bilinear")
             x = F.leaky_relu(layer(x), 0.2) + skip
-        logits: Tensor = self.last(x)
-        return logits
+        return self.last(x)
 
 
 def _normalised(features: int, wanted: int, *, kernel: int = 3, stride: int = 1) -> nn.Module:

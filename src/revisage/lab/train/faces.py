@@ -34,8 +34,7 @@ class Embedder(nn.Module):
     def forward(self, faces: Tensor) -> Tensor:
         if device_of(self.network) != faces.device:
             self.to(faces.device)
-        embedding: Tensor = self.network(self.crop(faces))
-        return embedding
+        return self.network(self.crop(faces))
 
     @torch.no_grad()
     def pictures(self, pictures: list[np.ndarray]) -> Tensor:

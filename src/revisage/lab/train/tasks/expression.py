@@ -115,8 +115,7 @@ class ExpressionTask:
         inner = self.held[:, _MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
         crops = torch.from_numpy(inner[:, None].astype(np.float32) / 255)
         crops = crops.to(next(network.parameters()).device)
-        answers: np.ndarray = (network.logits(crops) + network.logits(crops.flip(3))).argmax(1).cpu().numpy()
-        return answers
+        return (network.logits(crops) + network.logits(crops.flip(3))).argmax(1).cpu().numpy()
 
 
 def confusion(truth: np.ndarray, answers: np.ndarray) -> np.ndarray:

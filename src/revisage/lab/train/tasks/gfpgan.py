@@ -280,8 +280,7 @@ class FaceTask:
 
     def _logits(self, name: str, picture: Tensor, low: Tensor) -> Tensor:
         critic = self.networks[name]
-        logits: Tensor = critic(picture, low) if isinstance(critic, Discriminator) else critic(picture)
-        return logits
+        return critic(picture, low) if isinstance(critic, Discriminator) else critic(picture)
 
     def _discriminator(self, name: str, batch: Batch) -> dict[str, Tensor]:
         judged, critic = _judged(batch), self.networks[name]

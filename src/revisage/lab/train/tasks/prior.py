@@ -172,14 +172,12 @@ class PriorTask:
     def _draw(self, network: nn.Module, first: int, count: int = 8, truncation: float = 1.0) -> Tensor:
         generator = torch.Generator().manual_seed(first)
         z = torch.randn(count, self.settings.network.style_dim, generator=generator)
-        faces: Tensor = network(z.to(device_of(network)), truncation).cpu().clamp(-1, 1)
-        return faces
+        return network(z.to(device_of(network)), truncation).cpu().clamp(-1, 1)
 
     def _describe(self, faces: Tensor) -> Tensor:
         if self.embedder is None:
             return nn.functional.interpolate(faces, size=(8, 8), mode="area").flatten(1)
-        features: Tensor = self.embedder(faces)
-        return features
+        return self.embedder(faces)
 
     @torch.no_grad()
     def pictures(self, network: nn.Module) -> np.ndarray:
