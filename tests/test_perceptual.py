@@ -157,14 +157,10 @@ def published_arcface_shapes() -> dict[str, tuple[int, ...]]:
 def test_arcface_has_the_published_layout() -> None:
     state = ArcFaceResNet18().state_dict()
     assert {key: tuple(value.shape) for key, value in state.items()} == published_arcface_shapes()
-    squeezed = set(ArcFaceResNet18(squeeze=True).state_dict()) - set(state)
-    assert {key.split(".")[2] for key in squeezed} == {"se"}
-    assert len(squeezed) == 8 * 5
 
 
-@pytest.mark.parametrize("squeeze", [False, True])
-def test_arcface_embeds_and_trains_the_picture(squeeze: bool) -> None:
-    network = ArcFaceResNet18(squeeze=squeeze).eval()
+def test_arcface_embeds_and_trains_the_picture() -> None:
+    network = ArcFaceResNet18().eval()
     faces = torch.rand(2, 3, 64, 64, requires_grad=True)
     embedding = network(gray_face(faces * 2 - 1))
     assert embedding.shape == (2, 512)

@@ -7,6 +7,7 @@ torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
+from revisage.lab.networks.discriminators import LEVELS, UNetDiscriminator  # noqa: E402
 from revisage.lab.networks.scene import (  # noqa: E402
     SCENE,
     STRIDE,
@@ -16,7 +17,6 @@ from revisage.lab.networks.scene import (  # noqa: E402
     enlarge,
     with_strength,
 )
-from revisage.lab.networks.unet_discriminator import LEVELS, UNetDiscriminator  # noqa: E402
 
 
 def small() -> Scene:

@@ -15,8 +15,7 @@ from train_pictures import write_pictures  # noqa: E402
 
 from revisage.cli.train import override  # noqa: E402
 from revisage.errors import UsageError  # noqa: E402
-from revisage.lab.networks.identity import SIZE, Identity  # noqa: E402
-from revisage.lab.networks.mobilefacenet import MobileFaceNet, MobileFaceNetConfig  # noqa: E402
+from revisage.lab.networks.mobilefacenet import SIZE, Identity, MobileFaceNet, MobileFaceNetConfig  # noqa: E402  # noqa: E402
 from revisage.lab.train import presets  # noqa: E402
 from revisage.lab.train.faces import Embedder  # noqa: E402
 from revisage.lab.train.loop import train  # noqa: E402

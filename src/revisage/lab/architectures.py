@@ -17,8 +17,7 @@ from revisage.lab.networks.compact import Compact, CompactConfig
 from revisage.lab.networks.detector import OUTPUT_NAMES, DetectorConfig, DetectorNetwork
 from revisage.lab.networks.expression import FACE, Expression, ExpressionConfig
 from revisage.lab.networks.gfpgan import GFPGAN, GFPGANConfig, UnitRange
-from revisage.lab.networks.identity import SIZE, Identity
-from revisage.lab.networks.mobilefacenet import MobileFaceNetConfig
+from revisage.lab.networks.mobilefacenet import SIZE, Identity, MobileFaceNetConfig
 from revisage.lab.networks.prior import FacePrior, PriorConfig
 from revisage.lab.networks.progressive import SIZE as RESTORED
 from revisage.lab.networks.progressive import LastPicture, Progressive, ProgressiveConfig

@@ -1,7 +1,7 @@
 """ArcFace's ResNet-18 on gray faces: the identity network of GFP-GAN.
 
-Source: Deng et al., *ArcFace*, CVPR 2019, §3.1 (the improved residual unit, "IR"); squeeze and excitation
-after Hu et al., CVPR 2018. Layer names follow the published `arcface_resnet18.pth`.
+Source: Deng et al., *ArcFace*, CVPR 2019, §3.1 (the improved residual unit, "IR"). Layer names follow the
+published `arcface_resnet18.pth`.
 """
 
 import torch
@@ -13,21 +13,8 @@ _STAGES = ((64, 2, 1), (128, 2, 2), (256, 2, 2), (512, 2, 2))
 _SIZE = 128
 
 
-class _SqueezeExcitation(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        inner = channels // 16
-        self.fc = nn.Sequential(
-            nn.Linear(channels, inner), nn.PReLU(), nn.Linear(inner, channels), nn.Sigmoid()
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        gate: Tensor = self.fc(x.mean(dim=(2, 3)))
-        return x * gate[:, :, None, None]
-
-
 class _Unit(nn.Module):
-    def __init__(self, cin: int, cout: int, stride: int, *, squeeze: bool) -> None:
+    def __init__(self, cin: int, cout: int, stride: int) -> None:
         super().__init__()
         self.bn0 = nn.BatchNorm2d(cin)
         self.conv1 = nn.Conv2d(cin, cin, 3, padding=1, bias=False)
@@ -35,7 +22,6 @@ class _Unit(nn.Module):
         self.prelu = nn.PReLU()  # one slope, used twice, as in the published weights
         self.conv2 = nn.Conv2d(cin, cout, 3, stride, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(cout)
-        self.se = _SqueezeExcitation(cout) if squeeze else None
         self.downsample = None
         if stride != 1 or cin != cout:
             self.downsample = nn.Sequential(nn.Conv2d(cin, cout, 1, stride, bias=False), nn.BatchNorm2d(cout))
@@ -43,19 +29,16 @@ class _Unit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.prelu(self.bn1(self.conv1(self.bn0(x))))
         y = self.bn2(self.conv2(y))
-        if self.se is not None:
-            y = self.se(y)
         return self.prelu(y + (x if self.downsample is None else self.downsample(x)))
 
 
 class ArcFaceResNet18(nn.Module):
     """(N, 1, 128, 128) gray in [-1, 1], as `gray_face` makes it -> (N, 512) embedding.
 
-    `squeeze` adds squeeze and excitation to every unit; the published weights are without. The embedding is
-    not normalised; compare two by the angle between them.
+    The embedding is not normalised; compare two by the angle between them.
     """
 
-    def __init__(self, *, squeeze: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(1, 64, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
@@ -65,7 +48,7 @@ class ArcFaceResNet18(nn.Module):
         for width, repeats, stride in _STAGES:
             units = []
             for i in range(repeats):
-                units.append(_Unit(cin, width, stride if i == 0 else 1, squeeze=squeeze))
+                units.append(_Unit(cin, width, stride if i == 0 else 1))
                 cin = width
             stages.append(nn.Sequential(*units))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages

@@ -19,10 +19,6 @@ class CompactConfig:
     scale: int = 2
 
 
-GENERAL_X4V3 = CompactConfig(features=64, layers=32, scale=4)
-"""The published realesr-general-x4v3 and its denoising twin."""
-
-
 class Compact(nn.Module):
     """(N, 3, H, W) in [0, 1] -> (N, 3, H r, W r): nearest-neighbour input plus a learned correction.
 

@@ -1,17 +1,21 @@
-"""Critics of pictures: StyleGAN2's for whole faces, and small ones for the parts of a face.
+"""Critics of pictures: StyleGAN2's for whole faces, small ones for parts of a face, Real-ESRGAN's for photos.
 
 Sources: Karras et al., *Analyzing and Improving the Image Quality of StyleGAN*, CVPR 2020, §4.1 and fig. 7
 (residual discriminator); Karras et al., *Progressive Growing of GANs*, ICLR 2018, §3 (minibatch standard
 deviation) and §4.1 (equalised learning rate); Wang et al., GFP-GAN, CVPR 2021, §3.5 (component
-discriminators).
+discriminators); Wang et al., *Real-ESRGAN*, ICCVW 2021, §3.3 (U-Net); Schönfeld et al., *A U-Net Based
+Discriminator for Generative Adversarial Networks*, CVPR 2020; Miyato et al., *Spectral Normalization*, ICLR
+2018.
 """
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from revisage.lab.networks.arcface_crop import binomial
 from revisage.lab.networks.dct import FrequencyBands
@@ -247,3 +251,45 @@ class ComponentDiscriminator(nn.Module):
             x = activate(layer(halve(x) if halved else x))
             features.append(x)
         return self.logit(x), [features[0], features[2], features[3]]
+
+
+LEVELS = 3
+"""Halvings of the U-Net: height and width must be multiples of 2 ** LEVELS."""
+
+
+class UNetDiscriminator(nn.Module):
+    """A U-Net that judges every pixel: (N, 3, H, W) in [0, 1] -> logits (N, 1, H, W), one a pixel.
+
+    `width` features at full size (64 as published), doubled at every halving. All convolutions but the first
+    and the last have spectral norm 1, which keeps the critic's slope, and with it the generator's gradient,
+    in bounds.
+    """
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        sizes = [width * 2**level for level in range(LEVELS + 1)]
+        self.first = nn.Conv2d(3, width, 3, 1, 1)
+        self.down = nn.ModuleList(_normalised(a, b, kernel=4, stride=2) for a, b in pairwise(sizes))
+        self.up = nn.ModuleList(_normalised(2 * a, a) for a in reversed(sizes[:-1]))
+        self.last = nn.Sequential(
+            _normalised(width, width),
+            nn.LeakyReLU(0.2),
+            _normalised(width, width),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width, 1, 3, 1, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.leaky_relu(self.first(x), 0.2)
+        skips = []
+        for layer in self.down:
+            skips.append(x)
+            x = F.leaky_relu(layer(x), 0.2)
+        for layer, skip in zip(self.up, reversed(skips), strict=True):
+            x = F.interpolate(x, scale_factor=2, mode="bilinear")
+            x = F.leaky_relu(layer(x), 0.2) + skip
+        return self.last(x)
+
+
+def _normalised(features: int, wanted: int, *, kernel: int = 3, stride: int = 1) -> nn.Module:
+    return spectral_norm(nn.Conv2d(features, wanted, kernel, stride, 1, bias=False))

@@ -1,4 +1,4 @@
-"""MobileFaceNet: a small face embedding, trained with the ArcFace loss.
+"""MobileFaceNet: a small face embedding, trained with the ArcFace loss, and the identity model made of it.
 
 Source: Chen et al., *MobileFaceNets*, CCBR 2018, table 1. Layer names follow the published PyTorch
 checkpoints, so that their state dicts load as they are.
@@ -6,7 +6,10 @@ checkpoints, so that their state dicts load as they are.
 
 from dataclasses import dataclass
 
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from revisage.lab.networks.arcface_crop import ArcFaceCrop
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,12 @@ class MobileFaceNetConfig:
 
 
 PUBLISHED = MobileFaceNetConfig()
+COMPACT_IDENTITY = MobileFaceNetConfig(
+    stem=48,
+    stages=((2, 64, 4, 2), (4, 128, 1, 2), (2, 128, 5, 1), (4, 128, 1, 2), (2, 128, 2, 1)),
+)
+SIZE = 256
+"""Side of the faces that `Identity` is made for."""
 
 
 class _ConvUnit(nn.Module):
@@ -111,3 +120,19 @@ class MobileFaceNet(nn.Module):
         y = self.blocks(self.dw_conv1(self.conv1(x)))
         y = self.linear1(self.linear7(self.conv2(y)))
         return y.flatten(1)
+
+
+class Identity(nn.Module):
+    """Faces on the FFHQ template, (N, 3, S, S) RGB in [0, 1] -> (N, D) of length 1: who it is.
+
+    Two are compared by the angle between them.
+    """
+
+    def __init__(self, config: MobileFaceNetConfig = COMPACT_IDENTITY) -> None:
+        super().__init__()
+        self.config = config
+        self.crop = ArcFaceCrop()
+        self.network = MobileFaceNet(config)
+
+    def forward(self, faces: Tensor) -> Tensor:
+        return F.normalize(self.network(self.crop(faces * 2 - 1)))

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from revisage.lab.networks.gfpgan import RefineBlock
+
 STEPS = 3
 INPUT = 16
 """Side of the features that step 1 starts from, and of the thumbnail of objective 1."""
@@ -57,19 +59,6 @@ def activate(x: Tensor) -> Tensor:
     return F.leaky_relu(x, 0.2, inplace=True)  # of a convolution's output, which its gradient does not need
 
 
-class ResBlock(nn.Module):
-    """Two 3x3 convolutions beside the identity, (N, C, H, W) -> the same."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(width, width, 3, 1, 1)
-        self.conv2 = nn.Conv2d(width, width, 3, 1, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.conv2(activate(self.conv1(x)))
-        return x + y
-
-
 class Encoder(nn.Module):
     """(N, 3, 128, 128) -> its features at 16, 32, 64 and 128 px, of the config's widths (objective 2)."""
 
@@ -93,7 +82,7 @@ class Step(nn.Module):
         # A kernel of twice the stride covers every pixel alike (Odena et al., 2016), and the next convolution
         # sees all of them: a pixel-shuffle of the picture itself leaves a grid.
         self.conv = nn.ConvTranspose2d(a, b, 4, 2, 1)
-        self.blocks = nn.Sequential(*(ResBlock(b) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(RefineBlock(b) for _ in range(blocks)))
 
     def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
         y = activate(self.conv(x))
@@ -117,7 +106,7 @@ class Progressive(nn.Module):
             self.encoder = Encoder(widths)
         else:
             self.first = nn.Conv2d(3, widths[0], 3, 1, 1)
-        self.trunk = nn.Sequential(*(ResBlock(widths[0]) for _ in range(blocks[0])))
+        self.trunk = nn.Sequential(*(RefineBlock(widths[0]) for _ in range(blocks[0])))
         self.steps = nn.ModuleList(
             Step(*pair, n) for pair, n in zip(pairwise(widths), blocks[1:], strict=True)
         )

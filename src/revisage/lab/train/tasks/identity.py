@@ -16,8 +16,13 @@ from revisage.lab.data.loader import Sample
 from revisage.lab.data.pool import Pool
 from revisage.lab.degrade import RECIPES
 from revisage.lab.losses import hint, identity
-from revisage.lab.networks.identity import COMPACT_IDENTITY, SIZE, Identity
-from revisage.lab.networks.mobilefacenet import PUBLISHED, MobileFaceNetConfig
+from revisage.lab.networks.mobilefacenet import (
+    COMPACT_IDENTITY,
+    PUBLISHED,
+    SIZE,
+    Identity,
+    MobileFaceNetConfig,
+)
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.faces import AlignedFaces, Embedder, Mixed, split
 from revisage.lab.train.pictures import from_unit, grid, unit_tensor

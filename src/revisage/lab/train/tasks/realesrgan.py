@@ -26,8 +26,8 @@ from revisage.lab.metrics.psnr import psnr
 from revisage.lab.metrics.ssim import ssim
 from revisage.lab.metrics.weights import read_state
 from revisage.lab.networks.compact import CompactConfig
+from revisage.lab.networks.discriminators import UNetDiscriminator
 from revisage.lab.networks.rrdb import RRDBConfig
-from revisage.lab.networks.unet_discriminator import UNetDiscriminator
 from revisage.lab.networks.vgg import VGG19Features
 from revisage.lab.train.critics import logistic
 from revisage.lab.train.distributed import device_of
