@@ -279,6 +279,17 @@ def test_watching_can_stop_a_job_and_leaves_nothing(tmp_path: Path) -> None:
     assert [path.name for path in bench.files.folder(job.id).iterdir()] == ["upload"]
 
 
+def test_what_a_killed_worker_has_left_half_written_goes_when_the_job_is_taken_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    job = queued(bench.files, photo(), JobOptions())
+    other = queued(bench.files, photo(), JobOptions())
+    for id in (job.id, other.id):
+        (bench.files.folder(id) / ".revisage-123-0a.part").write_bytes(b"half")
+    bench.restore(job)
+    assert not list(bench.files.folder(job.id).glob(".revisage-*"))
+    assert list(bench.files.folder(other.id).glob(".revisage-*")), "others may be at work there"
+
+
 # The client
 
 

@@ -14,7 +14,8 @@ from postgres_server import postgres
 
 from revisage.server.options import JobOptions
 from revisage.server.problems import Failure, QueueFullError, StoreUnavailableError
-from revisage.server.queue.jobs import POISONED, JobStore, NewJob, new_id
+from revisage.server.queue.base import JobStore
+from revisage.server.queue.jobs import POISONED, NewJob, new_id
 from revisage.server.queue.sqlite import SqliteStore
 
 

@@ -28,6 +28,9 @@ GUARD_DEGREES = 65.0
 """The server's guard unless another is chosen. At most about one in a hundred pairs of photos of two people
 have a smaller angle (`benchmarks/guard.py`), so a face within it would still pass for the same person."""
 
+QUALITY = 95
+"""Of JPEG, WebP, HEIF and AVIF files where none is chosen."""
+
 PATIENCE = 3
 """How many times its processor time a decoding may take by the clock."""
 
@@ -52,7 +55,7 @@ def _declared(kind: type) -> dict[str, tuple[tuple[Any, ...], Interval | None]]:
     return found
 
 
-class _Checked:
+class Checked:
     """A dataclass whose values are checked against what its fields declare. Raises UsageError."""
 
     def __post_init__(self) -> None:
@@ -81,7 +84,7 @@ def _words(interval: Interval) -> str:
 
 
 @dataclass(frozen=True)
-class RestoreOptions(_Checked):
+class RestoreOptions(Checked):
     """What a photo wants."""
 
     strength: Share = 1.0
@@ -152,7 +155,7 @@ class RestoreOptions(_Checked):
 
 
 @dataclass(frozen=True)
-class DecodeLimits(_Checked):
+class DecodeLimits(Checked):
     """Bounds on one decoding."""
 
     max_pixels: Annotated[int, Interval(ge=1)] = 50_000_000
@@ -165,7 +168,7 @@ class DecodeLimits(_Checked):
 
 
 @dataclass(frozen=True)
-class ModelSettings(_Checked):
+class ModelSettings(Checked):
     """Which models restore, and on what."""
 
     model: Annotated[str, arg(metavar="auto|none|NAME")] = "auto"
@@ -223,10 +226,10 @@ _SAME_FORMAT = {"heic": "heif", "jpg": "jpeg", "tif": "tiff"}
 
 
 @dataclass(frozen=True)
-class EncodeOptions(_Checked):
+class EncodeOptions(Checked):
     """The bytes of a result."""
 
-    quality: Annotated[int, Interval(ge=1, le=100)] = 95
+    quality: Annotated[int, Interval(ge=1, le=100)] = QUALITY
     """Quality of JPEG, WebP, HEIF and AVIF files, 1 to 100."""
     keep_gps: bool = False
     """Keep the place where a photo was taken; it is dropped otherwise."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import cv2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from revisage import faces, zoo
 from revisage.cli._parse import Exit, parse
@@ -34,24 +34,7 @@ class Options:
     """A folder of photos. Never written to."""
     out: Positional[Annotated[Path, arg(metavar="OUT")]]
     """A new folder, or one of an earlier run of the same command."""
-    size: int = 256
-    """Side of the crops in pixels: 256 for compact-256, 512 for paper-512."""
-    format: Literal["png", "webp"] = "png"
-    """png is exact, webp smaller."""
-    quality: int = 95
-    """Quality of WebP, 1 to 100."""
-    enlarge: float = 1.25
-    """Drop faces that would be enlarged by more than this factor."""
-    sharpness: float = 0.12
-    """Drop faces with less detail as blurred; 0 keeps all."""
-    coverage: float = 0.8
-    """Drop faces of whose crop less than this share lies inside the photo."""
-    score: float = 0.8
-    """Drop what the detector is less sure of, 0 to 1."""
-    near: Annotated[int, arg(metavar="0..128")] = 64
-    """Two faces are copies when their fingerprints differ in at most this many of 512 bits."""
-    max_pixels: int = 50_000_000
-    """Photos with more pixels are not read."""
+    settings: OmitArgPrefixes[PrepareSettings] = field(default_factory=PrepareSettings)
     whole: int | None = None
     """For `revisage train progressive`: keep pictures whole, at this many pixels a side, with 68 landmarks at
     this size, its half and its quarter, in OUT/pictures and OUT/pictures.csv. Nothing is dropped."""
@@ -69,17 +52,6 @@ def main(argv: Sequence[str]) -> int:
         options = parse(Options, "prepare", argv)
         if options.whole is not None:
             return _whole(options, options.whole)
-        settings = PrepareSettings(
-            size=options.size,
-            format=options.format,
-            quality=options.quality,
-            enlarge=options.enlarge,
-            sharpness=options.sharpness,
-            coverage=options.coverage,
-            score=options.score,
-            near=options.near,
-            max_pixels=options.max_pixels,
-        )
         model = zoo.resolve("finder", "auto")
         detector = faces.Detector(model.path)
         if options.workers > 1:
@@ -95,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
                 options.src,
                 options.out,
                 detector,
-                settings,
+                options.settings,
                 detector_name=str(model),
                 workers=options.workers,
                 watch=watch,

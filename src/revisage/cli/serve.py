@@ -15,7 +15,7 @@ from revisage.cli._say import say
 from revisage.errors import RevisageError, UnknownModelError, UsageError
 from revisage.options import GUARD_DEGREES, ModelSettings, Settings
 from revisage.restore import InstalledModels, Restorer
-from revisage.server import Limits, ServerSettings, default_data, read_tokens
+from revisage.server import JobLimits, Limits, ServerSettings, default_data, read_tokens
 
 
 @dataclass(frozen=True)
@@ -43,35 +43,18 @@ class Options:
     """Processes that restore, each with its own models; 0: other machines on the same queue do the work."""
     database: Annotated[str | None, arg(metavar="postgresql://…")] = None
     """Queue that several machines share; they need a common --data folder as well."""
-    max_body_mib: int = 64
+    limits: OmitArgPrefixes[JobLimits] = field(default_factory=JobLimits)
+    max_body_mib: int = Limits.body_bytes >> 20
     """Longest upload in MiB."""
-    max_pixels: int = 50_000_000
-    """Photos with more pixels are refused."""
-    max_output_pixels: int = 100_000_000
-    """Results that would have more pixels are refused."""
-    max_stored_mib: int = 20_480
+    max_stored_mib: int = Limits.stored_bytes >> 20
     """What photos and results may take on the disk in MiB; beyond, photos are refused with 507."""
-    min_free_mib: int = 1024
+    min_free_mib: int = Limits.free_bytes >> 20
     """What must stay free on that disk in MiB."""
-    worker_mib: int = 6144
+    worker_mib: int = Limits.worker_bytes >> 20
     """Memory in MiB that a process may take beyond its models (CPU, Linux)."""
-    decode_mib: int = 2048
+    decode_mib: int = Limits.decode_bytes >> 20
     """Memory in MiB that decoding one photo may take."""
-    decode_seconds: float = 10.0
-    """Processor time that decoding one photo may take."""
-    upload_seconds: float = 60.0
-    """Longest time for an upload to arrive."""
-    queue: int = 64
-    """Photos that may wait; one more is refused with 429."""
-    job_seconds: float = 300.0
-    """Longest time for one photo."""
-    attempts: int = 5
-    """How often a photo is tried whose worker dies of it."""
-    kills: int = 2
-    """How often a photo is tried whose worker is killed from outside, as when memory runs out."""
-    drain_seconds: float = 20.0
-    """Time after SIGTERM for the photos in hand."""
-    retention_hours: float = 24.0
+    retention_hours: float = Limits.retention_seconds / 3600
     """Photos and results are erased this long after they are done; 0: right after the download."""
 
 
@@ -111,20 +94,12 @@ def _settings(options: Options) -> ServerSettings:
         guard=None if options.guard == "off" else options.guard,
         database=options.database,
         limits=Limits(
+            **asdict(options.limits),
             body_bytes=options.max_body_mib << 20,
-            upload_seconds=options.upload_seconds,
-            max_pixels=options.max_pixels,
-            max_output_pixels=options.max_output_pixels,
             stored_bytes=options.max_stored_mib << 20,
             free_bytes=options.min_free_mib << 20,
             worker_bytes=options.worker_mib << 20,
             decode_bytes=options.decode_mib << 20,
-            decode_seconds=options.decode_seconds,
-            queue=options.queue,
-            job_seconds=options.job_seconds,
-            attempts=options.attempts,
-            kills=options.kills,
-            drain_seconds=options.drain_seconds,
             retention_seconds=options.retention_hours * 3600,
         ),
     )

@@ -17,6 +17,7 @@ from revisage.image.iptc import clean_iptc
 from revisage.image.metadata import exif_for, valid_icc
 from revisage.image.photo import Photo, eight_bits
 from revisage.image.xmp import clean_xmp
+from revisage.options import QUALITY
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -54,7 +55,7 @@ def encode(
     photo: Photo,
     *,
     format: str | None = None,
-    quality: int = 95,
+    quality: int = QUALITY,
     keep_gps: bool = False,
     further: Sequence[Photo] = (),
 ) -> bytes:

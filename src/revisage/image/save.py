@@ -9,13 +9,14 @@ from revisage.files import write_atomically
 from revisage.image.encode import encode
 from revisage.image.formats import format_for
 from revisage.image.photo import Photo
+from revisage.options import QUALITY
 
 
 def save(
     photo: Photo,
     path: str | Path,
     *,
-    quality: int = 95,
+    quality: int = QUALITY,
     keep_gps: bool = False,
     finish: Callable[[bytes, str], bytes] | None = None,
     like: Path | None = None,

@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from revisage.errors import RevisageError, UsageError
-from revisage.server.guard import Guard
+from revisage.server.access import Guard
 from revisage.server.head import Head
 from revisage.server.problems import RETRY_SECONDS, Failure, ProblemError, StoreUnavailableError, failure_of
 from revisage.server.routes import Serving, problems, router

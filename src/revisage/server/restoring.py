@@ -67,6 +67,7 @@ def restore_job(
     `watch` is told of every step and may raise to stop; `guard` is for a job that names none. Returns the
     result's key and the seconds by stage. Raises what `Restorer.restore` and encoding raise.
     """
+    files.tidy(job.id)
     key = result_key(job.digest, job.options)
     if files.is_published(job.id, key):
         return key, {}

@@ -19,43 +19,49 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
-class Limits:
+class JobLimits:
+    """What one job and the queue may cost."""
+
+    max_pixels: int = 50_000_000
+    """Photos with more pixels are refused."""
+    max_output_pixels: int = 100_000_000
+    """Results that would have more pixels are refused."""
+    decode_seconds: float = 10.0
+    """Processor time that decoding one photo may take."""
+    upload_seconds: float = 60.0
+    """Longest time for an upload to arrive."""
+    queue: int = 64
+    """Photos that may wait; one more is refused with 429."""
+    job_seconds: float = 300.0
+    """Longest time for one photo."""
+    attempts: int = 5
+    """How often a photo is tried whose worker dies of it."""
+    kills: int = 2
+    """How often a photo is tried whose worker is killed from outside, as when memory runs out."""
+    drain_seconds: float = 20.0
+    """Time after SIGTERM for the photos in hand."""
+
+
+@dataclass(frozen=True)
+class Limits(JobLimits):
     """What one request, one job and the queue may cost. Raises UsageError when a value makes no sense.
 
     Args:
         body_bytes: longest request body, counted while it arrives.
-        upload_seconds: longest time for a body to arrive.
-        max_pixels: width times height of the largest photo.
         decode_bytes: memory of the process that decodes a photo.
-        decode_seconds: processor time of the process that decodes a photo.
-        queue: jobs that may wait; one more is refused.
-        job_seconds: longest time from the start of a job to its result.
-        attempts: how often a job is started whose worker dies of it.
         lease_seconds: how long a job whose worker falls silent waits before another takes it.
-        drain_seconds: time after SIGTERM for what is in hand.
         stored_bytes: what photos, results and reports may take on the disk together.
         free_bytes: what must stay free on that disk for a photo to be taken.
-        max_output_pixels: width times height of the largest result.
         worker_bytes: memory that a worker on CPUs may take beyond its models (Linux).
-        kills: how often a job is started whose worker is killed from outside, as when memory runs out.
         retention_seconds: age at which photos and results are erased; 0: once downloaded.
     """
 
     body_bytes: int = 64 << 20
-    upload_seconds: float = 60.0
-    max_pixels: int = 50_000_000
     decode_bytes: int = 2 << 30
-    decode_seconds: float = 10.0
-    queue: int = 64
-    job_seconds: float = 300.0
-    attempts: int = 5
     lease_seconds: float = 15.0
-    drain_seconds: float = 20.0
     stored_bytes: int = 20 << 30
     free_bytes: int = 1 << 30
-    max_output_pixels: int = 100_000_000
     worker_bytes: int = 6 << 30
-    kills: int = 2
     retention_seconds: float = 24 * 3600.0
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from revisage.server.problems import StoreUnavailableError
-from revisage.server.queue.jobs import JobStore
+from revisage.server.queue.base import JobStore
 from revisage.server.settings import ServerSettings
 from revisage.server.worker import Models, Told, main
 

@@ -5,7 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from revisage.server.problems import StoreUnavailableError
-from revisage.server.queue.jobs import Job, JobStore
+from revisage.server.queue.base import JobStore
+from revisage.server.queue.jobs import Job
 
 POLL_SECONDS = 0.25
 """How often the store is asked; sooner when a worker of this server says that something changed."""

@@ -22,7 +22,8 @@ from revisage.server.files import Files
 from revisage.server.private import bound, keep_private
 from revisage.server.problems import Failure, StoreUnavailableError, failure_of
 from revisage.server.queue import open_store
-from revisage.server.queue.jobs import JobStore, Lease
+from revisage.server.queue.base import JobStore
+from revisage.server.queue.jobs import Lease
 from revisage.server.restoring import LastPhoto, restore_job
 from revisage.server.settings import Limits, ServerSettings
 

@@ -1,7 +1,7 @@
 """The queue of jobs: in SQLite for one machine, in PostgreSQL for several."""
 
 from revisage.errors import UsageError
-from revisage.server.queue.jobs import JobStore
+from revisage.server.queue.base import JobStore
 from revisage.server.settings import ServerSettings
 
 

@@ -1,14 +1,14 @@
-"""The statements that SQLite and PostgreSQL share. How they connect and lock is theirs."""
+"""A store of jobs: the statements that SQLite and PostgreSQL share. How they connect and lock is theirs."""
 
 import json
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar
 
 from revisage.server.options import JobOptions
 from revisage.server.problems import Failure, QueueFullError
-from revisage.server.queue.jobs import POISONED, STATES, Job, JobStore, Lease, NewJob, Progress, State
+from revisage.server.queue.jobs import POISONED, STATES, Job, Lease, NewJob, Progress, State
 
 COLUMNS = (
     "number", "id", "owner", "name", "digest", "options", "state", "attempts", "worker", "progress",
@@ -27,8 +27,15 @@ SCHEMA = (
 )
 
 
-class SqlStore(JobStore):
-    """A `JobStore` over one table. `{now}` in a statement is the database's clock, `?` a parameter."""
+class JobStore(ABC):
+    """A durable queue. Every method is atomic, may be called from any thread, and raises
+    StoreUnavailableError when the database does not answer.
+
+    What `submit` and `finish` have returned from survives the end of the process and of the machine.
+
+    Two implementations: `sqlite` and `postgres`. In a statement `{now}` is the database's clock, `?` a
+    parameter.
+    """
 
     now: ClassVar[str]
     skip_locked: ClassVar[str]
@@ -46,7 +53,12 @@ class SqlStore(JobStore):
     def _queue_lock(self) -> list[tuple[str, Sequence[Any]]]:
         """Statements that keep others from adding jobs until the transaction ends."""
 
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the database."""
+
     def submit(self, job: NewJob, *, capacity: int) -> Job:
+        """Add a job. Raises QueueFullError where `capacity` jobs wait already."""
         rows, _ = self._run(
             *self._queue_lock(),
             (
@@ -63,6 +75,7 @@ class SqlStore(JobStore):
         return _job(rows[0])
 
     def get(self, ids: Iterable[str]) -> dict[str, Job]:
+        """The jobs of these ids that exist."""
         wanted = list(ids)
         if not wanted:
             return {}
@@ -71,6 +84,7 @@ class SqlStore(JobStore):
         return {job.id: job for job in map(_job, rows)}
 
     def of(self, owner: str, *, state: State | None, limit: int) -> list[Job]:
+        """The newest jobs of an owner, newest first; only those in `state` if given."""
         chosen = "" if state is None else " AND state = ?"
         rows, _ = self._run(
             (
@@ -81,16 +95,19 @@ class SqlStore(JobStore):
         return [_job(row) for row in rows]
 
     def ahead(self, job: Job) -> int:
+        """How many queued jobs come before this one."""
         rows, _ = self._run(
             ("SELECT count(*) FROM revisage_jobs WHERE state = 'queued' AND number < ?", (job.number,))
         )
         return int(rows[0][0])
 
     def counts(self) -> dict[State, int]:
+        """Number of jobs by state."""
         rows, _ = self._run(("SELECT state, count(*) FROM revisage_jobs GROUP BY state", ()))
         return dict.fromkeys(STATES, 0) | {state: int(count) for state, count in rows}
 
     def claim(self, worker: str, *, seconds: float) -> Lease | None:
+        """Take the oldest queued job for `seconds`; None where there is none."""
         # Looked at first, so that an idle worker takes no lock.
         rows, _ = self._run(("SELECT 1 FROM revisage_jobs WHERE state = 'queued' LIMIT 1", ()))
         if not rows:
@@ -108,6 +125,7 @@ class SqlStore(JobStore):
         return Lease(_job(rows[0]), worker) if rows else None
 
     def renew(self, lease: Lease, *, seconds: float, progress: Progress | None = None) -> bool:
+        """Keep a job, and tell how far it is. False: the lease is lost, so drop the work."""
         text = None if progress is None else json.dumps(progress)
         _, count = self._run(
             (
@@ -120,6 +138,7 @@ class SqlStore(JobStore):
         return count == 1
 
     def finish(self, lease: Lease, *, result: str | None = None, failure: Failure | None = None) -> bool:
+        """End a job with its result or failure. False: the lease is lost, and nothing was changed."""
         assert (result is None) != (failure is None)
         state = "done" if failure is None else "failed"
         text = None if failure is None else json.dumps(asdict(failure))
@@ -133,6 +152,7 @@ class SqlStore(JobStore):
         return count == 1
 
     def give_back(self, lease: Lease) -> None:
+        """Queue a job again in its old place; the attempt does not count."""
         self._run(
             (
                 "UPDATE revisage_jobs SET state = 'queued', attempts = attempts - 1, worker = NULL,"
@@ -143,6 +163,10 @@ class SqlStore(JobStore):
         )
 
     def reap(self, *, attempts: int, worker: str | None = None) -> int:
+        """Queue again the jobs whose lease has run out, or those of a `worker` known to be dead.
+
+        Those that have been started `attempts` times are poisoned instead. Returns how many jobs it were.
+        """
         lost = "state = 'running' AND " + ("lease < {now}" if worker is None else "worker = ?")
         whose = () if worker is None else (worker,)
         rows, _ = self._run((f"SELECT count(*) FROM revisage_jobs WHERE {lost}", whose))
@@ -161,18 +185,22 @@ class SqlStore(JobStore):
         return count
 
     def expired(self, *, seconds: float) -> list[str]:
+        """Ids of the jobs that ended at least `seconds` ago."""
         rows, _ = self._run(("SELECT id FROM revisage_jobs WHERE ended <= {now} - ?", (seconds,)))
         return [row[0] for row in rows]
 
     def jobs(self) -> list[Job]:
+        """All jobs, in the order in which they came."""
         rows, _ = self._run((f"SELECT {_ALL} FROM revisage_jobs ORDER BY number", ()))
         return [_job(row) for row in rows]
 
     def has_photo(self, digest: str) -> bool:
+        """Whether any job has an upload of this SHA-256."""
         rows, _ = self._run(("SELECT 1 FROM revisage_jobs WHERE digest = ? LIMIT 1", (digest,)))
         return bool(rows)
 
     def erase(self, id: str) -> bool:
+        """Forget a job in any state; a worker at it finds its lease lost. False: there was none."""
         _, count = self._run(("DELETE FROM revisage_jobs WHERE id = ?", (id,)))
         return count == 1
 

@@ -1,10 +1,10 @@
-"""Jobs, and what a store of jobs must do. Two implementations: `sqlite` and `postgres`."""
+"""Jobs, and the right of a worker to one."""
 
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal
 
 from revisage.server.options import JobOptions
 from revisage.server.problems import Failure
@@ -76,74 +76,3 @@ class Lease:
 
     job: Job = field(repr=False)
     worker: str
-
-
-class JobStore(Protocol):
-    """A durable queue. Every method is atomic, may be called from any thread, and raises
-    StoreUnavailableError when the database does not answer.
-
-    What `submit` and `finish` have returned from survives the end of the process and of the machine.
-    """
-
-    def submit(self, job: NewJob, *, capacity: int) -> Job:
-        """Add a job. Raises QueueFullError where `capacity` jobs wait already."""
-        ...
-
-    def get(self, ids: Iterable[str]) -> dict[str, Job]:
-        """The jobs of these ids that exist."""
-        ...
-
-    def of(self, owner: str, *, state: State | None, limit: int) -> list[Job]:
-        """The newest jobs of an owner, newest first; only those in `state` if given."""
-        ...
-
-    def ahead(self, job: Job) -> int:
-        """How many queued jobs come before this one."""
-        ...
-
-    def counts(self) -> dict[State, int]:
-        """Number of jobs by state."""
-        ...
-
-    def claim(self, worker: str, *, seconds: float) -> Lease | None:
-        """Take the oldest queued job for `seconds`; None where there is none."""
-        ...
-
-    def renew(self, lease: Lease, *, seconds: float, progress: Progress | None = None) -> bool:
-        """Keep a job, and tell how far it is. False: the lease is lost, so drop the work."""
-        ...
-
-    def finish(self, lease: Lease, *, result: str | None = None, failure: Failure | None = None) -> bool:
-        """End a job with its result or failure. False: the lease is lost, and nothing was changed."""
-        ...
-
-    def give_back(self, lease: Lease) -> None:
-        """Queue a job again in its old place; the attempt does not count."""
-        ...
-
-    def reap(self, *, attempts: int, worker: str | None = None) -> int:
-        """Queue again the jobs whose lease has run out, or those of a `worker` known to be dead.
-
-        Those that have been started `attempts` times are poisoned instead. Returns how many jobs it were.
-        """
-        ...
-
-    def expired(self, *, seconds: float) -> list[str]:
-        """Ids of the jobs that ended at least `seconds` ago."""
-        ...
-
-    def erase(self, id: str) -> bool:
-        """Forget a job in any state; a worker at it finds its lease lost. False: there was none."""
-        ...
-
-    def jobs(self) -> list[Job]:
-        """All jobs, in the order in which they came."""
-        ...
-
-    def has_photo(self, digest: str) -> bool:
-        """Whether any job has an upload of this SHA-256."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the database."""
-        ...

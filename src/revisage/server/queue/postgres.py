@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from revisage.server.problems import StoreUnavailableError
-from revisage.server.queue.base import SCHEMA, SqlStore
+from revisage.server.queue.base import SCHEMA, JobStore
 
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 30
@@ -21,7 +21,7 @@ LOCK = 0x7265_7669
 """Number of the advisory lock that counting the queue takes."""
 
 
-class PostgresStore(SqlStore):
+class PostgresStore(JobStore):
     """One connection for each process, opened again when it breaks."""
 
     now = "EXTRACT(EPOCH FROM clock_timestamp())::double precision"

@@ -9,13 +9,13 @@ from typing import Any
 
 from revisage.server.private import close_file
 from revisage.server.problems import StoreUnavailableError
-from revisage.server.queue.base import SCHEMA, SqlStore
+from revisage.server.queue.base import SCHEMA, JobStore
 
 PATIENCE_SECONDS = 30.0
 """How long to wait for another process's transaction; they take milliseconds."""
 
 
-class SqliteStore(SqlStore):
+class SqliteStore(JobStore):
     """WAL, so that readers and the writer do not wait for each other; every process opens its own.
 
     The file must lie on a disk of this machine: WAL needs shared memory.

@@ -3,16 +3,19 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Annotated, Literal, Protocol
 
 import cv2
 import numpy as np
+from annotated_types import Interval
+from tyro.conf import arg
 
-from revisage.errors import FaceError, PhotoError, UsageError
+from revisage.errors import FaceError, PhotoError
 from revisage.faces import Face, align, estimate, invert
 from revisage.files import sha256
 from revisage.image import DecodeLimits, Photo, decode, eight_bits, save
 from revisage.lab.data.prepare.measures import coverage, fingerprint, sharpness
+from revisage.options import QUALITY, Checked, Share
 
 FORMATS = {"png": ".png", "webp": ".webp"}
 KEPT, DROPPED = "faces", "dropped"
@@ -29,46 +32,28 @@ class DetectsFaces(Protocol):
 
 
 @dataclass(frozen=True)
-class PrepareSettings:
-    """What a crop is and which are kept. Raises UsageError when a value cannot be used.
+class PrepareSettings(Checked):
+    """What a crop is and which are kept."""
 
-    Attributes:
-        size: side of the crops in pixels.
-        format: "png" (exact) or "webp".
-        quality: of WebP, 1 to 100.
-        enlarge: faces that would be enlarged by more are dropped as small.
-        sharpness: faces with less (see `measures.sharpness`) are dropped as blurred.
-        coverage: faces with a smaller share of their crop inside the photo are dropped as cut off.
-        score: faces that the detector is less sure of are dropped as uncertain.
-        near: faces whose fingerprint differs in at most so many of 512 bits are copies; one is kept.
-        max_pixels: photos with more are not read.
-    """
-
-    size: int = 256
-    format: str = "png"
-    quality: int = 95
-    enlarge: float = 1.25
-    sharpness: float = 0.12
-    coverage: float = 0.8
-    score: float = 0.8
-    near: int = 64
-    max_pixels: int = 50_000_000
-
-    def __post_init__(self) -> None:
-        if not 32 <= self.size <= 2048:
-            raise UsageError(f"size {self.size}: crops have 32 to 2048 pixels a side")
-        if self.format not in FORMATS:
-            raise UsageError(f"format {self.format}: use {' or '.join(FORMATS)}")
-        if not 1 <= self.quality <= 100:
-            raise UsageError(f"quality {self.quality}: it goes from 1 to 100")
-        if not self.enlarge > 0:
-            raise UsageError(f"enlarge {self.enlarge}: give a factor above 0, such as 1.25")
-        if not (self.sharpness >= 0 and 0 <= self.coverage <= 1 and 0 <= self.score <= 1):
-            raise UsageError("sharpness must be 0 or more, coverage and score from 0 to 1")
-        if not 0 <= self.near <= 128:  # a fourth of the bits: beyond, faces of different people are "copies"
-            raise UsageError(f"near {self.near}: it goes from 0 to 128")
-        if self.max_pixels < 1:
-            raise UsageError("max_pixels must be at least 1")
+    size: Annotated[int, Interval(ge=32, le=2048)] = 256
+    """Side of the crops in pixels: 256 for compact-256, 512 for paper-512."""
+    format: Literal["png", "webp"] = "png"
+    """png is exact, webp smaller."""
+    quality: Annotated[int, Interval(ge=1, le=100)] = QUALITY
+    """Quality of WebP, 1 to 100."""
+    enlarge: Annotated[float, Interval(gt=0)] = 1.25
+    """Drop faces that would be enlarged by more than this factor, as small."""
+    sharpness: Annotated[float, Interval(ge=0)] = 0.12
+    """Drop faces with less detail (`measures.sharpness`) as blurred; 0 keeps all."""
+    coverage: Share = 0.8
+    """Drop faces of whose crop less than this share lies inside the photo, as cut off."""
+    score: Share = 0.8
+    """Drop what the detector is less sure of, 0 to 1, as uncertain."""
+    # Beyond a fourth of the bits, faces of different people are "copies".
+    near: Annotated[int, Interval(ge=0, le=128), arg(metavar="0..128")] = 64
+    """Two faces are copies when their fingerprints differ in at most this many of 512 bits."""
+    max_pixels: Annotated[int, Interval(ge=1)] = 50_000_000
+    """Photos with more pixels are not read."""
 
 
 @dataclass(frozen=True)
