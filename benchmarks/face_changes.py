@@ -30,7 +30,6 @@ from revisage import zoo
 from revisage.cli.train import override
 from revisage.lab.degrade import RECIPES, Chain, Recipe
 from revisage.lab.degrade.gfpgan import Gfpgan
-from revisage.lab.degrade.recipe import apply
 from revisage.lab.metrics.degrees import degrees
 from revisage.lab.metrics.psnr import psnr
 from revisage.lab.metrics.ssim import ssim
@@ -195,7 +194,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(CHANGES), choices=list(CHANGES), metavar="NAME")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="of both of every pair")
     options = parser.parse_args()
-    RECIPES["face-narrow"] = Recipe("face-narrow", narrow, apply)
+    RECIPES["face-narrow"] = Recipe("face-narrow", narrow)
     given = Path(options.init)
     init = given if given.exists() else zoo.get(options.init).path
     models, preset = options.shared / "models", presets.choose("gfpgan", "reconstruction-256")

@@ -4,8 +4,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from revisage.options import SaveOptions
-
 Location = Path | str
 """Where a file is: a path of this machine, or a URL that fsspec opens, such as s3://bucket/photo.jpg."""
 
@@ -34,9 +32,6 @@ class Job:
     source: Location
     target: Location
     again: bool = field(default=False, compare=False)
-
-
-USUAL = SaveOptions()
 
 
 @dataclass(frozen=True)

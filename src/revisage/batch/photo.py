@@ -142,9 +142,11 @@ def _text(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def failed(job: Job, error: Exception, marks: Marks | None = None) -> Outcome:
+def failed(
+    job: Job, error: Exception, marks: Marks | None = None, *, reason: Reason | None = None
+) -> Outcome:
     """The outcome of a photo that an error befell: typed, and told in one line."""
-    reason = reason_of(error)
+    reason = reason or reason_of(error)
     if reason == "internal":
         # A defect of ours must not cost the user the other photos of a long run; it is named as one.
         error = RevisageError(
@@ -162,13 +164,8 @@ def failed(job: Job, error: Exception, marks: Marks | None = None) -> Outcome:
 
 def crashed(job: Job) -> Outcome:
     """The outcome of a photo whose process died with it several times."""
-    error = PhotoError(
-        "the process that restored it died with it time and again: it may need more memory than there is"
-    )
-    entry = failure(job.source, error) | {"reason": "crashed"}
-    return Outcome(
-        job, entry, entry["error"], "crashed", storage.digest(job.source), storage.stamp(job.source)
-    )
+    why = "the process that restored it died with it time and again: it may need more memory than there is"
+    return failed(job, PhotoError(why), reason="crashed")
 
 
 def reason_of(error: Exception) -> Reason:

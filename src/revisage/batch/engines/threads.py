@@ -6,12 +6,13 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from revisage.batch import photo
-from revisage.batch.jobs import USUAL, Job, Outcome
+from revisage.batch.jobs import Job, Outcome
 from revisage.batch.photo import PHOTO_SECONDS
 from revisage.errors import UsageError
 from revisage.options import SaveOptions
 from revisage.restore import RestoreOptions, Restorer, Stage
 
+USUAL = SaveOptions()
 Watch = Callable[[Job, Stage], None]
 
 _AHEAD = 16
@@ -44,13 +45,16 @@ def restore_all(
     waiting = iter(jobs)
     begun: deque[Future[Outcome | None]] = deque()
     room = _AHEAD * workers if ordered else workers + 1
+
+    def one(job: Job) -> Outcome | None:
+        """None when it was not begun."""
+        return None if stop.is_set() else restore_one(job, restorer, options, saving, watch, seconds=seconds)
+
     with ThreadPoolExecutor(workers, thread_name_prefix="photo") as pool:
         try:
             while True:
                 while not stop.is_set() and len(begun) < room and (job := next(waiting, None)):
-                    begun.append(
-                        pool.submit(_restore_one, job, restorer, options, saving, stop, watch, seconds)
-                    )
+                    begun.append(pool.submit(one, job))
                 if not begun:
                     return
                 if not ordered:
@@ -62,21 +66,6 @@ def restore_all(
         except BaseException:  # closed, or interrupted: the pool waits for the photos in hand
             stop.set()
             raise
-
-
-def _restore_one(  # noqa: PLR0917 (called by the pool)
-    job: Job,
-    restorer: Restorer,
-    options: RestoreOptions,
-    saving: SaveOptions,
-    stop: threading.Event,
-    watch: Watch | None,
-    seconds: float,
-) -> Outcome | None:
-    """One photo; None when it was not begun."""
-    if stop.is_set():
-        return None
-    return restore_one(job, restorer, options, saving, watch, seconds=seconds)
 
 
 def restore_one(

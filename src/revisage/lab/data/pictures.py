@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 import psutil
 
@@ -66,6 +67,15 @@ def read_picture(path: Path) -> np.ndarray:
         return eight_bits(decode(path, isolate=False).pixels)  # a folder for training is trusted
     except PhotoError as error:
         raise TrainingError(f"cannot use {path} for training: {error}") from None
+
+
+def fit(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(H, W, 3) uint8 at another size: averaged down, bicubic up."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    shrinks = height * width < picture.shape[0] * picture.shape[1]
+    way = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return cv2.resize(picture, (width, height), interpolation=way)
 
 
 def cache_room() -> int:

@@ -5,28 +5,34 @@
 >>> low = recipe.apply(clean, params)          # (H, W, 3) float32 RGB in [0, 1], as ``clean``
 """
 
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
 from . import mixtures, old_photo
 from .esrgan import FirstOrder, SecondOrder
-from .gfpgan import Gfpgan, description, hard
+from .gfpgan import HARD, Gfpgan, description
 from .pieces import COLOURLESS, marked, tone, zoomed
-from .progressive import Progressive
+from .progressive import UPSCALE, Progressive
 from .recipe import Chain, Recipe, Step, apply, rng_for
 
-RECIPES: dict[str, Recipe] = {
-    "paper": Recipe("paper", Gfpgan.sample, apply),
-    "hard": Recipe("hard", hard, apply),
-    "gfpgan": Recipe("gfpgan", Gfpgan.sample, apply),  # what "paper" was called first
-    "gfpgan-train": Recipe("gfpgan-train", mixtures.sample_gfpgan_train, apply),
-    "first-order": Recipe("first-order", FirstOrder.sample, apply),
-    "second-order": Recipe("second-order", SecondOrder.sample, apply),
-    "old-photo": Recipe("old-photo", old_photo.sample, apply),
-    "progressive-16": Recipe("progressive-16", Progressive.sample_upscale, apply),
-    "progressive-128": Recipe("progressive-128", Progressive.sample, apply),
-    "face": Recipe("face", mixtures.sample_face, apply),
-    "taught": Recipe("taught", mixtures.sample_taught, apply),
-    "aged": Recipe("aged", mixtures.sample_aged, apply),
-    "pattern": Recipe("pattern", mixtures.sample_pattern, apply),
+_SAMPLES: dict[str, Callable[[np.random.Generator], Step]] = {
+    "paper": Gfpgan.sample,
+    "hard": partial(Gfpgan.sample, factors=HARD),
+    "gfpgan": Gfpgan.sample,  # what "paper" was called first
+    "gfpgan-train": mixtures.sample_gfpgan_train,
+    "first-order": FirstOrder.sample,
+    "second-order": SecondOrder.sample,
+    "old-photo": old_photo.sample,
+    "progressive-16": partial(Progressive.sample, ranges=UPSCALE),
+    "progressive-128": Progressive.sample,
+    "face": mixtures.sample_face,
+    "taught": mixtures.sample_taught,
+    "aged": mixtures.sample_aged,
+    "pattern": mixtures.sample_pattern,
 }
+RECIPES: dict[str, Recipe] = {name: Recipe(name, sample) for name, sample in _SAMPLES.items()}
 
 __all__ = [
     "COLOURLESS",

@@ -44,6 +44,13 @@ def blend(image: np.ndarray, mask: np.ndarray, colour: np.ndarray) -> np.ndarray
     return image + alpha * (colour.astype(np.float32) - image)
 
 
+def _covered(
+    image: np.ndarray, masks: dict[bool, np.ndarray], light: np.ndarray, dark: np.ndarray
+) -> np.ndarray:
+    """``image`` under its light marks, and dark ones over these."""
+    return clip(blend(blend(image, masks[True], light), masks[False], dark))
+
+
 def wander(
     rng: np.random.Generator, start: np.ndarray, heading: float, length: float, *, bend: float, steps: int
 ) -> np.ndarray:
@@ -90,15 +97,15 @@ class Scratches:
         rng = np.random.default_rng(self.seed)
         height, width = image.shape[:2]
         size, scale = np.array([width, height], float), unit(image)
-        masks = {True: np.zeros((height, width), np.uint8), False: np.zeros((height, width), np.uint8)}
+        masks = {light: np.zeros((height, width), np.uint8) for light in (True, False)}
         for _ in range(min(self.count, 40)):
             mask = masks[bool(rng.random() < self.light)]
             for line, levels, thickness in self._bundle(rng, size, scale):
                 points = _points(line)
                 for i in np.flatnonzero(levels > 0.02):
                     _line(mask, points[i], points[i + 1], levels[i], thickness)
-        image = blend(image, masks[True], rng.uniform(0.82, 1.0) * np.array([1.0, 0.99, 0.96]))
-        return clip(blend(image, masks[False], np.full(3, rng.uniform(0.0, 0.18))))
+        light = rng.uniform(0.82, 1.0) * np.array([1.0, 0.99, 0.96])
+        return _covered(image, masks, light, np.full(3, rng.uniform(0.0, 0.18)))
 
     def _bundle(
         self, rng: np.random.Generator, size: np.ndarray, scale: float
@@ -153,7 +160,7 @@ class Dust:
         rng = np.random.default_rng(self.seed)
         height, width = image.shape[:2]
         scale, count = unit(image), min(self.count, 250)
-        masks = {True: np.zeros((height, width), np.uint8), False: np.zeros((height, width), np.uint8)}
+        masks = {light: np.zeros((height, width), np.uint8) for light in (True, False)}
         centres = rng.uniform(0, 1, (count, 2)) * [width, height]
         radii = np.minimum(self.radius * rng.lognormal(0, 0.6, count), 9.0) * scale
         levels = self.opacity * rng.uniform(0.3, 1.0, count)
@@ -170,8 +177,7 @@ class Dust:
         soft = self.softness * scale
         if soft > 0.2:
             masks = {light: cv2.GaussianBlur(mask, (0, 0), soft) for light, mask in masks.items()}
-        image = blend(image, masks[True], np.full(3, rng.uniform(0.8, 1.0)))
-        return clip(blend(image, masks[False], np.full(3, rng.uniform(0.02, 0.25))))
+        return _covered(image, masks, np.full(3, rng.uniform(0.8, 1.0)), np.full(3, rng.uniform(0.02, 0.25)))
 
 
 @dataclass(frozen=True)
@@ -200,7 +206,7 @@ class Hairs:
         rng = np.random.default_rng(self.seed)
         height, width = image.shape[:2]
         scale = unit(image)
-        masks = {True: np.zeros((height, width), np.uint8), False: np.zeros((height, width), np.uint8)}
+        masks = {light: np.zeros((height, width), np.uint8) for light in (True, False)}
         for _ in range(min(self.count, 20)):
             start = rng.uniform(0, 1, 2) * [width, height]
             length = self.length * rng.lognormal(0, 0.4) * scale
@@ -211,8 +217,7 @@ class Hairs:
             cv2.polylines(
                 mask, [line], False, int(255 * shown), max(1, round(1.2 * scale)), cv2.LINE_AA, _SHIFT
             )
-        image = blend(image, masks[True], np.full(3, rng.uniform(0.8, 1.0)))
-        return clip(blend(image, masks[False], np.full(3, rng.uniform(0.02, 0.2))))
+        return _covered(image, masks, np.full(3, rng.uniform(0.8, 1.0)), np.full(3, rng.uniform(0.02, 0.2)))
 
 
 @dataclass(frozen=True)

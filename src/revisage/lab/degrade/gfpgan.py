@@ -94,11 +94,6 @@ class Gfpgan:
         return resize(jpeg(clip(low), self.quality), height, width, "bilinear")
 
 
-def hard(rng: np.random.Generator) -> Gfpgan:
-    """The equation with a low picture of half the published size."""
-    return Gfpgan.sample(rng, factors=HARD)
-
-
 def description(params: Step) -> np.ndarray:
     """(6,) float32: `Gfpgan.described` of the equation among the steps; NaN where there is none."""
     steps = params.steps if isinstance(params, Chain) else (params,)

@@ -12,6 +12,8 @@ from .esrgan import FirstOrder, SecondOrder
 from .gfpgan import Gfpgan
 from .recipe import Chain, Step, chained, chance
 
+Shares = tuple[tuple[float, Callable[[np.random.Generator], Step]], ...]
+
 # A face on an old print: what the scan loses comes from GFP-GAN's equation instead.
 OLD_FACE = old_photo.Chances(
     blur=0.7,
@@ -63,14 +65,14 @@ MARKS = old_photo.Chances(crease=0.25, scratches=0.9, dust=0.2, hairs=0.5, stren
 
 # What the scene model is taught on: published ranges, which its teacher was trained on, beside milder ones
 # that scans and cameras have; and old prints. Clean photos and patterns are the training's own samples.
-TAUGHT_SHARES: tuple[tuple[float, Callable[[np.random.Generator], Step]], ...] = (
+TAUGHT_SHARES: Shares = (
     (0.23, FirstOrder.sample),
     (0.34, lambda rng: FirstOrder.sample(rng, esrgan.SCENE_FIRST)),
     (0.11, lambda rng: SecondOrder.sample(rng, scales=(1,))),
     (0.2, lambda rng: SecondOrder.sample(rng, esrgan.SCENE_FIRST, esrgan.SCENE_SECOND, (1,))),
     (0.12, lambda rng: Jpeg.sample(rng, 40, 95)),
 )
-AGED_SHARES: tuple[tuple[float, Callable[[np.random.Generator], Step]], ...] = (
+AGED_SHARES: Shares = (
     (0.45, old_photo.sample),
     (0.35, lambda rng: old_photo.sample(rng, OLD_SCENE)),
     (0.2, lambda rng: Chain(tuple(old_photo.damaged(rng, MARKS)))),
@@ -79,14 +81,17 @@ AGED_SHARES: tuple[tuple[float, Callable[[np.random.Generator], Step]], ...] = (
 
 def sample_taught(rng: np.random.Generator) -> Chain:
     """Draw what a published network was trained on, one of `TAUGHT_SHARES`."""
-    kind = int(rng.choice(len(TAUGHT_SHARES), p=[share for share, _ in TAUGHT_SHARES]))
-    return chained(TAUGHT_SHARES[kind][1](rng))
+    return _one_of(rng, TAUGHT_SHARES)
 
 
 def sample_aged(rng: np.random.Generator) -> Chain:
     """Draw what old prints have and no published network has seen, one of `AGED_SHARES`."""
-    kind = int(rng.choice(len(AGED_SHARES), p=[share for share, _ in AGED_SHARES]))
-    return chained(AGED_SHARES[kind][1](rng))
+    return _one_of(rng, AGED_SHARES)
+
+
+def _one_of(rng: np.random.Generator, shares: Shares) -> Chain:
+    kind = int(rng.choice(len(shares), p=[share for share, _ in shares]))
+    return chained(shares[kind][1](rng))
 
 
 def sample_pattern(rng: np.random.Generator) -> Chain:

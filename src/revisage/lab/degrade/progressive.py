@@ -67,11 +67,6 @@ class Progressive:
             draw_seed(rng),
         )
 
-    @classmethod
-    def sample_upscale(cls, rng: np.random.Generator) -> Progressive:
-        """By the table's row for u = 16."""
-        return cls.sample(rng, UPSCALE)
-
     def low(self, image: np.ndarray) -> np.ndarray:
         """The outcome of the equation: (H, W, 3) -> (H u / 128, W u / 128, 3)."""
         height, width = image.shape[:2]

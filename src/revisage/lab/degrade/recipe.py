@@ -51,7 +51,10 @@ class Recipe:
 
     name: str
     sample: Callable[[np.random.Generator], Any]
-    apply: Callable[[np.ndarray, Any], np.ndarray]
+
+    def apply(self, image: np.ndarray, params: Step) -> np.ndarray:
+        """See `apply`."""
+        return apply(image, params)
 
 
 def apply(image: np.ndarray, params: Step) -> np.ndarray:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -15,7 +14,7 @@ from revisage.errors import FaceError, PhotoError, UsageError
 from revisage.faces import Detector, align, estimate
 from revisage.files import sha256
 from revisage.image import decode, eight_bits
-from revisage.lab.data.pictures import SUFFIXES, held_out
+from revisage.lab.data.pictures import SUFFIXES, fit, held_out
 from revisage.lab.degrade import RECIPES, rng_for
 
 Setting = Literal["same-size", "x4"]
@@ -228,15 +227,6 @@ def face_matrix(size: int) -> Callable[[np.ndarray], np.ndarray | None]:
         return None
 
     return find
-
-
-def fit(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(H, W, 3) uint8 at another size: averaged down, bicubic up."""
-    if picture.shape[:2] == (height, width):
-        return picture
-    shrinks = height * width < picture.shape[0] * picture.shape[1]
-    way = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return cv2.resize(picture, (width, height), interpolation=way)
 
 
 def reduced(picture: np.ndarray, scale: int) -> np.ndarray:

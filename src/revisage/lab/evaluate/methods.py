@@ -17,8 +17,9 @@ import numpy as np
 from revisage import runtime, zoo
 from revisage.errors import FaceError, ModelError, UsageError
 from revisage.files import sha256
+from revisage.lab.data.pictures import fit
 from revisage.lab.evaluate import networks
-from revisage.lab.evaluate.data import Data, find_pictures, fit, read, stem
+from revisage.lab.evaluate.data import Data, find_pictures, read, stem
 from revisage.options import Device, Precision, RestoreOptions, Settings
 from revisage.restore import InstalledModels, Restorer
 

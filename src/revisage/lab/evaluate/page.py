@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from revisage.files import write_atomically
 from revisage.image import Photo, encode
-from revisage.lab.evaluate.data import fit, read
+from revisage.lab.data.pictures import fit
+from revisage.lab.evaluate.data import read
 from revisage.lab.evaluate.results import Results
 from revisage.lab.evaluate.run import folder_of, picture_of, truth_folder
 from revisage.lab.evaluate.tables import caption, rows

@@ -19,7 +19,8 @@ import numpy as np
 from revisage.errors import UsageError
 from revisage.files import sha256, write_atomically
 from revisage.image import Photo, encode
-from revisage.lab.evaluate.data import Data, Item, Pair, find_pictures, fit, listing_sha256, read, stem
+from revisage.lab.data.pictures import fit
+from revisage.lab.evaluate.data import Data, Item, Pair, find_pictures, listing_sha256, read, stem
 from revisage.lab.evaluate.measure import MetricInputs, to_batch, values
 from revisage.lab.evaluate.methods import Method
 from revisage.lab.evaluate.results import Labels, Results

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from revisage.errors import TrainingError
 from revisage.lab.data.landmarks import read_crops, read_landmarks, resize_landmarks
-from revisage.lab.data.pictures import Pictures, find_pictures, read_picture, shuffled
+from revisage.lab.data.pictures import Pictures, find_pictures, fit, read_picture, shuffled
 from revisage.lab.data.prepare.photo import KEPT
 from revisage.lab.metrics.weights import fill, read_state
 from revisage.lab.networks.arcface_crop import ArcFaceCrop
@@ -80,10 +79,7 @@ class AlignedFaces:
             path = self.pictures.paths[i]
             raise TrainingError(f"{path} is not square: give faces aligned to the FFHQ template")
         self._sides[i] = height
-        if height != self.size:
-            how = cv2.INTER_AREA if height > self.size else cv2.INTER_CUBIC
-            picture = cv2.resize(picture, (self.size, self.size), interpolation=how)
-        return to_unit(picture)
+        return to_unit(fit(picture, self.size, self.size))
 
     def landmarks(self, i: int) -> np.ndarray:
         """The five points of picture `i`, (5, 2) float32 in its pixels at this size."""

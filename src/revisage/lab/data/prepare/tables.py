@@ -107,8 +107,8 @@ def finish(out: Path, records: Iterable[Record], near: int) -> Summary:
                 reasons[reason] += 1
             else:
                 kept.append(row)
-    write_atomically(out / f"{DROPPED}.csv", _table(DROP_COLUMNS, dropped))
-    write_atomically(out / f"{KEPT}.csv", _table(COLUMNS, kept))
+    write_atomically(out / f"{DROPPED}.csv", as_csv(DROP_COLUMNS, dropped))
+    write_atomically(out / f"{KEPT}.csv", as_csv(COLUMNS, kept))
     write_atomically(out / JOURNAL, "".join(map(line, ordered)).encode())
     unreadable = {record.source: record.error for record in ordered if record.error}
     return Summary(len(ordered), len(kept), dict(reasons), unreadable)
@@ -172,7 +172,8 @@ def _row(record: Record, face: Crop | None, number: int) -> list[str]:
     return [face.file, side, *middle, record.source, record.sha256, *figures, group]
 
 
-def _table(columns: tuple[str, ...], rows: list[list[str]]) -> bytes:
+def as_csv(columns: tuple[str, ...], rows: list[list[str]]) -> bytes:
+    """A table with its heads, in UTF-8."""
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
     table.writerow(columns)

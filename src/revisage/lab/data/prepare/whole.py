@@ -7,21 +7,20 @@ face was found. The paper's landmarks are found on the original and on its reduc
 """
 
 import csv
-import io
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
-import cv2
 import numpy as np
 
 from revisage.errors import PhotoError, SaveError, TrainingError, UsageError
 from revisage.files import write_atomically
 from revisage.image import Photo, decode, eight_bits, save
 from revisage.lab.data.landmarks import resize_landmarks
+from revisage.lab.data.pictures import fit
 from revisage.lab.data.prepare.landmarks68 import COUNT, FindsLandmarks
 from revisage.lab.data.prepare.run import find_photos
-from revisage.lab.data.prepare.tables import group_of
+from revisage.lab.data.prepare.tables import as_csv, group_of
 
 SIDES = (128, 64, 32)
 PICTURES = "pictures"
@@ -50,11 +49,7 @@ def resized(picture: np.ndarray, side: int) -> np.ndarray:
     """(H, W, 3) uint8 -> (side, side, 3): the square in its middle, averaged down or bicubic up."""
     short = min(picture.shape[:2])
     top, left = ((length - short) // 2 for length in picture.shape[:2])
-    square = picture[top : top + short, left : left + short]
-    if short == side:
-        return np.ascontiguousarray(square)
-    how = cv2.INTER_AREA if short > side else cv2.INTER_CUBIC
-    return cv2.resize(square, (side, side), interpolation=how)
+    return np.ascontiguousarray(fit(picture[top : top + short, left : left + short], side, side))
 
 
 def prepare_whole(
@@ -101,7 +96,7 @@ def prepare_whole(
                     seen += bool(np.isfinite(made[size]).all())
                     rows += [_row(files[name], side, points) for side, points in made.items()]
                 watch(done, len(names))
-        write_atomically(out / f"{PICTURES}.csv", _table(rows))
+        write_atomically(out / f"{PICTURES}.csv", as_csv(("file", "group", "side", *POINT_COLUMNS), rows))
     except OSError as error:
         raise SaveError(f"{error.filename or out} cannot be written ({error.strerror or error})") from error
     return len(names) - len(failed), seen, failed
@@ -146,11 +141,3 @@ def _row(file: str, side: int, points: np.ndarray) -> list[str]:
     known = np.isfinite(points).all()
     group = group_of(PurePosixPath(file).with_suffix("").as_posix())
     return [file, group, str(side), *(f"{value:.2f}" if known else "" for value in points.ravel())]
-
-
-def _table(rows: list[list[str]]) -> bytes:
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(("file", "group", "side", *POINT_COLUMNS))
-    table.writerows(rows)
-    return text.getvalue().encode("utf-8", "backslashreplace")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from revisage.errors import TrainingError, UsageError
 from revisage.lab.data.landmarks import resize_landmarks
 from revisage.lab.data.loader import Sample
-from revisage.lab.data.pictures import Pictures, find_pictures, shuffled
+from revisage.lab.data.pictures import Pictures, find_pictures, fit, shuffled
 from revisage.lab.data.prepare.landmark_detectors import open_landmark_detector
 from revisage.lab.data.prepare.landmarks68 import mirror68
 from revisage.lab.data.prepare.whole import Points, points_at, read_points
@@ -304,10 +304,7 @@ def person(path: Path, root: Path) -> str:
 
 def sized(picture: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 -> (128, 128, 3) float32 in [0, 1]."""
-    if picture.shape[:2] != (SIZE, SIZE):
-        how = cv2.INTER_AREA if picture.shape[0] > SIZE else cv2.INTER_CUBIC
-        picture = cv2.resize(picture, (SIZE, SIZE), interpolation=how)
-    return to_unit(picture)
+    return to_unit(fit(picture, SIZE, SIZE))
 
 
 def degraded(clean: np.ndarray, rng: np.random.Generator, *, encoder: bool) -> np.ndarray:
