@@ -52,8 +52,8 @@ class Recipe:
     name: str
     sample: Callable[[np.random.Generator], Any]
 
-    def apply(self, image: np.ndarray, params: Step) -> np.ndarray:
-        """See `apply`."""
+    def apply(self, image: np.ndarray, params: Any) -> np.ndarray:
+        """See `apply`; `params` as `sample` gives them."""
         return apply(image, params)
 
 
