@@ -10,6 +10,7 @@ from prepare_folder import WholePicture, fill
 
 from revisage import faces
 from revisage.cli import main
+from revisage.cli._parse import parse
 from revisage.cli.prepare import Options
 from revisage.lab.data.prepare.photo import PrepareSettings
 
@@ -59,6 +60,9 @@ def test_bad_usage_is_told_and_returns_two(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_the_command_has_every_setting_and_its_default() -> None:
-    options = {field.name: field.default for field in fields(Options)}
-    for field in fields(PrepareSettings):
-        assert options[field.name] == field.default, field.name
+    assert parse(Options, "prepare", ["in", "out"]).settings == PrepareSettings()
+    given = [f"--{field.name.replace('_', '-')}" for field in fields(PrepareSettings)]
+    values = ["64", "webp", "80", "2.0", "0.1", "0.5", "0.5", "32", "1000"]
+    argv = [word for pair in zip(given, values, strict=True) for word in pair]
+    chosen = PrepareSettings(64, "webp", 80, 2.0, 0.1, 0.5, 0.5, 32, 1000)
+    assert parse(Options, "prepare", ["in", "out", *argv]).settings == chosen
