@@ -43,7 +43,7 @@ class RevisageRestore:
                 "strength": ("FLOAT", strength),
                 "scale": (["auto", "1", "2", "4"],),
                 "faces": ("STRING", {"default": "all"}),
-                "colour": (["keep", "enhance"],),
+                "colour": (["keep", "enhance", "revive"],),
                 "model": (names("face"),),
                 "scene": (names("scene"),),
             }

@@ -60,7 +60,7 @@ def build() -> Any:
                 photo = gr.File(label="Photo", file_types=["image"], type="filepath")
                 strength = gr.Slider(0, 1, value=1, label="Strength of the restored faces")
                 scale = gr.Radio(["auto", "1", "2", "4"], value="auto", label="Size")
-                colour = gr.Radio(["keep", "enhance"], value="keep", label="Colours")
+                colour = gr.Radio(["keep", "enhance", "revive"], value="keep", label="Colours")
                 start = gr.Button("Restore", variant="primary")
             with gr.Column():
                 after = gr.Image(label="Restored", type="filepath", format="jpeg")

@@ -93,8 +93,11 @@ class RestoreOptions(Checked):
     """Enlarging; auto is 2 where the long side is under 1,600 pixels, else 1. In Python also as a number."""
     faces: Annotated[str, arg(metavar="all|largest|N,N")] = "all"
     """all, largest, or numbers, counted from 1, left to right: 1,3. In Python also as numbers."""
-    colour: Literal["keep", "enhance"] = "keep"
-    """keep the photo's colours (gray stays gray), or let the model enhance them."""
+    colour: Literal["keep", "enhance", "revive"] = "keep"
+    """keep the photo's colours (gray stays gray, sepia sepia); let the model enhance them; or revive what has
+    faded, as far as the photo itself tells it: an estimate."""
+    revive: Share = 1.0
+    """How much of the estimated fading is undone, with --colour revive."""
     aligned: bool = False
     """The photos are face crops on the FFHQ template (whole pictures of one face with a model for
     these); the results have the model's square size."""

@@ -203,6 +203,8 @@ def _restore_film(options: Options) -> int:
     _check(options)
     if options.resume or options.ray is not None or options.sign is not None:
         raise UsageError("--video goes with none of --resume, --ray and --sign")
+    if options.restoring.colour == "revive":
+        raise UsageError("--video: every frame would be revived by itself, and flicker; leave out --colour")
     if len(options.photos) != 1 or options.out is None:
         raise UsageError("--video takes one folder of frames or one video file, and -o OUT")
     film = Film(Path(options.photos[0]), Path(options.out))

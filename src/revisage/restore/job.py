@@ -34,4 +34,4 @@ class Job:
     @property
     def keep(self) -> bool:
         """Whether the photo's own tone stays."""
-        return self.options.colour == "keep"
+        return self.options.colour != "enhance"

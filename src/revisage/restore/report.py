@@ -71,6 +71,7 @@ def failure(source: object, error: BaseException) -> dict[str, Any]:
         "models": {"face": None, "scene": None, "finder": None, "identity": None},
         "runtime": None,
         "seconds": dict.fromkeys(STAGES, 0.0),
+        "tone": None,
         "faces": [],
         "there": None,
         "pages": None,

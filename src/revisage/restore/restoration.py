@@ -27,9 +27,10 @@ from revisage.restore.paste import Placement
 from revisage.restore.progress import Progress, Stage, silent
 from revisage.restore.report import FaceReport
 from revisage.restore.result import Result
+from revisage.restore.tone import estimate
 
 ANALYSED = ("scale", "colour", "aligned", "damaged")
-"""Options of which another value needs another analysis."""
+"""Options of which another value needs another analysis; of colour, keep and revive are as one."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Restoration:
 
     def serves(self, options: RestoreOptions) -> bool:
         """Whether it can be rendered with these options."""
-        return all(getattr(options, name) == getattr(self.options, name) for name in ANALYSED)
+        return _analysed(options) == _analysed(self.options)
 
     def compose(self, canvas: np.ndarray, job: Job) -> Result:
         """The result on `canvas`, which is written to."""
@@ -123,11 +124,17 @@ class Restoration:
             faces = paste_faces(canvas, self.found, self.places, layers, job)
         if self.level:  # channels that are equal but for float rounding
             canvas[..., 1:] = canvas[..., :1]
+        tone = None
+        if job.options.colour == "revive":
+            with job.timed("paste"):
+                tone = estimate(self.photo.pixels, self.found).at(job.options.revive)
+                tone.apply(canvas)
         restored = any(face.outcome == "restored" for face in faces)
         return replace(
             self.rest,
             photo=replace(self.rest.photo, pixels=canvas),
             faces=faces,
+            tone=tone,
             changed_by=((self.face_model,) if self.face_model and restored else ()) + self.rest.changed_by,
             seconds=job.seconds(),
         )
@@ -141,6 +148,11 @@ class Restoration:
         canvas[...] = tiles.to_integer(source + kept.strength * (layer.picture - source), canvas.dtype)
         left = kept.left or "strength is 0"
         return face_report(1, self.found[0], kept if kept.strength > 0 else ("skipped", left))
+
+
+def _analysed(options: RestoreOptions) -> list[object]:
+    kept = replace(options, colour="keep") if options.colour == "revive" else options
+    return [getattr(kept, name) for name in ANALYSED]
 
 
 def counted(layers: Iterable[FaceLayer], total: int, progress: Progress) -> Iterator[FaceLayer]:

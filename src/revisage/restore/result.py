@@ -16,6 +16,7 @@ from revisage.image import Photo, eight_bits, encode, format_for, left_out
 from revisage.label import Edit, Label, Original, add, can_sign, packet, results, sign
 from revisage.options import EncodeOptions, SaveOptions
 from revisage.restore.report import FaceReport, document
+from revisage.restore.tone import Tone
 from revisage.version import __version__
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Result:
         changed_by: models that changed pixels of this photo: what the label names.
         runtime: backend, device and precision; None where no model ran.
         seconds: time by stage.
+        tone: the estimated fading that was undone; None where that was not asked for.
         digests: what gives the SHA-256 in hex of the files of each model, by its name and version.
         further: the other pages of the file, where all were asked for.
         output: where the result was saved last.
@@ -56,6 +58,7 @@ class Result:
     changed_by: tuple[str, ...]
     runtime: dict[str, str] | None
     seconds: dict[str, float]
+    tone: Tone | None = None
     digests: dict[str, Callable[[], tuple[str, ...]]] = field(default_factory=dict)
     further: tuple[Result, ...] = ()
     output: Path | None = None
@@ -141,7 +144,8 @@ class Result:
     ) -> tuple[Photo, Finish]:
         """The photo with the label in its XMP, which all encoders but BMP's write; and what puts it into
         files whose encoder had to leave a large XMP out, and then signs them."""
-        mark = Label(f"revisage {__version__}", self.changed_by)
+        revived = ("tones by estimate",) if self.tone and self.tone.changes else ()
+        mark = Label(f"revisage {__version__}", self.changed_by + revived)
         label, credentials = options.label, options.sign
         labels = label and bool(self.changed_by)
         photo = replace(self.photo, xmp=packet(mark, self.photo.xmp)) if labels else self.photo
@@ -185,6 +189,7 @@ class Result:
             "models": dict(self.models),
             "runtime": self.runtime,
             "seconds": dict(self.seconds),
+            "tone": None if self.tone is None else self.tone.entry(),
             "faces": [face.entry() for face in self.faces],
             "there": round(self.photo.there, 3),
             "pages": self.photo.pages,
