@@ -1,7 +1,7 @@
 """Fading undone: what a photo's tones may have been, estimated from the photo alone.
 
-It works in density, D = -log10 v of the encoded value: a dye that fades loses a share of its density, and a stain adds
-some. So each channel gets D' = gain (D - base), by the darkest and the lightest tones that are there.
+It works in density, D = -log10 v of the encoded value: a dye that fades loses a share of its density, and a
+stain adds some. So each channel gets D' = gain (D - base), by the darkest and the lightest tones there are.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ BLACK = 0.95
 """Density that the darkest tones of nearly every photograph reach."""
 
 STAIN, FOG, FADED = 0.1, 0.03, 0.04
-"""What is left alone, since good photos differ as much: a tint of the lightest tones and a veil over all of them
-in density, and the difference between the channels' ranges as log10 of their ratio."""
+"""What is left alone, since good photos differ as much: a tint of the lightest tones and a veil over all of
+them in density, and the difference between the channels' ranges as log10 of their ratio."""
 
 LIGHTEST = 0.22
 """Density from which the lightest tones are rather those of a dark scene than of white paper."""
@@ -89,8 +89,8 @@ class Tone:
 def estimate(pixels: np.ndarray, faces: Sequence[Face] = ()) -> Tone:
     """How the photo has faded, from its darkest and its lightest tones outside borders and faces.
 
-    A photo of one tint, gray or sepia, keeps it: all channels get one curve. Skin is no paper, so `faces` are left
-    out, as far as something else is left.
+    A photo of one tint, gray or sepia, keeps it: all channels get one curve. Skin is no paper, so `faces` are
+    left out, as far as something else is left.
 
     Args:
         pixels: (H, W, 3), uint8 or uint16.
