@@ -250,7 +250,8 @@ def test_16_bit_png_keeps_its_depth(channels: int) -> None:
 def test_an_interlaced_16_bit_png_is_put_together(shared: Path) -> None:
     data = (shared / "data/odd/image-png__254caf_basi4a16.png").read_bytes()
     reference = np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))
-    photo = decode(data)
+    at = data.index(b"gAMA")
+    photo = decode(data[: at - 4] + data[at + 12 :])  # it says linear light, which would be converted
     assert photo.gray
     assert np.abs((photo.pixels >> 8).astype(int) - reference[..., :3]).max() <= 1
 

@@ -134,6 +134,7 @@ def _photo(found: Decoded) -> Photo:
         alpha=alpha,
         gray=gray,
         icc=found.planes.icc,
+        cicp=found.cicp,
         exif=found.exif,
         xmp=found.xmp,
         iptc=found.iptc,

@@ -19,6 +19,7 @@ class Decoded:
     iptc: bytes | None = None
     texts: tuple[tuple[str, str], ...] = ()
     dpi: tuple[float, float] | None = None
+    cicp: tuple[int, int] | None = None
     pages: int = 1
     there: float = 1.0
     notes: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from revisage.errors import DamagedError, PhotoError, PhotoTooLargeError, UnsupportedFormatError
-from revisage.image import deep
+from revisage.image import colour, deep
 from revisage.image.attachments import attachments
 from revisage.image.containers import declared_size, jpeg, png
 from revisage.image.decoded import Decoded, check_page, check_pixels
@@ -26,13 +26,13 @@ from revisage.image.xmp import clean_xmp
 # Only the plugin that is needed is imported: Image.init() would load all of Pillow's forty formats.
 PLUGINS = {
     "JPEG": ("PIL.JpegImagePlugin", "PIL.MpoImagePlugin"),
-    "PNG": ("PIL.PngImagePlugin", "imagecodecs"),
+    "PNG": ("PIL.PngImagePlugin", "imagecodecs:png_decode", "imagecodecs:cms_profile"),
     "WEBP": ("PIL.WebPImagePlugin",),
-    "TIFF": ("PIL.TiffImagePlugin", "imagecodecs"),
+    "TIFF": ("PIL.TiffImagePlugin", "imagecodecs:tiff_decode", "imagecodecs:cms_profile"),
     "BMP": ("PIL.BmpImagePlugin",),
     "GIF": ("PIL.GifImagePlugin",),
-    "HEIF": ("pillow_heif",),
-    "AVIF": ("PIL.AvifImagePlugin",),
+    "HEIF": ("pillow_heif", "imagecodecs:cms_profile"),
+    "AVIF": ("PIL.AvifImagePlugin", "imagecodecs:avif_decode", "imagecodecs:cms_profile"),
 }
 
 _NOTHING = 32
@@ -123,12 +123,13 @@ def load_plugins(format: str) -> None:
 
     The worker does so before it forks: a fork can open no file, so what is not here by then is missing.
     """
-    for name in PLUGINS[format]:
+    for plugin in PLUGINS[format]:
+        name, _, codec = plugin.partition(":")
         module: Any = importlib.import_module(name)
         if name == "pillow_heif":
             module.register_heif_opener(thumbnails=False)
-        elif name == "imagecodecs":  # imports its codecs when they are asked for
-            getattr(module, f"{format.lower()}_decode")
+        elif codec:  # imported when it is asked for
+            getattr(module, codec)
     Image.preinit()
     load_metadata_readers()
 
@@ -142,8 +143,8 @@ def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly
         if page:
             image.seek([n for n in range(pages) if n != first][page - 1])
         check_pixels(image.size, max_pixels)
-        wide = format == "PNG" and png.is_deep(data[:HEAD_BYTES]) and not (page or partly)
-        if not wide or png.has_trailing_metadata(data):
+        wide = not (page or partly) and _is_deep(image, data, format)
+        if not wide or (format == "PNG" and png.has_trailing_metadata(data)):
             _load(image)  # before the metadata: a PNG may have some behind its pixels
         exif, orientation = exif_and_orientation(image, format)
         dpi = valid_dpi(image.info.get("dpi"))
@@ -155,15 +156,47 @@ def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly
             if raw and len(raw) > _NOTHING and kept is None
         ]
         if wide:
-            planes = deep.read_png(data, image.info.get("icc_profile"))
+            planes = deep.READERS[format](data, image.info.get("icc_profile"))
         else:
             planes = planes_from_pillow(image, sample_bits=data[24] if format == "PNG" else 8)
         if partly:
             there = share_there(planes.colour[::-1] if format == "BMP" else planes.colour)  # from below
             if format == "PNG" and png.is_deep(data[:HEAD_BYTES]) and planes.colour.dtype == np.uint8:
                 notes.append("read in 8 of its 16 bits")
+        stated, cicp = _stated(image, data, format), None
+    if stated is not None:
+        planes, cicp, told = colour.apply(planes, stated)
+        notes += told
     planes = oriented(planes, orientation)
-    return Decoded(planes, format, exif, xmp, iptc, texts, dpi, pages, there, tuple(notes))
+    return Decoded(planes, format, exif, xmp, iptc, texts, dpi, cicp, pages, there, tuple(notes))
+
+
+def _is_deep(image: Image.Image, data: bytes, format: str) -> bool:
+    """Whether it has more than the 8 bits that Pillow would give."""
+    if format == "PNG":
+        return png.is_deep(data[:HEAD_BYTES])
+    if format == "AVIF":
+        return deep.avif_bits(data) > 8
+    return format == "HEIF" and int(image.info.get("bit_depth", 8)) > 8
+
+
+def _stated(image: Image.Image, data: bytes, format: str) -> colour.Stated | None:
+    """The colours where no ICC profile states them; None where nothing but sRGB does."""
+    if format == "PNG":
+        kind, values = png.stated_colours(data) or ("sRGB", ())
+        if kind == "cICP":
+            return colour.of_code_points(int(values[0]), int(values[1]))
+        return colour.of_gamma(values[0], *([values[1:]] if values[1:] else [])) if kind == "gAMA" else None
+    if image.info.get("icc_profile"):
+        return None
+    if format == "HEIF" and (nclx := image.info.get("nclx_profile")):
+        return colour.of_code_points(nclx["color_primaries"], nclx["transfer_characteristics"])
+    at = data.find(b"colrnclx") + 8 if format == "AVIF" else 7
+    if at > 7 and at + 4 <= len(data):
+        return colour.of_code_points(
+            int.from_bytes(data[at : at + 2], "big"), int.from_bytes(data[at + 2 : at + 4], "big")
+        )
+    return None
 
 
 def _words(

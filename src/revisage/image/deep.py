@@ -1,6 +1,9 @@
-"""16 bits per channel of PNG, where Pillow keeps only 8: through imagecodecs (libpng)."""
+"""More than 8 bits a channel, where Pillow keeps only 8: PNG and AVIF by imagecodecs, HEIF by pillow-heif."""
 
 from __future__ import annotations
+
+import io
+from collections.abc import Callable
 
 import numpy as np
 
@@ -8,14 +11,48 @@ from revisage.image.metadata import valid_icc
 from revisage.image.planes import Planes
 
 
-def read_png(data: bytes, icc: bytes | None) -> Planes:
-    """Decode a 16-bit PNG; a tRNS key comes back as alpha."""
+def _png(data: bytes, icc: bytes | None) -> Planes:
+    """A tRNS key comes back as alpha."""
     import imagecodecs
 
-    return split(imagecodecs.png_decode(data), icc)
+    return _split(imagecodecs.png_decode(data), icc)
 
 
-def split(array: np.ndarray, icc: bytes | None) -> Planes:
+def _avif(data: bytes, icc: bytes | None) -> Planes:
+    import imagecodecs
+
+    return _split(_full_range(imagecodecs.avif_decode(data, index=0), avif_bits(data)), icc)
+
+
+def _heif(data: bytes, icc: bytes | None) -> Planes:
+    import pillow_heif
+
+    image = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
+    bits = int(image.info["bit_depth"])
+    return _split(_full_range(np.asarray(image) >> (16 - bits), bits), icc)
+
+
+READERS: dict[str, Callable[[bytes, bytes | None], Planes]] = {"PNG": _png, "AVIF": _avif, "HEIF": _heif}
+"""The planes of a file's first picture, and its profile where it is one of these."""
+
+
+def avif_bits(data: bytes) -> int:
+    """Bits a sample by the AV1 configuration (AV1 in ISOBMFF, 2.3.3): 8, 10 or 12."""
+    at = data.find(b"av1C")
+    flags = data[at + 6] if 0 <= at < len(data) - 6 else 0
+    return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
+
+
+def _full_range(array: np.ndarray, bits: int) -> np.ndarray:
+    """Samples of so many bits to uint16 over the full range, in bands."""
+    out = np.empty(array.shape, np.uint16)
+    top = (1 << bits) - 1
+    for row in range(0, len(array), 256):
+        out[row : row + 256] = (array[row : row + 256].astype(np.uint32) * 65535 + top // 2) // top
+    return out
+
+
+def _split(array: np.ndarray, icc: bytes | None) -> Planes:
     """The planes of an array (H, W) or (H, W, 1 to 4), gray or RGB, with alpha last."""
     if array.ndim == 2:
         array = array[..., None]

@@ -35,6 +35,8 @@ class Photo:
     """The source was single channel: the three channels of `pixels` are equal, and it is written as one."""
     icc: bytes | None = None
     """Profile of `pixels` (RGB, or GRAY when `gray`); None stands for sRGB."""
+    cicp: tuple[int, int] | None = None
+    """Code points of primaries and transfer (ITU-T H.273), if the file had such; they say what `icc` says."""
     exif: bytes | None = None
     """EXIF block beginning with b"Exif\\0\\0", orientation 1, thumbnail of the old picture removed."""
     xmp: bytes | None = None

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from revisage.errors import PhotoError, UnsupportedFormatError
+from revisage.image import colour
 from revisage.image.containers import tiff
 from revisage.image.decoded import Decoded, check_page, check_pixels
 from revisage.image.iptc import clean_iptc
@@ -20,6 +21,7 @@ from revisage.image.xmp import clean_xmp
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION = 256, 257, 258, 262, 274
 _SAMPLES, _PLANAR, _EXTRA, _SAMPLE_FORMAT = 277, 284, 338, 339
 _SUBFILE, _DNG_VERSION, _XMP, _ICC = 254, 50706, 700, 34675
+_WHITE_POINT, _CHROMATICITIES = 318, 319
 _REDUCED, _MASK = 1, 4  # of _SUBFILE
 
 _MAX_PAGES = 10_000
@@ -77,6 +79,9 @@ def read_tiff(data: bytes, max_pixels: int, page: int = 0, *, partly: bool = Fal
             check_pixels(image.size, max_pixels)
             image.load()  # turns it upright as well
             planes = planes_from_pillow(image)
+    points = (*tags.get(_CHROMATICITIES, ()), *tags.get(_WHITE_POINT, ()))
+    if icc is None and len(points) == 8:
+        planes, _, _ = colour.apply(planes, colour.of_gamma(2.2, [float(v) for v in points]))
     return Decoded(
         planes,
         "TIFF",

@@ -50,10 +50,13 @@ def with_metadata(
     xmp: bytes | None = None,
     iptc: bytes | None = None,
     texts: Iterable[tuple[str, str]] = (),
+    cicp: tuple[int, int] | None = None,
     dpi: tuple[float, float] | None = None,
 ) -> bytes:
-    """The file with iCCP, pHYs, eXIf, XMP, IPTC and text chunks right behind its header."""
+    """The file with cICP, iCCP, pHYs, eXIf, XMP, IPTC and text chunks right behind its header."""
     chunks = []
+    if cicp:
+        chunks.append(chunk(b"cICP", bytes([*cicp, 0, 1])))
     if icc:
         chunks.append(chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)))
     if dpi:
@@ -83,6 +86,30 @@ def read_xmp(data: bytes) -> bytes | None:
         if _is_xmp(data, kind, start):
             return _text(data[start + 8 + len(_XMP_KEYWORD) : end - 4])
     return None
+
+
+def stated_colours(data: bytes) -> tuple[str, tuple[float, ...]] | None:
+    """What says how the samples are to be understood, in the order in which it counts (W3C PNG 3, 4.3).
+
+    "cICP" with its four code points, "iCCP" or "sRGB" with nothing, "gAMA" with the exponent from samples to
+    light and, where there is cHRM, x and y of red, green, blue and white; None where nothing does.
+    """
+    found = {}
+    with contextlib.suppress(ValueError):
+        for kind, start, end in _chunks(data):
+            if kind == b"IDAT":
+                break
+            found[kind] = data[start + 8 : end - 4]
+    if len(found.get(b"cICP", b"")) == 4:
+        return "cICP", tuple(found[b"cICP"])
+    for kind in (b"iCCP", b"sRGB"):
+        if kind in found:
+            return kind.decode(), ()
+    gamma, chroma = found.get(b"gAMA", b""), found.get(b"cHRM", b"")
+    points = struct.unpack(">8I", chroma) if len(chroma) == 32 else ()
+    exponent = 100_000 / int.from_bytes(gamma, "big") if any(gamma) else 2.2
+    white_last = (*points[2:], *points[:2])
+    return ("gAMA", (exponent, *(v / 100_000 for v in white_last))) if gamma or points else None
 
 
 def read_words(texts: Mapping[str, str]) -> tuple[bytes | None, list[tuple[str, str]]]:

@@ -244,6 +244,7 @@ def _answer(stdout: BinaryIO, data: bytes, head: dict[str, Any]) -> None:
         "dtype": found.planes.colour.dtype.name,
         "dpi": found.dpi,
         "format": found.format,
+        "cicp": found.cicp,
         "pages": found.pages,
         "there": found.there,
         "notes": found.notes,
