@@ -136,7 +136,7 @@ def test_errors_are_one_line_on_stderr(
     assert main(argv) == code
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("revisage models: ")
+    assert err.startswith("revisage models")
     assert len(err.splitlines()) == 1
 
 

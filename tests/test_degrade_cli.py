@@ -85,7 +85,7 @@ def test_bad_usage_is_told_and_returns_two(
         ([str(folder), str(folder)], "originals"),
         ([str(folder / "a.png"), str(folder / "a.png")], "original"),
         ([str(folder), str(folder / "a.png")], "is a file"),
-        ([], "required"),
+        ([], "missing: SRC, OUT"),
     ):
         assert main(arguments) == 2, arguments
         assert says in capsys.readouterr().err, arguments

@@ -1,5 +1,8 @@
 """Typed errors: one base, and every message says what to do next."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class RevisageError(Exception):
     """Base of everything the package raises on purpose; its text is one line fit for a user."""
@@ -63,3 +66,9 @@ class FaceError(RevisageError):
 
 class TrainingError(RevisageError):
     """Training cannot start or go on: missing data, a foreign checkpoint, persistent NaN."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown word: `: did you mean X?`, or nothing where none is near."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f": did you mean {near[0]}?" if near else ""

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from annotated_types import Interval
-from tyro.conf import Fixed, Suppress, arg
 
 from revisage.errors import UsageError
 
@@ -36,12 +35,47 @@ PATIENCE = 3
 
 Device = Literal["auto", "cpu", "gpu"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-Share = Annotated[float, Interval(ge=0, le=1), arg(metavar="0..1")]
+
+
+@dataclass(frozen=True)
+class Arg:
+    """How the command line shows a field.
+
+    Args:
+        metavar: what stands for its value.
+        name: of the option, where it is not that of the field.
+        aliases: other names of the option, such as "-o".
+        help: in place of the field's docstring.
+        positional: it is an argument, not an option.
+        only_in_python: neither the command line nor the HTTP API offers it.
+    """
+
+    metavar: str | None = None
+    name: str | None = None
+    aliases: tuple[str, ...] = ()
+    help: str | None = None
+    positional: bool = False
+    only_in_python: bool = False
+
+
+Share = Annotated[float, Interval(ge=0, le=1), Arg(metavar="0..1")]
+OnlyInPython = Arg(only_in_python=True)
 
 
 def only_in_python(hint: object) -> bool:
     """Whether a field of this type is offered neither by the command line nor by the HTTP API."""
-    return Suppress in get_args(hint)
+    return OnlyInPython in get_args(hint)
+
+
+def explained(kind: type) -> dict[str, str]:
+    """The docstring of each field of a dataclass: the help of the command line and of the HTTP API."""
+    from docstring_parser import parse_from_object
+
+    return {
+        item.arg_name: " ".join((item.description or "").split())
+        for base in reversed(kind.__mro__[:-1])
+        for item in parse_from_object(base).params
+    }
 
 
 @cache
@@ -62,10 +96,17 @@ class Checked:
         kind: type = type(self)
         for name, (choices, interval) in _declared(kind).items():
             value = getattr(self, name)
-            if choices and value not in choices:
-                raise UsageError(f"{name} {value!r}: choose one of {', '.join(map(str, choices))}")
-            if interval is not None and value is not None and not _within(value, interval):
-                raise UsageError(f"{name} {value}: give {_words(interval)}")
+            if wish := refusal(value, choices, interval):
+                raise UsageError(f"{name} {value!r}: {wish}")
+
+
+def refusal(value: Any, choices: Sequence[Any], interval: Interval | None) -> str | None:
+    """What to do about a value that is not among `choices` (none: any) or not in the interval."""
+    if choices and value not in choices:
+        return f"choose one of {', '.join(map(str, choices))}"
+    if interval is not None and value is not None and not _within(value, interval):
+        return f"give {in_words(interval)}"
+    return None
 
 
 def _within(value: Any, interval: Interval) -> bool:
@@ -75,7 +116,8 @@ def _within(value: Any, interval: Interval) -> bool:
     )
 
 
-def _words(interval: Interval) -> str:
+def in_words(interval: Interval) -> str:
+    """Which numbers lie in it."""
     if interval.gt is not None:
         return f"more than {interval.gt}"
     if interval.le is None:
@@ -91,9 +133,9 @@ class RestoreOptions(Checked):
     """How much of each restored face goes into the photo: 0 leaves it as it was, 1 shows it fully."""
     scale: Literal["auto", "1", "2", "4"] = "auto"
     """Enlarging; auto is 2 where the long side is under 1,600 pixels, else 1. In Python also as a number."""
-    faces: Annotated[str, arg(metavar="all|largest|N,N")] = "all"
+    faces: Annotated[str, Arg(metavar="all|largest|N,N")] = "all"
     """all, largest, or numbers, counted from 1, left to right: 1,3. In Python also as numbers."""
-    colour: Literal["keep", "enhance", "revive"] = "keep"
+    colour: Annotated[Literal["keep", "enhance", "revive"], Arg(aliases=("--color",))] = "keep"
     """keep the photo's colours (gray stays gray, sepia sepia); let the model enhance them; or revive what has
     faded, as far as the photo itself tells it: an estimate."""
     revive: Share = 1.0
@@ -101,7 +143,7 @@ class RestoreOptions(Checked):
     aligned: bool = False
     """The photos are face crops on the FFHQ template (whole pictures of one face with a model for
     these); the results have the model's square size."""
-    guard: Annotated[float | None, Interval(ge=0, le=180), arg(metavar="DEGREES")] = None
+    guard: Annotated[float | None, Interval(ge=0, le=180), Arg(metavar="DEGREES")] = None
     """Largest angle by which a face may drift from who it shows, such as 40: a face that would drift further
     is restored less, or left. 180: any angle."""
     damaged: bool = False
@@ -163,9 +205,9 @@ class DecodeLimits(Checked):
 
     max_pixels: Annotated[int, Interval(ge=1)] = 50_000_000
     """Photos with more pixels are refused; checked before any pixel is decoded."""
-    memory_bytes: Annotated[int, Interval(ge=1), Fixed, Suppress] = 2 << 30
+    memory_bytes: Annotated[int, Interval(ge=1), OnlyInPython] = 2 << 30
     """Address space that decoding may take beyond the interpreter's own (isolated decoding on Linux)."""
-    seconds: Annotated[float, Interval(gt=0), Fixed, Suppress] = 10.0
+    seconds: Annotated[float, Interval(gt=0), OnlyInPython] = 10.0
     """Processor time (isolated decoding; not on Windows). By the clock it may take `PATIENCE` times as
     long, so that a busy machine refuses no good photo."""
 
@@ -174,9 +216,9 @@ class DecodeLimits(Checked):
 class ModelSettings(Checked):
     """Which models restore, and on what."""
 
-    model: Annotated[str, arg(metavar="auto|none|NAME")] = "auto"
+    model: Annotated[str, Arg(metavar="auto|none|NAME")] = "auto"
     """Face model: auto (the best installed), none, or a name of `revisage models list`."""
-    scene: Annotated[str, arg(metavar="auto|none|NAME|NAME:0.3")] = "auto"
+    scene: Annotated[str, Arg(metavar="auto|none|NAME|NAME:0.3")] = "auto"
     """Model for the rest of the photo: auto, none (plain enlarging), or a name. NAME:0.3 is three tenths
     NAME and its twin (realesr-general-x4v3 then denoises less); NAME+OTHER:0.3 mixes any two of one kind."""
     device: Device = "auto"
@@ -195,9 +237,9 @@ class ModelSettings(Checked):
 class Settings(ModelSettings):
     """Which models restore, and what they may take: for the life of a Restorer."""
 
-    threads: Annotated[int | None, Interval(ge=1), arg(metavar="N")] = None
+    threads: Annotated[int | None, Interval(ge=1), Arg(metavar="N")] = None
     """CPU threads of one model run; the runtime's choice if not given."""
-    memory: Annotated[int | None, Interval(ge=1), arg(metavar="MIB")] = None
+    memory: Annotated[int | None, Interval(ge=1), Arg(metavar="MIB")] = None
     """Memory for the tiles of the photos in hand in MiB; a quarter of what is free, at most 1,024, if not
     given. With little, tiles are smaller and it takes longer; the picture stays the same."""
     limits: DecodeLimits = field(default_factory=DecodeLimits)
@@ -241,7 +283,7 @@ class EncodeOptions(Checked):
     format: Format = "auto"
     """Of the result; auto: what the name of its file says, else the photo's own where it can be written, else
     PNG."""
-    sign: Annotated[Credentials | None, Fixed, Suppress] = None
+    sign: Annotated[Credentials | None, OnlyInPython] = None
     """Sign the file as these; the signature names the original, the models and their digests."""
 
     def __post_init__(self) -> None:

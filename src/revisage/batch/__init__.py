@@ -5,9 +5,9 @@ from revisage.batch.jobs import Job, Location, Outcome, Reason
 from revisage.batch.manifest import NAME as MANIFEST
 from revisage.batch.manifest import Manifest, ManifestError, Standing
 from revisage.batch.meter import Meter
-from revisage.batch.plan import plan_locations, plan_photos
+from revisage.batch.plan import locations, plan_locations, plan_photos, results_folder
 from revisage.batch.settings import Fingerprint, fingerprint, make_restorer, shared_memory
-from revisage.batch.storage import destination, location
+from revisage.batch.storage import destination
 from revisage.options import SaveOptions
 
 __all__ = [
@@ -25,10 +25,11 @@ __all__ = [
     "Watch",
     "destination",
     "fingerprint",
-    "location",
+    "locations",
     "make_restorer",
     "plan_locations",
     "plan_photos",
     "restore_all",
+    "results_folder",
     "shared_memory",
 ]

@@ -1,5 +1,6 @@
 """How fast a run goes and when it will be done, in one line."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -10,6 +11,10 @@ WINDOW_SECONDS = 120.0
 """Rates are means over so much of the past: photos differ, and a machine's other work comes and goes."""
 
 
+LEAST_SHARE = 0.1
+"""Of a photo that must be done before the time left is told."""
+
+
 class Meter:
     """Counts outcomes; for one thread."""
 
@@ -18,6 +23,7 @@ class Meter:
         self.restored = self.failed = self.faces = 0
         self._clock = clock
         self._start = clock()
+        self._left = math.inf
         self._past: deque[tuple[float, int, int]] = deque([(self._start, 0, 0)])
 
     @property
@@ -45,14 +51,26 @@ class Meter:
             return 0.0, 0.0
         return (self.done - photos) / seconds, (self.faces - faces) / seconds
 
-    def line(self) -> str:
-        """`12 of 100: 1.50 photos/s, 2.10 faces/s, 0:00:58 left, 1 failed`."""
+    def left(self, in_hand: float = 0.0) -> str:
+        """`0:00:58 left`, or nothing before the first tenth of a photo.
+
+        It falls, and only grows where the work has become twice as slow. `in_hand` is how much is done of the
+        photos in hand, in photos.
+        """
+        photos, _ = self.rates()
+        pace = photos or in_hand / max(self._clock() - self._start, 1e-9)
+        if not self.done and in_hand < LEAST_SHARE:
+            return ""
+        seconds = max(self.total - self.done - in_hand, 0) / max(pace, 1e-9)
+        if not self._left <= seconds < 2 * self._left:
+            self._left = seconds
+        return f"{duration(self._left)} left"
+
+    def line(self, in_hand: float = 0.0) -> str:
+        """`12 of 100: 1.50 photos/s, 2.10 faces/s, 1 failed, 0:00:58 left`."""
         photos, faces = self.rates()
-        left = duration((self.total - self.done) / photos) if photos else "unknown time"
-        return (
-            f"{self.done:,} of {self.total:,}: {photos:.2f} photos/s, {faces:.2f} faces/s, {left} left, "
-            f"{self.failed:,} failed"
-        )
+        counts = f"{self.done:,} of {self.total:,}: {photos:.2f} photos/s, {faces:.2f} faces/s"
+        return ", ".join(filter(None, [counts, f"{self.failed:,} failed", self.left(in_hand)]))
 
 
 def duration(seconds: float) -> str:

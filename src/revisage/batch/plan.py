@@ -1,13 +1,14 @@
 """Which photos a command means and where each result goes."""
 
+import glob
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 
 from revisage.batch import storage
 from revisage.batch.jobs import Job, Location
-from revisage.errors import UsageError
+from revisage.errors import UsageError, did_you_mean
 from revisage.image import can_encode, format_of, output_paths
 from revisage.image.names import LONGEST, RESULT, shortened
 
@@ -38,12 +39,22 @@ def plan_photos(
     `out` when it lies inside. `NAME.restored.EXT` is left out, and written anew, where NAME is there as well:
     `restore *.jpg` twice must not restore the results of the first time. A photo of a format that is not
     `writable` becomes a PNG, and with `format` every photo one of that, where `out` does not name the file.
+    Without `out` a photo's result goes beside it, those of a folder into `results_folder`.
 
-    Raises UsageError when no input exists, a folder has no photo, or `out` is missing, of the wrong kind or
-    not to be written to.
+    Raises UsageError when no input exists, a folder has no photo, or `out` is of the wrong kind or not to be
+    written to.
     """
     if not inputs:
         raise UsageError("name at least one photo or folder")
+    folders = [path for path in inputs if path.is_dir()]
+    if out is None and folders:
+        files = [path for path in inputs if not path.is_dir()]
+        jobs = plan_photos(files, None, writable, format) if files else []
+        return jobs + [
+            job
+            for folder in folders
+            for job in plan_photos([folder], results_folder(folder), writable, format)
+        ]
     found: list[tuple[Path, Path]] = []
     for path in inputs:
         root = path if path.is_dir() else path.parent
@@ -52,10 +63,39 @@ def plan_photos(
     found = [pair for pair in found if not _is_result(pair[0], names)]
     photos, roots = [photo for photo, _ in found], [root for _, root in found]
     if not any(photo.exists() for photo in photos):
-        raise UsageError(f"{photos[0]} does not exist")
+        raise _absent(photos[0])
     targets = _targets(photos, roots, inputs, out, writable, format)
     _require_writable({_existing(target.parent) for target in targets}, out)
     return [Job(*pair) for pair in zip(photos, targets, strict=True)]
+
+
+def results_folder(folder: Path) -> Path:
+    """Where the results of a folder go if nobody says where: NAME.restored beside it."""
+    whole = folder.resolve()
+    return folder.parent / f"{whole.name}{RESULT}" if folder.name else whole.with_name(whole.name + RESULT)
+
+
+def locations(arguments: Iterable[str]) -> list[Location]:
+    """What the arguments of a command mean; a pattern that no shell has expanded stands for its files.
+
+    Raises UsageError where a pattern has none.
+    """
+    places: list[Location] = []
+    for argument in arguments:
+        place = storage.location(argument)
+        if isinstance(place, Path) and glob.has_magic(argument) and not place.exists():
+            files = sorted(glob.glob(argument))
+            if not files:
+                raise UsageError(f"nothing matches {argument}")
+            places += [Path(file) for file in files]
+        else:
+            places.append(place)
+    return places
+
+
+def _absent(path: Path) -> UsageError:
+    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    return UsageError(f"{path} does not exist{did_you_mean(path.name, beside)}")
 
 
 def plan_locations(
@@ -179,7 +219,7 @@ def _plan_stream(inputs: Sequence[Location], out: Location | None, format: str |
         if source.is_dir():
             raise UsageError(f"{source} is a folder, and a stream takes one photo: name a folder with -o")
         if not source.exists():
-            raise UsageError(f"{source} does not exist")
+            raise _absent(source)
     if out is None:
         out = storage.STANDARD
     if storage.is_stream(out):
@@ -192,8 +232,7 @@ def _plan_stream(inputs: Sequence[Location], out: Location | None, format: str |
 
 
 def _below(folder: Path, out: Path | None) -> list[Path]:
-    if out is None:
-        raise UsageError(f"{folder} is a folder: say where the results go with -o FOLDER")
+    assert out is not None
     if out.resolve() == folder.resolve():
         raise UsageError(f"{out} holds the originals: choose another folder for -o")
     found = sorted(path for path in folder.rglob("*") if _is_candidate(path, folder, out))
@@ -205,6 +244,9 @@ def _below(folder: Path, out: Path | None) -> list[Path]:
 def _is_candidate(path: Path, root: Path, out: Path) -> bool:
     if not is_named_like_a_photo(path.relative_to(root)) or not path.is_file():
         return False
+    above = path.relative_to(root).parents
+    if any(part.name.endswith(RESULT) and (root / str(part).removesuffix(RESULT)).is_dir() for part in above):
+        return False  # of an earlier run
     return not path.resolve().is_relative_to(out.resolve())
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
 from revisage.cli._say import say, tolerate_names
+from revisage.errors import did_you_mean
 from revisage.version import __version__
 
 COMMANDS = {
@@ -24,9 +26,14 @@ COMMANDS = {
     "bench": "measure what restoring an archive takes on this machine",
 }
 
-USAGE = f"""usage: revisage COMMAND [OPTIONS]
+USAGE = f"""usage: revisage PHOTO|FOLDER... [OPTIONS]
+       revisage COMMAND [OPTIONS]
 
 Restores the faces in old and damaged photos; trains and exports the models that do it.
+
+  revisage grandmother.jpg                 writes grandmother.restored.jpg beside it
+  revisage album                           a folder, into album.restored
+  revisage serve                           the page in your browser
 
 {chr(10).join(f"  {name:<9} {text}" for name, text in COMMANDS.items())}
 
@@ -40,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     tolerate_names()
     name = arguments[0] if arguments else "--help"
+    rest = arguments[1:]
     if name in ("-h", "--help", "help"):
         print(USAGE)
         return 0 if arguments else 2
@@ -49,10 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             _print_details()
         return 0
     if name not in COMMANDS:
-        say(f"revisage: no command {name!r}; there are {', '.join(COMMANDS)}", error=True)
-        return 2
+        if not _means_a_photo(name):
+            hint = did_you_mean(name, [*COMMANDS, *os.listdir()]) or "; `revisage --help` shows the commands"
+            say(f"revisage: there is no command, photo or folder {name!r}{hint}", error=True)
+            return 2
+        name, rest = "restore", arguments
     try:
-        code: int = importlib.import_module(f"revisage.cli.{name}").main(arguments[1:])
+        code: int = importlib.import_module(f"revisage.cli.{name}").main(rest)
     except KeyboardInterrupt as interrupt:
         with contextlib.suppress(OSError):  # the terminal has gone
             print("interrupted", file=sys.stderr)
@@ -61,6 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()  # the reader has gone; Python would complain once more at exit
         return 1
     return code
+
+
+def _means_a_photo(word: str) -> bool:
+    """Whether the first word is what `restore` takes: an option, a stream, a path, a pattern or a URL."""
+    return word.startswith("-") or any(sign in word for sign in "./\\*?") or os.path.lexists(word)
 
 
 def _print_details() -> None:

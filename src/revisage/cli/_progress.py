@@ -22,8 +22,8 @@ EVERY_SECONDS = 30.0
 
 
 class Live:
-    """On a terminal a bar over all photos, which grows with every tile and face; elsewhere a line now and
-    then. Photos still in hand count for the share of their work that is done."""
+    """On a terminal a bar over all photos, which grows with every tile and face, what is done and the time
+    left; elsewhere a line now and then. Photos in hand count for the share of their work that is done."""
 
     def __init__(self, count: int) -> None:
         console = Console(stderr=True)
@@ -36,6 +36,7 @@ class Live:
         self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._progress.add_task("", total=count)
         self._in_hand: dict[Job, float] = {}
+        self._step = ""
         self._lock = threading.Lock()
         self._meter = Meter(count)
         self._told = time.monotonic()
@@ -56,6 +57,7 @@ class Live:
         """Called from the threads that restore."""
         with self._lock:
             self._in_hand[job] = overall(stage)
+            self._step = stage.text
         self._show()
 
     def add(self, outcome: Outcome) -> None:
@@ -73,9 +75,10 @@ class Live:
         if self._progress.disable:
             return
         with self._lock:
-            done = self._meter.done + sum(self._in_hand.values())
-            text = self._meter.line() if self._meter.total > 1 else ""
-        self._progress.update(self._task, completed=done, description=text)
+            in_hand = sum(self._in_hand.values())
+            one = filter(None, [self._step, self._meter.left(in_hand)])
+            text = self._meter.line(in_hand) if self._meter.total > 1 else ", ".join(one)
+        self._progress.update(self._task, completed=self._meter.done + in_hand, description=text)
 
 
 def tell(outcome: Outcome) -> None:

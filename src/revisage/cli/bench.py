@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
-
 from revisage.batch import make_restorer, plan_photos, shared_memory
 from revisage.batch.engines.processes import Work
 from revisage.batch.forecast import Terms, fit, measure, sample
@@ -18,7 +16,7 @@ from revisage.cli._parse import Exit, parse
 from revisage.cli._say import say
 from revisage.errors import RevisageError, UnknownModelError, UsageError
 from revisage.files import write_atomically
-from revisage.options import ModelSettings, RestoreOptions, SaveOptions, Settings
+from revisage.options import Arg, ModelSettings, RestoreOptions, SaveOptions, Settings
 from revisage.restore.report import STAGES
 from revisage.runtime.cores import cores
 
@@ -32,9 +30,9 @@ class Options:
     what machines like this one need for a million and a billion photos. Nothing is kept of the results.
     """
 
-    what: Positional[Literal["archive"]]
+    what: Annotated[Literal["archive"], Arg(positional=True)]
     """What to measure."""
-    photos: Positional[Annotated[Path, arg(metavar="DIR")]]
+    photos: Annotated[Path, Arg(metavar="DIR", positional=True)]
     """Photos as the archive has them."""
     sample: int = 16
     """Photos to restore in each run, spread evenly over DIR."""
@@ -42,9 +40,9 @@ class Options:
     """Dollars for a core for an hour."""
     cores: int | None = None
     """Cores of the machines to be computed for; this machine's if not given."""
-    restoring: OmitArgPrefixes[RestoreOptions] = field(default_factory=RestoreOptions)
-    models: OmitArgPrefixes[ModelSettings] = field(default_factory=ModelSettings)
-    out: Annotated[Path | None, arg(metavar="FILE.json")] = None
+    restoring: RestoreOptions = field(default_factory=RestoreOptions)
+    models: ModelSettings = field(default_factory=ModelSettings)
+    out: Annotated[Path | None, Arg(metavar="FILE.json")] = None
     """Also write the figures as JSON."""
 
 

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import tyro
 from rich.console import Console
 from rich.progress import track
-from tyro.conf import Positional, arg
 
+from revisage.cli._parse import Exit, parse
 from revisage.cli._say import say
-from revisage.errors import ExistsError, RevisageError, UsageError
+from revisage.errors import ExistsError, RevisageError, UsageError, did_you_mean
 from revisage.image import Photo, decode, format_of, output_paths, save
 from revisage.image.formats import NAMES
 from revisage.lab.degrade import RECIPES, Recipe, rng_for
 from revisage.label import results
+from revisage.options import Arg
 
 # A degradation is exact: the file must not add another one.
 LOSSLESS = frozenset({"PNG", "TIFF", "BMP"})
@@ -37,12 +37,12 @@ class Job:
 class Options:
     """Make degraded copies of a photo, or of every photo in a folder and below."""
 
-    src: Positional[Annotated[Path, arg(metavar="SRC")]]
+    src: Annotated[Path, Arg(metavar="SRC", positional=True)]
     """A photo or a folder. Never written to."""
-    out: Positional[Annotated[Path, arg(metavar="OUT")]]
+    out: Annotated[Path, Arg(metavar="OUT", positional=True)]
     """A file, whose extension names the format, or a folder, where TIFF and BMP stay and others become PNG.
     A folder of photos needs a folder."""
-    recipe: Annotated[str, arg(metavar="NAME", help=f"How to degrade: {', '.join(RECIPES)}.")] = "old-photo"
+    recipe: Annotated[str, Arg(metavar="NAME", help=f"How to degrade: {', '.join(RECIPES)}.")] = "old-photo"
     seed: int = 0
     """What happens to a photo depends on this number and on the photo's name only."""
     overwrite: bool = False
@@ -52,14 +52,15 @@ class Options:
 def main(argv: Sequence[str]) -> int:
     """Run the command; 0: every photo done, 1: some failed (each named on stderr), 2: bad usage."""
     try:
-        options = tyro.cli(Options, prog="revisage degrade", args=list(argv))
-    except SystemExit as stop:  # tyro leaves this way after --help and after bad arguments
-        return stop.code if isinstance(stop.code, int) else 2
+        options = parse(Options, "degrade", argv)
+    except Exit as stop:
+        return stop.code
     try:
         if options.seed < 0:
             raise UsageError("--seed must be 0 or more")
         if options.recipe not in RECIPES:
-            raise UsageError(f"no recipe {options.recipe!r}; there are {', '.join(RECIPES)}")
+            hint = did_you_mean(options.recipe, RECIPES) or f"; there are {', '.join(RECIPES)}"
+            raise UsageError(f"no recipe {options.recipe!r}{hint}")
         jobs = plan(options.src, options.out)
     except UsageError as error:
         say(f"revisage degrade: {error}", error=True)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from rich.console import Console
 from rich.progress import track
-from tyro.conf import arg
 
 from revisage import zoo
 from revisage.cli._parse import Exit, parse
 from revisage.cli._say import say
 from revisage.errors import RevisageError, UnknownModelError, UsageError
+from revisage.options import Arg
 
 if TYPE_CHECKING:
     from revisage.lab.evaluate import Data
@@ -30,28 +30,28 @@ class Options:
     same --out, work that is done is not done again.
     """
 
-    out: Annotated[Path, arg(metavar="DIR")]
+    out: Annotated[Path, Arg(metavar="DIR")]
     """Folder for results.json, images.csv, table.md, table.tex, sheet.png, index.html and the pictures."""
-    clean: Annotated[Path | None, arg(metavar="DIR")] = None
+    clean: Annotated[Path | None, Arg(metavar="DIR")] = None
     """Clean pictures, to be degraded by --recipe."""
-    recipe: Annotated[str | None, arg(metavar="NAME")] = None
+    recipe: Annotated[str | None, Arg(metavar="NAME")] = None
     """How --clean pictures are degraded, as by `revisage degrade`; none: not at all, for --setting x4."""
     seed: int = 0
     """Of the degradation."""
-    pairs: Annotated[tuple[Path, Path] | None, arg(metavar="LOW HIGH")] = None
+    pairs: Annotated[tuple[Path, Path] | None, Arg(metavar="LOW HIGH")] = None
     """Folders of degraded and true pictures that share their names."""
-    images: Annotated[Path | None, arg(metavar="DIR")] = None
+    images: Annotated[Path | None, Arg(metavar="DIR")] = None
     """Pictures without truths: only metrics that need none."""
-    test: Annotated[str | None, arg(metavar="NAME")] = None
+    test: Annotated[str | None, Arg(metavar="NAME")] = None
     """A standard test on your own copy: celeba-test, lfw-test, celebchild-test, webphoto-test, celeba-1pct,
     progressive-16, progressive-128."""
-    data: Annotated[Path | None, arg(metavar="DIR")] = None
+    data: Annotated[Path | None, Arg(metavar="DIR")] = None
     """The pictures of --test."""
-    methods: Annotated[str | None, arg(metavar="A,B,...")] = None
+    methods: Annotated[str | None, Arg(metavar="A,B,...")] = None
     """What to compare: input, bicubic, restore (as `revisage restore`), names of models, .onnx files,
     checkpoints, folders of results; a>b chains, a+b averages, LABEL=... gives a name. The embedded face and
     scene model beside input and bicubic if not given."""
-    metrics: Annotated[str | None, arg(metavar="a,b,...")] = None
+    metrics: Annotated[str | None, Arg(metavar="a,b,...")] = None
     """What to measure; the names, and those that are measured if none are given, end this help."""
     setting: Literal["same-size", "x4"] = "same-size"
     """x4: methods get a quarter of the width and height."""
@@ -60,21 +60,21 @@ class Options:
     whole: bool = False
     """Face models get the pictures as they are, not the faces found in them: for progressive-upscale and
     progressive-restore."""
-    align: Annotated[int | None, arg(metavar="SIZE")] = None
+    align: Annotated[int | None, Arg(metavar="SIZE")] = None
     """Make aligned crops of this size of the largest face of each --clean picture first."""
-    size: Annotated[int | None, arg(metavar="SIZE")] = None
+    size: Annotated[int | None, Arg(metavar="SIZE")] = None
     """Bring --clean pictures or --images to this many pixels a side first."""
     split: Literal["all", "held-out", "held-out-people"] = "all"
     """Only pictures held out of training by their name, or by the name of the folder of one person."""
-    limit: Annotated[int | None, arg(metavar="N")] = None
+    limit: Annotated[int | None, Arg(metavar="N")] = None
     """At most N of the pictures, chosen by the hash of their names."""
-    groups: Annotated[Path | None, arg(metavar="FILE.csv")] = None
+    groups: Annotated[Path | None, Arg(metavar="FILE.csv")] = None
     """A column image and columns of labels: figures by group, and the largest gaps."""
-    reference: Annotated[Path | None, arg(metavar="DIR")] = None
+    reference: Annotated[Path | None, Arg(metavar="DIR")] = None
     """Pictures that fid, kid and frechet_identity compare with; the true ones if not given."""
-    weights: Annotated[Path | None, arg(metavar="DIR")] = None
+    weights: Annotated[Path | None, Arg(metavar="DIR")] = None
     """Folder of the metrics' weights, looked in before the model folder."""
-    expression_model: Annotated[str, arg(metavar="auto|NAME|FILE.onnx")] = "auto"
+    expression_model: Annotated[str, Arg(metavar="auto|NAME|FILE.onnx")] = "auto"
     """What recognises expressions."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where the models run."""

@@ -7,20 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
-
 from revisage.cli._parse import Exit, parse
 from revisage.cli._say import say
 from revisage.errors import RevisageError, UsageError
+from revisage.options import Arg
 
 
 @dataclass(frozen=True)
 class Options:
     """Write the averaged weights of a training as an ONNX model that `revisage restore` can use."""
 
-    run: Positional[Annotated[Path, arg(metavar="RUN")]]
+    run: Annotated[Path, Arg(metavar="RUN", positional=True)]
     """Folder of the training."""
-    out: Positional[Annotated[Path, arg(metavar="OUT.onnx")]]
+    out: Annotated[Path, Arg(metavar="OUT.onnx", positional=True)]
     """The file to write."""
     name: str | None = None
     """The model's name; OUT without its extension by default."""
@@ -30,12 +29,12 @@ class Options:
     """The licence of the weights."""
     scale: Literal[1, 2] = 2
     """Of a scene model that cleans at two sizes: the one to write, 1 or 2."""
-    int8: Annotated[Path | None, arg(metavar="PICTURES")] = None
+    int8: Annotated[Path | None, Arg(metavar="PICTURES")] = None
     """Of a scene model: also write OUT-int8.onnx, the same in 8-bit integers, which is faster on a CPU; a
     folder of photographs to measure ranges on. Needs revisage[int8]."""
     newest: bool = False
     """Take the newest checkpoint, not the one with the best validation figure."""
-    mix: Annotated[str | None, arg(metavar="FILE.onnx:SHARE")] = None
+    mix: Annotated[str | None, Arg(metavar="FILE.onnx:SHARE")] = None
     """Mix the weights with those of an exported file of the same network, as a rule the one that the training
     started from: FILE.onnx:0.4 for four tenths of it."""
 

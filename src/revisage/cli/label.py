@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
-
 from revisage.cli._parse import Exit, parse
 from revisage.cli._say import say
 from revisage.errors import RevisageError, RuntimeUnavailableError, UsageError
 from revisage.label import Label, Signature, read, signature
+from revisage.options import Arg
 
 MEANING = {
     "trusted": "holds, and the certificate leads to one of the roots",
@@ -28,9 +27,9 @@ class Options:
     Nothing is fetched. Exit code 1: a signature does not hold, or a file cannot be read.
     """
 
-    files: Positional[Annotated[tuple[Path, ...], arg(metavar="FILE")]]
+    files: Annotated[tuple[Path, ...], Arg(metavar="FILE", positional=True)]
     """Pictures, made by Revisage or by others."""
-    roots: Annotated[Path | None, arg(metavar="ROOTS.pem")] = None
+    roots: Annotated[Path | None, Arg(metavar="ROOTS.pem")] = None
     """Certificates that you trust to say who somebody is, such as the C2PA trust list."""
 
 

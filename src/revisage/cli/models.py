@@ -12,12 +12,12 @@ from rich.markdown import Markdown
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 from rich.text import Text
-from tyro.conf import Positional, arg, subcommand
 
 from revisage import zoo
-from revisage.cli._parse import Exit, parse
+from revisage.cli._parse import Exit, parse_command
 from revisage.cli._say import printable, say
 from revisage.errors import ModelError, RevisageError, UnknownModelError, UsageError
+from revisage.options import Arg
 from revisage.zoo import Model, ModelSpec, ncnn
 
 CHECKPOINTS = frozenset({".pth", ".pt", ".ckpt"}) | ncnn.SUFFIXES
@@ -34,7 +34,7 @@ class List:
 class Info:
     """Show what is known of one model: where it is, its licence, its card."""
 
-    name: Positional[Annotated[str, arg(metavar="NAME")]]
+    name: Annotated[str, Arg(metavar="NAME", positional=True)]
     """A name that `revisage models list` shows."""
 
 
@@ -45,7 +45,7 @@ class Pull:
     Weights published for PyTorch are made into ONNX models once, which takes revisage[train] and a minute.
     """
 
-    names: Positional[Annotated[tuple[str, ...], arg(metavar="NAME...")]]
+    names: Annotated[tuple[str, ...], Arg(metavar="NAME", positional=True)]
     """Names of the catalogue."""
 
 
@@ -53,26 +53,22 @@ class Pull:
 class Import:
     """Put a model of your own, or one that others publish, into your model folder for `--model NAME`."""
 
-    file: Positional[Annotated[Path, arg(metavar="FILE")]]
+    file: Annotated[Path, Arg(metavar="FILE", positional=True)]
     """A single .onnx file with the contract in its metadata, as `revisage export` writes it; or a .pth file
     as published by GFP-GAN (1.2 clean, 1.3, 1.4) or Real-ESRGAN (RRDBNet, SRVGGNetCompact), or the .param or
     .bin file of the latter two for ncnn, as Upscayl has them; for these this needs revisage[train]."""
-    name: Annotated[str | None, arg(name="as", metavar="NAME")] = None
+    name: Annotated[str | None, Arg(name="as", metavar="NAME")] = None
     """What to call it, if not by the name in its metadata, in the catalogue, or of the file."""
 
 
-Command = (
-    Annotated[List, subcommand("list")]
-    | Annotated[Info, subcommand("info")]
-    | Annotated[Pull, subcommand("pull")]
-    | Annotated[Import, subcommand("import")]
-)
+Command = List | Info | Pull | Import
+COMMANDS: dict[str, type] = {"list": List, "info": Info, "pull": Pull, "import": Import}
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; 0: done, 1: a model is missing, damaged or cannot be got, 2: bad usage."""
     try:
-        command: Command = parse(Command, "models", argv)  # type: ignore[arg-type]
+        command: Command = parse_command(COMMANDS, "models", argv)
     except Exit as stop:
         return stop.code
     try:

@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 import cv2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from revisage import faces, zoo
 from revisage.cli._parse import Exit, parse
@@ -20,6 +19,7 @@ from revisage.errors import RevisageError, UsageError
 from revisage.lab.data.prepare.photo import PrepareSettings, Record
 from revisage.lab.data.prepare.run import prepare
 from revisage.lab.data.prepare.tables import Summary
+from revisage.options import Arg
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,17 @@ class Options:
     not good enough and why. Stopped and started again with the same command, it goes on.
     """
 
-    src: Positional[Annotated[Path, arg(metavar="SRC")]]
+    src: Annotated[Path, Arg(metavar="SRC", positional=True)]
     """A folder of photos. Never written to."""
-    out: Positional[Annotated[Path, arg(metavar="OUT")]]
+    out: Annotated[Path, Arg(metavar="OUT", positional=True)]
     """A new folder, or one of an earlier run of the same command."""
-    settings: OmitArgPrefixes[PrepareSettings] = field(default_factory=PrepareSettings)
+    settings: PrepareSettings = field(default_factory=PrepareSettings)
     whole: int | None = None
     """For `revisage train progressive`: keep pictures whole, at this many pixels a side, with 68 landmarks at
     this size, its half and its quarter, in OUT/pictures and OUT/pictures.csv. Nothing is dropped."""
     landmarks: Literal["estimate", "dlib", "fan"] = "estimate"
     """Of --whole: who finds the 68 landmarks. The estimate, from five, needs no further weights."""
-    landmark_weights: Annotated[Path | None, arg(metavar="FILE")] = None
+    landmark_weights: Annotated[Path | None, Arg(metavar="FILE")] = None
     """The file of dlib or fan; if not given it is looked for in the model folders."""
     workers: int = min(4, os.cpu_count() or 1)
     """Photos in hand at once; the results do not depend on it."""

@@ -10,8 +10,6 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
-
 from revisage.batch import (
     MANIFEST,
     Job,
@@ -19,9 +17,10 @@ from revisage.batch import (
     Manifest,
     destination,
     fingerprint,
-    location,
+    locations,
     make_restorer,
     plan_locations,
+    results_folder,
     shared_memory,
 )
 from revisage.batch.engines.processes import Work
@@ -48,45 +47,60 @@ from revisage.errors import RevisageError, SaveError, SigningError, UnknownModel
 from revisage.files import sweep
 from revisage.image import can_encode, format_of
 from revisage.label import can_sign, check, results
-from revisage.options import Credentials, RestoreOptions, SaveOptions, Settings
+from revisage.options import Arg, Credentials, RestoreOptions, SaveOptions, Settings
 from revisage.restore import Restorer
+
+GROUPS = {
+    "everyday": ("out", "strength", "clean", "faces", "scale", "colour", "format", "overwrite"),
+    "large jobs": (
+        "report", "resume", "retry_failed", "manifest", "workers", "processes", "ray", "video", "memory",
+        "photo_seconds",
+    ),
+}  # fmt: skip
+"""Options by their heading in the help; all others are for experts."""
+
+EXAMPLES = """examples:
+  revisage grandmother.jpg
+  revisage family.jpg -o family.png --faces 1,3 --strength 0.7
+  revisage restore scans -o restored --resume --report report.json
+"""
 
 
 @dataclass(frozen=True)
 class Options:
     """Restore photos, or every photo in folders and below. An original is never written to.
 
-    One photo without -o is written as NAME.restored.EXT beside it; a folder needs -o.
+    Without -o a photo is written as NAME.restored.EXT beside it, a folder into NAME.restored.
     """
 
-    photos: Positional[Annotated[tuple[str, ...], arg(metavar="PHOTO|DIR")]]
+    photos: Annotated[tuple[str, ...], Arg(metavar="PHOTO|DIR", positional=True)]
     """Photos and folders; or one folder by URL, such as s3://bucket/scans; or - for a photo from stdin."""
-    out: Annotated[str | None, arg(aliases=["-o"], metavar="OUT")] = None
+    out: Annotated[str | None, Arg(aliases=("-o",), metavar="OUT")] = None
     """A file for one photo, a folder for several; the folder may be a URL; - is stdout."""
-    restoring: OmitArgPrefixes[RestoreOptions] = field(default_factory=RestoreOptions)
-    settings: OmitArgPrefixes[Settings] = field(default_factory=Settings)
-    saving: OmitArgPrefixes[SaveOptions] = field(default_factory=SaveOptions)
-    report: Annotated[Path | None, arg(metavar="FILE.json|.jsonl")] = None
+    restoring: RestoreOptions = field(default_factory=RestoreOptions)
+    settings: Settings = field(default_factory=Settings)
+    saving: SaveOptions = field(default_factory=SaveOptions)
+    report: Annotated[Path | None, Arg(metavar="FILE.json|.jsonl")] = None
     """Write what was done to every photo and face as JSON; also now and then while the work goes on.
     FILE.jsonl gets one line for each photo as soon as it is done."""
     resume: bool = False
     """Do only what is missing or has changed since the last run with --resume into this OUT."""
     retry_failed: bool = False
     """With --resume: also try again the photos that failed by themselves, such as damaged ones."""
-    manifest: Annotated[Path | None, arg(metavar="FILE")] = None
+    manifest: Annotated[Path | None, Arg(metavar="FILE")] = None
     """Where --resume remembers what is done; OUT/.revisage/manifest.sqlite if not given."""
-    sign: Annotated[tuple[Path, Path] | None, arg(metavar="CERT.pem KEY.pem")] = None
+    sign: Annotated[tuple[Path, Path] | None, Arg(metavar="CERT.pem KEY.pem")] = None
     """Sign the results (C2PA) with a certificate, followed by those above it, and its key; only the
     certificate gets into the files. BMP photos become PNG. `revisage label FILE` shows what is signed."""
-    timestamp: Annotated[str | None, arg(metavar="URL")] = None
+    timestamp: Annotated[str | None, Arg(metavar="URL")] = None
     """With --sign: a time stamp server, so that the signatures outlast the certificate; the only thing that
     signing asks of the network, and the server gets no part of the photo."""
     workers: int = 2
     """Photos in hand at once: one is read or written while another is in the models; each takes memory."""
-    processes: Annotated[str, arg(metavar="auto|N")] = "auto"
+    processes: Annotated[str, Arg(metavar="auto|N")] = "auto"
     """Processes that share the cores, each with --workers photos in hand; auto: from 100 photos on, as many
     as the first photos show to be fastest, else none but this one."""
-    ray: Annotated[str | None, arg(metavar="[ADDRESS]")] = None
+    ray: Annotated[str | None, Arg(metavar="[ADDRESS]")] = None
     """Restore with Ray, on this machine or on the cluster at ADDRESS (auto, HOST:PORT, ray://HOST:PORT);
     implies --resume."""
     video: bool = False
@@ -103,7 +117,7 @@ def main(argv: Sequence[str]) -> int:
     """
     with contextlib.ExitStack() as opened:
         try:
-            options = parse(Options, "restore", name_ray_address(argv))
+            options = parse(Options, "restore", name_ray_address(argv), groups=GROUPS, examples=EXAMPLES)
             if options.video:
                 return _restore_film(options)
             run = _prepare(options, opened)
@@ -117,12 +131,15 @@ def main(argv: Sequence[str]) -> int:
 
 def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
     """Check everything that can be checked before the work. Raises RevisageError."""
+    places = locations(options.photos)
     out = None if options.out is None else destination(options.out)
+    if out is None and len(places) == 1 and isinstance(places[0], Path) and places[0].is_dir():
+        out = results_folder(places[0])
     writable = can_encode if options.sign is None else _can_write_signed
     format = options.saving.chosen_format
     if format is not None and not can_encode(format):
         raise UsageError(f"--format {options.saving.format}: this machine cannot write it; choose another")
-    jobs = plan_locations([location(photo) for photo in options.photos], out, writable, format)
+    jobs = plan_locations(places, out, writable, format)
     _check(options)
     _check_stream(options, jobs[0])
     _check_place(options, jobs)

@@ -8,12 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import OmitArgPrefixes, arg
-
 from revisage.cli._parse import Exit, parse
 from revisage.cli._say import say
 from revisage.errors import RevisageError, UnknownModelError, UsageError
-from revisage.options import GUARD_DEGREES, ModelSettings, Settings
+from revisage.options import GUARD_DEGREES, Arg, ModelSettings, Settings
 from revisage.restore import InstalledModels, Restorer
 from revisage.server import JobLimits, Limits, ServerSettings, default_data, read_tokens
 
@@ -25,23 +23,23 @@ class Options:
     Photos stay on this machine and are erased after the retention time.
     """
 
-    host: Annotated[str, arg(metavar="ADDRESS")] = "127.0.0.1"
+    host: Annotated[str, Arg(metavar="ADDRESS")] = "127.0.0.1"
     """Address to listen on; any but this machine's own needs --token-file."""
     port: int = 8000
     """Port to listen on; 0 takes a free one and says which."""
-    data: Annotated[Path | None, arg(metavar="DIR")] = None
+    data: Annotated[Path | None, Arg(metavar="DIR")] = None
     """Folder for photos, results and the queue; by default one of your account."""
-    token_file: Annotated[Path | None, arg(metavar="FILE")] = None
+    token_file: Annotated[Path | None, Arg(metavar="FILE")] = None
     """File of the tokens that let clients in, one a line, each at least 16 characters."""
-    name: Annotated[tuple[str, ...], arg(metavar="NAME")] = ()
+    name: Annotated[tuple[str, ...], Arg(metavar="NAME")] = ()
     """Names under which the server is reached, where a proxy stands before it."""
-    models: OmitArgPrefixes[ModelSettings] = field(default_factory=ModelSettings)
-    guard: Annotated[float | Literal["off"], arg(metavar="DEGREES|off")] = GUARD_DEGREES
+    models: ModelSettings = field(default_factory=ModelSettings)
+    guard: Annotated[float | Literal["off"], Arg(metavar="DEGREES|off")] = GUARD_DEGREES
     """Restore a face less, or leave it, that would drift further from who it shows, where a request names no
     angle."""
     workers: int = 1
     """Processes that restore, each with its own models; 0: other machines on the same queue do the work."""
-    database: Annotated[str | None, arg(metavar="postgresql://…")] = None
+    database: Annotated[str | None, Arg(metavar="postgresql://…")] = None
     """Queue that several machines share; they need a common --data folder as well."""
     limits: OmitArgPrefixes[JobLimits] = field(default_factory=JobLimits)
     max_body_mib: int = Limits.body_bytes >> 20

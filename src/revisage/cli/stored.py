@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import psutil
-from tyro.conf import Positional, arg
 
 from revisage import server, zoo
 from revisage.batch import layout, manifest
@@ -26,6 +25,7 @@ from revisage.cli._say import printable, say
 from revisage.errors import RevisageError, UsageError
 from revisage.files import TEMPORARY
 from revisage.label import results
+from revisage.options import Arg
 from revisage.runtime import selfcheck
 from revisage.server.retention import erase as erase_jobs
 from revisage.server.retention import retained
@@ -60,15 +60,15 @@ class Options:
     caches: what was measured of this machine. Your own photos and results are never touched.
     """
 
-    folders: Positional[tuple[Annotated[Path, arg(metavar="DIR")], ...]] = ()
+    folders: Annotated[tuple[Path, ...], Arg(metavar="DIR", positional=True)] = ()
     """Output folders of `revisage restore` to look into as well."""
-    data: Annotated[Path | None, arg(metavar="DIR")] = None
+    data: Annotated[Path | None, Arg(metavar="DIR")] = None
     """Folder of the server, as given to `revisage serve`."""
-    database: Annotated[str | None, arg(metavar="postgresql://…")] = None
+    database: Annotated[str | None, Arg(metavar="postgresql://…")] = None
     """Queue of the server, as given to `revisage serve`."""
     only: tuple[Kind, ...] = get_args(Kind)
     """Kinds to show or erase; all if not given."""
-    older_than: Annotated[float, arg(metavar="HOURS")] = 0.0
+    older_than: Annotated[float, Arg(metavar="HOURS")] = 0.0
     """Leave out what is younger."""
     erase: bool = False
     """Erase what is shown, after asking."""

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from filelock import FileLock, Timeout
-from tyro.conf import Positional, arg
 
 from revisage import zoo
 from revisage.cli._parse import Exit, parse
 from revisage.cli._say import say
-from revisage.errors import RevisageError, TrainingError, UsageError
+from revisage.errors import RevisageError, TrainingError, UsageError, did_you_mean
 from revisage.files import write_atomically
+from revisage.options import Arg
 from revisage.zoo.features import FEATURES
 
 System = Literal["prior", "gfpgan", "realesrgan", "progressive", "finder", "identity", "expressions"]
@@ -39,23 +39,23 @@ _READ = (int, float, str, bool, Path)
 class Options:
     """Train a model. Killed and started again with the same command, the training goes on where it was."""
 
-    system: Positional[Annotated[System, arg(metavar="SYSTEM")]]
+    system: Annotated[System, Arg(metavar="SYSTEM", positional=True)]
     """prior (StyleGAN2 on faces), gfpgan (restoring faces), realesrgan (whole photos),
     progressive (small faces), finder, identity (face embedding), or expressions (their classifier)."""
     data: Path
     """Training pictures: aligned faces for prior, gfpgan and identity, photographs for realesrgan, one folder
     of whole pictures per person for progressive, a folder with scenes, faces256 and lfw128 for finder, one
     folder of faces per expression for expressions."""
-    out: Annotated[Path, arg(metavar="RUN")]
+    out: Annotated[Path, Arg(metavar="RUN")]
     """Folder for checkpoints, samples and logs."""
     objective: Literal["upscale", "restore"] | None = None
     """Of progressive: upscale a picture of 16 px, or restore one of 128 px."""
     preset: str = "default"
     """Named settings of the system, the first if not given; `revisage train SYSTEM --help` lists them."""
-    set: Annotated[tuple[str, ...], arg(metavar="KEY=VALUE")] = ()
+    set: Annotated[tuple[str, ...], Arg(metavar="KEY=VALUE")] = ()
     """Change settings, such as hours=2 batch=16 identity=0.2; `revisage train SYSTEM --help` lists them.
     Weights that were pulled go by their name: vgg_weights=vgg19."""
-    init: Annotated[Path | None, arg(metavar="FILE.onnx|NAME|RUN")] = None
+    init: Annotated[Path | None, Arg(metavar="FILE.onnx|NAME|RUN")] = None
     """Start from the weights of an exported model, for example of revisage-face-256, or of another training's
     folder, when RUN has no checkpoint."""
 
@@ -87,7 +87,8 @@ def main(argv: Sequence[str]) -> int:
         known = flat(chosen.loop) | flat(settings)
         unknown = [key for key in changes if key not in known]
         if unknown:
-            raise UsageError(f"no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
+            hint = did_you_mean(unknown[0], known) or f"; there are {', '.join(sorted(known))}"
+            raise UsageError(f"no setting {unknown[0]!r}{hint}")
         loop, settings = override(chosen.loop, changes), override(settings, changes)
         init = None if options.init is None else _exported(options.init)
         task = chosen.make(settings)

@@ -16,6 +16,19 @@ class Stage:
     done: int
     total: int
 
+    @property
+    def text(self) -> str:
+        """For people."""
+        match self.name:
+            case "decode":
+                return "photo read"
+            case "find":
+                count = f"{self.total} face{'s' if self.total > 1 else ''}"
+                return f"{count if self.total else 'no face'} found"
+            case "save":
+                return "writing the result"
+        return f"{'tile' if self.name == 'scene' else 'face'} {self.done} of {self.total}"
+
 
 SHARES = {"decode": 0.03, "find": 0.04, "scene": 0.7, "faces": 0.18, "save": 0.05}
 """The share of a photo's time that each stage takes, in their order; for bars."""

@@ -64,6 +64,12 @@ class Result:
     output: Path | None = None
     left_out: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        height, width = self.pixels.shape[:2]
+        restored = sum(face.outcome == "restored" for face in self.faces)
+        of = f" of {self.input.name}" if self.input else ""
+        return f"<Result{of}: {width} x {height} pixels, {restored} of {len(self.faces)} faces restored>"
+
     @property
     def pixels(self) -> np.ndarray:
         """(H, W, 3) RGB in the photo's own depth, uint8 or uint16."""

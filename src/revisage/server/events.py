@@ -36,9 +36,9 @@ async def stream(service: Service, job: Job) -> AsyncIterator[bytes]:
         for stage, (done, total) in now.progress.items():
             if told.get(stage) != (done, total):
                 told[stage] = (done, total)
-                share = round(overall(Stage(stage, done, total)), 4)
-                data = {"stage": stage, "done": done, "total": total, "share": share}
-                yield event("progress", data | {"text": words(stage, done, total)})
+                step = Stage(stage, done, total)
+                told_of = {"share": round(overall(step), 4), "text": step.text}
+                yield event("progress", {"stage": stage, "done": done, "total": total} | told_of)
         if now.is_over:
             yield event(now.state, JobView.of(now).model_dump())
             return
@@ -46,22 +46,6 @@ async def stream(service: Service, job: Job) -> AsyncIterator[bytes]:
             yield event("stopping", {"id": job.id})
             return
         yield b": waiting\n\n"
-
-
-def words(stage: str, done: int, total: int) -> str:
-    """A step for people."""
-    match stage:
-        case "decode":
-            return "photo read"
-        case "find":
-            return "no face found" if total == 0 else f"{total} face{'s' if total > 1 else ''} found"
-        case "scene":
-            return f"tile {done} of {total}"
-        case "faces":
-            return f"face {done} of {total}"
-        case "save":
-            return "writing the result"
-    return f"{stage} {done} of {total}"
 
 
 def event(name: str, data: object) -> bytes:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from typing import Annotated, Any, get_type_hints
 
-from docstring_parser import parse_from_object
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 
-from revisage.options import only_in_python
+from revisage.options import explained, only_in_python
 from revisage.server.options import JobOptions
 from revisage.server.problems import Failure
 from revisage.server.queue.jobs import Job, State
@@ -16,11 +15,7 @@ from revisage.server.queue.jobs import Job, State
 
 def _parameters() -> dict[str, Any]:
     """The fields of `JobOptions`, with their help, as pydantic takes them."""
-    told = {
-        field.arg_name: " ".join((field.description or "").split())
-        for kind in filter(is_dataclass, JobOptions.__mro__)
-        for field in parse_from_object(kind).params
-    }
+    told = explained(JobOptions)
     hints = get_type_hints(JobOptions, include_extras=True)
     return {
         field.name: (hints[field.name], Field(field.default, description=told[field.name]))

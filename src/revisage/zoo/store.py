@@ -9,7 +9,6 @@ file name without the ending is the model's name.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import shutil
@@ -19,7 +18,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from revisage.errors import ModelCorruptError, ModelError, ModelMissingError, UnknownModelError, UsageError
+from revisage.errors import (
+    ModelCorruptError,
+    ModelError,
+    ModelMissingError,
+    UnknownModelError,
+    UsageError,
+    did_you_mean,
+)
 from revisage.files import publish, sha256
 from revisage.zoo.catalogue import CATALOGUE
 from revisage.zoo.contract import Contract, read_contract
@@ -245,9 +251,8 @@ def _by_name(name: str) -> Model:
     models = {model.spec.name: model for model in installed()}
     if name in models:
         return models[name]
-    close = difflib.get_close_matches(name, [*CATALOGUE, *models], n=1)
-    hint = f"did you mean {close[0]}?" if close else "`revisage models list` shows the known ones"
-    raise UnknownModelError(f"no model is called {name!r}; {hint}")
+    hint = did_you_mean(name, [*CATALOGUE, *models]) or "; `revisage models list` shows the known ones"
+    raise UnknownModelError(f"no model is called {name!r}{hint}")
 
 
 def _missing(spec: ModelSpec) -> str:
