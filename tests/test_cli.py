@@ -58,7 +58,7 @@ def test_version_and_unknown_command(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"revisage {revisage.__version__}\n"
     assert main(["restor"]) == 2
-    assert "no command 'restor'" in capsys.readouterr().err
+    assert "'restor': did you mean restore?" in capsys.readouterr().err
 
 
 def test_one_photo_is_written_beside_it_with_a_label(
