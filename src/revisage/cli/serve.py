@@ -41,7 +41,7 @@ class Options:
     """Processes that restore, each with its own models; 0: other machines on the same queue do the work."""
     database: Annotated[str | None, Arg(metavar="postgresql://…")] = None
     """Queue that several machines share; they need a common --data folder as well."""
-    limits: OmitArgPrefixes[JobLimits] = field(default_factory=JobLimits)
+    limits: JobLimits = field(default_factory=JobLimits)
     max_body_mib: int = Limits.body_bytes >> 20
     """Longest upload in MiB."""
     max_stored_mib: int = Limits.stored_bytes >> 20

@@ -8,14 +8,13 @@ from typing import Annotated, Literal, Protocol
 import cv2
 import numpy as np
 from annotated_types import Interval
-from tyro.conf import arg
 
 from revisage.errors import FaceError, PhotoError
 from revisage.faces import Face, align, estimate, invert
 from revisage.files import sha256
 from revisage.image import DecodeLimits, Photo, decode, eight_bits, save
 from revisage.lab.data.prepare.measures import coverage, fingerprint, sharpness
-from revisage.options import QUALITY, Checked, Share
+from revisage.options import QUALITY, Arg, Checked, Share
 
 FORMATS = {"png": ".png", "webp": ".webp"}
 KEPT, DROPPED = "faces", "dropped"
@@ -50,7 +49,7 @@ class PrepareSettings(Checked):
     score: Share = 0.8
     """Drop what the detector is less sure of, 0 to 1, as uncertain."""
     # Beyond a fourth of the bits, faces of different people are "copies".
-    near: Annotated[int, Interval(ge=0, le=128), arg(metavar="0..128")] = 64
+    near: Annotated[int, Interval(ge=0, le=128), Arg(metavar="0..128")] = 64
     """Two faces are copies when their fingerprints differ in at most this many of 512 bits."""
     max_pixels: Annotated[int, Interval(ge=1)] = 50_000_000
     """Photos with more pixels are not read."""
