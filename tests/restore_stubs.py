@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
@@ -40,6 +41,11 @@ class StubDetector:
     def find(self, pixels: np.ndarray) -> list[Face]:
         assert pixels.dtype == np.uint8
         return self.faces(pixels) if callable(self.faces) else list(self.faces)
+
+    def look(self, pixels: np.ndarray, box: tuple[float, float, float, float]) -> Face:
+        assert pixels.dtype == np.uint8
+        x, y, w, h = box
+        return replace(face_at(x + w / 2, y + h / 2, 2 * w), box=box, score=0.0)
 
 
 class StubModels:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from revisage.errors import FaceError, ModelCorruptError, ModelMissingError
-from revisage.faces import Detector, Face, align, estimate, invert, template
+from revisage.faces import Detector, Face, align, estimate, invert, template, turn_matrix, upright
 from revisage.faces.windows import scales, windows
 
 similarities = st.tuples(
@@ -298,6 +298,44 @@ def test_a_strip_of_any_length_is_searched_pixel_by_pixel(detector: Detector, sh
     assert len(detector.find(tall)) >= 100
     assert scales(16_000, 130)[-1] == scales(130, 16_000)[-1] == scales(100_000, 100)[-1] == 1
     assert math.prod((12_000, 8_000)) * scales(12_000, 8_000)[-1] ** 2 == pytest.approx(4096 * 3072)
+
+
+@pytest.mark.parametrize("turn", [90, 180, 270])
+def test_a_turned_picture_has_turned_faces(detector: Detector, crop: np.ndarray, turn: int) -> None:
+    picture = scene(crop, (400, 300), [(20, 40, 200), (260, 90, 90)])
+    straight = detector.find(picture)
+    turned = detector.find(np.rot90(picture, -turn // 90))
+    matrix = turn_matrix(turn, (400, 300))
+    assert upright(face.landmarks for face in turned) == 360 - turn
+    assert len(turned) == len(straight) == 2
+    for face, other in zip(straight, turned, strict=True):
+        there = face.moved(matrix)
+        np.testing.assert_allclose(other.landmarks, there.landmarks, atol=0.02 * face.box[2])
+        np.testing.assert_allclose(other.box, there.box, atol=0.05 * face.box[2])
+        np.testing.assert_allclose(apply(matrix, face.landmarks), there.landmarks, atol=1e-3)
+
+
+def test_faces_that_nobody_can_align_do_not_say_how_a_picture_lies() -> None:
+    assert upright([]) == upright([np.zeros((5, 2))]) == 0
+    lying = moved(template(256), math.radians(100), 1, 300, 0)
+    assert upright([lying, np.zeros((5, 2))]) == 270
+
+
+def test_a_face_by_hand_gets_what_can_be_seen_of_it(detector: Detector, crop: np.ndarray) -> None:
+    picture = scene(crop, (400, 300), [(20, 40, 200)])
+    drawn = (60.0, 70.0, 120.0, 150.0)
+    for turn in (0, 90, 180, 270):
+        matrix = turn_matrix(turn, (400, 300))
+        box = Face(drawn, np.zeros((5, 2)), 0).moved(matrix).box
+        face = detector.look(np.rot90(picture, -turn // 90), box)
+        assert face.box == box
+        expected = apply(matrix, template(200) + np.array([20, 40]))
+        np.testing.assert_allclose(face.landmarks, expected, atol=0.09 * 200)
+    blank = detector.look(np.zeros((300, 400, 3), np.uint8), drawn)
+    assert (blank.box, blank.score) == (drawn, 0)
+    matrix = estimate(blank.landmarks, 256)
+    assert np.hypot(matrix[0, 0], matrix[1, 0]) == pytest.approx(1.0, abs=0.25)
+    assert ((blank.landmarks > drawn[:2]) & (blank.landmarks < np.add(drawn[:2], drawn[2:]))).all()
 
 
 def test_gray_pictures_are_searched(detector: Detector, crop: np.ndarray) -> None:

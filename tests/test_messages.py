@@ -26,7 +26,7 @@ MISTAKES = {
     f"{PHOTO} --strength 2": "revisage restore: --strength 2: give a number from 0 to 1",
     f"{PHOTO} --strength high": "revisage restore: --strength high: give a number from 0 to 1",
     f"{PHOTO} --strength": "revisage restore: --strength needs 0..1",
-    f"{PHOTO} --color sepia": "revisage restore: --colour sepia: choose one of keep, enhance",
+    f"{PHOTO} --color sepia": "revisage restore: --colour sepia: choose one of keep, enhance, revive",
     f"{PHOTO} --scale 3": "revisage restore: --scale 3: choose one of auto, 1, 2, 4",
     f"{PHOTO} --resume=yes": "revisage restore: --resume takes no value",
     f"{PHOTO} --faces 0": (

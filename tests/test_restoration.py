@@ -127,7 +127,9 @@ def test_a_scene_model_that_does_not_listen_is_not_run_again(photo: np.ndarray) 
     assert not models.scene_session.batches
 
 
-@pytest.mark.parametrize("changes", [{"scale": 1}, {"colour": "enhance"}, {"aligned": True}])
+@pytest.mark.parametrize(
+    "changes", [{"scale": 1}, {"colour": "enhance"}, {"aligned": True}, {"turn": 90}, {"face": "1,2,3,4"}]
+)
 def test_other_changes_need_another_analysis(photo: np.ndarray, changes: dict[str, Any]) -> None:
     restoration = Restorer(models=Models()).analyse(photo)
     with pytest.raises(UsageError, match="another analysis"):

@@ -301,6 +301,8 @@ def test_a_bad_photo_fails_its_job_with_the_same_words(server: Running) -> None:
         ("/v1/jobs?scale=3", (422, "bad-option")),
         ("/v1/jobs?faces=../etc", (422, "bad-option")),
         ("/v1/jobs?faces=" + "1," * 500 + "1", (422, "bad-option")),
+        ("/v1/jobs?face=1,2,3", (422, "bad-option")),
+        ("/v1/jobs?turn=45", (422, "bad-option")),
         ("/v1/jobs?format=exe", (422, "bad-option")),
         ("/v1/jobs?clean=1.5", (422, "bad-option")),
         ("/v1/jobs?strenght=0.5", (422, "bad-option")),

@@ -4,6 +4,7 @@ The command line shows these fields as options, the HTTP API as query parameters
 option is added here, used where the work is done, and is then everywhere.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -47,6 +48,7 @@ class Arg:
         aliases: other names of the option, such as "-o".
         help: in place of the field's docstring.
         positional: it is an argument, not an option.
+        repeated: the option is given once for each of its values.
         only_in_python: neither the command line nor the HTTP API offers it.
     """
 
@@ -55,6 +57,7 @@ class Arg:
     aliases: tuple[str, ...] = ()
     help: str | None = None
     positional: bool = False
+    repeated: bool = False
     only_in_python: bool = False
 
 
@@ -116,6 +119,16 @@ def _within(value: Any, interval: Interval) -> bool:
     )
 
 
+def _box(text: str) -> tuple[float, float, float, float]:
+    try:
+        x, y, w, h = (float(number) for number in text.split(","))
+    except ValueError:
+        x = y = w = h = math.nan
+    if not (math.isfinite(x + y + w + h) and w > 0 and h > 0):
+        raise UsageError(f"face {text[:40]!r}: give X,Y,W,H in pixels, such as 120,80,60,75")
+    return x, y, w, h
+
+
 def in_words(interval: Interval) -> str:
     """Which numbers lie in it."""
     if interval.gt is not None:
@@ -135,6 +148,12 @@ class RestoreOptions(Checked):
     """Enlarging; auto is 2 where the long side is under 1,600 pixels, else 1. In Python also as a number."""
     faces: Annotated[str, Arg(metavar="all|largest|N,N")] = "all"
     """all, largest, or numbers, counted from 1, left to right: 1,3. In Python also as numbers."""
+    face: Annotated[tuple[str, ...], Arg(metavar="X,Y,W,H", repeated=True)] = ()
+    """The box of a face that was missed, in pixels of the photo as it stands in the report, once or several
+    times. In Python also as sequences of four numbers."""
+    turn: Literal["keep", "auto", "90", "180", "270"] = "keep"
+    """Turn the result clockwise by so many degrees; auto: until its faces stand upright. Faces are found and
+    restored however the photo lies."""
     colour: Annotated[Literal["keep", "enhance", "revive"], Arg(aliases=("--color",))] = "keep"
     """keep the photo's colours (gray stays gray, sepia sepia); let the model enhance them; or revive what has
     faded, as far as the photo itself tells it: an estimate."""
@@ -156,13 +175,28 @@ class RestoreOptions(Checked):
     For a scene model that can be told (revisage-scene-x2); others always do what they do."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.scale, int):
-            object.__setattr__(self, "scale", str(self.scale))
+        for name in ("scale", "turn"):
+            if isinstance(value := getattr(self, name), int):
+                object.__setattr__(self, name, str(value))
+        boxes = (self.face,) if isinstance(self.face, str) else self.face
+        texts = (box if isinstance(box, str) else ",".join(map(str, box)) for box in boxes)
+        object.__setattr__(self, "face", tuple(texts))
         if not isinstance(self.faces, str):
             numbers = [self.faces] if isinstance(self.faces, int) else self.faces
             object.__setattr__(self, "faces", ",".join(map(str, numbers)))
         super().__post_init__()
         self._numbers()
+        assert len(self.boxes) == len(self.face)
+
+    @property
+    def turn_by_hand(self) -> int:
+        """Degrees clockwise."""
+        return int(self.turn) if self.turn.isdigit() else 0
+
+    @property
+    def boxes(self) -> list[tuple[float, float, float, float]]:
+        """Those of `face`: x, y, width, height."""
+        return [_box(text) for text in self.face]
 
     def factor(self, size: tuple[int, int]) -> int:
         """The upscaling factor for a photo of `size` (width, height)."""

@@ -166,14 +166,15 @@ def _add(section: argparse._ArgumentGroup, field: _Shown) -> argparse.Action:
     metavar = arg.metavar or _METAVARS.get(parts[0]) or f"{{{','.join(map(str, get_args(parts[0])))}}}"
     how: dict[str, Any] = {"help": text, "metavar": metavar}
     if parts[-1] is ...:
-        how["nargs"] = "+" if arg.positional and field.default is MISSING else "*"
+        if not arg.repeated:
+            how["nargs"] = "+" if arg.positional and field.default is MISSING else "*"
     elif len(parts) > 1:
         how |= {"nargs": len(parts), "metavar": tuple(metavar.split())}
     if arg.positional:
         return section.add_argument(field.path, type=partial(_read, metavar, field.interval, parts[0]), **how)
     how |= {"dest": field.path, "required": field.default is MISSING}
     if parts[-1] is ...:
-        how["action"] = "extend"
+        how["action"] = "append" if arg.repeated else "extend"
     return section.add_argument(*names, type=partial(_read, names[-1], field.interval, parts[0]), **how)
 
 

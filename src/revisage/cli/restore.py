@@ -51,7 +51,7 @@ from revisage.options import Arg, Credentials, RestoreOptions, SaveOptions, Sett
 from revisage.restore import Restorer
 
 GROUPS = {
-    "everyday": ("out", "strength", "clean", "faces", "scale", "colour", "format", "overwrite"),
+    "everyday": ("out", "strength", "clean", "faces", "turn", "scale", "colour", "format", "overwrite"),
     "large jobs": (
         "report", "resume", "retry_failed", "manifest", "workers", "processes", "ray", "video", "memory",
         "photo_seconds",
@@ -222,6 +222,8 @@ def _restore_film(options: Options) -> int:
         raise UsageError("--video goes with none of --resume, --ray and --sign")
     if options.restoring.colour == "revive":
         raise UsageError("--video: every frame would be revived by itself, and flicker; leave out --colour")
+    if options.restoring.face or options.restoring.turn != "keep":
+        raise UsageError("--face and --turn are for photos: they do not go with --video")
     if len(options.photos) != 1 or options.out is None:
         raise UsageError("--video takes one folder of frames or one video file, and -o OUT")
     film = Film(Path(options.photos[0]), Path(options.out))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
@@ -18,6 +19,8 @@ _FFHQ_512 = (
     (201.26117, 371.41043),
     (313.08905, 371.15118),
 )
+# The box of a face in its crop at 256 px, x, y, width, height: the median of YuNet's on such crops.
+_BOX_256 = (59.0, 46.4, 138.0, 187.7)
 # Five points of a face seen from any side follow the template's variance by well over half; points in
 # another order, or scattered ones, do not.
 _LEAST_EXPLAINED = 0.2
@@ -66,6 +69,39 @@ def invert(matrix: np.ndarray) -> np.ndarray:
         raise FaceError("the transform of this face cannot be inverted")
     inverse = np.array([[linear[1, 1], -linear[0, 1]], [-linear[1, 0], linear[0, 0]]]) / determinant
     return np.column_stack([inverse, -inverse @ matrix[:, 2]])
+
+
+def turn_matrix(degrees: float, size: tuple[int, int]) -> np.ndarray:
+    """(2, 3) float64: from a picture of `size` (width, height) to it turned clockwise, its corner at 0, 0."""
+    angle = math.radians(degrees)
+    c, s = (round(value, 15) for value in (math.cos(angle), math.sin(angle)))  # quarter turns are exact
+    linear = np.array([[c, -s], [s, c]])
+    end = np.array(size) - 1.0
+    corners = np.array([(0, 0), (end[0], 0), (0, end[1]), end]) @ linear.T
+    return np.column_stack([linear, -corners.min(0)])
+
+
+def upright(landmarks: Iterable[np.ndarray]) -> int:
+    """By how many degrees a picture would have to be turned clockwise for most of its faces, each (5, 2), to
+    stand upright: 0, 90, 180 or 270."""
+    votes = [0, 0, 0, 0]
+    for points in landmarks:
+        try:
+            matrix = estimate(points, 256)
+        except FaceError:
+            continue
+        votes[round(math.degrees(math.atan2(matrix[1, 0], matrix[0, 0])) / 90) % 4] += 1
+    return 90 * votes.index(max(votes))
+
+
+def place_template(box: tuple[float, float, float, float]) -> np.ndarray:
+    """(5, 2) float32: where the landmarks of an upright face lie whose box is x, y, width, height."""
+    x, y, w, h = box
+    scale = (w / _BOX_256[2] + h / _BOX_256[3]) / 2
+    middle = np.array([x + w / 2, y + h / 2])
+    own = np.array([_BOX_256[0] + _BOX_256[2] / 2, _BOX_256[1] + _BOX_256[3] / 2])
+    points: np.ndarray = (middle + scale * (template(256) - own)).astype(np.float32)
+    return points
 
 
 def align(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:

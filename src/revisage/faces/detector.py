@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from revisage.errors import ModelCorruptError, ModelMissingError
-from revisage.faces.align import align
-from revisage.faces.windows import Window, scales, windows
+from revisage.faces.align import align, invert, place_template, turn_matrix
+from revisage.faces.rows import BOX, POINTS, SCORE, iou, mapped, mirrored, suppress
+from revisage.faces.windows import PIXELS, Window, scales, windows
 
 _SMALLEST_SIDE = 8  # a picture narrower than this holds no face worth a search
 _SMALLEST_FACE = 11  # and a face narrower than this nothing that could be restored
@@ -21,11 +22,14 @@ _CANDIDATE = 0.7  # share of the threshold from which a find is worth a second l
 _CLOSEUP = 160  # side in pixels of the picture of a second look ...
 _AROUND = 2.2  # ... which shows this many times the face's longer side
 _LOOK_SCORE = 0.2
+_SURE = 0.8  # where a face has this score, the picture is not turned to look for others
+_CERTAIN = 0.85  # a find with less must look more like a face upright than turned ...
+_UPRIGHT = 0.03  # ... by this much of a score
+_TURNED_PIXELS = 2048 * 1536  # of the search of a turned picture, so that all three cost less than the first
+_POINTED = (1.6, 2.2, 3.2)  # how many times its longer side the looks at a given box show
 _MOST_LOOKS = 1000
-_NESTED = 0.7  # of two boxes, one inside the other by this share of its area, the better stays
 _NEAR_SIDE = 0.25  # share of its width by which a face that is cut may be off the picture's side
 _MOST = 5000  # candidates kept in one window
-_BOX, _POINTS, _SCORE = slice(0, 4), slice(4, 14), 14  # columns of a row that `FaceDetectorYN` answers
 
 _log_lock = threading.Lock()
 
@@ -36,8 +40,8 @@ class Detector:
     The picture is searched whole at two small sizes for large faces, then at growing sizes in overlapping
     tiles for small ones, down to about 16 pixels in a 12-megapixel photo. Every find is looked at again, all
     at one size, straight and mirrored; its score, box and landmarks are the mean of the three, so that a hand
-    which resembles a face at one scale is dropped. Memory is bounded by one scaled copy of the picture and
-    one tile's features.
+    which resembles a face at one scale is dropped. Where none is sure, the picture is turned by 90, 180 and
+    270 degrees as well. Memory is bounded by one scaled copy of the picture and one tile's features.
     """
 
     def __init__(self, model: Path, *, score_threshold: float = 0.7, nms_threshold: float = 0.3) -> None:
@@ -61,29 +65,58 @@ class Detector:
 
     def find(self, pixels: np.ndarray) -> list[Face]:
         """Faces in (H, W, 3) RGB uint8, or (H, W) gray, largest first; the same each time."""
-        if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)):
-            raise ValueError(f"faces are found in (H, W, 3) uint8, not in {pixels.shape} {pixels.dtype}")
-        if min(pixels.shape[:2]) < _SMALLEST_SIDE:
+        image = _checked(pixels)
+        if min(image.shape[:2]) < _SMALLEST_SIDE:
             return []
-        code = cv2.COLOR_RGB2BGR if pixels.ndim == 3 else cv2.COLOR_GRAY2BGR
-        image = cv2.cvtColor(np.ascontiguousarray(pixels), code)
         with self._detector() as detector:
-            found = self._search(detector, image)
-            found = _look_again(detector, image, found[:_MOST_LOOKS], self._nms_threshold)
-        found = found[(found[:, _SCORE] >= self._score_threshold) & (found[:, 2:4].min(1) >= _SMALLEST_FACE)]
-        found = _suppress(found, self._nms_threshold)
+            found = self._seen(detector, image)
+            if not (found[:, SCORE] >= _SURE).any():
+                found = np.concatenate([found, *self._turned(detector, image)])
+        found = suppress(found, self._nms_threshold)
         order = np.argsort(-found[:, 2] * found[:, 3], kind="stable")
         return [_face(found[index]) for index in order]
 
-    def _search(self, detector: cv2.FaceDetectorYN, image: np.ndarray) -> np.ndarray:
+    def look(self, pixels: np.ndarray, box: tuple[float, float, float, float]) -> Face:
+        """The face that somebody sees in a box (x, y, width, height) of such pixels.
+
+        Its landmarks are what the detector sees there, however faintly and however the head is turned; the
+        template's, upright, with a score of 0 where it sees nothing.
+        """
+        image, place = _checked(pixels), np.array(box, np.float32)
+        with self._detector() as detector:
+            detector.setScoreThreshold(_LOOK_SCORE)
+            looks = ((turn, around) for around in _POINTED for turn in (0, 90, 180, 270))
+            seen = [rows for look in looks for rows in _sights(detector, image, place, *look)]
+        best = _best(np.concatenate(seen), place, self._nms_threshold)
+        if not len(best):
+            return Face(box, place_template(box), 0.0)
+        return replace(_face(best[0]), box=box)
+
+    def _turned(self, detector: cv2.FaceDetectorYN, image: np.ndarray) -> Iterator[np.ndarray]:
+        """The finds in the picture turned each other way, in its own places."""
+        size = image.shape[1], image.shape[0]
+        for turn in (90, 180, 270):
+            found = self._seen(detector, np.ascontiguousarray(np.rot90(image, -turn // 90)), _TURNED_PIXELS)
+            yield mapped(found, invert(turn_matrix(turn, size)))
+
+    def _seen(self, detector: cv2.FaceDetectorYN, image: np.ndarray, pixels: int = PIXELS) -> np.ndarray:
+        """(n, 15) faces of the picture as it stands."""
+        found = self._search(detector, image, pixels)
+        found = _look_again(detector, image, found[:_MOST_LOOKS], self._nms_threshold)
+        keep = (found[:, SCORE] >= self._score_threshold) & (found[:, 2:4].min(1) >= _SMALLEST_FACE)
+        found = suppress(found[keep], self._nms_threshold)
+        standing: np.ndarray = found[np.array([_stands(detector, image, row) for row in found], bool)]
+        return standing
+
+    def _search(self, detector: cv2.FaceDetectorYN, image: np.ndarray, pixels: int) -> np.ndarray:
         """(n, 15) candidates of all scales, best first, each face once."""
         detector.setScoreThreshold(_CANDIDATE * self._score_threshold)
         rows = []
-        for scale in scales(image.shape[1], image.shape[0]):
+        for scale in scales(image.shape[1], image.shape[0], pixels):
             scaled = _shrink(image, scale)
             for window in windows(scaled.shape[1], scaled.shape[0], scale):
                 rows.append(_through(detector, scaled, window))
-        return _suppress(np.concatenate(rows), self._nms_threshold)
+        return suppress(np.concatenate(rows), self._nms_threshold)
 
     @contextmanager
     def _detector(self) -> Iterator[cv2.FaceDetectorYN]:
@@ -150,7 +183,8 @@ def _through(detector: cv2.FaceDetectorYN, scaled: np.ndarray, window: Window) -
     found = np.concatenate([_detect(detector, view), *_at_sides(detector, view, scaled.shape[1], window)])
     found = found[window.own(found, scaled.shape[1], scaled.shape[0])]
     # Pixel centres: p there is (p + 0.5) / scale - 0.5 here.
-    return _mapped(found, 1 / window.scale, (np.array([window.left, window.top]) + 0.5) / window.scale - 0.5)
+    shift = (np.array([window.left, window.top]) + 0.5) / window.scale - 0.5
+    return mapped(found, np.column_stack([np.eye(2) / window.scale, shift]))
 
 
 def _at_sides(
@@ -161,21 +195,12 @@ def _at_sides(
     Strides and padding favour one side: of faces cut in half many are found at the left side only.
     """
     for start, stop in window.sides(width):
-        seen = _mirrored(_detect(detector, view[:, start:stop][:, ::-1]), stop - start)
-        seen = _mapped(seen, 1, np.array([start, 0]))
+        seen = mirrored(_detect(detector, view[:, start:stop][:, ::-1]), stop - start)
+        seen = mapped(seen, np.array([[1.0, 0.0, start], [0.0, 1.0, 0.0]]))
         x, w = seen[:, 0], seen[:, 2]
         near = _NEAR_SIDE * w
         at_left, at_right = (window.left == 0) & (x < near), x + w > width - window.left - near
         yield seen[at_left | at_right]
-
-
-def _mapped(rows: np.ndarray, factor: float, shift: np.ndarray) -> np.ndarray:
-    """Rows with every place p (x, y) moved to factor x p + shift, and the box's size scaled."""
-    rows = rows.copy()
-    rows[:, :14] *= factor
-    rows[:, 0:2] += shift
-    rows[:, _POINTS] += np.tile(shift, 5)
-    return rows
 
 
 def _look_again(
@@ -188,65 +213,60 @@ def _look_again(
     detector.setScoreThreshold(_LOOK_SCORE)
     again = found.copy()
     for row in again:
-        centre, side = row[:2] + row[2:4] / 2, _AROUND * max(float(row[2:4].max()), 1.0)
-        factor = _CLOSEUP / side
-        shift = (_CLOSEUP - 1) / 2 - factor * centre.astype(np.float64)
-        matrix = np.array([[factor, 0.0, shift[0]], [0.0, factor, shift[1]]])
-        picture = align(image, matrix, _CLOSEUP)
-        sights = []
-        for mirrored in (False, True):
-            seen = _detect(detector, picture[:, ::-1] if mirrored else picture)
-            if mirrored:
-                seen = _mirrored(seen, _CLOSEUP)
-            seen = _mapped(seen, 1 / factor, -shift / factor)
-            near = _iou(row[_BOX], seen[:, _BOX]) > overlap
-            if near.any():
-                sights.append(seen[near][seen[near][:, _SCORE].argmax()])
-        score = (row[_SCORE] + sum(float(sight[_SCORE]) for sight in sights)) / 3
-        row[:] = np.mean([row, *sights], axis=0)
-        row[_SCORE] = score
+        sights = [_best(seen, row[BOX], overlap) for seen in _sights(detector, image, row[BOX], 0, _AROUND)]
+        rows = np.concatenate([row[None], *sights])
+        row[:] = rows.mean(0)
+        row[SCORE] = rows[:, SCORE].sum() / 3
     return again
 
 
-def _mirrored(rows: np.ndarray, width: int) -> np.ndarray:
-    """Rows of a mirrored look, `width` pixels wide, in the coordinates of the straight one; right and left
-    change names."""
-    rows = rows.copy()
-    rows[:, 0] = width - 1 - rows[:, 0] - rows[:, 2]
-    points = rows[:, _POINTS].reshape(-1, 5, 2)[:, [1, 0, 2, 4, 3]]
-    points[..., 0] = width - 1 - points[..., 0]
-    rows[:, _POINTS] = points.reshape(-1, 10)
-    return rows
+def _stands(detector: cv2.FaceDetectorYN, image: np.ndarray, row: np.ndarray) -> bool:
+    """Whether a find is certain, or looks more like a face as it stands than turned by 90, 180 or 270
+    degrees: emblems, leaves and faces that hang upside down do not."""
+    if row[SCORE] >= _CERTAIN:
+        return True
+    scores = []
+    for turn in (0, 90, 180, 270):
+        sights = [_best(seen, row[BOX], 0.3) for seen in _sights(detector, image, row[BOX], turn, _AROUND)]
+        scores.append(sum(float(sight[:, SCORE].sum()) for sight in sights) / 2)
+    return scores[0] >= max(scores[1:]) + _UPRIGHT
 
 
-def _iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    shared = _shared(box, others)
-    share: np.ndarray = shared / np.maximum(box[2:4].prod() + others[:, 2:4].prod(1) - shared, 1e-9)
-    return share
+def _sights(
+    detector: cv2.FaceDetectorYN, image: np.ndarray, box: np.ndarray, turn: float, around: float
+) -> Iterator[np.ndarray]:
+    """The rows that two closer looks at a box (x, y, width, height) give, straight and mirrored.
+
+    They show the picture turned clockwise by `turn` degrees, and `around` times the box's longer side of it.
+    """
+    factor = _CLOSEUP / (around * max(float(box[2:4].max()), 1.0))
+    linear = factor * turn_matrix(turn, (1, 1))[:, :2]
+    matrix = np.column_stack([linear, (_CLOSEUP - 1) / 2 - linear @ (box[:2] + box[2:4] / 2)])
+    picture, back = align(image, matrix, _CLOSEUP), invert(matrix)
+    yield mapped(_detect(detector, picture), back)
+    yield mapped(mirrored(_detect(detector, picture[:, ::-1]), _CLOSEUP), back)
 
 
-def _shared(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    low = np.maximum(box[:2], others[:, :2])
-    high = np.minimum(box[:2] + box[2:4], others[:, :2] + others[:, 2:4])
-    area: np.ndarray = np.clip(high - low, 0, None).prod(1)
-    return area
+def _best(seen: np.ndarray, box: np.ndarray, overlap: float) -> np.ndarray:
+    """(0 or 1, 15): of the rows that overlap a box the one with the best score."""
+    near = seen[iou(box, seen) > overlap]
+    return near[np.argsort(-near[:, SCORE], kind="stable")[:1]]
 
 
-def _suppress(found: np.ndarray, overlap: float) -> np.ndarray:
-    """Each face once, best first: later boxes that overlap an earlier one, or nest with it, are dropped."""
-    found = found[np.lexsort((found[:, 1], found[:, 0], -found[:, _SCORE]))]
-    area = found[:, 2:4].prod(1)
-    kept: list[int] = []
-    for index, row in enumerate(found):
-        nested = _shared(row, found[kept]) / np.maximum(np.minimum(area[kept], area[index]), 1e-9)
-        if not ((_iou(row, found[kept]) > overlap) | (nested > _NESTED)).any():
-            kept.append(index)
-    return found[kept]
+def _checked(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 3) BGR of a picture of the kinds that are searched."""
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)):
+        raise ValueError(f"faces are found in (H, W, 3) uint8, not in {pixels.shape} {pixels.dtype}")
+    if 0 in pixels.shape:
+        return np.zeros((*pixels.shape[:2], 3), np.uint8)
+    code = cv2.COLOR_RGB2BGR if pixels.ndim == 3 else cv2.COLOR_GRAY2BGR
+    image: np.ndarray = cv2.cvtColor(np.ascontiguousarray(pixels), code)
+    return image
 
 
 def _face(row: np.ndarray) -> Face:
-    x, y, w, h = (float(value) for value in row[_BOX])
-    return Face((x, y, w, h), row[_POINTS].reshape(5, 2).astype(np.float32).copy(), float(row[_SCORE]))
+    x, y, w, h = (float(value) for value in row[BOX])
+    return Face((x, y, w, h), row[POINTS].reshape(5, 2).astype(np.float32).copy(), float(row[SCORE]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,3 +283,7 @@ class Face:
     box: tuple[float, float, float, float]
     landmarks: np.ndarray
     score: float
+
+    def moved(self, matrix: np.ndarray) -> Face:
+        """The same face where the similarity `matrix` (2, 3) moves the picture."""
+        return _face(mapped(np.array([[*self.box, *self.landmarks.ravel(), self.score]]), matrix)[0])

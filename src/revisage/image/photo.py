@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+
+from revisage.image.xmp import clean_xmp
 
 
 def eight_bits(array: np.ndarray) -> np.ndarray:
@@ -64,6 +66,19 @@ class Photo:
         if self.alpha is not None:
             assert self.alpha.shape == self.pixels.shape[:2], (self.alpha.shape, self.pixels.shape)
             assert self.alpha.dtype == self.pixels.dtype, (self.alpha.dtype, self.pixels.dtype)
+
+    def turned(self, degrees: int) -> Photo:
+        """The photo turned clockwise by a multiple of 90 degrees, with the regions in its XMP."""
+        if degrees % 360 == 0:
+            return self
+        pixels, alpha = (
+            None if plane is None else np.ascontiguousarray(np.rot90(plane, -degrees // 90))
+            for plane in (self.pixels, self.alpha)
+        )
+        assert pixels is not None
+        dpi = self.dpi if self.dpi is None or degrees % 180 == 0 else self.dpi[::-1]
+        xmp = clean_xmp(self.xmp, orientation={90: 6, 180: 3, 270: 8}[degrees % 360])
+        return replace(self, pixels=pixels, alpha=alpha, dpi=dpi, xmp=xmp)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -67,6 +67,8 @@ def failure(source: object, error: BaseException) -> dict[str, Any]:
         "size_in": None,
         "size_out": None,
         "scale": None,
+        "turned": 0,
+        "turn_offered": 0,
         "background": None,
         "models": {"face": None, "scene": None, "finder": None, "identity": None},
         "runtime": None,

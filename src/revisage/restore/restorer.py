@@ -34,6 +34,7 @@ from revisage.restore.paste import Placement
 from revisage.restore.progress import Progress, Stage, silent
 from revisage.restore.restoration import Restoration, counted
 from revisage.restore.result import Result
+from revisage.restore.seek import seek
 
 Source = str | Path | bytes | Image.Image | np.ndarray | Photo
 
@@ -169,6 +170,7 @@ class Restorer:
         with job.timed("decode"):
             photo = self._open(source, damaged=job.options.damaged)
         job.progress(Stage("decode", 1, 1))
+        photo = photo.turned(job.options.turn_by_hand)
         path = Path(source) if isinstance(source, str | Path) else None
         if job.options.aligned:
             return self._aligned(photo, path, job, every=every)
@@ -199,13 +201,13 @@ class Restorer:
             _require_crops(model)
         identity = self._identity(model, job.options) if model is not None else None
         neutral = photo.gray or tone.is_neutral(photo.pixels)
-        found: list[Face] = list(given or ())
-        detector_label = None
-        if model is not None and given is None:
+        auto = job.options.turn == "auto"
+        found: list[Face] = []
+        detector_label, lie = None, 0
+        if model is not None or auto:
             with job.timed("find"):
-                detector = self._models.detector()
-                found = sorted(detector.detector.find(eight_bits(photo.pixels)), key=across)
-            detector_label = detector.label
+                photo, found, detector_label, lie = seek(self._models, photo, given, job.options)
+            height, width = photo.pixels.shape[:2]
         places: list[Placement | Left] = []
         wanted: Sequence[object] = ()
         if model is None:
@@ -253,6 +255,8 @@ class Restorer:
                 runtime=_runtime(model or used),
                 seconds=job.seconds(),
                 digests=_digests(model, used),
+                turned=lie if auto else job.options.turn_by_hand,
+                turn_offered=0 if auto else lie,
             ),
             found=found,
             places=places,
@@ -312,6 +316,7 @@ class Restorer:
                 runtime=_runtime(model),
                 seconds=job.seconds(),
                 digests=_digests(model),
+                turned=job.options.turn_by_hand,
             ),
             found=(whole,),
             places=(),

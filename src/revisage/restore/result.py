@@ -36,6 +36,8 @@ class Result:
         input: path of the source, None for bytes, images and arrays.
         size_in: width and height of the input, upright.
         scale: the factor applied.
+        turned: degrees clockwise by which `options.turn` has turned the photo.
+        turn_offered: degrees clockwise by which its faces say it should be turned.
         background: how everything outside the faces was made, in words.
         models: name and version by task ("face", "scene", "finder"); None where none was used.
         changed_by: models that changed pixels of this photo: what the label names.
@@ -63,6 +65,8 @@ class Result:
     further: tuple[Result, ...] = ()
     output: Path | None = None
     left_out: tuple[str, ...] = ()
+    turned: int = 0
+    turn_offered: int = 0
 
     def __repr__(self) -> str:
         height, width = self.pixels.shape[:2]
@@ -191,6 +195,8 @@ class Result:
             "size_in": list(self.size_in),
             "size_out": [width, height],
             "scale": self.scale,
+            "turned": self.turned,
+            "turn_offered": self.turn_offered,
             "background": self.background,
             "models": dict(self.models),
             "runtime": self.runtime,
@@ -211,10 +217,12 @@ class Result:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the photo's file held and the result does not, in words, a line each."""
+        """What the photo's file held and the result does not, and how it lies, in words, a line each."""
         word = "pages" if self.photo.format == "TIFF" else "pictures"
         left = f"{self.pages_left} of its {self.photo.pages} {word} are left out: --pages all restores each"
-        return (*self.photo.notes, *([left] if self.pages_left else []), *self.left_out)
+        lies = f"turned by {self.turn_offered} degrees its faces would stand upright: --turn auto"
+        told = [*([left] if self.pages_left else []), *([lies] if self.turn_offered else [])]
+        return (*self.photo.notes, *told, *self.left_out)
 
     def report(self) -> dict[str, Any]:
         """The report of this photo alone; `restore.document` makes one of many entries."""
