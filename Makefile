@@ -1,10 +1,11 @@
-# make demo: restore a sample photo.   make test: everything that must hold.   Both make their own .venv.
+# make demo: restore a sample photo.   make test: everything that must hold.   Both make an
+# environment of their own, .make-venv, and leave your .venv alone.
 PYTHON ?= python3
-VENV := .venv
+VENV := .make-venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-slow test-lowest audit fuzz soak lint docs chapter docs-links format bench clean
+.PHONY: demo app test test-slow test-lowest audit fuzz soak lint docs chapter docs-links format bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -20,6 +21,15 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 
 demo: $(VENV)/.core
 	$(BIN)/python examples/demo.py
+
+# dist/Revisage, a folder that restores photos on a machine without Python; of this system only.
+app: $(VENV)/.app
+	$(VENV)/app/bin/pyinstaller --noconfirm --log-level WARN deploy/desktop/revisage.spec
+
+$(VENV)/.app: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m venv $(VENV)/app
+	$(VENV)/app/bin/python -m pip install --quiet ".[serve]" pyinstaller
+	@touch $@
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -86,4 +96,4 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/degrade.py
 
 clean:
-	rm -rf $(VENV) demo docs/_build
+	rm -rf $(VENV) demo build dist docs/_build

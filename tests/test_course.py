@@ -80,7 +80,7 @@ def run_chapter(chapter: str, folder: Path) -> subprocess.CompletedProcess[str]:
     (command,) = re.findall(r"^make chapter NAME=.*$", text_of("index"), re.MULTILINE)
     make, goal, _ = command.split()
     # The environment is the one that runs this test.
-    environment = (f"BIN={Path(sys.executable).parent}", "-o", ".venv/.dev")
+    environment = (f"BIN={Path(sys.executable).parent}", "-o", ".make-venv/.dev")
     return subprocess.run(
         [make, goal, f"NAME={chapter}", *environment], cwd=folder, capture_output=True, text=True, check=False
     )

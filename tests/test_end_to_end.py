@@ -121,6 +121,12 @@ def test_the_demo_says_where_the_picture_is(
 
     monkeypatch.setattr(sys, "argv", ["demo.py", "--out", str(tmp_path)])
     demo.main()
-    found = re.search(r"before and after: (.+)", capsys.readouterr().out)
-    assert found
-    assert Image.open(found[1]).size == (1288, 640)
+    out = capsys.readouterr().out
+    assert re.search(r"^time +\d+\.\d s", out)
+    assert re.search(r"^memory +\d+ MiB", out, re.MULTILINE)
+    face = re.search(r"^identity +face 1 restored, \d+ degrees .*: (.+)", out, re.MULTILINE)
+    whole = re.search(r"^before and after, at 100 %: (.+)", out, re.MULTILINE)
+    assert face
+    assert whole
+    assert Image.open(whole[1]).size == (1288, 640)
+    assert Image.open(face[1]).size == (1032, 512)

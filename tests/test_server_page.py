@@ -575,6 +575,13 @@ def test_the_page_is_small_and_quick(page: Page, server: Running) -> None:
     assert paint < 2000, "0.3 s on an idle machine; tests share theirs"
 
 
+def test_the_address_of_lan_brings_its_token_along(page: Page, tmp_path: Path) -> None:
+    with running(tmp_path, tokens=(TOKEN,)) as guarded:
+        page.goto(f"{guarded.ready().url}/#token={TOKEN}")
+        page.locator(".promises").get_by_text("erased after").wait_for()
+        assert TOKEN not in page.evaluate("JSON.stringify(localStorage) + document.cookie + location")
+
+
 def test_the_description_of_the_api_is_shown(page: Page, server: Running) -> None:
     page.goto(server.url + "/docs")
     summary = page.locator("summary", has_text="/v1/restore")

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import socket
+import sys
+import threading
+import webbrowser
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,15 +25,21 @@ from revisage.server import JobLimits, Limits, ServerSettings, default_data, rea
 
 @dataclass(frozen=True)
 class Options:
-    """Serve the HTTP API and the web page, for this machine only unless a token file is given.
+    """Serve the web page and the HTTP API, for this machine only unless --lan or a token file is given.
 
-    Photos stay on this machine and are erased after the retention time.
+    The page opens in the browser. Photos stay on this machine and are erased after the retention time.
     """
+
+    open: bool = True
+    """Open the page, where a person at a terminal has started the server."""
+    lan: bool = False
+    """Let the phones and computers of this network in, by an address with a token that is valid for this run
+    and is shown as a QR code as well. Nothing is encrypted: for a network that you trust."""
 
     host: Annotated[str, Arg(metavar="ADDRESS")] = "127.0.0.1"
     """Address to listen on; any but this machine's own needs --token-file."""
-    port: int = 8000
-    """Port to listen on; 0 takes a free one and says which."""
+    port: Annotated[int | None, Arg(metavar="N")] = None
+    """Port to listen on; 0 takes a free one; 8000, or the next that is free, if not given."""
     data: Annotated[Path | None, Arg(metavar="DIR")] = None
     """Folder for photos, results and the queue; by default one of your account."""
     token_file: Annotated[Path | None, Arg(metavar="FILE")] = None
@@ -75,18 +88,68 @@ def main(argv: Sequence[str]) -> int:
         if options.workers:
             # A worker that finds this out would be started again and again.
             Restorer(models=InstalledModels(chosen)).check()
-        return serve(settings, partial(InstalledModels, chosen))
+        return serve(settings, partial(InstalledModels, chosen), partial(_welcome, options, settings))
     except RevisageError as error:
         say(f"revisage serve: {error}", error=True)
         return 2 if isinstance(error, UsageError | UnknownModelError) else 1
 
 
+def _welcome(options: Options, settings: ServerSettings, port: int) -> None:
+    """Say how to reach the page and how to end it, and open it."""
+    from revisage.server.run import address
+
+    key = f"/#token={settings.tokens[-1]}" if options.lan else ""
+    if options.lan:
+        url = address(_lan_address(), port) + key
+        say(f"From other devices in this network, for this run: {url}")
+        import segno
+
+        with suppress(UnicodeEncodeError):  # a terminal without the blocks that it is made of
+            segno.make(url, error="l").terminal(compact=True)
+    say("Ctrl+C ends it.")
+    if options.open and sys.stdout is not None and sys.stdout.isatty() and _has_screen():
+        threading.Thread(
+            target=webbrowser.open, args=[address(settings.host, port) + key], daemon=True
+        ).start()
+
+
+def _has_screen() -> bool:
+    """Whether a browser would have a window; without one it would take the terminal."""
+    return sys.platform in ("win32", "darwin") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
+
+
+def _lan_address() -> str:
+    """This machine's own in its network; nothing is sent to find it out."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # RFC 5737: an address that nobody has
+        except OSError:
+            raise UsageError("--lan: this machine is in no network") from None
+        return str(probe.getsockname()[0])
+
+
+def _free_port(host: str) -> int:
+    """The first free one of twenty from 8000 on; 0, for any, where there is none."""
+    for port in range(8000, 8020):
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe, suppress(OSError):
+            if sys.platform != "win32":  # there it would take a port that somebody has
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host.strip("[]"), port))
+            return port
+    return 0
+
+
 def _settings(options: Options) -> ServerSettings:
+    host = "0.0.0.0" if options.lan else options.host
+    tokens = () if options.token_file is None else read_tokens(options.token_file)
+    if options.lan:
+        _lan_address()
+        tokens += (secrets.token_urlsafe(24),)
     return ServerSettings(
         data=options.data or default_data(),
-        host=options.host,
-        port=options.port,
-        tokens=() if options.token_file is None else read_tokens(options.token_file),
+        host=host,
+        port=_free_port(host) if options.port is None else options.port,
+        tokens=tokens,
         names=options.name,
         workers=options.workers,
         guard=None if options.guard == "off" else options.guard,

@@ -3,6 +3,7 @@
 import logging
 import signal
 import socket
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -18,13 +19,14 @@ CONNECTIONS = 1000
 """Open connections beyond which new ones are answered 503."""
 
 
-def serve(settings: ServerSettings, models: Models) -> int:
+def serve(settings: ServerSettings, models: Models, on_start: Callable[[int], object] = bool) -> int:
     """Serve until SIGTERM or Ctrl-C, then finish what is in hand within the drain time.
 
     Args:
         settings: see there.
         models: where the workers get their models; told to other processes, so a function at the top of a
             module or a `functools.partial` of one.
+        on_start: called with the port once it answers.
 
     Returns:
         The exit code: 0, or 1 when the address is taken.
@@ -49,7 +51,7 @@ def serve(settings: ServerSettings, models: Models) -> int:
         timeout_graceful_shutdown=max(1, round(settings.limits.drain_seconds)),
         proxy_headers=False,
     )
-    server = _Server(config, service)
+    server = _Server(config, service, on_start)
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn raises the signal again when it is done, which would end an orderly stop with an error.
         signal.signal(number, lambda *_: None)
@@ -57,17 +59,23 @@ def serve(settings: ServerSettings, models: Models) -> int:
     return 0 if server.started else 1
 
 
+def address(host: str, port: int) -> str:
+    """For a browser on this machine."""
+    host = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, on_start: Callable[[int], object]) -> None:
         super().__init__(config)
-        self._service = service
+        self._service, self._on_start = service, on_start
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started and not self.should_exit:
             port = self.servers[0].sockets[0].getsockname()[1]
-            host = self._service.settings.host
-            print(f"Revisage is at http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+            print(f"Revisage is at {address(self._service.settings.host, port)}", flush=True)
+            self._on_start(port)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._service.drain()

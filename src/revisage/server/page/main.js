@@ -1,9 +1,16 @@
 // The page's beginning: photos in by drop and paste, and the keys.
 
+import { setToken } from "./api.js";
 import { dropped } from "./files.js";
 import { Session } from "./session.js";
 import { zoomIn, zoomOut } from "./viewer.js";
 import { say } from "./words.js";
+
+const given = new URLSearchParams(location.hash.slice(1)).get("token"); // of the address that --lan prints
+if (given !== null) {
+  setToken(given);
+  history.replaceState(null, "", location.pathname);
+}
 
 const session = new Session();
 window.revisage = session; // for the console
