@@ -51,7 +51,9 @@ from revisage.options import Arg, Credentials, RestoreOptions, SaveOptions, Sett
 from revisage.restore import Restorer
 
 GROUPS = {
-    "everyday": ("out", "strength", "clean", "faces", "turn", "scale", "colour", "format", "overwrite"),
+    "everyday": (
+        "out", "strength", "clean", "faces", "face", "turn", "scale", "colour", "damaged", "format", "overwrite",
+    ),
     "large jobs": (
         "report", "resume", "retry_failed", "manifest", "workers", "processes", "ray", "video", "memory",
         "photo_seconds",
