@@ -21,6 +21,7 @@ from revisage.restore import Restorer
 
 PLAIN = ["--model", "none", "--scene", "none", "--scale", "1"]
 FORMATS = {
+    "jxl": ("JXL", ".jxl"),
     "jpeg": ("JPEG", ".jpg"), "jpg": ("JPEG", ".jpg"), "png": ("PNG", ".png"), "webp": ("WEBP", ".webp"),
     "tiff": ("TIFF", ".tif"), "bmp": ("BMP", ".bmp"), "heic": ("HEIF", ".heic"), "avif": ("AVIF", ".avif"),
 }  # fmt: skip
@@ -41,6 +42,7 @@ def photo(path: Path, size: tuple[int, int] = (40, 30)) -> Path:
 
 def opened(path: Path) -> Image.Image:
     import pillow_heif
+    import pillow_jxl  # noqa: F401
 
     pillow_heif.register_heif_opener()
     return Image.open(path)

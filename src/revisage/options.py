@@ -299,7 +299,7 @@ class Credentials:
     timestamp: str | None = None
 
 
-Format = Literal["auto", "avif", "bmp", "heic", "heif", "jpeg", "jpg", "png", "tif", "tiff", "webp"]
+Format = Literal["auto", "avif", "bmp", "heic", "heif", "jpeg", "jpg", "jxl", "png", "tif", "tiff", "webp"]
 
 _SAME_FORMAT = {"heic": "heif", "jpg": "jpeg", "tif": "tiff"}
 
@@ -309,7 +309,7 @@ class EncodeOptions(Checked):
     """The bytes of a result."""
 
     quality: Annotated[int, Interval(ge=1, le=100)] = QUALITY
-    """Quality of JPEG, WebP, HEIF and AVIF files, 1 to 100."""
+    """Quality of JPEG, WebP, HEIF, AVIF and JPEG XL files, 1 to 100."""
     keep_gps: bool = False
     """Keep the place where a photo was taken; it is dropped otherwise."""
     label: bool = True

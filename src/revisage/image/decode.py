@@ -15,7 +15,7 @@ from revisage.errors import PhotoError, PhotoTooLargeError, UsageError
 from revisage.image.containers import declared_size
 from revisage.image.decoded import Decoded, check_pixels
 from revisage.image.decoders import checked_format, exif_and_orientation, read, xmp_of
-from revisage.image.formats import HEAD_BYTES
+from revisage.image.formats import EXTENSION, HEAD_BYTES
 from revisage.image.isolation.pool import decode_isolated
 from revisage.image.metadata import valid_dpi
 from revisage.image.photo import Photo
@@ -41,7 +41,7 @@ def decode(
     process, where only `limits.max_pixels` holds: for files you made yourself. Thread-safe. Of a `damaged`
     file what is there is read (`Photo.there`).
 
-    Raises UnsupportedFormatError for a format other than JPEG, PNG, WebP, TIFF, BMP, HEIF, AVIF;
+    Raises UnsupportedFormatError for a format that is none of `formats.READ_NAMES`;
     PhotoTooLargeError beyond the limits; DamagedError when a part is there; PhotoError when it cannot be
     opened or is damaged beyond. The message does not name the file.
     """
@@ -103,7 +103,7 @@ def from_pillow(image: Image.Image) -> Photo:
         planes = oriented(planes_from_pillow(image), orientation)
     except Exception as error:
         raise PhotoError(f"the Pillow image cannot be loaded ({error})") from error
-    known = format if format in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "HEIF", "AVIF") else "PNG"
+    known = format if format in EXTENSION else "PNG"
     xmp = clean_xmp(xmp_of(image), orientation=orientation)
     return _photo(Decoded(planes, known, exif, xmp, dpi=valid_dpi(image.info.get("dpi"))))
 

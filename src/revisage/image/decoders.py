@@ -14,13 +14,13 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 from revisage.errors import DamagedError, PhotoError, PhotoTooLargeError, UnsupportedFormatError
 from revisage.image import colour, deep
 from revisage.image.attachments import attachments
-from revisage.image.containers import declared_size, jpeg, png
+from revisage.image.containers import boxes, declared_size, jpeg, png
 from revisage.image.decoded import Decoded, check_page, check_pixels
-from revisage.image.formats import HEAD_BYTES, NAMES, sniff
+from revisage.image.formats import HEAD_BYTES, READ_NAMES, sniff
 from revisage.image.iptc import clean_iptc
 from revisage.image.metadata import clean_exif, load_metadata_readers, valid_dpi
-from revisage.image.planes import oriented, planes_from_pillow, share_there
-from revisage.image.tiff_decode import read_tiff
+from revisage.image.planes import Planes, oriented, planes_from_pillow, share_there
+from revisage.image.tiff_decode import RawError, exif_of_tiff, read_tiff
 from revisage.image.xmp import clean_xmp
 
 # Only the plugin that is needed is imported: Image.init() would load all of Pillow's forty formats.
@@ -33,7 +33,13 @@ PLUGINS = {
     "GIF": ("PIL.GifImagePlugin",),
     "HEIF": ("pillow_heif", "imagecodecs:cms_profile"),
     "AVIF": ("PIL.AvifImagePlugin", "imagecodecs:avif_decode", "imagecodecs:cms_profile"),
+    "JXL": ("pillow_jxl", "imagecodecs:jpegxl_decode", "imagecodecs:brotli_decode"),
+    "JPEG2000": ("PIL.Jpeg2KImagePlugin", "imagecodecs:jpeg2k_decode"),
+    "RAW": ("rawpy", "PIL.JpegImagePlugin", "PIL.MpoImagePlugin"),
 }
+
+_WHOLE_PREVIEW = 0.9
+"""Share of a raw picture's long side from which on its preview is taken for it."""
 
 _NOTHING = 32
 """Bytes of metadata up to which none is missed: headers without content."""
@@ -75,9 +81,15 @@ def read(data: bytes, max_pixels: int, *, page: int = 0, damaged: bool = False) 
 
 
 def _read(data: bytes, format: str, max_pixels: int, page: int, *, partly: bool = False) -> Decoded:
+    if format == "RAW":
+        return _read_raw(data, max_pixels)
     load_plugins(format)
     if format == "TIFF":
-        return read_tiff(data, max_pixels, page, partly=partly)
+        try:
+            return read_tiff(data, max_pixels, page, partly=partly)
+        except RawError:
+            raw, exif = _read_raw(data, max_pixels), exif_of_tiff(data)
+            return replace(raw, exif=raw.exif or exif)
     return _read_pillow(data, format, max_pixels, page, partly=partly)
 
 
@@ -105,7 +117,7 @@ def checked_format(data: bytes) -> str:
         raise PhotoError("the file is empty")
     format = sniff(data[:HEAD_BYTES])
     if format is None:
-        raise UnsupportedFormatError(f"it is not a {NAMES} picture: convert it to one of these first")
+        raise UnsupportedFormatError(f"it is not a {READ_NAMES} picture: convert it to one of these first")
     return format
 
 
@@ -149,6 +161,11 @@ def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly
         exif, orientation = exif_and_orientation(image, format)
         dpi = valid_dpi(image.info.get("dpi"))
         raw_xmp, raw_iptc, texts = _words(image, data, format)
+        if format in _BOXED:
+            held = boxes.read_metadata(data)
+            exif, raw_xmp, raw_iptc = clean_exif(held.exif), held.xmp, held.iptc
+            orientation = 1  # the codestream's own, which is applied
+            image.info.setdefault("icc_profile", held.icc)
         xmp, iptc = clean_xmp(raw_xmp, orientation=orientation), clean_iptc(raw_iptc, keep_gps=True)
         notes = [
             f"its {name} cannot be read and is left out"
@@ -171,13 +188,18 @@ def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly
     return Decoded(planes, format, exif, xmp, iptc, texts, dpi, cicp, pages, there, tuple(notes))
 
 
+_BOXED = ("JXL", "JPEG2000")
+
+
 def _is_deep(image: Image.Image, data: bytes, format: str) -> bool:
     """Whether it has more than the 8 bits that Pillow would give."""
     if format == "PNG":
         return png.is_deep(data[:HEAD_BYTES])
     if format == "AVIF":
         return deep.avif_bits(data) > 8
-    return format == "HEIF" and int(image.info.get("bit_depth", 8)) > 8
+    if format == "JPEG2000":
+        return deep.jpeg2000_bits(data) > 8
+    return format == "JXL" or (format == "HEIF" and int(image.info.get("bit_depth", 8)) > 8)
 
 
 def _stated(image: Image.Image, data: bytes, format: str) -> colour.Stated | None:
@@ -213,6 +235,37 @@ def _words(
         return xmp, iptc, tuple(texts)
     comment = image.info.get("comment")
     return xmp, None, (("Comment", jpeg.words(comment)),) if isinstance(comment, bytes) and comment else ()
+
+
+def _read_raw(data: bytes, max_pixels: int) -> Decoded:
+    """The preview that the camera made, where it is as large as the picture, else what LibRaw develops."""
+    try:
+        load_plugins("RAW")
+    except ImportError as error:
+        raise UnsupportedFormatError(
+            'it is camera raw: `pip install "revisage[raw]"` to read it, or develop it to JPEG or TIFF first'
+        ) from error
+    import rawpy
+
+    try:
+        opened = rawpy.imread(io.BytesIO(data))
+    except rawpy.LibRawFileUnsupportedError as error:
+        raise UnsupportedFormatError(
+            "it is camera raw of a kind that LibRaw does not read: develop it to JPEG or TIFF first"
+        ) from error
+    with opened as raw:
+        size = raw.sizes.width, raw.sizes.height
+        check_pixels(size, max_pixels)
+        with contextlib.suppress(rawpy.LibRawError):
+            preview = raw.extract_thumb()
+            if preview.format == rawpy.ThumbFormat.JPEG:
+                found = _read_pillow(bytes(preview.data), "JPEG", max_pixels, 0, partly=False)
+                if max(found.planes.colour.shape[:2]) >= _WHOLE_PREVIEW * max(size):
+                    note = "camera raw: the preview in it was read"
+                    return replace(found, format="RAW", notes=(*found.notes, note))
+        srgb = {"gamma": (2.4, 12.92), "output_bps": 16, "use_camera_wb": True}
+        planes = Planes(raw.postprocess(**srgb), None, None)
+    return Decoded(planes, "RAW", notes=("camera raw: it was developed by LibRaw",))
 
 
 def _pages(image: Image.Image) -> int:

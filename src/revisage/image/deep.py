@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from revisage.image.metadata import valid_icc
-from revisage.image.planes import Planes
+from revisage.image.planes import Planes, scale_wide
 
 
 def _png(data: bytes, icc: bytes | None) -> Planes:
@@ -32,7 +32,26 @@ def _heif(data: bytes, icc: bytes | None) -> Planes:
     return _split(_full_range(np.asarray(image) >> (16 - bits), bits), icc)
 
 
-READERS: dict[str, Callable[[bytes, bytes | None], Planes]] = {"PNG": _png, "AVIF": _avif, "HEIF": _heif}
+def _jxl(data: bytes, icc: bytes | None) -> Planes:
+    import imagecodecs
+
+    array = imagecodecs.jpegxl_decode(data, index=0)
+    return _split(array if array.dtype == np.uint8 else scale_wide(array), icc)
+
+
+def _jpeg2000(data: bytes, icc: bytes | None) -> Planes:
+    import imagecodecs
+
+    return _split(_full_range(imagecodecs.jpeg2k_decode(data), jpeg2000_bits(data)), icc)
+
+
+READERS: dict[str, Callable[[bytes, bytes | None], Planes]] = {
+    "PNG": _png,
+    "AVIF": _avif,
+    "HEIF": _heif,
+    "JXL": _jxl,
+    "JPEG2000": _jpeg2000,
+}
 """The planes of a file's first picture, and its profile where it is one of these."""
 
 
@@ -41,6 +60,13 @@ def avif_bits(data: bytes) -> int:
     at = data.find(b"av1C")
     flags = data[at + 6] if 0 <= at < len(data) - 6 else 0
     return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
+
+
+def jpeg2000_bits(data: bytes) -> int:
+    """Bits of the first component by the SIZ marker (ISO/IEC 15444-1, A.5.1); 8 if it is signed or absent."""
+    at = data.find(b"\xff\x4f\xff\x51")
+    depth = data[at + 42] if 0 <= at < len(data) - 42 else 7
+    return depth + 1 if depth < 16 else 8
 
 
 def _full_range(array: np.ndarray, bits: int) -> np.ndarray:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from revisage.errors import SaveError, UsageError
-from revisage.image.containers import jpeg, png, tiff, webp
+from revisage.image.containers import boxes, jpeg, png, tiff, webp
 from revisage.image.formats import EXTENSION, NAMES
 from revisage.image.iptc import clean_iptc
 from revisage.image.metadata import exif_for, valid_icc
@@ -35,6 +35,7 @@ HOLDS = {
     "BMP": frozenset({"resolution", "transparency"}),
     "HEIF": frozenset({"colour profile", "EXIF", "XMP", "transparency"}),
     "AVIF": frozenset({"colour profile", "EXIF", "XMP", "transparency"}),
+    "JXL": frozenset({"EXIF", "XMP", "transparency", "depth"}),
 }
 """What the files that are written here hold of a photo, by format."""
 _PNG_FAST = 56  # libpng may choose from its filters none, sub and up
@@ -102,7 +103,8 @@ def encode(
 def left_out(photo: Photo, format: str, further: Sequence[Photo] = ()) -> tuple[str, ...]:
     """What of a photo its file of `format` does not hold, in words."""
     parts: dict[str, object] = {
-        "its colour profile": photo.icc,
+        "its colour profile": photo.icc if format != "JXL" or photo.gray else None,
+        "its colour profile, converted to sRGB,": photo.icc if format == "JXL" and not photo.gray else None,
         "its EXIF": photo.exif,
         "its XMP": photo.xmp,
         "its IPTC records": photo.iptc,
@@ -236,6 +238,27 @@ def _avif(photo: Photo, meta: _Meta, quality: int) -> bytes:
     return buffer.getvalue()
 
 
+def _jxl(photo: Photo, meta: _Meta, quality: int) -> bytes:
+    import imagecodecs
+
+    array = _interleaved(photo)
+    if meta.icc and not photo.gray:  # imagecodecs writes no profile
+        colour = imagecodecs.cms_transform(
+            photo.pixels,
+            meta.icc,
+            imagecodecs.cms_profile("srgb"),
+            colorspace="rgb",
+            outcolorspace="rgb",
+            intent=1,  # relative colorimetric
+        )
+        array = _interleaved(replace(photo, pixels=colour))
+    return boxes.jxl_with_metadata(
+        bytes(imagecodecs.jpegxl_encode(array, level=quality, usecontainer=True)),
+        exif=meta.exif,
+        xmp=meta.xmp,
+    )
+
+
 def _bmp(photo: Photo, meta: _Meta, quality: int) -> bytes:
     if photo.alpha is None:
         buffer = io.BytesIO()
@@ -262,6 +285,7 @@ _WRITERS: dict[str, Callable[[Photo, _Meta, int], bytes]] = {
     "BMP": _bmp,
     "HEIF": _heif,
     "AVIF": _avif,
+    "JXL": _jxl,
 }
 
 

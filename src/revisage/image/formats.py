@@ -23,15 +23,24 @@ FORMAT_OF_EXTENSION = {
     ".hif": "HEIF",
     ".avif": "AVIF",
     ".gif": "GIF",
+    ".jxl": "JXL",
+    **dict.fromkeys((".jp2", ".j2k", ".jpx", ".jpf", ".j2c"), "JPEG2000"),
+    **dict.fromkeys(
+        (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw", ".x3f"), "RAW"
+    ),
 }
 
 EXTENSION = {
     "JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "BMP": ".bmp", "HEIF": ".heic",
-    "AVIF": ".avif",
+    "AVIF": ".avif", "JXL": ".jxl",
 }  # fmt: skip
 """The usual extension of each format that is written."""
 
-NAMES = "JPEG, PNG, WebP, TIFF, BMP, HEIC or AVIF"
+NAMES = "JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF or JPEG XL"
+"""Of the formats that are written."""
+
+READ_NAMES = "JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF, JPEG XL, JPEG 2000, GIF or camera raw"
+"""Of the formats that are read."""
 
 HEAD_BYTES = 64  # enough for `sniff` and `declared_size`
 
@@ -41,6 +50,12 @@ _MAGIC = {
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"BM": "BMP",
     b"GIF8": "GIF",
+    b"\xff\x0a": "JXL",
+    b"\0\0\0\x0cJXL ": "JXL",
+    b"\0\0\0\x0cjP  ": "JPEG2000",
+    b"\xff\x4f\xff\x51": "JPEG2000",
+    # Camera raw: Fujifilm, Olympus, Panasonic, Sigma, Canon; most others are TIFF.
+    **dict.fromkeys((b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb"), "RAW"),
     b"II*\0": "TIFF",
     b"MM\0*": "TIFF",
     b"II+\0": "TIFF",  # BigTIFF
@@ -75,6 +90,8 @@ def _isobmff(head: bytes) -> str | None:
     # A ftyp box: length, "ftyp", major brand, version, then compatible brands up to the box's length.
     end = min(struct.unpack(">I", head[:4])[0], len(head))
     brands = [head[8:12], *(head[i : i + 4] for i in range(16, end - 3, 4))]
+    if b"crx " in brands:
+        return "RAW"
     if b"avif" in brands or b"avis" in brands:
         return "AVIF"
     return "HEIF" if _HEIF_BRANDS.intersection(brands) else None

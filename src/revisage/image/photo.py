@@ -50,7 +50,7 @@ class Photo:
     dpi: tuple[float, float] | None = None
     """Pixels per inch, horizontal and vertical."""
     format: str = "PNG"
-    """Where it came from: JPEG, PNG, WEBP, TIFF, BMP, HEIF or AVIF."""
+    """Where it came from: JPEG, PNG, WEBP, TIFF, BMP, HEIF, AVIF, JXL, JPEG2000, GIF or RAW."""
     pages: int = 1
     """Pictures in its file: pages of a TIFF, frames of an animation, pictures of a burst."""
     page: Callable[[int], Photo] | None = field(default=None, repr=False)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from revisage.errors import PhotoError, UnsupportedFormatError
+from revisage.errors import PhotoError
 from revisage.image import colour
 from revisage.image.containers import tiff
 from revisage.image.decoded import Decoded, check_page, check_pixels
@@ -25,6 +25,10 @@ _WHITE_POINT, _CHROMATICITIES = 318, 319
 _REDUCED, _MASK = 1, 4  # of _SUBFILE
 
 _MAX_PAGES = 10_000
+
+
+class RawError(Exception):
+    """The first picture is only a preview, as in camera raw files."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +63,7 @@ def read_tiff(data: bytes, max_pixels: int, page: int = 0, *, partly: bool = Fal
     """Decode a page, counted from 0. Raises PhotoError and its kinds, and whatever the decoders raise."""
     first, *others = _directories(data)
     if _DNG_VERSION in first.tags or data[8:10] == b"CR" or first.subfile & _REDUCED:
-        raise UnsupportedFormatError(
-            "its first picture is only a preview, as in camera raw files:"
-            " develop it to JPEG, PNG or TIFF first"
-        )
+        raise RawError
     pages = [first, *(one for one in others if not one.subfile & (_REDUCED | _MASK))]
     check_page(page, len(pages))
     index, tags = pages[page].index, pages[page].tags
@@ -187,6 +188,11 @@ def _dpi(tags: Any) -> tuple[float, float] | None:
     per_inch = {2: 1.0, 3: 2.54}.get(tags.get(296, 2))
     found = valid_dpi((tags.get(282), tags.get(283)))
     return None if per_inch is None or found is None else (found[0] * per_inch, found[1] * per_inch)
+
+
+def exif_of_tiff(data: bytes) -> bytes | None:
+    """Of its first directory."""
+    return clean_exif(_exif(data, _directories(data)[0].offset))
 
 
 def _exif(data: bytes, offset: int) -> bytes | None:

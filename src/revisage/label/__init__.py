@@ -35,13 +35,13 @@ def add(data: bytes, format: str, label: Label) -> bytes:
     """The encoded file with the label in its XMP; pixels and all other metadata stay byte for byte.
 
     A packet that is there already is kept and merged; one that is not well-formed is replaced. Adding the
-    same label twice changes nothing. JPEG, PNG, WEBP and TIFF are labelled. BMP cannot be; HEIF and AVIF come
-    back unchanged as well, because their boxes hold offsets of everything behind them: give
-    `packet(label, photo.xmp)` to the encoder instead.
+    same label twice changes nothing. JPEG, PNG, WEBP and TIFF are labelled. BMP cannot be; HEIF, AVIF and JXL
+    come back unchanged as well, whose boxes would have to be written anew: give `packet(label, photo.xmp)` to
+    the encoder instead.
 
     Raises SaveError when the data is not a well-formed file of `format`.
     """
-    if format in ("BMP", "HEIF", "AVIF"):
+    if format in ("BMP", "HEIF", "AVIF", "JXL"):
         return data
     try:
         merged = packet(label, read_xmp(data, format))

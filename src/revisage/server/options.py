@@ -11,7 +11,7 @@ from revisage.options import EncodeOptions, RestoreOptions
 
 MEDIA_TYPE = {
     "JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "TIFF": "image/tiff", "BMP": "image/bmp",
-    "HEIF": "image/heic", "AVIF": "image/avif",
+    "HEIF": "image/heic", "AVIF": "image/avif", "JXL": "image/jxl",
 }  # fmt: skip
 
 FORMATS = tuple(sorted(EXTENSION))

@@ -11,7 +11,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from revisage.image.containers import declared_size
-from revisage.image.formats import HEAD_BYTES, NAMES, sniff
+from revisage.image.formats import HEAD_BYTES, READ_NAMES, sniff
 from revisage.server.files import Upload
 from revisage.server.problems import ProblemError
 from revisage.server.settings import Limits
@@ -56,7 +56,7 @@ def check_head(head: bytes, limits: Limits) -> None:
         raise ProblemError(422, "empty", "there is no photo in the request: send its bytes as the body")
     format = sniff(head)
     if format is None:
-        raise ProblemError(415, "unsupported-format", f"this is no photo that can be read: send {NAMES}")
+        raise ProblemError(415, "unsupported-format", f"this is no photo that can be read: send {READ_NAMES}")
     size = declared_size(head, format)
     if size is not None and size[0] * size[1] > limits.max_pixels:
         raise ProblemError(

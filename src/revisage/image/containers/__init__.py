@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from revisage.image.containers import jpeg, png, tiff, webp
+from revisage.image.containers import boxes, jpeg, png, tiff, webp
 from revisage.image.formats import HEAD_BYTES, sniff
 
 
@@ -25,6 +25,8 @@ def read_xmp(data: bytes, format: str | None = None) -> bytes | None:
     container = _XMP.get(format or sniff(data[:HEAD_BYTES]) or "")
     if container is not None:
         return container.read_xmp(data)
+    if data[:8] == b"\0\0\0\x0cJXL ":
+        return boxes.read_metadata(data).xmp
     if data[4:8] != b"ftyp":
         return None
     # HEIF keeps the packet whole and uncompressed, and XMP packets are made to be found by scanning

@@ -107,7 +107,10 @@ def main() -> None:
             _answer(stdout, bytes(data), head)
             return
         with contextlib.suppress(Exception):  # the fork reports what is wrong with the file
-            decoders.load_plugins(decoders.checked_format(bytes(data[:HEAD_BYTES])))
+            format = decoders.checked_format(bytes(data[:HEAD_BYTES]))
+            decoders.load_plugins(format)
+            if format == "TIFF":  # which may turn out to be camera raw
+                decoders.load_plugins("RAW")
         answer, fork = _fork(data, head)
         data[:] = bytes(len(data))  # the next fork finds nothing of it in this process's memory
         del data
