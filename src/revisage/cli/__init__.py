@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Sequence
 
-from revisage.cli._parse import Exit
 from revisage.cli._say import say, tolerate_names
 from revisage.errors import RevisageError, UnknownModelError, UsageError, did_you_mean
 from revisage.version import __version__
@@ -78,6 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _exit_code(name: str, argv: Sequence[str]) -> int:
     """A command's exit code; what it cannot do is told in one line."""
+    from revisage.cli._parse import Exit
+
     try:
         code: int = importlib.import_module(f"revisage.cli.{name}").main(argv)
         return code
