@@ -23,7 +23,7 @@ from revisage.errors import (
     UsageError,
 )
 from revisage.files import sha256
-from revisage.image import DecodeLimits, Photo, can_encode, decode, format_of
+from revisage.image import DecodeLimits, Photo, can_encode, decode, format_of, with_sidecar
 from revisage.label import Original, can_sign, results
 from revisage.options import SaveOptions
 from revisage.restore import Progress, RestoreOptions, Restorer, Result, Stage, failure
@@ -71,7 +71,7 @@ def read(job: Job, limits: DecodeLimits, *, damaged: bool = False) -> Read:
     start = time.perf_counter()
     stamp = storage.stamp(job.source)
     if isinstance(job.source, Path):
-        photo = decode(job.source, limits=limits, damaged=damaged)
+        photo = with_sidecar(decode(job.source, limits=limits, damaged=damaged), job.source)
         seconds = time.perf_counter() - start
         return Read(photo, Marks(stamp, storage.digest(job.source), seconds))
     data = storage.read(job.source)
@@ -119,6 +119,8 @@ def write(job: Job, marks: Marks, result: Result, saving: SaveOptions) -> Outcom
         results.remember(data)
         if saving.date == "keep":
             storage.keep_date(job.source, job.target)
+        if isinstance(job.target, Path):
+            result.save_sidecar(job.target, saving)
     result.seconds["encode"] = round(result.seconds["encode"] + time.perf_counter() - start, 4)
     entry = result.entry() | {"input": str(job.source), "output": str(job.target), "reason": None}
     return Outcome(job, entry, digest=marks.digest, stamp=marks.stamp, written=len(data))

@@ -7,6 +7,7 @@ from revisage.image.isolation.pool import protection
 from revisage.image.names import output_paths
 from revisage.image.photo import Photo, eight_bits
 from revisage.image.save import save
+from revisage.image.sidecar import sidecar_path, with_sidecar
 from revisage.options import DecodeLimits
 
 __all__ = [
@@ -25,4 +26,6 @@ __all__ = [
     "output_paths",
     "protection",
     "save",
+    "sidecar_path",
+    "with_sidecar",
 ]

@@ -141,6 +141,7 @@ def _photo(found: Decoded) -> Photo:
         texts=found.texts,
         dpi=found.dpi,
         format=found.format,
+        orientation=found.orientation,
         pages=found.pages,
         there=found.there,
         notes=found.notes,

@@ -20,6 +20,7 @@ class Decoded:
     texts: tuple[tuple[str, str], ...] = ()
     dpi: tuple[float, float] | None = None
     cicp: tuple[int, int] | None = None
+    orientation: int = 1
     pages: int = 1
     there: float = 1.0
     notes: tuple[str, ...] = ()

@@ -185,7 +185,7 @@ def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly
         planes, cicp, told = colour.apply(planes, stated)
         notes += told
     planes = oriented(planes, orientation)
-    return Decoded(planes, format, exif, xmp, iptc, texts, dpi, cicp, pages, there, tuple(notes))
+    return Decoded(planes, format, exif, xmp, iptc, texts, dpi, cicp, orientation, pages, there, tuple(notes))
 
 
 _BOXED = ("JXL", "JPEG2000")

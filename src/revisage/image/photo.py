@@ -51,6 +51,10 @@ class Photo:
     """Pixels per inch, horizontal and vertical."""
     format: str = "PNG"
     """Where it came from: JPEG, PNG, WEBP, TIFF, BMP, HEIF, AVIF, JXL, JPEG2000, GIF or RAW."""
+    orientation: int = 1
+    """EXIF orientation of the file's pixels, from which these were turned upright."""
+    sidecar: str | None = None
+    """Of an XMP file beside the photo's, whose properties `xmp` has: what its name has behind the stem."""
     pages: int = 1
     """Pictures in its file: pages of a TIFF, frames of an animation, pictures of a burst."""
     page: Callable[[int], Photo] | None = field(default=None, repr=False)

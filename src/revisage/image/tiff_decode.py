@@ -90,6 +90,7 @@ def read_tiff(data: bytes, max_pixels: int, page: int = 0, *, partly: bool = Fal
         xmp=clean_xmp(xmp, orientation=orientation),
         iptc=clean_iptc(tiff.iptc_of(tags), keep_gps=True),
         dpi=_dpi(tags),
+        orientation=orientation,
         pages=len(pages),
         there=share_there(oriented(planes, {6: 8, 8: 6}.get(orientation, orientation)).colour)
         if partly

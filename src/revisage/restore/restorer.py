@@ -11,7 +11,7 @@ from PIL import Image
 
 from revisage.errors import FaceError, PhotoError, PhotoTooLargeError, UsageError
 from revisage.faces import Face, template
-from revisage.image import Photo, decode, eight_bits, from_array, from_pillow
+from revisage.image import Photo, decode, eight_bits, from_array, from_pillow, with_sidecar
 from revisage.options import RestoreOptions, Settings
 from revisage.restore import colour as tone
 from revisage.restore import tiles
@@ -183,7 +183,8 @@ class Restorer:
             return from_array(source)
         if isinstance(source, Image.Image):
             return from_pillow(source)
-        return decode(source, limits=self.settings.limits, damaged=damaged)
+        photo = decode(source, limits=self.settings.limits, damaged=damaged)
+        return photo if isinstance(source, bytes) else with_sidecar(photo, Path(source))
 
     def _whole(
         self, photo: Photo, path: Path | None, given: Sequence[Face] | None, job: Job, *, every: bool

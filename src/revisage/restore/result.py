@@ -12,7 +12,8 @@ import numpy as np
 
 from revisage.errors import ExistsError, SaveError, SigningError, UsageError
 from revisage.files import copy_date, write_atomically
-from revisage.image import Photo, eight_bits, encode, format_for, left_out
+from revisage.image import Photo, eight_bits, encode, format_for, left_out, sidecar_path
+from revisage.image.xmp import clean_xmp
 from revisage.label import Edit, Label, Original, add, can_sign, packet, results, sign
 from revisage.options import EncodeOptions, SaveOptions
 from revisage.restore.report import FaceReport, document
@@ -127,7 +128,22 @@ class Result:
         results.remember(data)
         if chosen.date == "keep" and self.input is not None:
             copy_date(self.input, path)
+        self.save_sidecar(path, chosen)
         return path
+
+    def save_sidecar(self, path: Path, options: SaveOptions) -> None:
+        """Write the XMP file of a result, if its photo has one; one of others that is there stays, and it is
+        told. Raises SaveError."""
+        beside = sidecar_path(path, self.photo)
+        if beside is None:
+            return
+        if not (options.overwrite or results.is_free(beside)):
+            self.left_out = (*self.left_out, f"{beside.name} is there already and stays as it is")
+            return
+        photo, _ = self._finish(None, replace(options, sign=None), None)
+        data = clean_xmp(photo.xmp, keep_gps=options.keep_gps, size=photo.size) or b""
+        write_atomically(beside, data, like=self.input)
+        results.remember(data)
 
     def encode(
         self,

@@ -20,6 +20,8 @@ def read_xmp(data: bytes, format: str | None = None) -> bytes | None:
 
     Raises ValueError when the file is malformed.
     """
+    if data[:256].lstrip(b"\xef\xbb\xbf \r\n\t").startswith((b"<?xpacket", b"<x:xmpmeta", b"<?xml")):
+        return data  # the packet in a file of its own
     container = _XMP.get(format or sniff(data[:HEAD_BYTES]) or "")
     if container is not None:
         return container.read_xmp(data)

@@ -387,6 +387,7 @@ def _decoded(stream: _Answering, head: dict[str, Any], limits: DecodeLimits) -> 
         texts=tuple((str(key), str(text)) for key, text in json.loads(texts.get("texts", b"[]"))),
         dpi=dpi,
         cicp=None if head["cicp"] is None else (int(head["cicp"][0]) & 255, int(head["cicp"][1]) & 255),
+        orientation=int(head["orientation"]),
         pages=max(1, int(head["pages"])),
         there=min(1.0, float(head["there"])),
         notes=tuple(one_line(str(note)) for note in head["notes"]),

@@ -248,6 +248,7 @@ def _answer(stdout: BinaryIO, data: bytes, head: dict[str, Any]) -> None:
         "dpi": found.dpi,
         "format": found.format,
         "cicp": found.cicp,
+        "orientation": found.orientation,
         "pages": found.pages,
         "there": found.there,
         "notes": found.notes,

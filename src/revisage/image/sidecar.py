@@ -1,0 +1,40 @@
+"""XMP files beside photos (`photo.jpg.xmp` or `photo.xmp`): read as a part of them."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+
+from revisage.image.photo import Photo
+from revisage.image.xmp import clean_xmp, merge
+
+_MOST_BYTES = 4 << 20
+
+
+def with_sidecar(photo: Photo, path: Path) -> Photo:
+    """The photo of a file with what the XMP file beside it says, which counts before the file's own XMP.
+
+    One that cannot be read is told in `notes`.
+    """
+    names = (f"{path.name}.xmp", f"{path.name}.XMP", f"{path.stem}.xmp", f"{path.stem}.XMP")
+    with contextlib.suppress(OSError):
+        beside = next((side for name in names if (side := path.with_name(name)).is_file()), None)
+        if beside is None or beside == path:
+            return photo
+        said = None
+        if beside.stat().st_size <= _MOST_BYTES:
+            said = clean_xmp(beside.read_bytes(), orientation=photo.orientation)
+        if said is None:
+            return replace(photo, notes=(*photo.notes, f"{beside.name} beside it cannot be read"))
+        return replace(photo, xmp=merge(photo.xmp or b"", said), sidecar=beside.name.removeprefix(path.stem))
+    return photo
+
+
+def sidecar_path(target: Path, photo: Photo) -> Path | None:
+    """Where the XMP file of a result goes, named as its photo's was; None where that has none."""
+    if photo.sidecar is None:
+        return None
+    if photo.sidecar.lower() == ".xmp":
+        return target.with_suffix(photo.sidecar)
+    return target.with_name(target.name + photo.sidecar[-4:])
