@@ -1,6 +1,7 @@
-"""Draw docs/pictures/page.jpg: the server's web page with an aged portrait restored. Needs Chromium.
+"""Draw the pictures of the server's web page for the docs, in its states, widths and themes. Needs Chromium.
 
-python docs/page_sheet.py [OUT.jpg]
+python docs/page_sheet.py [OUT]      into docs/pictures if no folder is given
+python docs/page_sheet.py OUT --all  every state at every width and in both themes, one file each, to look at
 """
 
 from __future__ import annotations
@@ -14,15 +15,40 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from revisage.cli import main as revisage
 
 ROOT = Path(__file__).parents[1]
 HEAD = (96, 16, 416, 336)
+SEEDS = (3, 9, 12, 21)
+WIDTHS = {375: 812, 1440: 900, 2560: 1440}
+THEMES = ("light", "dark")
+DONE = "({ photos }) => photos.every((one) => !one.isBusy) && photos[0].pictures"
+GAP = 24
+
+Shot = tuple[str, bytes]
+
+
+def old_photos(folder: Path) -> list[Path]:
+    """A portrait aged in several ways, two prints side by side, and a file that is no photo."""
+    clean, broken = folder / "clean.png", folder / "letter.jpg"
+    Image.open(ROOT / "examples" / "portrait.jpg").convert("RGB").crop(HEAD).save(clean)
+    prints = []
+    for seed in SEEDS:
+        target = folder / f"portrait {seed}.png"
+        assert revisage(["degrade", str(clean), str(target), "--seed", str(seed)]) == 0
+        prints.append(target)
+    pair, pictures = Image.new("RGB", (640, 320)), [Image.open(path) for path in prints]
+    pair.paste(pictures[3].resize((320, 320)), (0, 0))
+    pair.paste(pictures[0].resize((320, 320)), (320, 0))
+    pair.save(folder / "two prints.png")
+    broken.write_text("no photo")
+    return [folder / "two prints.png", *prints, broken]
 
 
 def free_port() -> int:
@@ -45,41 +71,95 @@ def wait(url: str, seconds: float = 120) -> None:
             time.sleep(0.5)
 
 
-def screenshot(url: str, photo: Path) -> bytes:
-    """The page as PNG once the photo is restored."""
-    browser_file = (
-        shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    )
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_file, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1000, "height": 900})
-        page.goto(url)
-        page.set_input_files("#files", photo)
-        page.locator(".card .download:not([hidden]):enabled").wait_for(timeout=120_000)
-        # So that the restored half is on the screen when it is taken.
-        page.wait_for_timeout(1000)
-        shot = page.screenshot(full_page=True)
-        browser.close()
-    return shot
+def states(page: Page, url: str, photos: Sequence[Path]) -> Iterator[Shot]:
+    """Each state of the page with its name, as PNG."""
+
+    def shot(name: str) -> Shot:
+        page.wait_for_timeout(700)
+        return name, page.screenshot()
+
+    page.goto(url)
+    page.locator(".promises").wait_for()
+    yield shot("empty")
+    page.set_input_files("#files", photos)
+    page.wait_for_function("() => revisage.photos[0].state === 'running'")
+    yield shot("busy")
+    page.wait_for_function(f"() => ({DONE})(revisage)", timeout=300_000)
+    yield shot("failure")
+    page.locator(".failures").evaluate("failures => { failures.open = true; }")
+    page.locator(".failures").get_by_role("button", name="Delete").click()
+    page.locator(".toast").wait_for()
+    yield shot("undo")
+    page.get_by_role("button", name="Undo").click()
+    page.evaluate("revisage.photos.pop().erase(), revisage.choose(revisage.photos[0])")
+    yield shot("done")
+    page.get_by_label("Strength of the faces").scroll_into_view_if_needed()
+    page.get_by_role("button", name="Choose faces in the photo").click()
+    yield shot("choosing")
+    page.get_by_role("button", name="Choose faces in the photo").click()
+    page.get_by_role("button", name="Zoom to face 2").click()
+    yield shot("face")
+    page.get_by_role("button", name="Side by side").click()
+    yield shot("side")
+    page.get_by_role("button", name="Help").click()
+    yield shot("help")
+    page.keyboard.press("Escape")
+    page.evaluate("localStorage.clear(), revisage.photos.splice(0).map((one) => one.erase())")
+
+
+def shots(browser: Browser, url: str, photos: Sequence[Path], width: int, theme: str) -> Iterator[Shot]:
+    size = {"width": width, "height": WIDTHS[width]}
+    context = browser.new_context(viewport=size, color_scheme=theme, has_touch=width < 500)  # type: ignore[arg-type]
+    yield from states(context.new_page(), url, photos)
+    context.close()
+
+
+def sheet(pictures: Sequence[bytes], columns: int) -> Image.Image:
+    """Pictures of one size beside and below each other."""
+    images = [Image.open(io.BytesIO(data)).convert("RGB") for data in pictures]
+    width, height = images[0].size
+    rows = -(-len(images) // columns)
+    canvas = Image.new("RGB", (columns * (width + GAP) + GAP, rows * (height + GAP) + GAP), "#8d8578")
+    for number, image in enumerate(images):
+        row, column = divmod(number, columns)
+        canvas.paste(image, (GAP + column * (width + GAP), GAP + row * (height + GAP)))
+    return canvas
+
+
+def draw(browser: Browser, url: str, photos: Sequence[Path], out: Path, *, every: bool) -> None:
+    if every:
+        for width in WIDTHS:
+            for theme in THEMES:
+                for name, data in shots(browser, url, photos, width, theme):
+                    (out / f"{name}-{width}-{theme}.png").write_bytes(data)
+        return
+    wide = dict(shots(browser, url, photos, 1440, "light"))
+    Image.open(io.BytesIO(wide["choosing"])).convert("RGB").save(out / "page.jpg", quality=85)
+    for width, theme, columns, shrink in ((375, "light", 5, 1), (1440, "dark", 3, 2), (2560, "light", 3, 3)):
+        drawn = sheet([data for _, data in shots(browser, url, photos, width, theme)], columns)
+        small = drawn.resize((drawn.width // shrink, drawn.height // shrink), Image.Resampling.LANCZOS)
+        small.save(out / f"page_{width}.jpg", quality=80)
 
 
 def main() -> None:
-    out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "pictures" / "page.jpg"
-    with tempfile.TemporaryDirectory() as folder:
-        clean, old = Path(folder, "clean.png"), Path(folder, "old.png")
-        Image.open(ROOT / "examples" / "portrait.jpg").crop(HEAD).save(clean)
-        code = revisage(["degrade", str(clean), str(old), "--seed", "9"])
-        assert code == 0
-        port = free_port()
+    every = "--all" in sys.argv
+    named = [Path(argument) for argument in sys.argv[1:] if argument != "--all"]
+    out = named[0] if named else Path(__file__).parent / "pictures"
+    out.mkdir(exist_ok=True)
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        photos = old_photos(Path(folder))
+        url = f"http://127.0.0.1:{(port := free_port())}/"
         command = [sys.executable, "-m", "revisage", "serve", "--port", str(port), "--data", f"{folder}/data"]
         server = subprocess.Popen(command)
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         try:
-            wait(f"http://127.0.0.1:{port}/readyz")
-            shot = screenshot(f"http://127.0.0.1:{port}/", old)
+            wait(f"{url}readyz")
+            draw(browser, url, photos, out, every=every)
         finally:
+            browser.close()
             server.terminate()
             server.wait(60)
-    Image.open(io.BytesIO(shot)).convert("RGB").save(out, quality=85)
 
 
 if __name__ == "__main__":

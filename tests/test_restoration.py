@@ -11,6 +11,7 @@ from restore_stubs import StubModels, StubSession, face_at, twice
 
 from revisage import Restorer
 from revisage.errors import UsageError
+from revisage.image import Photo
 from revisage.restore import RestoreOptions, SceneModel, Stage
 
 FACES = [face_at(60, 60, 80), face_at(150, 60, 70), face_at(225, 60, 40)]
@@ -164,6 +165,34 @@ def test_every_face_is_told_of_once(photo: np.ndarray) -> None:
     stages.clear()
     restoration.render(faces="1,3", progress=stages.append)
     assert [(stage.done, stage.total) for stage in stages] == [(0, 2), (1, 2), (2, 2)]
+
+
+def test_faces_are_sketched_before_the_rest_is_cleaned(photo: np.ndarray) -> None:
+    stages: list[str] = []
+    sketches: list[np.ndarray] = []
+
+    def sketch(photo: Photo, made: Photo) -> None:
+        assert made.size == (2 * photo.size[0], 2 * photo.size[1])
+        sketches.append(made.pixels.copy())
+        stages.append("sketch")
+
+    restoration = Restorer(models=Models()).analyse(
+        photo,
+        strength=0,
+        faces="2",
+        clean=0,
+        progress=lambda stage: stages.append(stage.name),
+        sketch=sketch,
+    )
+    assert list(dict.fromkeys(stages)) == ["decode", "find", "faces", "sketch", "scene"]
+    whole = restoration.render(strength=1, faces="all")
+    for face in whole.faces:
+        x, y, w, h = (round(2 * side) for side in face.box)
+        part = slice(y + h // 4, y + h - h // 4), slice(x + w // 4, x + w - w // 4)
+        sketched, restored, rest = (
+            pixels[part].std() for pixels in (sketches[0], whole.pixels, restoration.rest.pixels)
+        )
+        assert abs(sketched - restored) < 0.15 * (rest - restored), "the stub halves a face's contrast"
 
 
 def test_options_come_in_one_object_or_as_keywords(photo: np.ndarray) -> None:

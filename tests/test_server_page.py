@@ -460,6 +460,17 @@ def test_progress_is_told_in_total_and_in_the_title(page: Page, server: Running)
     page.wait_for_function("() => document.title === 'Revisage: restore old photos'")
 
 
+def test_faces_are_shown_while_the_rest_is_still_cleaned(page: Page, server: Running) -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (1600, 800), (SLOW, 0, 0)).save(stream, "PNG")  # every tile takes a while
+    opened(page, server).set_input_files("#files", files(("slow.png", stream.getvalue())))
+    page.locator(".stage:not(.bare)").wait_for()
+    assert page.evaluate("window.revisage.current.state") == "running"
+    assert page.evaluate("window.revisage.current.isDone") is False
+    page.get_by_label("Size").select_option("1")  # the controls are alive: it begins anew
+    page.get_by_text("1600 × 800 → 1600 × 800 pixels").wait_for()
+
+
 def test_everything_is_reached_by_keyboard(page: Page, server: Running) -> None:
     added(page, server, ("a.png", photo()))
     page.locator("#files").focus()

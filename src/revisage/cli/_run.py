@@ -1,5 +1,7 @@
 """A run of `revisage restore`: the engine that restores, every outcome recorded; the exit code."""
 
+from __future__ import annotations
+
 import contextlib
 import re
 import sys

@@ -1,5 +1,7 @@
 """`revisage restore --video`: a film in, a restored film out."""
 
+from __future__ import annotations
+
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """A Photo into a file, whole or not at all."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
 

@@ -17,13 +17,14 @@ from revisage.restore.models import (
     ModelSource,
     SceneModel,
 )
-from revisage.restore.progress import Progress, Stage, overall
+from revisage.restore.progress import FACES_FIRST, Progress, Stage, overall
 from revisage.restore.report import FaceReport, document, failure
 from revisage.restore.restoration import Restoration
 from revisage.restore.restorer import Restorer
 from revisage.restore.result import Result
 
 __all__ = [
+    "FACES_FIRST",
     "GUARD_DEGREES",
     "MAX_OUTPUT_PIXELS",
     "DetectorModel",

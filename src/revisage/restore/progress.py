@@ -1,6 +1,6 @@
 """Progress events of one photo. A callback may raise to cancel: the exception leaves `restore` unchanged."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -9,7 +9,8 @@ class Stage:
     """`done` of `total` steps of a stage are finished.
 
     Stages in order: "decode" (1 of 1), "find" (done = total = faces found), "scene" (tiles), "faces" (faces
-    chosen; counted when restored and pasted), and for a server "save" (1 of 1).
+    chosen; counted when restored and pasted), and for a server, where faces come before the scene, "save" (1
+    of 1).
     """
 
     name: str
@@ -34,11 +35,15 @@ SHARES = {"decode": 0.03, "find": 0.04, "scene": 0.7, "faces": 0.18, "save": 0.0
 """The share of a photo's time that each stage takes, in their order; for bars."""
 
 
-def overall(stage: Stage) -> float:
+FACES_FIRST = ("decode", "find", "faces", "scene", "save")
+"""The order in which `Restorer.analyse` goes through them."""
+
+
+def overall(stage: Stage, order: Sequence[str] = tuple(SHARES)) -> float:
     """How far a photo is, 0 to 1."""
-    before = list(SHARES).index(stage.name)
+    before = order[: order.index(stage.name)]
     done = stage.done / stage.total if stage.total else 1.0
-    return sum(list(SHARES.values())[:before]) + SHARES[stage.name] * done
+    return sum(SHARES[name] for name in before) + SHARES[stage.name] * done
 
 
 Progress = Callable[[Stage], None]

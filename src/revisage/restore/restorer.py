@@ -23,6 +23,7 @@ from revisage.restore.faces import (
     across,
     area,
     chosen_faces,
+    paste_faces,
     place_faces,
     restore_crops,
     restored_layers,
@@ -35,6 +36,9 @@ from revisage.restore.progress import Progress, Stage, silent
 from revisage.restore.restoration import Restoration, counted
 from revisage.restore.result import Result
 from revisage.restore.seek import seek
+
+Sketch = Callable[[Photo, Photo], None]
+"""Takes a photo as it was read, and its restored faces on it, plainly enlarged."""
 
 Source = str | Path | bytes | Image.Image | np.ndarray | Photo
 
@@ -147,17 +151,16 @@ class Restorer:
         *,
         found: Sequence[Face] | None = None,
         progress: Progress | None = None,
+        sketch: Sketch | None = None,
         **changes: Any,
     ) -> Restoration:
         """Do all that needs models, for every face whatever the options choose: see `Restoration.render`.
 
-        Arguments and errors as of `restore`. All restored faces are held, 3 MB for one of 512 pixels.
+        Arguments and errors as of `restore`. All restored faces are held, 3 MB for one of 512 pixels. They
+        come before the rest of the photo, and `sketch` is told of them then.
         """
         job = Job(replace(options or RestoreOptions(), **changes), progress or silent)
-        lazy = self._layered(source, job, found, every=True)
-        usable = sum(isinstance(place, Placement) for place in lazy.places)
-        layers = tuple(counted(lazy.layers, usable, job.progress))
-        return replace(lazy, layers=layers, rest=replace(lazy.rest, seconds=job.seconds()))
+        return self._layered(source, job, found, every=True, sketch=sketch)
 
     def find(self, source: Source) -> list[Face]:
         """The faces of a photo, from left to right, in its upright pixels. Raises PhotoError, ModelError."""
@@ -165,7 +168,15 @@ class Restorer:
             self._models.detector().detector.find(eight_bits(self._open(source).pixels)), key=across
         )
 
-    def _layered(self, source: Source, job: Job, found: Sequence[Face] | None, *, every: bool) -> Restoration:
+    def _layered(
+        self,
+        source: Source,
+        job: Job,
+        found: Sequence[Face] | None,
+        *,
+        every: bool,
+        sketch: Sketch | None = None,
+    ) -> Restoration:
         """The restoration whose faces are restored while its layers are read; `every` one, or the chosen."""
         with job.timed("decode"):
             photo = self._open(source, damaged=job.options.damaged)
@@ -174,7 +185,7 @@ class Restorer:
         path = Path(source) if isinstance(source, str | Path) else None
         if job.options.aligned:
             return self._aligned(photo, path, job, every=every)
-        return self._whole(photo, path, found, job, every=every)
+        return self._whole(photo, path, found, job, every=every, sketch=sketch)
 
     def _open(self, source: Source, *, damaged: bool = False) -> Photo:
         if isinstance(source, Photo):
@@ -187,7 +198,14 @@ class Restorer:
         return photo if isinstance(source, bytes) else with_sidecar(photo, Path(source))
 
     def _whole(
-        self, photo: Photo, path: Path | None, given: Sequence[Face] | None, job: Job, *, every: bool
+        self,
+        photo: Photo,
+        path: Path | None,
+        given: Sequence[Face] | None,
+        job: Job,
+        *,
+        every: bool,
+        sketch: Sketch | None,
     ) -> Restoration:
         height, width = photo.pixels.shape[:2]
         scale = job.options.factor((width, height))
@@ -218,6 +236,24 @@ class Restorer:
             wanted = chosen_faces(job.options, found, places)
         job.progress(Stage("find", len(found), len(found)))
 
+        layers: Iterable[FaceLayer] = ()
+        if model is not None:
+            wanted = places if every else wanted
+            smallest_first = sorted(range(len(found)), key=lambda i: area(found[i]))
+            todo = [i for i in smallest_first if isinstance(wanted[i], int | Placement)]
+            layers = restored_layers(
+                photo.pixels, found, todo, model, identity, job=job, neutral=neutral, every=every
+            )
+            if every:
+                layers = tuple(counted(layers, len(todo), job.progress))
+            if sketch is not None and todo:
+                canvas, all_of_them = (
+                    resample(photo.pixels, scale),
+                    replace(job.options, faces="all", strength=1),
+                )
+                paste_faces(canvas, found, places, layers, Job(all_of_them, silent))
+                sketch(photo, replace(photo, pixels=canvas, alpha=None))
+
         def background(clean: float, progress: Progress) -> Background:
             return enlarge(
                 photo.pixels,
@@ -233,14 +269,6 @@ class Restorer:
             rest = background(job.options.clean, job.progress)
             alpha = None if photo.alpha is None else resample(photo.alpha, scale)
         used = scene and scene.for_photo(scale, job.options.clean)
-        layers: Iterable[FaceLayer] = ()
-        if model is not None:
-            wanted = places if every else wanted
-            smallest_first = sorted(range(len(found)), key=lambda i: area(found[i]))
-            todo = [i for i in smallest_first if isinstance(wanted[i], int | Placement)]
-            layers = restored_layers(
-                photo.pixels, found, todo, model, identity, job=job, neutral=neutral, every=every
-            )
         return Restoration(
             photo=photo,
             options=job.options,

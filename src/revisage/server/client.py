@@ -9,7 +9,7 @@ One client may be used by many threads.
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -146,7 +146,11 @@ class Client:
     def _send(self, method: str, path: str, photo: Photo | None, options: JobOptions) -> requests.Response:
         """A request with options, tried again while the server says so: nothing was accepted then."""
         chosen = asdict(options).items()
-        query = {name: str(value).lower() for name, value in chosen if value is not None}
+        query: dict[str, str | list[str]] = {
+            name: list(value) if isinstance(value, tuple) else str(value).lower()
+            for name, value in chosen
+            if value is not None
+        }
         if isinstance(photo, str | Path):
             query["name"] = Path(photo).name
             data: bytes | None = Path(photo).read_bytes()
@@ -167,7 +171,7 @@ class Client:
         method: str,
         path: str,
         *,
-        query: dict[str, str] | None = None,
+        query: Mapping[str, str | list[str]] | None = None,
         data: bytes | None = None,
         stream: bool = False,
     ) -> requests.Response:

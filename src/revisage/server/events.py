@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
-from revisage.restore import Stage, overall
+from revisage.restore import FACES_FIRST, Stage, overall
 from revisage.server.queue.jobs import Job
 from revisage.server.schemas import JobView
 from revisage.server.service import Service
@@ -37,7 +37,7 @@ async def stream(service: Service, job: Job) -> AsyncIterator[bytes]:
             if told.get(stage) != (done, total):
                 told[stage] = (done, total)
                 step = Stage(stage, done, total)
-                told_of = {"share": round(overall(step), 4), "text": step.text}
+                told_of = {"share": round(overall(step, FACES_FIRST), 4), "text": step.text}
                 yield event("progress", {"stage": stage, "done": done, "total": total} | told_of)
         if now.is_over:
             yield event(now.state, JobView.of(now).model_dump())

@@ -80,8 +80,13 @@ def restore_job(
             stages.append(stage.name)
             watch(stage)
 
+        def publish(photo: Photo, sketch: Photo) -> None:
+            files.publish_previews(job.id, key, {"before": _jpeg(photo), "sketch": _jpeg(sketch)})
+
+        sketch = publish if options.previews else None
         try:
-            restoration = restorer.analyse(files.upload(job.id), options, progress=listen)
+            upload = files.upload(job.id)
+            restoration = restorer.analyse(upload, options, progress=listen, sketch=sketch)
         except PhotoError:
             if not stages:  # it does not decode: another attempt would fail the same way
                 files.drop_upload(job.id)

@@ -243,13 +243,15 @@ async def delete(service: Serving, job: Owned) -> None:
 
 
 async def _wait(service: Service, request: Request, job: Job) -> Job:
-    """The job once it is done. Raises ProblemError with its failure, 503 when it takes too long.
+    """The job once it is done. Raises ProblemError with its failure, 503 when it makes no progress.
 
     A photo that cannot be answered is erased: nobody has its id.
     """
-    until = time.monotonic() + service.settings.limits.job_seconds
+    last, since = job, time.monotonic()
     try:
         async for now in service.watcher.follow(job.id, beat=1.0):
+            if now != last or last.state == "queued":
+                last, since = now or job, time.monotonic()
             if now is None:
                 raise no_job()
             if now.failure is not None:
@@ -262,9 +264,9 @@ async def _wait(service: Service, request: Request, job: Job) -> Job:
                 raise ProblemError(
                     503, "stopping", "the server is about to stop: try again", retry_after=RETRY_SECONDS
                 )
-            if time.monotonic() > until:
+            if time.monotonic() > since + service.settings.limits.job_seconds:
                 raise ProblemError(
-                    503, "too-slow", "the photo was not done in time: use /v1/jobs", retry_after=RETRY_SECONDS
+                    503, "too-slow", "the photo makes no progress: use /v1/jobs", retry_after=RETRY_SECONDS
                 )
     except BaseException:
         await asyncio.shield(service.erase(job.id))

@@ -33,7 +33,7 @@ class JobLimits:
     queue: int = 64
     """Photos that may wait; one more is refused with 429."""
     job_seconds: float = 300.0
-    """Longest time for one photo."""
+    """Longest time that a photo may make no progress."""
     attempts: int = 5
     """How often a photo is tried whose worker dies of it."""
     kills: int = 2

@@ -36,7 +36,7 @@ PROGRESS_SECONDS = 0.2
 """How often progress within one stage is told at most."""
 
 GRACE_SECONDS = 5.0
-"""How long beyond a job's time limit a model may compute before its process is ended."""
+"""How long beyond the time without progress a model may compute before its process is ended."""
 
 Models = Callable[[], ModelSource]
 """Where a worker gets its models: a function of a module, so that a process can be told of it by name."""
@@ -200,6 +200,7 @@ class _JobRun:
         if self._lost.is_set() or self._orders.stop.is_set() or time.monotonic() > self._until:
             raise _StopError
         now = time.monotonic()
+        self._until = now + self._limits.job_seconds
         first = stage.name not in self._steps
         self._steps[stage.name] = (stage.done, stage.total)
         if first or stage.done == stage.total or now - self._told > PROGRESS_SECONDS:
@@ -222,7 +223,7 @@ class _JobRun:
             self._renew()
             if time.monotonic() > self._until + GRACE_SECONDS:
                 # A model that does not come back cannot be interrupted; the server starts another worker.
-                log.error("job %s is beyond its time limit: the worker ends", self._lease.job.id)
+                log.error("job %s makes no progress: the worker ends", self._lease.job.id)
                 try:
                     self._store.finish(self._lease, failure=self._late())
                     self._orders.tell(Told("ended", "too-slow", {}))
@@ -233,5 +234,5 @@ class _JobRun:
         return Failure(
             503,
             "too-slow",
-            f"the photo took longer than {self._limits.job_seconds:g} s: ask for a smaller scale",
+            f"the photo made no progress for {self._limits.job_seconds:g} s: ask for a smaller scale",
         )

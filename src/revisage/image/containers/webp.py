@@ -1,5 +1,7 @@
 """WebP chunks: metadata in an encoded file, its pixels untouched (RFC 9649, 2.5–2.7)."""
 
+from __future__ import annotations
+
 import struct
 from collections.abc import Iterator
 

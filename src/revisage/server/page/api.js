@@ -1,5 +1,7 @@
 // The HTTP API as the page uses it.
 
+import { say } from "./words.js";
+
 const TOKEN = "revisage-token";
 
 /** What the server, or the lack of one, says is wrong; `message` is for people. */
@@ -25,7 +27,7 @@ async function call(method, path, { body, query, signal, keepalive } = {}) {
     answer = await fetch(address, { method, headers, body, signal, keepalive, cache: "no-store" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem(0, "no-answer", "The server does not answer. Is it still running?");
+    throw new Problem(0, "no-answer", say("error.no-answer"));
   }
   if (answer.ok) return answer;
   const problem = await answer.json().catch(() => ({ code: "http", detail: `the server answers ${answer.status}` }));

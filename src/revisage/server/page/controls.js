@@ -9,6 +9,7 @@ import { has, say } from "./words.js";
 const PRESETS = { gentle: [0.6, 0.25], normal: [1, 0.5], strong: [1, 1] }; // strength of the faces, cleaning of the rest
 const ELSEWHERE = ["aligned", "clean", "damaged", "face", "faces", "guard", "label", "name", "previews", "strength"];
 const OF_THE_FILE = ["format", "quality", "keep_gps"]; // no model runs again for these
+const SELDOM = ["pages", ...OF_THE_FILE]; // behind a fold
 const SAME_FORMAT = ["heif", "jpg", "tif"]; // other names of a format that is in the list
 const CLOSE = [25, 45]; // degrees: very close to the photo, close to it
 const FACE = 1.7; // sides of a face's box that a close-up shows
@@ -18,6 +19,7 @@ export function Controls({ session, photo }) {
   const declared = Object.entries(session.server?.options ?? {}).filter(([name]) => !ELSEWHERE.includes(name));
   const some = photo.weights.length > 0;
   const cleans = report?.can_clean ?? true;
+  const options = (which) => declared.filter(which).map((option) => html`<${Option} session=${session} settings=${settings} option=${option} />`);
   return html`
     <aside class="panel" aria-label=${say("settings")}>
       <div class="title"><h2>${photo.name}</h2><p class="hint">${summary(photo)}</p></div>
@@ -27,13 +29,11 @@ export function Controls({ session, photo }) {
       <${Presets} session=${session} settings=${settings} />
       ${(some || !photo.isDone) && html`<${Share} label=${say("strength")} value=${settings.strength}
         set=${(value) => { photo.own.clear(); session.set((one) => { one.strength = value; }); }} />`}
+      ${some && html`<${Faces} session=${session} photo=${photo} />`}
       ${cleans && html`<${Share} label=${say("clean")} hint=${say("clean.hint")} value=${settings.run.clean ?? session.server?.options.clean?.default ?? 0.5} step=${5} late
         set=${(value) => session.set((one) => { one.run.clean = value; }, true)} />`}
-      ${some && html`<${Faces} session=${session} photo=${photo} />`}
-      <div class="options">${declared.filter(([name]) => !OF_THE_FILE.includes(name)).map((option) => html`<${Option} session=${session} values=${settings.run} option=${option} anew />`)}</div>
-      <details class="more"><summary>${say("file")}</summary><div class="options">
-        ${declared.filter(([name]) => OF_THE_FILE.includes(name)).map((option) => html`<${Option} session=${session} values=${settings.encode} option=${option} />`)}
-      </div></details>
+      <div class="options">${options(([name]) => !SELDOM.includes(name))}</div>
+      <details class="more"><summary>${say("file")}</summary><div class="options">${options(([name]) => SELDOM.includes(name))}</div></details>
       <div class="actions">
         <button class="primary download" disabled=${!photo.isDone || photo.isBusy || photo.making} onClick=${() => session.download()}>${icon("download")}${say("download")}</button>
         <button class="icon" disabled=${!photo.pictures} aria-label=${say("share")} title=${say("share")} onClick=${() => sharePicture(photo)}>${icon("share")}</button>
@@ -76,12 +76,13 @@ function Share({ label, hint, value, set, step = 1, late = false }) {
 }
 
 /** One option as the server declares it: a JSON schema decides what it looks like. */
-function Option({ session, values, option: [name, schema], anew = false }) {
-  const value = values[name] ?? schema.default;
+function Option({ session, settings, option: [name, schema] }) {
+  const group = OF_THE_FILE.includes(name) ? "encode" : "run";
+  const value = settings[group][name] ?? schema.default;
   const set = (chosen) => session.set((one) => {
-    one[anew ? "run" : "encode"][name] = chosen;
-    if (chosen === schema.default) delete one[anew ? "run" : "encode"][name];
-  }, anew);
+    one[group][name] = chosen;
+    if (chosen === schema.default) delete one[group][name];
+  }, group === "run");
   const key = `option.${name}`;
   const label = has(key) ? say(key) : capital(name.replaceAll("_", " "));
   const hint = has(key) ? null : schema.description;

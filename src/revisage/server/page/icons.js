@@ -4,6 +4,7 @@ import { html } from "./vendor/preact-htm.js";
 
 const PATHS = {
   add: "M12 5v14M5 12h14",
+  close: "M6 6l12 12M18 6 6 18",
   folder: "M3 7a2 2 0 0 1 2-2h4l2 2h8a2 2 0 0 1 2 2v8a2 2 0 0 1-2 2H5a2 2 0 0 1-2-2z",
   download: "M12 4v11m-5-5 5 5 5-5M5 20h14",
   delete: "M4 7h16M10 11v6m4-6v6M6 7l1 12a1 1 0 0 0 1 1h8a1 1 0 0 0 1-1l1-12M9 7V4h6v3",

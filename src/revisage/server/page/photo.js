@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { layered } from "./layers.js";
+import { say } from "./words.js";
 
 const THUMB = 192; // longest side of a small picture in pixels
 const WORTH_ANOTHER_TRY = [0, 404, 408, 429, 500, 503, 507];
@@ -171,7 +172,7 @@ export class Photo {
       if (name === "queued") tell({ state: "queued", ahead: data.ahead, share: 0 });
       if (name === "progress") {
         tell({ state: "running", share: data.share, steps: data });
-        if (data.stage === "faces" && data.done === data.total && data.total > 0) this.#sketch(id, signal);
+        if (data.stage === "scene") this.#sketch(id, signal);
       }
       if (name === "done") return;
       if (name === "failed" || name === "poisoned") {
@@ -180,20 +181,21 @@ export class Photo {
       }
       if (name === "erased") {
         this.jobs.delete(id);
-        throw new api.Problem(404, "no-job", "The photo was deleted at the server.");
+        throw new api.Problem(404, "no-job", say("error.erased"));
       }
     }
-    throw new api.Problem(0, "no-answer", "The server does not answer. Is it still running?");
+    throw new api.Problem(0, "no-answer", say("error.no-answer"));
   }
 
   /** The faces, shown while the rest is still cleaned. */
   async #sketch(id, signal) {
-    if (this.isDone || this.sketch) return;
+    if (this.isDone || this.sketched === id) return;
+    this.sketched = id;
     try {
       const [before, after] = await Promise.all(["before", "sketch"].map((which) => bitmap(id, which, signal)));
       this.#tell({ sketch: layered(before, after, null, []) });
     } catch {
-      // the result comes anyway
+      // no face, or it is late: the result comes anyway
     }
   }
 

@@ -35,7 +35,7 @@ function Header({ session }) {
       <p class="brand"><img src="page/icon.svg" alt="" width="28" height="28" />Revisage</p>
       ${share !== null && html`
         <div class="total">
-          <span>${say("total", { done: ready, total })}${left !== null && ` · ${say("left", { time: duration(left) })}`}</span>
+          <p><span class="done">${say("total", { done: ready, total })}${left !== null && " · "}</span>${left !== null && html`<span>${say("left", { time: duration(left) })}</span>`}</p>
           <progress value=${share} aria-label=${say("total.name")} />
         </div>`}
       <nav aria-label=${say("page")}>
@@ -140,7 +140,7 @@ function Failures({ session }) {
   const failed = session.photos.filter((photo) => photo.state === "failed" && !photo.isDone);
   if (!failed.length) return null;
   return html`
-    <details class="failures" open=${failed.length < 3}>
+    <details class="failures" open=${failed.length < 3 && matchMedia("(min-width: 56rem)").matches}>
       <summary>${icon("warning")}<span role="alert">${say("failures", { n: failed.length })}</span></summary>
       <ul>${failed.map((photo) => html`
         <li key=${photo.key}><button class="link" onClick=${() => session.choose(photo)}>${photo.name}</button> <span>${photo.problem.message}</span>
@@ -259,12 +259,12 @@ function Help({ session }) {
   return html`
     <dialog id="help" aria-labelledby="help-title" onClick=${(event) => event.target.id === "help" && close()}>
       <div>
-        <h2 id="help-title">${say("help")}</h2>
+        <header><h2 id="help-title">${say("help")}</h2>
+          <button class="icon" aria-label=${say("close")} onClick=${close}>${icon("close")}</button></header>
         <dl>${Object.entries(SHORTCUTS).map(([keys, name]) => html`<div><dt>${keys.split(" ").map((key) => html`<kbd>${key}</kbd>`)}</dt><dd>${say(name)}</dd></div>`)}</dl>
         <p class="hint">${say("mouse")}</p>
         <p class="hint">${whereTo(session.server)} ${say("guess")}</p>
         <${Foot} />
-        <button class="primary" onClick=${close}>${say("close")}</button>
       </div>
     </dialog>`;
 }

@@ -1,6 +1,6 @@
 // The words of the page in the reader's language: words/*.json, English where one is missing.
 
-export const LANGUAGES = { en: "English" };
+export const LANGUAGES = { en: "English", de: "Deutsch", fr: "Français", es: "Español", zh: "中文" };
 const CHOSEN = "revisage.language";
 
 const load = async (language) => (await fetch(`page/words/${language}.json`)).json();
