@@ -37,11 +37,13 @@ from revisage.lab.metrics.niqe import niqe, read_pristine
 from revisage.lab.metrics.psnr import psnr
 from revisage.lab.metrics.ssim import ssim
 from revisage.lab.metrics.weights import locate
-from revisage.lab.published import load
+from revisage.lab.networks.compact import with_weights
+from revisage.lab.networks.rrdb import RRDBConfig, RRDBNet
 from revisage.lab.train.tasks.distillation import camera
 from revisage.options import Settings
 from revisage.restore.models import InstalledModels
 from revisage.runtime import open_session
+from revisage.zoo import checkpoints
 
 KINDS = ("clean", "camera", "first-order", "second-order", "old-photo")
 MULTIPLE = 8  # of a truth's sides, so that networks which unshuffle by 4 take its half
@@ -90,13 +92,13 @@ def halved(picture: np.ndarray) -> np.ndarray:
 
 def mixed(first: Path, second: Path | None) -> torch.nn.Module:
     """A published network, or the mean of two by weight."""
-    network = load(first).network
-    if second is not None:
-        other = load(second).network.state_dict()
-        network.load_state_dict(
-            {key: (value + other[key]) / 2 for key, value in network.state_dict().items()}
-        )
-    return network.eval()
+    states = [checkpoints.read(path) for path in (first, second) if path is not None]
+    state = {key: torch.from_numpy(np.mean([s[key] for s in states], 0)) for key in states[0]}
+    if "conv_first.weight" not in state:
+        return with_weights(state)
+    network = RRDBNet(RRDBConfig(4)).eval()
+    network.load_state_dict(state)
+    return network
 
 
 def through_runtime(network: torch.nn.Module, folder: Path) -> Callable[[np.ndarray], np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import numpy as np
 import torch
 from spandrel.architectures.GFPGAN import GFPGAN
 from torch import Tensor, nn
@@ -77,3 +78,29 @@ def save_ncnn(path: Path, state: State, *, half: bool = True) -> Path:
     path.with_suffix(".param").write_text("\n".join(lines) + "\n")
     path.with_suffix(".bin").write_bytes(data)
     return path.with_suffix(".param")
+
+
+def save_reference(folder: Path) -> None:
+    """Write what `test_published_reference.py` compares with: small checkpoints, and PyTorch's pictures."""
+    folder.mkdir(exist_ok=True)
+    pictures = {"input": torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))}
+    face = narrow_gfpgan(16, width=8)
+    networks = {
+        "face": face,
+        "scene-x2": randomised(RRDBNet(RRDBConfig(2, features=4, blocks=1, growth=2))),
+        "compact-x4": randomised(Compact(CompactConfig(4, layers=2, scale=4))),
+    }
+    for name, network in networks.items():
+        save(folder / f"{name}.pth", network.half().state_dict(), "params_ema")
+        network.float()
+        with torch.no_grad():
+            if network is face:
+                picture = (network(pictures["input"] * 2 - 1, randomize_noise=False)[0] / 2 + 0.5).clamp(0, 1)
+            else:
+                picture = network(pictures["input"])
+        pictures[name] = picture
+    np.savez_compressed(folder / "pictures.npz", **{name: x.numpy() for name, x in pictures.items()})
+
+
+if __name__ == "__main__":
+    save_reference(Path(__file__).parent / "published")

@@ -6,11 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from revisage.cli.degrade import degraded, main
+from revisage import cli
+from revisage.cli.degrade import degraded
 from revisage.image import Photo, decode, save
 from revisage.lab.degrade import RECIPES, Chain
 from revisage.lab.degrade.ageing import Toning
 from revisage.lab.degrade.colour import Gray
+
+
+def main(arguments: list[str]) -> int:
+    return cli.main(["degrade", *arguments])
 
 
 def clean(gray: bool = False, deep: bool = False, seed: int = 0) -> Photo:

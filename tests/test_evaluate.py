@@ -15,8 +15,8 @@ pytest.importorskip("torch")
 
 from evaluate_stubs import Brighter, brighter, picture, write_pictures
 
-from revisage.cli.degrade import main as degrade_main
-from revisage.cli.evaluate import default_methods, main
+from revisage import cli
+from revisage.cli.evaluate import default_methods
 from revisage.errors import UsageError
 from revisage.lab.evaluate import (
     STANDARD_TESTS,
@@ -39,6 +39,10 @@ from revisage.zoo import CATALOGUE, Model
 from revisage.zoo.spec import EMBEDDED
 
 METRICS = ("psnr", "ssim")
+
+
+def main(arguments: list[str]) -> int:
+    return cli.main(["evaluate", *arguments])
 
 
 def clean(folder: Path, count: int = 6, **view: object) -> Data:
@@ -129,7 +133,9 @@ def test_a_metric_more_needs_no_model_again(tmp_path: Path) -> None:
 
 def test_degraded_as_the_command_degrade_does(tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "clean", 5, 48)
-    assert degrade_main([str(folder), str(tmp_path / "low"), "--recipe", "old-photo", "--seed", "3"]) == 0
+    assert (
+        cli.main(["degrade", str(folder), str(tmp_path / "low"), "--recipe", "old-photo", "--seed", "3"]) == 0
+    )
     data = clean_pictures(folder, recipe="old-photo", seed=3, view=View())
     for item in data.items:
         pair = data.load(item)

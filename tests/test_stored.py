@@ -17,10 +17,11 @@ import requests
 from PIL import Image
 from server_stub import SLOW, photo, running
 
+from revisage import cli
 from revisage.batch.layout import choices_file
 from revisage.batch.manifest import NAME
 from revisage.cli import stored as command
-from revisage.cli.stored import Item, erase, main, stored
+from revisage.cli.stored import Item, erase, stored
 from revisage.runtime import selfcheck
 from revisage.server import ServerSettings, default_data
 from revisage.server.queue.jobs import new_id
@@ -38,6 +39,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(platformdirs, "user_data_dir", lambda *_, **__: str(folder / "data"))
     monkeypatch.setattr(command.tempfile, "gettempdir", lambda: str(folder / "tmp"))
     return folder
+
+
+def main(arguments: list[str]) -> int:
+    return cli.main(["stored", *arguments])
 
 
 def files(folder: Path) -> set[Path]:

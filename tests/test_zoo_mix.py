@@ -92,15 +92,16 @@ def test_mixing_models_equals_mixing_before_the_export(tmp_path: Path) -> None:
     pytest.importorskip("spandrel")
     from checkpoints import compact_state, save
 
-    from revisage.lab import published
+    from revisage.lab.networks.compact import with_weights
+    from revisage.restore.published import install
 
     states = [compact_state(seed=seed) for seed in (1, 2)]
     a, b = (
-        model(published.install(save(tmp_path / f"{name}.pth", state)))
+        model(install(save(tmp_path / f"{name}.pth", state)))
         for name, state in zip("ab", states, strict=True)
     )
     mixed = {name: 0.3 * value + 0.7 * states[1][name] for name, value in states[0].items()}
-    network = published.load(save(tmp_path / "mixed.pth", mixed)).network
+    network = with_weights(mixed)
     x = random(1, 3, 24, 20)
     got = run(Mixture(a, b, 0.3).read(), x)
     np.testing.assert_allclose(got, network(torch.from_numpy(x)).numpy(), atol=2e-3)

@@ -57,10 +57,7 @@ class FolderSink:
         format = format_of(path)
         if format is None or not can_encode(format):
             path, format = path.with_name(path.name + ".png"), "PNG"
-        storage.write(
-            path,
-            result.encode(format, self.saving),
-        )
+        storage.write(path, result.encode(format, self.saving))
         return str(path)
 
 

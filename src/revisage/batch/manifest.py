@@ -105,8 +105,7 @@ class Manifest:
         restored = failed = 0
         for job in jobs:
             row = self._row(
-                "SELECT stamp, digest, settings, reason, written FROM photos WHERE target = ?",
-                self.key(job),
+                "SELECT stamp, digest, settings, reason, written FROM photos WHERE target = ?", self.key(job)
             )
             if row is None or row[2] != settings.digest or not self._is_settled(job, row, retry_failed):
                 if storage.size(job.target) is None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from revisage.cli._say import say, tolerate_names
-from revisage.errors import did_you_mean
+from revisage.errors import RevisageError, UnknownModelError, UsageError, did_you_mean
 from revisage.version import __version__
 
 COMMANDS = {
@@ -25,6 +25,8 @@ COMMANDS = {
     "export": "write a trained model as an ONNX file",
     "bench": "measure what restoring an archive takes on this machine",
 }
+
+WITH_TORCH = ("train", "evaluate", "export")
 
 USAGE = f"""usage: revisage PHOTO|FOLDER... [OPTIONS]
        revisage COMMAND [OPTIONS]
@@ -63,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
         name, rest = "restore", arguments
     try:
-        code: int = importlib.import_module(f"revisage.cli.{name}").main(rest)
+        return _exit_code(name, rest)
     except KeyboardInterrupt as interrupt:
         with contextlib.suppress(OSError):  # the terminal has gone
             print("interrupted", file=sys.stderr)
@@ -71,7 +73,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader has gone; Python would complain once more at exit
         return 1
-    return code
+
+
+def _exit_code(name: str, argv: Sequence[str]) -> int:
+    """A command's exit code; what it cannot do is told in one line."""
+    from revisage.cli._parse import Exit
+
+    try:
+        code: int = importlib.import_module(f"revisage.cli.{name}").main(argv)
+        return code
+    except Exit as stop:
+        return stop.code
+    except RevisageError as error:
+        say(f"revisage {name}: {error}", error=True)
+        return 2 if isinstance(error, UsageError | UnknownModelError) else 1
+    except ModuleNotFoundError as error:
+        if name not in WITH_TORCH:
+            raise
+        say(f"revisage {name}: {error.name} is missing: pip install 'revisage[train]'", error=True)
+        return 1
 
 
 def _means_a_photo(word: str) -> bool:

@@ -1,7 +1,5 @@
 """A signal to end while photos are in hand: the first lets them be finished, the second ends at once."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -1,7 +1,5 @@
 """The report of a run on disk while the run goes on: one JSON document, or a JSON line for each photo."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import time

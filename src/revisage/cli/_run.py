@@ -1,7 +1,5 @@
 """A run of `revisage restore`: the engine that restores, every outcome recorded; the exit code."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 import sys

@@ -1,7 +1,5 @@
 """Lines for people, whatever the names of their files hold."""
 
-from __future__ import annotations
-
 import io
 import sys
 import unicodedata

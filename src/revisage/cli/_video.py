@@ -1,7 +1,5 @@
 """`revisage restore --video`: a film in, a restored film out."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass

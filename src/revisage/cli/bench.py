@@ -12,9 +12,8 @@ from typing import Annotated, Any, Literal
 from revisage.batch import make_restorer, plan_photos, shared_memory
 from revisage.batch.engines.processes import Work
 from revisage.batch.forecast import Terms, fit, measure, sample
-from revisage.cli._parse import Exit, parse
-from revisage.cli._say import say
-from revisage.errors import RevisageError, UnknownModelError, UsageError
+from revisage.cli._parse import parse
+from revisage.errors import UsageError
 from revisage.files import write_atomically
 from revisage.options import Arg, ModelSettings, RestoreOptions, SaveOptions, Settings
 from revisage.restore.report import STAGES
@@ -48,18 +47,12 @@ class Options:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; 0: measured, 1: it could not be, 2: bad usage."""
-    try:
-        options = parse(Options, "bench", argv)
-        if options.sample < 2 or options.price < 0 or (options.cores is not None and options.cores < 1):
-            raise UsageError("--sample must be at least 2, --price at least 0 and --cores at least 1")
-        figures = _measured(options)
-        if options.out is not None:
-            write_atomically(options.out, (json.dumps(figures, indent=2) + "\n").encode())
-    except Exit as stop:
-        return stop.code
-    except RevisageError as error:
-        say(f"revisage bench: {error}", error=True)
-        return 2 if isinstance(error, UsageError | UnknownModelError) else 1
+    options = parse(Options, "bench", argv)
+    if options.sample < 2 or options.price < 0 or (options.cores is not None and options.cores < 1):
+        raise UsageError("--sample must be at least 2, --price at least 0 and --cores at least 1")
+    figures = _measured(options)
+    if options.out is not None:
+        write_atomically(options.out, (json.dumps(figures, indent=2) + "\n").encode())
     print(_text(figures))
     return 0
 

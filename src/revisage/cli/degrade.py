@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from revisage.cli._parse import Exit, parse
+from revisage.cli._parse import parse
 from revisage.cli._say import say
 from revisage.errors import ExistsError, RevisageError, UsageError, did_you_mean
 from revisage.image import Photo, decode, format_of, output_paths, save
@@ -51,20 +51,13 @@ class Options:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; 0: every photo done, 1: some failed (each named on stderr), 2: bad usage."""
-    try:
-        options = parse(Options, "degrade", argv)
-    except Exit as stop:
-        return stop.code
-    try:
-        if options.seed < 0:
-            raise UsageError("--seed must be 0 or more")
-        if options.recipe not in RECIPES:
-            hint = did_you_mean(options.recipe, RECIPES) or f"; there are {', '.join(RECIPES)}"
-            raise UsageError(f"no recipe {options.recipe!r}{hint}")
-        jobs = plan(options.src, options.out)
-    except UsageError as error:
-        say(f"revisage degrade: {error}", error=True)
-        return 2
+    options = parse(Options, "degrade", argv)
+    if options.seed < 0:
+        raise UsageError("--seed must be 0 or more")
+    if options.recipe not in RECIPES:
+        hint = did_you_mean(options.recipe, RECIPES) or f"; there are {', '.join(RECIPES)}"
+        raise UsageError(f"no recipe {options.recipe!r}{hint}")
+    jobs = plan(options.src, options.out)
     return run(jobs, RECIPES[options.recipe], options.seed, overwrite=options.overwrite)
 
 

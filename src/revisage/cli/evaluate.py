@@ -14,7 +14,7 @@ from rich.progress import track
 from revisage import zoo
 from revisage.cli._parse import Exit, parse
 from revisage.cli._say import say
-from revisage.errors import RevisageError, UnknownModelError, UsageError
+from revisage.errors import UsageError
 from revisage.options import Arg
 
 if TYPE_CHECKING:
@@ -87,19 +87,12 @@ class Options:
 def main(argv: Sequence[str]) -> int:
     """Run the command; 0: done, 1: failed, 2: bad usage."""
     try:
-        try:
-            options = parse(Options, "evaluate", argv)
-        except Exit as stop:
-            if stop.code == 0:
-                _show_metrics()
-            return stop.code
-        _run(options)
-    except ModuleNotFoundError as error:
-        say(f"revisage evaluate: {error.name} is missing: pip install 'revisage[train]'", error=True)
-        return 1
-    except RevisageError as error:
-        say(f"revisage evaluate: {error}", error=True)
-        return 2 if isinstance(error, UsageError | UnknownModelError) else 1
+        options = parse(Options, "evaluate", argv)
+    except Exit as stop:
+        if stop.code == 0:
+            _show_metrics()
+        raise
+    _run(options)
     return 0
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from revisage.cli._parse import Exit, parse
+from revisage.cli._parse import parse
 from revisage.cli._say import say
-from revisage.errors import RevisageError, UsageError
+from revisage.errors import UsageError
 from revisage.options import Arg
 
 
@@ -51,31 +51,22 @@ def _mixed(text: str | None) -> tuple[Path, float] | None:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; 0: written, 1: failed, 2: bad usage."""
-    try:
-        options = parse(Options, "export", argv)
-        from revisage.lab.quantise import quantise
-        from revisage.lab.train.publish import publish
+    options = parse(Options, "export", argv)
+    from revisage.lab.quantise import quantise
+    from revisage.lab.train.publish import publish
 
-        parity = publish(
-            options.run,
-            options.out,
-            name=options.name or options.out.stem,
-            version=options.version,
-            licence=options.licence,
-            newest=options.newest,
-            mix=_mixed(options.mix),
-            scale=options.scale,
-        )
-        small = options.out.with_name(f"{options.out.stem}-int8.onnx")
-        decibels = quantise(options.out, options.int8, small) if options.int8 is not None else None
-    except Exit as stop:
-        return stop.code
-    except ModuleNotFoundError as error:
-        say(f"revisage export: {error.name} is missing: pip install 'revisage[train]'", error=True)
-        return 1
-    except RevisageError as error:
-        say(f"revisage export: {error}", error=True)
-        return 2 if isinstance(error, UsageError) else 1
+    parity = publish(
+        options.run,
+        options.out,
+        name=options.name or options.out.stem,
+        version=options.version,
+        licence=options.licence,
+        newest=options.newest,
+        mix=_mixed(options.mix),
+        scale=options.scale,
+    )
+    small = options.out.with_name(f"{options.out.stem}-int8.onnx")
+    decibels = quantise(options.out, options.int8, small) if options.int8 is not None else None
     difference = f"{parity.max_abs:.2g} (allowed {parity.tolerance:.2g})"
     say(f"{options.out}: largest difference from the network {difference}")
     if decibels is not None:

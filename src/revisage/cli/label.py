@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from revisage.cli._parse import Exit, parse
+from revisage.cli._parse import parse
 from revisage.cli._say import say
-from revisage.errors import RevisageError, RuntimeUnavailableError, UsageError
+from revisage.errors import RuntimeUnavailableError, UsageError
 from revisage.label import Label, Signature, read, signature
 from revisage.options import Arg
 
@@ -35,17 +35,11 @@ class Options:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; 0: shown, 1: a signature does not hold or a file cannot be read, 2: bad usage."""
-    try:
-        options = parse(Options, "label", argv)
-        roots = None if options.roots is None else _roots(options.roots)
-        if not options.files:
-            raise UsageError("name at least one file")
-        return max([_show(path, roots) for path in options.files])
-    except Exit as stop:
-        return stop.code
-    except RevisageError as error:
-        say(f"revisage label: {error}", error=True)
-        return 2 if isinstance(error, UsageError) else 1
+    options = parse(Options, "label", argv)
+    roots = None if options.roots is None else _roots(options.roots)
+    if not options.files:
+        raise UsageError("name at least one file")
+    return max([_show(path, roots) for path in options.files])
 
 
 def _roots(path: Path) -> bytes:

@@ -18,9 +18,7 @@ from revisage.cli._parse import Exit, parse_command
 from revisage.cli._say import printable, say
 from revisage.errors import ModelError, RevisageError, UnknownModelError, UsageError
 from revisage.options import Arg
-from revisage.zoo import Model, ModelSpec, ncnn
-
-CHECKPOINTS = frozenset({".pth", ".pt", ".ckpt"}) | ncnn.SUFFIXES
+from revisage.zoo import Model, ModelSpec, checkpoints
 
 _PIPE_WIDTH = 200  # columns of a table when no terminal says how wide it is
 
@@ -42,7 +40,7 @@ class Info:
 class Pull:
     """Download models into your model folder; what is here already is left alone.
 
-    Weights published for PyTorch are made into ONNX models once, which takes revisage[train] and a minute.
+    Weights published for PyTorch are made into ONNX models once, which takes seconds and needs no PyTorch.
     """
 
     names: Annotated[tuple[str, ...], Arg(metavar="NAME", positional=True)]
@@ -54,9 +52,9 @@ class Import:
     """Put a model of your own, or one that others publish, into your model folder for `--model NAME`."""
 
     file: Annotated[Path, Arg(metavar="FILE", positional=True)]
-    """A single .onnx file with the contract in its metadata, as `revisage export` writes it; or a .pth file
-    as published by GFP-GAN (1.2 clean, 1.3, 1.4) or Real-ESRGAN (RRDBNet, SRVGGNetCompact), or the .param or
-    .bin file of the latter two for ncnn, as Upscayl has them; for these this needs revisage[train]."""
+    """A single .onnx file with the contract in its metadata, as `revisage export` writes it; or weights of
+    GFP-GAN (1.2 clean, 1.3, 1.4) or Real-ESRGAN (RRDBNet, SRVGGNetCompact) as .pth or .safetensors, or of the
+    latter two as the .param or .bin file for ncnn, as Upscayl has them."""
     name: Annotated[str | None, Arg(name="as", metavar="NAME")] = None
     """What to call it, if not by the name in its metadata, in the catalogue, or of the file."""
 
@@ -90,7 +88,7 @@ def _run(command: Command) -> int:
         case Pull(names):
             return _pull(names)
         case Import(file, name):
-            checkpoint = file.suffix.lower() in CHECKPOINTS
+            checkpoint = file.suffix.lower() in checkpoints.SUFFIXES
             path = _convert(file, name) if checkpoint else zoo.import_model(file, name)
             say(f"{path.stem}: {path}")
             return 0
@@ -206,18 +204,13 @@ def _pull_one(name: str) -> Path:
 
 def _convert(checkpoint: Path, name: str | None) -> Path:
     """The ONNX model made of a published checkpoint."""
-    try:
-        from revisage.lab import published
-    except ModuleNotFoundError as error:
-        raise ModelError(
-            f"{checkpoint} is a PyTorch checkpoint and is made into a model once, which needs {error.name}: "
-            "pip install 'revisage[train]' and give the same command again; restoring then needs no PyTorch"
-        ) from None
+    from revisage.restore.published import install
+
     console = Console(stderr=True)
     if not console.is_terminal:
-        return published.install(checkpoint, name)
-    with console.status(f"making an ONNX model of {checkpoint.name} and comparing the two"):
-        return published.install(checkpoint, name)
+        return install(checkpoint, name)
+    with console.status(f"making an ONNX model of {checkpoint.name}"):
+        return install(checkpoint, name)
 
 
 def _state(model: Model | None) -> str:

@@ -13,9 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from revisage import faces, zoo
-from revisage.cli._parse import Exit, parse
+from revisage.cli._parse import parse
 from revisage.cli._say import say
-from revisage.errors import RevisageError, UsageError
 from revisage.lab.data.prepare.photo import PrepareSettings, Record
 from revisage.lab.data.prepare.run import prepare
 from revisage.lab.data.prepare.tables import Summary
@@ -48,35 +47,29 @@ class Options:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; 0: every photo read, 1: some could not be (each named on stderr), 2: bad usage."""
-    try:
-        options = parse(Options, "prepare", argv)
-        if options.whole is not None:
-            return _whole(options, options.whole)
-        model = zoo.resolve("finder", "auto")
-        detector = faces.Detector(model.path)
-        if options.workers > 1:
-            cv2.setNumThreads(1)  # the photos share the cores instead
-        with _progress() as bar:
-            task = bar.add_task("", total=None)
+    options = parse(Options, "prepare", argv)
+    if options.whole is not None:
+        return _whole(options, options.whole)
+    model = zoo.resolve("finder", "auto")
+    detector = faces.Detector(model.path)
+    if options.workers > 1:
+        cv2.setNumThreads(1)  # the photos share the cores instead
+    with _progress() as bar:
+        task = bar.add_task("", total=None)
 
-            def watch(record: Record, done: int, total: int) -> None:
-                bar.update(task, completed=done, total=total)
-                _tell(record, bar.console)
+        def watch(record: Record, done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+            _tell(record, bar.console)
 
-            summary = prepare(
-                options.src,
-                options.out,
-                detector,
-                options.settings,
-                detector_name=str(model),
-                workers=options.workers,
-                watch=watch,
-            )
-    except Exit as stop:
-        return stop.code
-    except RevisageError as error:
-        say(f"revisage prepare: {error}", error=True)
-        return 2 if isinstance(error, UsageError) else 1
+        summary = prepare(
+            options.src,
+            options.out,
+            detector,
+            options.settings,
+            detector_name=str(model),
+            workers=options.workers,
+            watch=watch,
+        )
     for line in told(summary, options.out):
         say(line, error=True)
     return 1 if summary.unreadable else 0

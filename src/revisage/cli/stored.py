@@ -20,9 +20,9 @@ import psutil
 
 from revisage import server, zoo
 from revisage.batch import layout, manifest
-from revisage.cli._parse import Exit, parse
+from revisage.cli._parse import parse
 from revisage.cli._say import printable, say
-from revisage.errors import RevisageError, UsageError
+from revisage.errors import UsageError
 from revisage.files import TEMPORARY
 from revisage.label import results
 from revisage.options import Arg
@@ -99,30 +99,24 @@ class Item:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; 0: shown or erased, 1: something could not be erased, 2: bad usage."""
-    try:
-        options = parse(Options, "stored", argv)
-        settings = server.ServerSettings(options.data or server.default_data(), database=options.database)
-        missing = [folder for folder in options.folders if not folder.is_dir()]
-        if missing:
-            raise UsageError(f"{missing[0]} is no folder")
-        latest = time.time() - 3600 * options.older_than if options.older_than else math.inf
-        items = [
-            item
-            for item in stored(settings, options.folders)
-            if item.kind in options.only and item.since <= latest
-        ]
-        print(table(items))
-        if not items or not options.erase:
-            return 0
-        if not options.yes and not _agreed(items):
-            print("nothing was erased")
-            return 0
-        refused = erase(items, settings)
-    except Exit as stop:
-        return stop.code
-    except RevisageError as error:
-        say(f"revisage stored: {error}", error=True)
-        return 2 if isinstance(error, UsageError) else 1
+    options = parse(Options, "stored", argv)
+    settings = server.ServerSettings(options.data or server.default_data(), database=options.database)
+    missing = [folder for folder in options.folders if not folder.is_dir()]
+    if missing:
+        raise UsageError(f"{missing[0]} is no folder")
+    latest = time.time() - 3600 * options.older_than if options.older_than else math.inf
+    items = [
+        item
+        for item in stored(settings, options.folders)
+        if item.kind in options.only and item.since <= latest
+    ]
+    print(table(items))
+    if not items or not options.erase:
+        return 0
+    if not options.yes and not _agreed(items):
+        print("nothing was erased")
+        return 0
+    refused = erase(items, settings)
     for path, reason in refused.items():
         say(f"revisage stored: {path} was not erased: {reason}", error=True)
     say(f"erased: {len(items) - len(refused)} of {len(items)}")

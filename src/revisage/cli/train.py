@@ -20,8 +20,7 @@ from filelock import FileLock, Timeout
 
 from revisage import zoo
 from revisage.cli._parse import Exit, parse
-from revisage.cli._say import say
-from revisage.errors import RevisageError, TrainingError, UsageError, did_you_mean
+from revisage.errors import TrainingError, UsageError, did_you_mean
 from revisage.files import write_atomically
 from revisage.options import Arg
 from revisage.zoo.features import FEATURES
@@ -63,21 +62,17 @@ class Options:
 def main(argv: Sequence[str]) -> int:
     """Run the command; 0: trained to the end, 1: failed, 2: bad usage."""
     try:
-        try:
-            options = parse(Options, "train", argv)
-        except Exit as stop:
-            system = next((word for word in argv if word in SYSTEMS), None)
-            if stop.code == 0 and system is not None:
-                with suppress(ModuleNotFoundError):  # without PyTorch there are none
-                    _show_settings(system, argv)
-            return stop.code
-        from revisage.lab.train import presets
-        from revisage.lab.train.settings import flat
-    except ModuleNotFoundError as error:
-        say(f"revisage train: {error.name} is missing: pip install 'revisage[train]'", error=True)
-        return 1
+        options = parse(Options, "train", argv)
+    except Exit as stop:
+        system = next((word for word in argv if word in SYSTEMS), None)
+        if stop.code == 0 and system is not None:
+            with suppress(ModuleNotFoundError):  # without PyTorch there are none
+                _show_settings(system, argv)
+        raise
+    from revisage.lab.train import presets
     from revisage.lab.train.distributed import end_distributed
     from revisage.lab.train.loop import train
+    from revisage.lab.train.settings import flat
 
     try:
         system = _system(options)
@@ -95,15 +90,10 @@ def main(argv: Sequence[str]) -> int:
         _claim(options.out, system, chosen.name, {"task": settings, "loop": loop})
         with _alone(options.out):
             train(task, options.out, loop, init=init)
-    except RevisageError as error:
-        say(f"revisage train: {error}", error=True)
-        return 2 if isinstance(error, UsageError) else 1
     except Timeout:
-        say(f"revisage train: another training is writing to {options.out}", error=True)
-        return 1
+        raise TrainingError(f"another training is writing to {options.out}") from None
     except OSError as error:
-        say(f"revisage train: {options.out} cannot be written: {error}", error=True)
-        return 1
+        raise TrainingError(f"{options.out} cannot be written: {error}") from error
     finally:
         end_distributed()
     return 0

@@ -1,7 +1,5 @@
 """The similarity between a face in a picture and its crop on the FFHQ template, both ways."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """At which sizes, and through which windows, a picture is searched for faces."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

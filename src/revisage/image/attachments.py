@@ -1,7 +1,5 @@
 """What a file holds beside its picture and no result takes along: told by its marks."""
 
-from __future__ import annotations
-
 import re
 
 _MARKS = {

@@ -1,7 +1,5 @@
 """The allowed formats: told apart by their first bytes, never by the name of the file."""
 
-from __future__ import annotations
-
 import struct
 from pathlib import PurePath
 

@@ -1,7 +1,5 @@
 """IPTC-IIM records (IIM 4.2), and the Photoshop resources that hold them."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """What is kept of a photo's metadata, and what must go because the picture is upright, changed or private."""
 
-from __future__ import annotations
-
 import codecs
 import importlib
 import math

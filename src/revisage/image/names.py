@@ -1,7 +1,5 @@
 """Where results go: one name per photo, never an original's, never the same twice."""
 
-from __future__ import annotations
-
 import os
 import unicodedata
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Pillow's pixel modes to the planes of a Photo."""
 
-from __future__ import annotations
-
 import io
 import math
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A Photo into a file, whole or not at all."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

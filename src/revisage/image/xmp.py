@@ -1,7 +1,5 @@
 """XMP packets (ISO 16684-1): what is kept of them, turned with the picture, and cut in two for JPEG."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Callable

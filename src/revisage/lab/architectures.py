@@ -144,13 +144,7 @@ def contract_of(network: nn.Module, scale: int = 2) -> dict[str, Any]:
 
 
 def export_network(
-    network: nn.Module,
-    path: Path,
-    *,
-    name: str,
-    version: str,
-    licence: str,
-    scale: int = 2,
+    network: nn.Module, path: Path, *, name: str, version: str, licence: str, scale: int = 2
 ) -> Parity:
     """Write one of the `ARCHITECTURES` as ONNX; see `revisage.lab.export.export` and `Contract`."""
     fields = contract_of(network, scale)

@@ -128,11 +128,7 @@ def export(
         temporary.write_bytes(model.SerializeToString())
         del model
         parity = _measure(
-            network,
-            temporary,
-            _batches(channels, example_size, dynamic, input_max),
-            output_names,
-            tolerance,
+            network, temporary, _batches(channels, example_size, dynamic, input_max), output_names, tolerance
         )
         if not parity.passed:
             raise ModelError(

@@ -1,7 +1,5 @@
 """Many results as one ZIP file, written while it is sent."""
 
-from __future__ import annotations
-
 import csv
 import io
 import zipfile

@@ -5,8 +5,6 @@ published is used when it is asked for by name. Their weights stay where their a
 `revisage models pull` gets them from there; sizes and sha256 are as several independent lists give them.
 """
 
-from __future__ import annotations
-
 from revisage.zoo.features import FEATURES
 from revisage.zoo.spec import ModelSpec
 

@@ -5,8 +5,6 @@ sha256 is as several independent public lists give it; the first digits of torch
 torch-fidelity's are part of the file names.
 """
 
-from __future__ import annotations
-
 from revisage.zoo.spec import ModelSpec
 
 _TORCHVISION = "https://download.pytorch.org/models"

@@ -31,7 +31,7 @@ def pull(name: str, *, progress: Progress | None = None) -> Path:
     """The weights of a catalogue model, downloaded into the user's model folder unless they are here.
 
     Of a model that is published as a checkpoint this is the checkpoint, unless the model made from it is
-    here: `revisage.lab.published` makes it.
+    here: `revisage.restore.published` makes it.
 
     Raises:
         UnknownModelError: the catalogue has no such name.

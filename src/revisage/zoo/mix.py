@@ -4,8 +4,6 @@ Source: Wang et al., *Deep Network Interpolation for Continuous Imagery Effect T
 Both files are walked side by side and their weights are mixed in place, so this needs no ONNX library.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass

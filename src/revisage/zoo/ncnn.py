@@ -7,8 +7,6 @@ Only the two families that restoration tools ship are known: the compact network
 PReLU) and RRDBNet, whose tensors get the names of their PyTorch checkpoints.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 

@@ -1,6 +1,7 @@
-"""Walking the fields of a protobuf message in a file, without loading what is not asked for.
+"""Protobuf messages: walking their fields in a file, without loading what is not asked for, and writing them.
 
-Wire format: the Protocol Buffers encoding guide. Every step is bounded: a hostile file ends in an error.
+Wire format: the Protocol Buffers encoding guide. Every step of a walk is bounded: a hostile file ends in an
+error.
 """
 
 from __future__ import annotations
@@ -110,3 +111,28 @@ class Walk:
             if byte < 0x80:
                 return value, position + i + 1
         raise MalformedError("it is cut short" if len(data) < 10 else "it is damaged or of another format")
+
+
+def varint(value: int) -> bytes:
+    """A whole number of at least 0, seven bits a byte."""
+    head = bytearray()
+    while value > 0x7F:
+        head.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*head, value))
+
+
+def number(field: int, value: int) -> bytes:
+    """A field that is a whole number of at least 0."""
+    return varint(field << 3 | VARINT) + varint(value)
+
+
+def head(field: int, length: int) -> bytes:
+    """What stands before the payload of a field of bytes."""
+    return varint(field << 3 | LEN) + varint(length)
+
+
+def message(field: int, *parts: bytes) -> bytes:
+    """A field that is a text, bytes or a message, of which the parts are the fields."""
+    payload = b"".join(parts)
+    return head(field, len(payload)) + payload

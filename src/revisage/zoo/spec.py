@@ -1,7 +1,5 @@
 """What the zoo knows about one model, before its weights are opened."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

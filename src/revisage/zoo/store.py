@@ -159,8 +159,8 @@ def import_model(file: Path, name: str | None = None) -> Path:
     file = Path(file)
     if file.suffix.lower() != ".onnx":
         raise UsageError(
-            f"{file}: only .onnx files, as `revisage export` makes them, published .pth checkpoints and ncnn "
-            "files (.param and .bin) can be imported"
+            f"{file}: only .onnx files, as `revisage export` makes them, published checkpoints (.pth, "
+            ".safetensors) and ncnn files (.param and .bin) can be imported"
         )
     contract = read_contract(file)
     target = destination(contract.name if name is None else name, contract.source)

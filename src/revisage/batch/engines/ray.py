@@ -108,12 +108,7 @@ def pool(count: int | None, device: str) -> Pool:
 
 
 def restore_all(
-    jobs: Sequence[Job],
-    work: Work,
-    pool: Pool,
-    limits: DecodeLimits,
-    *,
-    stop: threading.Event | None = None,
+    jobs: Sequence[Job], work: Work, pool: Pool, limits: DecodeLimits, *, stop: threading.Event | None = None
 ) -> Generator[Outcome, None, None]:
     """Restore every photo on the connected cluster. Outcomes come as soon as they are known.
 
@@ -135,13 +130,7 @@ def restore_all(
 
 
 def _stream(
-    jobs: dict[int, Job],
-    work: Work,
-    pool: Pool,
-    limits: DecodeLimits,
-    stop: threading.Event,
-    *,
-    alone: bool,
+    jobs: dict[int, Job], work: Work, pool: Pool, limits: DecodeLimits, stop: threading.Event, *, alone: bool
 ) -> Iterator[tuple[int, Outcome]]:
     """The outcomes of those photos whose workers did not die with them, or of those begun before `stop`."""
     ray = _ray()

@@ -1,7 +1,5 @@
 """The containers of photos: their segments, chunks and directories, and the metadata in them."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 from revisage.image.containers import boxes, jpeg, png, tiff, webp

@@ -1,7 +1,5 @@
 """Image file directories: the tag tables that TIFF files and EXIF blocks share (TIFF 6.0, section 2)."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """JPEG segments: metadata in an encoded file, its pixels untouched (JFIF 1.02, T.81 B.1, XMP part 3)."""
 
-from __future__ import annotations
-
 import contextlib
 import struct
 from collections.abc import Iterator, Sequence

@@ -5,8 +5,6 @@ picture's own directory comes after the pixels: every offset inside the EXIF, th
 included, stays true.
 """
 
-from __future__ import annotations
-
 import io
 import struct
 from collections.abc import Iterator, Mapping, Sequence

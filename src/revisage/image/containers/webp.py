@@ -1,7 +1,5 @@
 """WebP chunks: metadata in an encoded file, its pixels untouched (RFC 9649, 2.5–2.7)."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterator
 

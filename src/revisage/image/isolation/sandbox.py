@@ -4,8 +4,6 @@ Only system calls through libc, so nothing needs to be installed. Each of the th
 has it: no_new_privs (prctl(2)), Landlock (landlock(7), kernel 5.13) and a seccomp filter (seccomp(2)).
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import platform

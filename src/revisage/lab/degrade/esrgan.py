@@ -42,11 +42,7 @@ SECOND = Ranges(
 )
 # Milder ranges for faces of 256 pixels: the published ones leave no face to restore.
 MILD_FIRST = Ranges(
-    sigma=(0.2, 2.0),
-    factor=(0.35, 1.3),
-    noise=(1.0, 18.0),
-    poisson=(0.05, 1.8),
-    quality=(45, 95),
+    sigma=(0.2, 2.0), factor=(0.35, 1.3), noise=(1.0, 18.0), poisson=(0.05, 1.8), quality=(45, 95)
 )
 MILD_SECOND = Ranges(
     blur_probability=0.5,
@@ -59,11 +55,7 @@ MILD_SECOND = Ranges(
 )
 # Milder still, for whole photos seen at their own size.
 SCENE_FIRST = Ranges(
-    sigma=(0.2, 1.6),
-    factor=(0.45, 1.3),
-    noise=(1.0, 13.0),
-    poisson=(0.05, 1.3),
-    quality=(45, 95),
+    sigma=(0.2, 1.6), factor=(0.45, 1.3), noise=(1.0, 13.0), poisson=(0.05, 1.3), quality=(45, 95)
 )
 SCENE_SECOND = Ranges(
     blur_probability=0.4,

@@ -8,6 +8,7 @@ pictures; ONE is "input", "bicubic", "restore", a model's name, NAME:0.3 or NAME
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from revisage.lab.evaluate import networks
 from revisage.lab.evaluate.data import Data, find_pictures, read, stem
 from revisage.options import Device, Precision, RestoreOptions, Settings
 from revisage.restore import InstalledModels, Restorer
+from revisage.zoo import checkpoints
 
-CHECKPOINTS = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
 _MIXTURE = re.compile(r"[^+>]+\+[^+>]+:[0-9.]+")
 
 
@@ -101,7 +102,7 @@ def _labelled(text: str) -> tuple[str, str]:
 
 def _is_file(text: str) -> bool:
     suffix = Path(text).suffix.lower()
-    return suffix == ".onnx" or suffix in CHECKPOINTS or "/" in text
+    return suffix == ".onnx" or suffix in checkpoints.SUFFIXES or "/" in text
 
 
 def _chain(text: str, settings: MethodSettings, data: Data) -> Step:
@@ -138,13 +139,16 @@ def _one(text: str, settings: MethodSettings, data: Data) -> Step:
         return _PLAIN[text]
     if text and path.is_dir() and text not in zoo.CATALOGUE:
         return _results(path, data)
-    if path.suffix.lower() in CHECKPOINTS:
-        return _network(networks.open_checkpoint(path), settings)
+    opened = partial(
+        runtime.open_session,
+        device=settings.device,
+        precision=settings.precision,
+        threads=settings.threads,
+    )
+    if path.suffix.lower() in checkpoints.SUFFIXES:
+        return _network(networks.open_checkpoint(path, opened), settings)
     if path.suffix.lower() == ".onnx" and not networks.has_contract(path):
-        session = runtime.open_session(
-            path, device=settings.device, precision=settings.precision, threads=settings.threads
-        )
-        return _network(networks.open_onnx(path, session), settings)
+        return _network(networks.open_onnx(path, opened(path)), settings)
     if "/" in text and path.suffix.lower() != ".onnx":
         raise UsageError(f"no folder {text}: give a folder of results, a file of weights or a model's name")
     return _restore(settings) if text == "restore" else _model(text, settings)

@@ -16,12 +16,12 @@ from revisage.errors import (
     UsageError,
 )
 from revisage.files import sha256
-from revisage.lab import published
 from revisage.options import Settings
 from revisage.restore import FaceModel, InstalledModels, SceneModel
 from revisage.restore.receptive_field import receptive_field
 from revisage.runtime import RuntimeInfo, Session
 from revisage.runtime.session import check_batch, is_finite, non_finite
+from revisage.zoo import Contract, published
 
 _PROBE = 64  # side of the picture that a network's scale is measured with
 
@@ -81,8 +81,8 @@ def open_onnx(path: Path, session: Session) -> Network:
     return _network(path, session, size)
 
 
-def open_checkpoint(path: Path) -> Network:
-    """A PyTorch checkpoint: of this project's networks by `revisage.lab.published`, of others by spandrel.
+def open_checkpoint(path: Path, open_session: Callable[[bytes], Session]) -> Network:
+    """A checkpoint: of the networks that `revisage.zoo.published` knows, or of others in PyTorch by spandrel.
 
     Raises ModelMissingError (no such file), ModelCorruptError (of no known network), RuntimeUnavailableError
     (spandrel, which may know it, is not installed).
@@ -90,10 +90,11 @@ def open_checkpoint(path: Path) -> Network:
     if not path.is_file():
         raise ModelMissingError(f"there is no file {path}")
     try:
-        known = published.load(path)
+        known = published.read(path)
     except ModelCorruptError as error:
         return _by_spandrel(path, error)
-    return _network(path, TorchSession(known.network, path), known.size)
+    contract = Contract("known", known.task, known.size, known.scale, version="1", licence="its authors'")
+    return _network(path, open_session(known.onnx(contract, half=False)), known.size)
 
 
 def _by_spandrel(path: Path, refusal: ModelError) -> Network:

@@ -12,12 +12,10 @@ from revisage.lab.losses.adversarial import (
 )
 from revisage.lab.losses.attention import attention, gaussian_kernel, heat_map
 from revisage.lab.losses.components import Component, component_boxes, crop_component
-from revisage.lab.losses.description import description
 from revisage.lab.losses.detection import box_iou_distance, box_smooth_l1, landmark_smooth_l1, quality_focal
 from revisage.lab.losses.identity import chord, face_features, hint, identity
-from revisage.lab.losses.laplacian import laplacian
 from revisage.lab.losses.perceptual import feature_matching, gram, perceptual, style
-from revisage.lab.losses.pixel import checkerboard, l1, pyramid
+from revisage.lab.losses.pixel import checkerboard, description, l1, laplacian, pyramid
 
 __all__ = [
     "Component",

@@ -4,6 +4,8 @@ Source: Wang et al., *Real-ESRGAN*, ICCVW 2021, and its later releases, whose SR
 carry the same names.
 """
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch.nn.functional as F
@@ -46,3 +48,15 @@ class Compact(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         base = F.interpolate(x, scale_factor=self.config.scale, mode="nearest")
         return base + F.pixel_shuffle(self.body(x), self.config.scale)
+
+
+def with_weights(state: Mapping[str, Tensor]) -> Compact:
+    """The network of a checkpoint's tensors, its sizes read off them; ValueError when they are another's."""
+    parts = sum(name.endswith(".weight") for name in state)
+    try:
+        features, out = (len(state[f"body.{part}.weight"]) for part in (0, parts - 1))
+        network = Compact(CompactConfig(features, (parts - 3) // 2, math.isqrt(out // 3)))
+        network.load_state_dict(state)
+    except (KeyError, RuntimeError) as error:
+        raise ValueError(f"no compact network: {error}") from None
+    return network.eval().requires_grad_(False)

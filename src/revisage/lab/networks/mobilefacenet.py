@@ -37,8 +37,7 @@ class MobileFaceNetConfig:
 
 PUBLISHED = MobileFaceNetConfig()
 COMPACT_IDENTITY = MobileFaceNetConfig(
-    stem=48,
-    stages=((2, 64, 4, 2), (4, 128, 1, 2), (2, 128, 5, 1), (4, 128, 1, 2), (2, 128, 2, 1)),
+    stem=48, stages=((2, 64, 4, 2), (4, 128, 1, 2), (2, 128, 5, 1), (4, 128, 1, 2), (2, 128, 2, 1))
 )
 SIZE = 256
 """Side of the faces that `Identity` is made for."""

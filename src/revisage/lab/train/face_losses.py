@@ -10,11 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from revisage.lab.losses.description import description
 from revisage.lab.losses.identity import chord, face_features
-from revisage.lab.losses.laplacian import laplacian
 from revisage.lab.losses.perceptual import WEIGHTS, perceptual, style
-from revisage.lab.losses.pixel import checkerboard, l1, pyramid
+from revisage.lab.losses.pixel import checkerboard, description, l1, laplacian, pyramid
 from revisage.lab.metrics.embedders import open_edgeface
 from revisage.lab.networks.arcface_crop import ArcFaceCrop
 from revisage.lab.networks.gfpgan import Restored

@@ -167,12 +167,7 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
             lambda data: FaceSettings(
                 data=data,
                 loss_weights=FaceWeights(
-                    laplacian=0.5,
-                    pyramid=0.0,
-                    adversarial=0.03,
-                    patches=0.1,
-                    identity=0.3,
-                    checkerboard=50.0,
+                    laplacian=0.5, pyramid=0.0, adversarial=0.03, patches=0.1, identity=0.3, checkerboard=50.0
                 ),
             ),
             ADVERSARIAL_LOOP,
@@ -233,11 +228,7 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
             lambda data: SceneSettings(data=data, network=COMPACT_X2, patch=64, around=120),
             LoopSettings(images=1_000_000, batch=16, rate=1e-3, ema=4000),
         ),
-        Preset(
-            "realesrnet-x2",
-            lambda data: SceneSettings(data=data, network=RRDB_X2),
-            REALESRNET_LOOP,
-        ),
+        Preset("realesrnet-x2", lambda data: SceneSettings(data=data, network=RRDB_X2), REALESRNET_LOOP),
         Preset(
             "realesrgan-x2",
             lambda data: SceneSettings(

@@ -26,15 +26,15 @@ from revisage.lab.degrade.noise import GaussianNoise
 from revisage.lab.losses import l1
 from revisage.lab.metrics.lpips import open_lpips
 from revisage.lab.metrics.psnr import psnr
-from revisage.lab.networks.compact import Compact
+from revisage.lab.networks.compact import Compact, with_weights
 from revisage.lab.networks.scene import SCENE, STRIDE, Scene, SceneConfig, with_strength
-from revisage.lab.published import load
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.pictures import grid, to_unit
 from revisage.lab.train.precision import autocast
 from revisage.lab.train.scenes import crowd, held_pair, patches, piece, ramp, shrink, under_marks, vary
 from revisage.lab.train.settings import check
 from revisage.lab.train.task import Batch, Phase
+from revisage.zoo import checkpoints
 
 DEFAULT_STRENGTH = 0.5
 KEEPS = 0.25  # strengths under it aim at what the teacher leaves, not at the truth
@@ -120,15 +120,21 @@ class StudentSettings:
             raise UsageError("clean, pattern, kept and aged are shares: together they must not exceed 1")
 
 
+def _published(path: Path) -> Compact:
+    state = {name: torch.from_numpy(values.copy()) for name, values in checkpoints.read(path).items()}
+    try:
+        return with_weights(state)
+    except ValueError:
+        raise UsageError(
+            f"{path}: teacher and twin must be SRVGGNetCompact networks, such as realesr-general-x4v3"
+        ) from None
+
+
 class Teacher:
     """Two compact networks whose weights are mixed by the strength asked for."""
 
     def __init__(self, teacher: Path, twin: Path) -> None:
-        self.network, other = (load(path).network for path in (teacher, twin))
-        if not (isinstance(self.network, Compact) and isinstance(other, Compact)):
-            raise UsageError(
-                "teacher and twin must be SRVGGNetCompact networks, such as realesr-general-x4v3"
-            )
+        self.network, other = (_published(path) for path in (teacher, twin))
         if self.network.config != other.config:
             raise UsageError("teacher and twin must be of the same size to be mixed")
         self.scale = self.network.config.scale

@@ -10,11 +10,7 @@ from torch import Tensor, nn
 from revisage.errors import TrainingError, UsageError
 from revisage.lab.data.loader import Sample
 from revisage.lab.data.pictures import shuffled
-from revisage.lab.losses.adversarial import (
-    generator_logistic,
-    path_length,
-    path_lengths,
-)
+from revisage.lab.losses.adversarial import generator_logistic, path_length, path_lengths
 from revisage.lab.metrics.frechet import Gaussian
 from revisage.lab.networks.discriminators import DISCRIMINATOR_128, Discriminator, DiscriminatorConfig
 from revisage.lab.networks.gfpgan import CLEAR_256, GFPGAN

@@ -17,11 +17,7 @@ from revisage.lab.data.pool import Pool
 from revisage.lab.data.sharpen import sharpen
 from revisage.lab.degrade import RECIPES, Chain, apply, tone, zoomed
 from revisage.lab.degrade.esrgan import SecondOrder
-from revisage.lab.losses import (
-    generator_logistic,
-    l1,
-    perceptual,
-)
+from revisage.lab.losses import generator_logistic, l1, perceptual
 from revisage.lab.metrics.psnr import psnr
 from revisage.lab.metrics.ssim import ssim
 from revisage.lab.metrics.weights import read_state
