@@ -1,10 +1,8 @@
 """What a client may choose for one photo: the same as on the command line."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 from revisage.image.formats import EXTENSION
 from revisage.options import EncodeOptions, RestoreOptions
@@ -31,7 +29,7 @@ class JobOptions(RestoreOptions, EncodeOptions):
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str) -> JobOptions:
+    def from_json(cls, text: str) -> Self:
         """The options that `to_json` wrote."""
         values: dict[str, Any] = json.loads(text)
         return cls(**values)

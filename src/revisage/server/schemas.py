@@ -1,9 +1,7 @@
 """The JSON of the API, as OpenAPI describes it."""
 
-from __future__ import annotations
-
 from dataclasses import fields
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Self, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 
@@ -56,7 +54,7 @@ class ProblemView(BaseModel):
     detail: str = Field(description="for people: what is wrong and what to do")
 
     @classmethod
-    def of(cls, failure: Failure) -> ProblemView:
+    def of(cls, failure: Failure) -> Self:
         """From a failure."""
         return cls(**failure.body())
 
@@ -82,7 +80,7 @@ class JobView(BaseModel):
     ended: float | None = None
 
     @classmethod
-    def of(cls, job: Job, ahead: int | None = None) -> JobView:
+    def of(cls, job: Job, ahead: int | None = None) -> Self:
         """From a job."""
         steps = [
             StepsView(stage=stage, done=done, total=total) for stage, (done, total) in job.progress.items()

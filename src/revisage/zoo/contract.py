@@ -4,11 +4,9 @@ An ONNX file is one protobuf message. Its weights make nearly all of it, so this
 lengths and seeks over them. Everything read from the file is bounded.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Self, cast
 
 from revisage.errors import ModelCorruptError, ModelMissingError
 from revisage.zoo import protobuf
@@ -80,7 +78,7 @@ class Contract:
         return {PREFIX + key: str(value) for key, value in entries.items() if value is not None}
 
     @classmethod
-    def from_metadata(cls, metadata: dict[str, str]) -> Contract:
+    def from_metadata(cls, metadata: dict[str, str]) -> Self:
         """Raises ValueError, naming what is missing or wrong."""
         missing = [PREFIX + key for key in REQUIRED if not metadata.get(PREFIX + key)]
         if missing:

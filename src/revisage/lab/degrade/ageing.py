@@ -1,10 +1,9 @@
 """What time and process do to a whole print: fading, dyes, toning, yellow paper, grain, halftone, texture."""
 
-from __future__ import annotations
-
 import functools
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import cv2
 import numpy as np
@@ -30,7 +29,7 @@ class Fading:
     seed: int
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Fading:
+    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
         return cls(
             black=between(rng, 0.0, 0.28) * strength,
             white=1 - between(rng, 0.0, 0.22) * strength,
@@ -65,7 +64,7 @@ class DyeFading:
     base: tuple[float, float, float]
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> DyeFading:
+    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
         """Cyan fades first in most papers (a red cast), magenta or yellow in others."""
         weak = int(rng.choice(3, p=[0.65, 0.15, 0.2]))
         together = 1 - between(rng, 0.0, 0.2) * strength
@@ -95,7 +94,7 @@ class Toning:
     amount: float
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Toning:
+    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
         """Sepia of varying depth in 85 %, a cold tone in 15 %."""
         depth = between(rng, 0.15, 1.0) * strength
         if chance(rng, 0.15):
@@ -133,7 +132,7 @@ class Yellowing:
     paper: tuple[float, float, float]
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Yellowing:
+    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
         depth = between(rng, 0.05, 0.33) * strength
         return cls((1 - 0.08 * depth, 1 - depth * between(rng, 0.3, 0.5), 1 - depth))
 
@@ -154,7 +153,7 @@ class Grain:
     seed: int
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Grain:
+    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
         return cls(
             sigma=between(rng, 0.01, 0.1) * strength,
             size=between(rng, 0.4, 1.8),
@@ -208,7 +207,7 @@ class Halftone:
     colour: bool
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, strength: float = 1.0, *, colour: bool = False) -> Halftone:
+    def sample(cls, rng: np.random.Generator, strength: float = 1.0, *, colour: bool = False) -> Self:
         """``colour`` asks for one screen per ink instead of a single black one."""
         return cls(
             pitch=between(rng, 3.0, 7.0),
@@ -254,7 +253,7 @@ class PaperTexture:
     seed: int
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> PaperTexture:
+    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
         texture = TEXTURES[int(rng.choice(3, p=[0.6, 0.15, 0.25]))]
         return cls(texture, between(rng, 0.008, 0.045) * strength, between(rng, 0.9, 1.8), draw_seed(rng))
 

@@ -1,9 +1,8 @@
 """Colour pieces of GFP-GAN's training, kept apart from its equation: shift, jitter and random gray."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 import cv2
 import numpy as np
@@ -18,7 +17,7 @@ class ColourShift:
     shift: tuple[float, float, float]
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, most: float = 20 / 255) -> ColourShift:
+    def sample(cls, rng: np.random.Generator, most: float = 20 / 255) -> Self:
         return cls((between(rng, -most, most), between(rng, -most, most), between(rng, -most, most)))
 
     def apply(self, image: np.ndarray) -> np.ndarray:
@@ -41,7 +40,7 @@ class ColourJitter:
     hue: float
 
     @classmethod
-    def sample(cls, rng: np.random.Generator) -> ColourJitter:
+    def sample(cls, rng: np.random.Generator) -> Self:
         names = tuple(_CHANGES)
         order = tuple(names[index] for index in rng.permutation(len(names)))
         return cls(
@@ -63,7 +62,7 @@ class Gray:
     """The luma in all three channels."""
 
     @classmethod
-    def sample(cls, rng: np.random.Generator) -> Gray:
+    def sample(cls, rng: np.random.Generator) -> Self:
         """Nothing to draw; ``rng`` is left as it is."""
         return cls()
 

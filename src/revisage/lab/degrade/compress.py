@@ -1,8 +1,7 @@
 """JPEG compression, in memory."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from typing import Self
 
 import cv2
 import numpy as np
@@ -26,7 +25,7 @@ class Jpeg:
     quality: int
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, low: int = 30, high: int = 95) -> Jpeg:
+    def sample(cls, rng: np.random.Generator, low: int = 30, high: int = 95) -> Self:
         return cls(int(rng.integers(low, high + 1)))
 
     def apply(self, image: np.ndarray) -> np.ndarray:

@@ -4,11 +4,10 @@ Every step keeps a seed from which its shapes are drawn, and lengths in referenc
 same parameters put the same marks on the same places of a picture of any size.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import cv2
 import numpy as np
@@ -81,7 +80,7 @@ class Scratches:
     seed: int
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Scratches:
+    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
         return cls(
             count=2 + int(rng.exponential(5.0) * strength),
             width=between(rng, 0.7, 2.4),
@@ -146,7 +145,7 @@ class Dust:
     seed: int
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Dust:
+    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
         return cls(
             count=3 + int(rng.exponential(45.0) * strength),
             radius=between(rng, 0.5, 1.4),
@@ -192,7 +191,7 @@ class Hairs:
     seed: int
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Hairs:
+    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
         return cls(
             count=1 + int(rng.exponential(3.0) * strength),
             length=between(rng, 20.0, 120.0),
@@ -242,7 +241,7 @@ class Crease:
     seed: int
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Crease:
+    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
         corner = chance(rng, 0.3)
         diagonal = math.pi / 4 + math.pi / 2 * int(rng.integers(4)) + float(rng.normal(0, 0.25))
         square = math.pi / 2 * int(rng.integers(4)) + float(rng.normal(0, 0.05))
@@ -301,7 +300,7 @@ class Stains:
     seed: int
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Stains:
+    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
         # Many small spots are foxing, few large ones are water.
         small = chance(rng, 0.4)
         dark = between(rng, 0.1, 0.4) * strength if small else between(rng, 0.04, 0.22) * strength

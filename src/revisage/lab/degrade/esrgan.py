@@ -4,10 +4,9 @@ Lengths here are the picture's own pixels, as published: these degradations happ
 whatever the picture shows.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -82,7 +81,7 @@ class Order:
     noise: GaussianNoise | PoissonNoise
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, ranges: Ranges) -> Order:
+    def sample(cls, rng: np.random.Generator, ranges: Ranges) -> Self:
         blur = KernelBlur.sample(rng, ranges.sigma) if chance(rng, ranges.blur_probability) else None
         direction = int(rng.choice(3, p=ranges.resize))
         factor = (between(rng, 1.0, ranges.factor[1]), between(rng, ranges.factor[0], 1.0), 1.0)[direction]
@@ -110,7 +109,7 @@ class FirstOrder:
     back: str
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, ranges: Ranges = FIRST) -> FirstOrder:
+    def sample(cls, rng: np.random.Generator, ranges: Ranges = FIRST) -> Self:
         return cls(Order.sample(rng, ranges), Jpeg.sample(rng, *ranges.quality), _filter(rng))
 
     def apply(self, image: np.ndarray) -> np.ndarray:
@@ -144,7 +143,7 @@ class SecondOrder:
         first: Ranges = FIRST,
         second: Ranges = SECOND,
         scales: tuple[int, ...] = (1, 2, 4),
-    ) -> SecondOrder:
+    ) -> Self:
         sinc_size = 2 * int(rng.integers(3, 11)) + 1 if chance(rng, 0.8) else 0
         return cls(
             Order.sample(rng, first),

@@ -4,10 +4,9 @@ Wang et al., CVPR 2021, equation 11. One definition, in lengths of a picture of 
 r: "paper" as published, "hard" twice as small, as faces in group photos are. Training draws from both.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -41,7 +40,7 @@ class Gfpgan:
     @classmethod
     def sample(
         cls, rng: np.random.Generator, blur: float = 10.0, factors: tuple[float, float] = PAPER
-    ) -> Gfpgan:
+    ) -> Self:
         """sigma in [0.2, blur], half of the kernels anisotropic as in the published code, r in `factors`,
         delta in [0, 15] / 255, q in [60, 100]."""
         sigma_x = between(rng, 0.2, blur)

@@ -3,10 +3,9 @@
 The family and its names are those of Real-ESRGAN (Wang et al., 2021, section 3.2 and equation 2).
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import cv2
 import numpy as np
@@ -93,7 +92,7 @@ class GaussianBlur:
     angle: float
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, low: float = 0.2, high: float = 10.0) -> GaussianBlur:
+    def sample(cls, rng: np.random.Generator, low: float = 0.2, high: float = 10.0) -> Self:
         """Half isotropic, half anisotropic, sigmas uniform in [low, high]."""
         sigma = between(rng, low, high)
         if chance(rng, 0.5):
@@ -127,7 +126,7 @@ class KernelBlur:
         sigma: tuple[float, float] = (0.2, 3.0),
         sizes: tuple[int, int] = (7, 21),
         sinc_probability: float = 0.1,
-    ) -> KernelBlur:
+    ) -> Self:
         """Draw as published: sizes odd in [7, 21]; sinc 10 %; else 70 % Gaussian, 15 % generalised
         (beta in [0.5, 4]), 15 % plateau (beta in [1, 2]); isotropic to anisotropic as 45:25, 4:1, 4:1."""
         size = 2 * int(rng.integers(sizes[0] // 2, sizes[1] // 2 + 1)) + 1

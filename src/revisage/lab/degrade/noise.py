@@ -1,8 +1,7 @@
 """Sensor noise: Gaussian (read-out) and Poisson (photon), coloured or the same in all channels."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -25,7 +24,7 @@ class GaussianNoise:
     @classmethod
     def sample(
         cls, rng: np.random.Generator, low: float = 1.0, high: float = 30.0, gray_probability: float = 0.4
-    ) -> GaussianNoise:
+    ) -> Self:
         """``low`` and ``high`` bound sigma on the 8-bit scale."""
         return cls(between(rng, low, high) / 255, chance(rng, gray_probability), draw_seed(rng))
 
@@ -51,7 +50,7 @@ class PoissonNoise:
     @classmethod
     def sample(
         cls, rng: np.random.Generator, low: float = 0.05, high: float = 3.0, gray_probability: float = 0.4
-    ) -> PoissonNoise:
+    ) -> Self:
         return cls(between(rng, low, high), chance(rng, gray_probability), draw_seed(rng))
 
     def apply(self, image: np.ndarray) -> np.ndarray:

@@ -4,10 +4,9 @@
 enlarged, and u = 128, a damaged picture of full size.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -54,7 +53,7 @@ class Progressive:
     seed: int
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, ranges: Ranges = RESTORE) -> Progressive:
+    def sample(cls, rng: np.random.Generator, ranges: Ranges = RESTORE) -> Self:
         """k odd in [1, kernel], sigma in [0, sigma], s in its range, delta in [0, delta] / 255, q in
         [quality, 100], each uniform."""
         return cls(

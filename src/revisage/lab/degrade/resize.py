@@ -1,8 +1,7 @@
 """Resizing with the three filters of Real-ESRGAN, and the step that loses resolution and comes back."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from typing import Self
 
 import cv2
 import numpy as np
@@ -34,7 +33,7 @@ class LowResolution:
     up: str
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, low: float = 1.0, high: float = 4.0) -> LowResolution:
+    def sample(cls, rng: np.random.Generator, low: float = 1.0, high: float = 4.0) -> Self:
         names = tuple(FILTERS)
         return cls(
             between(rng, low, high),

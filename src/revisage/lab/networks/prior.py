@@ -4,9 +4,8 @@ Source: Karras et al., *A Style-Based Generator Architecture*, CVPR 2019, §2 (m
 mixing); *Analyzing and Improving the Image Quality of StyleGAN*, CVPR 2020.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +36,7 @@ class PriorConfig:
     noise: bool = True
 
     @classmethod
-    def of(cls, network: GFPGANConfig, mapping: int = 8) -> PriorConfig:
+    def of(cls, network: GFPGANConfig, mapping: int = 8) -> Self:
         """The prior whose decoder fits a GFP-GAN; smaller than it where its decoder ends before its U-Net."""
         size = network.size >> (len(network.unet) - len(network.prior))
         return cls(size, network.prior, network.style_dim, mapping, stem=network.stem, noise=network.noise)

@@ -1,12 +1,10 @@
 """Everything that a training changes as it goes, and that a checkpoint therefore holds."""
 
-from __future__ import annotations
-
 import copy
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -60,7 +58,7 @@ class State:
     best: float = -math.inf
 
     @classmethod
-    def fresh(cls, task: Task, settings: LoopSettings, device: torch.device) -> State:
+    def fresh(cls, task: Task, settings: LoopSettings, device: torch.device) -> Self:
         """A training that has not begun; the task's networks are moved to the device."""
         networks = task.networks
         for network in networks.values():
