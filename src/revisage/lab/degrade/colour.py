@@ -70,16 +70,14 @@ class Gray:
         return np.repeat(luminance(image)[..., None], 3, axis=2)
 
 
-def colour_changes(
-    rng: np.random.Generator, shift: float = 0.3, gray: float = 0.01, jitter: float = 0.3
-) -> tuple[Step, ...]:
+def colour_changes(rng: np.random.Generator) -> tuple[Step, ...]:
     """What the published training does to the colours of the degraded picture, with its probabilities."""
     steps: list[Step] = []
-    if chance(rng, shift):
+    if chance(rng, 0.3):
         steps.append(ColourShift.sample(rng))
-    if chance(rng, gray):
+    if chance(rng, 0.01):
         steps.append(Gray())
-    if chance(rng, jitter):
+    if chance(rng, 0.3):
         steps.append(ColourJitter.sample(rng))
     return tuple(steps)
 

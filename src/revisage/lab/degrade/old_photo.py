@@ -76,28 +76,16 @@ def printed(rng: np.random.Generator, chances: Chances) -> list[Step]:
 
 def aged(rng: np.random.Generator, chances: Chances) -> list[Step]:
     """Time: fading, the relief of the paper, stains."""
-    steps: list[Step] = []
-    if chance(rng, chances.fading):
-        steps.append(Fading.sample(rng, chances.strength))
-    if chance(rng, chances.texture):
-        steps.append(PaperTexture.sample(rng, chances.strength))
-    if chance(rng, chances.stains):
-        steps.append(Stains.sample(rng, chances.strength))
-    return steps
+    kinds = ((chances.fading, Fading), (chances.texture, PaperTexture), (chances.stains, Stains))
+    return [kind.sample(rng, chances.strength) for probability, kind in kinds if chance(rng, probability)]
 
 
 def damaged(rng: np.random.Generator, chances: Chances) -> list[Step]:
     """Hands: creases, scratches, dust, hairs."""
-    steps: list[Step] = []
-    if chance(rng, chances.crease):
-        creases = 1 + (rng.random() < 0.25)
-        steps.extend(Crease.sample(rng, chances.strength) for _ in range(creases))
-    if chance(rng, chances.scratches):
-        steps.append(Scratches.sample(rng, chances.strength))
-    if chance(rng, chances.dust):
-        steps.append(Dust.sample(rng, chances.strength))
-    if chance(rng, chances.hairs):
-        steps.append(Hairs.sample(rng, chances.strength))
+    creases = 1 + (rng.random() < 0.25) if chance(rng, chances.crease) else 0
+    steps: list[Step] = [Crease.sample(rng, chances.strength) for _ in range(creases)]
+    kinds = ((chances.scratches, Scratches), (chances.dust, Dust), (chances.hairs, Hairs))
+    steps += [kind.sample(rng, chances.strength) for probability, kind in kinds if chance(rng, probability)]
     return steps
 
 

@@ -8,13 +8,21 @@ Example::
     write_reports(results, Path("out"))
 """
 
-from revisage.lab.evaluate.data import Data, View, clean_pictures, outputs_only, pairs_of, select
+from revisage.lab.evaluate.data import (
+    STANDARD_TESTS,
+    Data,
+    StandardTest,
+    View,
+    clean_pictures,
+    outputs_only,
+    pairs_of,
+    select,
+)
 from revisage.lab.evaluate.measure import MetricSources, limit_threads, open_metrics
 from revisage.lab.evaluate.methods import Method, MethodSettings, open_methods
 from revisage.lab.evaluate.reports import write_reports
 from revisage.lab.evaluate.results import Labels, Results, read_labels
 from revisage.lab.evaluate.run import evaluate
-from revisage.lab.evaluate.standard import STANDARD_TESTS, StandardTest
 
 __all__ = [
     "STANDARD_TESTS",

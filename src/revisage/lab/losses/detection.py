@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.ops import distance_box_iou_loss
 
 
 def quality_focal(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -22,15 +23,11 @@ def box_iou_distance(predicted: Tensor, target: Tensor, weight: Tensor) -> Tenso
     Boxes are (..., 4) as (dx, dy, log w, log h) of one common cell, `weight` (...). The distance-IoU loss,
     equation 7 of Zheng et al., *Distance-IoU Loss*, AAAI 2020.
     """
-    size_p, size_t = predicted[..., 2:].clamp(max=8).exp(), target[..., 2:].clamp(max=8).exp()
-    low_p, high_p = predicted[..., :2] - size_p / 2, predicted[..., :2] + size_p / 2
-    low_t, high_t = target[..., :2] - size_t / 2, target[..., :2] + size_t / 2
-    overlap = (torch.minimum(high_p, high_t) - torch.maximum(low_p, low_t)).clamp(min=0).prod(-1)
-    union = size_p.prod(-1) + size_t.prod(-1) - overlap
-    diagonal = (torch.maximum(high_p, high_t) - torch.minimum(low_p, low_t)).square().sum(-1)
-    distance = (predicted[..., :2] - target[..., :2]).square().sum(-1)
-    loss = 1 - overlap / union.clamp(min=1e-6) + distance / diagonal.clamp(min=1e-6)
-    return (loss * weight).sum()
+    corners = []
+    for boxes in (predicted, target):
+        sizes = boxes[..., 2:].clamp(max=8).exp()
+        corners.append(torch.cat((boxes[..., :2] - sizes / 2, boxes[..., :2] + sizes / 2), dim=-1))
+    return (distance_box_iou_loss(*corners) * weight).sum()
 
 
 def box_smooth_l1(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
