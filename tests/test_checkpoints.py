@@ -157,6 +157,16 @@ def test_a_view_of_what_is_not_in_the_storage_is_refused(view: tuple[int, int, i
     refused(tmp_path / "x.pth", "'body.0.weight' has shape .*, which is not in the file")
 
 
+def test_sizes_that_are_no_whole_numbers_are_refused(tmp_path: Path) -> None:
+    class View:
+        def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+            shape = ((), 1 << 40)  # whose product is a tuple, and a long one
+            return torch._utils._rebuild_tensor_v2, (torch.zeros(8)._typed_storage(), 0, shape, (1, 1))
+
+    torch.save({"body.0.weight": View()}, tmp_path / "x.pth")
+    refused(tmp_path / "x.pth", "no whole PyTorch checkpoint")
+
+
 def safe(header: object, data: bytes = bytes(32), length: int | None = None) -> bytes:
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return (len(text) if length is None else length).to_bytes(8, "little") + text + data

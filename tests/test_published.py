@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +89,21 @@ def test_a_face_training_starts_from_a_published_model(tmp_path: Path) -> None:
     x = torch.rand(1, 3, 32, 32) * 2 - 1
     with torch.no_grad():
         torch.testing.assert_close(ours(x)[0], theirs(x, randomize_noise=False)[0], atol=1e-4, rtol=0)
+
+
+def test_the_first_release_of_esrgan_equals_spandrel(tmp_path: Path) -> None:
+    places = {"first": "0", "body": "1.sub.2", "up1": "3", "up2": "6", "hr": "8", "last": "10"}
+    state = {}
+    for key, value in rrdb_state(4).items():
+        name, part = key.rsplit(".", 1)
+        inner = re.sub(r"^body\.(\d+)\.rdb(\d)\.(conv\d)$", r"1.sub.\1.RDB\2.\3.0", name)
+        state[f"model.{places.get(name.removeprefix('conv_'), inner)}.{part}"] = value
+    theirs = spandrel.ModelLoader().load_from_state_dict({**state})
+    assert theirs.architecture.name == "ESRGAN"
+    x = torch.rand(1, 3, 16, 20)
+    with torch.no_grad():
+        want = theirs.model.eval()(x).numpy()
+    np.testing.assert_allclose(run(save(tmp_path / "x.pth", state, None), x), want, atol=1e-4)
 
 
 PUBLISHED = {
@@ -329,6 +344,10 @@ RRDB, COMPACT = rrdb_state(2), compact_state()
         (change(COMPACT, body__2__bias=torch.full((8,), torch.nan)), r"'body\.2\.bias' holds numbers that"),
         (change(COMPACT, body__2__bias=torch.ones(8, dtype=torch.int64)), r"'body\.2\.bias' is no tensor"),
         (change(COMPACT, body__2__bias=torch.ones(0)), r"'body\.2\.bias' has shape \(0,\)"),
+        (
+            change(COMPACT, body__6__weight=torch.ones(3 * 81, 8, 3, 3), body__6__bias=torch.ones(3 * 81)),
+            r"'body\.6\.weight' gives 243 channels: it writes no RGB picture",
+        ),
         (change(RRDB, conv_up2__weight=None), r"no tensor 'conv_up2\.weight'"),
         (change(RRDB, conv_first__weight=torch.ones(8, 5, 3, 3)), "5 input channels"),
         (change(RRDB, body__0__rdb1__conv1__weight=None), r"no place for 'body\.0\.rdb1\.conv1\.bias'"),
@@ -379,17 +398,3 @@ def test_weights_that_16_bits_cannot_hold_are_stored_in_32(home: Path, tmp_path:
     x = np.random.default_rng(0).random((1, 3, 8, 8), dtype=np.float32)
     want = network(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(OpenVinoSession(path, precision="fp32").run(x), want, atol=2e-3)
-
-
-def test_a_spec_from_a_checkpoint_needs_its_sha256(tmp_path: Path) -> None:
-    spec = spec_of(save(tmp_path / "x.pth", compact_state()), "x", "scene", None, 4)
-    with pytest.raises(ValueError, match="no sha256 to know it by"):
-        replace(spec, url=None, sha256=None)
-    with pytest.raises(ValueError, match="bare file name"):
-        replace(spec, checkpoint="../x.pth")
-
-
-def test_every_twin_of_the_catalogue_names_its_own() -> None:
-    twins = {spec.name: spec.twin for spec in CATALOGUE.values() if spec.twin}
-    assert twins
-    assert all(twins[twin] == name for name, twin in twins.items())

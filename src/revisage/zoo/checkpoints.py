@@ -102,7 +102,7 @@ def _tensors(content: object, data: Callable[[_Storage], bytes], length: int) ->
             "it is of `revisage train`: `revisage export RUN OUT.onnx` makes a model of the run"
         )
     group = next((content[key] for key in _GROUPS if isinstance(content.get(key), dict)), content)
-    read = cache(data)
+    numbers = cache(data)
     state, total = {}, 0
     for key, tensor in group.items():
         label = repr(str(key)[:80])
@@ -111,7 +111,7 @@ def _tensors(content: object, data: Callable[[_Storage], bytes], length: int) ->
         total += math.prod(tensor.shape) * tensor.storage.type.itemsize
         ends = zip(tensor.shape, tensor.strides, strict=True)
         last = tensor.offset + sum((n - 1) * step for n, step in ends)
-        stored = np.frombuffer(read(tensor.storage), tensor.storage.type)
+        stored = np.frombuffer(numbers(tensor.storage), tensor.storage.type)
         # A few bytes can be shown as a tensor of any shape.
         sound = min(tensor.shape, default=1) > 0 and min(tensor.strides, default=0) >= 0
         if not (sound and total <= length and 0 <= tensor.offset <= last < len(stored)):
@@ -148,6 +148,8 @@ def _in_a_row(stream: BinaryIO, length: int) -> tuple[object, Callable[[_Storage
     _Machine().follow(stream)
     machine = _Machine()
     content, keys, places = machine.follow(stream), _Machine().follow(stream), {}
+    if not all(isinstance(key, str) for key in keys):
+        raise ValueError
     for key in keys:
         size = int.from_bytes(stream.read(8), "little") * machine.storages[key].type.itemsize
         places[key] = (stream.tell(), size)
@@ -230,6 +232,8 @@ class _Machine:
         self.stack.append(_CALLS[name](*arguments))
 
     def store(self, _tag: str, kind: str, key: str, *_: object) -> None:
+        if not isinstance(key, str):
+            raise ValueError
         self.storages[key] = _Storage(_STORAGES[kind], key)
         self.stack.append(self.storages[key])
 
@@ -251,9 +255,17 @@ def _ordered_dict() -> dict[str, object]:
     return {}  # takes no pairs, unlike dict: they come by SETITEMS
 
 
+def _view(
+    storage: _Storage, offset: int, shape: Sequence[int], strides: Sequence[int], *_: object
+) -> _Tensor:
+    if not all(type(n) is int for n in (offset, *shape, *strides)):
+        raise ValueError
+    return _Tensor(storage, offset, tuple(shape), tuple(strides))
+
+
 _CALLS: dict[str, Callable[..., object]] = {
     "collections.OrderedDict": _ordered_dict,
-    "torch._utils._rebuild_tensor_v2": lambda *facts: _Tensor(*facts[:4]),
+    "torch._utils._rebuild_tensor_v2": _view,
     "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
 }
 _PLAIN = ("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING")

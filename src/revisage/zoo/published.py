@@ -5,6 +5,7 @@ and weights are stored by the names that they have there, so that `--init` can g
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,17 @@ from revisage.zoo.graph import Graph, MisfitError, Value
 from revisage.zoo.spec import Task
 
 _PRIOR = "stylegan_decoder."
+_MAX_SCALE = 8
+
+_FIRST_RELEASE = (
+    ("0", "conv_first"),
+    (r"1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0", r"body.\1.rdb\2.conv\3"),
+    (r"1\.sub\.\d+", "conv_body"),
+    ("3", "conv_up1"),
+    ("6", "conv_up2"),
+    ("8", "conv_hr"),
+    ("10", "conv_last"),
+)
 
 
 @dataclass(frozen=True)
@@ -44,12 +56,15 @@ class Published:
 def read(file: Path) -> Published:
     """The network in a published checkpoint.
 
-    Known are GFP-GAN's "clean" layout (1.2, 1.3, 1.4), RRDBNet (Real-ESRGAN x1, x2, x4) and SRVGGNetCompact
-    (realesr-general-x4v3), of any width and depth, in the files that `revisage.zoo.checkpoints` reads.
+    Known are GFP-GAN's "clean" layout (1.2, 1.3, 1.4), RRDBNet (Real-ESRGAN x1, x2, x4, ESRGAN x4) and
+    SRVGGNetCompact (realesr-general-x4v3), of any width and depth, in the files that
+    `revisage.zoo.checkpoints` reads.
 
     Raises ModelMissingError (no such file), ModelCorruptError (damaged, unsafe, or of no known network).
     """
     state = checkpoints.read(file)
+    if "model.1.sub.0.RDB1.conv1.0.weight" in state:
+        state = {_of_today(key): values for key, values in state.items()}
     try:
         family = next((f for f in _FAMILIES if f.mark in state), None)
         if family is None:
@@ -60,6 +75,13 @@ def read(file: Path) -> Published:
     except MisfitError as error:
         raise ModelCorruptError(f"{file}: {error}") from None
     return network
+
+
+def _of_today(key: str) -> str:
+    """The name in RRDBNet of a tensor of ESRGAN's first release, by which many networks of others go."""
+    for old, new in _FIRST_RELEASE:
+        key = re.sub(rf"^model\.{old}\.", f"{new}.", key)
+    return key
 
 
 def _unknown(state: Mapping[str, np.ndarray]) -> str:
@@ -77,7 +99,7 @@ def _compact(graph: Graph) -> Published:
         y = y.conv(f"body.{i}").prelu(f"body.{i + 1}")
     y = y.conv(f"body.{last}")
     scale = math.isqrt(y.channels // 3)
-    if y.channels != 3 * scale**2:
+    if y.channels != 3 * scale**2 or not 1 <= scale <= _MAX_SCALE:
         raise MisfitError(f"'body.{last}.weight' gives {y.channels} channels: it writes no RGB picture")
     return Published("scene", None, scale, x.enlarge(scale) + y.shuffle(scale))
 
