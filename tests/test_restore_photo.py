@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import io
 import json
 import threading
+import time
+import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,7 +23,7 @@ from revisage import label
 from revisage.errors import FaceError, PhotoTooLargeError, SaveError, UsageError
 from revisage.faces import Face
 from revisage.image import Photo, from_array
-from revisage.restore import RestoreOptions, Restorer, Result, Stage, document, failure
+from revisage.restore import InstalledModels, RestoreOptions, Restorer, Result, Stage, document, failure
 
 data = pytest.importorskip("skimage.data")
 
@@ -440,3 +444,53 @@ def test_a_face_outside_the_photo_is_an_error(astronaut: np.ndarray, box: str) -
 def test_a_face_that_is_no_box_is_an_error(face: object) -> None:
     with pytest.raises(UsageError, match="give X,Y,W,H"):
         RestoreOptions(face=face)  # type: ignore[arg-type]
+
+
+def test_a_restorer_in_an_event_loop_lets_it_go_on_and_stops_when_it_is_cancelled(
+    astronaut: np.ndarray,
+) -> None:
+    restorer, stages, begun = restorer_with(), [], threading.Event()
+
+    def watch(stage: Stage) -> None:
+        stages.append(stage)
+        begun.set()
+        time.sleep(0.2)
+
+    async def both() -> None:
+        result = await restorer.restore_async(astronaut, scale=1)
+        assert np.array_equal(result.pixels, restorer.restore(astronaut, scale=1).pixels)
+        task = asyncio.create_task(restorer.restore_async(astronaut, scale=1, progress=watch))
+        await asyncio.to_thread(begun.wait, 10)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(both())  # waits for the thread
+    assert [stage.name for stage in stages] == ["decode"]
+
+
+def test_a_closed_restorer_has_let_its_models_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Model:
+        pass
+
+    opened: list[weakref.ref[Model]] = []
+
+    def open_detector(self: InstalledModels) -> Model:
+        model = Model()
+        opened.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr(InstalledModels, "_open_detector", open_detector)
+    with Restorer() as restorer:
+        restorer._models.detector()
+        assert opened[0]() is not None
+    gc.collect()
+    assert opened[0]() is None
+    restorer._models.detector()
+    assert len(opened) == 2
+
+
+def test_a_result_is_told_in_one_line(astronaut: np.ndarray) -> None:
+    assert repr(restorer_with().restore(astronaut, scale=1)) == (
+        "<Result: 512 x 512 pixels, 1 of 1 faces restored>"
+    )

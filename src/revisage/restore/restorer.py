@@ -1,9 +1,10 @@
 """One photo, whole: decode, find, background, faces. No per-photo state, so threads share it."""
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -67,6 +68,17 @@ class Restorer:
         # Once, so that every photo of a folder is cut into the same tiles, whatever else is in hand.
         self._budget = free_share() if memory is None else memory << 20
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the installed models go, and with them their memory; a later call opens them again."""
+        if isinstance(self._models, InstalledModels):
+            self._models = InstalledModels(self.settings)
+
     def check(self, options: RestoreOptions | None = None) -> None:
         """Open the models now, so that one that `options` need and that is missing is told before the first
         photo.
@@ -121,6 +133,30 @@ class Restorer:
         restoration = self._layered(source, job, found, every=False)
         result = restoration.compose(restoration.rest.pixels, job)
         return self.with_pages(result, job.options, progress)
+
+    async def restore_async(
+        self,
+        source: Source,
+        options: RestoreOptions | None = None,
+        *,
+        progress: Progress | None = None,
+        **changes: Any,
+    ) -> Result:
+        """`restore` in a thread, so that an event loop goes on; a cancelled one ends at its next step."""
+        import asyncio
+
+        cancelled = threading.Event()
+
+        def watch(stage: Stage) -> None:
+            if cancelled.is_set():
+                raise asyncio.CancelledError
+            (progress or silent)(stage)
+
+        try:
+            return await asyncio.to_thread(self.restore, source, options, progress=watch, **changes)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
 
     def with_pages(self, result: Result, options: RestoreOptions, progress: Progress | None = None) -> Result:
         """The result with the other pages of its file, restored, where the options ask for all of them.
