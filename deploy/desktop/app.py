@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import runpy
+import signal
 import subprocess
 import sys
 import webbrowser
@@ -16,19 +17,22 @@ def window() -> int:
 
     The window is pywebview's where that is installed, else a tab of the browser.
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # not without the server
     command = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, __file__]
     with subprocess.Popen([*command, "serve", "--no-open"], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         url = server.stdout.readline().rpartition(" ")[2].strip()
         try:
             import webview
+
+            webview.create_window("Revisage", url, width=1200, height=900)
+            webview.start()
         except ModuleNotFoundError:
             print(f"Revisage is at {url}\nCtrl+C ends it.", flush=True)
             webbrowser.open(url)
-            return server.wait()
-        webview.create_window("Revisage", url, width=1200, height=900)
-        webview.start()
-        server.terminate()
+            server.wait()
+        finally:
+            server.terminate()
     return 0
 
 
