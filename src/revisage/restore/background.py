@@ -117,3 +117,12 @@ def _words(model_scale: int, count: int, scale: int) -> str:
     if produced == scale:
         return words
     return f"{words}, then {'area' if produced > scale else 'lanczos'} to x{scale}"
+
+
+def square(pixels: np.ndarray, size: int) -> np.ndarray:
+    """A picture at (size, size)."""
+    if pixels.shape[:2] == (size, size):
+        return pixels
+    shrinks = pixels.shape[0] * pixels.shape[1] > size * size
+    way = cv2.INTER_AREA if shrinks else cv2.INTER_LANCZOS4
+    return cv2.resize(pixels, (size, size), interpolation=way)

@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from revisage import faces, runtime, zoo
-from revisage.errors import ModelCorruptError, ModelMissingError, UnknownModelError
+from revisage.errors import ModelCorruptError, ModelMissingError, UnknownModelError, UsageError
 from revisage.faces import Face
 from revisage.files import sha256
 from revisage.options import Settings
@@ -261,3 +261,33 @@ class InstalledModels:
 def _digests(*files: Path) -> Callable[[], tuple[str, ...]]:
     """The SHA-256 of a model's files, read once."""
     return _Once(lambda: tuple(sha256(file) for file in files)).get
+
+
+def require_crops(model: FaceModel) -> None:
+    """Raise UsageError where a photo's faces would be cut out for a model that has never seen such crops."""
+    if model.whole:
+        raise UsageError(
+            f"{model.label} takes whole pictures of one face, not faces cut out of a photo: add aligned "
+            "(--aligned) for such pictures, or choose another model"
+        )
+
+
+def labels_of(
+    model: FaceModel | None, scene: SceneModel | None, identity: IdentityModel | None
+) -> dict[str, str | None]:
+    """Name and version by task, for a result."""
+    models = {"face": model, "scene": scene, "identity": identity}
+    return {task: used.label if used else None for task, used in models.items()}
+
+
+def digests_of(*models: FaceModel | SceneModel | None) -> dict[str, Callable[[], tuple[str, ...]]]:
+    """What gives the SHA-256 of the files of each model, by its label."""
+    return {model.label: model.digests for model in models if model is not None}
+
+
+def runtime_of(model: FaceModel | SceneModel | None) -> dict[str, str] | None:
+    """What a model runs on, for a result."""
+    if model is None:
+        return None
+    info = model.session.info
+    return {"backend": info.backend, "device": info.device, "precision": info.precision}

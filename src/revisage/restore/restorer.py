@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -16,7 +15,7 @@ from revisage.image import Photo, decode, eight_bits, from_array, from_pillow, w
 from revisage.options import RestoreOptions, Settings
 from revisage.restore import colour as tone
 from revisage.restore import tiles
-from revisage.restore.background import Background, enlarge, resample
+from revisage.restore.background import Background, enlarge, resample, square
 from revisage.restore.faces import (
     Crop,
     FaceLayer,
@@ -31,7 +30,16 @@ from revisage.restore.faces import (
 )
 from revisage.restore.job import Job
 from revisage.restore.memory import free_share
-from revisage.restore.models import FaceModel, IdentityModel, InstalledModels, ModelSource, SceneModel
+from revisage.restore.models import (
+    FaceModel,
+    IdentityModel,
+    InstalledModels,
+    ModelSource,
+    digests_of,
+    labels_of,
+    require_crops,
+    runtime_of,
+)
 from revisage.restore.paste import Placement
 from revisage.restore.progress import Progress, Stage, silent
 from revisage.restore.restoration import Restoration, counted
@@ -96,7 +104,7 @@ class Restorer:
             self._models.detector()
             self._identity(model, options)
             if not options.aligned:
-                _require_crops(model)
+                require_crops(model)
 
     def restore(
         self,
@@ -253,7 +261,7 @@ class Restorer:
             )
         model, scene = self._models.face(), self._models.scene()
         if model is not None:
-            _require_crops(model)
+            require_crops(model)
         identity = self._identity(model, job.options) if model is not None else None
         neutral = photo.gray or tone.is_neutral(photo.pixels)
         auto = job.options.turn == "auto"
@@ -315,11 +323,11 @@ class Restorer:
                 size_in=(width, height),
                 scale=scale,
                 background=rest.method,
-                models=_labels(model, used, identity) | {"finder": detector_label},
+                models=labels_of(model, used, identity) | {"finder": detector_label},
                 changed_by=(used.label,) if used else (),
-                runtime=_runtime(model or used),
+                runtime=runtime_of(model or used),
                 seconds=job.seconds(),
-                digests=_digests(model, used),
+                digests=digests_of(model, used),
                 turned=lie if auto else job.options.turn_by_hand,
                 turn_offered=0 if auto else lie,
             ),
@@ -347,8 +355,8 @@ class Restorer:
             raise UsageError("an aligned face needs a face model: choose one instead of none")
         identity = self._identity(model, job.options)
         height, width = photo.pixels.shape[:2]
-        canvas = _square(photo.pixels, model.side).copy()
-        small = tiles.to_float(_square(photo.pixels, model.size))
+        canvas = square(photo.pixels, model.side).copy()
+        small = tiles.to_float(square(photo.pixels, model.size))
         neutral = photo.gray or tone.is_neutral(photo.pixels)
         with job.timed("faces"):
             (layer,) = restore_crops(model, identity, [Crop(0, small)], job, neutral=neutral, every=every)
@@ -368,7 +376,7 @@ class Restorer:
                 photo=replace(
                     photo,
                     pixels=canvas,
-                    alpha=None if photo.alpha is None else _square(photo.alpha, model.side),
+                    alpha=None if photo.alpha is None else square(photo.alpha, model.side),
                     gray=photo.gray and job.keep,
                 ),
                 faces=(),
@@ -376,11 +384,11 @@ class Restorer:
                 size_in=(width, height),
                 scale=1,
                 background="none: an aligned face",
-                models=_labels(model, None, identity) | {"finder": None},
+                models=labels_of(model, None, identity) | {"finder": None},
                 changed_by=(),
-                runtime=_runtime(model),
+                runtime=runtime_of(model),
                 seconds=job.seconds(),
-                digests=_digests(model),
+                digests=digests_of(model),
                 turned=job.options.turn_by_hand,
             ),
             found=(whole,),
@@ -389,38 +397,3 @@ class Restorer:
             face_model=model.label,
             level=neutral and job.keep,
         )
-
-
-def _require_crops(model: FaceModel) -> None:
-    """Raise UsageError where a photo's faces would be cut out for a model that has never seen such crops."""
-    if model.whole:
-        raise UsageError(
-            f"{model.label} takes whole pictures of one face, not faces cut out of a photo: add aligned "
-            "(--aligned) for such pictures, or choose another model"
-        )
-
-
-def _square(pixels: np.ndarray, size: int) -> np.ndarray:
-    if pixels.shape[:2] == (size, size):
-        return pixels
-    shrinks = pixels.shape[0] * pixels.shape[1] > size * size
-    way = cv2.INTER_AREA if shrinks else cv2.INTER_LANCZOS4
-    return cv2.resize(pixels, (size, size), interpolation=way)
-
-
-def _labels(
-    model: FaceModel | None, scene: SceneModel | None, identity: IdentityModel | None
-) -> dict[str, str | None]:
-    models = {"face": model, "scene": scene, "identity": identity}
-    return {task: used.label if used else None for task, used in models.items()}
-
-
-def _digests(*models: FaceModel | SceneModel | None) -> dict[str, Callable[[], tuple[str, ...]]]:
-    return {model.label: model.digests for model in models if model is not None}
-
-
-def _runtime(model: FaceModel | SceneModel | None) -> dict[str, str] | None:
-    if model is None:
-        return None
-    info = model.session.info
-    return {"backend": info.backend, "device": info.device, "precision": info.precision}
