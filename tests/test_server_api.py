@@ -413,7 +413,7 @@ def test_a_large_photo_may_take_longer_as_long_as_it_makes_progress(tmp_path: Pa
 
 
 def test_without_a_token_nothing_is_answered_but_the_page_and_health(guarded: Running) -> None:
-    for path in ("/v1/jobs/" + new_id(), "/v1/server", "/metrics"):
+    for path in ("/v1/jobs/" + new_id(), "/v1/server", "/share", "/metrics"):
         answer = requests.get(guarded.url + path, timeout=5)
         assert problem(answer) == (401, "no-token")
         assert answer.headers["www-authenticate"] == "Bearer"

@@ -34,7 +34,7 @@ OPEN = ("/healthz", "/readyz")
 
 METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
 
-GUARDED = ("/v1/", "/metrics")
+GUARDED = ("/v1/", "/share", "/metrics")
 """What needs a token where there are any; the page and the description of the API hold no secret."""
 
 

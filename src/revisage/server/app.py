@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from revisage.errors import RevisageError, UsageError
 from revisage.server.access import Guard
 from revisage.server.head import Head
+from revisage.server.options import JobOptions
 from revisage.server.problems import RETRY_SECONDS, Failure, ProblemError, StoreUnavailableError, failure_of
 from revisage.server.routes import Serving, problems, router
 from revisage.server.schemas import ProblemView
@@ -71,6 +72,13 @@ def _add_page(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     async def index() -> FileResponse:
         return FileResponse(PAGE / "index.html")
+
+    @app.post("/share", include_in_schema=False)
+    async def share(request: Request, service: Serving) -> RedirectResponse:
+        """A photo that was shared to the installed page, which then follows its job."""
+        options = JobOptions(previews=True)
+        job = await service.submit(request, request.state.owner, "", options)
+        return RedirectResponse(f"./?job={job.id}", 303)
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> FileResponse:

@@ -21,7 +21,8 @@ export const hasToken = () => sessionStorage.getItem(TOKEN) !== null;
 async function call(method, path, { body, query, signal, keepalive } = {}) {
   const token = sessionStorage.getItem(TOKEN);
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
-  const address = query ? `${path}?${new URLSearchParams(query)}` : path;
+  const pairs = Object.entries(query ?? {}).flatMap(([name, value]) => [value].flat().map((one) => [name, one]));
+  const address = pairs.length ? `${path}?${new URLSearchParams(pairs)}` : path;
   let answer;
   try {
     answer = await fetch(address, { method, headers, body, signal, keepalive, cache: "no-store" });

@@ -16,7 +16,7 @@ const FACE = 1.7; // sides of a face's box that a close-up shows
 
 export function Controls({ session, photo }) {
   const { settings, report } = photo;
-  const declared = Object.entries(session.server?.options ?? {}).filter(([name]) => !ELSEWHERE.includes(name));
+  const declared = Object.entries(session.server?.options ?? {}).filter(([name]) => !ELSEWHERE.includes(name) && (name !== "revive" || settings.run.colour === "revive"));
   const some = photo.weights.length > 0;
   const cleans = report?.can_clean ?? true;
   const options = (which) => declared.filter(which).map((option) => html`<${Option} session=${session} settings=${settings} option=${option} />`);
@@ -26,9 +26,11 @@ export function Controls({ session, photo }) {
       ${photo.problem && html`<p class="trouble">${photo.problem.message}
         ${photo.isDamaged && html`<button onClick=${() => photo.restoreDamaged()}>${say("damaged")}</button>`}
         ${photo.isWorthAnotherTry && html`<button onClick=${() => photo.restore()}>${say("again")}</button>`}</p>`}
+      ${report?.turn_offered > 0 && html`<p class="offer">${say("turned")}
+        <button onClick=${() => session.set((one) => { one.run.turn = "auto"; }, true)}>${say("turn")}</button></p>`}
       <${Presets} session=${session} settings=${settings} />
       ${(some || !photo.isDone) && html`<${Share} label=${say("strength")} value=${settings.strength}
-        set=${(value) => { photo.own.clear(); session.set((one) => { one.strength = value; }); }} />`}
+        set=${(value) => session.set((one) => { one.strength = value; })} />`}
       ${some && html`<${Faces} session=${session} photo=${photo} />`}
       ${cleans && html`<${Share} label=${say("clean")} hint=${say("clean.hint")} value=${settings.run.clean ?? session.server?.options.clean?.default ?? 0.5} step=${5} late
         set=${(value) => session.set((one) => { one.run.clean = value; }, true)} />`}
@@ -95,8 +97,8 @@ function Option({ session, settings, option: [name, schema] }) {
   if (schema.type === "boolean") {
     return html`<label class="check" title=${hint}><input type="checkbox" name=${name} checked=${value} onChange=${(event) => set(event.target.checked)} />${label}</label>`;
   }
-  if (schema.maximum === 1) return html`<${Share} label=${label} hint=${hint} value=${value} late set=${set} />`;
   if (schema.maximum === undefined) return null;
+  if (schema.maximum === 1) return html`<${Share} label=${label} hint=${hint} value=${value} late set=${set} />`;
   return html`<label class="field" title=${hint}><span class="label">${label}<span class="amount">${value}</span></span>
     <input type="range" name=${name} min=${schema.minimum} max=${schema.maximum} value=${value} onInput=${(event) => set(Number(event.target.value))} /></label>`;
 }
@@ -109,6 +111,7 @@ function Faces({ session, photo }) {
       <div class="label"><h3>${say("faces")}</h3>
         <button class="icon" aria-pressed=${session.choosing} aria-label=${say("choosing")} title=${say("choosing")}
           onClick=${() => { session.choosing = !session.choosing; session.changed(); }}>${icon("pick")}</button></div>
+      ${session.choosing && html`<p class="hint">${say("choosing.hint")}</p>`}
       <ul>${photo.faces.map((face, n) => html`<${Face} key=${n} session=${session} photo=${photo} face=${face} n=${n} />`)}</ul>
     </section>`;
 }

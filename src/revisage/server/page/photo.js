@@ -43,7 +43,6 @@ export class Photo {
     this.source = saved?.source ?? null; // of which the server has the photo
     this.jobs = new Set(saved?.jobs); // all that the server holds of this photo
     this.off = new Set(saved?.off); // faces that are left as they were
-    this.own = new Map(saved?.own); // faces with a strength of their own
     this.ran = saved?.ran ?? null; // the settings with which `job` was run
     this.pending = saved?.pending ?? null; // the job that is being followed
     if (this.ran && !this.pending) this.settings.run = { ...this.ran };
@@ -58,7 +57,7 @@ export class Photo {
 
   get toSave() {
     const { key, settings, job, source, ran, pending } = this;
-    return { key, settings, job, source, ran, pending, jobs: [...this.jobs], off: [...this.off], own: [...this.own] };
+    return { key, settings, job, source, ran, pending, jobs: [...this.jobs], off: [...this.off] };
   }
 
   get isDone() {
@@ -80,7 +79,7 @@ export class Photo {
 
   /** How strongly each face is shown, 0 to 1. */
   get weights() {
-    return this.faces.map((face, n) => (face.outcome === "restored" && !this.off.has(n) ? (this.own.get(n) ?? this.settings.strength) : 0));
+    return this.faces.map((face, n) => (face.outcome === "restored" && !this.off.has(n) ? this.settings.strength : 0));
   }
 
   /** The box of each face in pixels of the pictures; null for one that was not restored. */
@@ -201,10 +200,8 @@ export class Photo {
 
   async #take(id, settings, signal) {
     const report = await api.report(id, signal);
-    if (report.faces.length !== this.faces.length && this.isDone) {
-      this.off.clear();
-      this.own.clear();
-    }
+    const others = report.faces.length !== this.faces.length || settings.turn !== this.ran?.turn;
+    if (others && this.isDone) this.off.clear(); // their numbers are of other faces now
     const old = [...this.jobs].filter((other) => other !== id);
     Object.assign(this, { report, ran: settings, job: id, source: id, pictures: null, sketch: null, made: null, pending: null, state: "done", share: 1 });
     this.session.changed();
@@ -255,7 +252,7 @@ export class Photo {
     const weights = this.weights;
     const usable = weights.map((weight, n) => n).filter((n) => this.faces[n].outcome === "restored");
     const chosen = usable.filter((n) => !this.off.has(n));
-    const all = chosen.length === usable.length && this.own.size === 0;
+    const all = chosen.length === usable.length;
     const faces = all ? "all" : chosen.map((n) => n + 1).join(",");
     const strength = faces ? this.settings.strength : 0;
     const wanted = { ...this.settings.encode, strength, faces: faces || "all" };

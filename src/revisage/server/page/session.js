@@ -81,12 +81,13 @@ export class Session {
   }
 
   async #reattach() {
-    const saved = stored().filter(({ key }) => !this.#known.has(key));
+    const saved = [...stored(), ...shared()].filter(({ key }) => !this.#known.has(key));
     const photos = saved.map((one) => new Photo(this, null, null, one));
     for (const { key } of saved) this.#known.add(key);
     const there = await Promise.all(photos.map((photo) => photo.reattach()));
     this.photos.unshift(...photos.filter((photo, n) => there[n]));
     this.choose(this.current ?? this.photos[0] ?? null);
+    history.replaceState(null, "", location.pathname);
   }
 
   /** Other tabs have photos of their own. */
@@ -132,6 +133,14 @@ export class Session {
     const others = this.photos.filter((photo) => photo !== this.current);
     this.set((one) => Object.assign(one, structuredClone({ strength, run, encode })), true, others);
     this.say(say("for-all.done", { n: others.length }));
+  }
+
+  /** Look for a face in a box of the current photo's pictures, where the finder has missed it. */
+  addFace(box) {
+    const photo = this.current;
+    const scale = photo.report.size_in[0] / photo.pictures.size[0];
+    const text = box.map((side) => Math.round(side * scale)).join(",");
+    this.set(({ run }) => { run.face = [...(run.face ?? []), text]; }, true);
   }
 
   /** Whether a face of the current photo is restored. */
@@ -239,6 +248,12 @@ export class Session {
   closing() {
     this.removed?.photo.eraseNow();
   }
+}
+
+/** What was shared to the page by another program: the server has it already. */
+function shared() {
+  const id = new URLSearchParams(location.search).get("job");
+  return id ? [{ key: id, settings: {}, source: id, pending: id, jobs: [id] }] : [];
 }
 
 function stored() {

@@ -8,9 +8,12 @@ const MARGIN = 12; // around a whole picture, in pixels
 const GRIP = 28; // how near the line a drag takes it, in pixels
 
 export class Viewer {
-  /** `stage` holds a canvas; `changed` is called when zoom or line move, `tapped` with the number of a face. */
-  constructor(stage, { changed, tapped }) {
-    Object.assign(this, { stage, changed, tapped });
+  /**
+   * `stage` holds a canvas; `changed` is called when zoom or line move, and while faces are chosen `tapped` with
+   * the number of one, `drawn` with a box [x, y, w, h] in pixels of the pictures.
+   */
+  constructor(stage, { changed, tapped, drawn }) {
+    Object.assign(this, { stage, changed, tapped, drawn });
     this.canvas = stage.querySelector("canvas");
     this.context = this.canvas.getContext("2d");
     this.zoom = 1; // 1 shows the whole picture
@@ -127,11 +130,12 @@ export class Viewer {
     context.clip();
     if (which === "before") drawBefore(context, pictures, left, top, scale);
     else drawAfter(context, pictures, weights, left, top, scale);
-    boxes.forEach((box, n) => {
+    const drawn = this.drag?.box;
+    [...boxes, ...(drawn ? [drawn] : [])].forEach((box, n) => {
       if (!box || !(choosing || n === marked || n === this.hovered)) return;
       const place = [left + box[0] * scale, top + box[1] * scale, box[2] * scale, box[3] * scale];
       if (!choosing && place[3] > h / 2) return; // who looks at one face needs no box around it
-      outline(context, place, String(n + 1), weights[n] > 0);
+      outline(context, place, box === drawn ? "+" : String(n + 1), box === drawn || weights[n] > 0);
     });
     context.restore();
   }
@@ -247,15 +251,30 @@ export class Viewer {
       this.panBy((at[0] - last[0]) / 2, (at[1] - last[1]) / 2);
     } else if (this.drag.moved || length(at, this.drag.from) > 4) {
       this.drag.moved = true;
-      if (this.drag.line) this.moveLine(at[0] / this.width);
+      if (this.shown.choosing) this.#draw(at);
+      else if (this.drag.line) this.moveLine(at[0] / this.width);
       else this.panBy(at[0] - last[0], at[1] - last[1]);
     }
     this.pointers.set(event.pointerId, at);
   }
 
+  /** The box from where the drag began. */
+  #draw(at) {
+    const [a, b] = [this.drag.from, at].map((place) => this.#toPicture(place).map((share, k) => share * this.shown.pictures.size[k]));
+    this.drag.box = [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.abs(a[0] - b[0]), Math.abs(a[1] - b[1])];
+    this.redraw();
+  }
+
   pointerup(event) {
-    if (!this.pointers.delete(event.pointerId) || this.drag.moved) return;
+    if (!this.pointers.delete(event.pointerId)) return;
     const at = this.#place(event);
+    const { box } = this.drag;
+    if (box) {
+      this.drag.box = null;
+      this.redraw();
+      if (Math.min(box[2], box[3]) * this.#scale() > GRIP) this.drawn(box);
+    }
+    if (this.drag.moved) return;
     const face = this.#faceAt(at);
     if (this.shown.choosing && face >= 0) this.tapped(face);
     else if (this.drag.line) this.moveLine(at[0] / this.width);
