@@ -4,8 +4,6 @@ Each field is an option, or an argument (`Arg.positional`): its type says which 
 is the help. The fields of a dataclass in it are options like the others.
 """
 
-from __future__ import annotations
-
 import argparse
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence

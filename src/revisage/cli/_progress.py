@@ -1,7 +1,5 @@
 """What `revisage restore` says while it works: a line for each photo, a bar, and how fast it goes."""
 
-from __future__ import annotations
-
 import sys
 import threading
 import time

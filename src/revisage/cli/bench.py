@@ -1,7 +1,5 @@
 """`revisage bench archive`: how fast this machine restores a sample, and what an archive takes and costs."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field

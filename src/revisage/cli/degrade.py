@@ -1,7 +1,5 @@
 """`revisage degrade`: make degraded copies of clean photos, the same ones for the same seed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -128,20 +128,11 @@ def _run(options: Options) -> None:
         reference=options.reference is not None,
     )
     settings = evaluate.MethodSettings(
-        aligned=data.view.direct,
-        device=options.device,
-        precision=options.precision,
-        threads=options.threads,
+        aligned=data.view.direct, device=options.device, precision=options.precision, threads=options.threads
     )
     methods = evaluate.open_methods(_listed(options.methods) or default_methods(), settings, data)
     results = evaluate.evaluate(
-        data,
-        methods,
-        metrics,
-        options.out,
-        labels=labels,
-        reference=options.reference,
-        track=_tracked,
+        data, methods, metrics, options.out, labels=labels, reference=options.reference, track=_tracked
     )
     evaluate.write_reports(results, options.out)
     print(markdown(results))

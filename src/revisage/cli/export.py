@@ -1,7 +1,5 @@
 """`revisage export`: the best checkpoint of a training as an ONNX model."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

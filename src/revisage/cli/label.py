@@ -1,7 +1,5 @@
 """`revisage label`: what the labels in files say, and whether a signature holds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`revisage models`: which models there are, what each is, get one, add your own."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

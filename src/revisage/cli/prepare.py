@@ -1,7 +1,5 @@
 """`revisage prepare`: a folder of photos into a folder of aligned faces for training."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """`revisage restore`: photos in, restored photos out."""
 
-from __future__ import annotations
-
 import contextlib
 import sys
 from collections.abc import Sequence

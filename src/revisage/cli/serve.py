@@ -1,7 +1,5 @@
 """`revisage serve`: the HTTP API and the web page."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import socket

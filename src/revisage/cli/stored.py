@@ -1,7 +1,5 @@
 """`revisage stored`: show what Revisage keeps on this machine, and erase it."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import re

@@ -1,7 +1,5 @@
 """`revisage train`: train one of the systems."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import math

@@ -1,7 +1,5 @@
 """Arithmetic on rows as `FaceDetectorYN` answers them: (n, 15) box x, y, w, h, five landmarks, score."""
 
-from __future__ import annotations
-
 import numpy as np
 
 BOX, POINTS, SCORE = slice(0, 4), slice(4, 14), 14

@@ -1,7 +1,5 @@
 """Colours that a file states by numbers, not by an ICC profile: H.273 code points, gamma, chromaticities."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """What decoding makes of a file, on its way from the decoding process to a Photo."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from revisage.errors import PhotoError, PhotoTooLargeError

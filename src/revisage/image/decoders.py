@@ -1,7 +1,5 @@
 """Bytes to planes, in whichever process this runs: the one place where a decoder touches a user's file."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import io

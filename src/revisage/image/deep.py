@@ -1,7 +1,5 @@
 """More than 8 bits a channel, where Pillow keeps only 8: PNG and AVIF by imagecodecs, HEIF by pillow-heif."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """XMP files beside photos (`photo.jpg.xmp` or `photo.xmp`): read as a part of them."""
 
-from __future__ import annotations
-
 import contextlib
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The pages of a TIFF to planes: by Pillow, or by libtiff (imagecodecs) for samples of 16 bits and more."""
 
-from __future__ import annotations
-
 import io
 from dataclasses import dataclass
 from typing import Any

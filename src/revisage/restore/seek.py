@@ -1,7 +1,5 @@
 """Which faces a photo shows, how it should stand, and the faces that somebody pointed at."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from revisage.errors import UsageError

@@ -188,10 +188,7 @@ def _request(spec: ModelSpec, stream: BinaryIO, progress: Progress | None) -> No
     if sink.here:
         headers["Range"] = f"bytes={sink.here}-"
     download = pooch.HTTPDownloader(
-        chunk_size=_CHUNK,
-        timeout=TIMEOUT,
-        headers=headers,
-        hooks={"response": on_response},
+        chunk_size=_CHUNK, timeout=TIMEOUT, headers=headers, hooks={"response": on_response}
     )
     download(spec.url, sink, None)
 

@@ -4,8 +4,6 @@ Wire format: the Protocol Buffers encoding guide. Every step of a walk is bounde
 error.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 

@@ -7,8 +7,6 @@ checkpoint's sha256 in its metadata; any other `.onnx` file is known by the cont
 file name without the ending is the model's name.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Boxes of JPEG 2000 and JPEG XL files: metadata beside the picture (ISO/IEC 15444-1 annex I, 18181-2)."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """PNG chunks: metadata in an encoded file, its pixels untouched (W3C PNG 3, XMP part 3, 1.1.5)."""
 
-from __future__ import annotations
-
 import contextlib
 import struct
 import zlib

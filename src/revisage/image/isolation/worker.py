@@ -13,8 +13,6 @@ An answer is a message. Where it forks, an answer comes in pieces, each a length
 length 0 ends it, and one byte more tells the signal that ended the fork, 0 for none.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import math

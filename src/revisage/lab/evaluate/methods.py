@@ -140,10 +140,7 @@ def _one(text: str, settings: MethodSettings, data: Data) -> Step:
     if text and path.is_dir() and text not in zoo.CATALOGUE:
         return _results(path, data)
     opened = partial(
-        runtime.open_session,
-        device=settings.device,
-        precision=settings.precision,
-        threads=settings.threads,
+        runtime.open_session, device=settings.device, precision=settings.precision, threads=settings.threads
     )
     if path.suffix.lower() in checkpoints.SUFFIXES:
         return _network(networks.open_checkpoint(path, opened), settings)
