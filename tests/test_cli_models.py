@@ -8,7 +8,7 @@ import platformdirs
 import pytest
 from onnx_files import CONTRACT, model_bytes, write_model
 
-from revisage.cli.models import main
+from revisage import cli
 from revisage.zoo import CATALOGUE, ModelSpec, spec, store
 
 INSIDE = ModelSpec(
@@ -17,6 +17,10 @@ INSIDE = ModelSpec(
 OUTSIDE = replace(
     INSIDE, name="outside", file="outside.onnx", url="http://127.0.0.1:1/outside.onnx", sha256="0" * 64
 )
+
+
+def main(arguments: list[str]) -> int:
+    return cli.main(["models", *arguments])
 
 
 @pytest.fixture(autouse=True)

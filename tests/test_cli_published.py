@@ -19,12 +19,15 @@ pytest.importorskip("spandrel")
 
 from checkpoints import compact_state, save  # noqa: E402
 
-from revisage import zoo  # noqa: E402
-from revisage.cli.models import main  # noqa: E402
+from revisage import cli, zoo  # noqa: E402
 from revisage.files import sha256  # noqa: E402
 from revisage.zoo import CATALOGUE, ModelSpec  # noqa: E402
 
 NAME = "outside-x4"
+
+
+def main(arguments: list[str]) -> int:
+    return cli.main(["models", *arguments])
 
 
 @pytest.fixture(autouse=True)
@@ -138,8 +141,8 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 from PIL import Image
 from revisage import Restorer, zoo
-from revisage.cli.models import main
-assert main(["import", {str(source)!r}]) == 0
+from revisage.cli import main
+assert main(["models", "import", {str(source)!r}]) == 0
 small = Image.open({str(portrait)!r}).resize((64, 64))
 result = Restorer(model="none", scene="mine", device="cpu").restore(small, scale=2)
 print(result.models["scene"], result.pixels.shape)

@@ -13,7 +13,7 @@ pytest.importorskip("spandrel")
 
 from checkpoints import compact_state, rrdb_state, save, save_ncnn  # noqa: E402
 
-from revisage.cli.models import main  # noqa: E402
+from revisage import cli  # noqa: E402
 from revisage.errors import ModelCorruptError, ModelMissingError  # noqa: E402
 from revisage.runtime import open_session  # noqa: E402
 from revisage.runtime.selfcheck import probe  # noqa: E402
@@ -21,6 +21,10 @@ from revisage.zoo import Contract, ncnn, published  # noqa: E402
 
 SHARED = Path(__file__).parents[2] / "shared" / "models"
 STATES = {"compact": compact_state(), "rrdb": rrdb_state()}
+
+
+def main(arguments: list[str]) -> int:
+    return cli.main(["models", *arguments])
 
 
 def picture() -> np.ndarray:

@@ -10,13 +10,18 @@ import requests
 from onnx_files import CONTRACT
 from server_stub import photo, running
 
-from revisage.cli.serve import Options, _settings, main
+from revisage import cli
+from revisage.cli.serve import Options, _settings
 from revisage.errors import UsageError
 from revisage.restore import GUARD_DEGREES, InstalledModels, Settings
 from revisage.server import JobOptions, ServerSettings
 from revisage.server.client import Client
 
 WHITE = JobOptions(scale="1", colour="enhance")
+
+
+def main(arguments: list[str]) -> int:
+    return cli.main(["serve", *arguments])
 
 
 def outcome(client: Client, options: JobOptions) -> tuple[str, float | None]:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from revisage.cli._say import say, tolerate_names
-from revisage.errors import RevisageError, UnknownModelError, UsageError, did_you_mean
+from revisage.errors import RevisageError, SigningError, UnknownModelError, UsageError, did_you_mean
 from revisage.version import __version__
 
 COMMANDS = {
@@ -26,7 +26,8 @@ COMMANDS = {
     "bench": "measure what restoring an archive takes on this machine",
 }
 
-WITH_TORCH = ("train", "evaluate", "export")
+EXTRAS = {"train": "train", "evaluate": "train", "export": "train", "serve": "serve"}
+"""Which extra a command needs."""
 
 USAGE = f"""usage: revisage PHOTO|FOLDER... [OPTIONS]
        revisage COMMAND [OPTIONS]
@@ -86,11 +87,11 @@ def _exit_code(name: str, argv: Sequence[str]) -> int:
         return stop.code
     except RevisageError as error:
         say(f"revisage {name}: {error}", error=True)
-        return 2 if isinstance(error, UsageError | UnknownModelError) else 1
+        return 2 if isinstance(error, UsageError | UnknownModelError | SigningError) else 1
     except ModuleNotFoundError as error:
-        if name not in WITH_TORCH:
+        if name not in EXTRAS:
             raise
-        say(f"revisage {name}: {error.name} is missing: pip install 'revisage[train]'", error=True)
+        say(f"revisage {name}: {error.name} is missing: pip install 'revisage[{EXTRAS[name]}]'", error=True)
         return 1
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from revisage import zoo
-from revisage.cli._parse import Exit, parse_command
+from revisage.cli._parse import parse_command
 from revisage.cli._say import printable, say
 from revisage.errors import ModelError, RevisageError, UnknownModelError, UsageError
 from revisage.options import Arg
@@ -63,21 +63,7 @@ COMMANDS: dict[str, type] = {"list": List, "info": Info, "pull": Pull, "import":
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; 0: done, 1: a model is missing, damaged or cannot be got, 2: bad usage."""
-    try:
-        command: Command = parse_command(COMMANDS, "models", argv)
-    except Exit as stop:
-        return stop.code
-    try:
-        return _run(command)
-    except (UsageError, UnknownModelError) as error:
-        _complain(error)
-        return 2
-    except RevisageError as error:
-        _complain(error)
-        return 1
-
-
-def _run(command: Command) -> int:
+    command: Command = parse_command(COMMANDS, "models", argv)
     match command:
         case List():
             return _list()
@@ -172,7 +158,7 @@ def _pull(names: Sequence[str]) -> int:
             say(f"{name}: {_pull_one(name)}")
         except RevisageError as error:
             failed += 1
-            _complain(error)
+            say(f"revisage models: {error}", error=True)
     return 1 if failed else 0
 
 
@@ -225,7 +211,3 @@ def _size(spec: ModelSpec, model: Model | None) -> str:
 def _console() -> Console:
     console = Console()
     return console if console.is_terminal else Console(width=_PIPE_WIDTH)
-
-
-def _complain(error: Exception) -> None:
-    say(f"revisage models: {error}", error=True)

@@ -25,7 +25,7 @@ from revisage.batch.engines.processes import Work
 from revisage.batch.engines.ray import connected
 from revisage.batch.photo import PHOTO_SECONDS, check_target
 from revisage.batch.storage import STANDARD, is_stream
-from revisage.cli._parse import Exit, parse
+from revisage.cli._parse import parse
 from revisage.cli._report import is_report, open_report
 from revisage.cli._run import (
     LOCAL,
@@ -38,10 +38,9 @@ from revisage.cli._run import (
     process_count,
     work,
 )
-from revisage.cli._say import say
 from revisage.cli._video import Film
 from revisage.cli._video import restore as restore_film
-from revisage.errors import RevisageError, SaveError, SigningError, UnknownModelError, UsageError
+from revisage.errors import SaveError, UsageError
 from revisage.files import sweep
 from revisage.image import can_encode, format_of
 from revisage.label import can_sign, check, results
@@ -117,17 +116,8 @@ def main(argv: Sequence[str]) -> int:
     Raises KeyboardInterrupt after Ctrl-C, once the report of what was done is written.
     """
     with contextlib.ExitStack() as opened:
-        try:
-            options = parse(Options, "restore", name_ray_address(argv), groups=GROUPS, examples=EXAMPLES)
-            if options.video:
-                return _restore_film(options)
-            run = _prepare(options, opened)
-        except Exit as stop:
-            return stop.code
-        except RevisageError as error:
-            say(f"revisage restore: {error}", error=True)
-            return 2 if isinstance(error, UsageError | UnknownModelError | SigningError) else 1
-        return work(run)
+        options = parse(Options, "restore", name_ray_address(argv), groups=GROUPS, examples=EXAMPLES)
+        return _restore_film(options) if options.video else work(_prepare(options, opened))
 
 
 def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:

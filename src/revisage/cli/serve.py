@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-from revisage.cli._parse import Exit, parse
+from revisage.cli._parse import parse
 from revisage.cli._say import say
-from revisage.errors import RevisageError, UnknownModelError, UsageError
+from revisage.errors import UsageError
 from revisage.options import GUARD_DEGREES, Arg, ModelSettings, Settings
 from revisage.restore import InstalledModels, Restorer
 from revisage.server import JobLimits, Limits, ServerSettings, default_data, read_tokens
@@ -69,27 +69,15 @@ class Options:
 
 def main(argv: Sequence[str]) -> int:
     """Run the server until it is stopped; 0: stopped in order, 1: it could not start, 2: bad usage."""
-    try:
-        options = parse(Options, "serve", argv)
-        settings = _settings(options)
-        chosen = Settings(**asdict(options.models))
-        from revisage.server.run import serve
-    except Exit as stop:
-        return stop.code
-    except UsageError as error:
-        say(f"revisage serve: {error}", error=True)
-        return 2
-    except ModuleNotFoundError as error:
-        say(f"revisage serve: needs {error.name}: pip install 'revisage[serve]'", error=True)
-        return 1
-    try:
-        if options.workers:
-            # A worker that finds this out would be started again and again.
-            Restorer(models=InstalledModels(chosen)).check()
-        return serve(settings, partial(InstalledModels, chosen), partial(_welcome, options, settings))
-    except RevisageError as error:
-        say(f"revisage serve: {error}", error=True)
-        return 2 if isinstance(error, UsageError | UnknownModelError) else 1
+    options = parse(Options, "serve", argv)
+    settings = _settings(options)
+    chosen = Settings(**asdict(options.models))
+    from revisage.server.run import serve
+
+    if options.workers:
+        # A worker that finds this out would be started again and again.
+        Restorer(models=InstalledModels(chosen)).check()
+    return serve(settings, partial(InstalledModels, chosen), partial(_welcome, options, settings))
 
 
 def _welcome(options: Options, settings: ServerSettings, port: int) -> None:
