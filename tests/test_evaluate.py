@@ -376,6 +376,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main([*arguments, "--methods", "input,bicubic", "--metrics", "psnr"]) == 0
     assert "| bicubic |" in capsys.readouterr().out
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        ".revisage-evaluate",
         "images.csv",
         "index.html",
         "pictures",

@@ -17,6 +17,7 @@ from revisage.batch import Job, SaveOptions, restore_all
 from revisage.cli import main
 from revisage.cli import restore as command
 from revisage.errors import ExistsError, UsageError
+from revisage.files import claim
 from revisage.image import encode, from_array
 from revisage.label import results
 from revisage.restore import RestoreOptions, Restorer
@@ -189,3 +190,50 @@ def test_a_report_of_lines_is_closed(tmp_path: Path) -> None:
         assert main([*arguments, "--model", "none", "--scene", "none"]) == 0
         gc.collect()
     assert [str(one.message) for one in told if "r.jsonl" in str(one.message)] == []
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_export_replaces_models_only(tmp_path: Path, capsys: pytest.CaptureFixture[str], int8: bool) -> None:
+    target = tmp_path / "thesis.onnx"
+    taken = tmp_path / ("thesis-int8.onnx" if int8 else "thesis.onnx")
+    taken.write_bytes(OTHERS)
+    arguments = ["export", str(tmp_path / "run"), str(target), *(["--int8", str(tmp_path)] if int8 else [])]
+    assert main(arguments) == 2
+    assert "is no model of Revisage: choose another name, or give --overwrite" in capsys.readouterr().err
+    assert taken.read_bytes() == OTHERS
+    assert main([*arguments, "--overwrite"]) == 1  # there is no run; but the name is no obstacle
+    assert "is no model" not in capsys.readouterr().err
+    embedded = next((Path(command.__file__).parents[1] / "zoo/weights").glob("*.onnx"))
+    taken.write_bytes(embedded.read_bytes())
+    assert main(arguments) == 1
+    assert "is no model" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["prepare", "evaluate"])
+def test_a_folder_of_others_is_not_taken(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "folder"
+    claim(folder, name)
+    (folder / "result.csv").write_bytes(b"1")
+    claim(folder, name)
+    (tmp_path / "letter.txt").write_bytes(OTHERS)
+    for taken in (tmp_path, tmp_path / "letter.txt", folder):
+        with pytest.raises(UsageError, match="choose another"):
+            claim(taken, "prepare" if taken is not folder else "something else")
+
+
+@pytest.mark.parametrize("tool", ["prepare", "evaluate"])
+def test_prepare_and_evaluate_keep_out_of_folders_of_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tool: str
+) -> None:
+    pytest.importorskip("torch")
+    pictures, out = photo(tmp_path / "in" / "a.png").parent, tmp_path / "out"
+    out.mkdir()
+    (out / "results.json").write_bytes(OTHERS)
+    if tool == "prepare":
+        arguments = ["prepare", str(pictures), str(out)]
+    else:
+        arguments = ["evaluate", "--images", str(pictures), "--metrics", "niqe", "--out", str(out)]
+    assert main(arguments) == 2
+    assert "is no empty folder, nor one of `revisage" in capsys.readouterr().err
+    assert {path.name for path in out.iterdir()} == {"results.json"}
+    assert (out / "results.json").read_bytes() == OTHERS

@@ -7,7 +7,7 @@ import secrets
 import stat
 from pathlib import Path
 
-from revisage.errors import SaveError
+from revisage.errors import SaveError, UsageError
 
 # Of files that are being written: what a killed process leaves is known by them.
 TEMPORARY = ".revisage-"
@@ -56,6 +56,19 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def claim(folder: Path, command: str) -> None:
+    """Take a folder for what a command writes: one that is new, empty, or was taken by it before.
+
+    Raises UsageError for another, SaveError.
+    """
+    mark = folder / f"{TEMPORARY}{command}"
+    if mark.is_file():
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is no empty folder, nor one of `revisage {command}`: choose another")
+    write_atomically(mark, b"")
 
 
 def sweep(folder: Path) -> int:

@@ -15,6 +15,7 @@ from revisage import zoo
 from revisage.cli._parse import Exit, parse
 from revisage.cli._say import say
 from revisage.errors import UsageError
+from revisage.files import claim
 from revisage.options import Arg
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ def _run(options: Options) -> None:
             raise UsageError(f"--threads takes at least 1, not {options.threads}")
         evaluate.limit_threads(options.threads)
     data = evaluate.select(_data(options), split=options.split, limit=options.limit)
+    claim(options.out, "evaluate")
     names = _listed(options.metrics)
     if not names and options.test is not None:
         names = evaluate.STANDARD_TESTS[options.test].metrics

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from revisage.cli._parse import parse
 from revisage.cli._say import say
-from revisage.errors import UsageError
+from revisage.errors import ModelError, UsageError
 from revisage.options import Arg
+from revisage.zoo.contract import read_contract
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,21 @@ class Options:
     int8: Annotated[Path | None, Arg(metavar="PICTURES")] = None
     """Of a scene model: also write OUT-int8.onnx, the same in 8-bit integers, which is faster on a CPU; a
     folder of photographs to measure ranges on. Needs revisage[int8]."""
+    overwrite: bool = False
+    """Also write over a file that is no model of Revisage."""
     newest: bool = False
     """Take the newest checkpoint, not the one with the best validation figure."""
     mix: Annotated[str | None, Arg(metavar="FILE.onnx:SHARE")] = None
     """Mix the weights with those of an exported file of the same network, as a rule the one that the training
     started from: FILE.onnx:0.4 for four tenths of it."""
+
+
+def _is_model(path: Path) -> bool:
+    try:
+        read_contract(path)
+    except ModelError:
+        return False
+    return True
 
 
 def _mixed(text: str | None) -> tuple[Path, float] | None:
@@ -50,6 +61,10 @@ def _mixed(text: str | None) -> tuple[Path, float] | None:
 def main(argv: Sequence[str]) -> int:
     """Run the command; 0: written, 1: failed, 2: bad usage."""
     options = parse(Options, "export", argv)
+    small = options.out.with_name(f"{options.out.stem}-int8.onnx")
+    for path in (options.out, *([small] if options.int8 is not None else [])):
+        if path.exists() and not options.overwrite and not _is_model(path):
+            raise UsageError(f"{path} is no model of Revisage: choose another name, or give --overwrite")
     from revisage.lab.quantise import quantise
     from revisage.lab.train.publish import publish
 
@@ -63,7 +78,6 @@ def main(argv: Sequence[str]) -> int:
         mix=_mixed(options.mix),
         scale=options.scale,
     )
-    small = options.out.with_name(f"{options.out.stem}-int8.onnx")
     decibels = quantise(options.out, options.int8, small) if options.int8 is not None else None
     difference = f"{parity.max_abs:.2g} (allowed {parity.tolerance:.2g})"
     say(f"{options.out}: largest difference from the network {difference}")

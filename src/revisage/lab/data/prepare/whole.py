@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from revisage.errors import PhotoError, SaveError, TrainingError, UsageError
-from revisage.files import write_atomically
+from revisage.files import claim, write_atomically
 from revisage.image import Photo, decode, eight_bits, save
 from revisage.lab.data.landmarks import resize_landmarks
 from revisage.lab.data.pictures import fit
@@ -73,6 +73,7 @@ def prepare_whole(
     if not 32 <= size <= 2048 or workers < 1:
         raise UsageError(f"whole pictures have 32 to 2048 px, not {size}, and workers are at least 1")
     names = find_photos(source, out)
+    claim(out, "prepare")
     files = _files(names)
     sides = (size, *(side for side in (size // 2, size // 4) if side >= 16))
     rows: list[list[str]] = []
