@@ -1,7 +1,5 @@
 """The decoding processes seen from the parent: started when needed, kept for reuse, killed when late."""
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import json
@@ -32,6 +30,14 @@ _MAX_METADATA = 64 << 20
 _ERRORS: dict[str, type[PhotoError]] = {
     kind.__name__: kind for kind in (PhotoError, DamagedError, PhotoTooLargeError, UnsupportedFormatError)
 }
+
+
+class _Answering(isolation_worker.Reading, Protocol):
+    """What an answer is read from."""
+
+    def readinto(self, buffer: memoryview, /) -> int | None:
+        """Fill a part of the buffer; how much, 0 at the end."""
+        ...
 
 
 class _Worker:
@@ -154,14 +160,6 @@ class _Worker:
     def disown(self) -> None:
         """Make as if it had ended: it is another process's child."""
         self._process.returncode = 0
-
-
-class _Answering(isolation_worker.Reading, Protocol):
-    """What an answer is read from."""
-
-    def readinto(self, buffer: memoryview, /) -> int | None:
-        """Fill a part of the buffer; how much, 0 at the end."""
-        ...
 
 
 class _Pieces:
@@ -364,8 +362,7 @@ def _decoded(stream: _Answering, head: dict[str, Any], limits: DecodeLimits) -> 
     if head["format"] not in FORMAT_OF_EXTENSION.values() or len(head["names"]) != len(head["blobs"]):
         raise ValueError("answer malformed")
     shapes = {"colour": shape, "alpha": shape[:2]}
-    arrays: dict[str, np.ndarray] = {}
-    texts: dict[str, bytes] = {}
+    arrays, texts = dict[str, np.ndarray](), dict[str, bytes]()
     for name, length in zip(head["names"], head["blobs"], strict=True):
         if name in shapes:
             arrays[name] = np.empty(shapes[name], head["dtype"])
