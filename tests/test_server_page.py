@@ -418,6 +418,20 @@ def test_what_goes_wrong_is_gathered_in_words(page: Page, server: Running) -> No
     assert page.title() != "1"
 
 
+def test_what_is_there_of_a_damaged_file_is_restored_on_demand(page: Page, server: Running) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(noise).save(stream, "JPEG")
+    cut = stream.getvalue()[: len(stream.getvalue()) * 3 // 4]
+    opened(page, server).set_input_files("#files", files(("cut.jpg", cut)))
+    failures = page.locator(".failures")
+    failures.get_by_text("of the picture is there").wait_for()
+    failures.get_by_role("button", name="Restore what is there").click()
+    done(page, 1)
+    page.get_by_text("Damaged: about").wait_for()
+    assert page.evaluate("window.revisage.current.report.there") == pytest.approx(0.75, abs=0.15)
+
+
 DROP = """async ([kind, bytes]) => {
     const file = (name) => new File([new Uint8Array(bytes)], name, { type: 'image/png' });
     if (kind === 'folder') {

@@ -95,7 +95,9 @@ class _Worker:
             timer.cancel()
             timer.join()  # so that it cannot fire once the worker serves somebody else
 
-    def send(self, source: BinaryIO, length: int, limits: DecodeLimits, *, page: int, damaged: bool) -> None:
+    def send(
+        self, source: BinaryIO, length: int, limits: DecodeLimits, *, page: int = 0, damaged: bool = False
+    ) -> None:
         """Hand over one file; what the source lacks of `length` (cut while reading) is an error."""
         head = {**asdict(limits), "page": page, "damaged": damaged}
         isolation_worker.write_head(self._stdin, head, [length])

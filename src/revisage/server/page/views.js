@@ -8,7 +8,7 @@ import { html, useEffect, useRef } from "./vendor/preact-htm.js";
 import { Viewer, zoomIn, zoomOut } from "./viewer.js";
 import { LANGUAGES, choose, duration, language, say } from "./words.js";
 
-const ACCEPT = "image/*,.heic,.heif,.avif,.tif,.tiff,.webp,.bmp";
+const ACCEPT = "image/*,.heic,.heif,.avif,.tif,.tiff,.webp,.bmp,.jxl,.jp2,.j2k,.dng,.cr2,.cr3,.nef,.arw,.raf,.orf,.rw2";
 const SHORTCUTS = { "+ −": "zoom", "0": "fit", "1 2": "zoom.to", "← → ↑ ↓": "pan", B: "side", O: "original", F: "full", N: "face.next", C: "choosing", ", .": "photo.next", D: "download", Del: "delete", "?": "help" };
 const canChooseFolder = "webkitdirectory" in HTMLInputElement.prototype && matchMedia("(pointer: fine)").matches;
 
