@@ -229,6 +229,41 @@ def test_a_gain_map_and_a_film_are_told(shared: Path) -> None:
     assert "film" in notes
 
 
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"/>'
+    b"</rdf:RDF></x:xmpmeta>"
+)
+
+
+@pytest.mark.parametrize(
+    ("behind", "told"),
+    [
+        (b"MotionPhoto_Data" + b"\0\0\0\x18ftypmp42" + bytes(90), "film"),  # Samsung
+        (b"\0\0\0\x14ftypisom" + bytes(90), "film"),
+        (b"\0\0\0\x14ftypqt  " + bytes(90), "film"),
+        (b"urn:com:apple:photo:2020:aux:hdrgainmap\0", "gain map"),  # an iPhone's auxiliary picture
+        (b"urn:iso:std:iso:ts:21496:-1\0", "gain map"),
+        (b"urn:mpeg:hevc:2015:auxid:2\0", "depth map"),
+    ],
+)
+@pytest.mark.parametrize("format", ["JPEG", "HEIF", "AVIF", "PNG"])
+def test_what_else_is_in_a_file_is_told_whatever_the_format(format: str, behind: bytes, told: str) -> None:
+    photo = from_array(np.full((32, 32, 3), 90, np.uint8))
+    plain = encode(photo, format=format)
+    assert decode(plain).notes == ()
+    (note,) = decode(plain + behind).notes
+    assert told in note
+    assert note.endswith("is left out")
+
+
+def test_a_gain_map_is_told_by_the_xmp_and_its_description_goes() -> None:
+    photo = decode(saved(picture(), "JPEG", xmp=XMP))
+    assert photo.notes == ("its gain map for HDR screens is left out",)
+    assert b"hdrgm:Version" not in photo.xmp
+    assert decode(encode(photo)).notes == ()
+
+
 def test_an_ordinary_photo_has_no_notes(shared: Path) -> None:
     for name in ("strip16000x130.jpg", "halftone.png", "magenta.jpg", "head90.jpg"):
         found: Photo = decode(shared / "data/reports" / name)

@@ -563,9 +563,35 @@ def test_only_ones_own_jobs_are_listed(guarded: Running) -> None:
     assert requests.get(f"{guarded.url}/v1/jobs", timeout=10).status_code == 401
 
 
-@pytest.mark.parametrize("format", ["jpg", "JPEG", "tif", "heic"])
+def test_what_is_there_of_a_damaged_photo_over_http(server: Running) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(noise).save(stream, "JPEG")
+    cut = stream.getvalue()[: len(stream.getvalue()) // 2]
+    assert problem(requests.post(f"{server.url}/v1/restore", data=cut, timeout=30)) == (422, "photo-damaged")
+    answer = requests.post(f"{server.url}/v1/restore", params={"damaged": "true"}, data=cut, timeout=30)
+    assert opened(answer.content).size == (320, 240)
+    report = requests.get(server.url + answer.headers["link"].split(">")[0][1:], timeout=5).json()
+    assert report["photos"][0]["there"] == pytest.approx(0.5, abs=0.15)
+
+
+@pytest.mark.parametrize(("pages", "count"), [("first", 1), ("all", 3)])
+def test_pages_over_http(server: Running, pages: str, count: int) -> None:
+    stream = io.BytesIO()
+    first, *rest = (Image.new("RGB", (60, 40), (200, level, 0)) for level in (10, 20, 30))
+    first.save(stream, "TIFF", save_all=True, append_images=rest)
+    answer = requests.post(
+        f"{server.url}/v1/restore", params={"pages": pages}, data=stream.getvalue(), timeout=60
+    )
+    assert opened(answer.content).n_frames == count
+    report = requests.get(server.url + answer.headers["link"].split(">")[0][1:], timeout=5).json()
+    assert report["photos"][0]["pages_left"] == 3 - count
+
+
+@pytest.mark.parametrize("format", ["jpg", "JPEG", "tif", "heic", "jxl"])
 def test_a_format_has_its_usual_names(server: Running, format: str) -> None:
     answer = requests.post(f"{server.url}/v1/restore", params={"format": format}, data=photo(), timeout=30)
     assert answer.status_code == 200
     expected = {"jpg": "image/jpeg", "jpeg": "image/jpeg", "tif": "image/tiff", "heic": "image/heic"}
+    expected["jxl"] = "image/jxl"
     assert answer.headers["content-type"] == expected[format.lower()]

@@ -3,9 +3,9 @@
 import re
 
 _MARKS = {
-    rb"ns\.adobe\.com/hdr-gain-map/|aux:hdrgainmap|urn:iso:std:iso:ts:21496": "its gain map for HDR screens",
+    rb"hdrgm:Version|aux:hdrgainmap|urn:iso:std:iso:ts:21496": "its gain map for HDR screens",
     rb"ftyp(?:mp4|isom|iso\d|qt  |avc|3gp|MSNV)": "the film in it (motion photo)",
-    rb"urn:mpeg:hevc:2015:auxid:2|ns\.google\.com/photos/1\.0/depthmap": "its depth map",
+    rb"urn:mpeg:hevc:2015:auxid:2|GDepth:(?:Data|Format)": "its depth map",
 }
 
 
