@@ -14,6 +14,9 @@ photos  real old photos. Their faces were marked by eye (`photos_faces.csv`): th
 scenes  composed from held-out people and backgrounds: truth is where the faces were put. Backgrounds hold
         a few real people as well, which count against either detector's precision.
 
+`--portraits` instead prints in how many of the historical portraits (one person each) a face is found the
+right way up, when they are upright and turned, for the detector and its teacher.
+
 `--groups` instead prints in how many of UTKFace's chips (groups200, one face each, tight) the detector sees a
 face, by age, gender and origin as its authors labelled them; intervals are Wilson's.
 """
@@ -30,7 +33,7 @@ import cv2
 import numpy as np
 
 from revisage import zoo
-from revisage.faces import Detector
+from revisage.faces import Detector, upright
 from revisage.image import decode
 from revisage.lab.data.detector_scenes.compose import compose
 from revisage.lab.data.detector_scenes.source import load_source
@@ -115,6 +118,19 @@ def by_group(folder: Path, detector: Detector) -> None:
         print(f"| {column} | {group} | {np.mean(seen):.1%} ({low:.1%}–{high:.1%}) | {len(seen)} |")
 
 
+def by_turn(folder: Path, **detectors: Detector) -> None:
+    """Print the share of portraits with a face found the right way up, for each turn of the picture."""
+    print("| turned clockwise by | detector | found the right way up |\n|---|---|---|")
+    pictures = [pixels for _, pixels in photos(folder)]
+    for turn in (0, 90, 180, 270):
+        turned = [np.ascontiguousarray(np.rot90(pixels, -turn // 90)) for pixels in pictures]
+        for name, detector in detectors.items():
+            found = [detector.find(pixels) for pixels in turned]
+            hits = sum(bool(f) and upright(face.landmarks for face in f) == -turn % 360 for f in found)
+            low, high = wilson(hits, len(found))
+            print(f"| {turn}° | {name} | {hits} of {len(found)} ({low:.1%}–{high:.1%}) |")
+
+
 def wilson(hits: int, count: int, z: float = 1.96) -> tuple[float, float]:
     """95 % interval of a share (Wilson, JASA 22, 1927)."""
     share, extra = hits / count, z * z / count
@@ -148,6 +164,7 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, default=THRESHOLD)
     parser.add_argument("--draw", type=Path)
     parser.add_argument("--groups", action="store_true")
+    parser.add_argument("--portraits", action="store_true")
     options = parser.parse_args()
     model = options.model or zoo.resolve("finder").path
     detector = Detector(model, score_threshold=options.threshold)
@@ -155,6 +172,9 @@ def main() -> None:
         by_group(options.shared / "data", detector)
         return
     teacher = Detector(options.shared / "models" / "yunet_2026may.onnx", score_threshold=0.6)
+    if options.portraits:
+        by_turn(options.shared / "data" / "portraits", finder=detector, teacher=teacher)
+        return
     tallies = {
         (data, look, who): Tally()
         for data in ("photos", "scenes")

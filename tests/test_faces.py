@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from revisage import zoo
 from revisage.errors import FaceError, ModelCorruptError, ModelMissingError
 from revisage.faces import Detector, Face, align, estimate, invert, template, turn_matrix, upright
 from revisage.faces.windows import scales, windows
@@ -313,6 +314,39 @@ def test_a_turned_picture_has_turned_faces(detector: Detector, crop: np.ndarray,
         np.testing.assert_allclose(other.landmarks, there.landmarks, atol=0.02 * face.box[2])
         np.testing.assert_allclose(other.box, there.box, atol=0.05 * face.box[2])
         np.testing.assert_allclose(apply(matrix, face.landmarks), there.landmarks, atol=1e-3)
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Detector:
+    return Detector(zoo.resolve("finder").path)
+
+
+def tilted(crop: np.ndarray, degrees: float) -> np.ndarray:
+    """The crop, at 154 px, turned counterclockwise in the middle of (512, 512)."""
+    wide = cv2.copyMakeBorder(crop, *(128,) * 4, cv2.BORDER_REFLECT)
+    turn = cv2.getRotationMatrix2D((255.5, 255.5), degrees, 0.6)
+    return cv2.warpAffine(wide, turn, (512, 512), borderMode=cv2.BORDER_REFLECT)
+
+
+@pytest.mark.parametrize("degrees", [-30, 0, 30])
+def test_landmarks_follow_a_tilted_head(embedded: Detector, shared: Path, degrees: int) -> None:
+    errors = []
+    for path in sorted((shared / "data" / "faces256").iterdir())[5:10]:
+        with Image.open(path) as image:
+            faces = embedded.find(tilted(np.asarray(image.convert("RGB")), degrees))
+        matrix = estimate(max(faces, key=lambda face: face.score).landmarks, 256)
+        errors.append(math.degrees(math.atan2(matrix[1, 0], matrix[0, 0])) - degrees)
+    assert np.median(np.abs(errors)) < (15 if degrees else 3), errors
+
+
+def test_a_face_that_hangs_upside_down_is_not_taken_for_an_upright_one(
+    embedded: Detector, shared: Path
+) -> None:
+    for path in sorted((shared / "data" / "faces256").iterdir())[5:10]:
+        with Image.open(path) as image:
+            picture = scene(np.asarray(image.convert("RGB")), (320, 320), [(60, 60, 200)])
+        (face,) = embedded.find(picture[::-1, ::-1])
+        assert upright([face.landmarks]) == 180, path.name
 
 
 def test_faces_that_nobody_can_align_do_not_say_how_a_picture_lies() -> None:

@@ -23,8 +23,12 @@ _CLOSEUP = 160  # side in pixels of the picture of a second look ...
 _AROUND = 2.2  # ... which shows this many times the face's longer side
 _LOOK_SCORE = 0.2
 _SURE = 0.8  # where a face has this score, the picture is not turned to look for others
-_CERTAIN = 0.85  # a find with less must look more like a face upright than turned ...
+_CERTAIN = 0.85  # a find with less must look more like a face as it stands than turned ...
 _UPRIGHT = 0.03  # ... by this much of a score
+_SAME = 0.3  # least IoU of a find with what a turned look sees of it
+_TILTS = (-60, -30, 0, 30, 60)  # degrees at which a head's tilt is looked for; the weight of each is its ...
+_SHARPNESS = 8  # ... score to this power
+_LEAST_TILT = 10  # degrees; below, the looks say less than the landmarks do
 _TURNED_PIXELS = 2048 * 1536  # of the search of a turned picture, so that all three cost less than the first
 _POINTED = (1.6, 2.2, 3.2)  # how many times its longer side the looks at a given box show
 _MOST_LOOKS = 1000
@@ -37,7 +41,7 @@ _log_lock = threading.Lock()
 class Detector:
     """Finds faces and their five landmarks. One Detector may be shared by many threads.
 
-    The picture is searched whole at two small sizes for large faces, then at growing sizes in overlapping
+    The picture is searched whole at three small sizes for large faces, then at growing sizes in overlapping
     tiles for small ones, down to about 16 pixels in a 12-megapixel photo. Every find is looked at again, all
     at one size, straight and mirrored; its score, box and landmarks are the mean of the three, so that a hand
     which resembles a face at one scale is dropped. Where none is sure, the picture is turned by 90, 180 and
@@ -105,8 +109,7 @@ class Detector:
         found = _look_again(detector, image, found[:_MOST_LOOKS], self._nms_threshold)
         keep = (found[:, SCORE] >= self._score_threshold) & (found[:, 2:4].min(1) >= _SMALLEST_FACE)
         found = suppress(found[keep], self._nms_threshold)
-        standing: np.ndarray = found[np.array([_stands(detector, image, row) for row in found], bool)]
-        return standing
+        return np.concatenate([found[:0], *(_settled(detector, image, row) for row in found)])
 
     def _search(self, detector: cv2.FaceDetectorYN, image: np.ndarray, pixels: int) -> np.ndarray:
         """(n, 15) candidates of all scales, best first, each face once."""
@@ -220,16 +223,33 @@ def _look_again(
     return again
 
 
-def _stands(detector: cv2.FaceDetectorYN, image: np.ndarray, row: np.ndarray) -> bool:
-    """Whether a find is certain, or looks more like a face as it stands than turned by 90, 180 or 270
-    degrees: emblems, leaves and faces that hang upside down do not."""
-    if row[SCORE] >= _CERTAIN:
-        return True
-    scores = []
-    for turn in (0, 90, 180, 270):
-        sights = [_best(seen, row[BOX], 0.3) for seen in _sights(detector, image, row[BOX], turn, _AROUND)]
-        scores.append(sum(float(sight[:, SCORE].sum()) for sight in sights) / 2)
-    return scores[0] >= max(scores[1:]) + _UPRIGHT
+def _settled(detector: cv2.FaceDetectorYN, image: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """(0 or 1, 15) a find with the landmarks of a tilted head tilted as it is, or nothing.
+
+    The detector sees a tilted head as upright. Its tilt is where looks at several turns score best; at that
+    turn the landmarks are right. Emblems, leaves and faces that hang upside down look no more like a face
+    there than turned by 90, 180 or 270 degrees.
+    """
+    weights = [_mean_look(detector, image, row, tilt)[SCORE] ** _SHARPNESS for tilt in _TILTS]
+    tilt = float(np.dot(weights, _TILTS) / max(sum(weights), 1e-9))
+    tilt = tilt if abs(tilt) >= _LEAST_TILT else 0.0
+    look = _mean_look(detector, image, row, tilt)
+    if row[SCORE] < _CERTAIN:
+        turned = (_mean_look(detector, image, row, tilt + turn)[SCORE] for turn in (90, 180, 270))
+        if look[SCORE] < max(turned) + _UPRIGHT:
+            return row[None][:0]
+    points = look[POINTS] if tilt and look[SCORE] >= _LOOK_SCORE else row[POINTS]
+    return np.concatenate([row[BOX], points, row[SCORE:]])[None]
+
+
+def _mean_look(detector: cv2.FaceDetectorYN, image: np.ndarray, row: np.ndarray, turn: float) -> np.ndarray:
+    """(15,) the mean of what two closer looks at a find see with the picture turned clockwise by `turn`
+    degrees; the score of a look that does not see it is 0."""
+    looks = _sights(detector, image, row[BOX], turn, _AROUND)
+    rows = np.concatenate([_best(seen, row[BOX], _SAME) for seen in looks])
+    mean: np.ndarray = rows.sum(0) / max(len(rows), 1)
+    mean[SCORE] = rows[:, SCORE].sum() / 2
+    return mean
 
 
 def _sights(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_SMALL = 224  # long side of the coarsest search, for faces that fill the picture
+_SMALL = (224, 360)  # long sides of the coarsest searches, for faces that fill the picture
 _WHOLE = 640  # long side of the search of a large picture as a whole
 _STEP = 4.0  # largest factor between two searches: from some 20 pixels up a face is found at the coarser one
 PIXELS = 4096 * 3072
@@ -64,9 +64,7 @@ def scales(width: int, height: int, pixels: int = PIXELS) -> list[float]:
     finest = longest * min(1.0, math.sqrt(pixels / (width * height)))
     steps = math.ceil(math.log(finest / _WHOLE, _STEP)) if finest > _TILE else 0
     sides = [finest * (_WHOLE / finest) ** (step / steps) for step in range(steps, 0, -1)] + [float(finest)]
-    if sides[0] > _SMALL:
-        sides.insert(0, float(_SMALL))
-    return [side / longest for side in sides]
+    return [side / longest for side in (*(small for small in _SMALL if small < sides[0]), *sides)]
 
 
 def windows(width: int, height: int, scale: float) -> list[Window]:
