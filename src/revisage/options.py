@@ -159,6 +159,8 @@ class RestoreOptions(Checked):
     faded, as far as the photo itself tells it: an estimate."""
     revive: Share = 1.0
     """How much of the estimated fading is undone, with --colour revive."""
+    crop: bool = False
+    """Of a scan with one print on it only the print, straightened, as `revisage split` does for several."""
     aligned: bool = False
     """The photos are face crops on the FFHQ template (whole pictures of one face with a model for
     these); the results have the model's square size."""

@@ -14,6 +14,7 @@ from revisage.version import __version__
 
 COMMANDS = {
     "restore": "restore photos, or every photo in a folder",
+    "split": "cut out the prints that lie on one scan, straightened",
     "serve": "restore over HTTP: an API and a web page",
     "label": "show the labels in files, and whether a signature holds",
     "stored": "show what is kept on this machine, and erase it",

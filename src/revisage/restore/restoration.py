@@ -29,7 +29,7 @@ from revisage.restore.report import FaceReport
 from revisage.restore.result import Result
 from revisage.restore.tone import estimate
 
-ANALYSED = ("scale", "face", "turn", "colour", "aligned", "damaged")
+ANALYSED = ("scale", "face", "turn", "colour", "aligned", "damaged", "crop")
 """Options of which another value needs another analysis; of colour, keep and revive are as one."""
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from revisage.errors import FaceError, PhotoError, PhotoTooLargeError, UsageError
 from revisage.faces import Face, template
 from revisage.image import Photo, decode, eight_bits, from_array, from_pillow, with_sidecar
+from revisage.image.prints import cropped
 from revisage.options import RestoreOptions, Settings
 from revisage.restore import colour as tone
 from revisage.restore import tiles
@@ -224,6 +225,8 @@ class Restorer:
         """The restoration whose faces are restored while its layers are read; `every` one, or the chosen."""
         with job.timed("decode"):
             photo = self._open(source, damaged=job.options.damaged)
+            if job.options.crop:
+                photo = cropped(photo)
         job.progress(Stage("decode", 1, 1))
         photo = photo.turned(job.options.turn_by_hand)
         path = Path(source) if isinstance(source, str | Path) else None

@@ -1,0 +1,196 @@
+"""The prints that lie on one scan: where they are, how they are turned, and each cut out upright."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from revisage.errors import PhotoError
+from revisage.image.photo import Photo, eight_bits
+
+SIDE = 1000
+"""Longest side of the small picture in which prints are looked for."""
+
+SMALLEST = 0.01
+"""Share of the scan that a print covers at least."""
+
+FULL = 0.93
+"""Share of its rectangle that a single print fills; less may be several that touch."""
+
+SQUARE = 0.93
+"""Share of its rectangle that a print's convex hull fills: somebody before a plain wall is no print."""
+
+LID = 0.65
+"""Share of the scan's rim that is lid."""
+
+CORE, TIGHTER = 60, 0.97
+"""Pixels of what is left of a print, seen small, when the prints fall apart; and the share of one rectangle
+around all that those around each may take together."""
+
+STANDS_OUT = 12.0
+"""Distance in Lab from the lid's colour above which a pixel is no lid, and more on a noisy one."""
+
+
+@dataclass(frozen=True)
+class Print:
+    """A print on a scan.
+
+    Args:
+        centre: x, y in pixels of the scan, pixel centres at integers.
+        size: width and height in pixels.
+        angle: degrees by which it is turned clockwise on the scan, -45 to 45.
+    """
+
+    centre: tuple[float, float]
+    size: tuple[float, float]
+    angle: float
+
+    @property
+    def corners(self) -> np.ndarray:
+        """(4, 2) float32: x, y of its corners on the scan, clockwise from the upper left."""
+        half = np.array(self.size) / 2
+        signs = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
+        turn = np.deg2rad(self.angle)
+        rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        return ((signs * half) @ rotation.T + self.centre).astype(np.float32)
+
+
+def find_prints(pixels: np.ndarray) -> list[Print]:
+    """The prints on a scan, in reading order; none where it has no lid around them.
+
+    What differs from the colour of the scan's rim, the lid, is print. Prints that touch are taken apart where
+    they touch at a corner or a part of a side.
+
+    Args:
+        pixels: (H, W, 3), uint8 or uint16.
+    """
+    height, width = pixels.shape[:2]
+    factor = min(1.0, SIDE / max(height, width))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    small = cv2.medianBlur(eight_bits(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)), 5)
+    mask = _no_lid(small)
+    if mask is None:
+        return []
+    found = [rectangle for part in _parts(mask) for rectangle in _taken_apart(part)]
+    prints = [_print(rectangle, width / size[0], height / size[1]) for rectangle in found]
+    return _in_reading_order(prints)
+
+
+def cut(photo: Photo, print: Print) -> Photo:
+    """The print alone, upright: (H', W', 3) as large as it is on the scan; metadata stay."""
+    width, height = (max(1, round(length)) for length in print.size)
+    source = print.corners[:3]
+    target = np.array([(0, 0), (width, 0), (width, height)], np.float32) - 0.5
+    matrix = cv2.getAffineTransform(source, target)
+    if abs(print.angle) < 0.05:  # only moved, by whole pixels: nothing is resampled
+        matrix[:] = (1, 0, round(matrix[0, 2])), (0, 1, round(matrix[1, 2]))
+
+    def cut_out(plane: np.ndarray) -> np.ndarray:
+        return cv2.warpAffine(
+            plane, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        )
+
+    alpha = None if photo.alpha is None else cut_out(photo.alpha)
+    return replace(photo, pixels=cut_out(photo.pixels), alpha=alpha)
+
+
+def cropped(photo: Photo) -> Photo:
+    """The one print on a scan; a photo without a lid around it stays. Raises PhotoError for several."""
+    prints = find_prints(photo.pixels)
+    if len(prints) > 1:
+        raise PhotoError(f"{len(prints)} prints lie on this scan: cut them out with revisage split")
+    return cut(photo, prints[0]) if prints else photo
+
+
+def outlined(pixels: np.ndarray, prints: list[Print]) -> np.ndarray:
+    """(H', W', 3) uint8, at most 1,000 pixels long: the scan with the prints' outlines and numbers."""
+    factor = min(1.0, SIDE / max(pixels.shape[:2]))
+    size = tuple(max(1, round(length * factor)) for length in pixels.shape[1::-1])
+    small = eight_bits(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+    for number, print in enumerate(prints, 1):
+        corners = np.rint(print.corners * factor).astype(np.int32)
+        cv2.polylines(small, [corners], True, (230, 30, 30), 3, cv2.LINE_AA)
+        place = (int(corners[0, 0]) + 10, int(corners[0, 1]) + 40)
+        cv2.putText(small, str(number), place, cv2.FONT_HERSHEY_SIMPLEX, 1.2, (230, 30, 30), 3, cv2.LINE_AA)
+    return small
+
+
+def _no_lid(small: np.ndarray) -> np.ndarray | None:
+    """(h, w) uint8: 255 where something lies before the lid; None where the rim is not mostly lid."""
+    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    rim = np.ones(small.shape[:2], bool)
+    margin = max(2, min(small.shape[:2]) // 60)
+    rim[margin:-margin, margin:-margin] = False
+    lid = np.median(lab[rim], axis=0)
+    distance = np.linalg.norm(lab - lid, axis=2)
+    spread = float(np.median(distance[rim]))
+    if np.quantile(distance[rim], LID) > STANDS_OUT:
+        return None
+    mask = (distance > max(STANDS_OUT, 6 * spread)).astype(np.uint8) * 255
+    return cv2.morphologyEx(mask, cv2.MORPH_OPEN, _disc(2))
+
+
+def _parts(mask: np.ndarray) -> list[np.ndarray]:
+    """The connected parts that are large enough for a print, each a mask without holes."""
+    joined = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _disc(max(2, min(mask.shape) // 200)))
+    contours, _ = cv2.findContours(joined, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    large = [contour for contour in contours if cv2.contourArea(contour) > SMALLEST * mask.size]
+    return [cv2.drawContours(np.zeros_like(mask), [contour], -1, 255, cv2.FILLED) for contour in large]
+
+
+def _taken_apart(part: np.ndarray) -> list[cv2.typing.RotatedRect]:
+    """The rectangles of the prints in one connected part."""
+    whole = cv2.minAreaRect(cv2.findNonZero(part))
+    if np.count_nonzero(part) >= FULL * _area(whole):
+        return [whole]
+    padded = cv2.copyMakeBorder(part, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
+    for radius in np.geomspace(2, max(depth.max(), 3), 24):
+        count, cores, stats, _ = cv2.connectedComponentsWithStats((depth > radius).astype(np.uint8))
+        cored = [i for i in range(1, count) if stats[i, cv2.CC_STAT_AREA] > CORE]
+        if not 2 <= len(cored) <= 1 / SMALLEST:
+            continue
+        nearest = np.stack([_distance_to(cores == i) for i in cored]).argmin(axis=0)
+        pieces = [np.where(nearest == i, part, np.uint8(0)) for i in range(len(cored))]
+        if min(np.count_nonzero(piece) for piece in pieces) > SMALLEST * part.size:
+            around = sum(_area(cv2.minAreaRect(cv2.findNonZero(piece))) for piece in pieces)
+            if around < TIGHTER * _area(whole):
+                return [rectangle for piece in pieces for rectangle in _taken_apart(piece)]
+    hull = cv2.contourArea(cv2.convexHull(cv2.findNonZero(part)))
+    return [whole] if hull >= SQUARE * _area(whole) else []
+
+
+def _area(rectangle: cv2.typing.RotatedRect) -> float:
+    return rectangle[1][0] * rectangle[1][1]
+
+
+def _distance_to(core: np.ndarray) -> np.ndarray:
+    return cv2.distanceTransform((~core).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+
+
+def _print(rectangle: cv2.typing.RotatedRect, across: float, down: float) -> Print:
+    """From the small picture to the scan."""
+    (x, y), (width, height), angle = rectangle
+    turns = round(angle / 90)
+    if turns % 2:
+        width, height = height, width
+    # Pixel centres span one pixel less than the pixels; a pixel of the rim is left out on each side.
+    size = (max(1.0, (width - 1) * across), max(1.0, (height - 1) * down))
+    return Print(((x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5), size, angle - 90.0 * turns)
+
+
+def _in_reading_order(prints: list[Print]) -> list[Print]:
+    """Row by row, where what lies higher than a print's middle begins a row."""
+    rest, ordered = sorted(prints, key=lambda one: one.centre[1]), []
+    while rest:
+        bottom = rest[0].centre[1] + min(rest[0].size) / 2
+        row = [one for one in rest if one.centre[1] < bottom]
+        rest = [one for one in rest if one.centre[1] >= bottom]
+        ordered += sorted(row, key=lambda one: one.centre[0])
+    return ordered
+
+
+def _disc(radius: int) -> np.ndarray:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))

@@ -1,0 +1,141 @@
+"""Prints on one scan, drawn here: found, told apart, straightened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from skimage import data
+
+from revisage import Restorer
+from revisage.cli import main
+from revisage.errors import PhotoError, UsageError
+from revisage.image import decode, from_array, save
+from revisage.image.prints import Print, cut, find_prints
+
+PICTURES = [data.astronaut(), data.cat(), data.coffee(), data.rocket()]
+LIDS = {"white": 246, "gray": 128, "black": 9}
+
+
+def scan(
+    prints: list[Print], lid: int = 246, noise: float = 2.0, size: tuple[int, int] = (1200, 900)
+) -> np.ndarray:
+    """(900, 1200, 3) uint8: pictures, with the thin white border of a print, before a lid."""
+    canvas = np.full((size[1], size[0], 3), lid, np.float32)
+    for index, one in enumerate(prints):
+        picture = PICTURES[index % len(PICTURES)].astype(np.float32) * 0.75 + 20  # neither white nor black
+        height, width = picture.shape[:2]
+        corners = np.float32([(0, 0), (width, 0), (width, height)]) - 0.5
+        matrix = cv2.getAffineTransform(corners, one.corners[:3])
+        cover = cv2.warpAffine(np.ones((height, width), np.float32), matrix, size, flags=cv2.INTER_AREA)[
+            ..., None
+        ]
+        canvas += cover * (cv2.warpAffine(picture, matrix, size) / np.maximum(cover, 1e-3) - canvas)
+    canvas += np.random.default_rng(0).normal(0, noise, canvas.shape)
+    return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
+
+
+THREE = [
+    Print((280.0, 240.0), (420.0, 300.0), 3.5),
+    Print((840.0, 260.0), (300.0, 420.0), -6.0),
+    Print((400.0, 660.0), (480.0, 340.0), 0.0),
+]
+
+
+def overlap(first: Print, second: Print, size: tuple[int, int] = (1200, 900)) -> float:
+    """Intersection over union."""
+    one, other = (
+        cv2.fillPoly(np.zeros(size[::-1], np.uint8), [np.rint(it.corners).astype(np.int32)], 1)
+        for it in (first, second)
+    )
+    return float((one & other).sum() / (one | other).sum())
+
+
+@pytest.mark.parametrize("noise", [0.0, 6.0])
+@pytest.mark.parametrize("lid", LIDS.values(), ids=LIDS)
+def test_prints_are_found_on_any_lid(lid: int, noise: float) -> None:
+    found = find_prints(scan(THREE, lid, noise))
+    assert len(found) == len(THREE)
+    for one, true in zip(found, THREE, strict=True):
+        assert overlap(one, true) > 0.96
+        assert one.angle == pytest.approx(true.angle, abs=0.5)
+
+
+def test_prints_that_touch_are_taken_apart() -> None:
+    touching = [
+        Print((330.0, 300.0), (440.0, 320.0), 2.0),
+        Print((781.0, 330.0), (430.0, 310.0), -5.0),
+        Print((420.0, 680.0), (460.0, 340.0), -3.0),
+    ]
+    found = find_prints(scan(touching, LIDS["white"]))
+    assert len(found) == len(touching)
+    for one, true in zip(found, touching, strict=True):
+        assert overlap(one, true) > 0.9
+
+
+def test_a_print_is_cut_out_upright() -> None:
+    pixels = scan([Print((600.0, 450.0), (512.0, 512.0), 7.0)], LIDS["gray"], 0)
+    (found,) = find_prints(pixels)
+    upright = cut(from_array(pixels), found).pixels
+    assert abs(upright.shape[0] - 512) < 6
+    assert abs(upright.shape[1] - 512) < 6
+    true = cv2.resize(PICTURES[0], upright.shape[1::-1]).astype(float) * 0.75 + 20
+    assert np.abs(upright - true).mean() < 12
+
+
+def test_a_straight_print_is_not_resampled_in_any_depth() -> None:
+    pixels = scan([THREE[2]], LIDS["white"], 0).astype(np.uint16) * 257
+    (found,) = find_prints(pixels)
+    alone = cut(from_array(pixels), found).pixels
+    assert alone.dtype == np.uint16
+    height, width = alone.shape[:2]
+    left, top = (round(value) for value in found.corners[0] + 0.5)
+    near = [
+        pixels[y : y + height, x : x + width]
+        for y in (top - 1, top, top + 1)
+        for x in (left - 1, left, left + 1)
+    ]
+    assert any(np.array_equal(alone, place) for place in near)
+
+
+@pytest.mark.parametrize(
+    "picture", [*PICTURES, np.full((50, 60, 3), 255, np.uint8), np.zeros((1, 1, 3), np.uint8)]
+)
+def test_a_photo_that_fills_its_scan_has_no_prints_on_it(picture: np.ndarray) -> None:
+    assert len(find_prints(picture)) <= 1
+    assert all(one.size[0] * one.size[1] < picture[..., 0].size for one in find_prints(picture))
+
+
+def test_the_command_writes_each_print_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    album = tmp_path / "album.png"
+    save(from_array(scan(THREE)), album)
+    out = tmp_path / "out"
+    command = ["split", str(album), "-o", str(out)]
+    assert main([*command, "--preview"]) == 0
+    assert [path.name for path in out.iterdir()] == ["album-preview.jpg"]
+    assert main(command) == 0
+    assert main(command) == 0  # its own results may be written again
+    assert capsys.readouterr().out.count("3 prints") == 3
+    second = decode(out / "album-2.png").pixels
+    assert second.shape[0] > 1.3 * second.shape[1]
+    (out / "album-2.png").write_bytes(b"mine")
+    assert main(command) == 1
+    assert (out / "album-2.png").read_bytes() == b"mine"
+    save(from_array(PICTURES[1]), tmp_path / "one.png")
+    assert main(["split", str(tmp_path / "one.png"), "-o", str(out)]) == 1
+    assert "no prints" in capsys.readouterr().err
+
+
+def test_a_scan_of_one_print_is_cropped_before_it_is_restored() -> None:
+    restorer = Restorer(model="none", scene="none")
+    one = scan([THREE[0]])
+    result = restorer.restore(one, scale=1, crop=True)
+    assert abs(result.pixels.shape[1] - 420) < 6
+    assert result.size_in == result.photo.size
+    assert np.array_equal(restorer.restore(PICTURES[1], scale=1, crop=True).pixels, PICTURES[1])
+    with pytest.raises(PhotoError, match="revisage split"):
+        restorer.restore(scan(THREE), crop=True)
+    with pytest.raises(UsageError, match="another analysis"):
+        restorer.analyse(one, scale=1).render(crop=True)
