@@ -1,21 +1,18 @@
 """`revisage split`: the prints that lie on one scan, each straightened and in a file of its own."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
-
-from revisage.cli._parse import Exit, parse
+from revisage.cli._parse import parse
 from revisage.cli._say import say
 from revisage.errors import ExistsError, PhotoError, RevisageError, UsageError
 from revisage.files import copy_date
 from revisage.image import Photo, can_encode, decode, format_of, from_array, save
 from revisage.image.prints import cut, find_prints, outlined
 from revisage.label import results
+from revisage.options import Arg
 
 
 @dataclass(frozen=True)
@@ -26,9 +23,9 @@ class Options:
     lies straight is only cut out. What cannot be written in the scan's format becomes PNG.
     """
 
-    scans: Positional[Annotated[tuple[Path, ...], arg(metavar="SCAN")]]
+    scans: Annotated[tuple[Path, ...], Arg(metavar="SCAN", positional=True)]
     """Pictures of prints before a lid of one colour."""
-    out: Annotated[Path, arg(aliases=["-o"], metavar="DIR")]
+    out: Annotated[Path, Arg(aliases=("-o",), metavar="DIR")]
     """The folder for the prints."""
     preview: bool = False
     """Write only NAME-preview.jpg: the scan with the outlines and numbers of what would be cut out."""
@@ -38,13 +35,9 @@ class Options:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; 0: every scan done, 1: some failed (each named on stderr), 2: bad usage."""
-    try:
-        options = parse(Options, "split", argv)
-    except Exit as stop:
-        return stop.code
+    options = parse(Options, "split", argv)
     if not options.scans or options.out.is_file():
-        say("revisage split: name scans, and a folder with -o", error=True)
-        return 2
+        raise UsageError("name scans, and a folder with -o")
     failed = 0
     for scan in options.scans:
         try:

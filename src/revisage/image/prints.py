@@ -54,7 +54,8 @@ class Print:
         signs = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
         turn = np.deg2rad(self.angle)
         rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-        return ((signs * half) @ rotation.T + self.centre).astype(np.float32)
+        corners: np.ndarray = (signs * half) @ rotation.T + self.centre
+        return corners.astype(np.float32)
 
 
 def find_prints(pixels: np.ndarray) -> list[Print]:
@@ -88,9 +89,8 @@ def cut(photo: Photo, print: Print) -> Photo:
         matrix[:] = (1, 0, round(matrix[0, 2])), (0, 1, round(matrix[1, 2]))
 
     def cut_out(plane: np.ndarray) -> np.ndarray:
-        return cv2.warpAffine(
-            plane, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-        )
+        size, edge = (width, height), cv2.BORDER_REPLICATE
+        return np.asarray(cv2.warpAffine(plane, matrix, size, flags=cv2.INTER_CUBIC, borderMode=edge))
 
     alpha = None if photo.alpha is None else cut_out(photo.alpha)
     return replace(photo, pixels=cut_out(photo.pixels), alpha=alpha)
@@ -129,7 +129,7 @@ def _no_lid(small: np.ndarray) -> np.ndarray | None:
     if np.quantile(distance[rim], LID) > STANDS_OUT:
         return None
     mask = (distance > max(STANDS_OUT, 6 * spread)).astype(np.uint8) * 255
-    return cv2.morphologyEx(mask, cv2.MORPH_OPEN, _disc(2))
+    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, _disc(2)))
 
 
 def _parts(mask: np.ndarray) -> list[np.ndarray]:
@@ -163,11 +163,12 @@ def _taken_apart(part: np.ndarray) -> list[cv2.typing.RotatedRect]:
 
 
 def _area(rectangle: cv2.typing.RotatedRect) -> float:
-    return rectangle[1][0] * rectangle[1][1]
+    width, height = rectangle[1]
+    return float(width * height)
 
 
 def _distance_to(core: np.ndarray) -> np.ndarray:
-    return cv2.distanceTransform((~core).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    return np.asarray(cv2.distanceTransform((~core).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5))
 
 
 def _print(rectangle: cv2.typing.RotatedRect, across: float, down: float) -> Print:
@@ -193,4 +194,4 @@ def _in_reading_order(prints: list[Print]) -> list[Print]:
 
 
 def _disc(radius: int) -> np.ndarray:
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))
