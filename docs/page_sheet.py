@@ -150,7 +150,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         photos = old_photos(Path(folder))
         url = f"http://127.0.0.1:{(port := free_port())}/"
-        command = [sys.executable, "-m", "revisage", "serve", "--port", str(port), "--data", f"{folder}/data"]
+        command = [
+            sys.executable,
+            "-m",
+            "revisage",
+            "serve",
+            "--port",
+            str(port),
+            "--data",
+            f"{folder}/data",
+            "--no-open",
+        ]
         server = subprocess.Popen(command)
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         try:

@@ -36,12 +36,12 @@ export function Controls({ session, photo }) {
         set=${(value) => session.set((one) => { one.run.clean = value; }, true)} />`}
       <div class="options">${options(([name]) => !SELDOM.includes(name))}</div>
       <details class="more"><summary>${say("file")}</summary><div class="options">${options(([name]) => SELDOM.includes(name))}</div></details>
+      ${session.photos.length > 1 && html`<button class="quiet" onClick=${() => session.setAll()}>${say("for-all")}</button>`}
       <div class="actions">
         <button class="primary download" disabled=${!photo.isDone || photo.isBusy || photo.making} onClick=${() => session.download()}>${icon("download")}${say("download")}</button>
         <button class="icon" disabled=${!photo.pictures} aria-label=${say("share")} title=${say("share")} onClick=${() => sharePicture(photo)}>${icon("share")}</button>
         <button class="icon delete" aria-label=${say("delete.name", { name: photo.name })} title=${say("delete")} onClick=${() => session.remove(photo)}>${icon("delete")}</button>
       </div>
-      ${session.photos.length > 1 && html`<button class="quiet" onClick=${() => session.setAll()}>${say("for-all")}</button>`}
     </aside>`;
 }
 

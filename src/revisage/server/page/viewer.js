@@ -3,6 +3,7 @@
 import { drawAfter, drawBefore } from "./layers.js";
 
 const MOST = 8; // screen pixels of one pixel of the result, at most
+const CLOSE = 2; // of a face that is looked at
 const STEP = 1.25;
 const MARGIN = 12; // around a whole picture, in pixels
 const GRIP = 28; // how near the line a drag takes it, in pixels
@@ -73,13 +74,14 @@ export class Viewer {
     if (this.shown.pictures) this.zoomBy((percent * this.#whole()) / (100 * this.#scale()), at);
   }
 
-  /** Fill the view with a face. */
+  /** Fill the view with a face, as long as its pixels stay within `CLOSE`, or twice what they are. */
   zoomToBox([x, y, w, h]) {
     if (!this.shown.pictures) return;
     const [pw, ph] = this.#pane();
     const [width, height] = this.shown.pictures.size;
-    const room = Math.min(pw / (1.5 * w), ph / (1.5 * h));
-    this.zoom = Math.max(1, Math.min(this.#most(), room / this.#fitted()));
+    const most = Math.max(CLOSE * this.#whole(), CLOSE * this.#fitted());
+    const room = Math.min(pw / (1.5 * w), ph / (1.5 * h), most);
+    this.zoom = Math.max(1, room / this.#fitted());
     this.line = 0.5;
     this.#centreAt((x + w / 2) / width, (y + h / 2) / height);
   }

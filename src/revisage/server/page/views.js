@@ -9,7 +9,7 @@ import { Viewer, zoomIn, zoomOut } from "./viewer.js";
 import { LANGUAGES, choose, duration, language, say } from "./words.js";
 
 const ACCEPT = "image/*,.heic,.heif,.avif,.tif,.tiff,.webp,.bmp,.jxl,.jp2,.j2k,.dng,.cr2,.cr3,.nef,.arw,.raf,.orf,.rw2";
-const SHORTCUTS = { "+ −": "zoom", "0": "fit", "1 2": "zoom.to", "← → ↑ ↓": "pan", B: "side", O: "original", F: "full", N: "face.next", C: "choosing", ", .": "photo.next", D: "download", Del: "delete", "?": "help" };
+const SHORTCUTS = { "+ −": "zoom", "0 1 2": "zoom.to", "← → ↑ ↓": "pan", B: "side", O: "original", F: "full", N: "face.next", C: "choosing", ", .": "photo.next", D: "download", Del: "delete", "?": "help" };
 const canChooseFolder = "webkitdirectory" in HTMLInputElement.prototype && matchMedia("(pointer: fine)").matches;
 
 export function App({ session }) {
