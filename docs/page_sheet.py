@@ -135,9 +135,14 @@ def draw(browser: Browser, url: str, photos: Sequence[Path], out: Path, *, every
         return
     wide = dict(shots(browser, url, photos, 1440, "light"))
     Image.open(io.BytesIO(wide["choosing"])).convert("RGB").save(out / "page.jpg", quality=85)
-    for width, theme, columns, shrink in ((375, "light", 5, 1), (1440, "dark", 3, 2), (2560, "light", 3, 3)):
+    for width, theme, columns, shrink in (
+        (375, "light", 5, 1.4),
+        (1440, "dark", 3, 2.5),
+        (2560, "light", 3, 4.5),
+    ):
         drawn = sheet([data for _, data in shots(browser, url, photos, width, theme)], columns)
-        small = drawn.resize((drawn.width // shrink, drawn.height // shrink), Image.Resampling.LANCZOS)
+        size = round(drawn.width / shrink), round(drawn.height / shrink)
+        small = drawn.resize(size, Image.Resampling.LANCZOS)
         small.save(out / f"page_{width}.jpg", quality=80)
 
 

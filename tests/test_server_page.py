@@ -196,6 +196,24 @@ def test_zoom_and_pan_by_wheel_keys_and_double_click(page: Page, server: Running
     assert y == pytest.approx(0.5, abs=0.15)
 
 
+def test_an_album_is_restored_on_a_phone(open_page: Callable[..., Page], server: Running) -> None:
+    """Four photos in, one face at 200 %, one face left out, all downloaded, one deleted: with a finger."""
+    page = open_page(viewport=PHONE, has_touch=True, is_mobile=True)
+    added(page, server, *[(f"{n}.png", photo(n)) for n in range(1, 5)])
+    page.get_by_role("button", name="Zoom to face 1").tap()
+    page.get_by_role("button", name="Zoom in").tap()
+    page.wait_for_function("window.revisage.viewer.percent >= 200")
+    page.get_by_label("Restore face 2").tap()
+    data = downloaded(page, page.get_by_role("button", name="Download all 4"))
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        rows = list(csv.DictReader(io.StringIO(archive.read("restored.csv").decode("utf-8-sig"))))
+    assert [row["restored"] for row in rows] == ["1", "2", "2", "2"]
+    page.locator(".film button").nth(2).tap()
+    page.get_by_role("button", name="Delete 3.png").tap()
+    page.locator(".film li").nth(3).wait_for(state="detached")
+    assert page.evaluate("window.revisage.photos.map((one) => one.name)") == ["1.png", "2.png", "4.png"]
+
+
 def test_pinch_zooms_with_two_fingers(open_page: Callable[..., Page], server: Running) -> None:
     page = open_page(viewport=PHONE, has_touch=True, is_mobile=True)
     added(page, server, ("a.png", photo()))
