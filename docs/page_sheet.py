@@ -30,6 +30,8 @@ WIDTHS = {375: 812, 1440: 900, 2560: 1440}
 THEMES = ("light", "dark")
 DONE = "({ photos }) => photos.every((one) => !one.isBusy) && photos[0].pictures"
 GAP = 24
+SHEETS = ((375, "light", 5, 1.4), (1440, "dark", 3, 2.5), (2560, "light", 3, 4.5))
+"""Width, theme, columns, and by how much smaller it is drawn."""
 
 Shot = tuple[str, bytes]
 
