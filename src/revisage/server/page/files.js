@@ -1,6 +1,6 @@
 // Files on their way in and out.
 
-const PHOTOS = /\.(avif|bmp|gif|heic|heif|jfif|jpe?g|png|tiff?|webp)$/i;
+const PHOTOS = /\.(avif|bmp|gif|heic|heif|jfif|jpe?g|jxl|jp2|j2k|png|tiff?|webp|dng|cr[23]|nef|arw|raf|orf|rw2)$/i;
 
 /** Let the browser download an address. */
 export function follow(address, name) {
