@@ -33,7 +33,7 @@ from revisage.batch import photo as steps
 from revisage.cli import main
 from revisage.cli import restore as command
 from revisage.errors import PhotoError, SaveError, UsageError
-from revisage.restore import RestoreOptions, Restorer, Settings
+from revisage.restore import RestoreOptions, Restorer, Settings, Stage, overall
 
 
 @pytest.fixture
@@ -361,6 +361,18 @@ def test_a_url_of_a_place_without_its_package_says_what_to_install() -> None:
     pytest.importorskip("fsspec", reason="needs fsspec, which comes with revisage[ray]")
     with pytest.raises(UsageError, match="nosuch://bucket"):
         plan_locations(["nosuch://bucket/in"], Path("out"))
+
+
+def test_the_time_left_of_one_photo_falls_by_tiles() -> None:
+    now = 0.0
+    meter = Meter(1, clock=lambda: now)
+    told = []
+    for tile in range(1, 11):
+        now += 6 if tile == 4 else 4  # one takes longer
+        told.append(meter.left(overall(Stage("scene", tile, 10))))
+    assert told[:2] == ["", "0:00:45 left"]
+    assert told[1:] == sorted(told[1:], reverse=True)
+    assert len(set(told)) > 7
 
 
 def test_the_meter_tells_rates_and_the_time_left() -> None:

@@ -12,7 +12,7 @@ WINDOW_SECONDS = 120.0
 
 
 LEAST_SHARE = 0.1
-"""Of a photo that must be done before the time left is told."""
+"""Of a photo from which on its pace is measured."""
 
 
 class Meter:
@@ -24,6 +24,7 @@ class Meter:
         self._clock = clock
         self._start = clock()
         self._left = math.inf
+        self._first: tuple[float, float] | None = None
         self._past: deque[tuple[float, int, int]] = deque([(self._start, 0, 0)])
 
     @property
@@ -52,15 +53,19 @@ class Meter:
         return (self.done - photos) / seconds, (self.faces - faces) / seconds
 
     def left(self, in_hand: float = 0.0) -> str:
-        """`0:00:58 left`, or nothing before the first tenth of a photo.
+        """`0:00:58 left`, or nothing before the first tile or two of a photo.
 
         It falls, and only grows where the work has become twice as slow. `in_hand` is how much is done of the
         photos in hand, in photos.
         """
-        photos, _ = self.rates()
-        pace = photos or in_hand / max(self._clock() - self._start, 1e-9)
-        if not self.done and in_hand < LEAST_SHARE:
-            return ""
+        pace, _ = self.rates()
+        if not self.done:  # opening the models and the photo does not tell how long a tile takes
+            if self._first is None and in_hand >= LEAST_SHARE:
+                self._first = self._clock(), in_hand
+            then, share = self._first or (0.0, in_hand)
+            if in_hand <= share:
+                return ""
+            pace = (in_hand - share) / max(self._clock() - then, 1e-9)
         seconds = max(self.total - self.done - in_hand, 0) / max(pace, 1e-9)
         if not self._left <= seconds < 2 * self._left:
             self._left = seconds
