@@ -72,14 +72,8 @@ class Gray:
 
 def colour_changes(rng: np.random.Generator) -> tuple[Step, ...]:
     """What the published training does to the colours of the degraded picture, with its probabilities."""
-    steps: list[Step] = []
-    if chance(rng, 0.3):
-        steps.append(ColourShift.sample(rng))
-    if chance(rng, 0.01):
-        steps.append(Gray())
-    if chance(rng, 0.3):
-        steps.append(ColourJitter.sample(rng))
-    return tuple(steps)
+    kinds = ((0.3, ColourShift), (0.01, Gray), (0.3, ColourJitter))
+    return tuple(kind.sample(rng) for probability, kind in kinds if chance(rng, probability))
 
 
 def _brighten(image: np.ndarray, factor: float) -> np.ndarray:

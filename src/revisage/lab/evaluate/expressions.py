@@ -82,12 +82,12 @@ _SHARE = MetricSpec(
 
 def changed(classifier: ExpressionClassifier) -> Metric:
     """1 where the restored face is given another expression than the true one, else 0."""
-    spec = _named(CHANGED, "the restored face is recognised as another expression than the true one")
+    source = "the restored face is recognised as another expression than the true one"
 
     def values(restored: Tensor, truth: Tensor) -> Tensor:
         return (classifier.recognise(restored) != classifier.recognise(truth)).double()
 
-    return PerPicture(spec, values, classifier.sha256)
+    return PerPicture(replace(_SHARE, name=CHANGED, source=source), values, classifier.sha256)
 
 
 def unstable(classifier: ExpressionClassifier) -> Metric:
@@ -95,17 +95,13 @@ def unstable(classifier: ExpressionClassifier) -> Metric:
 
     It says nothing about a method: it is what `changed` would be with nothing changed but the pixels.
     """
-    spec = _named(UNSTABLE, "two mildly degraded copies of the true face (blur, noise, JPEG) differ")
+    source = "two mildly degraded copies of the true face (blur, noise, JPEG) differ"
 
     def values(restored: Tensor, truth: Tensor) -> Tensor:
         first, second = (classifier.recognise(_degraded(truth, chain)) for chain in MILD)
         return (first != second).double()
 
-    return PerPicture(spec, values, classifier.sha256)
-
-
-def _named(name: str, source: str) -> MetricSpec:
-    return replace(_SHARE, name=name, source=source)
+    return PerPicture(replace(_SHARE, name=UNSTABLE, source=source), values, classifier.sha256)
 
 
 def _degraded(faces: Tensor, chain: Chain) -> Tensor:
