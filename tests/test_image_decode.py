@@ -398,3 +398,8 @@ def test_what_cannot_be_opened_is_a_photo_error(tmp_path: Path, isolate: bool) -
             decode(tmp_path / name, isolate=isolate)
     with pytest.raises(PhotoError):
         decode("nul\0.jpg", isolate=isolate)
+
+
+def test_the_resolution_turns_with_the_picture() -> None:
+    data = saved(Image.fromarray(smooth(8, 4)), "JPEG", exif=exif_with(6), dpi=(100, 200))
+    assert decode(data).dpi == (200, 100)

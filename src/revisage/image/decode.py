@@ -139,7 +139,7 @@ def _photo(found: Decoded) -> Photo:
         xmp=found.xmp,
         iptc=found.iptc,
         texts=found.texts,
-        dpi=found.dpi,
+        dpi=found.dpi[::-1] if found.dpi and found.orientation >= 5 else found.dpi,
         format=found.format,
         orientation=found.orientation,
         pages=found.pages,
