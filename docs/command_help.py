@@ -6,7 +6,6 @@ Nothing is copied: the text is asked for when the page is built.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import os
 import re
@@ -16,7 +15,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from revisage.cli import COMMANDS
+from revisage.cli import COMMANDS, main
 from revisage.cli.train import SYSTEMS
 
 WIDTH = "88"
@@ -25,10 +24,9 @@ SUBCOMMANDS = re.compile(r"\{([a-z,]+)\}\s*$")
 
 def help_of(*command: str) -> str:
     """The help of a command (("models", "pull")), as wide as a page, without boxes."""
-    module = importlib.import_module(f"revisage.cli.{command[0]}")
     text = io.StringIO()
     with patch.dict(os.environ, COLUMNS=WIDTH), contextlib.redirect_stdout(text):
-        code = module.main([*command[1:], "--help"])
+        code = main([*command, "--help"])
     assert code == 0, f"revisage {' '.join(command)} --help ends with {code}"
     return "\n".join(line.rstrip() for line in text.getvalue().strip().splitlines())
 

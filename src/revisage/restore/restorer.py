@@ -225,14 +225,12 @@ class Restorer:
         """The restoration whose faces are restored while its layers are read; `every` one, or the chosen."""
         with job.timed("decode"):
             photo = self._open(source, damaged=job.options.damaged)
-            if job.options.crop:
-                photo = cropped(photo)
+            upright = (cropped(photo) if job.options.crop else photo).turned(job.options.turn_by_hand)
         job.progress(Stage("decode", 1, 1))
-        photo = photo.turned(job.options.turn_by_hand)
         path = Path(source) if isinstance(source, str | Path) else None
         if job.options.aligned:
-            return self._aligned(photo, path, job, every=every)
-        return self._whole(photo, path, found, job, every=every, sketch=sketch)
+            return self._aligned(upright, path, job, every=every)
+        return self._whole(upright, path, found, job, every=every, sketch=sketch)
 
     def _open(self, source: Source, *, damaged: bool = False) -> Photo:
         if isinstance(source, Photo):
