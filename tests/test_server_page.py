@@ -611,6 +611,13 @@ def test_a_token_is_asked_for_and_kept_for_the_tab(page: Page, tmp_path: Path) -
         assert TOKEN not in page.evaluate("JSON.stringify(localStorage) + document.cookie + location")
 
 
+def test_the_address_of_lan_brings_its_token_along(page: Page, tmp_path: Path) -> None:
+    with running(tmp_path, tokens=(TOKEN,)) as guarded:
+        page.goto(f"{guarded.ready().url}/#token={TOKEN}")
+        page.locator(".promises").get_by_text("erased after").wait_for()
+        assert TOKEN not in page.evaluate("JSON.stringify(localStorage) + document.cookie + location")
+
+
 def test_the_page_is_small_and_paints_before_any_script(page: Page, server: Running) -> None:
     assert sum(path.stat().st_size for path in app.PAGE.rglob("*") if path.is_file()) < 250_000
     page.route("**/*.js", lambda route: route.abort())
