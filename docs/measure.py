@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from revisage.cli.evaluate import main as evaluate
+from revisage import cli
 
 DOCS = Path(__file__).parent
 
@@ -63,7 +63,7 @@ def main() -> int:
     for name, arguments in runs(options.shared / "data").items():
         if options.only in (None, name):
             out = options.out / name
-            code = evaluate([*arguments, *weights, "--out", str(out)])
+            code = cli.main(["evaluate", *arguments, *weights, "--out", str(out)])
             if code:
                 return code
             page, table = TABLES[name]
