@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from revisage.errors import PhotoError, PhotoTooLargeError, UnsupportedFormatError
-from revisage.image import DecodeLimits, Photo, can_encode, decode, encode, from_array, left_out
+from revisage.image import DecodeLimits, Photo, can_encode, decode, deep, encode, from_array, left_out
 from revisage.image.containers import boxes, read_xmp
 from revisage.image.containers.ifd import EXIF_PREFIX
 from revisage.image.containers.tiff import _append_directory, _Tag
@@ -54,6 +54,15 @@ def test_jpeg_xl_holds_gray_alpha_and_16_bits(channels: int, dtype: type) -> Non
     assert photo.gray == (channels < 3)
     assert (photo.alpha is not None) == (channels in (2, 4))
     assert photo.pixels.mean() == pytest.approx(np.iinfo(dtype).max / 3, rel=0.03)
+
+
+@pytest.mark.parametrize("container", [False, True])
+@pytest.mark.parametrize("size", [(32, 32), (8, 256), (31, 45), (700, 500)])
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_the_header_of_jpeg_xl_tells_the_depth(bits: int, size: tuple[int, int], container: bool) -> None:
+    array = np.full((*size, 3), 90, np.uint8 if bits == 8 else np.uint16)
+    options = {"bitspersample": bits, "usecontainer": container, "effort": 1}
+    assert deep.jxl_bits(bytes(imagecodecs.jpegxl_encode(array, level=90, **options))) == bits
 
 
 def test_jpeg_xl_keeps_exif_and_the_label() -> None:

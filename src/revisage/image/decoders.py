@@ -197,7 +197,9 @@ def _is_deep(image: Image.Image, data: bytes, format: str) -> bool:
         return deep.avif_bits(data) > 8
     if format == "JPEG2000":
         return deep.jpeg2000_bits(data) > 8
-    return format == "JXL" or (format == "HEIF" and int(image.info.get("bit_depth", 8)) > 8)
+    if format == "JXL":
+        return deep.jxl_bits(data) > 8
+    return format == "HEIF" and int(image.info.get("bit_depth", 8)) > 8
 
 
 def _stated(image: Image.Image, data: bytes, format: str) -> colour.Stated | None:

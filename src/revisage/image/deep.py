@@ -60,6 +60,39 @@ def avif_bits(data: bytes) -> int:
     return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
 
 
+def jxl_bits(data: bytes) -> int:
+    """Bits a sample by the image header (ISO/IEC 18181-1, annex D); 16 where it would have to be read further
+    and for floats."""
+    at = data.find(b"\xff\x0a", 0 if data[:2] == b"\xff\x0a" else 32) + 2
+    bits, place = int.from_bytes(data[at : at + 64], "little"), 0
+
+    def take(count: int) -> int:
+        nonlocal place
+        place += count
+        return bits >> (place - count) & ((1 << count) - 1)
+
+    def skip_size() -> None:
+        small = take(1)
+        for last in (False, True):
+            take(5) if small else take((9, 13, 18, 30)[take(2)])
+            if not last and take(3):  # the width follows from a ratio
+                return
+
+    skip_size()
+    if take(1):  # all by default
+        return 8
+    if take(1):  # extra fields
+        take(3)  # orientation
+        if take(1):
+            skip_size()
+        if take(1) or take(1):  # a preview, an animation
+            return 16
+    if take(1):  # floats
+        return 16
+    choice = take(2)
+    return (8, 10, 12)[choice] if choice < 3 else 1 + take(6)
+
+
 def jpeg2000_bits(data: bytes) -> int:
     """Bits of the first component by the SIZ marker (ISO/IEC 15444-1, A.5.1); 8 if it is signed or absent."""
     at = data.find(b"\xff\x4f\xff\x51")
