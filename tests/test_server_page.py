@@ -92,7 +92,7 @@ def added(page: Page, server: Running, *named: tuple[str, bytes]) -> Page:
     """The page with photos that have been restored, the first one shown."""
     opened(page, server).set_input_files("#files", files(*named))
     done(page, len(named))
-    page.locator(".stage:not(.bare)").wait_for()
+    page.wait_for_function("() => window.revisage.current.pictures")
     return page
 
 
@@ -410,8 +410,24 @@ def test_settings_run_again_for_one_and_for_all(page: Page, server: Running) -> 
     data = downloaded(page, page.locator(".download"))
     image = Image.open(io.BytesIO(data))
     assert (image.format, image.size) == ("WEBP", (220, 120))
+    page.get_by_label("Strength of the faces").fill("83")
+    page.get_by_text("83 %").wait_for()
     page.get_by_role("button", name="Gentle").click()
+    page.get_by_text("60 %").wait_for()
     assert page.get_by_label("Strength of the faces").input_value() == "60"
+
+
+def test_settings_that_change_before_a_photo_is_sent_are_those_it_is_restored_with(
+    page: Page, server: Running
+) -> None:
+    opened(page, server)
+    held: list[Any] = []
+    page.route("**/v1/jobs?*", lambda route: held.append(route))  # noqa: PLW0108 (Playwright wraps it)
+    page.set_input_files("#files", files(("a.png", photo())))
+    page.get_by_label("Size").select_option("1")
+    held.pop().continue_()
+    page.get_by_text("220 × 120 → 220 × 120 pixels").wait_for()
+    done(page, 1)
 
 
 def test_before_and_after_become_one_picture(page: Page, server: Running) -> None:

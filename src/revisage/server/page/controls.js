@@ -33,7 +33,7 @@ export function Controls({ session, photo }) {
         set=${(value) => session.set((one) => { one.strength = value; })} />`}
       ${some && html`<${Faces} session=${session} photo=${photo} />`}
       ${cleans && html`<${Share} label=${say("clean")} hint=${say("clean.hint")} value=${settings.run.clean ?? session.server?.options.clean?.default ?? 0.5} step=${5} late
-        set=${(value) => session.set((one) => { one.run.clean = value; }, true)} />`}
+        set=${(value) => session.set(({ run }) => put(session, run, "clean", value), true)} />`}
       <div class="options">${options(([name]) => !SELDOM.includes(name))}</div>
       <details class="more"><summary>${say("file")}</summary><div class="options">${options(([name]) => SELDOM.includes(name))}</div></details>
       ${session.photos.length > 1 && html`<button class="quiet" onClick=${() => session.setAll()}>${say("for-all")}</button>`}
@@ -57,7 +57,7 @@ function Presets({ session, settings }) {
   const clean = settings.run.clean ?? session.server?.options.clean?.default;
   const set = ([strength, amount]) => session.set((one) => {
     one.strength = strength;
-    one.run.clean = amount;
+    put(session, one.run, "clean", amount);
   }, true);
   return html`<div class="segments words" role="group" aria-label=${say("presets")}>
     ${Object.entries(PRESETS).map(([name, values]) => html`
@@ -70,21 +70,24 @@ function Share({ label, hint, value, set, step = 1, late = false }) {
   const shown = useRef(null);
   const percent = Math.round(100 * value);
   const move = (event) => {
-    shown.current.textContent = `${event.target.value} %`;
+    shown.current.firstChild.data = `${event.target.value} %`;
     if (!late) set(event.target.value / 100);
   };
-  return html`<label class="field" title=${hint}><span class="label">${label}<span class="amount" ref=${shown}>${percent} %</span></span>
+  return html`<label class="field" title=${hint}><span class="label">${label}<span class="amount" ref=${shown}>${`${percent} %`}</span></span>
     <input type="range" min="0" max="100" step=${step} value=${percent} onInput=${move} onChange=${(event) => late && set(event.target.value / 100)} /></label>`;
+}
+
+/** What is as the server has it anyway is not told. */
+function put(session, values, name, value) {
+  if (value === session.server.options[name]?.default) delete values[name];
+  else values[name] = value;
 }
 
 /** One option as the server declares it: a JSON schema decides what it looks like. */
 function Option({ session, settings, option: [name, schema] }) {
   const group = OF_THE_FILE.includes(name) ? "encode" : "run";
   const value = settings[group][name] ?? schema.default;
-  const set = (chosen) => session.set((one) => {
-    one[group][name] = chosen;
-    if (chosen === schema.default) delete one[group][name];
-  }, group === "run");
+  const set = (chosen) => session.set((one) => put(session, one[group], name, chosen), group === "run");
   const key = `option.${name}`;
   const label = has(key) ? say(key) : capital(name.replaceAll("_", " "));
   const hint = has(key) ? null : schema.description;
@@ -148,6 +151,7 @@ function outcome(face, on) {
 function CloseUp({ photo, box, before = false }) {
   const canvas = useRef(null);
   useEffect(() => {
+    if (!photo.pictures) return; // they have been let go since this was drawn
     const side = Math.round(64 * (window.devicePixelRatio || 1));
     Object.assign(canvas.current, { width: side, height: side });
     const context = canvas.current.getContext("2d");

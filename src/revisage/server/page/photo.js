@@ -120,13 +120,14 @@ export class Photo {
   async restore({ following = null } = {}) {
     this.current?.abort();
     const { signal } = (this.current = new AbortController());
-    const settings = { ...this.settings.run };
+    let settings = { ...this.settings.run };
     const places = this.session;
+    const send = () => this.#send((settings = { ...this.settings.run }), signal);
     this.#tell({ problem: null, share: 0, steps: null, state: this.source ? "queued" : "waiting" });
     try {
       let id = following;
-      if (id === null && this.source === null) id = await places.sending.within(signal, () => this.#send(settings, signal));
-      id ??= await this.#send(settings, signal);
+      if (id === null) id = await (this.source === null ? places.sending.within(signal, send) : send());
+      if (following === null && !same(settings, this.settings.run)) return this.restore(); // changed meanwhile
       this.#tell({ pending: id });
       const follow = () => this.#follow(id, signal, (fields) => this.#tell(fields));
       await (this.isDone ? follow() : places.following.within(signal, follow));
@@ -256,8 +257,7 @@ export class Photo {
     const faces = all ? "all" : chosen.map((n) => n + 1).join(",");
     const strength = faces ? this.settings.strength : 0;
     const wanted = { ...this.settings.encode, strength, faces: faces || "all" };
-    const asRun = JSON.stringify(wanted) === JSON.stringify({ strength: 1, faces: "all" });
-    return asRun ? null : wanted;
+    return same(wanted, { strength: 1, faces: "all" }) ? null : wanted;
   }
 
   
@@ -320,5 +320,7 @@ export class Photo {
     return this.problem !== null && WORTH_ANOTHER_TRY.includes(this.problem.status) && (this.file !== null || this.source !== null);
   }
 }
+
+export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 const bitmap = async (id, which, signal) => createImageBitmap(await api.preview(id, which, signal));

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { follow, save } from "./files.js";
-import { Photo, Places } from "./photo.js";
+import { Photo, Places, same } from "./photo.js";
 import { html, render } from "./vendor/preact-htm.js";
 import { App } from "./views.js";
 import { say } from "./words.js";
@@ -122,7 +122,7 @@ export class Session {
   set(change, anew, photos = [this.current]) {
     for (const photo of photos) {
       change(photo.settings);
-      if (anew && !photo.isUnsent && JSON.stringify(photo.settings.run) !== JSON.stringify(photo.ran)) photo.restore();
+      if (anew && !photo.isUnsent && !same(photo.settings.run, photo.ran)) photo.restore();
     }
     this.changed();
   }
