@@ -30,7 +30,11 @@ WIDTHS = {375: 812, 1440: 900, 2560: 1440}
 THEMES = ("light", "dark")
 DONE = "({ photos }) => photos.every((one) => !one.isBusy) && photos[0].pictures"
 GAP = 24
-SHEETS = ((375, "light", 5, 1.4), (1440, "dark", 3, 2.5), (2560, "light", 3, 4.5))
+SHEETS = {
+    "page_375.jpg": (375, "light", 5, 1.4),
+    "page_1440.jpg": (1440, "dark", 3, 2.5),
+    "page_2560.jpg": (2560, "light", 3, 4.5),
+}
 """Width, theme, columns, and by how much smaller it is drawn."""
 
 Shot = tuple[str, bytes]
@@ -143,7 +147,7 @@ def draw(browser: Browser, url: str, photos: Sequence[Path], out: Path, *, every
         drawn = sheet([data for _, data in shots(browser, url, photos, width, theme)], columns)
         size = round(drawn.width / shrink), round(drawn.height / shrink)
         small = drawn.resize(size, Image.Resampling.LANCZOS)
-        small.save(out / f"page_{width}.jpg", quality=80)
+        small.save(out / name, quality=80)
 
 
 def main() -> None:
