@@ -139,15 +139,11 @@ def draw(browser: Browser, url: str, photos: Sequence[Path], out: Path, *, every
         return
     wide = dict(shots(browser, url, photos, 1440, "light"))
     Image.open(io.BytesIO(wide["choosing"])).convert("RGB").save(out / "page.jpg", quality=85)
-    for width, theme, columns, shrink in (
-        (375, "light", 5, 1.4),
-        (1440, "dark", 3, 2.5),
-        (2560, "light", 3, 4.5),
-    ):
+    for sheet_name, (width, theme, columns, shrink) in SHEETS.items():
         drawn = sheet([data for _, data in shots(browser, url, photos, width, theme)], columns)
         size = round(drawn.width / shrink), round(drawn.height / shrink)
         small = drawn.resize(size, Image.Resampling.LANCZOS)
-        small.save(out / name, quality=80)
+        small.save(out / sheet_name, quality=80)
 
 
 def main() -> None:
