@@ -75,7 +75,11 @@ class Detector:
         with self._detector() as detector:
             found = self._seen(detector, image)
             if not (found[:, SCORE] >= _SURE).any():
-                found = np.concatenate([found, *self._turned(detector, image)])
+                turned = self._turned(detector, image)
+                # Beside a face that stands, one that lies must be sure: photos hold many likenesses.
+                found = np.concatenate(
+                    [found, *(rows for rows in turned if not len(found) or (rows[:, SCORE] >= _SURE).any())]
+                )
         found = suppress(found, self._nms_threshold)
         order = np.argsort(-found[:, 2] * found[:, 3], kind="stable")
         return [_face(found[index]) for index in order]
