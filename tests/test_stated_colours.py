@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import struct
 from pathlib import Path
@@ -68,6 +69,15 @@ def shown(photo: Photo) -> np.ndarray:
 
 
 # PNG
+
+
+@pytest.mark.parametrize("gray", [False, True])
+def test_a_profile_does_not_tell_when_it_was_made(gray: bool) -> None:
+    """Else the same photo gives another file every second."""
+    icc = decode(png_with(ramp(gray=gray), gama(0.35))).icc
+    assert icc is not None
+    made = ImageCms.ImageCmsProfile(io.BytesIO(icc)).profile.creation_date
+    assert made == datetime.datetime(2000, 1, 1)
 
 
 @pytest.mark.parametrize("gray", [False, True])

@@ -1,5 +1,6 @@
 """Colours that a file states by numbers, not by an ICC profile: H.273 code points, gamma, chromaticities."""
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -88,9 +89,12 @@ def _profile(stated: Stated, gray: bool) -> bytes:
         light = _from_srgb_curve(np.linspace(0, 1, 1024))
         curve = {"transferfunction": np.rint(65535 * light).astype(np.uint16)}
     if gray:
-        return bytes(imagecodecs.cms_profile("gray", **curve))
-    *primaries, x, y = stated.primaries
-    return bytes(imagecodecs.cms_profile("rgb", primaries=primaries, whitepoint=(x, y, 1.0), **curve))
+        profile = imagecodecs.cms_profile("gray", **curve)
+    else:
+        *primaries, x, y = stated.primaries
+        profile = imagecodecs.cms_profile("rgb", primaries=primaries, whitepoint=(x, y, 1.0), **curve)
+    # The date of making is fixed, so that the same photo always gives the same file (ICC.1, 7.2.1).
+    return bytes(profile[:24]) + struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + bytes(profile[36:])
 
 
 def _to_srgb_curve(colour: np.ndarray, gamma: float | str) -> np.ndarray:
