@@ -114,7 +114,6 @@ def _run(options: Options) -> None:
             raise UsageError(f"--threads takes at least 1, not {options.threads}")
         evaluate.limit_threads(options.threads)
     data = evaluate.select(_data(options), split=options.split, limit=options.limit)
-    claim(options.out, "evaluate")
     names = _listed(options.metrics)
     if not names and options.test is not None:
         names = evaluate.STANDARD_TESTS[options.test].metrics
@@ -133,6 +132,7 @@ def _run(options: Options) -> None:
         aligned=data.view.direct, device=options.device, precision=options.precision, threads=options.threads
     )
     methods = evaluate.open_methods(_listed(options.methods) or default_methods(), settings, data)
+    claim(options.out, "evaluate")
     results = evaluate.evaluate(
         data, methods, metrics, options.out, labels=labels, reference=options.reference, track=_tracked
     )
