@@ -51,6 +51,12 @@ def test_results_inside_the_folder_are_not_restored_again(tmp_path: Path) -> Non
     assert [job.source for job in plan_photos([tmp_path], tmp_path / "out")] == [tmp_path / "a.jpg"]
 
 
+def test_without_a_place_results_of_a_folder_go_beside_it(tmp_path: Path) -> None:
+    source = photo(tmp_path / "album" / "b" / "a.jpg")
+    (job,) = plan_photos([tmp_path / "album"], None)
+    assert job == Job(source, tmp_path / "album.restored" / "b" / "a.jpg")
+
+
 def test_one_photo_goes_beside_itself_or_where_it_is_told(tmp_path: Path) -> None:
     source = photo(tmp_path / "a.jpg")
     assert plan_photos([source], None) == [Job(source, tmp_path / "a.restored.jpg")]
@@ -76,7 +82,7 @@ def test_results_of_an_earlier_run_are_written_anew(tmp_path: Path) -> None:
     ("inputs", "out", "message"),
     [
         ([], None, "name at least one"),
-        (["album"], None, "-o FOLDER"),
+        (["empty"], None, "no photos"),
         (["album"], "album", "holds the originals"),
         (["empty"], "out", "no photos"),
         (["missing.jpg"], None, "does not exist"),

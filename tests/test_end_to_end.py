@@ -123,7 +123,7 @@ def test_the_demo_says_where_the_picture_is(
     demo.main()
     out = capsys.readouterr().out
     assert re.search(r"^time +\d+\.\d s", out)
-    assert re.search(r"^memory +\d+ MiB", out, re.MULTILINE)
+    assert re.search(r"^memory +[\d,]+ MiB", out, re.MULTILINE)
     face = re.search(r"^identity +face 1 restored, \d+ degrees .*: (.+)", out, re.MULTILINE)
     whole = re.search(r"^before and after, at 100 %: (.+)", out, re.MULTILINE)
     assert face

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import struct
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -18,11 +19,23 @@ from revisage.image.xmp import clean_xmp
 from revisage.label import Label, add
 
 SECONDS = 1.0
+
 """Of processor time: the tests run on busy machines."""
 
 BLOB = 1 << 19
 HEAD = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
 TAIL = "</rdf:Description></rdf:RDF></x:xmpmeta>"
+
+
+def takes_less_than_a_second(work: Callable[[], object]) -> bool:
+    """Of the processor, in one of three runs: in a single one, what earlier tests left behind counts too."""
+
+    def seconds() -> float:
+        start = time.process_time()
+        work()
+        return time.process_time() - start
+
+    return any(seconds() < SECONDS for _ in range(3))
 
 
 def directory(order: str, at: int, entries: list[tuple[int, int, int, int]], after: int = 0) -> bytes:
@@ -62,12 +75,14 @@ def test_no_exif_block_costs_a_second(
 ) -> None:
     block = hostile_exif(order, where, tag, count, length)
     photo = dataclasses.replace(from_array(np.zeros((8, 8, 3), np.uint8)), exif=block)
-    start = time.process_time()
-    cleaned = clean_exif(block)
-    if cleaned is not None:
-        exif_for(cleaned, (8, 8), keep_gps=False)
-    encode(photo, format=format)
-    assert time.process_time() - start < SECONDS
+
+    def work() -> None:
+        cleaned = clean_exif(block)
+        if cleaned is not None:
+            exif_for(cleaned, (8, 8), keep_gps=False)
+        encode(photo, format=format)
+
+    assert takes_less_than_a_second(work)
 
 
 @pytest.mark.parametrize(("tag", "count"), [(GPS_IFD, 5_400), (GPS_IFD, 65_535), (0x0112, 65_535)])
@@ -124,11 +139,12 @@ PACKETS = {
 def test_no_xmp_packet_costs_a_second(kind: str, count: int) -> None:
     packet = PACKETS[kind](count).encode()
     photo = dataclasses.replace(from_array(np.zeros((8, 8, 3), np.uint8)), xmp=packet)
-    start = time.process_time()
-    clean_xmp(packet, keep_gps=False)
-    data = encode(photo, format="PNG")
-    add(data, "PNG", Label("revisage 0", ()))
-    assert time.process_time() - start < SECONDS
+
+    def work() -> None:
+        clean_xmp(packet, keep_gps=False)
+        add(encode(photo, format="PNG"), "PNG", Label("revisage 0", ()))
+
+    assert takes_less_than_a_second(work)
 
 
 def test_a_packet_of_usual_size_is_kept() -> None:

@@ -183,7 +183,7 @@ def test_what_a_format_cannot_hold_is_told() -> None:
     assert left_out(photo, "JPEG") == (
         "its texts cannot go into JPEG",
         "its transparency cannot go into JPEG",
-        "its 16 bits cannot go into JPEG",
+        "its depth cannot go into JPEG",
     )
     assert "its IPTC records cannot go into WEBP" in left_out(photo, "WEBP")
     assert left_out(from_array(np.zeros((8, 8, 3), np.uint8)), "BMP") == ()
