@@ -58,17 +58,18 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def claim(folder: Path, command: str) -> None:
+def claim(folder: Path, command: str, *, only_check: bool = False) -> None:
     """Take a folder for what a command writes: one that is new, empty, or was taken by it before.
 
-    Raises UsageError for another, SaveError.
+    Raises UsageError for another, SaveError. `only_check` writes nothing: that another folder is told first.
     """
     mark = folder / f"{TEMPORARY}{command}"
     if mark.is_file():
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is no empty folder, nor one of `revisage {command}`: choose another")
-    write_atomically(mark, b"")
+    if not only_check:
+        write_atomically(mark, b"")
 
 
 def sweep(folder: Path) -> int:

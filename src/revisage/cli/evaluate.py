@@ -114,6 +114,7 @@ def _run(options: Options) -> None:
             raise UsageError(f"--threads takes at least 1, not {options.threads}")
         evaluate.limit_threads(options.threads)
     data = evaluate.select(_data(options), split=options.split, limit=options.limit)
+    claim(options.out, "evaluate", only_check=True)  # taken below, when nothing else can be refused
     names = _listed(options.metrics)
     if not names and options.test is not None:
         names = evaluate.STANDARD_TESTS[options.test].metrics
