@@ -44,7 +44,7 @@ def test_every_end_of_a_whole_number_range_is_drawn(row: Ranges) -> None:
 
 def test_a_thumbnail_has_sixteen_pixels_a_side() -> None:
     picture = np.random.default_rng(0).random((128, 128, 3), np.float32)
-    step = Progressive.sample_upscale(np.random.default_rng(1))
+    step = Progressive.sample(np.random.default_rng(1), UPSCALE)
     assert step.low(picture).shape == (16, 16, 3)
     assert step.apply(picture).shape == (128, 128, 3)
 
