@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from detector_folder import NAMES, make, noise
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -127,6 +127,7 @@ def test_a_head_that_does_not_turn_stays_as_it_is() -> None:
 
 
 @settings(max_examples=30, deadline=None)
+@example(side=0.5, nod=0.5, x=0.625, y=0.640625)  # towards the outline, where the surface falls steeply
 @given(st.floats(-0.5, 0.5), st.floats(-0.4, 0.5), st.floats(0.35, 0.65), st.floats(0.35, 0.65))
 def test_what_stands_out_moves_as_its_landmarks_do(side: float, nod: float, x: float, y: float) -> None:
     """A spot on a turned head is seen where `turn_points` says, and the picture's rim stays."""
@@ -137,7 +138,7 @@ def test_what_stands_out_moves_as_its_landmarks_do(side: float, nod: float, x: f
     seen = pose.turn_head(picture, pose.CROP_HEAD, turn)[..., 0].astype(float)
     expected = pose.turn_points(centre, 128, pose.CROP_HEAD, turn)
     found = np.unravel_index(seen.argmax(), seen.shape)[::-1]
-    np.testing.assert_allclose(found, expected, atol=4)
+    np.testing.assert_allclose(found, expected, atol=3)
     around = noise(np.random.default_rng(1), 128, 128)
     np.testing.assert_array_equal(pose.turn_head(around, pose.CROP_HEAD, turn)[:, :8], around[:, :8])
 

@@ -44,7 +44,7 @@ def turn_head(picture: np.ndarray, head: Head, turn: np.ndarray) -> np.ndarray:
     axis = (np.arange(GRID, dtype=np.float32) + 0.5) / GRID
     place = np.stack(np.meshgrid(axis, axis), -1)
     origin = place
-    for _ in range(4):  # where did what is seen here come from? origin + depth(origin) x turn = place
+    for _ in range(16):  # where did what is seen here come from? origin + depth(origin) x turn = place
         origin = 0.5 * (origin + place - head.depth(origin)[..., None] * turn)
     shift = cv2.resize((origin - place).astype(np.float32), (side, side)) * side
     columns, rows = np.meshgrid(np.arange(side, dtype=np.float32), np.arange(side, dtype=np.float32))
