@@ -94,7 +94,7 @@ def test_a_job_is_followed_and_fetched(server: Running) -> None:
     job = server.client.submit(photo(mark=SLOW), JobOptions(scale="1", format="WEBP"))
     events = list(server.client.events(job.id))
     stages = [event.data["stage"] for event in events if event.name == "progress"]
-    assert list(dict.fromkeys(stages)) == ["decode", "find", "scene", "faces", "save"]
+    assert list(dict.fromkeys(stages)) == ["decode", "find", "faces", "scene", "save"]
     texts = [event.data["text"] for event in events if event.name == "progress"]
     assert {"2 faces found", "tile 1 of 1", "face 2 of 2"} <= set(texts)
     assert events[-1].name == "done"
@@ -277,7 +277,8 @@ def test_a_slow_upload_is_cut_off(server: Running) -> None:
         (photo(size=(1001, 1000)), (422, "photo-too-large")),
         (photo(size=(1001, 1000), format="WEBP"), (422, "photo-too-large")),
         (photo(size=(1001, 1000), format="JPEG"), (422, "photo-too-large")),
-        (photo()[:200], (422, "photo-unreadable")),
+        (photo()[:60], (422, "photo-unreadable")),  # nothing of the picture is there
+        (photo()[:200], (422, "photo-damaged")),
     ],
 )
 def test_what_is_no_usable_photo_is_told_so(server: Running, body: bytes, expected: tuple[int, str]) -> None:

@@ -62,7 +62,7 @@ class ProblemView(BaseModel):
 class StepsView(BaseModel):
     """How far a stage of a job is."""
 
-    stage: str = Field(description="decode, find (total: faces found), scene (tiles), faces, save")
+    stage: str = Field(description="decode, find (total: faces found), faces, scene (tiles), save")
     done: int
     total: int
 
