@@ -372,7 +372,7 @@ def test_models_and_weights_go_by_their_names(
     monkeypatch.setattr("revisage.zoo.store.user_folder", lambda: tmp_path / "none")
     assert command("gfpgan", pictures, tmp_path / "run", *QUICK, "vgg_weights=vgg19") == 1
     assert "`revisage models pull vgg19` gets it" in one_line(capsys)
-    assert command("gfpgan", pictures, tmp_path / "run", init=Path("revisage-face")) == 1
+    assert command("gfpgan", pictures, tmp_path / "run", init=Path("revisage-face")) == 2
     assert "no model is called 'revisage-face'" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
     assert (
