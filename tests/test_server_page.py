@@ -307,8 +307,9 @@ def test_faces_and_strength_change_the_picture_without_the_server(page: Page, se
     assert box is not None
     scale = page.evaluate("() => { const v = window.revisage.viewer; return v.percent / 100; }")
     middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.wait_for_function("window.revisage.viewer.shown.choosing")
     page.mouse.click(middle[0] + (120 - 220) * scale, middle[1])
-    assert not page.get_by_label("Restore face 1").is_checked()
+    page.get_by_role("checkbox", name="Restore face 1", checked=False).wait_for()
     one = shown(page)
     assert np.array_equal(one[first], none[first])
     assert np.array_equal(one[second], whole[second])
