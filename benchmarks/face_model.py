@@ -1,29 +1,32 @@
-"""The face model against its input on held-out people, under GFP-GAN's degradation: the table of its card.
+"""Face models against their input on held-out people: the tables and the sheet of the model's card.
 
-    python benchmarks/face_model.py --shared ../shared [--model NAME] [--count 300] [--seed 0] [--light]
+    python benchmarks/face_model.py [--models NAME-or-FILE ...] [--count 300] [--seed 0] [--sheet FILE.png]
+                                    [--sets faces256 lfw128] [--shared ../shared]
 
-Two sets: held-out pictures of faces256 (split by the hash of the name; training leaves out everybody who
-looks like one of them), and held-out people of lfw128, found and aligned by the shipped detector; other
-people of LFW are among those that the model has been trained on. Recipe "gfpgan"; picture i is degraded with
-the seed (seed, i). PSNR in dB and SSIM over RGB at 256 px, 8 bits; identity angle in degrees between
-MobileFaceNet embeddings of a picture and the truth; NIQE, of the truth too; Fréchet distance between the
-MobileFaceNet embeddings of all pictures and of all truths, which falls with the number of pictures: compare
-it at equal n only. 95 % intervals by bootstrap over pictures. At the end the time of one face, which only
-means something on an idle machine.
+Sets: held-out pictures of faces256 (split by the hash of the name; training leaves out everybody who looks
+like one of them), and held-out people of lfw128, found and aligned by the shipped detector. Recipes: "paper",
+GFP-GAN's degradation, "hard", the same of a face half as large, and nearly clean faces; picture i is degraded
+with the seed (seed, i). PSNR in dB and SSIM over RGB at 256 px, 8 bits; LPIPS (SqueezeNet) and the angle of
+EdgeFace, both losses of version 4; the identity angle in degrees and the Fréchet distance of embeddings of
+MobileFaceNet, which did not train it to know people. A Fréchet distance falls with the number of pictures:
+compare it at equal n only. 95 % intervals by bootstrap over pictures; in brackets the change against the
+input. At the end the time of one face, which means something on an idle machine only.
 
-With --light instead what the model does to nearly clean faces of faces256: PSNR of input and output.
+--sheet draws the first eight held-out faces under each recipe, unpicked: input, each model, truth.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from identity import milliseconds
+from PIL import Image
 
 from revisage.faces import Detector, align, estimate
 from revisage.image import decode
@@ -31,14 +34,19 @@ from revisage.lab.data.pictures import find_pictures
 from revisage.lab.degrade import RECIPES
 from revisage.lab.degrade.compress import Jpeg
 from revisage.lab.metrics import Sources, load
-from revisage.lab.metrics.degrees import degrees
-from revisage.lab.metrics.psnr import psnr
-from revisage.lab.metrics.ssim import ssim
-from revisage.lab.train.faces import Embedder
 from revisage.runtime import Session, open_session
 from revisage.zoo import resolve
 
 SIZE = 256
+METRICS = {
+    "psnr": ("PSNR dB", 2),
+    "ssim": ("SSIM", 3),
+    "lpips_squeeze": ("LPIPS", 3),
+    "degrees": ("identity angle", 1),
+    "degrees_edgeface": ("EdgeFace angle", 1),
+    "frechet_identity": ("Fréchet distance of identity", 4),
+}
+PERCENT = ("lpips_squeeze", "degrees", "frechet_identity")
 
 
 def faces256(shared: Path, count: int) -> list[np.ndarray]:
@@ -62,70 +70,68 @@ def lfw128(shared: Path, count: int) -> list[np.ndarray]:
     return faces
 
 
-@torch.no_grad()
-def measure(
-    faces: list[np.ndarray], session: Session, weights: Path, seed: int
-) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Per-picture figures of input, output and truth, {"input psnr": (N,), ...}, and their Fréchet distances.
+SETS = {"faces256": faces256, "lfw128": lfw128}
 
-    `weights` is the folder with MobileFaceNet and NIQE's pristine model.
-    """
-    recipe, sources = RECIPES["gfpgan"], Sources(folder=weights)
-    embedder = Embedder(weights / "mobilefacenet_068.ckpt")
-    (niqe,) = load(["niqe"], sources)
-    distances = {row: load(["frechet_identity"], sources)[0] for row in ("input", "output")}
-    figures: dict[str, list[float]] = {}
-    for i, face in enumerate(faces):
-        clean = face.astype(np.float32) / 255
-        low = recipe.apply(clean, recipe.sample(np.random.default_rng((seed, i))))
-        low = np.rint(low * 255).astype(np.float32).transpose(2, 0, 1)[None] / 255
-        truth = torch.from_numpy(clean.transpose(2, 0, 1)[None].copy())
-        identity = embedder(truth * 2 - 1)
-        figures.setdefault("truth niqe", []).append(float(niqe.update(truth)))
-        for name, picture in (("input", low), ("output", np.rint(session.run(low).clip(0, 1) * 255) / 255)):
-            tensor = torch.from_numpy(picture.astype(np.float32))
-            figures.setdefault(f"{name} psnr", []).append(float(psnr(tensor, truth)))
-            figures.setdefault(f"{name} ssim", []).append(float(ssim(tensor, truth)))
-            angle = degrees(embedder(tensor * 2 - 1), identity)
-            figures.setdefault(f"{name} degrees", []).append(float(angle))
-            figures.setdefault(f"{name} niqe", []).append(float(niqe.update(tensor)))
-            distances[name].update(tensor, truth)
-    return {key: np.array(values) for key, values in figures.items()}, {
-        row: float(distance.result()) for row, distance in distances.items()
+
+def half(face: np.ndarray) -> np.ndarray:
+    """Half the size and enlarged again."""
+    small = cv2.resize(face, (SIZE // 2, SIZE // 2), interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, (SIZE, SIZE))
+
+
+def by_recipe(name: str, seed: int, i: int, face: np.ndarray) -> np.ndarray:
+    """Degraded as the recipe draws it for picture i of a seed."""
+    return RECIPES[name].apply(face, RECIPES[name].sample(np.random.default_rng((seed, i))))
+
+
+def damages(seed: int) -> dict[str, Callable[[int, np.ndarray], np.ndarray]]:
+    """What is done to picture i, (256, 256, 3) float32 in [0, 1]."""
+    return {
+        "paper": partial(by_recipe, "paper", seed),
+        "hard": partial(by_recipe, "hard", seed),
+        "nothing": lambda i, face: face,
+        "JPEG, quality 60": lambda i, face: Jpeg(60).apply(face),
+        "half the size": lambda i, face: half(face),
+        "blur of 1 px": lambda i, face: cv2.GaussianBlur(face, (0, 0), 1),
     }
 
 
-LIGHT: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "none": lambda face: face,
-    "JPEG, quality 60": lambda face: Jpeg(60).apply(face),
-    "half the size, enlarged": lambda face: cv2.resize(
-        cv2.resize(face, (SIZE // 2, SIZE // 2), interpolation=cv2.INTER_AREA), (SIZE, SIZE)
-    ),
-    "blur of 1 px": lambda face: cv2.GaussianBlur(face, (0, 0), 1),
-    "blur of 2 px": lambda face: cv2.GaussianBlur(face, (0, 0), 2),
-}
-"""By what is done to a face, (256, 256, 3) float32 in [0, 1]."""
+def tensor(picture: np.ndarray) -> torch.Tensor:
+    """(S, S, 3) in [0, 1], rounded to 8 bits, as (1, 3, S, S)."""
+    return torch.from_numpy(
+        np.rint(picture.clip(0, 1) * 255).astype(np.float32).transpose(2, 0, 1)[None] / 255
+    )
 
 
-def light(faces: list[np.ndarray], session: Session) -> None:
-    """Print the table of `LIGHT`."""
-    print("| damage | n | PSNR dB, input | output |\n|---|---|---|---|")
-    for name, damage in LIGHT.items():
-        rows = []
-        for face in faces:
-            clean = face.astype(np.float32) / 255
-            low = np.rint(damage(clean) * 255).astype(np.float32).transpose(2, 0, 1)[None] / 255
-            truth = torch.from_numpy(clean.transpose(2, 0, 1)[None].copy())
-            pictures = (torch.from_numpy(p.astype(np.float32)) for p in (low, session.run(low).clip(0, 1)))
-            rows.append([float(psnr(picture, truth)) for picture in pictures])
-        cells = []
-        for values in np.array(rows).T:
-            if not np.isfinite(values).all():  # the input is the truth
-                cells.append("")
-                continue
-            least, greatest = interval(values)
-            cells.append(f"{values.mean():.2f} ({least:.2f}–{greatest:.2f})")
-        print(f"| {name} | {len(faces)} | {' | '.join(cells)} |")
+def restored(session: Session, low: torch.Tensor) -> torch.Tensor:
+    """What a model makes of (1, 3, S, S), rounded to 8 bits."""
+    return tensor(session.run(low.numpy())[0].transpose(1, 2, 0))
+
+
+@torch.no_grad()
+def measure(
+    faces: list[np.ndarray],
+    damage: Callable[[int, np.ndarray], np.ndarray],
+    sessions: dict[str, Session],
+    weights: Path,
+) -> dict[str, dict[str, np.ndarray]]:
+    """By row ("input", each model) and metric: (N,) figures, or (1,) where it is one of all."""
+    loaded = {
+        row: dict(zip(METRICS, load(list(METRICS), Sources(folder=weights)), strict=True))
+        for row in ("input", *sessions)
+    }
+    found: dict[str, dict[str, list[float]]] = {row: {} for row in loaded}
+    for i, face in enumerate(faces):
+        truth, low = tensor(face / 255), tensor(damage(i, face.astype(np.float32) / 255))
+        for row, metrics in loaded.items():
+            picture = low if row == "input" else restored(sessions[row], low)
+            for name, metric in metrics.items():
+                value = metric.update(picture, truth)
+                if value is not None:
+                    found[row].setdefault(name, []).append(float(value))
+    for row, metrics in loaded.items():
+        found[row]["frechet_identity"] = [float(metrics["frechet_identity"].result())]
+    return {row: {name: np.array(v) for name, v in values.items()} for row, values in found.items()}
 
 
 def interval(values: np.ndarray, draws: int = 2000) -> tuple[float, float]:
@@ -136,41 +142,63 @@ def interval(values: np.ndarray, draws: int = 2000) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def cell(name: str, values: np.ndarray | None, before: np.ndarray | None) -> str:
+    """Mean, interval, and the change against the input where that is asked for."""
+    if values is None or not np.isfinite(values).all():  # the input is the truth
+        return ""
+    digits = METRICS[name][1]
+    text = f"{values.mean():.{digits}f}"
+    if len(values) > 1:
+        text += " ({:.{d}f}–{:.{d}f})".format(*interval(values), d=digits)
+    if name in PERCENT and before is not None and before.mean() > 0:
+        text += f" [{values.mean() / before.mean() - 1:+.0%}]"
+    return text
+
+
+def sheet(faces: list[np.ndarray], sessions: dict[str, Session], seed: int) -> Image.Image:
+    """A row a face: input, each model, truth; on the left under "paper", on the right under "hard"."""
+    rows = []
+    for i, face in enumerate(faces):
+        row = []
+        for recipe in ("paper", "hard"):
+            low = tensor(by_recipe(recipe, seed, i, face.astype(np.float32) / 255))
+            row += [low, *(restored(session, low) for session in sessions.values()), tensor(face / 255)]
+        rows.append(torch.cat(row, dim=3))
+    return Image.fromarray((torch.cat(rows, dim=2)[0].permute(1, 2, 0) * 255).round().byte().numpy())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--shared", type=Path, default=Path(__file__).parents[2] / "shared")
-    parser.add_argument("--model", default="auto")
+    parser.add_argument("--models", nargs="+", default=["auto"])
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--damages", nargs="+", default=list(damages(0)))
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--light", action="store_true")
+    parser.add_argument("--sheet", type=Path)
     options = parser.parse_args()
-    model = resolve("face", options.model)
-    session = open_session(model.path, device="cpu")
-    print(f"{model.spec.name} {model.spec.version}, {session.info.precision}, seed {options.seed}\n")
-    if options.light:
-        light(faces256(options.shared, options.count), session)
+    sessions = {}
+    for name in options.models:
+        model = resolve("face", name)
+        session = open_session(model.path, device="cpu")
+        sessions[f"{model.spec.name} {model.spec.version}"] = session
+    if options.sheet:
+        sheet(faces256(options.shared, 8), sessions, options.seed).save(options.sheet)
         return
-    print("| set | n | | PSNR dB | SSIM | identity angle | NIQE | Fréchet distance of identity |")
-    print("|---|---|---|---|---|---|---|---|")
-    for name, faces in (
-        ("faces256", faces256(options.shared, options.count)),
-        ("lfw128", lfw128(options.shared, options.count)),
-    ):
-        figures, distances = measure(faces, session, options.shared / "models", options.seed)
-        for row in ("input", "output", "truth"):
-            cells = []
-            for metric, digits in (("psnr", 2), ("ssim", 3), ("degrees", 1), ("niqe", 2)):
-                values = figures.get(f"{row} {metric}")
-                if values is None:
-                    cells.append("")
-                    continue
-                low, high = interval(values)
-                cells.append(f"{values.mean():.{digits}f} ({low:.{digits}f}–{high:.{digits}f})")
-            cells.append(f"{distances[row]:.4f}" if row in distances else "")
-            print(f"| {name} | {len(faces)} | {row} | {' | '.join(cells)} |")
-    print(f"\n{milliseconds(session):.1f} ms a face, {session.info.precision}")
+    print(f"| set | damage | n | | {' | '.join(label for label, _ in METRICS.values())} |")
+    print("|---" * (len(METRICS) + 4) + "|")
+    for chosen in options.sets:
+        faces = SETS[chosen](options.shared, options.count)
+        for damage in options.damages:
+            figures = measure(faces, damages(options.seed)[damage], sessions, options.shared / "models")
+            for row, values in figures.items():
+                before = figures["input"] if row in sessions else {}
+                cells = [cell(name, values.get(name), before.get(name)) for name in METRICS]
+                print(f"| {chosen} | {damage} | {len(faces)} | {row} | {' | '.join(cells)} |", flush=True)
+    for name, session in sessions.items():
+        print(f"\n{name}: {milliseconds(session):.1f} ms a face, {session.info.precision}")
 
 
 if __name__ == "__main__":

@@ -19,15 +19,15 @@ def runs(data: Path) -> dict[str, list[str]]:
     """Name of each table -> the arguments of `revisage evaluate`, but for folders and the limit."""
     faces = ["--clean", str(data / "faces256"), "--aligned", "--split", "held-out", "--seed", "0"]
     groups = ["--clean", str(data / "groups200"), "--groups", str(data / "groups200.csv"), "--seed", "0"]
-    expressions = "psnr,ssim,ms_ssim,niqe,degrees,expression_changed"
+    figures = "psnr,ssim,ms_ssim,lpips_squeeze,niqe,degrees"
     return {
-        "faces": [*faces, "--recipe", "gfpgan", "--metrics", expressions],
-        "x4": [*faces, "--recipe", "none", "--setting", "x4"],
+        "faces": [*faces, "--recipe", "gfpgan", "--metrics", f"{figures},expression_changed"],
+        "x4": [*faces, "--recipe", "none", "--setting", "x4", "--metrics", figures],
         "groups": [
             *groups,
             *("--recipe", "gfpgan", "--align", "256"),
             *("--methods", "input,revisage-face-256,revisage-scene-x2"),
-            *("--metrics", "psnr,ssim,niqe,degrees"),
+            *("--metrics", "psnr,ssim,lpips_squeeze,niqe,degrees"),
         ],
     }
 

@@ -16,6 +16,7 @@ from revisage.lab.losses import (  # noqa: E402
     chord,
     description,
     face_features,
+    half,
     hint,
     identity,
     l1,
@@ -257,3 +258,12 @@ def test_no_cells_give_no_loss() -> None:
     assert float(box_iou_distance(none, none, no_weight)) == 0
     assert float(box_smooth_l1(none, none, no_weight)) == 0
     assert float(landmark_smooth_l1(torch.zeros(0, 10), torch.zeros(0, 10), no_weight, no_weight)) == 0
+
+
+def test_a_picture_half_as_large_keeps_what_is_smooth_and_loses_the_pattern_of_a_stem() -> None:
+    flat = torch.full((1, 3, 64, 64), 0.4)
+    assert torch.allclose(half(flat), flat[..., :32, :32])
+    stripes = torch.cos(torch.arange(64) * torch.pi / 2).expand(1, 3, 64, 64)  # a period of 4 px
+    assert half(stripes)[..., 2:-2].abs().max() < 0.2
+    waves = torch.cos(torch.arange(64) * torch.pi / 32).expand(1, 3, 64, 64)  # one of 64 px
+    assert half(waves).abs().max() > 0.95

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -14,7 +16,7 @@ import numpy as np
 from revisage.errors import ModelCorruptError, ModelMissingError
 from revisage.faces.align import align, invert, place_template, turn_matrix
 from revisage.faces.rows import BOX, POINTS, SCORE, iou, mapped, mirrored, suppress
-from revisage.faces.windows import PIXELS, Window, scales, windows
+from revisage.faces.windows import Window, scales, windows
 
 _SMALLEST_SIDE = 8  # a picture narrower than this holds no face worth a search
 _SMALLEST_FACE = 11  # and a face narrower than this nothing that could be restored
@@ -29,7 +31,7 @@ _SAME = 0.3  # least IoU of a find with what a turned look sees of it
 _TILTS = (-60, -30, 0, 30, 60)  # degrees at which a head's tilt is looked for; the weight of each is its ...
 _SHARPNESS = 8  # ... score to this power
 _LEAST_TILT = 10  # degrees; below, the looks say less than the landmarks do
-_TURNED_PIXELS = 2048 * 1536  # of the search of a turned picture, so that all three cost less than the first
+_GLANCE = 1024 * 768  # pixels of the first search of a turned picture
 _POINTED = (1.6, 2.2, 3.2)  # how many times its longer side the looks at a given box show
 _MOST_LOOKS = 1000
 _NEAR_SIDE = 0.25  # share of its width by which a face that is cut may be off the picture's side
@@ -103,23 +105,25 @@ class Detector:
     def _turned(self, detector: cv2.FaceDetectorYN, image: np.ndarray) -> Iterator[np.ndarray]:
         """The finds in the picture turned each other way, in its own places."""
         size = image.shape[1], image.shape[0]
+        small = _shrink(image, min(1.0, math.sqrt(_GLANCE / (size[0] * size[1]))))
         for turn in (90, 180, 270):
-            found = self._seen(detector, np.ascontiguousarray(np.rot90(image, -turn // 90)), _TURNED_PIXELS)
-            yield mapped(found, invert(turn_matrix(turn, size)))
+            if len(found := self._seen(detector, _turn(small, turn))):
+                found = found if small is image else self._seen(detector, _turn(image, turn))
+                yield mapped(found, invert(turn_matrix(turn, size)))
 
-    def _seen(self, detector: cv2.FaceDetectorYN, image: np.ndarray, pixels: int = PIXELS) -> np.ndarray:
+    def _seen(self, detector: cv2.FaceDetectorYN, image: np.ndarray) -> np.ndarray:
         """(n, 15) faces of the picture as it stands."""
-        found = self._search(detector, image, pixels)
+        found = self._search(detector, image)
         found = _look_again(detector, image, found[:_MOST_LOOKS], self._nms_threshold)
         keep = (found[:, SCORE] >= self._score_threshold) & (found[:, 2:4].min(1) >= _SMALLEST_FACE)
         found = suppress(found[keep], self._nms_threshold)
         return np.concatenate([found[:0], *(_settled(detector, image, row) for row in found)])
 
-    def _search(self, detector: cv2.FaceDetectorYN, image: np.ndarray, pixels: int) -> np.ndarray:
+    def _search(self, detector: cv2.FaceDetectorYN, image: np.ndarray) -> np.ndarray:
         """(n, 15) candidates of all scales, best first, each face once."""
         detector.setScoreThreshold(_CANDIDATE * self._score_threshold)
         rows = []
-        for scale in scales(image.shape[1], image.shape[0], pixels):
+        for scale in scales(image.shape[1], image.shape[0]):
             scaled = _shrink(image, scale)
             for window in windows(scaled.shape[1], scaled.shape[0], scale):
                 rows.append(_through(detector, scaled, window))
@@ -163,6 +167,11 @@ def _quiet() -> Iterator[None]:
             yield
         finally:
             cv2.utils.logging.setLogLevel(level)
+
+
+def _turn(image: np.ndarray, turn: int) -> np.ndarray:
+    """Clockwise by `turn` degrees, a multiple of 90."""
+    return np.ascontiguousarray(np.rot90(image, -turn // 90))
 
 
 def _shrink(image: np.ndarray, scale: float) -> np.ndarray:
@@ -234,9 +243,9 @@ def _settled(detector: cv2.FaceDetectorYN, image: np.ndarray, row: np.ndarray) -
     turn the landmarks are right. Emblems, leaves and faces that hang upside down look no more like a face
     there than turned by 90, 180 or 270 degrees.
     """
-    weights = [_mean_look(detector, image, row, tilt)[SCORE] ** _SHARPNESS for tilt in _TILTS]
-    tilt = float(np.dot(weights, _TILTS) / max(sum(weights), 1e-9))
-    tilt = tilt if abs(tilt) >= _LEAST_TILT else 0.0
+    tilt = _tilt(detector, image, row)
+    if not tilt and row[SCORE] >= _CERTAIN:
+        return row[None]
     look = _mean_look(detector, image, row, tilt)
     if row[SCORE] < _CERTAIN:
         turned = (_mean_look(detector, image, row, tilt + turn)[SCORE] for turn in (90, 180, 270))
@@ -246,13 +255,27 @@ def _settled(detector: cv2.FaceDetectorYN, image: np.ndarray, row: np.ndarray) -
     return np.concatenate([row[BOX], points, row[SCORE:]])[None]
 
 
-def _mean_look(detector: cv2.FaceDetectorYN, image: np.ndarray, row: np.ndarray, turn: float) -> np.ndarray:
-    """(15,) the mean of what two closer looks at a find see with the picture turned clockwise by `turn`
-    degrees; the score of a look that does not see it is 0."""
-    looks = _sights(detector, image, row[BOX], turn, _AROUND)
+def _tilt(detector: cv2.FaceDetectorYN, image: np.ndarray, row: np.ndarray) -> float:
+    """Degrees by which the head of a find is tilted, 0 where they are few: of most, two looks tell."""
+    tilt = 0.0
+    for tilts, sides in ((_TILTS[1:4], 1), (_TILTS, 2)):
+        looks = [_mean_look(detector, image, row, turn, sides) if turn else row for turn in tilts]
+        weights = np.power([look[SCORE] for look in looks], _SHARPNESS)
+        tilt = float(np.dot(weights, tilts) / max(weights.sum(), 1e-9))
+        if abs(tilt) < _LEAST_TILT * sides / 2:
+            return 0.0
+    return tilt
+
+
+def _mean_look(
+    detector: cv2.FaceDetectorYN, image: np.ndarray, row: np.ndarray, turn: float, sides: int = 2
+) -> np.ndarray:
+    """(15,) the mean of what closer looks at a find see with the picture turned clockwise by `turn` degrees,
+    straight and with two `sides` mirrored; the score of a look that does not see it is 0."""
+    looks = islice(_sights(detector, image, row[BOX], turn, _AROUND), sides)
     rows = np.concatenate([_best(seen, row[BOX], _SAME) for seen in looks])
     mean: np.ndarray = rows.sum(0) / max(len(rows), 1)
-    mean[SCORE] = rows[:, SCORE].sum() / 2
+    mean[SCORE] = rows[:, SCORE].sum() / sides
     return mean
 
 

@@ -8,8 +8,7 @@ import numpy as np
 _SMALL = (224, 360)  # long sides of the coarsest searches, for faces that fill the picture
 _WHOLE = 640  # long side of the search of a large picture as a whole
 _STEP = 4.0  # largest factor between two searches: from some 20 pixels up a face is found at the coarser one
-PIXELS = 4096 * 3072
-"""Of the finest search, whatever its shape: 12 megapixels are searched pixel by pixel."""
+_PIXELS = 4096 * 3072  # of the finest search, whatever its shape: 12 megapixels are searched pixel by pixel
 _TILE = 768
 _OVERLAP = 96
 # In a tile only faces up to this many pixels are asked for: they fit the overlap of two tiles, and larger
@@ -58,10 +57,10 @@ class Window:
         return ends + ([(self.width - _SIDE, self.width)] if self.left + self.width == width else [])
 
 
-def scales(width: int, height: int, pixels: int = PIXELS) -> list[float]:
-    """Factors at which to search a picture, each 1 or less, ascending; the finest leaves at most `pixels`."""
+def scales(width: int, height: int) -> list[float]:
+    """Factors at which to search a picture, each 1 or less, ascending; the finest has at most `_PIXELS`."""
     longest = max(width, height)
-    finest = longest * min(1.0, math.sqrt(pixels / (width * height)))
+    finest = longest * min(1.0, math.sqrt(_PIXELS / (width * height)))
     steps = math.ceil(math.log(finest / _WHOLE, _STEP)) if finest > _TILE else 0
     sides = [finest * (_WHOLE / finest) ** (step / steps) for step in range(steps, 0, -1)] + [float(finest)]
     return [side / longest for side in (*(small for small in _SMALL if small < sides[0]), *sides)]

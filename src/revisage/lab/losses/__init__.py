@@ -15,7 +15,7 @@ from revisage.lab.losses.components import Component, component_boxes, crop_comp
 from revisage.lab.losses.detection import box_iou_distance, box_smooth_l1, landmark_smooth_l1, quality_focal
 from revisage.lab.losses.identity import chord, face_features, hint, identity
 from revisage.lab.losses.perceptual import feature_matching, gram, perceptual, style
-from revisage.lab.losses.pixel import checkerboard, description, l1, laplacian, pyramid
+from revisage.lab.losses.pixel import checkerboard, description, half, l1, laplacian, luma, pyramid
 
 __all__ = [
     "Component",
@@ -34,12 +34,14 @@ __all__ = [
     "generator_logistic",
     "gradient_penalty",
     "gram",
+    "half",
     "heat_map",
     "hint",
     "identity",
     "l1",
     "landmark_smooth_l1",
     "laplacian",
+    "luma",
     "path_length",
     "path_lengths",
     "perceptual",

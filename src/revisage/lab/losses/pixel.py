@@ -52,11 +52,22 @@ def laplacian(fake: Tensor, real: Tensor, levels: int = 4) -> Tensor:
     error = fake.float() - real.float()  # the pyramid is linear
     total, zero = torch.zeros((), device=error.device), torch.zeros_like
     for _ in range(levels):
-        coarse = F.avg_pool2d(_smooth(error), 2)
+        coarse = half(error)
         fine = error - _smooth(F.interpolate(coarse, scale_factor=2.0, mode="nearest"))
         total = total + l1(fine, zero(fine))
         error = coarse
     return total + l1(error, zero(error))
+
+
+def luma(picture: Tensor) -> Tensor:
+    """(N, 3, H, W) RGB as gray of three equal channels (ITU-R BT.601)."""
+    weights = torch.tensor([0.299, 0.587, 0.114], device=picture.device).view(1, 3, 1, 1)
+    return (picture * weights).sum(1, keepdim=True).expand_as(picture)
+
+
+def half(picture: Tensor) -> Tensor:
+    """The next level of a pyramid: (N, C, H, W) smoothed by a binomial filter and averaged to half."""
+    return F.avg_pool2d(_smooth(picture), 2)
 
 
 def _smooth(x: Tensor) -> Tensor:

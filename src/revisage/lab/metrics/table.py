@@ -1,7 +1,7 @@
 """The table of metrics: each one's definition and how it is opened."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch.nn.functional as F
@@ -54,7 +54,7 @@ class Entry:
 
     spec: MetricSpec
     open: Callable[[dict[str, Path], Sources], Callable[..., Tensor]]
-    gather: Callable[[], Gathered] = Gaussian
+    gather: Callable[[], Gathered] = field(default_factory=lambda: Gaussian)
 
 
 def load(names: Sequence[str], sources: Sources = Sources()) -> list[Metric]:

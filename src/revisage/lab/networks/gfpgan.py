@@ -105,7 +105,7 @@ COMPACT_256 = GFPGANConfig(
     polish=16,
     noise=False,
 )
-"""The layout of version 3, which ships."""
+"""The layout of versions 1 to 3."""
 
 CLEAR_256 = replace(COMPACT_256, prior=COMPACT_256.prior[:-1], deep=(0, 0, 1, 3, 0), attention=16, code=128)
 """The layout of version 4: work moved from the finest scale to the ones that see more of the face."""

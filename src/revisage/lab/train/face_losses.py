@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from revisage.lab.losses.identity import chord, face_features
 from revisage.lab.losses.perceptual import WEIGHTS, perceptual, style
-from revisage.lab.losses.pixel import checkerboard, description, l1, laplacian, pyramid
+from revisage.lab.losses.pixel import checkerboard, description, half, l1, laplacian, luma, pyramid
 from revisage.lab.metrics.embedders import open_edgeface
 from revisage.lab.networks.arcface_crop import ArcFaceCrop
 from revisage.lab.networks.gfpgan import Restored
@@ -28,7 +28,8 @@ class FaceWeights:
     Attributes:
         l1: distance from the truth.
         laplacian: distance of the Laplacian pyramids.
-        lpips: LPIPS over SqueezeNet; needs `lpips_weights`.
+        lpips: LPIPS over SqueezeNet, of gray pictures half as large: at full size a network with a stem
+            lowers it by dots in the stem's blocks, and in colour by blue eyes. Needs `lpips_weights`.
         perceptual: features of VGG-19; needs `vgg_weights`.
         vgg_style: Gram matrices of the same features.
         pyramid: L1 of the U-Net's pictures at each scale.
@@ -111,7 +112,9 @@ class PictureLosses:
         if self.faces.mobile is not None or self.faces.edge is not None:
             losses["identity"] = lambda: self.faces.identity(fake[some], clean[some])
         if lpips is not None:
-            losses["lpips"] = lambda: lpips(shown * 0.5 + 0.5, clean * 0.5 + 0.5).mean()
+            losses["lpips"] = lambda: lpips(
+                *(half(luma(p.float()) * 0.5 + 0.5) for p in (shown, clean))
+            ).mean()
         if vgg is not None:
             losses["perceptual"] = lambda: perceptual(*seen())
             losses["vgg_style"] = lambda: style(*seen(), WEIGHTS)

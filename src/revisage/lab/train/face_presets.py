@@ -33,7 +33,10 @@ PAPER_CRITIC = stylegan2_discriminator(512)
 # From reconstruction weights: a smaller rate, and little momentum, as a moving opponent wants.
 ADVERSARIAL_LOOP = LoopSettings(images=1_000_000, batch=8, rate=4e-4, warmup=4000, beta1=0.5, ema=4000)
 
-
+# LPIPS and EdgeFace are fooled by patterns of the stem's blocks, so the loss against these comes with them.
+RECONSTRUCTION = FaceWeights(
+    laplacian=0.3, pyramid=0.1, lpips=0.7, features=0.2, identity=0.5, checkerboard=300.0
+)
 RECONSTRUCTION_LOOP = LoopSettings(images=1_000_000, batch=8, rate=1e-3, ema=4000, optimizer="muon")
 GPU_LOOP = LoopSettings(
     hours=0.15,

@@ -20,6 +20,7 @@ from revisage.lab.train.face_presets import (
     GPU_LOOP,
     PAPER_512,
     PAPER_CRITIC,
+    RECONSTRUCTION,
     RECONSTRUCTION_LOOP,
     TINY_CRITIC,
     TINY_FACE,
@@ -173,17 +174,8 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
             ADVERSARIAL_LOOP,
         ),
         Preset(
-            "identity-256",
-            lambda data: FaceSettings(
-                data=data,
-                loss_weights=FaceWeights(laplacian=0.5, pyramid=0.0, identity=0.5),
-                identity_share=1.0,
-            ),
-            replace(RECONSTRUCTION_LOOP, rate=4e-4),
-        ),
-        Preset(
             "reconstruction-256",
-            lambda data: FaceSettings(data=data, loss_weights=FaceWeights(laplacian=0.5)),
+            lambda data: FaceSettings(data=data, loss_weights=RECONSTRUCTION, identity_share=1.0),
             RECONSTRUCTION_LOOP,
         ),
         Preset(
@@ -199,7 +191,7 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
         # Ten minutes of one GPU: it stops after nine, and what it has is saved in small files as it goes.
         Preset(
             "gpu-256",
-            lambda data: FaceSettings(data=data, loss_weights=FaceWeights(laplacian=0.5), identity_share=1.0),
+            lambda data: FaceSettings(data=data, loss_weights=RECONSTRUCTION, identity_share=1.0),
             GPU_LOOP,
         ),
         Preset(
