@@ -150,7 +150,7 @@ def cell(name: str, values: np.ndarray | None, before: np.ndarray | None) -> str
     text = f"{values.mean():.{digits}f}"
     if len(values) > 1:
         text += " ({:.{d}f}–{:.{d}f})".format(*interval(values), d=digits)
-    if name in PERCENT and before is not None and before.mean() > 0:
+    if name in PERCENT and before is not None and before.mean() > 1e-4:
         text += f" [{values.mean() / before.mean() - 1:+.0%}]"
     return text
 
