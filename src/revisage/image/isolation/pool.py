@@ -37,7 +37,6 @@ class _Answering(isolation_worker.Reading, Protocol):
 
     def readinto(self, buffer: memoryview, /) -> int | None:
         """Fill a part of the buffer; how much, 0 at the end."""
-        ...
 
 
 class _Worker:
@@ -270,8 +269,7 @@ def decode_isolated(
     Raises PhotoError and its kinds, also when the child crashes or is killed; PhotoTooLargeError when it runs
     out of time or memory. The next call works whatever happened to this one.
     """
-    worker = _pool.take()
-    keep = False
+    worker, keep = _pool.take(), False
     try:
         with worker.deadline(limits.seconds * PATIENCE) as late:
             try:
