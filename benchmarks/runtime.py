@@ -25,7 +25,7 @@ from torch import nn
 
 from revisage.errors import RuntimeUnavailableError
 from revisage.lab.export import Contract, export
-from revisage.lab.networks.gfpgan import COMPACT_256, GFPGAN, UnitRange
+from revisage.lab.networks.gfpgan import CLEAR_256, GFPGAN, UnitRange
 from revisage.lab.networks.rrdb import RRDBConfig, RRDBNet
 from revisage.lab.networks.scene import SCENE, OneScale, Scene
 from revisage.runtime.onnxruntime import OnnxRuntimeSession
@@ -46,7 +46,7 @@ def conv_stack() -> nn.Module:
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int | None, int]] = {
     # builder, the contract's size, side of the picture it is timed on
     "conv": (conv_stack, None, 256),
-    "face": (lambda: UnitRange(GFPGAN(COMPACT_256)), 256, 256),
+    "face": (lambda: UnitRange(GFPGAN(CLEAR_256)), 256, 256),
     "scene": (lambda: OneScale(Scene(SCENE), 2), None, 400),
     "rrdb": (lambda: RRDBNet(RRDBConfig(scale=2)), None, 400),  # the sizes of RealESRGAN_x2plus
 }
