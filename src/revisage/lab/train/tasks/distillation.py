@@ -70,7 +70,8 @@ class StudentSettings:
         lpips_weights: SqueezeNet for the perceptual loss.
         network: sizes.
         faces_share: share of the photographs that are faces.
-        clean, pattern, kept, aged: shares of the samples that are clean photographs, clean ones with a
+        clean, pattern, kept, aged: shares of the samples that are clean photographs (half of them reduced by
+            2, half with the grain of their own size, which the teacher enlarges), clean ones with a
             pattern, pictures of `untouched`, and photographs degraded by the recipe "aged", for which the
             truth is the better teacher; the rest is degraded by the recipe "taught".
         ramps: share of the samples that are smooth gradients of more than 8 bits, as skies are in scans,
@@ -213,7 +214,11 @@ class StudentTask:
             picture = self.photos[shuffled(number, len(self.photos), settings.seed)]
         truth = vary(rng, to_unit(piece(rng, picture, 2 * around)))
         if kind < settings.kept + settings.clean:
-            return _sample(_rounded(shrink(truth, 2)), truth, truth, strength)
+            low = _rounded(shrink(truth, 2))
+            if kind < settings.kept + settings.clean / 2:
+                low = _rounded(truth[:around, :around])
+                truth = _faithful(self.teacher(low, strength), low)
+            return _sample(low, truth, truth, strength)
         if kind < settings.kept + settings.clean + settings.pattern:
             drawn = zoomed(RECIPES["pattern"].sample(rng), float(rng.uniform(1, settings.zoom)))
             truth = apply(truth, drawn)
@@ -313,6 +318,11 @@ def _all(*folders: Path | None, held: bool = False) -> list[Path]:
 
 def _sample(low: np.ndarray, target: np.ndarray, truth: np.ndarray, strength: float) -> Sample:
     return {"low": low, "target": target, "truth": truth, "strength": np.array(strength, np.float32)}
+
+
+def _faithful(doubled: np.ndarray, low: np.ndarray) -> np.ndarray:
+    """(2 H, 2 W, 3) moved so that the mean of each square of 2 x 2 is the pixel of `low` it comes from."""
+    return doubled + (low - shrink(doubled, 2)).repeat(2, axis=0).repeat(2, axis=1)
 
 
 def _rounded(picture: np.ndarray) -> np.ndarray:
