@@ -21,7 +21,6 @@ from revisage.cli._parse import Exit, parse
 from revisage.errors import TrainingError, UsageError, did_you_mean
 from revisage.files import write_atomically
 from revisage.options import Arg
-from revisage.zoo.features import FEATURES
 
 System = Literal["prior", "gfpgan", "realesrgan", "progressive", "finder", "identity", "expressions"]
 SYSTEMS: tuple[str, ...] = typing.get_args(System)
@@ -214,7 +213,8 @@ def _read(key: str, text: str, kind: Any, *, optional: bool) -> Any:
         return text == "1"
     if kind not in _READ:
         raise UsageError(f"{key} cannot be set on the command line; choose another --preset")
-    if kind is Path and text in FEATURES and not Path(text).exists():
+    known = zoo.CATALOGUE.get(text)
+    if kind is Path and known is not None and known.task == "features" and not Path(text).exists():
         return zoo.resolve("features", text).path
     try:
         value = kind(text)

@@ -40,7 +40,7 @@ class ModelSpec:
         scale: output side over input side; None when the output is no picture (a detector).
         version: grows whenever the weights change; goes into the label of a restored file.
         licence: SPDX expression or one plain sentence about the weights.
-        file: file name of the weights.
+        file: file name of the weights; NAME.onnx if not given.
         url: where `pull` gets them; None for embedded models and the user's own.
         sha256: of the file, in lower-case hex; None when there is nothing to compare with.
         bytes: size of the file; None when unknown.
@@ -61,7 +61,7 @@ class ModelSpec:
     scale: int | None
     version: str
     licence: str
-    file: str
+    file: str = ""
     url: str | None = None
     sha256: str | None = None
     bytes: int | None = None
@@ -74,6 +74,7 @@ class ModelSpec:
     framing: Framing = "template"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "file", self.file or f"{self.name}.onnx")
         if not is_name(self.name):
             raise ValueError(f"{self.name!r} cannot name a model")
         if self.task not in TASKS:
