@@ -30,7 +30,8 @@ MISTAKES = {
     f"{PHOTO} --scale 3": "revisage restore: --scale 3: choose one of auto, 1, 2, 4",
     f"{PHOTO} --resume=yes": "revisage restore: --resume takes no value",
     f"{PHOTO} --faces 0": (
-        "revisage restore: faces '0': give all, largest, or at most 400 numbers from 1 such as 1,3"
+        "revisage restore: faces '0': give all, largest, or at most 400 numbers from 1 such as 1,3 or, with "
+        "strengths, 1,3:0.6"
     ),
     f"{PHOTO} --model gfpgan-1.5": (
         "revisage restore: no model is called 'gfpgan-1.5': did you mean gfpgan-1.4?"

@@ -109,6 +109,8 @@ def test_a_new_option_needs_one_declaration(capsys: pytest.CaptureFixture[str]) 
             lambda: RestoreOptions(faces="0,1"),
             "faces '0,1': give all, largest, or at most 400 numbers from 1",
         ),
+        (lambda: RestoreOptions(faces="1:1.5"), "faces '1:1.5': give .* 1,3:0.6"),
+        (lambda: RestoreOptions(faces="1:nan"), "faces '1:nan': give"),
         (lambda: Settings(threads=0), "threads 0: give at least 1"),
         (lambda: Settings(precision="int4"), "precision 'int4': choose one of auto, fp32"),
         (lambda: ModelSettings(model=""), "--model is empty"),
@@ -125,6 +127,7 @@ def test_a_wrong_value_is_named_and_told_what_to_give(make: Callable[[], Any], t
 def test_numbers_and_sequences_are_as_good_as_text() -> None:
     assert RestoreOptions(scale=2) == RestoreOptions(scale="2")
     assert RestoreOptions(faces=(1, 3)) == RestoreOptions(faces="1,3")
+    assert RestoreOptions(faces={1: 1, 3: 0.6}) == RestoreOptions(faces="1:1,3:0.6")
     assert JobOptions(format="JPEG") == JobOptions(format="jpeg")
 
 

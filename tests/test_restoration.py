@@ -59,6 +59,8 @@ CHANGES: list[dict[str, Any]] = [
     {"strength": 0.0},
     {"faces": "largest"},
     {"faces": (1, 3), "strength": 0.75},
+    {"faces": {1: 0.5, 2: 0, 3: 1}, "strength": 0.75},
+    {"faces": "1:0.35,2", "guard": 20},
     {"guard": 180},
     {"guard": 20},
     {"guard": 0},

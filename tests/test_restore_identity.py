@@ -39,8 +39,8 @@ def guarded(
     strength: float,
     guard: float | None = None,
 ) -> list[GuardResult]:
-    options = RestoreOptions(strength=strength, guard=guard)
-    drifts = measure_drift(identity, sources, restored, options, every=False)
+    strengths = [strength] * len(sources)
+    drifts = measure_drift(identity, sources, restored, strengths, guard=guard, every=False)
     return [identity_guard(drift, strength, guard) for drift in drifts]
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -26,21 +27,23 @@ def test_scale(scale: str | int, size: tuple[int, int], factor: int) -> None:
 @pytest.mark.parametrize(
     ("faces", "chosen"),
     [
-        ("all", {0, 1, 2}),
-        ("largest", {1}),
-        ("1,3", {0, 2}),
-        (" 2 ", {1}),
-        ((3, 1), {0, 2}),
-        ([1], {0}),
-        (2, {1}),
+        ("all", {0: 0.8, 1: 0.8, 2: 0.8}),
+        ("largest", {1: 0.8}),
+        ("1,3", {0: 0.8, 2: 0.8}),
+        (" 2 ", {1: 0.8}),
+        ((3, 1), {0: 0.8, 2: 0.8}),
+        ([1], {0: 0.8}),
+        (2, {1: 0.8}),
+        ("1,3:0.25", {0: 0.8, 2: 0.25}),
+        ({2: 0.5, 1: 0}, {0: 0.0, 1: 0.5}),
     ],
 )
-def test_faces(faces: str | tuple[int, ...], chosen: set[int]) -> None:
-    assert RestoreOptions(faces=faces).chosen((100, 400, 50)) == chosen
+def test_faces(faces: Any, chosen: dict[int, float]) -> None:
+    assert RestoreOptions(faces=faces, strength=0.8).chosen((100, 400, 50)) == chosen
 
 
 def test_no_face_to_choose_from() -> None:
-    assert RestoreOptions(faces="largest").chosen(()) == frozenset()
+    assert RestoreOptions(faces="largest").chosen(()) == {}
 
 
 @pytest.mark.parametrize(("areas", "found"), [((), "no faces"), ((9,), "1 face"), ((9, 9), "2 faces")])

@@ -5,7 +5,7 @@ option is added here, used where the work is done, and is then everywhere.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -147,7 +147,8 @@ class RestoreOptions(Checked):
     scale: Literal["auto", "1", "2", "4"] = "auto"
     """Enlarging; auto is 2 where the long side is under 1,600 pixels, else 1. In Python also as a number."""
     faces: Annotated[str, Arg(metavar="all|largest|N,N")] = "all"
-    """all, largest, or numbers, counted from 1, left to right: 1,3. In Python also as numbers."""
+    """all, largest, or numbers, counted from 1, left to right: 1,3. A number may have a strength of its own:
+    1,3:0.6. In Python also as numbers, or as {1: 1, 3: 0.6}."""
     face: Annotated[tuple[str, ...], Arg(metavar="X,Y,W,H", repeated=True)] = ()
     """The box of a face that was missed, in pixels of the photo as it stands in the report, once or several
     times. In Python also as sequences of four numbers."""
@@ -185,7 +186,8 @@ class RestoreOptions(Checked):
         object.__setattr__(self, "face", tuple(texts))
         if not isinstance(self.faces, str):
             numbers = [self.faces] if isinstance(self.faces, int) else self.faces
-            object.__setattr__(self, "faces", ",".join(map(str, numbers)))
+            pairs = numbers.items() if isinstance(numbers, Mapping) else ((number,) for number in numbers)
+            object.__setattr__(self, "faces", ",".join(":".join(map(str, pair)) for pair in pairs))
         super().__post_init__()
         self._numbers()
         assert len(self.boxes) == len(self.face)
@@ -206,31 +208,33 @@ class RestoreOptions(Checked):
             return 2 if max(size) < AUTO_SCALE_BELOW else 1
         return int(self.scale)
 
-    def chosen(self, areas: Sequence[float]) -> frozenset[int]:
-        """Which faces to restore, as indices of `areas`, theirs in pixels from left to right.
+    def chosen(self, areas: Sequence[float]) -> dict[int, float]:
+        """Which faces to restore, as indices of `areas`, theirs in pixels from left to right, each with its
+        strength, 0 to 1.
 
         Raises UsageError for a number of no face.
         """
         count = len(areas)
-        if self.faces == "all":
-            return frozenset(range(count))
-        if self.faces == "largest":
-            return frozenset(sorted(range(count), key=lambda index: -areas[index])[:1])
+        if self.faces in ("all", "largest"):
+            largest = sorted(range(count), key=lambda index: -areas[index])[:1]
+            return dict.fromkeys(range(count) if self.faces == "all" else largest, self.strength)
         numbers = self._numbers()
         if max(numbers) > count:
             found = f"{count or 'no'} face{'' if count == 1 else 's'} found"
             raise UsageError(f"there is no face {max(numbers)}: {found}, counted from 1, left to right")
-        return frozenset(number - 1 for number in numbers)
+        return {number - 1: strength for number, strength in numbers.items()}
 
-    def _numbers(self) -> list[int]:
+    def _numbers(self) -> dict[int, float]:
         if self.faces in ("all", "largest"):
-            return []
+            return {}
+        pairs = (text.partition(":") for text in self.faces.split(","))
         try:
-            numbers = [int(number) for number in self.faces.split(",")]
+            numbers = {int(n): float(own) if colon else self.strength for n, colon, own in pairs}
         except ValueError:
-            numbers = [0]
-        if min(numbers) < 1 or len(numbers) > MOST_CHOSEN:
-            most = f"at most {MOST_CHOSEN} numbers from 1 such as 1,3"
+            numbers = {0: 0.0}
+        within = all(0 <= strength <= 1 for strength in numbers.values())
+        if min(numbers) < 1 or len(numbers) > MOST_CHOSEN or not within:
+            most = f"at most {MOST_CHOSEN} numbers from 1 such as 1,3 or, with strengths, 1,3:0.6"
             raise UsageError(f"faces {self.faces[:40]!r}: give all, largest, or {most}")
         return numbers
 

@@ -32,10 +32,12 @@ LEAST_INSIDE = 0.5
 
 @dataclass(frozen=True)
 class Crop:
-    """One face cut from the photo: its place in the report, and (S, S, 3) float32 in [0, 1]."""
+    """One face cut from the photo: its place in the report, (S, S, 3) float32 in [0, 1], and how strongly it
+    is to be restored, 0 to 1."""
 
     index: int
     source: np.ndarray
+    strength: float
 
 
 def unfit(face: Face, size: tuple[int, int]) -> str | None:
@@ -139,33 +141,38 @@ def measure_drift(
     model: IdentityModel | None,
     sources: Sequence[np.ndarray],
     restored: Sequence[np.ndarray],
-    options: RestoreOptions,
+    strengths: Sequence[float],
     *,
+    guard: float | None,
     every: bool,
 ) -> list[Drift]:
-    """By how much each face drifts at the strength of `options`, and where that is more than its guard
-    allows, at each of its `SHARES` until one is within.
+    """By how much each face drifts at its strength, and where that is more than the guard allows, at each of
+    its `SHARES` until one is within.
 
     Args:
         model: None measures nothing.
         sources, restored: faces on the FFHQ template before and after, (S, S, 3) float32 in [0, 1] each.
-        options: what the photo wants.
+        strengths: how strongly each is to be restored, 0 to 1.
+        guard: in degrees; None: any.
         every: measure all shares, of that strength and of 1, for `identity_guard` to judge any strength by.
     """
     drifts: list[dict[float, float]] = [{} for _ in sources]
     if model is None or not sources:
         return list(drifts)
-    guard, tried = options.guard, [options.strength * share for share in SHARES]
+    tried = [[share * strength for strength in strengths] for share in SHARES]
+    if every:
+        tried += [[share] * len(sources) for share in SHARES]
+
+    def is_open(drift: Drift) -> bool:
+        return every or not any(guard is None or angle <= guard for angle in drift.values())
+
     before = _embed(model, sources)
-    todo = list(range(len(sources)))
-    for strength in dict.fromkeys([*tried, *SHARES] if every else tried):
-        if not todo:
-            break
-        after = _embed(model, [sources[i] + strength * (restored[i] - sources[i]) for i in todo])
-        for index, angle in zip(tuple(todo), _degrees(before[todo], after), strict=True):
-            drifts[index][strength] = angle
-            if not every and (guard is None or angle <= guard):
-                todo.remove(index)
+    for at in tried:
+        todo = [i for i, drift in enumerate(drifts) if at[i] not in drift and is_open(drift)]
+        if todo:
+            after = _embed(model, [sources[i] + at[i] * (restored[i] - sources[i]) for i in todo])
+            for index, angle in zip(todo, _degrees(before[todo], after), strict=True):
+                drifts[index][at[index]] = angle
     return list(drifts)
 
 
@@ -261,7 +268,7 @@ def chosen_faces(
     for index, place in enumerate(places):
         if index not in chosen:
             outcomes.append(("skipped", "not chosen"))
-        elif options.strength == 0:
+        elif chosen[index] == 0:
             outcomes.append(("skipped", "strength is 0"))
         else:
             outcomes.append(index if isinstance(place, Placement) else place)
@@ -281,9 +288,15 @@ def restored_layers(
 ) -> Iterator[FaceLayer]:
     """The faces `todo` of `found`, restored as they are asked for, in batches of at most BATCH: so a crowd
     costs no more memory than a family. `every` as in `measure_drift`."""
+    chosen = job.options.chosen([area(face) for face in found])
+
+    def crop(index: int) -> Crop:
+        source = cut(pixels, estimate(found[index].landmarks, model.size), model.size)
+        return Crop(index, source, chosen.get(index, job.options.strength))
+
     for start in range(0, len(todo), BATCH):
         with job.timed("faces"):
-            part = [_crop(pixels, found[index], index, model.size) for index in todo[start : start + BATCH]]
+            part = [crop(index) for index in todo[start : start + BATCH]]
             layers = restore_crops(model, identity, part, job, neutral=neutral, every=every)
         yield from layers
 
@@ -299,6 +312,7 @@ def paste_faces(
 
     Returns what became of each of `found`, in their order.
     """
+    chosen = job.options.chosen([area(face) for face in found])
     outcomes: list[int | Left | GuardResult] = list(chosen_faces(job.options, found, places))
     todo = {i: place for i, place in enumerate(places) if outcomes[i] == i and isinstance(place, Placement)}
     rivals = dict(zip(todo, overlapping(list(todo.values())), strict=True))
@@ -308,7 +322,7 @@ def paste_faces(
         if isinstance(layer.picture, FaceError):
             outcomes[index] = ("failed", str(layer.picture))
             continue
-        kept = identity_guard(layer.drift, job.options.strength, job.options.guard)
+        kept = identity_guard(layer.drift, chosen[index], job.options.guard)
         outcomes[index] = ("skipped", kept.left) if kept.left else kept
         with job.timed("paste"):
             paste(
@@ -342,15 +356,13 @@ def restore_crops(
         coloured(output, source, keep=job.keep, neutral=neutral)
         for (_, output), source in zip(good, sources, strict=True)
     ]
-    done = zip(faces, measure_drift(identity, sources, faces, job.options, every=every), strict=True)
+    strengths, guard = [crop.strength for crop, _ in good], job.options.guard
+    drifts = measure_drift(identity, sources, faces, strengths, guard=guard, every=every)
+    done = zip(faces, drifts, strict=True)
     return [
         FaceLayer(crop.index, *((output, {}) if isinstance(output, FaceError) else next(done)))
         for crop, output in zip(part, outputs, strict=True)
     ]
-
-
-def _crop(pixels: np.ndarray, face: Face, index: int, size: int) -> Crop:
-    return Crop(index, cut(pixels, estimate(face.landmarks, size), size))
 
 
 def face_report(number: int, face: Face, outcome: Left | GuardResult | int) -> FaceReport:

@@ -292,10 +292,8 @@ class Restorer:
             if every:
                 layers = tuple(counted(layers, len(todo), job.progress))
             if sketch is not None and todo:
-                canvas, all_of_them = (
-                    resample(photo.pixels, scale),
-                    replace(job.options, faces="all", strength=1),
-                )
+                canvas = resample(photo.pixels, scale)
+                all_of_them = replace(job.options, faces="all", strength=1)
                 paste_faces(canvas, found, places, layers, Job(all_of_them, silent))
                 sketch(photo, replace(photo, pixels=canvas, alpha=None))
 
@@ -360,7 +358,8 @@ class Restorer:
         small = tiles.to_float(square(photo.pixels, model.size))
         neutral = photo.gray or tone.is_neutral(photo.pixels)
         with job.timed("faces"):
-            (layer,) = restore_crops(model, identity, [Crop(0, small)], job, neutral=neutral, every=every)
+            crop = Crop(0, small, job.options.strength)
+            (layer,) = restore_crops(model, identity, [crop], job, neutral=neutral, every=every)
         if isinstance(layer.picture, FaceError):
             raise layer.picture
         job.progress(Stage("faces", 1, 1))
