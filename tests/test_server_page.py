@@ -287,7 +287,7 @@ def test_side_by_side_and_hold_to_see_the_original(page: Page, server: Running) 
     assert drawn(page, 0.4, 0.5)[0] == restored[0]
 
 
-def test_faces_and_strength_change_the_picture_without_the_server(page: Page, server: Running) -> None:
+def test_faces_and_strengths_change_the_picture_without_the_server(page: Page, server: Running) -> None:
     added(page, server, ("a.png", photo()))
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
@@ -313,7 +313,17 @@ def test_faces_and_strength_change_the_picture_without_the_server(page: Page, se
     one = shown(page)
     assert np.array_equal(one[first], none[first])
     assert np.array_equal(one[second], whole[second])
+    page.get_by_label("Restore face 1").check()
+    page.get_by_label("Strength of face 1").fill("50")
+    own = shown(page)
+    assert np.abs(own - half)[first].max() <= 2
+    assert np.array_equal(own[second], whole[second])
     assert [url for url in requests if "/v1/" in url] == []
+    data = downloaded(page, page.locator(".download"))
+    assert np.abs(np.asarray(Image.open(io.BytesIO(data)), int) - own).mean() < 2
+    page.reload()
+    page.get_by_label("Strength of face 1").wait_for()
+    assert [page.get_by_label(f"Strength of face {n}").input_value() for n in (1, 2)] == ["50", "100"]
 
 
 def test_a_reload_in_the_middle_loses_nothing(page: Page, server: Running) -> None:

@@ -120,7 +120,9 @@ function Faces({ session, photo }) {
 }
 
 function Face({ session, photo, face, n }) {
-  const on = photo.weights[n] > 0 || (face.outcome === "restored" && !photo.off.has(n));
+  const on = face.outcome === "restored" && photo.own[n] !== 0;
+  const slides = on && photo.faces.length > 1;
+  const percent = Math.round(100 * photo.weights[n]);
   const box = photo.boxes[n];
   const mark = (which) => () => {
     session.marked = which;
@@ -129,23 +131,26 @@ function Face({ session, photo, face, n }) {
   const number = n + 1;
   return html`
     <li class=${on ? "" : "off"} onMouseEnter=${mark(n)} onMouseLeave=${mark(-1)}>
-      <input type="checkbox" checked=${on} disabled=${face.outcome !== "restored"} aria-label=${say("face.restore", { n: number })} onChange=${() => session.include(n)} />
+      <input type="checkbox" checked=${on} disabled=${face.outcome !== "restored"} aria-label=${say("face.restore", { n: number })} onChange=${() => session.toggleFace(n)} />
       <button class="closeups" disabled=${!box} aria-label=${say("face.zoom", { n: number })} title=${say("face.zoom", { n: number })} onFocus=${mark(n)} onBlur=${mark(-1)}
         onClick=${() => session.viewer.zoomToBox(box)}>
         ${box ? html`<${CloseUp} photo=${photo} box=${box} before /><${CloseUp} photo=${photo} box=${box} />` : icon("same")}
       </button>
-      <p><strong>${say("face", { n: number })}</strong>${outcome(face, on).map((text) => html`<small title=${say("angle.hint")}>${text}</small>`)}</p>
+      <div class="about"><p><strong>${say("face", { n: number })}</strong>${slides && html`<span class="amount">${`${percent} %`}</span>`}</p>
+        <small title=${say("angle.hint")}>${outcome(face, on)}</small>
+        ${slides && html`<input type="range" min="0" max="100" value=${percent} aria-label=${say("face.strength", { n: number })}
+          onInput=${(event) => session.setFace(n, event.target.value / 100)} />`}</div>
     </li>`;
 }
 
 /** What became of a face, and what the reader wants of it. */
 function outcome(face, on) {
-  if (face.outcome !== "restored") return [face.reason ?? face.outcome];
-  if (!on) return [say("as-it-was")];
+  if (face.outcome !== "restored") return face.reason ?? face.outcome;
+  if (!on) return say("as-it-was");
   const angle = face.identity_degrees;
-  if (angle === null) return [say("restored.one")];
+  if (angle === null) return say("restored.one");
   const words = angle <= CLOSE[0] ? "very-close" : angle <= CLOSE[1] ? "close" : "changed";
-  return [say(words), say("degrees", { n: Math.round(angle) })];
+  return `${say(words)}, ${say("degrees", { n: Math.round(angle) })}`;
 }
 
 function CloseUp({ photo, box, before = false }) {

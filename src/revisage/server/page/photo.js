@@ -42,7 +42,7 @@ export class Photo {
     this.job = saved?.job ?? null; // with a result
     this.source = saved?.source ?? null; // of which the server has the photo
     this.jobs = new Set(saved?.jobs); // all that the server holds of this photo
-    this.off = new Set(saved?.off); // faces that are left as they were
+    this.own = saved?.own ?? {}; // strengths of single faces, by their index; 0 leaves one as it was
     this.ran = saved?.ran ?? null; // the settings with which `job` was run
     this.pending = saved?.pending ?? null; // the job that is being followed
     if (this.ran && !this.pending) this.settings.run = { ...this.ran };
@@ -56,8 +56,8 @@ export class Photo {
   }
 
   get toSave() {
-    const { key, settings, job, source, ran, pending } = this;
-    return { key, settings, job, source, ran, pending, jobs: [...this.jobs], off: [...this.off] };
+    const { key, settings, job, source, ran, pending, own } = this;
+    return { key, settings, job, source, ran, pending, own, jobs: [...this.jobs] };
   }
 
   get isDone() {
@@ -79,7 +79,7 @@ export class Photo {
 
   /** How strongly each face is shown, 0 to 1. */
   get weights() {
-    return this.faces.map((face, n) => (face.outcome === "restored" && !this.off.has(n) ? this.settings.strength : 0));
+    return this.faces.map((face, n) => (face.outcome === "restored" ? this.own[n] ?? this.settings.strength : 0));
   }
 
   /** The box of each face in pixels of the pictures; null for one that was not restored. */
@@ -202,7 +202,7 @@ export class Photo {
   async #take(id, settings, signal) {
     const report = await api.report(id, signal);
     const others = report.faces.length !== this.faces.length || settings.turn !== this.ran?.turn;
-    if (others && this.isDone) this.off.clear(); // their numbers are of other faces now
+    if (others && this.isDone) this.own = {}; // their numbers are of other faces now
     const old = [...this.jobs].filter((other) => other !== id);
     Object.assign(this, { report, ran: settings, job: id, source: id, pictures: null, sketch: null, made: null, pending: null, state: "done", share: 1 });
     this.session.changed();
@@ -250,17 +250,14 @@ export class Photo {
 
   /** Strength, faces and file as the API takes them; null where the job has been run with just these. */
   #wanted() {
-    const weights = this.weights;
-    const usable = weights.map((weight, n) => n).filter((n) => this.faces[n].outcome === "restored");
-    const chosen = usable.filter((n) => !this.off.has(n));
-    const all = chosen.length === usable.length;
-    const faces = all ? "all" : chosen.map((n) => n + 1).join(",");
-    const strength = faces ? this.settings.strength : 0;
-    const wanted = { ...this.settings.encode, strength, faces: faces || "all" };
+    const { strength, encode } = this.settings;
+    const usable = this.faces.filter((face) => face.outcome === "restored");
+    const weights = usable.map(({ number }) => this.weights[number - 1]);
+    const told = usable.map(({ number }, n) => (weights[n] === strength ? number : `${number}:${weights[n]}`));
+    const faces = weights.every((weight) => weight === strength) ? "all" : told.filter((text, n) => weights[n] > 0).join(",");
+    const wanted = { ...encode, strength: faces ? strength : 0, faces: faces || "all" };
     return same(wanted, { strength: 1, faces: "all" }) ? null : wanted;
   }
-
-  
 
   /** The id of a job whose result has all that is chosen. */
   async finished() {

@@ -143,10 +143,16 @@ export class Session {
     this.set(({ run }) => { run.face = [...(run.face ?? []), text]; }, true);
   }
 
-  /** Whether a face of the current photo is restored. */
-  include(n, on = this.current.off.has(n)) {
-    this.current.off[on ? "delete" : "add"](n);
+  /** How strongly a face of the current photo is restored: 0 leaves it, null: as strongly as all. */
+  setFace(n, strength) {
+    if (strength === null) delete this.current.own[n];
+    else this.current.own[n] = strength;
     this.changed();
+  }
+
+  /** Leave a face of the current photo as it was, or restore it after all. */
+  toggleFace(n) {
+    this.setFace(n, this.current.own[n] === 0 ? null : 0);
   }
 
   /** How far the photos that were added together are: {share, left in seconds, done, total}; null for none. */

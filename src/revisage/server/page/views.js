@@ -156,7 +156,7 @@ function Stage({ session, photo }) {
   const { mode, original, choosing, marked } = session;
   const pictures = photo.pictures ?? photo.sketch ?? null;
   useEffect(() => {
-    const viewer = new Viewer(place.current, { changed: () => session.changed(), tapped: (n) => session.include(n), drawn: (box) => session.addFace(box) });
+    const viewer = new Viewer(place.current, { changed: () => session.changed(), tapped: (n) => session.toggleFace(n), drawn: (box) => session.addFace(box) });
     session.viewer = viewer;
     return () => {
       viewer.close();
