@@ -101,19 +101,24 @@ def _to_srgb_curve(colour: np.ndarray, gamma: float | str) -> np.ndarray:
     """(H, W) or (H, W, 3) of any depth, in bands; white is what a page shows as white."""
     top = np.iinfo(colour.dtype).max
     samples = np.linspace(0, 1, int(top) + 1, dtype=np.float32)
-    decoders = {"PQ": _from_pq, "HLG": _from_hlg}
-    light = decoders[gamma](samples) if isinstance(gamma, str) else samples**gamma
+    if not isinstance(gamma, str):
+        return _coded(samples**gamma, colour.dtype)[colour]
+    light = {"PQ": _from_pq, "HLG": _from_hlg}[gamma](samples)
     out = np.empty_like(colour)
     for row in range(0, len(colour), 256):
         band = light[colour[row : row + 256]]
         if gamma == "HLG":
             band *= 1000 / _REFERENCE_WHITE * _luminance(band) ** 0.2  # BT.2100: system gamma 1.2
-        if isinstance(gamma, str):
-            most = band if band.ndim == 2 else band.max(axis=2, keepdims=True)
-            band *= np.where(most > _KNEE, _compressed(most) / np.maximum(most, 1e-6), 1)
-        coded = np.where(band <= 0.0031308, 12.92 * band, 1.055 * np.maximum(band, 1e-9) ** (1 / 2.4) - 0.055)
-        out[row : row + 256] = np.rint(np.clip(coded, 0, 1) * top)
+        most = band if band.ndim == 2 else band.max(axis=2, keepdims=True)
+        band *= np.where(most > _KNEE, _compressed(most) / np.maximum(most, 1e-6), 1)
+        out[row : row + 256] = _coded(band, colour.dtype)
     return out
+
+
+def _coded(light: np.ndarray, depth: np.dtype) -> np.ndarray:
+    """Light of 0 to 1 as samples of this type on the curve of sRGB."""
+    coded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055)
+    return np.rint(np.clip(coded, 0, 1) * np.iinfo(depth).max).astype(depth)
 
 
 def _compressed(light: np.ndarray) -> np.ndarray:

@@ -284,12 +284,16 @@ def _pages(image: Image.Image) -> int:
 def _load(image: Image.Image) -> None:
     try:
         image.load()
-    except Exception:
+    except Exception as error:
         if image.format != "PNG":
             raise
         # Pillow reads a PNG's last chunks after the pixels. When only those are broken the picture is whole,
-        # and loading again is a matter of nothing; when pixels are missing it fails again.
-        image.load()
+        # and loading again is a matter of nothing; when pixels are missing it fails again, in words of
+        # Pillow's own state.
+        try:
+            image.load()
+        except Exception:
+            raise error from None
 
 
 def exif_and_orientation(image: Image.Image, format: str) -> tuple[bytes | None, int]:
