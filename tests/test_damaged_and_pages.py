@@ -7,6 +7,7 @@ import json
 import struct
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
@@ -176,10 +177,13 @@ def test_a_loop_of_directories_ends() -> None:
     assert decode(bytes(data)).pages == 1
 
 
-@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG", "AVIF"])
+@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG", "AVIF", "JXL"])
 def test_pictures_of_an_animation_are_counted_and_each_can_be_read(format: str) -> None:
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
-    data = saved(frames[0], format, save_all=True, append_images=frames[1:], duration=100)
+    if format == "JXL":
+        data = imagecodecs.jpegxl_encode(np.stack([np.asarray(frame) for frame in frames]))
+    else:
+        data = saved(frames[0], format, save_all=True, append_images=frames[1:], duration=100)
     photo = decode(data)
     assert photo.pages == 3
     assert photo.pixels[8, 8].argmax() == 0

@@ -102,7 +102,7 @@ def _to_srgb_curve(colour: np.ndarray, gamma: float | str) -> np.ndarray:
     top = np.iinfo(colour.dtype).max
     samples = np.linspace(0, 1, int(top) + 1, dtype=np.float32)
     if not isinstance(gamma, str):
-        return _coded(samples**gamma, colour.dtype)[colour]
+        return np.take(_coded(samples**gamma, colour.dtype), colour)
     light = {"PQ": _from_pq, "HLG": _from_hlg}[gamma](samples)
     out = np.empty_like(colour)
     for row in range(0, len(colour), 256):
@@ -118,7 +118,7 @@ def _to_srgb_curve(colour: np.ndarray, gamma: float | str) -> np.ndarray:
 def _coded(light: np.ndarray, depth: np.dtype) -> np.ndarray:
     """Light of 0 to 1 as samples of this type on the curve of sRGB."""
     coded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055)
-    return np.rint(np.clip(coded, 0, 1) * np.iinfo(depth).max).astype(depth)
+    return np.asarray(np.rint(np.clip(coded, 0, 1) * np.iinfo(depth).max), depth)
 
 
 def _compressed(light: np.ndarray) -> np.ndarray:

@@ -147,13 +147,14 @@ def load_plugins(format: str) -> None:
 def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly: bool) -> Decoded:
     there = 1.0
     with Image.open(io.BytesIO(data), formats=(format,)) as image:
-        pages = _pages(image)
+        jxl = format == "JXL"  # of which Pillow's plugin sees the first picture only
+        pages = deep.jxl_pages(data) if jxl else _pages(image)
         check_page(page, pages)
         first = image.tell()  # of HEIF the primary picture, which need not be the first
-        if page:
+        if page and not jxl:
             image.seek([n for n in range(pages) if n != first][page - 1])
         check_pixels(image.size, max_pixels)
-        wide = not (page or partly) and _is_deep(image, data, format)
+        wide = not partly and (jxl or not page) and _is_deep(image, data, format)
         if not wide or (format == "PNG" and png.has_trailing_metadata(data)):
             _load(image)  # before the metadata: a PNG may have some behind its pixels
         exif, orientation = exif_and_orientation(image, format)
@@ -170,7 +171,9 @@ def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly
             for name, raw, kept in (("EXIF", image.info.get("exif"), exif), ("XMP", raw_xmp, xmp))
             if raw and len(raw) > _NOTHING and kept is None
         ]
-        if wide:
+        if wide and jxl:
+            planes = deep.jxl(data, image.info.get("icc_profile"), page)
+        elif wide:
             planes = deep.READERS[format](data, image.info.get("icc_profile"))
         else:
             planes = planes_from_pillow(image, sample_bits=data[24] if format == "PNG" else 8)

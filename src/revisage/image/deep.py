@@ -30,10 +30,11 @@ def _heif(data: bytes, icc: bytes | None) -> Planes:
     return _split(_full_range(np.asarray(image) >> (16 - bits), bits), icc)
 
 
-def _jxl(data: bytes, icc: bytes | None) -> Planes:
+def jxl(data: bytes, icc: bytes | None, page: int = 0) -> Planes:
+    """The planes of one picture of an animation, counted from 0."""
     import imagecodecs
 
-    array = imagecodecs.jpegxl_decode(data, index=0)
+    array = imagecodecs.jpegxl_decode(data, index=page)
     return _split(array if array.dtype == np.uint8 else scale_wide(array), icc)
 
 
@@ -47,7 +48,6 @@ READERS: dict[str, Callable[[bytes, bytes | None], Planes]] = {
     "PNG": _png,
     "AVIF": _avif,
     "HEIF": _heif,
-    "JXL": _jxl,
     "JPEG2000": _jpeg2000,
 }
 """The planes of a file's first picture, and its profile where it is one of these."""
@@ -60,9 +60,20 @@ def avif_bits(data: bytes) -> int:
     return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
 
 
+def jxl_pages(data: bytes) -> int:
+    """Pictures of an animation; 1 of any other file."""
+    import imagecodecs
+
+    return len(imagecodecs.jpegxl_decode(data)) if _jxl_header(data)[1] else 1
+
+
 def jxl_bits(data: bytes) -> int:
-    """Bits a sample by the image header (ISO/IEC 18181-1, annex D); 16 where it would have to be read further
-    and for floats."""
+    """Bits a sample; 16 where the header would have to be read further and for floats."""
+    return _jxl_header(data)[0]
+
+
+def _jxl_header(data: bytes) -> tuple[int, bool]:
+    """Bits a sample, 16 for floats, and whether it is an animation (ISO/IEC 18181-1, annex D)."""
     at = data.find(b"\xff\x0a", 0 if data[:2] == b"\xff\x0a" else 32) + 2
     bits, place = int.from_bytes(data[at : at + 64], "little"), 0
 
@@ -80,17 +91,19 @@ def jxl_bits(data: bytes) -> int:
 
     skip_size()
     if take(1):  # all by default
-        return 8
+        return 8, False
     if take(1):  # extra fields
         take(3)  # orientation
         if take(1):
             skip_size()
-        if take(1) or take(1):  # a preview, an animation
-            return 16
+        if take(1):  # a preview, whose size would have to be read
+            return 16, False
+        if take(1):
+            return 16, True
     if take(1):  # floats
-        return 16
+        return 16, False
     choice = take(2)
-    return (8, 10, 12)[choice] if choice < 3 else 1 + take(6)
+    return ((8, 10, 12)[choice] if choice < 3 else 1 + take(6)), False
 
 
 def jpeg2000_bits(data: bytes) -> int:
