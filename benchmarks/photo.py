@@ -36,12 +36,12 @@ def main() -> None:
     portrait = cv2.resize(sample, (640, 800), interpolation=cv2.INTER_AREA)
     restorer = Restorer(precision=options.precision)
     for name, photo, scale in (("640 x 800, x2", portrait, 2), ("4000 x 3000, x1", large, 1)):
-        restorer.restore(photo, scale=scale)
-        results = [restorer.restore(photo, scale=scale) for _ in range(options.rounds)]
-        stages = {stage: statistics.median(r.seconds[stage] for r in results) for stage in results[0].seconds}
+        faces = len(restorer.restore(photo, scale=scale).faces)
+        runs = [restorer.restore(photo, scale=scale).seconds for _ in range(options.rounds)]
+        stages = {stage: statistics.median(run[stage] for run in runs) for stage in runs[0]}
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         told = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in stages.items() if seconds)
-        print(f"{name}: {sum(stages.values()):.2f} s ({told}), {len(results[0].faces)} faces, {memory} MiB")
+        print(f"{name}: {sum(stages.values()):.2f} s ({told}), {faces} faces, {memory} MiB")
 
 
 if __name__ == "__main__":
