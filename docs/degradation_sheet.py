@@ -20,6 +20,7 @@ from revisage.lab.degrade.colour import Gray
 from revisage.lab.degrade.damage import Crease, Dust, Hairs, Scratches, Stains
 from revisage.lab.degrade.esrgan import SecondOrder
 from revisage.lab.degrade.kernels import KernelBlur
+from revisage.lab.degrade.marks import Fingerprint, Flakes, Mould, Tape, Tear
 from revisage.lab.degrade.resize import scaled
 
 CELL = 224
@@ -27,6 +28,7 @@ COLUMNS = 6
 STRIP = 24
 STAGE_SEEDS = (1, 3)
 GRAY_PARTS = (Scratches, Dust, Hairs, Crease, Grain, PaperTexture)
+MARK_PARTS = (Tear, Flakes, Mould, Fingerprint, Tape, Crease)
 COLOUR_PARTS = (DyeFading, Yellowing, Fading, Stains, Toning, Halftone)
 
 
@@ -91,7 +93,11 @@ def sheet() -> np.ndarray:
     )
     for seed in STAGE_SEEDS:
         rows.append(titled(text.format(seed), stages(SecondOrder.sample(np.random.default_rng(seed)), photo)))
-    for parts, picture, strength in ((GRAY_PARTS, gray, 1.5), (COLOUR_PARTS, photo, 1.0)):
+    for parts, picture, strength in (
+        (GRAY_PARTS, gray, 1.5),
+        (MARK_PARTS, gray, 1.5),
+        (COLOUR_PARTS, photo, 1.0),
+    ):
         for seed in (17, 21):
             names = ", ".join(part.__name__ for part in parts)
             text = f"parts: {names}, seed {seed}, strength {strength}"

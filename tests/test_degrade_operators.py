@@ -16,6 +16,7 @@ from revisage.lab.degrade.damage import Crease, Dust, Hairs, Scratches, Stains
 from revisage.lab.degrade.esrgan import FirstOrder, SecondOrder
 from revisage.lab.degrade.gfpgan import Gfpgan
 from revisage.lab.degrade.kernels import GaussianBlur, KernelBlur
+from revisage.lab.degrade.marks import Fingerprint, Flakes, Mould, Tape, Tear
 from revisage.lab.degrade.noise import GaussianNoise, PoissonNoise
 from revisage.lab.degrade.resize import LowResolution
 
@@ -30,7 +31,9 @@ OPERATORS: dict[str, Sample] = {
         Dust,
         DyeFading,
         Fading,
+        Fingerprint,
         FirstOrder,
+        Flakes,
         GaussianBlur,
         GaussianNoise,
         Gfpgan,
@@ -41,11 +44,14 @@ OPERATORS: dict[str, Sample] = {
         Jpeg,
         KernelBlur,
         LowResolution,
+        Mould,
         PaperTexture,
         PoissonNoise,
         Scratches,
         SecondOrder,
         Stains,
+        Tape,
+        Tear,
         Toning,
         Yellowing,
     )
@@ -90,12 +96,17 @@ def test_keeps_shape_type_and_range(sample: Sample, seed: int, height: int, widt
         Dust,
         DyeFading,
         Fading,
+        Fingerprint,
+        Flakes,
         Grain,
         Hairs,
         Halftone,
+        Mould,
         PaperTexture,
         Scratches,
         Stains,
+        Tape,
+        Tear,
         Toning,
         Yellowing,
     ],

@@ -22,7 +22,9 @@ from revisage.errors import TrainingError, UsageError, did_you_mean
 from revisage.files import write_atomically
 from revisage.options import Arg
 
-System = Literal["prior", "gfpgan", "realesrgan", "progressive", "finder", "identity", "expressions"]
+System = Literal[
+    "prior", "gfpgan", "realesrgan", "progressive", "damage", "finder", "identity", "expressions"
+]
 SYSTEMS: tuple[str, ...] = typing.get_args(System)
 COMMON = frozenset(
     {"images", "hours", "batch", "rate", "precision", "device", "threads", "loaders", "recipe", "seed"}
@@ -37,11 +39,12 @@ class Options:
 
     system: Annotated[System, Arg(metavar="SYSTEM", positional=True)]
     """prior (StyleGAN2 on faces), gfpgan (restoring faces), realesrgan (whole photos),
-    progressive (small faces), finder, identity (face embedding), or expressions (their classifier)."""
+    progressive (small faces), damage (finding marks), finder, identity (face embedding), or expressions
+    (their classifier)."""
     data: Path
-    """Training pictures: aligned faces for prior, gfpgan and identity, photographs for realesrgan, one folder
-    of whole pictures per person for progressive, a folder with scenes, faces256 and lfw128 for finder, one
-    folder of faces per expression for expressions."""
+    """Training pictures: aligned faces for prior, gfpgan and identity, photographs for realesrgan and damage,
+    one folder of whole pictures per person for progressive, a folder with scenes, faces256 and lfw128 for
+    finder, one folder of faces per expression for expressions."""
     out: Annotated[Path, Arg(metavar="RUN")]
     """Folder for checkpoints, samples and logs."""
     objective: Literal["upscale", "restore"] | None = None

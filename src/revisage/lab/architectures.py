@@ -14,6 +14,7 @@ from torch import nn
 from revisage.errors import TrainingError, UsageError
 from revisage.lab.export import Contract, Parity, export
 from revisage.lab.networks.compact import Compact, CompactConfig
+from revisage.lab.networks.damage import Damage, DamageConfig
 from revisage.lab.networks.detector import OUTPUT_NAMES, DetectorConfig, DetectorNetwork
 from revisage.lab.networks.expression import FACE, Expression, ExpressionConfig
 from revisage.lab.networks.gfpgan import GFPGAN, GFPGANConfig, UnitRange
@@ -85,6 +86,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "expression": Architecture(
         ExpressionConfig, Expression, lambda *_: {"task": "expression", "size": FACE, "scale": None}
     ),
+    "damage": Architecture(DamageConfig, Damage, lambda *_: {"task": "damage", "size": None, "scale": None}),
     "finder": Architecture(
         DetectorConfig,
         DetectorNetwork,

@@ -97,7 +97,7 @@ def resolve(task: str, name: str = "auto") -> Model:
     """The model that `--model NAME` means.
 
     Args:
-        task: "face", "scene", "finder", "identity", "expression" or "features".
+        task: "face", "scene", "damage", "finder", "identity", "expression" or "features".
         name: a model's name; the path of an `.onnx` file (must end so); or "auto" for the best one
             installed, which is the first of the catalogue, or else the first of the user's own; those for
             whole pictures of one face are asked for by name.

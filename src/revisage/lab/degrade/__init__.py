@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from . import mixtures, old_photo
+from . import marks, mixtures, old_photo
 from .esrgan import FirstOrder, SecondOrder
 from .gfpgan import HARD, Gfpgan, description
 from .pieces import COLOURLESS, marked, tone, zoomed
@@ -30,6 +30,7 @@ _SAMPLES: dict[str, Callable[[np.random.Generator], Step]] = {
     "face": mixtures.sample_face,
     "taught": mixtures.sample_taught,
     "aged": mixtures.sample_aged,
+    "marks": marks.sample,
     "pattern": mixtures.sample_pattern,
 }
 RECIPES: dict[str, Recipe] = {name: Recipe(name, sample) for name, sample in _SAMPLES.items()}

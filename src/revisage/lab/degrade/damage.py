@@ -18,8 +18,8 @@ from .recipe import REFERENCE, between, chance, clip, draw_seed, unit
 _SHIFT = 4  # cv2 draws with 4 fractional bits
 
 
-def _points(xy: np.ndarray) -> np.ndarray:
-    """(N, 2) float pixel coordinates as cv2's fixed point, within what its 16 integer bits can hold."""
+def points(xy: np.ndarray) -> np.ndarray:
+    """(..., 2) float pixel coordinates as cv2's fixed point, within what its 16 integer bits can hold."""
     return np.rint(np.clip(xy, -1e4, 3e4) * (1 << _SHIFT)).astype(np.int32)
 
 
@@ -68,6 +68,7 @@ class Scratches:
 
     width: mean, reference pixels. opacity: of the strongest. light: share of light ones. vertical: share that
     runs near upright, as scratches from transport through a camera or projector do. bend: radians of turning.
+    halo: opacity of what was pushed aside, in the other tone along the scratch.
     """
 
     count: int
@@ -78,6 +79,7 @@ class Scratches:
     bend: float
     broken: float
     seed: int
+    halo: float = 0.0
 
     @classmethod
     def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
@@ -100,11 +102,18 @@ class Scratches:
         for _ in range(min(self.count, 40)):
             mask = masks[bool(rng.random() < self.light)]
             for line, levels, thickness in self._bundle(rng, size, scale):
-                points = _points(line)
+                drawn = points(line)
                 for i in np.flatnonzero(levels > 0.02):
-                    _line(mask, points[i], points[i + 1], levels[i], thickness)
+                    _line(mask, drawn[i], drawn[i + 1], levels[i], thickness)
         light = rng.uniform(0.82, 1.0) * np.array([1.0, 0.99, 0.96])
-        return _covered(image, masks, light, np.full(3, rng.uniform(0.0, 0.18)))
+        dark = np.full(3, rng.uniform(0.0, 0.18))
+        if self.halo:
+            soft = {
+                tone: cv2.GaussianBlur(mask, (0, 0), 1 + self.width * scale) for tone, mask in masks.items()
+            }
+            beside = {tone: (self.halo * soft[not tone]).astype(np.uint8) for tone in masks}
+            image = _covered(image, beside, light, dark)
+        return _covered(image, masks, light, dark)
 
     def _bundle(
         self, rng: np.random.Generator, size: np.ndarray, scale: float
@@ -170,7 +179,7 @@ class Dust:
         stretch = rng.uniform(0.5, 1.0, (count, 1, 2))
         # Below one pixel the area decides how much a speck shows, not its outline.
         shown = levels * np.minimum(1.0, (radii / 0.7) ** 2)
-        outlines = _points(centres[:, None] + np.maximum(radii, 0.7)[:, None, None] * ring * uneven * stretch)
+        outlines = points(centres[:, None] + np.maximum(radii, 0.7)[:, None, None] * ring * uneven * stretch)
         for outline, level, light in zip(outlines, shown, lights, strict=True):
             cv2.fillPoly(masks[bool(light)], [outline], int(255 * level), cv2.LINE_AA, _SHIFT)
         soft = self.softness * scale
@@ -209,7 +218,7 @@ class Hairs:
         for _ in range(min(self.count, 20)):
             start = rng.uniform(0, 1, 2) * [width, height]
             length = self.length * rng.lognormal(0, 0.4) * scale
-            line = _points(wander(rng, start, rng.uniform(0, 2 * math.pi), length, bend=self.curl, steps=32))
+            line = points(wander(rng, start, rng.uniform(0, 2 * math.pi), length, bend=self.curl, steps=32))
             level = self.opacity * rng.uniform(0.6, 1.0)
             shown = level * min(1.0, 1.2 * scale)
             mask = masks[bool(rng.random() < self.light)]
@@ -219,15 +228,39 @@ class Hairs:
         return _covered(image, masks, np.full(3, rng.uniform(0.8, 1.0)), np.full(3, rng.uniform(0.02, 0.2)))
 
 
+def from_line(
+    rng: np.random.Generator,
+    image: np.ndarray,
+    offset: float,
+    angle: float,
+    *,
+    waver: float,
+    jitter: float,
+    period: float = 9.0,
+) -> np.ndarray:
+    """(H, W) signed distance in reference pixels from a line that wavers and is ragged, as torn paper is.
+
+    offset: of the line from the centre, as a share of the mean side; angle: of its normal, radians.
+    period: between the bumps, reference pixels.
+    """
+    (height, width), scale = image.shape[:2], unit(image)
+    cos, sin = math.cos(angle), math.sin(angle)
+    x = np.arange(width, dtype=np.float32) - (width - 1) / 2
+    y = np.arange(height, dtype=np.float32)[:, None] - (height - 1) / 2
+    across = (x * cos + y * sin) * np.float32(1 / scale) - np.float32(offset * REFERENCE)
+    slow = smooth_field(int(rng.integers(2**31)), height, width, 70.0 * scale)
+    quick = smooth_field(int(rng.integers(2**31)), height, width, period * scale)
+    return across + slow * np.float32(waver) + quick * np.float32(jitter)
+
+
 @dataclass(frozen=True)
 class Crease:
     """A fold across the picture: cracked emulsion along a nearly straight line, shading to both sides.
 
-    offset: distance of the line from the centre, as a share of the mean side; angle: of its normal, radians.
-    width: of the crack; relief: of the shading, reference pixels. core: how much of the picture is gone on
-    the line (negative: it is a dark line); shade: how much lighter one side and darker the other are. bare:
-    how much of the line has lost its emulsion, 0 to 1. corner: the part beyond the line is dulled, as in a
-    folded corner.
+    offset, angle: of the line, as in `from_line`. width: of the crack; relief: of the shading, reference
+    pixels. core: how much of the picture is gone on the line (negative: it is a dark line); shade: how much
+    lighter one side and darker the other are. bare: how much of the line has lost its emulsion, 0 to 1.
+    corner: the part beyond the line is dulled, as in a folded corner. ragged: length of the crack's bumps.
     """
 
     offset: float
@@ -239,6 +272,7 @@ class Crease:
     bare: float
     corner: bool
     seed: int
+    ragged: float = 1.0
 
     @classmethod
     def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
@@ -262,14 +296,11 @@ class Crease:
         rng = np.random.default_rng(self.seed)
         height, width = image.shape[:2]
         scale = unit(image)
-        cos, sin = math.cos(self.angle), math.sin(self.angle)
-        x = np.arange(width, dtype=np.float32) - (width - 1) / 2
-        y = np.arange(height, dtype=np.float32)[:, None] - (height - 1) / 2
-        across = (x * cos + y * sin) * np.float32(1 / scale) - np.float32(self.offset * REFERENCE)
-        waver = smooth_field(int(rng.integers(2**31)), height, width, 70.0 * scale)
-        jitter = smooth_field(int(rng.integers(2**31)), height, width, 9.0 * scale)
-        across = across + waver * np.float32(1.5) + jitter * np.float32(0.3 + 0.35 * self.width)
-        fine = smooth_field(int(rng.integers(2**31)), height, width, 3.0 * scale)
+        jitter = 0.3 + 0.35 * self.width
+        across = from_line(
+            rng, image, self.offset, self.angle, waver=1.5, jitter=jitter, period=9 * self.ragged
+        )
+        fine = smooth_field(int(rng.integers(2**31)), height, width, 3.0 * self.ragged * scale)
         slope = np.exp(-np.abs(across) * np.float32(1 / self.relief))
         image = image * (1 + np.float32(self.shade) * slope * np.tanh(across * np.float32(0.5)))[..., None]
         if self.corner:

@@ -8,6 +8,7 @@ import numpy as np
 from .ageing import DyeFading, Fading, Grain, PaperTexture, Toning, Yellowing
 from .colour import Gray
 from .damage import Crease, Dust, Hairs, Scratches, Stains
+from .marks import Fingerprint, Flakes, Mould, Tape, Tear
 from .recipe import Chain, Step, chained
 
 TONE = (Gray, Toning, DyeFading, Fading, Yellowing)
@@ -21,8 +22,13 @@ _MARKS: dict[Any, tuple[tuple[str, ...], int]] = {
     Scratches: (("width",), 1),
     Dust: (("radius", "softness"), 2),
     Hairs: (("length",), 1),
-    Crease: (("width", "relief"), 0),
-    Stains: (("radius",), 0),
+    Crease: (("width", "relief", "ragged"), 0),
+    Stains: (("radius",), 2),
+    Tear: (("fringe",), 0),
+    Flakes: (("period",), 0),
+    Tape: (("length", "width"), 0),
+    Mould: (("radius",), 2),
+    Fingerprint: (("size", "pitch"), 0),
     Grain: (("size",), 0),
     PaperTexture: (("size",), 0),
 }

@@ -10,6 +10,7 @@ from torch import nn
 from revisage.errors import UsageError
 from revisage.lab.architectures import build
 from revisage.lab.networks.compact import CompactConfig
+from revisage.lab.networks.damage import DamageConfig
 from revisage.lab.networks.mobilefacenet import MobileFaceNetConfig
 from revisage.lab.networks.prior import PriorConfig
 from revisage.lab.networks.progressive import ProgressiveConfig
@@ -30,6 +31,7 @@ from revisage.lab.train.face_presets import (
 )
 from revisage.lab.train.settings import LoopSettings
 from revisage.lab.train.task import Task
+from revisage.lab.train.tasks.damage import DamageSettings, DamageTask
 from revisage.lab.train.tasks.detector import DetectorSettings, DetectorTask
 from revisage.lab.train.tasks.distillation import StudentSettings, StudentTask
 from revisage.lab.train.tasks.expression import ExpressionSettings, ExpressionTask
@@ -63,6 +65,7 @@ TASKS: dict[type, Callable[[Any], Task]] = {
     SceneSettings: SceneTask,
     StudentSettings: StudentTask,
     ProgressiveSettings: ProgressiveTask,
+    DamageSettings: DamageTask,
     DetectorSettings: DetectorTask,
     IdentitySettings: IdentityTask,
     ExpressionSettings: ExpressionTask,
@@ -257,6 +260,26 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
     ),
     "progressive-upscale": _progressive(encoder=False),
     "progressive-restore": _progressive(encoder=True),
+    "damage": (
+        Preset(
+            "small",
+            lambda data: DamageSettings(data=data),
+            LoopSettings(images=200_000, batch=16, rate=2e-3, warmup=2000, ema=4000, optimizer="muon"),
+        ),
+        Preset(
+            "tiny",
+            lambda data: DamageSettings(
+                data=data,
+                network=DamageConfig((8, 8, 16, 16), 1),
+                patch=64,
+                around=80,
+                pool=32,
+                reuse=4,
+                validation=4,
+            ),
+            TINY_LOOP,
+        ),
+    ),
     "finder": (
         Preset(
             "small",

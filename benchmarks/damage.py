@@ -1,0 +1,145 @@
+"""What the damage model finds of drawn marks, and what it marks where there is none: the tables of its card.
+
+    python benchmarks/damage.py [--shared ../shared] [--model FILE.onnx] [--draws 4] [--sheet FOLDER]
+
+Held-out photos of `scenes` and `scenes_more`, a piece of 256 px each, with marks as the training draws them
+(other seeds than its validation): overlap (intersection over union) of probability above 0.5 with the drawn
+mask, precision and recall, over all pixels; recall of pieces that have one kind of mark alone. Then the share
+of pixels marked on pieces without marks: printed and aged, as they are, held-out faces, and with things that
+belong to a photo drawn on them. Then milliseconds for 2.5 megapixels, as large as the copy is that a larger
+photo is looked at by. With --sheet the photos of `photos` beside what is marked on them, to look at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Iterable, Iterator
+from itertools import product
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from revisage.lab.data.pictures import Pictures, find_pictures
+from revisage.lab.degrade import RECIPES
+from revisage.lab.networks.damage import STRIDE
+from revisage.lab.train.pictures import to_unit
+from revisage.lab.train.scenes import piece
+from revisage.lab.train.tasks.damage import BELONGINGS, marked_photo
+from revisage.runtime import Session, open_session
+from revisage.zoo import resolve
+
+SIDE = 256
+THRESHOLD = 0.5
+SEED = 10_000  # the training's validation has seeds from 0
+COPY = (1376, 1824)  # 2.5 megapixels
+SHOWN = 700  # pixels along a photo on the sheet
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def found(session: Session, photo: np.ndarray) -> np.ndarray:
+    """(H, W, 3) float32 in [0, 1] -> (H, W) bool."""
+    height, width = photo.shape[:2]
+    padded = np.pad(photo, ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0)), mode="edge")
+    batch = np.ascontiguousarray(padded.transpose(2, 0, 1)[None], np.float32)
+    return session.run(batch)[0, 0, :height, :width] > THRESHOLD
+
+
+def overlap(session: Session, pairs: Iterable[Pair]) -> tuple[float, float, float]:
+    """Intersection over union, precision and recall."""
+    both = either = ours = theirs = 0
+    for photo, mask in pairs:
+        marked, truth = found(session, photo), mask > 0
+        both += int((marked & truth).sum())
+        either += int((marked | truth).sum())
+        ours, theirs = ours + int(marked.sum()), theirs + int(truth.sum())
+    return both / max(either, 1), both / max(ours, 1), both / max(theirs, 1)
+
+
+def alone(photos: Pictures, draws: int) -> Iterator[tuple[str, Pair]]:
+    """Pieces whose drawn marks are of one kind, with its name."""
+    for i, draw in product(range(len(photos)), range(draws)):
+        rng = np.random.default_rng((SEED + draw, i, 1))
+        chain = RECIPES["marks"].sample(np.random.default_rng((SEED + draw, i, 2)))
+        kinds = {type(step).__name__ for step in chain.steps}
+        if len(kinds) == 1:
+            clean = to_unit(piece(rng, photos[i], SIDE))
+            yield kinds.pop(), marked_photo(rng, clean, marks=chain)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--draws", type=int, default=4)
+    parser.add_argument("--sheet", type=Path)
+    options = parser.parse_args()
+    data = options.shared / "data"
+    session = open_session(options.model or resolve("damage").path, device="cpu")
+    photos = Pictures(
+        [p for name in ("scenes_more", "scenes") for p in find_pictures(data / name, held=True)]
+    )
+    faces = Pictures(find_pictures(data / "faces256", held=True)[: 2 * len(photos)])
+
+    def pieces(pictures: Pictures) -> Iterator[tuple[np.random.Generator, np.ndarray]]:
+        for i, draw in product(range(len(pictures)), range(options.draws)):
+            rng = np.random.default_rng((SEED + draw, i))
+            yield rng, piece(rng, pictures[i], SIDE)
+
+    pairs = (marked_photo(r, to_unit(p), marks=RECIPES["marks"].sample(r)) for r, p in pieces(photos))
+    print("| marks | overlap | precision | recall | pieces |\n|---|---|---|---|---|")
+    figures = overlap(session, pairs)
+    print(f"| all | {' | '.join(f'{v:.3f}' for v in figures)} | {len(photos) * options.draws} |")
+    kinds: dict[str, list[Pair]] = {}
+    for kind, pair in alone(photos, 4 * options.draws):
+        kinds.setdefault(kind, []).append(pair)
+    for kind, several in sorted(kinds.items()):
+        figures = overlap(session, several)
+        print(f"| {kind.lower()} alone | {' | '.join(f'{v:.3f}' for v in figures)} | {len(several)} |")
+
+    print("\n| nothing to find | share marked |\n|---|---|")
+    empty = {
+        "photos, printed and aged": (marked_photo(r, to_unit(p), marks=None)[0] for r, p in pieces(photos)),
+        "photos as they are": (to_unit(photos[i]) for i in range(len(photos))),
+        "faces as they are": (to_unit(faces[i]) for i in range(len(faces))),
+    }
+    for draw in BELONGINGS:
+        drawn = (to_unit(draw(np.ascontiguousarray(p), r)) for r, p in pieces(photos))
+        empty[f"{draw.__name__} drawn on photos"] = drawn
+    for name, pictures in empty.items():
+        shares = [float(found(session, picture).mean()) for picture in pictures]
+        print(f"| {name} | {np.mean(shares):.4%} |")
+
+    batch = np.random.default_rng(0).random((1, 3, *COPY), np.float32)
+    session.run(batch)
+    times = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        session.run(batch)
+        times.append(1e3 * (time.perf_counter() - begun))
+    print(f"\n2.5 megapixels: {statistics.median(times):.0f} ms in {session.info.precision}")
+    if options.sheet:
+        sheet(session, sorted((data / "photos").iterdir()), options.sheet)
+
+
+def sheet(session: Session, paths: list[Path], folder: Path) -> None:
+    """A picture of every photo beside what is marked on it, in red."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = Pictures(paths)
+    for i, path in enumerate(paths):
+        photo = to_unit(pictures[i])
+        shown = photo.copy()
+        shown[found(session, photo)] = (1, 0, 0)
+        both = np.concatenate([photo, shown], axis=1)[..., ::-1]
+        factor = min(1, SHOWN / max(photo.shape[:2]))
+        small = cv2.resize(both, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        cv2.imwrite(str(folder / f"{path.stem}.png"), np.rint(255 * small))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,292 @@
+"""Training of the damage model: which pixels lie under marks that were drawn on photos without any.
+
+What belongs to a photo (writing, wires, hair, stars, borders, a print's screen) is drawn as well, and is no
+damage.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from revisage.errors import UsageError
+from revisage.lab.data.detector_scenes.clutter import emblems, lettering, shapes
+from revisage.lab.data.loader import Sample
+from revisage.lab.data.pictures import Pictures, find_pictures, shuffled
+from revisage.lab.data.pool import Pool
+from revisage.lab.degrade import RECIPES, Chain, Step, apply, old_photo, zoomed
+from revisage.lab.degrade.compress import Jpeg
+from revisage.lab.degrade.damage import points, wander
+from revisage.lab.degrade.noise import GaussianNoise
+from revisage.lab.degrade.resize import LowResolution
+from revisage.lab.networks.damage import STRIDE, Damage, DamageConfig
+from revisage.lab.train.distributed import device_of
+from revisage.lab.train.pictures import grid, to_unit, unit_tensor
+from revisage.lab.train.scenes import MARKED, crowd, patches, piece, ramp, vary
+from revisage.lab.train.settings import check
+from revisage.lab.train.task import Batch, Phase
+
+DEFAULT = DamageConfig()
+WIDTHS = (350, 2000)
+"""Pixels along the photo that a piece is taken from: its marks are as large as on a photo of that size."""
+AROUND_MARKS = 9  # pixels; how far from a drawn mark an untouched photo is known to be no mark
+UNKNOWN = 0.05  # weight of what lies further away: old photos have damage of their own
+_PRINT = old_photo.Chances(
+    gray=0.45, toned=0.25, halftone=0.1, texture=0.2, fading=0.4, stains=0.1, strength=0.7
+)
+_SIDE = 256  # of a held-out piece
+
+
+@dataclass(frozen=True)
+class DamageSettings:
+    """Data of the damage model's training.
+
+    Attributes:
+        data: folder of photographs.
+        more: a second folder of photographs; None goes without.
+        faces: aligned faces; None goes without.
+        untouched: old photos as they are found, with marks of their own that nobody has drawn round; None
+            goes without.
+        network: sizes.
+        faces_share, untouched_share: shares of the samples from these folders.
+        unmarked: share of the samples without marks.
+        belonging: share of the samples with writing, wires and the like.
+        patch: side of the network's input in pixels.
+        around: side of the piece that is drawn on, from which patches are cut.
+        pool, reuse: a block of `pool` samples shares pieces, each used `reuse` times.
+        dice: weight of the soft Dice loss beside cross entropy.
+        validation: held-out photos used.
+        seed: of every draw.
+
+    Raises UsageError when a value cannot be used.
+    """
+
+    data: Path
+    more: Path | None = None
+    faces: Path | None = None
+    untouched: Path | None = None
+    network: DamageConfig = DEFAULT
+    faces_share: float = 0.25
+    untouched_share: float = 0.15
+    unmarked: float = 0.2
+    belonging: float = 0.35
+    patch: int = 160
+    around: int = 224
+    pool: int = 4000
+    reuse: int = 8
+    dice: float = 0.3
+    validation: int = 48
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            shares=("faces_share", "untouched_share", "unmarked", "belonging"),
+            counts=("validation",),
+        )
+        if self.patch % STRIDE or not STRIDE <= self.patch <= self.around:
+            raise UsageError(
+                f"patch must be a multiple of {STRIDE} and at most around ({self.around}), got {self.patch}"
+            )
+
+
+class DamageTask:
+    """See `revisage.lab.train.task.Task`; judged by `iou`, the overlap with held-out drawn marks."""
+
+    averaged = "damage"
+    best = "iou"
+
+    def __init__(self, settings: DamageSettings) -> None:
+        cv2.setNumThreads(1)  # the loader's threads are the parallelism
+        self.settings = settings
+        folders = [folder for folder in (settings.data, settings.more) if folder is not None]
+        training, held = (
+            [path for folder in folders for path in find_pictures(folder, held=held)]
+            for held in (False, True)
+        )
+        self.photos, self.held = Pictures(training), Pictures(held[: settings.validation])
+        self.faces = Pictures(find_pictures(settings.faces)) if settings.faces else None
+        self.untouched = Pictures(find_pictures(settings.untouched)) if settings.untouched else None
+        self.pool = Pool(self._piece, size=settings.pool, reuse=settings.reuse, seed=settings.seed)
+        torch.manual_seed(settings.seed)
+        self.networks: dict[str, nn.Module] = {"damage": Damage(settings.network)}
+
+    def phases(self) -> list[Phase]:
+        return [Phase("damage", "damage", self._losses)]
+
+    def sample(self, index: int) -> Sample:
+        """ "photo" (3, S, S) in [0, 1], "mask" (1, S, S), 1 under marks, "weight" (1, S, S); S: `patch`."""
+        settings = self.settings
+        rng = np.random.default_rng((settings.seed, index, 1))
+        parts = patches(rng, self.pool[index], settings.patch, settings.around)
+        return {key: np.ascontiguousarray(p.transpose(2, 0, 1), np.float32) for key, p in parts.items()}
+
+    def _piece(self, number: int) -> Sample:
+        """Piece `number`, (around, around, C): the photo, its mask and the weights of its pixels."""
+        settings = self.settings
+        rng = np.random.default_rng((settings.seed, number))
+        old = self.untouched is not None and rng.random() < settings.untouched_share
+        if old:
+            assert self.untouched is not None
+            picture = self.untouched[int(rng.integers(len(self.untouched)))]
+        elif self.faces is not None and rng.random() < settings.faces_share:
+            picture = crowd(rng, self.faces)
+        else:
+            picture = self.photos[shuffled(number, len(self.photos), settings.seed)]
+        picture = piece(rng, picture, settings.around)
+        if rng.random() < settings.belonging:
+            picture = with_belongings(rng, picture)
+        marks = RECIPES["marks"].sample(rng) if rng.random() >= settings.unmarked else None
+        photo, mask = marked_photo(rng, vary(rng, to_unit(picture)), marks=marks, printed=not old)
+        near = cv2.dilate(mask, np.ones((2 * AROUND_MARKS + 1,) * 2, np.uint8))
+        weight = np.where(near > 0, 1, np.float32(UNKNOWN)) if old else np.ones_like(mask)
+        return {"photo": photo, "mask": mask[..., None], "weight": weight[..., None]}
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        network = self.networks["damage"]
+        assert isinstance(network, Damage)
+        logits, mask, weight = network.logits(batch["photo"]).float(), batch["mask"], batch["weight"]
+        entropy = F.binary_cross_entropy_with_logits(logits, mask, weight)
+        # Milletari et al., V-Net, 2016, over the whole batch: many pictures have no marks at all.
+        found = torch.sigmoid(logits) * weight
+        overlap = 2 * (found * mask).sum() / (found.sum() + (mask * weight).sum() + 1)
+        return {"entropy": entropy, "dice": self.settings.dice * (1 - overlap)}
+
+    def _held_out(self, i: int, *, marks: bool) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(i)
+        clean = to_unit(piece(rng, self.held[i], _SIDE))
+        return marked_photo(rng, clean, marks=RECIPES["marks"].sample(rng) if marks else None)
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """iou with drawn marks, precision and recall, over all pixels; share marked of photos without."""
+        pairs = [self._held_out(i, marks=True) for i in range(len(self.held))]
+        found = np.stack([predict(network, photo) for photo, _ in pairs]) > 0.5
+        truth = np.stack([mask for _, mask in pairs]) > 0.5
+        both = float((found & truth).sum())
+        clean = [predict(network, self._held_out(i, marks=False)[0]) > 0.5 for i in range(len(self.held))]
+        return {
+            "iou": both / max(float((found | truth).sum()), 1),
+            "precision": both / max(float(found.sum()), 1),
+            "recall": both / max(float(truth.sum()), 1),
+            "clean": float(np.mean(clean)),
+        }
+
+    def pictures(self, network: nn.Module) -> np.ndarray:
+        """Held-out photos with marks: photo, probability, truth."""
+        rows = []
+        for i in range(min(len(self.held), 12)):
+            photo, mask = self._held_out(i, marks=True)
+            shown = [photo, *(np.repeat(m[..., None], 3, 2) for m in (predict(network, photo), mask))]
+            rows.append([p.transpose(2, 0, 1) * 2 - 1 for p in shown])
+        return grid(rows, columns=2)
+
+
+@torch.no_grad()
+def predict(network: nn.Module, photo: np.ndarray) -> np.ndarray:
+    """(H, W, 3) in [0, 1], sides multiples of `STRIDE` -> (H, W) float32 probability of damage."""
+    x = torch.from_numpy(unit_tensor(photo))[None].to(device_of(network))
+    return network(x)[0, 0].float().cpu().numpy()
+
+
+def marked_photo(
+    rng: np.random.Generator, clean: np.ndarray, *, marks: Chain | None, printed: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Print a clean piece, mark it and let it age: (H, W, 3) in [0, 1] -> the photo and its (H, W) mask.
+
+    The mask is 1 where marks changed the print by more than `MARKED`, before ageing and scanning take some of
+    that away. Without `printed` the piece is taken to be a print already.
+    """
+    low, high = np.log(np.maximum(WIDTHS, clean.shape[0]))
+    factor = float(np.exp(rng.uniform(low, high))) / clean.shape[0]
+    steps = old_photo.printed(rng, _PRINT) if printed else []
+    clean = apply(clean, zoomed(Chain(tuple(steps)), factor))
+    photo, mask = clean, np.zeros(clean.shape[:2], np.uint8)
+    if marks is not None:
+        photo = apply(clean, zoomed(marks, factor))
+        changed = (np.abs(photo - clean).max(axis=2) > MARKED).astype(np.uint8)
+        mask = cv2.morphologyEx(changed, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    if printed or rng.random() < 0.5:
+        photo = apply(photo, zoomed(Chain(tuple(_later(rng))), factor))
+    return photo, mask.astype(np.float32)
+
+
+def _later(rng: np.random.Generator) -> list[Step]:
+    """What ageing and scanning do to print and marks alike."""
+    steps = old_photo.aged(rng, _PRINT)
+    if rng.random() < 0.35:
+        steps.append(LowResolution.sample(rng, 1.0, 2.2))
+    if rng.random() < 0.3:
+        steps.append(GaussianNoise.sample(rng, 0.5, 8.0))
+    if rng.random() < 0.6:
+        steps.append(Jpeg.sample(rng, 45, 96))
+    return steps
+
+
+def with_belongings(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
+    """(S, S, 3) uint8 with something drawn that belongs to the photo and looks like marks."""
+    draws = tuple(BELONGINGS)
+    draw = draws[int(rng.choice(len(draws), p=tuple(BELONGINGS.values())))]
+    return draw(np.ascontiguousarray(picture), rng)
+
+
+def wires(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Wires, ropes, rails, twigs and bars: lines of one tone from side to side."""
+    side, made = picture.shape[0], picture.copy()
+    heading, tone = float(rng.uniform(0, np.pi)), int(rng.choice([rng.integers(0, 90), rng.integers(0, 256)]))
+    bend, thick = float(rng.choice([0.02, 0.4])), int(rng.integers(1, 5))
+    for _ in range(int(rng.integers(1, 7))):
+        start = rng.uniform(0, side, 2) - side * np.array([np.cos(heading), np.sin(heading)])
+        line = wander(rng, start, heading + rng.normal(0, 0.05), 2.0 * side, bend=bend, steps=24)
+        cv2.polylines(made, [points(line)], False, (tone,) * 3, thick, cv2.LINE_AA, 4)
+    return made
+
+
+def tufts(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Hair, whiskers, grass, wrinkles: many fine strokes along one another, in tones of the picture."""
+    side, made = picture.shape[0], picture.copy()
+    for _ in range(int(rng.integers(1, 5))):
+        root, heading = rng.uniform(0, side, 2), float(rng.uniform(0, 2 * np.pi))
+        spread, length = rng.uniform(3, 40), rng.uniform(15, 90)
+        tone = int(picture[int(root[1]), int(root[0])].mean()) + int(rng.normal(0, 70))
+        for _ in range(int(rng.integers(8, 60))):
+            start, turn = root + rng.normal(0, spread, 2), heading + rng.normal(0, 0.15)
+            line = wander(rng, start, turn, length * rng.uniform(0.6, 1), bend=0.4, steps=8)
+            shade = (int(np.clip(tone + rng.normal(0, 20), 0, 255)),) * 3
+            cv2.polylines(made, [points(line)], False, shade, 1, cv2.LINE_AA, 4)
+    return made
+
+
+def border(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The paper around a print, plain or with a line round the picture."""
+    side = picture.shape[0]
+    made = np.full_like(picture, int(rng.choice([rng.integers(215, 256), rng.integers(0, 30)])))
+    edges = [int(e) for e in rng.uniform(-0.2, 0.25, 4) * side]
+    top, left, bottom, right = (max(e, 0) for e in edges)
+    inner = np.s_[top : side - bottom, left : side - right]
+    made[inner] = picture[inner]
+    if rng.random() < 0.4:
+        gap = int(rng.integers(1, 12))
+        corner, other = (left - gap, top - gap), (side - right + gap, side - bottom + gap)
+        tone = int(rng.integers(0, 200))
+        cv2.rectangle(made, corner, other, (tone,) * 3, int(rng.integers(1, 4)), cv2.LINE_AA)
+    return made
+
+
+def stars(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A night sky: round points of light, most of them faint, on a dark and smooth ground."""
+    side, lights = picture.shape[0], np.zeros(picture.shape[:2], np.float32)
+    for _ in range(int(rng.integers(10, 150))):
+        x, y = rng.integers(0, side, 2)
+        lights[y, x] = rng.exponential(0.4)
+    soft = float(rng.uniform(0.5, 1.2))
+    lights = cv2.GaussianBlur(lights, (0, 0), soft) * np.float32(2 * np.pi * soft**2)
+    sky = 0.3 * ramp(rng, side) + np.minimum(lights, 1)[..., None]
+    return (255 * np.clip(sky, 0, 1)).astype(np.uint8)
+
+
+BELONGINGS = {lettering: 0.3, emblems: 0.08, shapes: 0.1, wires: 0.2, tufts: 0.15, border: 0.12, stars: 0.05}
+"""What is drawn as a part of the photo, and its share: (S, S, 3) uint8 and a generator -> the same shape."""
