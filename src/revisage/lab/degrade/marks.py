@@ -47,7 +47,7 @@ class Tear:
         )
 
     def apply(self, image: np.ndarray) -> np.ndarray:
-        rng, scale = np.random.default_rng(self.seed), unit(image)
+        rng, scale, (height, width) = np.random.default_rng(self.seed), unit(image), image.shape[:2]
         beyond = from_line(
             rng,
             image,
@@ -57,8 +57,8 @@ class Tear:
             jitter=0.5 + 0.1 * self.fringe,
             period=4 * self.fringe,
         )
-        width = smooth_field(int(rng.integers(2**31)), *image.shape[:2], 15 * scale)
-        bare = self.fringe * np.clip(1 + width, 0, 3)
+        uneven = smooth_field(int(rng.integers(2**31)), height, width, 15 * scale)
+        bare = self.fringe * np.clip(1 + uneven, 0, 3)
         for edge, gray in ((beyond + bare, 0.93), (beyond, self.ground)):
             cover = np.clip(edge * np.float32(scale) + 0.5, 0, 1)[..., None].astype(np.float32)
             image = image + cover * (np.float32(gray) - image)
@@ -87,9 +87,9 @@ class Flakes:
         )
 
     def apply(self, image: np.ndarray) -> np.ndarray:
-        period = self.period * unit(image)
-        field = smooth_field(self.seed, *image.shape[:2], period)
-        ragged = smooth_field(self.seed + 1, *image.shape[:2], period / 5)
+        (height, width), period = image.shape[:2], self.period * unit(image)
+        field = smooth_field(self.seed, height, width, period)
+        ragged = smooth_field(self.seed + 1, height, width, period / 5)
         field = field / max(float(field.std()), 0.1) + np.float32(0.25) * ragged
         cover = np.clip((field - np.float32(self.level)) * np.float32(max(period, 2) / 3), 0, 1)[..., None]
         return image + cover * (np.array([1, 0.98, 0.94], np.float32) * np.float32(self.gray) - image)
