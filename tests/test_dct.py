@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from scipy.fft import dctn
 from torch import nn
 
-from revisage.lab.losses import discriminator_logistic
+from revisage.lab.losses.adversarial import discriminator_logistic
 from revisage.lab.networks.dct import FrequencyBands
 from revisage.lab.networks.discriminators import Discriminator, DiscriminatorConfig
 

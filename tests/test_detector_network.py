@@ -29,7 +29,7 @@ torch = pytest.importorskip("torch")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 from revisage.lab.architectures import export_network  # noqa: E402
-from revisage.lab.losses import box_iou_distance, box_smooth_l1, landmark_smooth_l1, quality_focal  # noqa: E402
+from revisage.lab.losses.detection import box_iou_distance, box_smooth_l1, landmark_smooth_l1, quality_focal  # noqa: E402
 from revisage.lab.networks.detector import OUTPUT_NAMES, STRIDES, DetectorConfig, DetectorNetwork  # noqa: E402
 from revisage.lab.train.tasks.detector import (  # noqa: E402
     DetectorSettings,

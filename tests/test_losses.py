@@ -9,22 +9,9 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor  # noqa: E402
 
-from revisage.lab.losses import (  # noqa: E402
-    box_iou_distance,
-    box_smooth_l1,
-    checkerboard,
-    chord,
-    description,
-    face_features,
-    half,
-    hint,
-    identity,
-    l1,
-    landmark_smooth_l1,
-    laplacian,
-    pyramid,
-    quality_focal,
-)
+from revisage.lab.losses.detection import box_iou_distance, box_smooth_l1, landmark_smooth_l1, quality_focal  # noqa: E402
+from revisage.lab.losses.identity import chord, face_features, hint, identity  # noqa: E402
+from revisage.lab.losses.pixel import checkerboard, description, half, l1, laplacian, pyramid  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from torchvision.models.vgg import cfgs, make_layers  # noqa: E402
 from torchvision.transforms.functional import normalize, rgb_to_grayscale  # noqa: E402
 
 from revisage.errors import ModelCorruptError  # noqa: E402
-from revisage.lab.losses import gram, perceptual, style  # noqa: E402
+from revisage.lab.losses.perceptual import gram, perceptual, style  # noqa: E402
 from revisage.lab.networks.arcface import ArcFaceResNet18, gray_face  # noqa: E402
 from revisage.lab.networks.vgg import PERCEPTUAL_LAYERS, VGG19Features  # noqa: E402
 
@@ -28,8 +28,7 @@ def published() -> nn.ModuleDict:
 
 
 def test_vgg_features_are_torchvisions_before_activation(published: nn.ModuleDict) -> None:
-    network = VGG19Features()
-    network.load_published(published.state_dict())
+    network = VGG19Features(published.state_dict())
     pictures = torch.rand(2, 3, 32, 48)
     # The layer whose number follows from counting: the k-th convolution of torchvision's own network.
     seen: list[Tensor] = []
@@ -59,9 +58,9 @@ def test_vgg_features_are_torchvisions_before_activation(published: nn.ModuleDic
 def test_vgg_refuses_other_weights(published: nn.ModuleDict) -> None:
     state = published.state_dict()
     with pytest.raises(ModelCorruptError, match=r"features\.0\.weight"):
-        VGG19Features().load_published({k: v for k, v in state.items() if k != "features.0.weight"})
+        VGG19Features({k: v for k, v in state.items() if k != "features.0.weight"})
     with pytest.raises(ModelCorruptError, match="shape"):
-        VGG19Features().load_published({**state, "features.0.weight": torch.zeros(64, 1, 3, 3)})
+        VGG19Features({**state, "features.0.weight": torch.zeros(64, 1, 3, 3)})
 
 
 def test_gradients_reach_the_picture_through_every_layer_and_no_weight() -> None:

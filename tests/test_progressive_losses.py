@@ -11,14 +11,8 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor, nn  # noqa: E402
 
-from revisage.lab.losses import (  # noqa: E402  # noqa: E402
-    attention,
-    gaussian_kernel,
-    gradient_penalty,
-    heat_map,
-    wasserstein_critic,
-    wasserstein_generator,
-)
+from revisage.lab.losses.adversarial import gradient_penalty, wasserstein_critic, wasserstein_generator  # noqa: E402
+from revisage.lab.losses.attention import attention, gaussian_kernel, heat_map  # noqa: E402
 from revisage.lab.networks.progressive import Critic  # noqa: E402
 from revisage.lab.train.tasks.progressive import Schedule  # noqa: E402
 

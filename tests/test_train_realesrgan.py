@@ -19,7 +19,7 @@ from revisage.lab.degrade import RECIPES, Chain  # noqa: E402
 from revisage.lab.degrade.damage import Scratches  # noqa: E402
 from revisage.lab.degrade.esrgan import SecondOrder  # noqa: E402
 from revisage.lab.degrade.noise import GaussianNoise  # noqa: E402
-from revisage.lab.losses import l1  # noqa: E402
+from revisage.lab.losses.pixel import l1  # noqa: E402
 from revisage.lab.networks.compact import Compact  # noqa: E402
 from revisage.lab.networks.rrdb import RRDBNet  # noqa: E402
 from revisage.lab.networks.vgg import VGG19Features  # noqa: E402

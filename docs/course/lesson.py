@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from revisage import Restorer
 from revisage.faces import Face, align, estimate
-from revisage.lab.losses import l1
+from revisage.lab.losses.pixel import l1
 from revisage.lab.metrics.psnr import psnr
 from revisage.lab.networks.prior import FacePrior, PriorConfig
 from revisage.lab.train.log import read_log

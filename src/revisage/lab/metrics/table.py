@@ -118,151 +118,64 @@ def _inception(files: dict[str, Path], sources: Sources) -> Callable[..., Tensor
     return open_inception(files["inception"])
 
 
-_RGB = MetricSpec(
-    name="",
-    kind="pair",
-    better="higher",
-    data_range="[0, 1]",
-    colour="RGB, mean over the channels",
-    crop="none",
-    source="",
-)
+# fmt: off
+_RGB = MetricSpec(name="", kind="pair", better="higher", data_range="[0, 1]",
+                  colour="RGB, mean over the channels", crop="none", source="")
 _LOWER = replace(_RGB, better="lower", colour="RGB")
 _LPIPS = replace(
-    _LOWER,
-    data_range="[-1, 1]",
-    least=32,
-    source="Zhang et al., CVPR 2018; version 0.1, linear layers of torchmetrics, pictures at their own size",
-)
+    _LOWER, data_range="[-1, 1]", least=32,
+    source="Zhang et al., CVPR 2018; version 0.1, linear layers of torchmetrics, pictures at their own size")
 _ARCFACE_CROP = "96x112 px on ArcFace's template, from a face on the FFHQ template"
-_DEGREES = replace(
-    _LOWER, least=64, unit="degrees", source="angle between embeddings, Deg of Wang et al., CVPR 2021"
-)
-_INCEPTION = replace(
-    _LOWER,
-    kind="set",
-    data_range="0 to 255, rounded",
-    crop="none, resized to 299 px as in TensorFlow 1",
-    weights=("inception",),
-)
-
+_DEGREES = replace(_LOWER, least=64, unit="degrees",
+                   source="angle between embeddings, Deg of Wang et al., CVPR 2021")
+_INCEPTION = replace(_LOWER, kind="set", data_range="0 to 255, rounded", weights=("inception",),
+                     crop="none, resized to 299 px as in TensorFlow 1")
 _ENTRIES = (
-    Entry(
-        replace(_RGB, name="psnr", unit="dB", source="10 log10(1 / MSE), MSE over pixels and channels"),
-        lambda *_: psnr,
-    ),
-    Entry(
-        replace(
-            _RGB,
-            name="ssim",
-            least=WINDOW,
-            source="Wang et al., 2004; Gaussian window 11x11, sigma 1.5, no padding",
-        ),
-        lambda *_: ssim,
-    ),
-    Entry(
-        replace(
-            _RGB,
-            name="ms_ssim",
-            least=WINDOW,
-            source="Wang et al., 2003; 5 scales, fewer under 176 px, the weights scaled to the same sum",
-        ),
-        lambda *_: ms_ssim,
-    ),
-    Entry(
-        replace(
-            _LOWER,
-            name="niqe",
-            kind="alone",
-            data_range="0 to 255, rounded",
-            colour="luma of ITU-R BT.601",
-            crop="the 96x96 blocks that fit, from the top left",
-            least=LEAST,
-            weights=("niqe",),
-            source="Mittal et al., 2013, as the authors' published code",
-        ),
-        _niqe,
-    ),
+    Entry(replace(_RGB, name="psnr", unit="dB", source="10 log10(1 / MSE), MSE over pixels and channels"),
+          lambda *_: psnr),
+    Entry(replace(_RGB, name="ssim", least=WINDOW,
+                  source="Wang et al., 2004; Gaussian window 11x11, sigma 1.5, no padding"),
+          lambda *_: ssim),
+    Entry(replace(_RGB, name="ms_ssim", least=WINDOW,
+                  source="Wang et al., 2003; 5 scales, fewer under 176 px, weights scaled to the same sum"),
+          lambda *_: ms_ssim),
+    Entry(replace(_LOWER, name="niqe", kind="alone", least=LEAST, weights=("niqe",),
+                  data_range="0 to 255, rounded", colour="luma of ITU-R BT.601",
+                  crop="the 96x96 blocks that fit, from the top left",
+                  source="Mittal et al., 2013, as the authors' published code"),
+          _niqe),
     Entry(replace(_LPIPS, name="lpips_alex", weights=("alexnet",)), _lpips("alex")),
     Entry(replace(_LPIPS, name="lpips_vgg", weights=("vgg16",)), _lpips("vgg")),
     Entry(replace(_LPIPS, name="lpips_squeeze", weights=("squeezenet",)), _lpips("squeeze")),
-    Entry(
-        replace(_INCEPTION, name="fid", source="Heusel et al., NeurIPS 2017; covariances divided by n - 1"),
-        _inception,
-    ),
-    Entry(
-        replace(
-            _INCEPTION,
-            name="kid",
-            source="Bińkowski et al., ICLR 2018; unbiased; over 1,000 pictures 100 random subsets, seed 0",
-        ),
-        _inception,
-        Reservoir,
-    ),
-    Entry(replace(_DEGREES, name="degrees", crop=_ARCFACE_CROP, weights=("mobilefacenet",)), _degrees),
-    Entry(
-        replace(
-            _DEGREES,
-            name="degrees_edgeface",
-            crop=_ARCFACE_CROP.replace("96x112", "112x112"),
-            weights=("edgeface",),
-        ),
-        _degrees,
-    ),
-    Entry(
-        replace(
-            _DEGREES,
-            name="degrees_arcface",
-            colour="luma of ITU-R BT.601",
-            crop="128x128 px, the whole of a face on the FFHQ template",
-            weights=("arcface-resnet18",),
-        ),
-        _degrees,
-    ),
-    Entry(
-        replace(
-            _DEGREES,
-            name="degrees_dlib",
-            data_range="0 to 255, rounded",
-            crop="150x150 px as dlib aligns a chip, from a face on the FFHQ template",
-            weights=("dlib-face",),
-        ),
-        _degrees,
-    ),
-    Entry(
-        replace(
-            _LOWER,
-            name="landmarks",
-            unit="% of the distance of the eyes",
-            source="normalised mean error of five landmarks; no value where no face is found",
-        ),
-        _landmarks,
-    ),
-    Entry(
-        replace(
-            _LOWER,
-            name="frechet_identity",
-            kind="set",
-            crop=_ARCFACE_CROP,
-            least=64,
-            weights=("mobilefacenet",),
-            source="Fréchet distance (Heusel et al., NeurIPS 2017) between embeddings of length 1",
-        ),
-        _unit_embeddings,
-    ),
-    Entry(
-        replace(
-            _LOWER,
-            name="frechet_squeezenet",
-            kind="set",
-            data_range="[-1, 1]",
-            least=32,
-            weights=("squeezenet",),
-            source="Fréchet distance (Heusel et al., NeurIPS 2017) between means of SqueezeNet 1.1's last "
-            "features: no FID, which looks through Inception",
-        ),
-        lambda files, _: open_features("squeeze", files["squeezenet"]),
-    ),
+    Entry(replace(_INCEPTION, name="fid", source="Heusel et al., NeurIPS 2017; covariances divided by n - 1"),
+          _inception),
+    Entry(replace(_INCEPTION, name="kid", source="Bińkowski et al., ICLR 2018; unbiased; over 1,000 pictures "
+                                                 "100 random subsets, seed 0"),
+          _inception, Reservoir),
+    Entry(replace(_DEGREES, name="degrees", weights=("mobilefacenet",), crop=_ARCFACE_CROP), _degrees),
+    Entry(replace(_DEGREES, name="degrees_edgeface", weights=("edgeface",),
+                  crop=_ARCFACE_CROP.replace("96x112", "112x112")),
+          _degrees),
+    Entry(replace(_DEGREES, name="degrees_arcface", weights=("arcface-resnet18",),
+                  colour="luma of ITU-R BT.601",
+                  crop="128x128 px, the whole of a face on the FFHQ template"),
+          _degrees),
+    Entry(replace(_DEGREES, name="degrees_dlib", weights=("dlib-face",), data_range="0 to 255, rounded",
+                  crop="150x150 px as dlib aligns a chip, from a face on the FFHQ template"),
+          _degrees),
+    Entry(replace(_LOWER, name="landmarks", unit="% of the distance of the eyes",
+                  source="normalised mean error of five landmarks; no value where no face is found"),
+          _landmarks),
+    Entry(replace(_LOWER, name="frechet_identity", kind="set", least=64, weights=("mobilefacenet",),
+                  crop=_ARCFACE_CROP,
+                  source="Fréchet distance (Heusel et al., NeurIPS 2017) between embeddings of length 1"),
+          _unit_embeddings),
+    Entry(replace(_LOWER, name="frechet_squeezenet", kind="set", least=32, weights=("squeezenet",),
+                  data_range="[-1, 1]",
+                  source="Fréchet distance (Heusel et al., NeurIPS 2017) between means of SqueezeNet 1.1's "
+                         "last features: no FID, which looks through Inception"),
+          lambda files, _: open_features("squeeze", files["squeezenet"])),
 )
+# fmt: on
 
 METRICS: dict[str, Entry] = {entry.spec.name: entry for entry in _ENTRIES}

@@ -20,14 +20,16 @@ class VGG19Features(nn.Module):
     """(N, 3, H, W) RGB in [-1, 1], 16 px or more a side -> a feature map of each of `PERCEPTUAL_LAYERS`.
 
     They are of before its activation: stage k is at 1 / 2^(k-1) of the picture's size. ImageNet's mean and
-    deviation are taken out inside. The weights are fixed (gradients reach the picture only), and random until
-    `load_published`.
+    deviation are taken out inside. The weights are fixed (gradients reach the picture only): those needed of
+    `state`, torchvision's state dict of VGG-19; random without it.
+
+    Raises ModelCorruptError when a weight is missing or has another shape.
     """
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, state: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
         self.features = make_layers(cfgs["E"])[: max(PERCEPTUAL_LAYERS.values()) + 1]
         for layer in self.features:
@@ -40,15 +42,10 @@ class VGG19Features(nn.Module):
             "deviation", torch.tensor((0.229, 0.224, 0.225)).view(1, 3, 1, 1), persistent=False
         )
         self.requires_grad_(False)
-
-    def load_published(self, state: Mapping[str, Tensor]) -> None:
-        """Take the weights needed from torchvision's state dict of VGG-19.
-
-        Raises ModelCorruptError when one is missing or has another shape.
-        """
-        wanted = {key: state[key] for key in self.state_dict() if key in state}
+        if state is None:
+            return
         try:
-            self.load_state_dict(wanted)
+            self.load_state_dict({key: state[key] for key in self.state_dict() if key in state})
         except RuntimeError as error:
             raise ModelCorruptError(f"these are not torchvision's VGG-19 weights: {error}") from None
 

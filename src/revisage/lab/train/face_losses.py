@@ -36,7 +36,6 @@ class FaceWeights:
         features: features of MobileFaceNet; needs `identity_weights`.
         identity: embedding of EdgeFace, or else of MobileFaceNet.
         description: what a network with a `code` says of the degradation.
-        marks: L1 of the pixels under scratches, creases, dust and hairs, which are few.
         checkerboard: against a pattern of the stem's blocks, with which a generator fools discriminators,
             identity loss and sharpened truth; for a network with a stem.
         adversarial: the discriminator's; 0 trains by reconstruction alone, without components.
@@ -57,7 +56,6 @@ class FaceWeights:
     features: float = 0.1
     identity: float = 0.1
     description: float = 0.02
-    marks: float = 0.0
     checkerboard: float = 0.0
     adversarial: float = 0.0
     patches: float = 0.0
@@ -86,7 +84,7 @@ class PictureLosses:
     stem: int
 
     def __call__(self, restored: Restored, batch: Batch) -> dict[str, Tensor]:
-        """Weighted, by name. `batch` has "clean", and "sharp", "drawn" and "marked" where they are used."""
+        """Weighted, by name. `batch` has "clean", and "sharp" and "drawn" where they are used."""
         fake, clean = restored.picture, batch["clean"]
         aim = batch.get("sharp", clean)
         shown = fake.clamp(-1, 1)  # what a file can hold is what is judged
@@ -103,7 +101,6 @@ class PictureLosses:
             "l1": lambda: l1(fake, aim),
             "laplacian": lambda: laplacian(fake, aim),
             "pyramid": lambda: pyramid(restored.pyramid, aim),
-            "marks": lambda: _under(fake, aim, batch["marked"]),
         }
         if said is not None:
             losses["description"] = lambda: description(said, batch["drawn"])
@@ -123,12 +120,6 @@ class PictureLosses:
         weighted = {name: (getattr(self.weights, name), loss) for name, loss in losses.items()}
         # L1 is there even without a weight: an update wants a sum.
         return {name: weight * loss() for name, (weight, loss) in weighted.items() if weight or name == "l1"}
-
-
-def _under(fake: Tensor, aim: Tensor, marked: Tensor) -> Tensor:
-    """L1 of the pixels where `marked`, (N, 1, S, S), is 1."""
-    error = (fake.float() - aim).abs().mean(dim=1, keepdim=True)
-    return (error * marked).sum() / marked.sum().clamp(min=1)
 
 
 class FaceLosses(nn.Module):

@@ -1,15 +1,14 @@
 """From a training's checkpoint to a model file."""
 
-import json
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from revisage.errors import TrainingError, UsageError
-from revisage.lab.architectures import describe, export_network
+from revisage.lab.architectures import export_network
 from revisage.lab.export import Parity
-from revisage.lab.train import checkpoint, presets
+from revisage.lab.train import checkpoint
 from revisage.lab.train.checkpoint import Weights
 from revisage.lab.train.init import save_companion, start_from
 
@@ -40,26 +39,13 @@ def publish(
     """
     weights = checkpoint.averaged(run, best=not newest)
     if weights.architecture is None:
-        weights = _before_architectures(run, weights)
+        raise TrainingError(f"{run} does not say which network it is of: train again")
     network = weights.network()
     if mix is not None:
         _mix(network, weights, *mix)
     parity = export_network(network, path, name=name, version=version, licence=licence, scale=scale)
     save_companion(network, path)
     return parity
-
-
-def _before_architectures(run: Path, weights: Weights) -> Weights:
-    """A checkpoint of before November 2026, which does not say what it is of: the run names its preset.
-
-    To be removed with the last such run. Raises TrainingError when the run does not say it either.
-    """
-    try:
-        chosen = json.loads((run / "preset.json").read_text())
-        network = presets.choose(chosen["system"], chosen["preset"]).network()
-    except (OSError, ValueError, KeyError, TypeError):
-        raise TrainingError(f"{run} does not say which network it is of: train again") from None
-    return Weights(weights.tensors, **describe(network))
 
 
 @torch.no_grad()

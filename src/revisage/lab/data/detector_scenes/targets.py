@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from revisage.errors import TrainingError
+from revisage.faces.rows import iou
 from revisage.lab.data.detector_scenes.compose import Scene
+from revisage.lab.networks.detector import CHANNELS, STRIDES
 from revisage.zoo import read_metadata
 
-STRIDES = (8, 16, 32)
-KINDS = ("cls", "obj", "bbox", "kps")
 SMALLEST_FACE = 15.0  # a composed face below this many pixels is not demanded when the teacher misses it
 FAINT = 0.1  # cells below this score are asked for no landmarks
 COARSE_FROM = 110.0  # the teacher answers larger faces at stride 32, smaller ones at stride 8
@@ -39,7 +39,7 @@ class Teacher:
         options.intra_op_num_threads = 1
         options.log_severity_level = 3
         self.session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-        self.names = [f"{kind}_{stride}" for stride in STRIDES for kind in KINDS]
+        self.names = [f"{kind}_{stride}" for stride in STRIDES for kind in CHANNELS]
         self.input = self.session.get_inputs()[0].name
 
     def __call__(self, pixels: np.ndarray) -> list[np.ndarray]:
@@ -52,7 +52,7 @@ class Teacher:
         outputs = self.session.run(self.names, {self.input: blob})
         levels = []
         for index, stride in enumerate(STRIDES):
-            parts = outputs[index * len(KINDS) : (index + 1) * len(KINDS)]
+            parts = outputs[index * len(CHANNELS) : (index + 1) * len(CHANNELS)]
             cells = np.concatenate([part[0] for part in parts], axis=1)
             levels.append(cells.T.reshape(16, height // stride, width // stride).astype(np.float32))
         return levels
@@ -155,11 +155,3 @@ def match(truth: Detections, answer: Detections, overlap: float = 0.5) -> int:
         if len(overlaps) and overlaps.max() >= overlap:
             free[overlaps.argmax()] = False
     return int((~free).sum())
-
-
-def iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over union of one (4,) x, y, w, h box with each of (n, 4)."""
-    low = np.maximum(box[:2], others[:, :2])
-    high = np.minimum(box[:2] + box[2:], others[:, :2] + others[:, 2:])
-    overlap = np.clip(high - low, 0, None).prod(1)
-    return overlap / np.maximum(box[2:].prod() + others[:, 2:].prod(1) - overlap, 1e-9)

@@ -10,20 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from revisage.errors import TrainingError, UsageError
+from revisage.faces.rows import iou
 from revisage.lab.data.detector_scenes.compose import Scene, compose
 from revisage.lab.data.detector_scenes.source import load_source
-from revisage.lab.data.detector_scenes.targets import (
-    Detections,
-    Teacher,
-    add_known,
-    decode,
-    iou,
-    match,
-    suppress,
-)
+from revisage.lab.data.detector_scenes.targets import Detections, Teacher, add_known, decode, match, suppress
 from revisage.lab.data.loader import Sample
 from revisage.lab.degrade import RECIPES
-from revisage.lab.losses import box_iou_distance, box_smooth_l1, landmark_smooth_l1, quality_focal
+from revisage.lab.losses.detection import box_iou_distance, box_smooth_l1, landmark_smooth_l1, quality_focal
 from revisage.lab.networks.detector import STRIDES, DetectorConfig, DetectorNetwork
 from revisage.lab.train.task import Batch, Phase
 

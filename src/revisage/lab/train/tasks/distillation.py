@@ -23,7 +23,7 @@ from revisage.lab.degrade import RECIPES, Chain, apply, tone, zoomed
 from revisage.lab.degrade.compress import Jpeg
 from revisage.lab.degrade.kernels import gaussian_blur
 from revisage.lab.degrade.noise import GaussianNoise
-from revisage.lab.losses import l1
+from revisage.lab.losses.pixel import l1
 from revisage.lab.metrics.lpips import open_lpips
 from revisage.lab.metrics.psnr import psnr
 from revisage.lab.networks.compact import Compact, with_weights

@@ -12,7 +12,7 @@ from revisage.errors import UsageError
 from revisage.lab.data.landmarks import mirror_landmarks
 from revisage.lab.data.loader import Sample
 from revisage.lab.data.sharpen import sharpen
-from revisage.lab.degrade import COLOURLESS, RECIPES, apply, marked, tone
+from revisage.lab.degrade import COLOURLESS, RECIPES, apply, tone
 from revisage.lab.degrade import description as described
 from revisage.lab.losses.adversarial import discriminator_logistic, generator_logistic
 from revisage.lab.losses.components import COMPONENTS, crop_component
@@ -172,10 +172,7 @@ class FaceTask:
             self.networks["components"] = nn.ModuleDict(
                 {component.name: ComponentDiscriminator() for component in COMPONENTS}
             )
-        vgg: VGG19Features | None = None
-        if settings.vgg_weights is not None:
-            vgg = VGG19Features()
-            vgg.load_published(read_state(settings.vgg_weights))
+        vgg = VGG19Features(read_state(settings.vgg_weights)) if settings.vgg_weights else None
         lpips = open_lpips("squeeze", settings.lpips_weights) if settings.lpips_weights else None
         self.face_losses = FaceLosses(self.embedder, settings.edgeface_weights)
         stem = settings.network.stem
@@ -197,9 +194,9 @@ class FaceTask:
         return phases
 
     def sample(self, index: int) -> Sample:
-        """ "low" and "clean" (3, S, S) in [-1, 1]; where they are used "sharp", likewise, "marked" (1, S, S),
-        0 or 1, "landmarks" (5, 2), "drawn" (6,), which describes the degradation, and "judged" (), whether
-        discriminators may take the face for a real one."""
+        """ "low" and "clean" (3, S, S) in [-1, 1]; where they are used "sharp", likewise, "landmarks" (5, 2),
+        "drawn" (6,), which describes the degradation, and "judged" (), whether discriminators may take the
+        face for a real one."""
         settings = self.settings
         rng = np.random.default_rng((settings.seed, index))
         faces, i = self.training.draw(index, rng)
@@ -210,7 +207,6 @@ class FaceTask:
         low = apply(clean, drawn)
         # A gray or toned photo stays so: no picture tells its colours. Fading is damage, to be undone.
         clean = apply(clean, tone(drawn, COLOURLESS))
-        part = slice(None), slice(None)
         if settings.crop is not None:
             y, x = rng.integers(0, faces.size - settings.crop + 1, 2)
             part = slice(y, y + settings.crop), slice(x, x + settings.crop)
@@ -220,8 +216,6 @@ class FaceTask:
             sample["drawn"] = described(drawn)
         if settings.more is not None and settings.loss_weights.adversarial:
             sample["judged"] = np.array(faces is self.training.folders[0])
-        if settings.loss_weights.marks:
-            sample["marked"] = marked(drawn, faces.size)[part][None].astype(np.float32)
         if settings.sharpen:
             sample["sharp"] = from_unit(sharpen(clean, settings.sharpen, settings.network.size / 128))
         if settings.component_losses:

@@ -15,7 +15,7 @@ from revisage.errors import UsageError
 from revisage.lab.data.loader import Sample
 from revisage.lab.data.pool import Pool
 from revisage.lab.degrade import RECIPES
-from revisage.lab.losses import hint, identity
+from revisage.lab.losses.identity import hint, identity
 from revisage.lab.networks.mobilefacenet import (
     COMPACT_IDENTITY,
     PUBLISHED,

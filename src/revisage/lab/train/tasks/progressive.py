@@ -21,14 +21,10 @@ from revisage.lab.data.prepare.landmarks68 import mirror68
 from revisage.lab.data.prepare.whole import Points, points_at, read_points
 from revisage.lab.degrade.progressive import RESTORE, UPSCALE
 from revisage.lab.degrade.progressive import Progressive as Degradation
-from revisage.lab.losses import (
-    attention,
-    gradient_penalty,
-    l1,
-    perceptual,
-    wasserstein_critic,
-    wasserstein_generator,
-)
+from revisage.lab.losses.adversarial import gradient_penalty, wasserstein_critic, wasserstein_generator
+from revisage.lab.losses.attention import attention
+from revisage.lab.losses.perceptual import perceptual
+from revisage.lab.losses.pixel import l1
 from revisage.lab.metrics.ms_ssim import ms_ssim
 from revisage.lab.metrics.psnr import psnr
 from revisage.lab.metrics.ssim import ssim
@@ -182,10 +178,7 @@ class ProgressiveTask:
         self.networks: dict[str, nn.Module] = {"generator": Progressive(settings.network)}
         if settings.loss_weights.adversarial.ever:
             self.networks["critic"] = Critic(settings.critic)
-        self.vgg: VGG19Features | None = None
-        if settings.vgg_weights is not None:
-            self.vgg = VGG19Features()
-            self.vgg.load_published(read_state(settings.vgg_weights))
+        self.vgg = VGG19Features(read_state(settings.vgg_weights)) if settings.vgg_weights else None
 
     def phases(self) -> list[Phase]:
         """Step 1, steps 1 and 2, all three: in each the generator, then the critic."""

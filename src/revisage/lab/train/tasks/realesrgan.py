@@ -17,7 +17,9 @@ from revisage.lab.data.pool import Pool
 from revisage.lab.data.sharpen import sharpen
 from revisage.lab.degrade import RECIPES, Chain, apply, tone, zoomed
 from revisage.lab.degrade.esrgan import SecondOrder
-from revisage.lab.losses import generator_logistic, l1, perceptual
+from revisage.lab.losses.adversarial import generator_logistic
+from revisage.lab.losses.perceptual import perceptual
+from revisage.lab.losses.pixel import l1
 from revisage.lab.metrics.psnr import psnr
 from revisage.lab.metrics.ssim import ssim
 from revisage.lab.metrics.weights import read_state
@@ -129,8 +131,7 @@ class SceneTask:
         if weights.adversarial:
             self.networks["discriminator"] = UNetDiscriminator(settings.discriminator)
             if weights.perceptual and settings.vgg_weights:
-                self.vgg = VGG19Features()
-                self.vgg.load_published(read_state(settings.vgg_weights))
+                self.vgg = VGG19Features(read_state(settings.vgg_weights))
 
     def phases(self) -> list[Phase]:
         phases = [Phase("generator", "generator", self._generator)]
