@@ -54,10 +54,10 @@ class Tear:
             self.offset,
             self.angle,
             waver=5.0,
-            jitter=0.5 + 0.1 * self.fringe,
+            jitter=0.4 * self.fringe,
             period=4 * self.fringe,
         )
-        uneven = smooth_field(int(rng.integers(2**31)), height, width, 15 * scale)
+        uneven = smooth_field(int(rng.integers(2**31)), height, width, 6 * self.fringe * scale)
         bare = self.fringe * np.clip(1 + uneven, 0, 3)
         for edge, gray in ((beyond + bare, 0.93), (beyond, self.ground)):
             cover = np.clip(edge * np.float32(scale) + 0.5, 0, 1)[..., None].astype(np.float32)
@@ -229,10 +229,9 @@ _SHARES = (
 def sample(rng: np.random.Generator) -> Chain:
     """Draw marks of the surface: nothing that changes the tone, sharpness or grain of the whole."""
     steps: list[Step] = []
-    if chance(rng, 0.3):
-        steps += [
-            replace(Crease.sample(rng, _STRENGTH), corner=False) for _ in range(int(rng.integers(1, 3)))
-        ]
+    for _ in range(int(rng.integers(1, 3)) if chance(rng, 0.3) else 0):
+        crease = Crease.sample(rng)
+        steps.append(replace(crease, corner=False, width=0.6 * crease.width))
     if chance(rng, 0.3):
         steps += [stains for stains in (Stains.sample(rng, _STRENGTH),) if stains.radius <= _FOXING]
     for share, kind in _SHARES:

@@ -36,7 +36,7 @@ WIDTHS = (350, 2000)
 AROUND_MARKS = 9  # pixels; how far from a drawn mark an untouched photo is known to be no mark
 UNKNOWN = 0.05  # weight of what lies further away: old photos have damage of their own
 _PRINT = old_photo.Chances(
-    gray=0.45, toned=0.25, halftone=0.1, texture=0.2, fading=0.4, stains=0.1, strength=0.7
+    gray=0.45, toned=0.25, halftone=0.07, texture=0.2, fading=0.4, stains=0.1, strength=0.5
 )
 _SIDE = 256  # of a held-out piece
 
