@@ -13,7 +13,9 @@ from revisage import Restorer
 from revisage.cli import main
 from revisage.errors import PhotoError, UsageError
 from revisage.image import decode, from_array, save
+from revisage.image.frame import framed
 from revisage.image.prints import Print, cut, find_prints
+from revisage.options import RestoreOptions
 
 PICTURES = [data.astronaut(), data.cat(), data.coffee(), data.rocket()]
 LIDS = {"white": 246, "gray": 128, "black": 9}
@@ -131,11 +133,57 @@ def test_the_command_writes_each_print_once(tmp_path: Path, capsys: pytest.Captu
 def test_a_scan_of_one_print_is_cropped_before_it_is_restored() -> None:
     restorer = Restorer(model="none", scene="none")
     one = scan([THREE[0]])
-    result = restorer.restore(one, scale=1, crop=True)
+    result = restorer.restore(one, scale=1, crop="print")
     assert abs(result.pixels.shape[1] - 420) < 6
     assert result.size_in == result.photo.size
-    assert np.array_equal(restorer.restore(PICTURES[1], scale=1, crop=True).pixels, PICTURES[1])
+    assert np.array_equal(restorer.restore(PICTURES[1], scale=1, crop="print").pixels, PICTURES[1])
     with pytest.raises(PhotoError, match="revisage split"):
-        restorer.restore(scan(THREE), crop=True)
+        restorer.restore(scan(THREE), crop="print")
     with pytest.raises(UsageError, match="another analysis"):
-        restorer.analyse(one, scale=1).render(crop=True)
+        restorer.analyse(one, scale=1).render(crop="print")
+
+
+def marked(size: tuple[int, int], turn: float = 0.0) -> np.ndarray:
+    """(H, W, 3): four squares in the corners of the middle half of a picture with a black edge, turned
+    clockwise."""
+    width, height = size
+    canvas = np.pad(np.full((height - 2, width - 2, 3), 40, np.uint8), ((1, 1), (1, 1), (0, 0)))
+    corners = Print(((width - 1) / 2, (height - 1) / 2), (width / 2, height / 2), turn).corners
+    for n, (x, y) in enumerate(np.rint(corners).astype(int)):
+        canvas[y - 5 : y + 6, x - 5 : x + 6] = 100 + 50 * n
+    return canvas
+
+
+def middle_of(pixels: np.ndarray, level: int) -> np.ndarray:
+    """(x, y) of the pixels near a level."""
+    return np.argwhere(np.abs(pixels[..., 0].astype(int) - level) < 12).mean(axis=0)[::-1]
+
+
+@pytest.mark.parametrize("size", [(400, 240), (240, 400)])
+@pytest.mark.parametrize("degrees", [7.5, -20.0])
+def test_a_photo_is_straightened_and_loses_only_its_corners(size: tuple[int, int], degrees: float) -> None:
+    straight = framed(from_array(marked(size, -degrees)), RestoreOptions(straighten=degrees)).pixels
+    lost = np.array(size) - straight.shape[1::-1]
+    assert straight.shape[1] / straight.shape[0] == pytest.approx(size[0] / size[1], rel=0.02)
+    assert (straight[..., 0] == 0).sum() < 20, "hardly a pixel of the black edge, and none beyond it"
+    for level in (100, 150, 200, 250):
+        assert middle_of(straight, level) == pytest.approx(middle_of(marked(size), level) - lost / 2, abs=1)
+
+
+def test_a_part_is_taken_of_the_photo_as_it_stands_turned_and_straightened() -> None:
+    photo = from_array(marked((400, 240), 90 - 10))
+    whole = framed(photo, RestoreOptions(turn="270", straighten=10)).pixels
+    height, width = whole.shape[:2]
+    part = framed(photo, RestoreOptions(turn="270", straighten=10, crop=(0.25, 0.5, 0.5, 0.4))).pixels
+    assert part.shape[:2] == (round(0.4 * height), round(0.5 * width))
+    top, left = height // 2, width // 4
+    expected = whole[top : top + part.shape[0], left : left + part.shape[1]].astype(int)
+    assert np.abs(part - expected).mean() < 2
+    plain = framed(photo, RestoreOptions(crop="0.5,0,0.5,1")).pixels
+    assert np.array_equal(plain, photo.pixels[:, 200:])
+
+
+@pytest.mark.parametrize("crop", ["half", "0,0,1", "0.5,0,0.6,1", "-0.1,0,1,1", "0,0,0,1", "0,0,nan,1"])
+def test_a_part_outside_the_photo_is_refused(crop: str) -> None:
+    with pytest.raises(UsageError, match=r"^crop '.*': give off, print, or X,Y,W,H in shares"):
+        RestoreOptions(crop=crop)

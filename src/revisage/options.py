@@ -119,13 +119,18 @@ def _within(value: Any, interval: Interval) -> bool:
     )
 
 
-def _box(text: str) -> tuple[float, float, float, float]:
+Box = tuple[float, float, float, float]
+"""X, y, width, height."""
+
+
+def _box(name: str, text: str, wish: str, *, in_shares: bool = False) -> Box:
     try:
         x, y, w, h = (float(number) for number in text.split(","))
     except ValueError:
         x = y = w = h = math.nan
-    if not (math.isfinite(x + y + w + h) and w > 0 and h > 0):
-        raise UsageError(f"face {text[:40]!r}: give X,Y,W,H in pixels, such as 120,80,60,75")
+    within = not in_shares or (min(x, y) >= 0 and max(x + w, y + h) < 1 + 1e-6)
+    if not (math.isfinite(x + y + w + h) and w > 0 and h > 0 and within):
+        raise UsageError(f"{name} {text[:40]!r}: give {wish}")
     return x, y, w, h
 
 
@@ -160,8 +165,13 @@ class RestoreOptions(Checked):
     faded, as far as the photo itself tells it: an estimate."""
     revive: Share = 1.0
     """How much of the estimated fading is undone, with --colour revive."""
-    crop: bool = False
-    """Of a scan with one print on it only the print, straightened, as `revisage split` does for several."""
+    straighten: Annotated[float, Interval(ge=-45, le=45), Arg(metavar="DEGREES")] = 0.0
+    """Turn the photo clockwise by so many degrees before faces are found, -45 to 45, and keep the largest
+    part of its shape without an empty corner."""
+    crop: Annotated[str, Arg(metavar="off|print|X,Y,W,H")] = "off"
+    """print: of a scan with one print on it only the print, straightened, as `revisage split` does for
+    several; or a part of the photo, turned and straightened, in shares of its sides: 0.1,0,0.8,1. In Python
+    also as four numbers."""
     aligned: bool = False
     """The photos are face crops on the FFHQ template (whole pictures of one face with a model for
     these); the results have the model's square size."""
@@ -181,6 +191,8 @@ class RestoreOptions(Checked):
         for name in ("scale", "turn"):
             if isinstance(value := getattr(self, name), int):
                 object.__setattr__(self, name, str(value))
+        if not isinstance(self.crop, str):
+            object.__setattr__(self, "crop", ",".join(map(str, self.crop)))
         boxes = (self.face,) if isinstance(self.face, str) else self.face
         texts = (box if isinstance(box, str) else ",".join(map(str, box)) for box in boxes)
         object.__setattr__(self, "face", tuple(texts))
@@ -191,6 +203,7 @@ class RestoreOptions(Checked):
         super().__post_init__()
         self._numbers()
         assert len(self.boxes) == len(self.face)
+        assert self.part is None or self.crop != "off"
 
     @property
     def turn_by_hand(self) -> int:
@@ -198,9 +211,17 @@ class RestoreOptions(Checked):
         return int(self.turn) if self.turn.isdigit() else 0
 
     @property
-    def boxes(self) -> list[tuple[float, float, float, float]]:
-        """Those of `face`: x, y, width, height."""
-        return [_box(text) for text in self.face]
+    def boxes(self) -> list[Box]:
+        """Those of `face`, in pixels."""
+        return [_box("face", text, "X,Y,W,H in pixels, such as 120,80,60,75") for text in self.face]
+
+    @property
+    def part(self) -> Box | None:
+        """That of `crop`, in shares of the photo's sides; None where it says no part."""
+        if self.crop in ("off", "print"):
+            return None
+        wish = "off, print, or X,Y,W,H in shares of the photo's sides, such as 0.1,0,0.8,1"
+        return _box("crop", self.crop, wish, in_shares=True)
 
     def factor(self, size: tuple[int, int]) -> int:
         """The upscaling factor for a photo of `size` (width, height)."""

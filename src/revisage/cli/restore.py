@@ -49,8 +49,8 @@ from revisage.restore import Restorer
 
 GROUPS = {
     "everyday": (
-        "out", "strength", "clean", "faces", "face", "turn", "scale", "colour", "revive", "crop", "damaged",
-        "format", "overwrite",
+        "out", "strength", "clean", "faces", "face", "turn", "straighten", "crop", "scale", "colour",
+        "revive", "damaged", "format", "overwrite",
     ),
     "large jobs": (
         "report", "resume", "retry_failed", "manifest", "workers", "processes", "ray", "video", "memory",

@@ -29,7 +29,7 @@ from revisage.restore.report import FaceReport
 from revisage.restore.result import Result
 from revisage.restore.tone import estimate
 
-ANALYSED = ("scale", "face", "turn", "colour", "aligned", "damaged", "crop")
+ANALYSED = ("scale", "face", "turn", "colour", "aligned", "damaged", "straighten", "crop")
 """Options of which another value needs another analysis; of colour, keep and revive are as one."""
 
 
@@ -38,7 +38,7 @@ class Restoration:
     """What `Restorer.analyse` has made of one photo: the rest of it, and each face apart.
 
     Args:
-        photo: as it was read.
+        photo: what of it is restored (`revisage.image.frame`).
         options: what it was analysed for.
         rest: the result without any face restored; its pixels are (H scale, W scale, 3) in the photo's depth.
         found: the faces, from left to right.
@@ -47,6 +47,7 @@ class Restoration:
         face_model: name and version of what restored them.
         level: the photo is gray and stays so.
         background: the rest at another `clean`; None where the scene model does not listen to it.
+        source: the photo as it was read, where that is another and the layers are kept.
     """
 
     photo: Photo
@@ -58,6 +59,7 @@ class Restoration:
     face_model: str | None
     level: bool
     background: Callable[[float, Progress], Background] | None = None
+    source: Photo | None = None
 
     @property
     def can_clean(self) -> bool:
@@ -69,7 +71,8 @@ class Restoration:
         """Memory of photo, canvas and layers in bytes."""
         pictures = (layer.picture for layer in self.layers)
         faces = sum(picture.nbytes for picture in pictures if isinstance(picture, np.ndarray))
-        return self.photo.pixels.nbytes + self.rest.pixels.nbytes + faces
+        photos = (photo.pixels.nbytes for photo in (self.source, self.photo, self.rest.photo) if photo)
+        return sum(photos) + faces
 
     def cleaned(self, clean: float, progress: Progress | None = None) -> Restoration:
         """The same with the rest of the photo cleaned as strongly as told, 0 to 1, by the scene model."""

@@ -12,7 +12,7 @@ from PIL import Image
 from revisage.errors import FaceError, PhotoError, PhotoTooLargeError, UsageError
 from revisage.faces import Face, template
 from revisage.image import Photo, decode, eight_bits, from_array, from_pillow, with_sidecar
-from revisage.image.prints import cropped
+from revisage.image.frame import framed
 from revisage.options import RestoreOptions, Settings
 from revisage.restore import colour as tone
 from revisage.restore import tiles
@@ -225,12 +225,14 @@ class Restorer:
         """The restoration whose faces are restored while its layers are read; `every` one, or the chosen."""
         with job.timed("decode"):
             photo = self._open(source, damaged=job.options.damaged)
-            upright = (cropped(photo) if job.options.crop else photo).turned(job.options.turn_by_hand)
+            part = framed(photo, job.options)
         job.progress(Stage("decode", 1, 1))
         path = Path(source) if isinstance(source, str | Path) else None
         if job.options.aligned:
-            return self._aligned(upright, path, job, every=every)
-        return self._whole(upright, path, found, job, every=every, sketch=sketch)
+            made = self._aligned(part, path, job, every=every)
+        else:
+            made = self._whole(part, path, found, job, every=every, sketch=sketch)
+        return replace(made, source=photo) if every and made.photo is not photo else made
 
     def _open(self, source: Source, *, damaged: bool = False) -> Photo:
         if isinstance(source, Photo):
@@ -252,8 +254,7 @@ class Restorer:
         every: bool,
         sketch: Sketch | None,
     ) -> Restoration:
-        height, width = photo.pixels.shape[:2]
-        scale = job.options.factor((width, height))
+        (width, height), scale = photo.size, job.options.factor(photo.size)
         most = self.settings.max_output_pixels
         if height * width * scale**2 > most:
             raise PhotoTooLargeError(

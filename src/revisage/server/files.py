@@ -34,9 +34,10 @@ ORPHAN_SECONDS = 600.0
 BATCH = 500
 """Ids in one question to the store."""
 
-Preview = Literal["before", "after", "without", "with", "thumb", "sketch"]
-"""Pictures of the photo, of its result, of the result with no face restored and with all of them; the result
-in small; and the restored faces on the plainly enlarged photo, while the rest is still cleaned."""
+Preview = Literal["source", "before", "after", "without", "with", "thumb", "sketch"]
+"""Pictures of the photo as it was read, where it was turned or cropped; of what was restored; of its result;
+of the result with no face restored and with all of them; the result in small; and the restored faces on the
+plainly enlarged photo, while the rest is still cleaned."""
 
 
 def result_key(digest: str, options: JobOptions) -> str:

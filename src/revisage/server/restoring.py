@@ -120,6 +120,8 @@ def _previews(restoration: Restoration, result: Result, options: RestoreOptions)
         "after": _jpeg(result.photo),
         "thumb": _jpeg(result.photo, THUMB_SIDE),
     }
+    if restoration.source is not None:
+        previews["source"] = _jpeg(restoration.source)
     if not options.aligned:
         previews["without"] = _jpeg(restoration.render(options, strength=0.0, faces="all").photo)
         previews["with"] = _jpeg(restoration.render(options, strength=1.0, faces="all").photo)

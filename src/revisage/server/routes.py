@@ -209,8 +209,9 @@ async def zipped(request: Request, service: Serving, job: Ids) -> Response:
     tags=["jobs"],
 )
 async def preview(service: Serving, job: Owned, which: Preview) -> Response:
-    """A picture to look at: the photo, its result, the result without restored faces, or with all of them; a
-    thumbnail; and while the job runs a sketch, the restored faces on the plainly enlarged photo."""
+    """A picture to look at: the photo as it was read, where it was turned or cropped (source), what of it was
+    restored (before), its result, the result without restored faces, or with all of them; a thumbnail; and
+    while the job runs a sketch, the restored faces on the plainly enlarged photo."""
     key = job.result or result_key(job.digest, job.options)
     try:
         data = await asyncio.to_thread(service.files.preview, job.id, key, which)
