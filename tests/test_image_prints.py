@@ -144,19 +144,19 @@ def test_a_scan_of_one_print_is_cropped_before_it_is_restored() -> None:
 
 
 def marked(size: tuple[int, int], turn: float = 0.0) -> np.ndarray:
-    """(H, W, 3): four squares in the corners of the middle half of a picture with a black edge, turned
-    clockwise."""
+    """(H, W, 3): a red, a green and a blue square in corners of the middle half of a picture with a black
+    edge, turned clockwise."""
     width, height = size
     canvas = np.pad(np.full((height - 2, width - 2, 3), 40, np.uint8), ((1, 1), (1, 1), (0, 0)))
     corners = Print(((width - 1) / 2, (height - 1) / 2), (width / 2, height / 2), turn).corners
-    for n, (x, y) in enumerate(np.rint(corners).astype(int)):
-        canvas[y - 5 : y + 6, x - 5 : x + 6] = 100 + 50 * n
+    for channel, (x, y) in enumerate(np.rint(corners[:3]).astype(int)):
+        canvas[y - 5 : y + 6, x - 5 : x + 6, channel] = 250
     return canvas
 
 
-def middle_of(pixels: np.ndarray, level: int) -> np.ndarray:
-    """(x, y) of the pixels near a level."""
-    return np.argwhere(np.abs(pixels[..., 0].astype(int) - level) < 12).mean(axis=0)[::-1]
+def middle_of(pixels: np.ndarray, channel: int) -> np.ndarray:
+    """(x, y) of the square of a colour."""
+    return np.argwhere(pixels[..., channel] > 145).mean(axis=0)[::-1]
 
 
 @pytest.mark.parametrize("size", [(400, 240), (240, 400)])
@@ -166,8 +166,8 @@ def test_a_photo_is_straightened_and_loses_only_its_corners(size: tuple[int, int
     lost = np.array(size) - straight.shape[1::-1]
     assert straight.shape[1] / straight.shape[0] == pytest.approx(size[0] / size[1], rel=0.02)
     assert (straight[..., 0] == 0).sum() < 20, "hardly a pixel of the black edge, and none beyond it"
-    for level in (100, 150, 200, 250):
-        assert middle_of(straight, level) == pytest.approx(middle_of(marked(size), level) - lost / 2, abs=1)
+    for colour in range(3):
+        assert middle_of(straight, colour) == pytest.approx(middle_of(marked(size), colour) - lost / 2, abs=1)
 
 
 def test_a_part_is_taken_of_the_photo_as_it_stands_turned_and_straightened() -> None:
