@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
@@ -422,9 +423,9 @@ def test_settings_run_again_for_one_and_for_all(page: Page, server: Running) -> 
     image = Image.open(io.BytesIO(data))
     assert (image.format, image.size) == ("WEBP", (220, 120))
     page.get_by_label("Strength of the faces").fill("83")
-    page.get_by_text("83 %").wait_for()
+    page.get_by_text("83 %").first.wait_for()
     page.get_by_role("button", name="Gentle").click()
-    page.get_by_text("60 %").wait_for()
+    page.get_by_text("60 %").first.wait_for()
     assert page.get_by_label("Strength of the faces").input_value() == "60"
 
 
@@ -586,6 +587,10 @@ def test_axe_finds_nothing(
     page.locator(".stage:not(.bare)").wait_for()
     page.get_by_role("button", name="Choose faces in the photo").click()
     check("done")
+    page.get_by_role("button", name="Turn, straighten, crop").click()
+    page.locator(".part").wait_for()
+    check("framing")
+    page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Delete a.png").click()
     page.locator(".toast").wait_for()
     check("undo")
@@ -668,6 +673,44 @@ def test_a_missed_face_is_drawn_by_hand(page: Page, server: Running) -> None:
     scale = 2 * viewer(page, "percent") / 100
     drawn = [int(side) for side in page.evaluate("window.revisage.current.settings.run.face[0].split(',')")]
     assert drawn[2:] == pytest.approx([80 / scale, 90 / scale], abs=2)
+
+
+def test_a_photo_is_turned_straightened_and_cropped(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", photo(size=(320, 200))))
+    page.get_by_role("button", name="Turn, straighten, crop").click()
+    page.get_by_role("button", name="Turn to the right").click()
+    page.get_by_role("slider", name="Straighten").fill("5")
+    corner = page.get_by_role("button", name="Corner 3").bounding_box()
+    frame = page.locator(".frame").bounding_box()
+    assert corner is not None
+    assert frame is not None
+    assert frame["width"] / frame["height"] == pytest.approx(200 / 320, abs=0.01)
+    page.mouse.move(corner["x"] + 22, corner["y"] + 22)
+    page.mouse.down()
+    page.mouse.move(corner["x"] + 22, corner["y"] + 22 - frame["height"] / 2, steps=4)
+    assert page.locator(".frame.moving").count() == 1, "a grid while it moves"
+    page.mouse.up()
+    page.get_by_role("button", name="Part to keep").first.focus()
+    page.keyboard.press("ArrowDown")
+    page.get_by_role("button", name="Apply").click()
+    page.wait_for_function("() => window.revisage.current.pictures && window.revisage.current.ran.crop")
+    ran = page.evaluate("window.revisage.current.ran")
+    x, y, w, h = (float(side) for side in ran["crop"].split(","))
+    assert (ran["turn"], ran["straighten"]) == ("90", 5)
+    assert (x, y, w, h) == pytest.approx((0, 0.01, 1, 0.5), abs=0.01)
+    shrink = 1 / (math.cos(math.radians(5)) + 1.6 * math.sin(math.radians(5)))
+    size = page.evaluate("window.revisage.current.report.size_in")
+    assert size == pytest.approx([200 * shrink, 320 * shrink * h], abs=1)
+    page.reload()
+    page.wait_for_function("() => window.revisage.current?.pictures")
+    page.keyboard.press("r")
+    page.locator(".part").wait_for()
+    assert page.evaluate("window.revisage.framing.image.naturalWidth") == 320, "all of the photo is there"
+    assert page.evaluate("window.revisage.framing.box") == pytest.approx([x, y, w, h])
+    page.get_by_role("button", name="Cancel").click()
+    page.set_input_files("#files", files(("b.png", photo(2))))
+    done(page, 2)
+    assert page.evaluate("window.revisage.photos[1].ran") == {}, "what is true of one photo stays with it"
 
 
 def test_a_photo_that_is_shared_to_the_page_is_there(page: Page, server: Running) -> None:

@@ -3,11 +3,12 @@
 import { drawAfter, drawBefore } from "./layers.js";
 import { sharePicture } from "./share.js";
 import { icon } from "./icons.js";
+import { FRAME } from "./photo.js";
 import { html, useEffect, useRef } from "./vendor/preact-htm.js";
 import { has, say } from "./words.js";
 
 const PRESETS = { gentle: [0.6, 0.25], normal: [1, 0.5], strong: [1, 1] }; // strength of the faces, cleaning of the rest
-const ELSEWHERE = ["aligned", "clean", "damaged", "face", "faces", "guard", "label", "name", "previews", "strength"];
+const ELSEWHERE = [...FRAME, "aligned", "clean", "damaged", "face", "faces", "guard", "label", "name", "previews", "strength"];
 const OF_THE_FILE = ["format", "quality", "keep_gps"]; // no model runs again for these
 const SELDOM = ["pages", ...OF_THE_FILE]; // behind a fold
 const SAME_FORMAT = ["heif", "jpg", "tif"]; // other names of a format that is in the list
@@ -33,7 +34,7 @@ export function Controls({ session, photo }) {
         set=${(value) => session.set((one) => { one.strength = value; })} />`}
       ${some && html`<${Faces} session=${session} photo=${photo} />`}
       ${cleans && html`<${Share} label=${say("clean")} hint=${say("clean.hint")} value=${settings.run.clean ?? session.server?.options.clean?.default ?? 0.5} step=${5} late
-        set=${(value) => session.set(({ run }) => put(session, run, "clean", value), true)} />`}
+        set=${(value) => session.set(({ run }) => session.put(run, "clean", value), true)} />`}
       <div class="options">${options(([name]) => !SELDOM.includes(name))}</div>
       <details class="more"><summary>${say("file")}</summary><div class="options">${options(([name]) => SELDOM.includes(name))}</div></details>
       ${session.photos.length > 1 && html`<button class="quiet" onClick=${() => session.setAll()}>${say("for-all")}</button>`}
@@ -57,7 +58,7 @@ function Presets({ session, settings }) {
   const clean = settings.run.clean ?? session.server?.options.clean?.default;
   const set = ([strength, amount]) => session.set((one) => {
     one.strength = strength;
-    put(session, one.run, "clean", amount);
+    session.put(one.run, "clean", amount);
   }, true);
   return html`<div class="segments words" role="group" aria-label=${say("presets")}>
     ${Object.entries(PRESETS).map(([name, values]) => html`
@@ -77,17 +78,11 @@ function Share({ label, hint, value, set, step = 1, late = false }) {
     <input type="range" min="0" max="100" step=${step} value=${percent} onInput=${move} onChange=${(event) => late && set(event.target.value / 100)} /></label>`;
 }
 
-/** What is as the server has it anyway is not told. */
-function put(session, values, name, value) {
-  if (value === session.server.options[name]?.default) delete values[name];
-  else values[name] = value;
-}
-
 /** One option as the server declares it: a JSON schema decides what it looks like. */
 function Option({ session, settings, option: [name, schema] }) {
   const group = OF_THE_FILE.includes(name) ? "encode" : "run";
   const value = settings[group][name] ?? schema.default;
-  const set = (chosen) => session.set((one) => put(session, one[group], name, chosen), group === "run");
+  const set = (chosen) => session.set((one) => session.put(one[group], name, chosen), group === "run");
   const key = `option.${name}`;
   const label = has(key) ? say(key) : capital(name.replaceAll("_", " "));
   const hint = has(key) ? null : schema.description;
@@ -133,7 +128,7 @@ function Face({ session, photo, face, n }) {
     <li class=${on ? "" : "off"} onMouseEnter=${mark(n)} onMouseLeave=${mark(-1)}>
       <input type="checkbox" checked=${on} disabled=${face.outcome !== "restored"} aria-label=${say("face.restore", { n: number })} onChange=${() => session.toggleFace(n)} />
       <button class="closeups" disabled=${!box} aria-label=${say("face.zoom", { n: number })} title=${say("face.zoom", { n: number })} onFocus=${mark(n)} onBlur=${mark(-1)}
-        onClick=${() => session.viewer.zoomToBox(box)}>
+        onClick=${() => session.viewer?.zoomToBox(box)}>
         ${box ? html`<${CloseUp} photo=${photo} box=${box} before /><${CloseUp} photo=${photo} box=${box} />` : icon("same")}
       </button>
       <div class="about"><p><strong>${say("face", { n: number })}</strong>${slides && html`<span class="amount">${`${percent} %`}</span>`}</p>

@@ -50,6 +50,7 @@ const KEYS = {
   o: () => toggle("original", true),
   f: () => session.fullScreen(),
   c: () => toggle("choosing", !session.choosing),
+  r: () => session.openFrame(),
   n: () => nextFace(),
   ",": () => session.step(-1),
   ".": () => session.step(1),

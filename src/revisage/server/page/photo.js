@@ -6,6 +6,7 @@ import { say } from "./words.js";
 
 const THUMB = 192; // longest side of a small picture in pixels
 const WORTH_ANOTHER_TRY = [0, 404, 408, 429, 500, 503, 507];
+export const FRAME = ["turn", "straighten", "crop"]; // the options that say what is restored of a photo
 const DEFAULTS = { strength: 1, run: {}, encode: {} };
 
 let count = 0;
@@ -201,7 +202,7 @@ export class Photo {
 
   async #take(id, settings, signal) {
     const report = await api.report(id, signal);
-    const others = report.faces.length !== this.faces.length || settings.turn !== this.ran?.turn;
+    const others = report.faces.length !== this.faces.length || FRAME.some((name) => settings[name] !== this.ran?.[name]);
     if (others && this.isDone) this.own = {}; // their numbers are of other faces now
     const old = [...this.jobs].filter((other) => other !== id);
     Object.assign(this, { report, ran: settings, job: id, source: id, pictures: null, sketch: null, made: null, pending: null, state: "done", share: 1 });

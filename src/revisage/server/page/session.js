@@ -2,7 +2,8 @@
 
 import * as api from "./api.js";
 import { follow, save } from "./files.js";
-import { Photo, Places, same } from "./photo.js";
+import { asOptions, openFrame } from "./frame.js";
+import { FRAME, Photo, Places, same } from "./photo.js";
 import { html, render } from "./vendor/preact-htm.js";
 import { App } from "./views.js";
 import { say } from "./words.js";
@@ -23,6 +24,7 @@ export class Session {
   mode = "wipe"; // or "side"
   original = false;
   choosing = false;
+  framing = null; // what is kept of the current photo, while that is being chosen
   marked = -1;
   viewer = null;
   sending = new Places(SENT_AT_ONCE);
@@ -61,7 +63,7 @@ export class Session {
 
   add(files) {
     if (this.server === null) return;
-    const settings = this.current?.settings;
+    const settings = this.current && forOthers(this.current.settings);
     const added = [...files].map((file) => new Photo(this, file, settings));
     this.photos.push(...added);
     for (const photo of added) {
@@ -107,7 +109,7 @@ export class Session {
   }
 
   choose(photo) {
-    if (this.current !== photo) Object.assign(this, { choosing: false, marked: -1 });
+    if (this.current !== photo) Object.assign(this, { choosing: false, framing: null, marked: -1 });
     this.current = photo;
     this.changed();
   }
@@ -127,12 +129,43 @@ export class Session {
     this.changed();
   }
 
+  /** Set an option; what is as the server has it anyway is not told. */
+  put(options, name, value) {
+    if (value === this.server.options[name]?.default) delete options[name];
+    else options[name] = value;
+  }
+
   /** The settings of the current photo for all of them. */
   setAll() {
-    const { strength, run, encode } = this.current.settings;
+    const settings = forOthers(this.current.settings);
     const others = this.photos.filter((photo) => photo !== this.current);
-    this.set((one) => Object.assign(one, structuredClone({ strength, run, encode })), true, others);
+    this.set((one) => {
+      const own = Object.fromEntries(Object.entries(one.run).filter(isOfOne));
+      Object.assign(one, structuredClone({ ...settings, run: { ...settings.run, ...own } }));
+    }, true, others);
     this.say(say("for-all.done", { n: others.length }));
+  }
+
+  /** Turn, straighten and crop the current photo. */
+  async openFrame() {
+    const photo = this.current;
+    if (!photo?.pictures) return;
+    await this.#attempt(async () => {
+      const framing = await openFrame(photo);
+      if (photo === this.current) Object.assign(this, { framing, focus: ".frame-tools input" });
+    });
+    this.changed();
+  }
+
+  /** Restore it so, or leave it as it was. */
+  endFrame(apply) {
+    const options = asOptions(this.framing);
+    Object.assign(this, { framing: null, focus: ".look" });
+    if (!apply) return this.changed();
+    this.set(({ run }) => {
+      delete run.face; // its boxes would be elsewhere
+      for (const [name, value] of Object.entries(options)) this.put(run, name, value);
+    }, true);
   }
 
   /** Look for a face in a box of the current photo's pictures, where the finder has missed it. */
@@ -255,6 +288,11 @@ export class Session {
     this.removed?.photo.eraseNow();
   }
 }
+
+/** Whether an option is true of one photo alone. */
+const isOfOne = ([name, value]) => [...FRAME, "face"].includes(name) && !["auto", "print"].includes(value);
+
+const forOthers = ({ run, ...rest }) => ({ ...rest, run: Object.fromEntries(Object.entries(run).filter((option) => !isOfOne(option))) });
 
 /** What was shared to the page by another program: the server has it already. */
 function shared() {

@@ -2,6 +2,7 @@
 
 import { Controls } from "./controls.js";
 import { photosOf } from "./files.js";
+import { Frame } from "./frame.js";
 import { icon } from "./icons.js";
 import { setToken } from "./api.js";
 import { html, useEffect, useRef } from "./vendor/preact-htm.js";
@@ -9,7 +10,7 @@ import { Viewer, zoomIn, zoomOut } from "./viewer.js";
 import { LANGUAGES, choose, duration, language, say } from "./words.js";
 
 const ACCEPT = "image/*,.heic,.heif,.avif,.tif,.tiff,.webp,.bmp,.jxl,.jp2,.j2k,.dng,.cr2,.cr3,.nef,.arw,.raf,.orf,.rw2";
-const SHORTCUTS = { "+ −": "zoom", "0 1 2": "zoom.to", "← → ↑ ↓": "pan", B: "side", O: "original", F: "full", N: "face.next", C: "choosing", ", .": "photo.next", D: "download", Del: "delete", "?": "help" };
+const SHORTCUTS = { "+ −": "zoom", "0 1 2": "zoom.to", "← → ↑ ↓": "pan", B: "side", O: "original", F: "full", N: "face.next", C: "choosing", R: "frame", ", .": "photo.next", D: "download", Del: "delete", "?": "help" };
 const canChooseFolder = "webkitdirectory" in HTMLInputElement.prototype && matchMedia("(pointer: fine)").matches;
 
 export function App({ session }) {
@@ -126,9 +127,10 @@ function Work({ session }) {
     <h1 class="away">${say("heading")}</h1>
     <${Failures} session=${session} />
     <div class="work">
-      <section class="look" aria-label=${say("viewer")}>
-        <${Stage} session=${session} photo=${current} />
-        <${Tools} session=${session} photo=${current} />
+      <section class="look" tabindex="-1" aria-label=${say("viewer")}>
+        ${session.framing ? html`<${Frame} session=${session} frame=${session.framing} />` : html`
+          <${Stage} session=${session} photo=${current} />
+          <${Tools} session=${session} photo=${current} />`}
       </section>
       ${session.photos.length > 1 && html`<${Film} session=${session} />`}
       <${Controls} session=${session} photo=${current} />
@@ -222,6 +224,7 @@ function Tools({ session, photo }) {
         class: "icon hold", onPointerDown: hold(true), onPointerUp: hold(false), onPointerLeave: hold(false), onContextMenu: (event) => event.preventDefault(),
         onKeyDown: (event) => isKey(event) && hold(true)(), onKeyUp: hold(false), onBlur: hold(false),
       })}
+      ${button("frame", () => session.openFrame(), { disabled: !photo.pictures })}
       <span class="space" />
       ${button("zoom.out", () => zoomOut(viewer))}
       <button class="percent" disabled=${off} title=${say("fit")} aria-label=${say("zoom.now", { n: viewer?.percent ?? 100 })}
