@@ -24,12 +24,13 @@ import torch
 from torch import nn
 
 from revisage.errors import RuntimeUnavailableError
-from revisage.lab.export import Contract, export
+from revisage.lab.export import export
 from revisage.lab.networks.gfpgan import CLEAR_256, GFPGAN, UnitRange
 from revisage.lab.networks.rrdb import RRDBConfig, RRDBNet
 from revisage.lab.networks.scene import SCENE, OneScale, Scene
 from revisage.runtime.onnxruntime import OnnxRuntimeSession
 from revisage.runtime.openvino import OpenVinoSession
+from revisage.zoo import Contract
 
 WARM_UP = 3
 BASE = "PyTorch fp32"

@@ -102,7 +102,8 @@ def mixed(first: Path, second: Path | None) -> torch.nn.Module:
 
 
 def through_runtime(network: torch.nn.Module, folder: Path) -> Callable[[np.ndarray], np.ndarray]:
-    from revisage.lab.export import Contract, export
+    from revisage.lab.export import export
+    from revisage.zoo import Contract
 
     file = folder / f"{len(list(folder.iterdir()))}.onnx"
     contract = Contract(name="published", task="scene", size=None, scale=4, version="1", licence="theirs")

@@ -119,7 +119,7 @@ def test_depth_transparency_and_gray_are_kept(tmp_path: Path) -> None:
 
 def test_a_gray_photo_that_was_toned_is_gray_no_longer() -> None:
     photo = clean(gray=True)
-    sepia = Toning((0.05, 0.03, 0.01), (0.58, 0.49, 0.37), (1.0, 0.95, 0.8), 1.0)
+    sepia = Toning((0.05, 0.03, 0.01), (0.58, 0.49, 0.37), (1.0, 0.95, 0.8))
     assert degraded(photo, RECIPES["old-photo"], Chain((Gray(),))).gray
     assert not degraded(photo, RECIPES["old-photo"], Chain((sepia,))).gray
     assert not degraded(clean(), RECIPES["old-photo"], Chain((Gray(),))).gray

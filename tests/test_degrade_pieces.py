@@ -6,10 +6,10 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from revisage.lab.degrade import RECIPES, description, kernels, marked, mixtures, old_photo
+from revisage.lab.degrade import RECIPES, description, kernels, mixtures, old_photo
 from revisage.lab.degrade.ageing import DyeFading, Fading, Grain, Halftone, PaperTexture, Toning
 from revisage.lab.degrade.colour import ColourJitter, ColourShift, Gray
 from revisage.lab.degrade.compress import jpeg
@@ -272,27 +272,6 @@ def test_second_order_does_not_shift_the_mean(seed: int) -> None:
 # Old photo
 
 
-@settings(max_examples=20, deadline=None)
-@given(seeds)
-@example(26403729)  # dust as bright as the gray that it falls on
-def test_marked_pixels_are_those_that_marks_change(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    marks = Chain(tuple(old_photo.damaged(rng, mixtures.MARKS)))
-    under = marked(Chain((Gray(), Chain((marks, Gfpgan.sample(rng))))), 192)
-    assert under.shape == (192, 192)
-    assert under.dtype == bool
-    for value in (0.4, 0.6):
-        change = np.abs(marks.apply(flat(value, 192)) - value).max(axis=2)
-        assert change[~under].max(initial=0) < 0.1
-    assert not marked(Chain((Gray(), Gfpgan.sample(rng))), 64).any()
-
-
-def test_scratches_are_marked_along_their_lines() -> None:
-    under = [marked(Scratches.sample(np.random.default_rng(seed)), 512).mean() for seed in range(8)]
-    assert min(under) > 0
-    assert 0.001 < np.mean(under) < 0.1
-
-
 def test_halftone_dots_cover_the_area_of_the_tone() -> None:
     for value in (0.1, 0.3, 0.5, 0.8):
         for colour in (False, True):
@@ -321,7 +300,7 @@ def test_dye_fading_keeps_the_base_and_lightens_the_faded_dye_only() -> None:
 
 
 def test_toning_passes_through_its_three_tones() -> None:
-    params = Toning((0.06, 0.03, 0.01), (0.58, 0.49, 0.37), (1.0, 0.95, 0.8), 1.0)
+    params = Toning((0.06, 0.03, 0.01), (0.58, 0.49, 0.37), (1.0, 0.95, 0.8))
     for value, tone in ((0.0, params.shadow), (0.5, params.middle), (1.0, params.light)):
         np.testing.assert_allclose(params.apply(flat(value, 4))[0, 0], tone, atol=1e-5)
 

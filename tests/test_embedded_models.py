@@ -61,7 +61,7 @@ def test_restored_faces_beat_their_inputs(name: str, recipe: str, shared: Path) 
 def test_colourless_faces_get_no_colours(shared: Path) -> None:
     """The model itself, without the hold of `--colour keep`: gray stays gray, and sepia sepia."""
     session, recipe = open_session(resolve("face").path, device="cpu"), RECIPES["gfpgan"]
-    sepia = Toning((0.05, 0.03, 0.01), (0.58, 0.49, 0.37), (1.0, 0.95, 0.8), 1.0)
+    sepia = Toning((0.05, 0.03, 0.01), (0.58, 0.49, 0.37), (1.0, 0.95, 0.8))
 
     def restored(face: np.ndarray) -> np.ndarray:
         return session.run(face.transpose(2, 0, 1)[None].copy())[0].transpose(1, 2, 0).clip(0, 1)

@@ -20,9 +20,9 @@ from torch.nn import functional as F  # noqa: E402
 
 from revisage.errors import ModelError, UsageError  # noqa: E402
 from revisage.lab import export as exporter  # noqa: E402
-from revisage.lab.export import Contract, Parity, export  # noqa: E402
+from revisage.lab.export import Parity, export  # noqa: E402
 from revisage.runtime.openvino import OpenVinoSession  # noqa: E402
-from revisage.zoo import read_contract  # noqa: E402
+from revisage.zoo import Contract, read_contract  # noqa: E402
 
 FACE = Contract("a-face", "face", 32, 1, "1", "CC0-1.0")
 SCENE = Contract("a-scene", "scene", None, 2, "1", "CC0-1.0")
@@ -193,19 +193,18 @@ def test_several_outputs_in_the_layout_opencv_reads(tmp_path: Path) -> None:
         contract=DETECTOR,
         example_size=(32, 64),
         dynamic=("height", "width"),
-        input_name="picture",
         output_names=names,
         input_max=255.0,
     )
     assert parity.passed
     assert axes(path) == [1, 3, "height", "width"]
-    assert onnx.load(path).graph.input[0].name == "picture"
+    assert onnx.load(path).graph.input[0].name == "input"
     session, net = OpenVinoSession(path, precision="fp32"), cv2.dnn.readNetFromONNX(str(path))
     for shape in [(1, 3, 32, 64), (1, 3, 96, 32)]:
         x = picture(*shape) * 255
         with torch.no_grad():
             want = [output.numpy() for output in network(torch.from_numpy(x))]
-        net.setInput(x, "picture")
+        net.setInput(x, "input")
         for name, a, b in zip(names, want, net.forward(names), strict=True):
             np.testing.assert_allclose(session.run_all(x)[name], a, atol=2e-3)
             np.testing.assert_allclose(b, a, atol=2e-3)

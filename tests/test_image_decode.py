@@ -19,6 +19,7 @@ from PIL import Image, ImageCms, ImageOps
 from revisage.errors import PhotoError, PhotoTooLargeError, UnsupportedFormatError, UsageError
 from revisage.image import DecodeLimits, Photo, decode, encode, from_array, from_pillow
 from revisage.image.containers.ifd import ORIENTATION, Block
+from revisage.image.containers.metadata import Metadata
 from revisage.image.containers.png import with_metadata
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -119,7 +120,7 @@ def test_orientation_of_16_bit_files_which_pillow_does_not_decode(format: str, o
     stored = (np.random.default_rng(1).integers(0, 65536, (6, 9, 4))).astype(np.uint16)
     data = encode(from_array(stored), format=format)
     if format == "PNG":
-        data = with_metadata(data, icc=None, exif=exif_with(orientation).tobytes(), xmp=None, dpi=None)
+        data = with_metadata(data, Metadata(exif=exif_with(orientation).tobytes()))
     else:
         block = Block(data)
         entry = block.find(block.first, ORIENTATION)

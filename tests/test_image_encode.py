@@ -15,6 +15,7 @@ from PIL import Image, ImageCms
 from revisage.errors import SaveError, UsageError
 from revisage.image import Photo, can_encode, decode, encode, from_array
 from revisage.image.containers.jpeg import with_metadata
+from revisage.image.containers.metadata import Metadata
 from revisage.image.metadata import EXIF_PREFIX, clean_exif, exif_for, valid_dpi, valid_icc
 from revisage.image.xmp import clean_xmp
 
@@ -279,7 +280,7 @@ def test_a_jpeg_takes_what_takes_many_segments_but_no_packet_that_is_none() -> N
     plain = encode(from_array(np.zeros((8, 8, 3), np.uint8)), format="JPEG")
     icc = np.random.default_rng(0).bytes(200_000)
     long = b"Exif\0\0" + bytes(70_000)
-    data = with_metadata(plain, icc=icc, exif=long, xmp=bytes(65_600), dpi=(300.4, 1e6))
+    data = with_metadata(plain, Metadata(icc=icc, exif=long, xmp=bytes(65_600), dpi=(300.4, 1e6)))
     with Image.open(io.BytesIO(data)) as image:
         image.load()
         assert image.info["icc_profile"] == icc

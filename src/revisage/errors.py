@@ -72,3 +72,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown word: `: did you mean X?`, or nothing where none is near."""
     near = difflib.get_close_matches(word, list(known), n=1)
     return f": did you mean {near[0]}?" if near else ""
+
+
+def one_line(error: BaseException | str, length: int = 160) -> str:
+    """What an exception says, on one printable line of at most `length` characters."""
+    text = " ".join(str(error).split())
+    if text in ("", "None"):
+        text = type(error).__name__
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
-from revisage.errors import DamagedError, PhotoError, PhotoTooLargeError, UnsupportedFormatError
+from revisage.errors import DamagedError, PhotoError, PhotoTooLargeError, UnsupportedFormatError, one_line
 from revisage.image import colour, deep
 from revisage.image.attachments import attachments
 from revisage.image.containers import boxes, declared_size, jpeg, png
@@ -117,15 +117,6 @@ def checked_format(data: bytes) -> str:
     if format is None:
         raise UnsupportedFormatError(f"it is not a {READ_NAMES} picture: convert it to one of these first")
     return format
-
-
-def one_line(error: BaseException | str, length: int = 160) -> str:
-    """What an exception says, on one printable line of at most `length` characters."""
-    text = " ".join(str(error).split())
-    if text in ("", "None"):
-        text = type(error).__name__
-    text = "".join(c if c.isprintable() else "?" for c in text)
-    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def load_plugins(format: str) -> None:

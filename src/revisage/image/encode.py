@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from revisage.errors import SaveError, UsageError
 from revisage.image.containers import boxes, jpeg, png, tiff, webp
+from revisage.image.containers.metadata import Metadata
 from revisage.image.formats import EXTENSION, NAMES
 from revisage.image.iptc import clean_iptc
 from revisage.image.metadata import exif_for, valid_icc
@@ -39,19 +40,6 @@ HOLDS = {
 }
 """What the files that are written here hold of a photo, by format."""
 _PNG_FAST = 56  # libpng may choose from its filters none, sub and up
-
-
-@dataclass(frozen=True)
-class _Meta:
-    """Metadata in the form that one file gets."""
-
-    icc: bytes | None
-    cicp: tuple[int, int] | None
-    exif: bytes | None
-    xmp: bytes | None
-    iptc: bytes | None
-    texts: tuple[tuple[str, str], ...]
-    dpi: tuple[float, float] | None
 
 
 def encode(
@@ -122,9 +110,9 @@ def left_out(photo: Photo, format: str, further: Sequence[Photo] = ()) -> tuple[
     )
 
 
-def _meta(photo: Photo, format: str, keep_gps: bool) -> _Meta:
+def _meta(photo: Photo, format: str, keep_gps: bool) -> Metadata:
     gray = photo.gray and format != "WEBP"
-    return _Meta(
+    return Metadata(
         icc=valid_icc(photo.icc, "GRAY" if gray else "RGB "),
         cicp=photo.cicp,
         exif=exif_for(photo.exif, photo.size, keep_gps=keep_gps, orientation=format != "AVIF"),
@@ -148,29 +136,20 @@ def can_encode(format: str) -> bool:
     return format in EXTENSION
 
 
-def _png(photo: Photo, meta: _Meta, quality: int) -> bytes:
+def _png(photo: Photo, meta: Metadata, quality: int) -> bytes:
     import imagecodecs
 
     # Measured on photographs: of Pillow's size at a third of its time, and without its copy of the pixels.
     data = bytes(imagecodecs.png_encode(_interleaved(photo), level=4, filter=_PNG_FAST))
-    return png.with_metadata(
-        data,
-        icc=meta.icc,
-        exif=meta.exif,
-        xmp=meta.xmp,
-        iptc=meta.iptc,
-        texts=meta.texts,
-        cicp=meta.cicp,
-        dpi=meta.dpi,
-    )
+    return png.with_metadata(data, meta)
 
 
-def _page(photo: Photo, meta: _Meta) -> tiff.Page:
+def _page(photo: Photo, meta: Metadata) -> tiff.Page:
     colour = _gray_plane(photo.pixels) if photo.gray else photo.pixels
-    return tiff.Page(colour, photo.alpha, meta.icc, meta.exif, meta.xmp, meta.iptc, meta.dpi)
+    return tiff.Page(colour, photo.alpha, meta)
 
 
-def _jpeg(photo: Photo, meta: _Meta, quality: int) -> bytes:
+def _jpeg(photo: Photo, meta: Metadata, quality: int) -> bytes:
     import imagecodecs
 
     # The same libjpeg as Pillow's and the same file, without Pillow's copy of four bytes a pixel.
@@ -180,24 +159,16 @@ def _jpeg(photo: Photo, meta: _Meta, quality: int) -> bytes:
         level=quality,
         subsampling="444" if quality >= _FULL_CHROMA_QUALITY else "420",
     )
-    return jpeg.with_metadata(
-        bytes(data),
-        icc=meta.icc,
-        exif=meta.exif,
-        xmp=meta.xmp,
-        iptc=meta.iptc,
-        comments=[text for key, text in meta.texts if key == "Comment"],
-        dpi=meta.dpi,
-    )
+    return jpeg.with_metadata(bytes(data), meta)
 
 
-def _webp(photo: Photo, meta: _Meta, quality: int) -> bytes:
+def _webp(photo: Photo, meta: Metadata, quality: int) -> bytes:
     buffer = io.BytesIO()
     _pillow(photo, gray=False).save(buffer, "WEBP", quality=quality)
-    return webp.with_metadata(buffer.getvalue(), icc=meta.icc, exif=meta.exif, xmp=meta.xmp)
+    return webp.with_metadata(buffer.getvalue(), meta)
 
 
-def _heif(photo: Photo, meta: _Meta, quality: int) -> bytes:
+def _heif(photo: Photo, meta: Metadata, quality: int) -> bytes:
     import pillow_heif
 
     array, mode = _interleaved(photo), {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
@@ -221,7 +192,7 @@ def _heif(photo: Photo, meta: _Meta, quality: int) -> bytes:
     return buffer.getvalue()
 
 
-def _avif(photo: Photo, meta: _Meta, quality: int) -> bytes:
+def _avif(photo: Photo, meta: Metadata, quality: int) -> bytes:
     image = _pillow(photo)
     if image.mode == "LA":
         image = image.convert("RGBA")
@@ -238,7 +209,7 @@ def _avif(photo: Photo, meta: _Meta, quality: int) -> bytes:
     return buffer.getvalue()
 
 
-def _jxl(photo: Photo, meta: _Meta, quality: int) -> bytes:
+def _jxl(photo: Photo, meta: Metadata, quality: int) -> bytes:
     import imagecodecs
 
     array = _interleaved(photo)
@@ -253,13 +224,11 @@ def _jxl(photo: Photo, meta: _Meta, quality: int) -> bytes:
         )
         array = _interleaved(replace(photo, pixels=colour))
     return boxes.jxl_with_metadata(
-        bytes(imagecodecs.jpegxl_encode(array, level=quality, usecontainer=True)),
-        exif=meta.exif,
-        xmp=meta.xmp,
+        bytes(imagecodecs.jpegxl_encode(array, level=quality, usecontainer=True)), meta
     )
 
 
-def _bmp(photo: Photo, meta: _Meta, quality: int) -> bytes:
+def _bmp(photo: Photo, meta: Metadata, quality: int) -> bytes:
     if photo.alpha is None:
         buffer = io.BytesIO()
         _pillow(photo).save(buffer, "BMP", dpi=meta.dpi or (0, 0))
@@ -278,7 +247,7 @@ def _bmp(photo: Photo, meta: _Meta, quality: int) -> bytes:
     return b"".join([head, info, bgra.tobytes()])
 
 
-_WRITERS: dict[str, Callable[[Photo, _Meta, int], bytes]] = {
+_WRITERS: dict[str, Callable[[Photo, Metadata, int], bytes]] = {
     "JPEG": _jpeg,
     "PNG": _png,
     "WEBP": _webp,

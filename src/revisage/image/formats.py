@@ -5,28 +5,13 @@ from pathlib import PurePath
 
 from revisage.errors import UsageError
 
-FORMAT_OF_EXTENSION = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".jpe": "JPEG",
-    ".jfif": "JPEG",
-    ".png": "PNG",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".bmp": "BMP",
-    ".dib": "BMP",
-    ".heic": "HEIF",
-    ".heif": "HEIF",
-    ".hif": "HEIF",
-    ".avif": "AVIF",
-    ".gif": "GIF",
-    ".jxl": "JXL",
-    **dict.fromkeys((".jp2", ".j2k", ".jpx", ".jpf", ".j2c"), "JPEG2000"),
-    **dict.fromkeys(
-        (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw", ".x3f"), "RAW"
-    ),
-}
+_EXTENSIONS = {
+    "JPEG": ".jpg .jpeg .jpe .jfif", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif .tiff", "BMP": ".bmp .dib",
+    "HEIF": ".heic .heif .hif", "AVIF": ".avif", "GIF": ".gif", "JXL": ".jxl",
+    "JPEG2000": ".jp2 .j2k .jpx .jpf .j2c",
+    "RAW": ".dng .cr2 .cr3 .nef .arw .raf .orf .rw2 .pef .srw .x3f",
+}  # fmt: skip
+FORMAT_OF_EXTENSION = {one: format for format, names in _EXTENSIONS.items() for one in names.split()}
 
 EXTENSION = {
     "JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "BMP": ".bmp", "HEIF": ".heic",

@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from revisage.errors import TrainingError, UsageError
-from revisage.lab.export import Contract, Parity, export
+from revisage.lab.export import Parity, export
 from revisage.lab.networks.compact import Compact, CompactConfig
 from revisage.lab.networks.damage import Damage, DamageConfig
 from revisage.lab.networks.detector import OUTPUT_NAMES, DetectorConfig, DetectorNetwork
@@ -24,6 +24,7 @@ from revisage.lab.networks.progressive import SIZE as RESTORED
 from revisage.lab.networks.progressive import LastPicture, Progressive, ProgressiveConfig
 from revisage.lab.networks.rrdb import RRDBConfig, RRDBNet
 from revisage.lab.networks.scene import OneScale, Scene, SceneConfig
+from revisage.zoo import Contract
 
 EXAMPLE = 64
 """Side in pixels that a network for any size is traced with."""
@@ -37,7 +38,7 @@ class Architecture:
         config: frozen dataclass of its sizes: numbers, texts and tuples of them. No two share one.
         network: made from a configuration, which it keeps as `config`.
         contract: (configuration, scale asked for) -> the fields of its contract that follow from them: task,
-            size, scale, framing, control. None: it is no model to restore with.
+            size, scale, framing, control; those that are None left out. None: no model to restore with.
         deployed: (network, scale asked for) -> the module that is written; without it the network itself.
         export: further arguments of `revisage.lab.export.export`.
     """
@@ -49,57 +50,33 @@ class Architecture:
     export: Mapping[str, Any] = field(default_factory=dict)
 
 
+# fmt: off
 ARCHITECTURES: dict[str, Architecture] = {
     "prior": Architecture(PriorConfig, FacePrior, None),
     "gfpgan": Architecture(
-        GFPGANConfig,
-        GFPGAN,
-        lambda config, _: {"task": "face", "size": config.size, "scale": 1},
-        lambda network, _: UnitRange(network),
-    ),
+        GFPGANConfig, GFPGAN, lambda config, _: {"task": "face", "size": config.size, "scale": 1},
+        lambda network, _: UnitRange(network)),
     "progressive": Architecture(
-        ProgressiveConfig,
-        Progressive,
-        lambda config, _: {
-            "task": "face",
-            "size": config.size,
-            "scale": RESTORED // config.size,
-            "framing": "whole",
-        },
-        lambda network, _: LastPicture(network),
-    ),
+        ProgressiveConfig, Progressive,
+        lambda config, _: {"task": "face", "size": config.size, "scale": RESTORED // config.size,
+                           "framing": "whole"},
+        lambda network, _: LastPicture(network)),
     "compact": Architecture(
-        CompactConfig, Compact, lambda config, _: {"task": "scene", "size": None, "scale": config.scale}
-    ),
-    "rrdb": Architecture(
-        RRDBConfig, RRDBNet, lambda config, _: {"task": "scene", "size": None, "scale": config.scale}
-    ),
+        CompactConfig, Compact, lambda config, _: {"task": "scene", "scale": config.scale}),
+    "rrdb": Architecture(RRDBConfig, RRDBNet, lambda config, _: {"task": "scene", "scale": config.scale}),
     "scene": Architecture(
-        SceneConfig,
-        Scene,
-        lambda _, scale: {"task": "scene", "size": None, "scale": scale, "control": "clean"},
-        OneScale,
-    ),
-    "identity": Architecture(
-        MobileFaceNetConfig, Identity, lambda *_: {"task": "identity", "size": SIZE, "scale": None}
-    ),
+        SceneConfig, Scene, lambda _, scale: {"task": "scene", "scale": scale, "control": "clean"}, OneScale),
+    "damage": Architecture(DamageConfig, Damage, lambda *_: {"task": "damage"}),
+    "identity": Architecture(MobileFaceNetConfig, Identity, lambda *_: {"task": "identity", "size": SIZE}),
     "expression": Architecture(
-        ExpressionConfig, Expression, lambda *_: {"task": "expression", "size": FACE, "scale": None}
-    ),
-    "damage": Architecture(DamageConfig, Damage, lambda *_: {"task": "damage", "size": None, "scale": None}),
+        ExpressionConfig, Expression, lambda *_: {"task": "expression", "size": FACE}),
+    # OpenCV's DNN reads this file: one picture at a time, of a size that it sets itself.
     "finder": Architecture(
-        DetectorConfig,
-        DetectorNetwork,
-        lambda *_: {"task": "finder", "size": None, "scale": None},
-        # OpenCV's DNN reads this file: one picture at a time, of a size that it sets itself.
-        export={
-            "example_size": (320, 320),
-            "dynamic": ("height", "width"),
-            "output_names": OUTPUT_NAMES,
-            "input_max": 255,
-        },
-    ),
+        DetectorConfig, DetectorNetwork, lambda *_: {"task": "finder"},
+        export={"example_size": (320, 320), "dynamic": ("height", "width"), "output_names": OUTPUT_NAMES,
+                "input_max": 255}),
 }
+# fmt: on
 
 
 def build(config: Any) -> nn.Module:
@@ -134,28 +111,18 @@ def rebuild(architecture: str, config: Mapping[str, Any]) -> nn.Module:
         raise TrainingError(f"a {architecture} of another version ({error}): install that one") from None
 
 
-def contract_of(network: nn.Module, scale: int = 2) -> dict[str, Any]:
-    """The fields of a network's contract that follow from its configuration.
+def export_network(
+    network: nn.Module, path: Path, *, name: str, version: str, licence: str, scale: int = 2
+) -> Parity:
+    """Write one of the `ARCHITECTURES` as ONNX; see `revisage.lab.export.export` and `Contract`.
 
     Raises UsageError for a network that is no model to restore with.
     """
     entry = ARCHITECTURES.get(name_of(network))
     if entry is None or entry.contract is None:
         raise UsageError(f"a {name_of(network)} cannot be exported: it restores nothing by itself")
-    return entry.contract(network.config, scale)
-
-
-def export_network(
-    network: nn.Module, path: Path, *, name: str, version: str, licence: str, scale: int = 2
-) -> Parity:
-    """Write one of the `ARCHITECTURES` as ONNX; see `revisage.lab.export.export` and `Contract`."""
-    fields = contract_of(network, scale)
-    entry = ARCHITECTURES[name_of(network)]
+    config: Any = network.config
+    fields = {"size": None, "scale": None, **entry.contract(config, scale)}
     contract = Contract(name=name, version=version, licence=licence, **fields)
-    side = contract.size or EXAMPLE
-    return export(
-        entry.deployed(network, scale),
-        path,
-        contract=contract,
-        **{"example_size": (side, side), **entry.export},
-    )
+    how = {"example_size": (contract.size or EXAMPLE,) * 2, **entry.export}
+    return export(entry.deployed(network, scale), path, contract=contract, **how)

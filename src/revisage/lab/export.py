@@ -20,14 +20,12 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from revisage.errors import ModelError, UsageError
+from revisage.errors import ModelError, UsageError, one_line
 from revisage.files import publish
 from revisage.runtime.onnxruntime import OnnxRuntimeSession
 from revisage.runtime.openvino import OpenVinoSession
 from revisage.runtime.selfcheck import probe
 from revisage.zoo import Contract
-
-__all__ = ["Contract", "Parity", "export"]
 
 OPSET = 18
 TOLERANCE = 1e-3
@@ -69,10 +67,8 @@ def export(
     example_size: tuple[int, int],
     half: bool = True,
     dynamic: Collection[Axis] | None = None,
-    input_name: str = "input",
     output_names: Sequence[str] = ("output",),
     input_max: float = 1.0,
-    tolerance: float | None = None,
 ) -> Parity:
     """Write a network as ONNX with its contract in the metadata.
 
@@ -83,14 +79,13 @@ def export(
         path: the `.onnx` file; written whole or not at all.
         contract: name, task, size, scale, version and licence.
         example_size: (height, width) to trace with. With free sizes, multiples of what the network needs.
-        half: store weights of two and more axes as float16.
+        half: store weights of two and more axes as float16. The check then allows 2/255, else 0.001.
         dynamic: which axes stay free, of "batch", "height" and "width"; a fixed batch is 1. If not given:
             the batch when the contract has a size, else all.
             A file for OpenCV's DNN (a detector) needs exactly ("height", "width"): OpenCV 4 cannot read the
             arithmetic that a free batch puts into reshapes; float16 weights it reads, as OpenCV 5 does.
         output_names: one per output, in the network's order.
         input_max: inputs lie in [0, input_max]; only the check uses it.
-        tolerance: what the check allows; if not given 2/255 with `half`, else 0.001.
 
     Returns:
         The measured differences.
@@ -108,11 +103,11 @@ def export(
         example_size != (contract.size,) * 2 or not {"height", "width"}.isdisjoint(dynamic)
     ):
         raise UsageError(f"the contract's size is {contract.size}: export that size and no other")
-    tolerance = tolerance if tolerance is not None else HALF_TOLERANCE if half else TOLERANCE
+    tolerance = HALF_TOLERANCE if half else TOLERANCE
     network = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
 
     channels = 3 if contract.control == "none" else 4
-    model = _trace(network, (channels, *example_size), dynamic, input_name, output_names)
+    model = _trace(network, (channels, *example_size), dynamic, output_names)
     _clean(model)
     _name_axes(model)
     _name_reshaped(model, network)
@@ -145,7 +140,6 @@ def _trace(
     network: nn.Module,
     picture: tuple[int, int, int],
     dynamic: Collection[Axis],
-    input_name: str,
     output_names: Sequence[str],
 ) -> onnx.ModelProto:
     example = torch.rand(_BATCH if "batch" in dynamic else 1, *picture)
@@ -159,7 +153,7 @@ def _trace(
                 (example,),
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=[input_name],
+                input_names=["input"],
                 output_names=list(output_names),
                 # AUTO finds by itself that a size must be a multiple of some number.
                 dynamic_shapes=({_AXES[name]: torch.export.Dim.AUTO for name in dynamic},),
@@ -167,7 +161,9 @@ def _trace(
             )
     except Exception as error:
         cause = error.__cause__ or error  # the exporter wraps the reason in advice about reporting it
-        raise ModelError(f"the network cannot be exported: {type(cause).__name__}: {_line(cause)}") from error
+        raise ModelError(
+            f"the network cannot be exported: {type(cause).__name__}: {one_line(cause)}"
+        ) from error
     assert program is not None
     model = program.model_proto
     shape = model.graph.input[0].type.tensor_type.shape.dim
@@ -322,18 +318,13 @@ def _expected(network: nn.Module, batch: np.ndarray) -> list[np.ndarray]:
         return [t.numpy() for t in _as_tuple(_forward(network, torch.from_numpy(batch)))]
     except RuntimeError as error:
         raise ModelError(
-            f"the file would take batches of {batch.shape}, the network does not: {_line(error)}"
+            f"the file would take batches of {batch.shape}, the network does not: {one_line(error)}"
         ) from error
 
 
 @torch.no_grad()
 def _forward(network: nn.Module, batch: Tensor) -> Any:
     return network(batch)
-
-
-def _line(error: BaseException) -> str:
-    """The first line of an error's text."""
-    return next(iter(str(error).strip().splitlines()), "")[:300]
 
 
 def _as_tuple(outputs: Any) -> tuple[Tensor, ...]:

@@ -4,7 +4,7 @@ An ONNX file is one protobuf message. Its weights make nearly all of it, so this
 lengths and seeks over them. Everything read from the file is bounded.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self, cast
 
@@ -15,6 +15,7 @@ from revisage.zoo.spec import CONTROLS, FRAMINGS, TASKS, Control, Framing, Task,
 PREFIX = "revisage."
 REQUIRED = ("task", "name", "version", "licence")
 
+_UNSTATED = (None, "template", "none")  # what a file that says nothing is taken to say
 _MAX_ENTRY_BYTES = 64 * 1024
 _MAX_PIXELS_SIDE = 65_536
 
@@ -64,18 +65,8 @@ class Contract:
 
     def to_metadata(self) -> dict[str, str]:
         """The metadata entries that `from_metadata` reads back."""
-        entries = {
-            "task": self.task,
-            "name": self.name,
-            "size": self.size,
-            "scale": self.scale,
-            "version": self.version,
-            "licence": self.licence,
-            "source": self.source,
-            "framing": None if self.framing == "template" else self.framing,
-            "control": None if self.control == "none" else self.control,
-        }
-        return {PREFIX + key: str(value) for key, value in entries.items() if value is not None}
+        stated = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {PREFIX + key: str(value) for key, value in stated.items() if value not in _UNSTATED}
 
     @classmethod
     def from_metadata(cls, metadata: dict[str, str]) -> Self:

@@ -2,9 +2,10 @@
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import Any
 
 from revisage.image.containers.ifd import EXIF_PREFIX
+from revisage.image.containers.metadata import Metadata
 
 _XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _IPTC_UUID = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
@@ -12,49 +13,39 @@ _EXIF_UUID = b"JpgTiffExif->JP2"
 _MOST_INFLATED = 64 << 20
 
 
-@dataclass
-class BoxMetadata:
-    """What boxes say besides the picture."""
-
-    icc: bytes | None = None
-    exif: bytes | None = None
-    xmp: bytes | None = None
-    iptc: bytes | None = None
-
-
-def read_metadata(data: bytes) -> BoxMetadata:
+def read_metadata(data: bytes) -> Metadata:
     """Of a JP2 or JXL file, as far as its boxes are well-formed; nothing of a bare codestream."""
-    found = BoxMetadata()
+    found: dict[str, Any] = {}
     for kind, body in _boxes(data):
         if kind == b"brob":
             import imagecodecs
 
             kind, body = body[:4], bytes(imagecodecs.brotli_decode(body[4:], out=_MOST_INFLATED))  # noqa: PLW2901
         if kind == b"Exif":
-            found.exif = EXIF_PREFIX + body[4 + int.from_bytes(body[:4], "big") :]
+            found["exif"] = EXIF_PREFIX + body[4 + int.from_bytes(body[:4], "big") :]
         elif kind == b"xml " and b"<x:xmpmeta" in body:
-            found.xmp = body
+            found["xmp"] = body
         elif kind == b"uuid" and body[:16] == _XMP_UUID:
-            found.xmp = body[16:]
+            found["xmp"] = body[16:]
         elif kind == b"uuid" and body[:16] == _IPTC_UUID:
-            found.iptc = body[16:]
+            found["iptc"] = body[16:]
         elif kind == b"uuid" and body[:16] == _EXIF_UUID:
-            found.exif = EXIF_PREFIX + body[16:].removeprefix(EXIF_PREFIX)
+            found["exif"] = EXIF_PREFIX + body[16:].removeprefix(EXIF_PREFIX)
         elif kind == b"jp2h":
             for inner, content in _boxes(body):
                 if inner == b"colr" and content[:1] == b"\x02":  # method 2: a profile
-                    found.icc = content[3:]
-    return found
+                    found["icc"] = content[3:]
+    return Metadata(**found)
 
 
-def jxl_with_metadata(jxl: bytes, *, exif: bytes | None, xmp: bytes | None) -> bytes:
-    """A JXL file of boxes with these before the picture."""
+def jxl_with_metadata(jxl: bytes, meta: Metadata) -> bytes:
+    """A JXL file of boxes with EXIF and XMP before the picture."""
     parts = list(_boxes(jxl))
     first = next(
         index for index, (kind, _) in enumerate(parts) if kind.startswith(b"jxl") and kind != b"jxll"
     )
-    new = [(b"Exif", bytes(4) + exif.removeprefix(EXIF_PREFIX))] if exif else []
-    new += [(b"xml ", xmp)] if xmp else []
+    new = [(b"Exif", bytes(4) + meta.exif.removeprefix(EXIF_PREFIX))] if meta.exif else []
+    new += [(b"xml ", meta.xmp)] if meta.xmp else []
     return b"".join(_box(*part) for part in (*parts[:first], *new, *parts[first:]))
 
 

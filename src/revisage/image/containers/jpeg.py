@@ -2,11 +2,12 @@
 
 import contextlib
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from revisage.image import iptc as records
 from revisage.image import xmp as packets
 from revisage.image.containers.ifd import EXIF_PREFIX
+from revisage.image.containers.metadata import Metadata
 
 _AFTER_JFIF = 20  # SOI, then APP0 with the JFIF header, which libjpeg writes first
 _DENSITY = 13  # unit, and horizontal and vertical density, in that header
@@ -20,34 +21,25 @@ _ICC_NAME = b"ICC_PROFILE\0"
 _MAX_XMP = _MAX_SEGMENT - len(_XMP_NAME)
 
 
-def with_metadata(
-    jpeg: bytes,
-    *,
-    icc: bytes | None = None,
-    exif: bytes | None = None,
-    xmp: bytes | None = None,
-    iptc: bytes | None = None,
-    comments: Sequence[str] = (),
-    dpi: tuple[float, float] | None = None,
-) -> bytes:
+def with_metadata(jpeg: bytes, meta: Metadata) -> bytes:
     """The file with its density, EXIF, XMP, ICC, IPTC and comment segments right behind the JFIF header.
 
     What is too long for a segment is spread over several; of EXIF, readers that join none see the first.
     """
     assert jpeg[2:11] == b"\xff\xe0\0\x10JFIF\0", jpeg[:11]
     head = bytearray(jpeg[:_AFTER_JFIF])
-    if dpi:
-        struct.pack_into(">BHH", head, _DENSITY, 1, *(min(round(v), 65_535) for v in dpi))
-    segments = _spread(_APP1, EXIF_PREFIX, (exif or b"").removeprefix(EXIF_PREFIX))
-    if xmp:
+    if meta.dpi:
+        struct.pack_into(">BHH", head, _DENSITY, 1, *(min(round(v), 65_535) for v in meta.dpi))
+    segments = _spread(_APP1, EXIF_PREFIX, (meta.exif or b"").removeprefix(EXIF_PREFIX))
+    if meta.xmp:
         with contextlib.suppress(ValueError):  # long, and no packet that could be cut
-            segments += _xmp_segments(xmp)
-    size = _MAX_SEGMENT - len(_ICC_NAME) - 2
-    parts = [icc[start : start + size] for start in range(0, len(icc or b""), size)] if icc else []
+            segments += _xmp_segments(meta.xmp)
+    size, icc = _MAX_SEGMENT - len(_ICC_NAME) - 2, meta.icc or b""
+    parts = [icc[start : start + size] for start in range(0, len(icc), size)]
     for number, part in enumerate(parts, 1):
         segments.append(_segment(_APP2, _ICC_NAME + bytes([number, len(parts)]) + part))
-    segments += _spread(_APP13, records.PHOTOSHOP, records.to_resources(iptc) if iptc else b"")
-    for comment in comments:
+    segments += _spread(_APP13, records.PHOTOSHOP, records.to_resources(meta.iptc) if meta.iptc else b"")
+    for comment in (text for key, text in meta.texts if key == "Comment"):
         segments += _spread(_COMMENT, b"", comment.encode())
     return b"".join([head, *segments, memoryview(jpeg)[_AFTER_JFIF:]])
 

@@ -3,10 +3,11 @@
 import contextlib
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from revisage.image import iptc as records
 from revisage.image.containers.ifd import EXIF_PREFIX
+from revisage.image.containers.metadata import Metadata
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _AFTER_IHDR = 33
@@ -40,36 +41,26 @@ def has_trailing_metadata(data: bytes) -> bool:
     return False
 
 
-def with_metadata(
-    png: bytes,
-    *,
-    icc: bytes | None = None,
-    exif: bytes | None = None,
-    xmp: bytes | None = None,
-    iptc: bytes | None = None,
-    texts: Iterable[tuple[str, str]] = (),
-    cicp: tuple[int, int] | None = None,
-    dpi: tuple[float, float] | None = None,
-) -> bytes:
+def with_metadata(png: bytes, meta: Metadata) -> bytes:
     """The file with cICP, iCCP, pHYs, eXIf, XMP, IPTC and text chunks right behind its header."""
     chunks = []
-    if cicp:
-        chunks.append(chunk(b"cICP", bytes([*cicp, 0, 1])))
-    if icc:
-        chunks.append(chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)))
-    if dpi:
-        per_metre = [round(v / 0.0254) for v in dpi]
+    if meta.cicp:
+        chunks.append(chunk(b"cICP", bytes([*meta.cicp, 0, 1])))
+    if meta.icc:
+        chunks.append(chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(meta.icc)))
+    if meta.dpi:
+        per_metre = [round(v / 0.0254) for v in meta.dpi]
         chunks.append(chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1)))
-    if exif:
-        chunks.append(chunk(b"eXIf", exif.removeprefix(EXIF_PREFIX)))
-    if xmp:
+    if meta.exif:
+        chunks.append(chunk(b"eXIf", meta.exif.removeprefix(EXIF_PREFIX)))
+    if meta.xmp:
         # no compression, no language tag, no translated keyword, text
-        chunks.append(chunk(b"iTXt", _XMP_KEYWORD + b"\0\0\0\0" + xmp))
-    if iptc:  # as ImageMagick and ExifTool do: PNG has no chunk for it
-        resources = records.to_resources(iptc)
+        chunks.append(chunk(b"iTXt", _XMP_KEYWORD + b"\0\0\0\0" + meta.xmp))
+    if meta.iptc:  # as ImageMagick and ExifTool do: PNG has no chunk for it
+        resources = records.to_resources(meta.iptc)
         profile = f"\niptc\n{len(resources):8}\n{resources.hex()}\n".encode()
         chunks.append(chunk(b"zTXt", _IPTC_KEYWORD.encode() + b"\0\0" + zlib.compress(profile)))
-    for keyword, text in texts:
+    for keyword, text in meta.texts:
         name = keyword.encode("latin-1", "replace")[:79] + b"\0"
         try:
             chunks.append(chunk(b"tEXt", name + text.encode("latin-1")))
@@ -127,7 +118,7 @@ def replace_xmp(data: bytes, xmp: bytes) -> bytes:
     Raises ValueError when the chunks are malformed.
     """
     kept = [data[start:end] for kind, start, end in _chunks(data) if not _is_xmp(data, kind, start)]
-    return with_metadata(b"".join([_SIGNATURE, *kept]), xmp=xmp)
+    return with_metadata(b"".join([_SIGNATURE, *kept]), Metadata(xmp=xmp))
 
 
 def chunk(kind: bytes, payload: bytes) -> bytes:

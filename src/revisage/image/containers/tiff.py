@@ -17,6 +17,7 @@ from PIL import Image
 from revisage.errors import SaveError
 from revisage.image import iptc as records
 from revisage.image.containers.ifd import EXIF_IFD, EXIF_PREFIX, GPS_IFD, Block, Entry, OverlongError
+from revisage.image.containers.metadata import Metadata
 
 _SHORT, _LONG, _RATIONAL, _BYTE, _UNDEFINED = 3, 4, 5, 1, 7
 _STRIP_BYTES = 1 << 18
@@ -61,11 +62,7 @@ class Page:
 
     colour: np.ndarray
     alpha: np.ndarray | None
-    icc: bytes | None = None
-    exif: bytes | None = None
-    xmp: bytes | None = None
-    iptc: bytes | None = None
-    dpi: tuple[float, float] | None = None
+    meta: Metadata
 
 
 def write_tiff(pages: Sequence[Page]) -> bytes:
@@ -73,13 +70,13 @@ def write_tiff(pages: Sequence[Page]) -> bytes:
 
     Raises SaveError when the file would pass TIFF's 4 GiB.
     """
-    first = pages[0].exif
+    first = pages[0].meta.exif
     body = bytearray(first.removeprefix(EXIF_PREFIX) if first else b"II*\0\x08\0\0\0")
     order, link = "<" if body[:2] == b"II" else ">", 4
     for number, page in enumerate(pages):
         tags = []
-        if page.exif:
-            block = Block(page.exif.removeprefix(EXIF_PREFIX))
+        if page.meta.exif:
+            block = Block(page.meta.exif.removeprefix(EXIF_PREFIX))
             entries = [e for e in block.entries(block.first) if e.tag in _FROM_EXIF]
             if number == 0:  # whose block begins the file: offsets in it stay true
                 tags = [_copied(block, entry) for entry in entries]
@@ -95,7 +92,7 @@ def write_tiff(pages: Sequence[Page]) -> bytes:
 
 def _picture_tags(page: Page, body: bytearray, order: str) -> list[_Tag]:
     """Append the pixels to the file; the tags that describe them."""
-    colour, alpha = page.colour, page.alpha
+    colour, alpha, meta = page.colour, page.alpha, page.meta
     height, width = colour.shape[:2]
     samples = (1 if colour.ndim == 2 else 3) + (alpha is not None)
     rows = max(1, min(height, _STRIP_BYTES // (width * samples * colour.itemsize)))
@@ -133,16 +130,12 @@ def _picture_tags(page: Page, body: bytearray, order: str) -> list[_Tag]:
         shorts(317, 2),  # Predictor: horizontal differences
         shorts(339, *[1] * samples),
     ]
-    if page.dpi:
-        tags += [rational(282, page.dpi[0]), rational(283, page.dpi[1]), shorts(296, 2)]
+    if meta.dpi:
+        tags += [rational(282, meta.dpi[0]), rational(283, meta.dpi[1]), shorts(296, 2)]
     if alpha is not None:
         tags.append(shorts(338, 2))  # ExtraSamples: straight alpha
-    if page.xmp:
-        tags.append(_Tag(_XMP, _BYTE, len(page.xmp), page.xmp))
-    if page.iptc:
-        tags.append(_Tag(_IPTC, _UNDEFINED, len(page.iptc), page.iptc))
-    if page.icc:
-        tags.append(_Tag(34675, _UNDEFINED, len(page.icc), page.icc))
+    described = ((_XMP, _BYTE, meta.xmp), (_IPTC, _UNDEFINED, meta.iptc), (34675, _UNDEFINED, meta.icc))
+    tags += [_Tag(number, kind, len(value), value) for number, kind, value in described if value]
     return tags
 
 

@@ -4,6 +4,7 @@ import struct
 from collections.abc import Iterator
 
 from revisage.image.containers.ifd import EXIF_PREFIX
+from revisage.image.containers.metadata import Metadata
 
 _ALPHA_FLAG = 0x10
 _FLAGS = {b"ICCP": 0x20, b"EXIF": 0x08, b"XMP ": 0x04}
@@ -22,15 +23,13 @@ def picture_size(kind: bytes, body: bytes) -> tuple[int, int] | None:
     return None
 
 
-def with_metadata(
-    webp: bytes, *, icc: bytes | None = None, exif: bytes | None = None, xmp: bytes | None = None
-) -> bytes:
-    """The file with these chunks instead of its own ones; a simple file becomes an extended one.
+def with_metadata(webp: bytes, meta: Metadata) -> bytes:
+    """The file with profile, EXIF and XMP instead of its own; a simple file becomes an extended one.
 
     What is None stays as it is. Raises ValueError when the chunks are malformed.
     """
-    given = ((b"ICCP", icc), (b"EXIF", exif and exif.removeprefix(EXIF_PREFIX)), (b"XMP ", xmp))
-    new = {kind: body for kind, body in given if body}
+    exif = (meta.exif or b"").removeprefix(EXIF_PREFIX)
+    new = {kind: body for kind, body in ((b"ICCP", meta.icc), (b"EXIF", exif), (b"XMP ", meta.xmp)) if body}
     if not new:
         return webp
     chunks = [(kind, webp[start + 8 : end]) for kind, start, end in _chunks(webp) if kind not in new]
@@ -55,7 +54,7 @@ def read_xmp(data: bytes) -> bytes | None:
 
 def replace_xmp(data: bytes, xmp: bytes) -> bytes:
     """The file with this packet as its only one. Raises ValueError when the chunks are malformed."""
-    return with_metadata(data, xmp=xmp)
+    return with_metadata(data, Metadata(xmp=xmp))
 
 
 def _extended_header(kind: bytes, body: bytes) -> bytes:

@@ -15,9 +15,8 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
-from revisage.errors import DamagedError, PhotoError, PhotoTooLargeError, UnsupportedFormatError
+from revisage.errors import DamagedError, PhotoError, PhotoTooLargeError, UnsupportedFormatError, one_line
 from revisage.image.decoded import Decoded
-from revisage.image.decoders import one_line
 from revisage.image.formats import FORMAT_OF_EXTENSION
 from revisage.image.isolation import worker as isolation_worker
 from revisage.image.planes import Planes

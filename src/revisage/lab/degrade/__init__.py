@@ -13,7 +13,7 @@ import numpy as np
 from . import marks, mixtures, old_photo
 from .esrgan import FirstOrder, SecondOrder
 from .gfpgan import HARD, Gfpgan, description
-from .pieces import COLOURLESS, marked, tone, zoomed
+from .pieces import COLOURLESS, tone, zoomed
 from .progressive import UPSCALE, Progressive
 from .recipe import Chain, Recipe, Step, apply, rng_for
 
@@ -43,7 +43,6 @@ __all__ = [
     "Step",
     "apply",
     "description",
-    "marked",
     "rng_for",
     "tone",
     "zoomed",

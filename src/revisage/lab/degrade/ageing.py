@@ -85,31 +85,25 @@ class DyeFading:
 class Toning:
     """The luma printed in one tone: sepia, selenium, cyanotype, or plain gray.
 
-    shadow, middle, light: RGB of black, middle gray and white. amount: 1 replaces the colours fully.
+    shadow, middle, light: RGB of black, middle gray and white.
     """
 
     shadow: tuple[float, float, float]
     middle: tuple[float, float, float]
     light: tuple[float, float, float]
-    amount: float
 
     @classmethod
     def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
         """Sepia of varying depth in 85 %, a cold tone in 15 %."""
         depth = between(rng, 0.15, 1.0) * strength
         if chance(rng, 0.15):
-            return cls(
-                (0.0, 0.01, 0.03 * depth),
-                (0.5 - 0.08 * depth, 0.5, 0.5 + 0.06 * depth),
-                (0.98, 1.0, 1.0),
-                1.0,
-            )
+            middle = (0.5 - 0.08 * depth, 0.5, 0.5 + 0.06 * depth)
+            return cls((0.0, 0.01, 0.03 * depth), middle, (0.98, 1.0, 1.0))
         hue = between(rng, 0.7, 1.3)
         return cls(
             shadow=(0.07 * depth, 0.03 * depth, 0.01 * depth),
             middle=(0.5 + 0.09 * depth, 0.5 - 0.01 * depth * hue, 0.5 - 0.15 * depth),
             light=(1.0, 1 - 0.06 * depth * hue, 1 - 0.22 * depth),
-            amount=1.0,
         )
 
     def apply(self, image: np.ndarray) -> np.ndarray:
@@ -119,10 +113,7 @@ class Toning:
         )
         gray = luminance(image)[..., None]
         square = 2 * (light + shadow) - 4 * middle
-        toned = clip(shadow + gray * ((light - shadow - square) + gray * square))
-        if self.amount >= 1:
-            return toned
-        return image + np.float32(self.amount) * (toned - image)
+        return clip(shadow + gray * ((light - shadow - square) + gray * square))
 
 
 @dataclass(frozen=True)

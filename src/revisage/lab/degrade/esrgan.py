@@ -31,40 +31,23 @@ class Ranges:
 
 
 FIRST = Ranges()
+# fmt: off
 SECOND = Ranges(
-    blur_probability=0.8,
-    sigma=(0.2, 1.5),
-    resize=(0.3, 0.4, 0.3),
-    factor=(0.3, 1.2),
-    noise=(1.0, 25.0),
-    poisson=(0.05, 2.5),
-)
+    blur_probability=0.8, sigma=(0.2, 1.5), resize=(0.3, 0.4, 0.3), factor=(0.3, 1.2), noise=(1.0, 25.0),
+    poisson=(0.05, 2.5))
 # Milder ranges for faces of 256 pixels: the published ones leave no face to restore.
 MILD_FIRST = Ranges(
-    sigma=(0.2, 2.0), factor=(0.35, 1.3), noise=(1.0, 18.0), poisson=(0.05, 1.8), quality=(45, 95)
-)
+    sigma=(0.2, 2.0), factor=(0.35, 1.3), noise=(1.0, 18.0), poisson=(0.05, 1.8), quality=(45, 95))
 MILD_SECOND = Ranges(
-    blur_probability=0.5,
-    sigma=(0.2, 1.0),
-    resize=(0.3, 0.4, 0.3),
-    factor=(0.5, 1.2),
-    noise=(1.0, 12.0),
-    poisson=(0.05, 1.2),
-    quality=(50, 95),
-)
+    blur_probability=0.5, sigma=(0.2, 1.0), resize=(0.3, 0.4, 0.3), factor=(0.5, 1.2), noise=(1.0, 12.0),
+    poisson=(0.05, 1.2), quality=(50, 95))
 # Milder still, for whole photos seen at their own size.
 SCENE_FIRST = Ranges(
-    sigma=(0.2, 1.6), factor=(0.45, 1.3), noise=(1.0, 13.0), poisson=(0.05, 1.3), quality=(45, 95)
-)
+    sigma=(0.2, 1.6), factor=(0.45, 1.3), noise=(1.0, 13.0), poisson=(0.05, 1.3), quality=(45, 95))
 SCENE_SECOND = Ranges(
-    blur_probability=0.4,
-    sigma=(0.2, 0.8),
-    resize=(0.2, 0.3, 0.5),
-    factor=(0.6, 1.2),
-    noise=(1.0, 8.0),
-    poisson=(0.05, 0.8),
-    quality=(55, 95),
-)
+    blur_probability=0.4, sigma=(0.2, 0.8), resize=(0.2, 0.3, 0.5), factor=(0.6, 1.2), noise=(1.0, 8.0),
+    poisson=(0.05, 0.8), quality=(55, 95))
+# fmt: on
 
 
 def _filter(rng: np.random.Generator) -> str:

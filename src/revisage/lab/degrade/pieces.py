@@ -1,9 +1,7 @@
-"""For training: marks at a whole photo's size on a piece of it, where they are, the photo's tone alone."""
+"""For training: marks at a whole photo's size on a piece of it, and the photo's tone alone."""
 
 from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 from .ageing import DyeFading, Fading, Grain, PaperTexture, Toning, Yellowing
 from .colour import Gray
@@ -13,9 +11,6 @@ from .recipe import Chain, Step, chained
 
 TONE = (Gray, Toning, DyeFading, Fading, Yellowing)
 COLOURLESS = (Gray, Toning)
-MARKS = (Crease, Scratches, Dust, Hairs)
-VISIBLE = 0.05
-"""Change of a gray from which a pixel counts as under a mark."""
 
 # Which fields are lengths, and by what power of the factor a piece has fewer of such marks.
 _MARKS: dict[Any, tuple[tuple[str, ...], int]] = {
@@ -63,24 +58,10 @@ def tone(params: Step, kinds: tuple[type, ...] = TONE) -> Chain:
     Applied to the clean picture they give what a model should aim at that repairs damage and leaves the
     tone as it is. `kinds` narrows which: with `COLOURLESS`, fading counts as damage.
     """
-    return _only(params, kinds)
-
-
-def marked(params: Step, side: int) -> np.ndarray:
-    """(side, side) bool: where creases, scratches, dust and hairs among the steps change a square picture."""
-    marks, changed = _only(params, MARKS), np.zeros((side, side), bool)
-    for value in (0.25, 0.75):  # a mark of one of these tones shows on the other
-        gray = np.full((side, side, 3), value, np.float32)
-        changed |= np.abs(marks.apply(gray) - gray).max(axis=2) > VISIBLE
-    return changed
-
-
-def _only(params: Step, kinds: tuple[type, ...]) -> Chain:
-    """The steps of some kinds, in their order."""
     steps: list[Step] = []
     for step in chained(params).steps:
         if isinstance(step, Chain):
-            steps += _only(step, kinds).steps
+            steps += tone(step, kinds).steps
         elif isinstance(step, kinds):
             steps.append(step)
     return Chain(tuple(steps))

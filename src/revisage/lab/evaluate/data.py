@@ -329,31 +329,19 @@ _REAL = ("niqe", "fid")
 _PROGRESSIVE = ("psnr", "ssim", "ms_ssim", "lpips_alex", "fid")  # NIQE has no value at 128 px
 _LFW = "the test pictures of LFW, split by person, whole"
 
+# fmt: off
 _ALL = (
-    StandardTest(
-        "celeba-test",
-        3000,
-        "gfpgan",
-        _FACES,
-        _BLIND,
-        "CelebA-Test: clean faces of CelebA-HQ, aligned, 512 px",
-    ),
-    StandardTest(
-        "lfw-test", 1711, None, _FACES, _REAL, "LFW-Test: the first picture of each person, aligned, 512 px"
-    ),
+    StandardTest("celeba-test", 3000, "gfpgan", _FACES, _BLIND,
+                 "CelebA-Test: clean faces of CelebA-HQ, aligned, 512 px"),
+    StandardTest("lfw-test", 1711, None, _FACES, _REAL,
+                 "LFW-Test: the first picture of each person, aligned, 512 px"),
     StandardTest("celebchild-test", 180, None, _FACES, _REAL, "CelebChild-Test, aligned, 512 px"),
     StandardTest("webphoto-test", 407, None, _FACES, _REAL, "WebPhoto-Test, aligned, 512 px"),
-    StandardTest(
-        "celeba-1pct",
-        202_599,
-        "gfpgan",
-        View(align=256),
-        ("fid", "lpips_vgg", "ssim"),
-        "CelebA in the wild; 2,026 of them are drawn",
-        take=2026,
-    ),
+    StandardTest("celeba-1pct", 202_599, "gfpgan", View(align=256), ("fid", "lpips_vgg", "ssim"),
+                 "CelebA in the wild; 2,026 of them are drawn", take=2026),
     StandardTest("progressive-16", 2650, "progressive-16", _WHOLE, _PROGRESSIVE, _LFW),
     StandardTest("progressive-128", 2650, "progressive-128", _WHOLE, _PROGRESSIVE, _LFW),
 )
+# fmt: on
 
 STANDARD_TESTS: dict[str, StandardTest] = {test.name: test for test in _ALL}

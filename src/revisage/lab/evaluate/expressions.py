@@ -68,16 +68,9 @@ class ModelClassifier:
 
 
 _SHARE = MetricSpec(
-    name="",
-    kind="pair",
-    better="lower",
-    data_range="[0, 1]",
-    colour="luma of ITU-R BT.601",
-    crop="brows to chin of a face on the FFHQ template",
-    source="",
-    unit="share of the faces",
-    least=64,
-)
+    name="", kind="pair", better="lower", data_range="[0, 1]", colour="luma of ITU-R BT.601", source="",
+    crop="brows to chin of a face on the FFHQ template", unit="share of the faces", least=64,
+)  # fmt: skip
 
 
 def changed(classifier: ExpressionClassifier) -> Metric:

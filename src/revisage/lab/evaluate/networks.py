@@ -14,6 +14,7 @@ from revisage.errors import (
     ModelMissingError,
     RuntimeUnavailableError,
     UsageError,
+    one_line,
 )
 from revisage.files import sha256
 from revisage.options import Settings
@@ -107,8 +108,7 @@ def _by_spandrel(path: Path, refusal: ModelError) -> Network:
     try:
         model = ModelLoader(device="cpu").load_from_file(path)
     except Exception as error:  # as many kinds as there are broken files
-        first = (str(error) or type(error).__name__).splitlines()[0]
-        raise ModelCorruptError(f"{refusal}; nor does spandrel know it: {first}") from None
+        raise ModelCorruptError(f"{refusal}; nor does spandrel know it: {one_line(error)}") from None
     if not isinstance(model, ImageModelDescriptor) or model.input_channels != 3 or model.output_channels != 3:
         raise ModelCorruptError(f"{path} holds a network that does not turn a picture into a picture")
     size = 512 if model.purpose == "FaceSR" else None

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from revisage import zoo
-from revisage.errors import ModelCorruptError, ModelMissingError
+from revisage.errors import ModelCorruptError, ModelMissingError, one_line
 from revisage.files import sha256
 
 COPIES = {"squeezenet": "squeezenet-16"}
@@ -57,7 +57,7 @@ def read_state(path: Path, key: str | None = None) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise ModelCorruptError(f"{path} is not a PyTorch checkpoint: {_first_line(error)}") from None
+        raise ModelCorruptError(f"{path} is not a PyTorch checkpoint: {one_line(error)}") from None
     if key is not None and isinstance(state, dict):
         state = state.get(key, state)
     if not isinstance(state, dict):
@@ -71,7 +71,7 @@ def _read_archive(path: Path) -> dict[str, Any]:
         with np.load(path, allow_pickle=False) as archive:
             return {name: torch.from_numpy(archive[name].astype(np.float32)) for name in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelCorruptError(f"{path} is not a numpy archive of weights: {_first_line(error)}") from None
+        raise ModelCorruptError(f"{path} is not a numpy archive of weights: {one_line(error)}") from None
 
 
 def fill(network: torch.nn.Module, state: dict[str, Any], path: Path) -> torch.nn.Module:
@@ -83,10 +83,6 @@ def fill(network: torch.nn.Module, state: dict[str, Any], path: Path) -> torch.n
         network.load_state_dict(state)
     except RuntimeError as error:
         raise ModelCorruptError(
-            f"{path} does not hold the weights of {type(network).__name__}: {_first_line(error)}"
+            f"{path} does not hold the weights of {type(network).__name__}: {one_line(error)}"
         ) from None
     return network.eval().requires_grad_(False)
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

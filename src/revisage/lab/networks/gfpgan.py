@@ -92,19 +92,10 @@ class GFPGANConfig:
 
 
 COMPACT_256 = GFPGANConfig(
-    size=256,
-    unet=(160, 192, 192, 128, 96),
-    prior=(160, 192, 192, 128, 96),
-    style_dim=128,
-    latent_channels=64,
-    stem=4,
-    condition_layers=1,
-    head_kernel=3,
-    residual=True,
-    refine=2,
-    polish=16,
+    size=256, unet=(160, 192, 192, 128, 96), prior=(160, 192, 192, 128, 96), style_dim=128,
+    latent_channels=64, stem=4, condition_layers=1, head_kernel=3, residual=True, refine=2, polish=16,
     noise=False,
-)
+)  # fmt: skip
 """The layout of versions 1 to 3."""
 
 CLEAR_256 = replace(COMPACT_256, prior=COMPACT_256.prior[:-1], deep=(0, 0, 1, 3, 0), attention=16, code=128)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from annotated_types import Interval
 
-from revisage.errors import FaceError, PhotoError
+from revisage.errors import FaceError, PhotoError, one_line
 from revisage.faces import Face, align, estimate, invert
 from revisage.files import sha256
 from revisage.image import DecodeLimits, Photo, decode, eight_bits, save
@@ -110,7 +110,7 @@ def prepare_photo(
         pixels = eight_bits(photo.pixels)
         found = detector.find(pixels)
     except (PhotoError, OSError, cv2.error) as error:
-        return Record(source, length, changed, digest, _one_line(error), ())
+        return Record(source, length, changed, digest, one_line(error), ())
     except MemoryError:
         return Record(source, length, changed, digest, "not enough memory for this photo", ())
     crops = []
@@ -176,7 +176,3 @@ def _reason(
 def readable(text: str) -> str:
     """`text` without what no UTF-8 file can hold: names on a disk may be any bytes."""
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

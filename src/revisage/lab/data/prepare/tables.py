@@ -19,18 +19,9 @@ from revisage.lab.data.prepare.photo import DROPPED, KEPT, Crop, Record, readabl
 
 JOURNAL = "journal.jsonl"
 COLUMNS = (
-    "file",
-    "split",
-    "scale",
-    "coverage",
-    *POINT_COLUMNS,
-    "source",
-    "sha256",
-    "face",
-    "score",
-    "sharpness",
+    "file", "split", "scale", "coverage", *POINT_COLUMNS, "source", "sha256", "face", "score", "sharpness",
     "group",
-)
+)  # fmt: skip
 DROP_COLUMNS = (*COLUMNS, "reason", "detail")
 
 

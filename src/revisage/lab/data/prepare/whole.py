@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from revisage.errors import PhotoError, SaveError, TrainingError, UsageError
+from revisage.errors import PhotoError, SaveError, TrainingError, UsageError, one_line
 from revisage.files import claim, write_atomically
 from revisage.image import Photo, decode, eight_bits, save
 from revisage.lab.data.landmarks import resize_landmarks
@@ -84,7 +84,7 @@ def prepare_whole(
         try:
             picture = resized(eight_bits(decode(source / name).pixels), size)
         except PhotoError as error:
-            return " ".join(str(error).split())
+            return one_line(error)
         save(Photo(picture), out / PICTURES / files[name])
         return points_at(picture, find, sides)
 
