@@ -313,7 +313,7 @@ def test_probe_is_a_picture() -> None:
 def test_libraries_load_late_and_tell_nobody(scene: Path) -> None:
     code = f"""
 import sys, pathlib, revisage.runtime, revisage.zoo, revisage.runtime.openvino, revisage.runtime.onnxruntime
-early = [m for m in ("openvino", "onnxruntime", "torch", "onnx", "requests", "pooch") if m in sys.modules]
+early = [m for m in ("openvino", "onnxruntime", "torch", "onnx", "requests") if m in sys.modules]
 revisage.runtime.open_session(pathlib.Path({str(scene)!r}), device="cpu", precision="fp32")
 late = [m for m in ("openvino_telemetry", "torch", "onnx") if m in sys.modules]
 import os

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from revisage.errors import ModelCorruptError, ModelError, ModelMissingError, UnknownModelError
 from revisage.files import publish, sha256
@@ -93,9 +92,9 @@ def fetch(
 
     assert spec.url is not None
     assert spec.sha256 is not None
-    effort = _Effort(attempts, pause, progress)
     target = folder / spec.download
     part = folder / store.PARTIAL / f"{spec.sha256[:16]}.part"
+    download = partial(_download, spec, part, progress, attempts, pause)
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(part.with_suffix(".lock")):
@@ -104,10 +103,10 @@ def fetch(
             if part.exists() and not _is_part_of(spec, part):
                 part.unlink()
             resumed = part.exists()
-            wrong = _try(spec, part, target, effort)
+            wrong = _try(spec, part, target, download)
             if wrong is not None and resumed:
                 # What an earlier call left may have been of another file: once more from the start.
-                wrong = _try(spec, part, target, effort)
+                wrong = _try(spec, part, target, download)
     except requests.exceptions.RequestException as error:
         raise ModelMissingError(
             f"cannot download {spec.download} from {spec.url} ({_reason(error)}); to install it without a "
@@ -120,21 +119,14 @@ def fetch(
     return target
 
 
-@dataclass(frozen=True)
-class _Effort:
-    attempts: int
-    pause: float
-    progress: Progress | None
-
-
 def _is_part_of(spec: ModelSpec, part: Path) -> bool:
     return spec.bytes is None or part.stat().st_size <= spec.bytes
 
 
-def _try(spec: ModelSpec, part: Path, target: Path, effort: _Effort) -> str | None:
+def _try(spec: ModelSpec, part: Path, target: Path, download: Callable[[], None]) -> str | None:
     """Download and publish: None when the file is in place, or what came instead of it, `part` removed."""
     try:
-        _download(spec, part, effort)
+        download()
     except _TooLongError:
         part.unlink()
         return f"more than the {spec.bytes} bytes"
@@ -146,17 +138,17 @@ def _try(spec: ModelSpec, part: Path, target: Path, effort: _Effort) -> str | No
     return f"a file with sha256 {actual}"
 
 
-def _download(spec: ModelSpec, part: Path, effort: _Effort) -> None:
+def _download(spec: ModelSpec, part: Path, progress: Progress | None, attempts: int, pause: float) -> None:
     """Bring `part` to the length the server gives, going on from the bytes it has."""
     import requests
 
-    for attempt in range(effort.attempts):
+    for attempt in range(attempts):
         if attempt:
-            time.sleep(effort.pause * 2 ** (attempt - 1))
+            time.sleep(pause * 2 ** (attempt - 1))
         try:
             with part.open("ab") as stream:
                 if stream.tell() != spec.bytes:
-                    _request(spec, stream, effort.progress)
+                    _request(spec, stream, progress)
             return
         except requests.exceptions.RequestException as error:
             status = error.response.status_code if error.response is not None else None
@@ -167,64 +159,38 @@ def _download(spec: ModelSpec, part: Path, effort: _Effort) -> None:
                 part.unlink()
             elif status is not None and status < 500 and status not in _WORTH_RETRYING:
                 raise
-            if attempt == effort.attempts - 1:
+            if attempt == attempts - 1:
                 raise
 
 
 def _request(spec: ModelSpec, stream: BinaryIO, progress: Progress | None) -> None:
-    import pooch
+    """Append what the file lacks, or all of it where the server does not go on from there."""
+    import requests
 
-    sink = _Sink(stream, spec.bytes, progress)
-
-    def on_response(response: requests.Response, *_: Any, **__: Any) -> None:
-        sink.total = int(response.headers.get("Content-Length", 0))
-        if response.status_code == 200:
-            sink.restart()  # the server cannot resume and sends the file from its start
-        elif response.status_code == 206 and not sink.continued_by(response):
-            sink.restart()
-            response.status_code = 502  # not the range asked for: the next try asks for none
-
+    assert spec.url is not None
+    here = stream.seek(0, 2)
     headers = {"Accept-Encoding": "identity"}  # lengths and ranges then count the file's own bytes
-    if sink.here:
-        headers["Range"] = f"bytes={sink.here}-"
-    download = pooch.HTTPDownloader(
-        chunk_size=_CHUNK, timeout=TIMEOUT, headers=headers, hooks={"response": on_response}
-    )
-    download(spec.url, sink, None)
+    if here:
+        headers["Range"] = f"bytes={here}-"
+    with requests.get(spec.url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+        response.raise_for_status()
+        continued = response.headers.get("Content-Range", "").startswith(f"bytes {here}-")
+        if here and not (response.status_code == 206 and continued):
+            here = stream.truncate(0)
+            if response.status_code == 206:  # not the range asked for: the next try asks for none
+                raise requests.exceptions.ChunkedEncodingError
+        length = int(response.headers.get("Content-Length", 0))
+        size = here + length if length else spec.bytes
+        for chunk in response.iter_content(_CHUNK):
+            if spec.bytes is not None and here + len(chunk) > spec.bytes:
+                raise _TooLongError
+            here += stream.write(chunk)
+            if progress is not None:
+                progress(here, size)
 
 
 class _TooLongError(Exception):
     pass
-
-
-class _Sink:
-    """The file a download goes to, which tells how far it is."""
-
-    def __init__(self, stream: BinaryIO, limit: int | None, progress: Progress | None) -> None:
-        self.here = self._start = stream.seek(0, 2)
-        self.total = 0  # the bytes still to come, 0 when unknown
-        self._stream = stream
-        self._limit = limit
-        self._progress = progress
-
-    def continued_by(self, response: requests.Response) -> bool:
-        match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-        return match is not None and int(match[1]) == self.here
-
-    def restart(self) -> None:
-        self._stream.truncate(0)
-        self.here = self._start = 0
-
-    def write(self, data: bytes) -> None:
-        if self._limit is not None and self.here + len(data) > self._limit:
-            raise _TooLongError
-        self._stream.write(data)
-        self.here += len(data)
-        if self._progress is not None:
-            self._progress(self.here, self._start + self.total if self.total else self._limit)
-
-    def flush(self) -> None:
-        self._stream.flush()
 
 
 def _reason(error: requests.exceptions.RequestException) -> str:
