@@ -111,7 +111,7 @@ class Tape:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
-        depth = between(rng, 0.08, 0.3) * strength
+        depth = between(rng, 0.04, 0.18) * strength
         return cls(
             centre=(between(rng, 0, 1), between(rng, 0, 1)),
             angle=math.pi / 2 * int(rng.integers(2)) + float(rng.normal(0, 0.2)),
