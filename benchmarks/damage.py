@@ -4,10 +4,11 @@
 
 Held-out photos of `scenes` and `scenes_more`, a piece of 256 px each, with marks as the training draws them
 (other seeds than its validation): overlap (intersection over union) of probability above 0.5 with the drawn
-mask (95 % interval by bootstrap over pieces), precision and recall, over all pixels; the same for pieces that
-have one kind of mark alone. Then the share of pixels marked on pieces without marks: printed and aged, as they
-are, held-out faces, and with things that belong to a photo drawn on them. Then milliseconds for 2.5 megapixels,
-the copy that a larger photo is looked at by. With --sheet the photos of `photos` beside what is marked on them.
+mask, its 95 % interval by bootstrap over pieces, precision and recall, over all pixels; the same for pieces
+that have one kind of mark alone. Then the share of pixels marked on pieces without marks: printed and aged,
+as they are, held-out faces, and with things that belong to a photo drawn on them. Then milliseconds for 2.5
+megapixels, the copy that a larger photo is looked at by. With --sheet the photos of `photos`, each beside
+what is marked on it.
 """
 
 from __future__ import annotations

@@ -71,7 +71,8 @@ def test_a_scratchs_halo_lies_beside_it() -> None:
 
 
 def test_the_mask_is_what_the_marks_changed_before_ageing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(damage, "_later", lambda rng: [])
+    for later in ("aged", "scanned"):
+        monkeypatch.setattr(damage.old_photo, later, lambda *_: [])
     shares = []
     for seed in range(12):
         clean, marks = smooth(192), RECIPES["marks"].sample(np.random.default_rng(seed))

@@ -18,11 +18,8 @@ from revisage.lab.data.detector_scenes.clutter import emblems, lettering, shapes
 from revisage.lab.data.loader import Sample
 from revisage.lab.data.pictures import Pictures, find_pictures, shuffled
 from revisage.lab.data.pool import Pool
-from revisage.lab.degrade import RECIPES, Chain, Step, apply, old_photo, zoomed
-from revisage.lab.degrade.compress import Jpeg
+from revisage.lab.degrade import RECIPES, Chain, apply, old_photo, zoomed
 from revisage.lab.degrade.damage import points, wander
-from revisage.lab.degrade.noise import GaussianNoise
-from revisage.lab.degrade.resize import LowResolution
 from revisage.lab.networks.damage import STRIDE, Damage, DamageConfig
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.pictures import grid, to_unit, unit_tensor
@@ -36,7 +33,15 @@ WIDTHS = (350, 2000)
 AROUND_MARKS = 9  # pixels; how far from a drawn mark an untouched photo is known to be no mark
 UNKNOWN = 0.05  # weight of what lies further away: old photos have damage of their own
 _PRINT = old_photo.Chances(
-    gray=0.45, toned=0.25, halftone=0.07, texture=0.2, fading=0.4, stains=0.1, strength=0.5
+    gray=0.45,
+    toned=0.25,
+    halftone=0.07,
+    texture=0.2,
+    fading=0.4,
+    stains=0.1,
+    low_resolution=0.15,  # it takes what is thin
+    jpeg=0.6,
+    strength=0.5,
 )
 _SIDE = 256  # of a held-out piece
 
@@ -210,20 +215,9 @@ def marked_photo(
         changed = (np.abs(photo - clean).max(axis=2) > MARKED).astype(np.uint8)
         mask = cv2.morphologyEx(changed, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     if printed or rng.random() < 0.5:
-        photo = apply(photo, zoomed(Chain(tuple(_later(rng))), factor))
+        later = Chain((*old_photo.aged(rng, _PRINT), *old_photo.scanned(rng, _PRINT)))
+        photo = apply(photo, zoomed(later, factor))
     return photo, mask.astype(np.float32)
-
-
-def _later(rng: np.random.Generator) -> list[Step]:
-    """What ageing and scanning do to print and marks alike."""
-    steps = old_photo.aged(rng, _PRINT)
-    if rng.random() < 0.35:
-        steps.append(LowResolution.sample(rng, 1.0, 2.2))
-    if rng.random() < 0.3:
-        steps.append(GaussianNoise.sample(rng, 0.5, 8.0))
-    if rng.random() < 0.6:
-        steps.append(Jpeg.sample(rng, 45, 96))
-    return steps
 
 
 def with_belongings(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
