@@ -16,7 +16,9 @@ from PIL import Image
 from revisage import zoo
 from revisage.errors import FaceError, ModelCorruptError, ModelMissingError
 from revisage.faces import Detector, Face, align, estimate, invert, template, turn_matrix, upright
-from revisage.faces.windows import scales, windows
+from revisage.faces.network import Network
+from revisage.faces.pyramid import pyramid, scales
+from revisage.faces.rows import SCORE, mapped, suppress
 
 similarities = st.tuples(
     st.floats(-0.9, 0.9),  # turn in radians
@@ -182,12 +184,12 @@ def centres(faces: list[Face]) -> np.ndarray:
     return np.array([face.landmarks[2] for face in faces])
 
 
-def test_a_large_picture_gives_its_small_faces_once(detector: Detector, crop: np.ndarray) -> None:
+def test_a_large_picture_gives_its_small_faces_once(embedded: Detector, crop: np.ndarray) -> None:
     # 34 px crops hold faces of some 20 px; the rows straddle every border of the tiles they fall into.
     heads = [(300 + 150 * column, 400 + 190 * row, 34) for row in range(4) for column in range(16)]
     heads.append((200, 1300, 1400))
     picture = scene(crop, (3000, 2800), heads)
-    faces = detector.find(picture)
+    faces = embedded.find(picture)
     noses = centres(faces)
     for x, y, side in heads:
         expected = np.array([x, y]) + template(side)[2]
@@ -235,30 +237,58 @@ def test_a_picture_without_room_for_a_face_has_none(detector: Detector, shape: t
     assert detector.find(np.zeros((*shape, 3), np.uint8)) == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
-    st.tuples(st.integers(1, 6000), st.integers(1, 6000)),
+    st.tuples(st.integers(8, 1700), st.integers(8, 1200)),
+    st.sampled_from([0, 90, 180, 270]),
     st.tuples(st.floats(0, 1), st.floats(0, 1)),
     st.tuples(st.floats(8, 88), st.floats(8, 88)),
 )
 def test_some_window_shows_every_small_face_whole(
-    size: tuple[int, int], place: tuple[float, float], face: tuple[float, float]
+    size: tuple[int, int], turn: int, place: tuple[float, float], face: tuple[float, float]
 ) -> None:
     (width, height), (x, y) = size, place
-    assert scales(width, height) == sorted(scales(width, height))
-    finest = scales(width, height)[-1]
-    width, height = max(1, round(width * finest)), max(1, round(height * finest))
+    levels = pyramid(np.zeros((height, width, 3), np.uint8))
+    assert [level.scale for level in levels] == sorted(level.scale for level in levels)
     w, h = min(face[0], width), min(face[1], height)
-    box = np.array([x * (width - w), y * (height - h), w, h])
+    box = np.array([[x * (width - w), y * (height - h), w, h, *([0.0] * 11)]])
     shown = 0
-    for window in windows(width, height, finest):
-        assert 0 <= window.left <= width - window.width
-        assert 0 <= window.top <= height - window.height
-        local = box - (window.left, window.top, 0, 0)
-        ends = local[:2] + local[2:] - (window.width, window.height)
-        inside = (local[:2] >= -1e-6).all() and (ends <= 1e-6).all()  # but for rounding
-        shown += bool(inside and window.own(local[None], width, height)[0])
+    for window in levels[-1].windows(turn):
+        assert window.pixels.shape[0] % 32 == window.pixels.shape[1] % 32 == 0
+        local = mapped(box, invert(window.to_picture))
+        ends = local[0, :2] + local[0, 2:4] - window.pixels.shape[1::-1]
+        inside = (local[0, :2] >= -1e-6).all() and (ends <= 1e-6).all()  # but for rounding
+        shown += bool(inside and window.own(local)[0])
     assert shown >= 1
+
+
+def test_windows_show_what_they_say(crop: np.ndarray) -> None:
+    picture = scene(crop, (1900, 1500), [(40 + 300 * n, 100 + 200 * n, 256) for n in range(6)])
+    for level in pyramid(picture):
+        for turn in (0, 90, 180, 270):
+            for window in level.windows(turn):
+                matrix = invert(window.to_picture)
+                expected = cv2.warpAffine(
+                    cv2.GaussianBlur(picture, (0, 0), 0.6 / level.scale),
+                    matrix,
+                    window.pixels.shape[1::-1],
+                    borderMode=cv2.BORDER_REFLECT,
+                )
+                seen = cv2.GaussianBlur(window.pixels, (0, 0), 0.6)
+                assert np.abs(seen.astype(float) - expected).mean() < 1.5, (level.scale, turn)
+
+
+@pytest.mark.parametrize("finder", ["teacher", "embedded"])
+def test_the_network_answers_as_opencv_reads_it(shared: Path, crop: np.ndarray, finder: str) -> None:
+    path = shared / "models" / "yunet_2026may.onnx" if finder == "teacher" else zoo.resolve("finder").path
+    picture = scene(crop, (500, 330), [(20, 30, 250), (280, 60, 90), (390, 200, 40)])
+    ours = suppress(Network(path, precision="fp32").rows(picture, 0.5), 0.3)
+    bgr = np.ascontiguousarray(picture[..., ::-1])
+    theirs = cv2.FaceDetectorYN.create(str(path), "", (500, 330), 0.5, 0.3, 5000).detect(bgr)[1]
+    theirs = theirs[np.argsort(-theirs[:, SCORE])]
+    assert len(ours) == len(theirs) == 3
+    np.testing.assert_allclose(ours[:, :SCORE], theirs[:, :SCORE], atol=0.1)
+    np.testing.assert_allclose(ours[:, SCORE], theirs[:, SCORE], atol=1e-3)
 
 
 def test_a_mirrored_picture_has_mirrored_faces(detector: Detector, crop: np.ndarray) -> None:
@@ -297,8 +327,8 @@ def test_a_strip_of_any_length_is_searched_pixel_by_pixel(detector: Detector, sh
     face = detector.find(picture)
     assert len(face) == len(long)
     assert len(detector.find(tall)) >= 100
-    assert scales(16_000, 130)[-1] == scales(130, 16_000)[-1] == scales(100_000, 100)[-1] == 1
-    assert math.prod((12_000, 8_000)) * scales(12_000, 8_000)[-1] ** 2 == pytest.approx(4096 * 3072)
+    assert scales(16_000, 130)[-1] == scales(130, 16_000)[-1] == 1
+    assert math.prod((12_000, 8_000)) * scales(12_000, 8_000)[-1] ** 2 == pytest.approx(2**21)
 
 
 @pytest.mark.parametrize("turn", [90, 180, 270])
@@ -311,7 +341,7 @@ def test_a_turned_picture_has_turned_faces(detector: Detector, crop: np.ndarray,
     assert len(turned) == len(straight) == 2
     for face, other in zip(straight, turned, strict=True):
         there = face.moved(matrix)
-        np.testing.assert_allclose(other.landmarks, there.landmarks, atol=0.02 * face.box[2])
+        np.testing.assert_allclose(other.landmarks, there.landmarks, atol=0.03 * face.box[2])
         np.testing.assert_allclose(other.box, there.box, atol=0.05 * face.box[2])
         np.testing.assert_allclose(apply(matrix, face.landmarks), there.landmarks, atol=1e-3)
 

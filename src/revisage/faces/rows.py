@@ -1,5 +1,6 @@
 """Arithmetic on rows as `FaceDetectorYN` answers them: (n, 15) box x, y, w, h, five landmarks, score."""
 
+import cv2
 import numpy as np
 
 BOX, POINTS, SCORE = slice(0, 4), slice(4, 14), 14
@@ -49,10 +50,11 @@ def _shared(box: np.ndarray, others: np.ndarray) -> np.ndarray:
 def suppress(found: np.ndarray, overlap: float) -> np.ndarray:
     """Each face once, best first: later boxes that overlap an earlier one, or nest with it, are dropped."""
     found = found[np.lexsort((found[:, 1], found[:, 0], -found[:, SCORE]))]
+    found = found[list(cv2.dnn.NMSBoxes(found[:, BOX].tolist(), found[:, SCORE].tolist(), 0.0, overlap))]
     area = found[:, 2:4].prod(1)
     kept: list[int] = []
     for index, row in enumerate(found):
         nested = _shared(row, found[kept]) / np.maximum(np.minimum(area[kept], area[index]), 1e-9)
-        if not ((iou(row, found[kept]) > overlap) | (nested > _NESTED)).any():
+        if not (nested > _NESTED).any():
             kept.append(index)
     return found[kept]

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from revisage.errors import ModelMissingError, RuntimeUnavailableError, UsageError
 from revisage.runtime.cores import threads_for
-from revisage.runtime.session import DEVICES, PRECISIONS, RuntimeInfo, Session, Source
+from revisage.runtime.session import DEVICES, PRECISIONS, OpenedSession, RuntimeInfo, Session, Source
 
 __all__ = ["RuntimeInfo", "Session", "open_session"]
 
 
 def open_session(
     source: Source, *, device: str = "auto", precision: str = "auto", threads: int | None = None
-) -> Session:
+) -> OpenedSession:
     """Open an ONNX model for inference.
 
     Args:

@@ -96,7 +96,7 @@ class OnnxRuntimeSession:
         batch = check_batch(batch, self._shape)
         with self._lock:
             outputs: list[Any] = self._session.run(None, {self._input.name: batch})
-        if not all(is_finite(output) for output in outputs):
+        if not is_finite(*outputs):
             raise non_finite(self._title)
         return {info.name: output for info, output in zip(self._session.get_outputs(), outputs, strict=True)}
 

@@ -73,6 +73,9 @@ class OpenVinoSession:
                 )
             self._compiled = self._compile(self._precision)
         self._shape = _lengths(self._compiled)
+        # A tensor may have names from inside the file as well: this is the output's.
+        nodes = [output.get_node() for output in self._compiled.outputs]
+        self._names = [node.get_friendly_name().removesuffix("/sink_port_0") for node in nodes]
         self._request = self._compiled.create_infer_request()
 
     @property
@@ -100,16 +103,16 @@ class OpenVinoSession:
     def _infer(self, batch: np.ndarray) -> dict[str, np.ndarray] | None:
         """The outputs, copied out of the request's buffers; None if one is not finite."""
         try:
-            results = self._request.infer({0: batch})
+            self._request.infer({0: batch}, share_outputs=True)
         except RuntimeError as error:
             raise UsageError(
                 f"{title(self._source)} cannot take a batch of shape {batch.shape}: {_first_line(error)}"
             ) from None
         outputs = {
-            output.get_any_name(): np.array(results[i], dtype=np.float32)
-            for i, output in enumerate(self._compiled.outputs)
+            name: np.array(tensor.data, np.float32)
+            for name, tensor in zip(self._names, self._request.output_tensors, strict=True)
         }
-        return outputs if all(is_finite(output) for output in outputs.values()) else None
+        return outputs if is_finite(*outputs.values()) else None
 
     def _compile(self, precision: Precision) -> Any:
         config: dict[str, Any] = {

@@ -1,5 +1,6 @@
 """What every inference backend offers, and the checks they share."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,14 @@ class Session(Protocol):
         ...
 
 
+class OpenedSession(Session, Protocol):
+    """A session of a network with any number of outputs, as the runtime opens it."""
+
+    def run_all(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """As `run`: every output by its name."""
+        ...
+
+
 def check_batch(batch: np.ndarray, shape: Sequence[int | None]) -> np.ndarray:
     """`batch`, contiguous, if it fits the network's input shape (None: any length); UsageError if not."""
     if batch.ndim != 4 or batch.dtype != np.float32 or batch.shape[0] == 0:
@@ -74,11 +83,11 @@ def check_batch(batch: np.ndarray, shape: Sequence[int | None]) -> np.ndarray:
     return np.ascontiguousarray(batch)
 
 
-def is_finite(array: np.ndarray) -> bool:
-    """Whether a float32 array holds neither NaN nor infinity."""
+def is_finite(*arrays: np.ndarray) -> bool:
+    """Whether float32 arrays hold neither NaN nor infinity."""
     # One sum needs no array of booleans, and float64 cannot overflow from finite float32 numbers.
     with np.errstate(invalid="ignore"):
-        return bool(np.isfinite(np.sum(array, dtype=np.float64)))
+        return math.isfinite(sum(float(np.sum(array, dtype=np.float64)) for array in arrays))
 
 
 def non_finite(path: object) -> ModelCorruptError:

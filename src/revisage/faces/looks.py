@@ -1,0 +1,95 @@
+"""Closer looks at what the search of a picture has found, all at one size, at any turn."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from revisage.faces.align import align, invert, turn_matrix
+from revisage.faces.network import Network
+from revisage.faces.rows import BOX, POINTS, SCORE, iou, mapped, mirrored
+
+_SIDE = 160  # of the picture of a look, in pixels ...
+_AROUND = 2.2  # ... which shows this many times the face's longer side
+_LEAST_SCORE = 0.2
+_CERTAIN = 0.85  # a find with less must look more like a face as it stands than turned ...
+_UPRIGHT = 0.03  # ... by this much of a score
+_SAME = 0.3  # least IoU of a find with what a look sees of it
+_TILTS = (-60, -30, 0, 30, 60)  # degrees at which a head's tilt is looked for; the weight of each is its ...
+_SHARPNESS = 8  # ... score to this power
+_LEAST_TILT = 10  # degrees; below, the looks say less than the landmarks do
+
+
+@dataclass(frozen=True)
+class Looks:
+    """At a picture (H, W, 3) uint8 that stands when turned clockwise by `turn` degrees.
+
+    Boxes, rows (n, 15) and what is seen are in places of the picture as it is; more turns add to `turn`.
+    """
+
+    network: Network
+    image: np.ndarray
+    turn: float
+
+    def sights(self, box: np.ndarray, turn: float = 0, around: float = _AROUND) -> Iterator[np.ndarray]:
+        """The rows (n, 15) that two looks at a box (x, y, width, height) give, straight and mirrored.
+
+        They show `around` times the box's longer side.
+        """
+        factor = _SIDE / (around * max(float(box[2:4].max()), 1.0))
+        linear = factor * turn_matrix(self.turn + turn, (1, 1))[:, :2]
+        matrix = np.column_stack([linear, (_SIDE - 1) / 2 - linear @ (box[:2] + box[2:4] / 2)])
+        picture, back = align(self.image, matrix, _SIDE), invert(matrix)
+        yield mapped(self.network.rows(picture, _LEAST_SCORE), back)
+        seen = self.network.rows(np.ascontiguousarray(picture[:, ::-1]), _LEAST_SCORE)
+        yield mapped(mirrored(seen, _SIDE), back)
+
+    def again(self, row: np.ndarray) -> np.ndarray:
+        """(15,) a find as the mean of itself and of what a closer look sees of it, straight and mirrored.
+
+        A look that does not see it counts as a score of 0.
+        """
+        rows = np.concatenate([row[None], *(best(seen, row[BOX]) for seen in self.sights(row[BOX]))])
+        return np.append(rows[:, :SCORE].mean(0), rows[:, SCORE].sum() / 3)
+
+    def settled(self, row: np.ndarray) -> np.ndarray:
+        """(0 or 1, 15) a find with the landmarks of a tilted head tilted as it is, or nothing.
+
+        The detector sees a tilted head as upright. Its tilt is where looks at several turns score best; at
+        that turn the landmarks are right. Emblems, leaves and faces that hang upside down look no more like
+        a face there than turned by 90, 180 or 270 degrees.
+        """
+        tilt = self._tilt(row)
+        if not tilt and row[SCORE] >= _CERTAIN:
+            return row[None]
+        look = self._mean(row, tilt)
+        if row[SCORE] < _CERTAIN:
+            turned = (self._mean(row, tilt + turn)[SCORE] for turn in (90, 180, 270))
+            if look[SCORE] < max(turned) + _UPRIGHT:
+                return row[None][:0]
+        points = look[POINTS] if tilt and look[SCORE] >= _LEAST_SCORE else row[POINTS]
+        return np.concatenate([row[BOX], points, row[SCORE:]])[None]
+
+    def _tilt(self, row: np.ndarray) -> float:
+        """Degrees by which the head of a find is tilted, 0 where they are few: of most, two looks tell."""
+        tilt = 0.0
+        for tilts, sides in ((_TILTS[1:4], 1), (_TILTS, 2)):
+            looks = [self._mean(row, turn, sides) if turn else row for turn in tilts]
+            weights = np.power([look[SCORE] for look in looks], _SHARPNESS)
+            tilt = float(np.dot(weights, tilts) / max(weights.sum(), 1e-9))
+            if abs(tilt) < _LEAST_TILT * sides / 2:
+                return 0.0
+        return tilt
+
+    def _mean(self, row: np.ndarray, turn: float, sides: int = 2) -> np.ndarray:
+        """(15,) the mean of looks at a find with the picture turned by `turn` degrees more, straight and with
+        two `sides` mirrored; the score of a look that does not see it is 0."""
+        rows = np.concatenate([best(seen, row[BOX]) for seen in islice(self.sights(row[BOX], turn), sides)])
+        return np.append(rows[:, :SCORE].sum(0) / max(len(rows), 1), rows[:, SCORE].sum() / sides)
+
+
+def best(seen: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """(0 or 1, 15): the best of the rows that overlap a box (x, y, width, height)."""
+    near = seen[iou(box, seen) > _SAME]
+    return near[np.argsort(-near[:, SCORE], kind="stable")[:1]]
