@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from revisage.faces.align import place_template
+from revisage.faces.hints import LEAST_SCORE, seen_closely
 from revisage.faces.looks import Looks, best
 from revisage.faces.network import Network
 from revisage.faces.pyramid import Level, pyramid
@@ -17,9 +18,6 @@ from revisage.faces.rows import BOX, POINTS, SCORE, mapped, suppress
 _SMALLEST_SIDE = 8  # a picture narrower than this holds no face worth a search
 _SMALLEST_FACE = 11  # and a face narrower than this nothing that could be restored
 _CANDIDATE = 0.7  # share of the threshold from which a find is worth a second look
-_HINT = 0.35  # score of a small face in a reduced picture that is worth a look at the picture itself, ...
-_HINTED = 24  # ... small being up to this many pixels; ...
-_WIDE = 3.2  # ... the look shows this many times the face's longer side, for the hint's box is rough
 _MOST_LOOKS = 1000
 _BEYOND = 0.15  # share of its size by which the middle of a face that is cut may be off the picture
 _SURE = 0.8  # where a face has this score, the picture is not turned to look for others
@@ -98,30 +96,24 @@ class Detector:
         looks, candidate = Looks(self._network, image, turn), _CANDIDATE * self._score_threshold
         rows = [self._search(image, level, turn) for level in levels]
         if levels[-1].scale < 1:
-            rows.append(self._hinted(looks, rows[-1], levels[-1].scale))
+            rows.append(seen_closely(looks, rows[-1], levels[-1].scale, candidate))
         found = np.concatenate(rows)
         found = suppress(found[found[:, SCORE] >= candidate], self._nms_threshold)[:_MOST_LOOKS]
-        found = np.concatenate([found[:0], *(looks.again(row)[None] for row in found)])
+        found = np.concatenate([found[:0], *(looks.again(row, self._score_threshold)[None] for row in found)])
         keep = (found[:, SCORE] >= self._score_threshold) & (found[:, 2:4].min(1) >= _SMALLEST_FACE)
         found = suppress(found[keep], self._nms_threshold)
         return np.concatenate([found[:0], *(looks.settled(row) for row in found)])
 
     def _search(self, image: np.ndarray, level: Level, turn: int) -> np.ndarray:
         """(n, 15) all that a level hints at, in the picture's places."""
-        rows = []
+        rows, least = [], min(LEAST_SCORE, _CANDIDATE * self._score_threshold)
         for window in level.windows(turn):
-            seen = self._network.rows(window.pixels, min(_HINT, _CANDIDATE * self._score_threshold))
+            seen = self._network.rows(window.pixels, least)
             rows.append(mapped(seen[window.own(seen)], window.to_picture))
         found = np.concatenate(rows)
         middle, reach = found[:, :2] + found[:, 2:4] / 2, _BEYOND * found[:, 2:4]
         inside = (middle > -reach) & (middle < np.array([image.shape[1], image.shape[0]]) + reach)
         return found[inside.all(1)]  # the others are in the mirror
-
-    def _hinted(self, looks: Looks, found: np.ndarray, scale: float) -> np.ndarray:
-        """(n, 15) what a picture reduced to `scale` shows too small, as the picture itself shows it."""
-        hints = suppress(found[found[:, 2:4].max(1) * scale <= _HINTED], self._nms_threshold)
-        seen = (best(next(looks.sights(hint[BOX], around=_WIDE)), hint[BOX]) for hint in hints[:_MOST_LOOKS])
-        return np.concatenate([hints[:0], *seen])
 
 
 def _checked(pixels: np.ndarray) -> np.ndarray:

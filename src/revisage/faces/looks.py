@@ -30,7 +30,7 @@ class Looks:
 
     network: Network
     image: np.ndarray
-    turn: float
+    turn: int
 
     def sights(self, box: np.ndarray, turn: float = 0, around: float = _AROUND) -> Iterator[np.ndarray]:
         """The rows (n, 15) that two looks at a box (x, y, width, height) give, straight and mirrored.
@@ -45,12 +45,16 @@ class Looks:
         seen = self.network.rows(np.ascontiguousarray(picture[:, ::-1]), _LEAST_SCORE)
         yield mapped(mirrored(seen, _SIDE), back)
 
-    def again(self, row: np.ndarray) -> np.ndarray:
+    def again(self, row: np.ndarray, least: float) -> np.ndarray:
         """(15,) a find as the mean of itself and of what a closer look sees of it, straight and mirrored.
 
-        A look that does not see it counts as a score of 0.
+        A look that does not see it counts as a score of 0; none is taken where `least` is out of reach.
         """
-        rows = np.concatenate([row[None], *(best(seen, row[BOX]) for seen in self.sights(row[BOX]))])
+        rows = row[None]
+        for left, seen in zip((1, 0), self.sights(row[BOX]), strict=True):
+            rows = np.concatenate([rows, best(seen, row[BOX])])
+            if rows[:, SCORE].sum() + left < 3 * least:
+                break
         return np.append(rows[:, :SCORE].mean(0), rows[:, SCORE].sum() / 3)
 
     def settled(self, row: np.ndarray) -> np.ndarray:
@@ -65,8 +69,8 @@ class Looks:
             return row[None]
         look = self._mean(row, tilt)
         if row[SCORE] < _CERTAIN:
-            turned = (self._mean(row, tilt + turn)[SCORE] for turn in (90, 180, 270))
-            if look[SCORE] < max(turned) + _UPRIGHT:
+            turned = (self._mean(row, tilt + turn)[SCORE] for turn in (180, 90, 270))
+            if any(look[SCORE] < score + _UPRIGHT for score in turned):
                 return row[None][:0]
         points = look[POINTS] if tilt and look[SCORE] >= _LEAST_SCORE else row[POINTS]
         return np.concatenate([row[BOX], points, row[SCORE:]])[None]

@@ -12,7 +12,7 @@ import numpy as np
 from revisage.faces.align import invert, turn_matrix
 
 _SIDES = (224, 360, 640)  # long sides of the searches for large faces ...
-_PIXELS = 2**21  # ... and pixels of the finest one, which shows a face of 16 pixels in 12 megapixels at 6
+_PIXELS = 2048 * 1536  # ... and pixels of the finest one, which hints at a face of 16 pixels in 12 megapixels
 _CELL = 32  # of the network: a level ends on whole ones ...
 _MARGIN = 16  # ... and is mirrored so far beyond the picture, which makes half a face at its edge a whole one
 _TILE = 832

@@ -239,7 +239,12 @@ class InstalledModels:
 
     def _open_detector(self) -> DetectorModel:
         model = zoo.resolve("finder", "auto")
-        return DetectorModel(faces.Detector(model.path), str(model))
+        chosen = self._settings
+        precision = (
+            "fp32" if chosen.precision == "fp32" else "auto"
+        )  # it runs on the CPU, which may have no fp16
+        detector = faces.Detector(model.path, precision=precision, threads=chosen.threads)
+        return DetectorModel(detector, str(model))
 
     def _open_identity(self) -> IdentityModel | None:
         try:
