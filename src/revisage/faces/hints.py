@@ -7,7 +7,7 @@ from revisage.faces.align import invert, turn_matrix
 from revisage.faces.looks import Looks
 from revisage.faces.rows import mapped, suppress
 
-LEAST_SCORE = 0.28  # of a hint
+LEAST_SCORE = 0.3  # of a hint
 _LARGEST = 24  # a hint's side in pixels of the reduced picture; what is larger has been seen
 _ZOOM = 2.0  # at most so much larger than in the reduced picture it is seen ...
 _PATCH = 96  # ... in a square of so many pixels, ...
