@@ -37,8 +37,8 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         log.append(f"{path.stem} {options['device']} {options['precision']} {options['threads']}")
         return StubSession(red if path.stem == "face" else twice)
 
-    def detector(path: Path) -> StubDetector:
-        log.append(path.stem)
+    def detector(path: Path, *, precision: str, threads: int | None) -> StubDetector:
+        log.append(f"{path.stem} {precision} {threads}")
         return StubDetector([])
 
     monkeypatch.setattr(zoo, "resolve", resolve)
@@ -56,7 +56,7 @@ def test_models_open_on_first_use_and_once(opened: list[str]) -> None:
     assert opened == []
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda _: restorer.restore(PHOTO), range(16)))
-    assert sorted(opened) == ["face cpu fp32 2", "finder", "scene cpu fp32 2"]
+    assert sorted(opened) == ["face cpu fp32 2", "finder fp32 2", "scene cpu fp32 2"]
     assert results[0].models == {
         "face": "some-face 3",
         "scene": "some-scene 3",

@@ -239,11 +239,9 @@ class InstalledModels:
 
     def _open_detector(self) -> DetectorModel:
         model = zoo.resolve("finder", "auto")
-        chosen = self._settings
-        precision = (
-            "fp32" if chosen.precision == "fp32" else "auto"
-        )  # it runs on the CPU, which may have no fp16
-        detector = faces.Detector(model.path, precision=precision, threads=chosen.threads)
+        # It runs on the CPU, which may have no fp16.
+        precision = "fp32" if self._settings.precision == "fp32" else "auto"
+        detector = faces.Detector(model.path, precision=precision, threads=self._settings.threads)
         return DetectorModel(detector, str(model))
 
     def _open_identity(self) -> IdentityModel | None:
