@@ -2,13 +2,13 @@
 
 import hashlib
 import hmac
-import json
 import logging
 import time
 from collections.abc import MutableMapping
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from revisage.server.metrics import Metrics
@@ -64,13 +64,12 @@ class Guard:
             if failure is None:
                 await self._app(scope, receive, answer)
             else:
-                await send_failure(failure, answer)
+                await answer_with(failure)(scope, receive, answer)
         except Exception:
             log.exception("a defect: %s %s", scope["method"], scope["path"])
             if not begun:
-                await send_failure(
-                    Failure(500, "internal", "the server has failed; its log says why"), answer
-                )
+                defect = Failure(500, "internal", "the server has failed; its log says why")
+                await answer_with(defect)(scope, receive, answer)
         finally:
             route = _route(scope)
             method = scope["method"] if scope["method"] in METHODS else "other"
@@ -140,13 +139,9 @@ def _route(scope: Scope) -> str:
     return getattr(scope.get("route"), "path", None) or "other"
 
 
-async def send_failure(failure: Failure, send: Send) -> None:
-    """Answer with a problem."""
-    body = json.dumps(failure.body()).encode()
-    headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
-    if failure.status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
+def answer_with(failure: Failure) -> JSONResponse:
+    """The answer that tells of a problem."""
+    headers = {} if failure.status != 401 else {"www-authenticate": "Bearer"}
     if failure.retry_after is not None:
-        headers.append((b"retry-after", str(failure.retry_after).encode()))
-    await send({"type": "http.response.start", "status": failure.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+        headers["retry-after"] = str(failure.retry_after)
+    return JSONResponse(failure.body(), failure.status, headers, media_type="application/problem+json")

@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from revisage.errors import RevisageError, UsageError
-from revisage.server.access import Guard
+from revisage.server.access import Guard, answer_with
 from revisage.server.head import Head
 from revisage.server.options import JobOptions
 from revisage.server.problems import RETRY_SECONDS, Failure, ProblemError, StoreUnavailableError, failure_of
@@ -86,27 +86,24 @@ def _add_page(app: FastAPI) -> None:
 
 
 def _add_handlers(app: FastAPI) -> None:
-    def answer(failure: Failure) -> JSONResponse:
-        headers = {} if failure.retry_after is None else {"retry-after": str(failure.retry_after)}
-        return JSONResponse(failure.body(), failure.status, headers, media_type="application/problem+json")
-
     @app.exception_handler(RevisageError)
     async def ours(request: Request, error: RevisageError) -> JSONResponse:
         if isinstance(error, StoreUnavailableError):
-            return answer(Failure(503, "no-queue", "the queue does not answer: try again", RETRY_SECONDS))
+            text = "the queue does not answer: try again"
+            return answer_with(Failure(503, "no-queue", text, RETRY_SECONDS))
         assert isinstance(error, ProblemError | UsageError), error
-        return answer(failure_of(error))
+        return answer_with(failure_of(error))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         unknown = first["type"] == "extra_forbidden"
         text = "there is no such parameter; /docs lists them" if unknown else first["msg"]
-        return answer(Failure(422, "bad-option", f"{first['loc'][-1]}: {text}"))
+        return answer_with(Failure(422, "bad-option", f"{first['loc'][-1]}: {text}"))
 
     @app.exception_handler(HTTPException)
     async def plain(request: Request, error: HTTPException) -> JSONResponse:
         code = {404: "no-route", 405: "no-method"}.get(error.status_code, "http")
-        response = answer(Failure(error.status_code, code, str(error.detail)))
+        response = answer_with(Failure(error.status_code, code, str(error.detail)))
         response.headers.update(error.headers or {})
         return response

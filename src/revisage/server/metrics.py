@@ -56,9 +56,6 @@ class _Queue(Collector):
     def __init__(self, counts: Callable[[], Mapping[State, int]]) -> None:
         self._counts = counts
 
-    def describe(self) -> list[Metric]:
-        return []  # or registering would ask the store
-
     def collect(self) -> Iterator[Metric]:
         family = GaugeMetricFamily("revisage_jobs", "Jobs in the store by state", labels=["state"])
         for state, count in self._counts().items():

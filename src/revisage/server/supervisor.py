@@ -122,13 +122,11 @@ class Supervisor:
                 self._start_one()
                 continue
             self._release()
-            handles = [worker.process.sentinel for worker in workers] + [worker.pipe for worker in workers]
-            ready = (
-                wait(handles, timeout=RESTART_SECONDS) if handles else self._draining.wait(RESTART_SECONDS)
-            )
-            if not handles:
+            if not workers:
+                self._draining.wait(RESTART_SECONDS)
                 continue
-            assert isinstance(ready, list)
+            handles = [worker.process.sentinel for worker in workers] + [worker.pipe for worker in workers]
+            ready = wait(handles, timeout=RESTART_SECONDS)
             for worker in workers:
                 if worker.pipe in ready:
                     self._hear(worker)

@@ -3,17 +3,14 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, ClassVar
 
 from revisage.server.options import JobOptions
 from revisage.server.problems import Failure, QueueFullError
 from revisage.server.queue.jobs import POISONED, STATES, Job, Lease, NewJob, Progress, State
 
-COLUMNS = (
-    "number", "id", "owner", "name", "digest", "options", "state", "attempts", "worker", "progress",
-    "failure", "result", "created", "started", "ended",
-)  # fmt: skip
+COLUMNS = tuple(field.name for field in fields(Job))
 _ALL = ", ".join(COLUMNS)
 
 SCHEMA = (
@@ -39,6 +36,8 @@ class JobStore(ABC):
 
     now: ClassVar[str]
     skip_locked: ClassVar[str]
+    queue_lock: ClassVar[tuple[tuple[str, Sequence[Any]], ...]] = ()
+    """Statements that keep others from adding jobs until the transaction ends."""
 
     @abstractmethod
     def _run(
@@ -50,17 +49,20 @@ class JobStore(ABC):
         """
 
     @abstractmethod
-    def _queue_lock(self) -> list[tuple[str, Sequence[Any]]]:
-        """Statements that keep others from adding jobs until the transaction ends."""
-
-    @abstractmethod
     def close(self) -> None:
         """Let go of the database."""
+
+    def _rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        return self._run((statement, values))[0]
+
+    def _changed(self, statement: str, *values: Any) -> int:
+        """How many rows a statement has changed."""
+        return self._run((statement, values))[1]
 
     def submit(self, job: NewJob, *, capacity: int) -> Job:
         """Add a job. Raises QueueFullError where `capacity` jobs wait already."""
         rows, _ = self._run(
-            *self._queue_lock(),
+            *self.queue_lock,
             (
                 "INSERT INTO revisage_jobs"
                 " (id, owner, name, digest, options, state, attempts, progress, created)"
@@ -80,47 +82,37 @@ class JobStore(ABC):
         if not wanted:
             return {}
         marks = ", ".join("?" * len(wanted))
-        rows, _ = self._run((f"SELECT {_ALL} FROM revisage_jobs WHERE id IN ({marks})", wanted))
+        rows = self._rows(f"SELECT {_ALL} FROM revisage_jobs WHERE id IN ({marks})", *wanted)
         return {job.id: job for job in map(_job, rows)}
 
     def of(self, owner: str, *, state: State | None, limit: int) -> list[Job]:
         """The newest jobs of an owner, newest first; only those in `state` if given."""
-        chosen = "" if state is None else " AND state = ?"
-        rows, _ = self._run(
-            (
-                f"SELECT {_ALL} FROM revisage_jobs WHERE owner = ?{chosen} ORDER BY number DESC LIMIT ?",
-                (owner, *([] if state is None else [state]), limit),
-            )
-        )
-        return [_job(row) for row in rows]
+        chosen, values = ("", (owner, limit)) if state is None else (" AND state = ?", (owner, state, limit))
+        statement = f"SELECT {_ALL} FROM revisage_jobs WHERE owner = ?{chosen} ORDER BY number DESC LIMIT ?"
+        return [_job(row) for row in self._rows(statement, *values)]
 
     def ahead(self, job: Job) -> int:
         """How many queued jobs come before this one."""
-        rows, _ = self._run(
-            ("SELECT count(*) FROM revisage_jobs WHERE state = 'queued' AND number < ?", (job.number,))
-        )
-        return int(rows[0][0])
+        before = "SELECT count(*) FROM revisage_jobs WHERE state = 'queued' AND number < ?"
+        return int(self._rows(before, job.number)[0][0])
 
     def counts(self) -> dict[State, int]:
         """Number of jobs by state."""
-        rows, _ = self._run(("SELECT state, count(*) FROM revisage_jobs GROUP BY state", ()))
+        rows = self._rows("SELECT state, count(*) FROM revisage_jobs GROUP BY state")
         return dict.fromkeys(STATES, 0) | {state: int(count) for state, count in rows}
 
     def claim(self, worker: str, *, seconds: float) -> Lease | None:
         """Take the oldest queued job for `seconds`; None where there is none."""
         # Looked at first, so that an idle worker takes no lock.
-        rows, _ = self._run(("SELECT 1 FROM revisage_jobs WHERE state = 'queued' LIMIT 1", ()))
-        if not rows:
+        if not self._rows("SELECT 1 FROM revisage_jobs WHERE state = 'queued' LIMIT 1"):
             return None
-        rows, _ = self._run(
-            (
-                "UPDATE revisage_jobs SET state = 'running', attempts = attempts + 1, worker = ?,"
-                " lease = {now} + ?, started = {now}, progress = '{{}}'"
-                " WHERE number = (SELECT number FROM revisage_jobs WHERE state = 'queued'"
-                " ORDER BY number LIMIT 1 {skip_locked})"
-                f" RETURNING {_ALL}",
-                (worker, seconds),
-            )
+        rows = self._rows(
+            "UPDATE revisage_jobs SET state = 'running', attempts = attempts + 1, worker = ?,"
+            " lease = {now} + ?, started = {now}, progress = '{{}}'"
+            " WHERE number = (SELECT number FROM revisage_jobs WHERE state = 'queued'"
+            f" ORDER BY number LIMIT 1 {{skip_locked}}) RETURNING {_ALL}",
+            worker,
+            seconds,
         )
         return Lease(_job(rows[0]), worker) if rows else None
 
@@ -142,24 +134,19 @@ class JobStore(ABC):
         assert (result is None) != (failure is None)
         state = "done" if failure is None else "failed"
         text = None if failure is None else json.dumps(asdict(failure))
-        _, count = self._run(
-            (
-                "UPDATE revisage_jobs SET state = ?, result = ?, failure = ?, ended = {now}, lease = NULL"
-                " WHERE id = ? AND worker = ? AND state = 'running'",
-                (state, result, text, lease.job.id, lease.worker),
-            )
+        end = (
+            "UPDATE revisage_jobs SET state = ?, result = ?, failure = ?, ended = {now}, lease = NULL"
+            " WHERE id = ? AND worker = ? AND state = 'running'"
         )
-        return count == 1
+        return self._changed(end, state, result, text, lease.job.id, lease.worker) == 1
 
     def give_back(self, lease: Lease) -> None:
         """Queue a job again in its old place; the attempt does not count."""
-        self._run(
-            (
-                "UPDATE revisage_jobs SET state = 'queued', attempts = attempts - 1, worker = NULL,"
-                " lease = NULL, started = NULL, progress = '{{}}'"
-                " WHERE id = ? AND worker = ? AND state = 'running'",
-                (lease.job.id, lease.worker),
-            )
+        self._changed(
+            "UPDATE revisage_jobs SET state = 'queued', attempts = attempts - 1, worker = NULL, lease = NULL,"
+            " started = NULL, progress = '{{}}' WHERE id = ? AND worker = ? AND state = 'running'",
+            lease.job.id,
+            lease.worker,
         )
 
     def reap(self, *, attempts: int, worker: str | None = None) -> int:
@@ -169,59 +156,38 @@ class JobStore(ABC):
         """
         lost = "state = 'running' AND " + ("lease < {now}" if worker is None else "worker = ?")
         whose = () if worker is None else (worker,)
-        rows, _ = self._run((f"SELECT count(*) FROM revisage_jobs WHERE {lost}", whose))
-        if not rows[0][0]:
+        if not self._rows(f"SELECT 1 FROM revisage_jobs WHERE {lost} LIMIT 1", *whose):
             return 0
-        _, count = self._run(
-            (
-                "UPDATE revisage_jobs SET worker = NULL, lease = NULL, progress = '{{}}',"
-                " state = CASE WHEN attempts >= ? THEN 'poisoned' ELSE 'queued' END,"
-                " failure = CASE WHEN attempts >= ? THEN ? END,"
-                " ended = CASE WHEN attempts >= ? THEN {now} END"
-                f" WHERE {lost}",
-                (attempts, attempts, json.dumps(asdict(POISONED)), attempts, *whose),
-            )
+        back = (
+            "UPDATE revisage_jobs SET worker = NULL, lease = NULL, progress = '{{}}',"
+            " state = CASE WHEN attempts >= ? THEN 'poisoned' ELSE 'queued' END,"
+            " failure = CASE WHEN attempts >= ? THEN ? END, ended = CASE WHEN attempts >= ? THEN {now} END"
+            f" WHERE {lost}"
         )
-        return count
+        return self._changed(back, attempts, attempts, json.dumps(asdict(POISONED)), attempts, *whose)
 
     def expired(self, *, seconds: float) -> list[str]:
         """Ids of the jobs that ended at least `seconds` ago."""
-        rows, _ = self._run(("SELECT id FROM revisage_jobs WHERE ended <= {now} - ?", (seconds,)))
-        return [row[0] for row in rows]
+        return [
+            row[0] for row in self._rows("SELECT id FROM revisage_jobs WHERE ended <= {now} - ?", seconds)
+        ]
 
     def jobs(self) -> list[Job]:
         """All jobs, in the order in which they came."""
-        rows, _ = self._run((f"SELECT {_ALL} FROM revisage_jobs ORDER BY number", ()))
-        return [_job(row) for row in rows]
+        return [_job(row) for row in self._rows(f"SELECT {_ALL} FROM revisage_jobs ORDER BY number")]
 
     def has_photo(self, digest: str) -> bool:
         """Whether any job has an upload of this SHA-256."""
-        rows, _ = self._run(("SELECT 1 FROM revisage_jobs WHERE digest = ? LIMIT 1", (digest,)))
-        return bool(rows)
+        return bool(self._rows("SELECT 1 FROM revisage_jobs WHERE digest = ? LIMIT 1", digest))
 
     def erase(self, id: str) -> bool:
         """Forget a job in any state; a worker at it finds its lease lost. False: there was none."""
-        _, count = self._run(("DELETE FROM revisage_jobs WHERE id = ?", (id,)))
-        return count == 1
+        return self._changed("DELETE FROM revisage_jobs WHERE id = ?", id) == 1
 
 
 def _job(row: Sequence[Any]) -> Job:
     values = dict(zip(COLUMNS, row, strict=True))
-    steps = json.loads(values["progress"])
-    return Job(
-        id=values["id"],
-        owner=values["owner"],
-        name=values["name"],
-        digest=values["digest"],
-        options=JobOptions.from_json(values["options"]),
-        number=values["number"],
-        state=values["state"],
-        attempts=values["attempts"],
-        worker=values["worker"],
-        progress={stage: (done, total) for stage, (done, total) in steps.items()},
-        failure=None if values["failure"] is None else Failure(**json.loads(values["failure"])),
-        result=values["result"],
-        created=values["created"],
-        started=values["started"],
-        ended=values["ended"],
-    )
+    values["options"] = JobOptions.from_json(values["options"])
+    values["progress"] = {stage: tuple(steps) for stage, steps in json.loads(values["progress"]).items()}
+    values["failure"] = values["failure"] and Failure(**json.loads(values["failure"]))
+    return Job(**values)

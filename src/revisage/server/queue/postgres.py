@@ -26,6 +26,7 @@ class PostgresStore(JobStore):
 
     now = "EXTRACT(EPOCH FROM clock_timestamp())::double precision"
     skip_locked = "FOR UPDATE SKIP LOCKED"
+    queue_lock = ((f"SELECT pg_advisory_xact_lock({LOCK})", ()),)
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -33,8 +34,7 @@ class PostgresStore(JobStore):
         self._db: psycopg.Connection[tuple[Any, ...]] | None = None
         names = {"serial": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "real": "DOUBLE PRECISION"}
         # Two servers that start at once would both try to create the table.
-        lock = (f"SELECT pg_advisory_xact_lock({LOCK})", ())
-        self._run(lock, *((statement.format(**names), ()) for statement in SCHEMA))
+        self._run(*self.queue_lock, *((statement.format(**names), ()) for statement in SCHEMA))
 
     def _run(
         self, *statements: tuple[str, Sequence[Any]], durable: bool = True
@@ -84,9 +84,6 @@ class PostgresStore(JobStore):
             with contextlib.suppress(psycopg.Error):
                 self._db.close()
         self._db = None
-
-    def _queue_lock(self) -> list[tuple[str, Sequence[Any]]]:
-        return [(f"SELECT pg_advisory_xact_lock({LOCK})", ())]
 
     def close(self) -> None:
         with self._lock:

@@ -23,7 +23,7 @@ class SqliteStore(JobStore):
 
     # unixepoch('subsec') came with SQLite 3.42 only; 2440587.5 is 1970-01-01 as a Julian day.
     now = "((julianday('now') - 2440587.5) * 86400.0)"
-    skip_locked = ""
+    skip_locked = ""  # and no lock of the queue: BEGIN IMMEDIATE lets one writer in at a time
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -66,9 +66,6 @@ class SqliteStore(JobStore):
             except sqlite3.Error as error:
                 raise StoreUnavailableError(f"the queue's file cannot be used ({error})") from error
         return rows, count
-
-    def _queue_lock(self) -> list[tuple[str, Sequence[Any]]]:
-        return []  # BEGIN IMMEDIATE lets one writer in at a time
 
     def close(self) -> None:
         with self._lock:
