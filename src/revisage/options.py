@@ -40,25 +40,15 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 @dataclass(frozen=True)
 class Arg:
-    """How the command line shows a field.
+    """How the command line shows a field."""
 
-    Args:
-        metavar: what stands for its value.
-        name: of the option, where it is not that of the field.
-        aliases: other names of the option, such as "-o".
-        help: in place of the field's docstring.
-        positional: it is an argument, not an option.
-        repeated: the option is given once for each of its values.
-        only_in_python: neither the command line nor the HTTP API offers it.
-    """
-
-    metavar: str | None = None
-    name: str | None = None
-    aliases: tuple[str, ...] = ()
-    help: str | None = None
-    positional: bool = False
-    repeated: bool = False
-    only_in_python: bool = False
+    metavar: str | None = None  #: what stands for its value
+    name: str | None = None  #: of the option, where it is not that of the field
+    aliases: tuple[str, ...] = ()  #: other names of the option, such as "-o"
+    help: str | None = None  #: in place of the field's docstring
+    positional: bool = False  #: it is an argument, not an option
+    repeated: bool = False  #: the option is given once for each of its values
+    only_in_python: bool = False  #: neither the command line nor the HTTP API offers it
 
 
 Share = Annotated[float, Interval(ge=0, le=1), Arg(metavar="0..1")]

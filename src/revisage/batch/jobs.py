@@ -21,37 +21,22 @@ OWN: frozenset[Reason] = frozenset(
 
 @dataclass(frozen=True)
 class Job:
-    """One photo and where its result goes.
-
-    Args:
-        source: the photo.
-        target: where its result goes.
-        again: an earlier run is known to have put a result there, whether or not the file says so.
-    """
+    """One photo and where its result goes."""
 
     source: Location
     target: Location
     again: bool = field(default=False, compare=False)
+    """An earlier run is known to have put a result there, whether or not the file says so."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one photo.
-
-    Args:
-        job: the photo.
-        entry: its entry of the report.
-        error: what went wrong, in one line; None where the photo was restored.
-        reason: the kind of error; None where there is none.
-        digest: SHA-256 of the photo's bytes in hex; None where they could not be read.
-        stamp: what the file's size and time were before it was read (`storage.stamp`).
-        written: size of the result in bytes; None without one.
-    """
+    """What became of one photo."""
 
     job: Job
-    entry: dict[str, Any]
-    error: str | None = None
-    reason: Reason | None = None
-    digest: str | None = None
-    stamp: str | None = None
-    written: int | None = None
+    entry: dict[str, Any]  #: of the report
+    error: str | None = None  #: what went wrong, in one line; None where the photo was restored
+    reason: Reason | None = None  #: the kind of error
+    digest: str | None = None  #: SHA-256 of the photo's bytes in hex; None where they could not be read
+    stamp: str | None = None  #: the file's size and time before it was read (`storage.stamp`)
+    written: int | None = None  #: bytes of the result; None without one

@@ -6,6 +6,7 @@ the file needs no shared memory and may lie on a network drive. A result is rena
 is written: a run killed in between redoes that photo and nothing else.
 """
 
+import contextlib
 import json
 import sqlite3
 import time
@@ -39,17 +40,11 @@ class ManifestError(SaveError):
 
 @dataclass(frozen=True)
 class Standing:
-    """What a run finds.
+    """What a run finds."""
 
-    Args:
-        todo: photos to be restored, in their order.
-        restored: how many are done and unchanged.
-        failed: how many failed before and are left alone.
-    """
-
-    todo: list[Job]
-    restored: int
-    failed: int
+    todo: list[Job]  #: photos to be restored, in their order
+    restored: int  #: how many are done and unchanged
+    failed: int  #: how many failed before and are left alone
 
 
 class Manifest:
@@ -58,12 +53,10 @@ class Manifest:
     def __init__(self, path: Path, out: Location) -> None:
         """Open or make it. Raises ManifestError."""
         self._path, self._out = path, out
-        try:
+        with self._told(), contextlib.ExitStack() as opened:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=PATIENCE_SECONDS, isolation_level=None)
-        except (OSError, sqlite3.Error) as error:
-            raise self._error(error) from error
-        try:
+            opened.callback(self._db.close)
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode = WAL")
             # The end of the machine may undo the last rows, whose photos are then redone; never the order.
@@ -76,12 +69,7 @@ class Manifest:
                 self._db.execute(statement)
             self._db.execute(f"PRAGMA user_version = {VERSION}")
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._db.close()
-            raise self._error(error) from error
-        except ManifestError:
-            self._db.close()
-            raise
+            opened.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -125,12 +113,10 @@ class Manifest:
         return self._row("SELECT 1 FROM begun WHERE target = ?", self.key(job)) is not None
 
     def _begin(self, targets: Sequence[tuple[str]]) -> None:
-        try:
+        with self._told():
             self._db.execute("BEGIN")
             self._db.executemany("INSERT OR IGNORE INTO begun VALUES (?)", targets)
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise self._error(error) from error
 
     def _is_settled(self, job: Job, row: Sequence[Any], retry_failed: bool) -> bool:
         stamp, digest, _, reason, written = row
@@ -144,13 +130,13 @@ class Manifest:
         if now != stamp:
             if digest is None or storage.digest(job.source) != digest:
                 return False
-            self._run("UPDATE photos SET stamp = ? WHERE target = ?", now, self.key(job))
+            self._row("UPDATE photos SET stamp = ? WHERE target = ?", now, self.key(job))
         return True
 
     def record(self, outcome: Outcome, settings: Fingerprint) -> None:
         """Remember what became of a photo. Raises ManifestError."""
-        self._run("INSERT OR IGNORE INTO settings VALUES (?, ?)", settings.digest, settings.text)
-        self._run(
+        self._row("INSERT OR IGNORE INTO settings VALUES (?, ?)", settings.digest, settings.text)
+        self._row(
             "INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             self.key(outcome.job),
             _text(str(outcome.job.source)),
@@ -179,24 +165,23 @@ class Manifest:
         return _text(job.target.removeprefix(str(self._out)).lstrip("/"))
 
     def _row(self, statement: str, *values: object) -> Sequence[Any] | None:
-        try:
+        with self._told():
             row: Sequence[Any] | None = self._db.execute(statement, values).fetchone()
-        except sqlite3.Error as error:
-            raise self._error(error) from error
         return row
 
-    def _run(self, statement: str, *values: object) -> None:
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Raise ManifestError for what SQLite raises in the block."""
         try:
-            self._db.execute(statement, values)
-        except sqlite3.Error as error:
-            raise self._error(error) from error
-
-    def _error(self, error: Exception) -> ManifestError:
-        if "locked" in str(error):
-            return ManifestError(f"another run is at work with {self._path}: wait for it, or end it")
-        return ManifestError(
-            f"{self._path} cannot be used ({error}): if it is damaged, remove it and all is done anew"
-        )
+            yield
+        except (OSError, sqlite3.Error) as error:
+            if "locked" in str(error):
+                text = f"another run is at work with {self._path}: wait for it, or end it"
+            else:
+                text = (
+                    f"{self._path} cannot be used ({error}): if it is damaged, remove it and all is done anew"
+                )
+            raise ManifestError(text) from error
 
 
 def _text(name: str) -> str:

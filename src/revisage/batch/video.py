@@ -45,21 +45,14 @@ MOST_TICKS = 1 << 31
 
 @dataclass(frozen=True)
 class Colour:
-    """How R'G'B' becomes Y'CbCr, as numbers of ITU-T H.273; 2 stands for untagged.
-
-    Args:
-        matrix, transfer, primaries: as the film is tagged.
-        full: whether luma goes from 0 to 255 rather than from 16 to 235.
-        tagged_range: AVColorRange as the film is tagged: 0 none, 1 limited, 2 full.
-        used: the matrix that pixels are converted by: `matrix`, or what players take for untagged films.
-    """
+    """How R'G'B' becomes Y'CbCr, as numbers of ITU-T H.273 as the film is tagged; 2 stands for untagged."""
 
     matrix: int
     transfer: int
     primaries: int
-    full: bool
-    tagged_range: int
-    used: int
+    full: bool  #: whether luma goes from 0 to 255 rather than from 16 to 235
+    tagged_range: int  #: AVColorRange: 0 none, 1 limited, 2 full
+    used: int  #: the matrix that pixels are converted by: `matrix`, or what players take for untagged films
 
     def __str__(self) -> str:
         tagged = "" if self.matrix == self.used else ", untagged"

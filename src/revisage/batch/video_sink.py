@@ -45,17 +45,11 @@ CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", "
 
 @dataclass(frozen=True)
 class FilmReport:
-    """What a video file has of its film, in words.
+    """What a video file has of its film, in words."""
 
-    Args:
-        kept: what is as it was.
-        left_out: what the film has and the result has not.
-        notes: what else should be known.
-    """
-
-    kept: tuple[str, ...]
-    left_out: tuple[str, ...]
-    notes: tuple[str, ...]
+    kept: tuple[str, ...]  #: what is as it was
+    left_out: tuple[str, ...]  #: what the film has and the result has not
+    notes: tuple[str, ...]  #: what else should be known
 
 
 class VideoSink:

@@ -28,21 +28,13 @@ AND_GO_ON = "; it goes on where this run ended"
 
 @dataclass(frozen=True)
 class Run:
-    """All that is decided before the first photo.
-
-    Args:
-        jobs: the photos of this run.
-        engine: what restores them.
-        report: gets every outcome's entry.
-        record: gets every outcome first; what it cannot keep ends the run (ManifestError).
-        before: what earlier runs have done; None for a run that does not ask.
-    """
+    """All that is decided before the first photo."""
 
     jobs: Sequence[Job]
     engine: Engine
-    report: Report
-    record: Callable[[Outcome], None]
-    before: Standing | None = None
+    report: Report  #: gets every outcome's entry
+    record: Callable[[Outcome], None]  #: gets every outcome first; raises ManifestError to end the run
+    before: Standing | None = None  #: what earlier runs have done; None for a run that does not ask
 
 
 def work(run: Run) -> int:

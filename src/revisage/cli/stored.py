@@ -76,23 +76,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that is kept.
-
-    Args:
-        kind: for `--only`.
-        what: in words; things of equal words and place share a line.
-        path: of a file or a folder.
-        bytes: on disk.
-        since: when it was last changed, of a job when it came; in seconds since 1970.
-        job: its id, where it is a job of the server.
-    """
+    """One thing that is kept."""
 
     kind: Kind
-    what: str
-    path: Path
+    what: str  #: in words; things of equal words and place share a line
+    path: Path  #: of a file or a folder
     bytes: int
-    since: float
-    job: str | None = None
+    since: float  #: when it was last changed, of a job when it came; in seconds since 1970
+    job: str | None = None  #: its id, where it is a job of the server
 
 
 def main(argv: Sequence[str]) -> int:

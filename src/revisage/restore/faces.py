@@ -211,14 +211,8 @@ def _degrees(first: np.ndarray, second: np.ndarray) -> list[float]:
 
 @dataclass(frozen=True)
 class FaceLayer:
-    """A restored face, apart from the photo.
-
-    Args:
-        index: of the face in the report.
-        picture: (side, side, 3) float32 in [0, 1] on the FFHQ template, in the colours asked for; or the
-            error that befell it.
-        drift: see `Drift`.
-    """
+    """A restored face, apart from the photo: (side, side, 3) float32 in [0, 1] on the FFHQ template, in the
+    colours asked for, or the error that befell it; `index` is its place in the report."""
 
     index: int
     picture: np.ndarray | FaceError

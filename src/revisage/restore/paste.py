@@ -34,17 +34,11 @@ CUBIC = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a crop lies on the canvas.
+    """Where a crop lies on the canvas."""
 
-    Args:
-        size: side of the crop, S.
-        to_crop: (2, 3) float64 similarity, canvas (x, y) -> crop (x, y).
-        source_ratio: photo pixels per crop pixel; above 1 the photo has detail that the crop cannot hold.
-    """
-
-    size: int
-    to_crop: np.ndarray
-    source_ratio: float
+    size: int  #: side of the crop, S
+    to_crop: np.ndarray  #: (2, 3) float64 similarity, canvas (x, y) -> crop (x, y)
+    source_ratio: float  #: photo pixels per crop pixel; above 1 the photo has detail that no crop can hold
 
     @property
     def ratio(self) -> float:

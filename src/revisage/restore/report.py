@@ -12,30 +12,19 @@ STAGES = ("decode", "find", "faces", "scene", "paste", "encode")
 
 @dataclass(frozen=True)
 class FaceReport:
-    """What became of one face.
+    """What became of one face."""
 
-    Args:
-        number: from 1, left to right in the photo.
-        box: x, y, width, height in pixels of the input.
-        landmarks: five (x, y) in pixels of the input, in the detector's order; none where a model took
-            the whole picture.
-        score: the detector's confidence, 0 to 1.
-        outcome: "restored", "skipped" or "failed".
-        reason: why it was skipped or failed; None when restored.
-        identity_degrees: angle between the face's embeddings before and after, as far as it was restored;
-            None when it was not, or without an identity model.
-        strength: how strongly it was restored, 0 to 1: what was asked for, or less by the guard; None when
-            it was not restored.
-    """
-
-    number: int
-    box: tuple[float, float, float, float]
+    number: int  #: from 1, left to right in the photo
+    box: tuple[float, float, float, float]  #: x, y, width, height in pixels of the input
     landmarks: tuple[tuple[float, float], ...]
-    score: float
-    outcome: str
-    reason: str | None = None
+    """Five (x, y) in pixels of the input, in the detector's order; none where a model took all of it."""
+    score: float  #: the detector's confidence, 0 to 1
+    outcome: str  #: "restored", "skipped" or "failed"
+    reason: str | None = None  #: why it was skipped or failed
     identity_degrees: float | None = None
-    strength: float | None = None
+    """Angle between the face's embeddings before and after; None where it was not restored, or without an
+    identity model."""
+    strength: float | None = None  #: as asked for, 0 to 1, or less by the guard; None when not restored
 
     def entry(self) -> dict[str, Any]:
         """The face as the report states it, in JSON types."""

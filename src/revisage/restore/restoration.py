@@ -35,31 +35,19 @@ ANALYSED = ("scale", "face", "turn", "colour", "aligned", "damaged", "straighten
 
 @dataclass(frozen=True)
 class Restoration:
-    """What `Restorer.analyse` has made of one photo: the rest of it, and each face apart.
+    """What `Restorer.analyse` has made of one photo: the rest of it, and each face apart."""
 
-    Args:
-        photo: what of it is restored (`revisage.image.frame`).
-        options: what it was analysed for.
-        rest: the result without any face restored; its pixels are (H scale, W scale, 3) in the photo's depth.
-        found: the faces, from left to right.
-        places: for each where its crop lies on the canvas, or why it cannot be restored.
-        layers: the restored faces, smallest first.
-        face_model: name and version of what restored them.
-        level: the photo is gray and stays so.
-        background: the rest at another `clean`; None where the scene model does not listen to it.
-        source: the photo as it was read, where that is another and the layers are kept.
-    """
-
-    photo: Photo
-    options: RestoreOptions
-    rest: Result
-    found: Sequence[Face]
-    places: Sequence[Placement | Left]
-    layers: Iterable[FaceLayer]
-    face_model: str | None
-    level: bool
+    photo: Photo  #: what of it is restored (`revisage.image.frame`)
+    options: RestoreOptions  #: what it was analysed for
+    rest: Result  #: without any face restored; its pixels are (H scale, W scale, 3) in the photo's depth
+    found: Sequence[Face]  #: from left to right
+    places: Sequence[Placement | Left]  #: of their crops on the canvas, or why they cannot be restored
+    layers: Iterable[FaceLayer]  #: the restored faces, smallest first
+    face_model: str | None  #: name and version of what restored them
+    level: bool  #: the photo is gray and stays so
     background: Callable[[float, Progress], Background] | None = None
-    source: Photo | None = None
+    """The rest at another `clean`; None where the scene model does not listen to it."""
+    source: Photo | None = None  #: as it was read, where that is another and the layers are kept
 
     @property
     def can_clean(self) -> bool:

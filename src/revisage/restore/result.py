@@ -29,45 +29,26 @@ Finish = Callable[[bytes, str], bytes]
 
 @dataclass
 class Result:
-    """What `Restorer.restore` returns; saving it adds `output` and the time taken to the report.
+    """What `Restorer.restore` returns; saving it adds `output` and the time taken to the report."""
 
-    Args:
-        photo: the restored photo with the input's alpha, profile and metadata.
-        faces: one entry per face found, from left to right.
-        input: path of the source, None for bytes, images and arrays.
-        size_in: width and height of the input, upright.
-        scale: the factor applied.
-        turned: degrees clockwise by which `options.turn` has turned the photo.
-        turn_offered: degrees clockwise by which its faces say it should be turned.
-        background: how everything outside the faces was made, in words.
-        models: name and version by task ("face", "scene", "finder"); None where none was used.
-        changed_by: models that changed pixels of this photo: what the label names.
-        runtime: backend, device and precision; None where no model ran.
-        seconds: time by stage.
-        tone: the estimated fading that was undone; None where that was not asked for.
-        digests: what gives the SHA-256 in hex of the files of each model, by its name and version.
-        further: the other pages of the file, where all were asked for.
-        output: where the result was saved last.
-        left_out: what the file that was written last could not hold.
-    """
-
-    photo: Photo
-    faces: tuple[FaceReport, ...]
-    input: Path | None
-    size_in: tuple[int, int]
-    scale: int
-    background: str
-    models: dict[str, str | None]
-    changed_by: tuple[str, ...]
-    runtime: dict[str, str] | None
-    seconds: dict[str, float]
-    tone: Tone | None = None
+    photo: Photo  #: the restored photo with the input's alpha, profile and metadata
+    faces: tuple[FaceReport, ...]  #: one entry per face found, from left to right
+    input: Path | None  #: path of the source, None for bytes, images and arrays
+    size_in: tuple[int, int]  #: width and height of the input, upright
+    scale: int  #: the factor applied
+    background: str  #: how everything outside the faces was made, in words
+    models: dict[str, str | None]  #: name and version by task ("face", "scene", "finder"); None for none
+    changed_by: tuple[str, ...]  #: models that changed pixels of this photo: what the label names
+    runtime: dict[str, str] | None  #: backend, device and precision; None where no model ran
+    seconds: dict[str, float]  #: time by stage
+    tone: Tone | None = None  #: the estimated fading that was undone; None where that was not asked for
     digests: dict[str, Callable[[], tuple[str, ...]]] = field(default_factory=dict)
-    further: tuple[Result, ...] = ()
-    output: Path | None = None
-    left_out: tuple[str, ...] = ()
-    turned: int = 0
-    turn_offered: int = 0
+    """What gives the SHA-256 in hex of the files of each model, by its name and version."""
+    further: tuple[Result, ...] = ()  #: the other pages of the file, where all were asked for
+    output: Path | None = None  #: where the result was saved last
+    left_out: tuple[str, ...] = ()  #: what the file that was written last could not hold
+    turned: int = 0  #: degrees clockwise by which `options.turn` has turned the photo
+    turn_offered: int = 0  #: degrees clockwise by which its faces say it should be turned
 
     def __repr__(self) -> str:
         height, width = self.pixels.shape[:2]

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Self
 
-from revisage.files import publish, sha256, sweep, sync_folder, write_atomically
+from revisage.files import publish, sha256, sync_folder, write_atomically
 from revisage.image.formats import EXTENSION
 from revisage.server.options import JobOptions
 from revisage.server.queue.jobs import ID, Job
@@ -124,14 +124,6 @@ class Files:
     def preview(self, id: str, key: str, name: Preview) -> bytes:
         """A JPEG. Raises FileNotFoundError when there is none."""
         return (self.folder(id) / f"{key}.{name}").read_bytes()
-
-    def tidy(self, id: str) -> None:
-        """Remove what a killed attempt has left half written; for the worker that has the job."""
-        sweep(self.folder(id))
-
-    def drop_upload(self, id: str) -> None:
-        """Remove a photo that nothing can be done with; its job stays, and says why."""
-        self.upload(id).unlink(missing_ok=True)
 
     def erase(self, id: str) -> None:
         """Remove all of a job's files."""

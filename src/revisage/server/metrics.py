@@ -13,11 +13,7 @@ STAGE_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
 class Metrics:
-    """Counters of one server process, and the state of the queue at the time of asking.
-
-    Args:
-        counts: number of jobs by state.
-    """
+    """Counters of one server process, and the state of the queue, by `counts`, at the time of asking."""
 
     def __init__(self, counts: Callable[[], Mapping[State, int]]) -> None:
         self._registry = CollectorRegistry()

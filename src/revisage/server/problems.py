@@ -47,6 +47,11 @@ class ProblemError(RevisageError):
         self.failure = Failure(status, code, message, retry_after)
 
 
+def stopping() -> ProblemError:
+    """The answer of a server that takes no more photos."""
+    return ProblemError(503, "stopping", "the server is about to stop: try again", retry_after=RETRY_SECONDS)
+
+
 class QueueFullError(RevisageError):
     """No more jobs may wait: try again later."""
 

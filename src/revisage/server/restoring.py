@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from PIL import Image
 
 from revisage.errors import PhotoError, SaveError
+from revisage.files import sweep
 from revisage.image import Photo, can_encode, eight_bits
 from revisage.options import RestoreOptions
 from revisage.restore import Progress, Restoration, Restorer, Result, Stage
@@ -67,7 +68,7 @@ def restore_job(
     `watch` is told of every step and may raise to stop; `guard` is for a job that names none. Returns the
     result's key and the seconds by stage. Raises what `Restorer.restore` and encoding raise.
     """
-    files.tidy(job.id)
+    sweep(files.folder(job.id))  # of what a killed attempt has left half written
     key = result_key(job.digest, job.options)
     if files.is_published(job.id, key):
         return key, {}
@@ -88,13 +89,14 @@ def restore_job(
             upload = files.upload(job.id)
             restoration = restorer.analyse(upload, options, progress=listen, sketch=sketch)
         except PhotoError:
-            if not stages:  # it does not decode: another attempt would fail the same way
-                files.drop_upload(job.id)
+            if not stages:  # it does not decode, nor would it the next time: only the job stays, and says why
+                files.upload(job.id).unlink(missing_ok=True)
             raise
         last.keep(job.digest, restoration)
     result = restorer.with_pages(restoration.render(options), options, watch)
     watch(Stage("save", 0, 1))
-    format = options.chosen_format or _own_format(restoration.photo)
+    own = restoration.photo.format
+    format = options.chosen_format or (own if can_encode(own) else "PNG")
     data = result.encode(format, options)
     previews = _previews(restoration, result, options) if options.previews else {}
     report = result.report()
@@ -107,10 +109,6 @@ def restore_job(
         log.error("a result cannot be kept: %s", error)  # with its path, which is not for the client
         raise ProblemError(507, "no-space", "the server cannot keep the result: try again later") from None
     return key, dict(result.seconds)
-
-
-def _own_format(photo: Photo) -> str:
-    return photo.format if can_encode(photo.format) else "PNG"
 
 
 def _previews(restoration: Restoration, result: Result, options: RestoreOptions) -> dict[Preview, bytes]:

@@ -16,21 +16,13 @@ from revisage.server.settings import ServerSettings
 
 @dataclass(frozen=True)
 class RetainedJob:
-    """What is kept of one job.
-
-    Args:
-        id: of the job.
-        folder: its upload, result, report and previews; it may be gone.
-        bytes: of these files.
-        since: when it came, in seconds since 1970.
-        state: None for files without a job, which a crash has left or which are just arriving.
-    """
+    """What is kept of one job."""
 
     id: str
-    folder: Path
-    bytes: int
-    since: float
-    state: State | None
+    folder: Path  #: its upload, result, report and previews; it may be gone
+    bytes: int  #: of these files
+    since: float  #: when it came, in seconds since 1970
+    state: State | None  #: None for files without a job, which a crash has left or which are just arriving
 
 
 def retained(settings: ServerSettings) -> list[RetainedJob]:
@@ -45,30 +37,24 @@ def retained(settings: ServerSettings) -> list[RetainedJob]:
             if ID.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
                 size, since = _size(Path(entry.path))
                 found[entry.name] = RetainedJob(entry.name, Path(entry.path), size, since, None)
-    if settings.database is not None or settings.queue_file.is_file():
-        store = open_store(settings)
-        try:
+    if settings.has_queue:
+        with contextlib.closing(open_store(settings)) as store:
             for job in store.jobs():
                 size = found[job.id].bytes if job.id in found else 0
                 found[job.id] = RetainedJob(job.id, root / job.id, size, job.created, job.state)
-        finally:
-            store.close()
     return sorted(found.values(), key=lambda one: one.since)
 
 
 def erase(settings: ServerSettings, ids: Collection[str]) -> dict[str, str]:
     """Forget jobs in any state, and all their files; as `DELETE /v1/jobs/ID` does for one.
 
-    Returns the ids whose files could not be removed, with the reason. Raises like `kept`.
+    Returns the ids whose files could not be removed, with the reason. Raises like `retained`.
     """
     refused = {}
-    if settings.database is not None or settings.queue_file.is_file():
-        store = open_store(settings)
-        try:
+    if settings.has_queue:
+        with contextlib.closing(open_store(settings)) as store:
             for id in ids:
                 store.erase(id)  # first: a worker at it then drops its work
-        finally:
-            store.close()
     for id in ids:
         assert ID.fullmatch(id), id
         try:

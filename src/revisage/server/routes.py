@@ -11,7 +11,7 @@ from revisage.server import answers, archive, events
 from revisage.server.files import Preview, result_key
 from revisage.server.head import is_head
 from revisage.server.options import FORMATS
-from revisage.server.problems import RETRY_SECONDS, ProblemError
+from revisage.server.problems import RETRY_SECONDS, ProblemError, stopping
 from revisage.server.queue.jobs import Job, State
 from revisage.server.schemas import JobsView, JobView, OptionsQuery, PhotoQuery, ProblemView, ServerView
 from revisage.server.service import Service, no_job
@@ -262,13 +262,10 @@ async def _wait(service: Service, request: Request, job: Job) -> Job:
             if await request.is_disconnected():
                 raise ProblemError(400, "incomplete", "the connection was closed")
             if service.draining and now.state == "queued":
-                raise ProblemError(
-                    503, "stopping", "the server is about to stop: try again", retry_after=RETRY_SECONDS
-                )
+                raise stopping()
             if time.monotonic() > since + service.settings.limits.job_seconds:
-                raise ProblemError(
-                    503, "too-slow", "the photo makes no progress: use /v1/jobs", retry_after=RETRY_SECONDS
-                )
+                text = "the photo makes no progress: use /v1/jobs"
+                raise ProblemError(503, "too-slow", text, retry_after=RETRY_SECONDS)
     except BaseException:
         await asyncio.shield(service.erase(job.id))
         raise

@@ -13,7 +13,13 @@ from revisage.server.files import FOLDER, Files
 from revisage.server.metrics import Metrics
 from revisage.server.options import JobOptions
 from revisage.server.private import make_folder
-from revisage.server.problems import RETRY_SECONDS, ProblemError, QueueFullError, StoreUnavailableError
+from revisage.server.problems import (
+    RETRY_SECONDS,
+    ProblemError,
+    QueueFullError,
+    StoreUnavailableError,
+    stopping,
+)
 from revisage.server.queue import open_store
 from revisage.server.queue.jobs import ID, Job, NewJob, new_id
 from revisage.server.quota import MEASURE_SECONDS, NoRoomError, Quota
@@ -33,16 +39,8 @@ SWEEP_SECONDS = 300.0
 
 
 class Service:
-    """What the routes work with.
-
-    Args:
-        settings: the server's.
-        models: where the workers get their models.
-
-    Raises:
-        StoreUnavailableError: the queue cannot be opened.
-        UsageError: the settings need a library that is not installed.
-    """
+    """What the routes work with. Raises StoreUnavailableError when the queue cannot be opened, UsageError
+    when the settings need a library that is not installed."""
 
     def __init__(self, settings: ServerSettings, models: Models) -> None:
         self.settings = settings
@@ -137,9 +135,7 @@ class Service:
         self._arriving += 1
         try:
             if self.draining:
-                raise ProblemError(
-                    503, "stopping", "the server is about to stop: try again", retry_after=RETRY_SECONDS
-                )
+                raise stopping()
             counts = await asyncio.to_thread(self.store.counts)
             if counts["queued"] + self._arriving > self.settings.limits.queue:
                 raise self._full()
@@ -152,12 +148,8 @@ class Service:
             self._arriving -= 1
 
     def _full(self) -> ProblemError:
-        return ProblemError(
-            429,
-            "queue-full",
-            f"{self.settings.limits.queue} photos are waiting already: try again later",
-            retry_after=RETRY_SECONDS,
-        )
+        text = f"{self.settings.limits.queue} photos are waiting already: try again later"
+        return ProblemError(429, "queue-full", text, retry_after=RETRY_SECONDS)
 
     async def _queue(self, new: NewJob) -> Job:
         # Where the database fails in between, the files stay: the job may exist, and if not they are swept.

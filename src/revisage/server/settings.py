@@ -44,25 +44,15 @@ class JobLimits:
 
 @dataclass(frozen=True)
 class Limits(JobLimits):
-    """What one request, one job and the queue may cost. Raises UsageError when a value makes no sense.
+    """What one request, one job and the queue may cost. Raises UsageError when a value makes no sense."""
 
-    Args:
-        body_bytes: longest request body, counted while it arrives.
-        decode_bytes: memory of the process that decodes a photo.
-        lease_seconds: how long a job whose worker falls silent waits before another takes it.
-        stored_bytes: what photos, results and reports may take on the disk together.
-        free_bytes: what must stay free on that disk for a photo to be taken.
-        worker_bytes: memory that a worker on CPUs may take beyond its models (Linux).
-        retention_seconds: age at which photos and results are erased; 0: once downloaded.
-    """
-
-    body_bytes: int = 64 << 20
-    decode_bytes: int = 2 << 30
-    lease_seconds: float = 15.0
-    stored_bytes: int = 20 << 30
-    free_bytes: int = 1 << 30
-    worker_bytes: int = 6 << 30
-    retention_seconds: float = 24 * 3600.0
+    body_bytes: int = 64 << 20  #: longest request body, counted while it arrives
+    decode_bytes: int = 2 << 30  #: memory of the process that decodes a photo
+    lease_seconds: float = 15.0  #: how long a job whose worker falls silent waits before another takes it
+    stored_bytes: int = 20 << 30  #: what photos, results and reports may take on the disk together
+    free_bytes: int = 1 << 30  #: what must stay free on that disk for a photo to be taken
+    worker_bytes: int = 6 << 30  #: memory that a worker on CPUs may take beyond its models (Linux)
+    retention_seconds: float = 24 * 3600.0  #: age at which photos and results are erased; 0: once downloaded
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -84,33 +74,23 @@ class Limits(JobLimits):
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """One server.
+    """One server. Raises UsageError when another machine could reach it and no token is set, or a value makes
+    no sense."""
 
-    Args:
-        data: folder of the photos, results and, without `database`, the queue.
-        host: address to listen on.
-        port: 0 takes a free one.
-        tokens: who may use the API; empty lets everybody who reaches the address.
-        names: values of the Host header that are answered; empty means any (only with tokens) or, on a
-            loopback address, the names of this machine.
-        workers: processes that restore; 0 leaves the work to other machines on the same queue.
-        guard: largest angle in degrees, 0 to 180, by which a face may drift (`RestoreOptions.guard`) where a
-            request names none and an identity model is installed; None for any angle.
-        database: `postgresql://…` for a queue that several machines share; None for SQLite in `data`.
-        limits: see `Limits`.
-
-    Raises:
-        UsageError: another machine could reach the server and no token is set, or a value makes no sense.
-    """
-
-    data: Path
-    host: str = "127.0.0.1"
-    port: int = 8000
+    data: Path  #: folder of the photos, results and, without `database`, the queue
+    host: str = "127.0.0.1"  #: address to listen on
+    port: int = 8000  #: 0 takes a free one
     tokens: tuple[str, ...] = field(default=(), repr=False)
+    """Who may use the API; empty lets everybody who reaches the address."""
     names: tuple[str, ...] = ()
-    workers: int = 1
+    """Values of the Host header that are answered; empty means any (only with tokens) or, on a loopback
+    address, the names of this machine."""
+    workers: int = 1  #: processes that restore; 0 leaves the work to other machines on the same queue
     guard: float | None = GUARD_DEGREES
+    """Largest angle in degrees, 0 to 180, by which a face may drift (`RestoreOptions.guard`) where a request
+    names none and an identity model is installed; None for any angle."""
     database: str | None = field(default=None, repr=False)
+    """`postgresql://…` for a queue that several machines share; None for SQLite in `data`."""
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -130,6 +110,11 @@ class ServerSettings:
     def queue_file(self) -> Path:
         """The queue of a server without `database`; it may not exist."""
         return self.data / "jobs.sqlite"
+
+    @property
+    def has_queue(self) -> bool:
+        """Whether there is a queue to be opened, or as far as is known there may be."""
+        return self.database is not None or self.queue_file.is_file()
 
     @property
     def loopback(self) -> bool:

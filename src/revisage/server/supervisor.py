@@ -41,14 +41,8 @@ class _Worker:
 
 
 class Supervisor:
-    """Runs `settings.workers` processes from a thread of its own.
-
-    Args:
-        settings: the server's.
-        models: where the workers get their models.
-        store: to release the jobs of dead workers.
-        listen: called with what the workers tell, from the supervisor's thread.
-    """
+    """Runs `settings.workers` processes from a thread of its own, from which `listen` is called with what
+    they tell. In the `store` the jobs of dead workers are released."""
 
     def __init__(
         self, settings: ServerSettings, models: Models, store: JobStore, listen: Callable[[Told], None]

@@ -37,15 +37,11 @@ async def receive(request: Request, upload: Upload, limits: Limits, *, name: str
                 async for chunk in _counted(request, upload, limits):
                     await asyncio.to_thread(upload.write, chunk)
     except TimeoutError:
-        raise ProblemError(
-            408,
-            "too-slow-upload",
-            f"the photo did not arrive within {limits.upload_seconds:g} s: send it again",
-        ) from None
+        text = f"the photo did not arrive within {limits.upload_seconds:g} s: send it again"
+        raise ProblemError(408, "too-slow-upload", text) from None
     except ClientDisconnect:
-        raise ProblemError(
-            400, "incomplete", "the connection was closed before the photo had arrived"
-        ) from None
+        text = "the connection was closed before the photo had arrived"
+        raise ProblemError(400, "incomplete", text) from None
     check_head(await asyncio.to_thread(upload.head, HEAD_BYTES), limits)
     return clean_name(name)
 
@@ -59,11 +55,8 @@ def check_head(head: bytes, limits: Limits) -> None:
         raise ProblemError(415, "unsupported-format", f"this is no photo that can be read: send {READ_NAMES}")
     size = declared_size(head, format)
     if size is not None and size[0] * size[1] > limits.max_pixels:
-        raise ProblemError(
-            422,
-            "photo-too-large",
-            f"the photo has {size[0]} x {size[1]} pixels, more than {limits.max_pixels:,}: reduce it first",
-        )
+        text = f"the photo has {size[0]} x {size[1]} pixels, more than {limits.max_pixels:,}: reduce it first"
+        raise ProblemError(422, "photo-too-large", text)
 
 
 def clean_name(name: str) -> str:
@@ -89,15 +82,13 @@ async def _form(request: Request, upload: Upload, limits: Limits) -> str:
         form = await parser.parse()
     except (MultiPartException, FormParserError, KeyError, UnicodeDecodeError) as error:
         reason = getattr(error, "message", "no boundary")
-        raise ProblemError(
-            400, "bad-form", f"the form cannot be read ({reason}): send one part named file"
-        ) from None
+        text = f"the form cannot be read ({reason}): send one part named file"
+        raise ProblemError(400, "bad-form", text) from None
     try:
         part = form.get("file")
         if not isinstance(part, UploadFile):
-            raise ProblemError(
-                422, "no-file", "the form has no file: name the part that holds the photo `file`"
-            )
+            text = "the form has no file: name the part that holds the photo `file`"
+            raise ProblemError(422, "no-file", text)
         while chunk := await part.read(CHUNK):
             await asyncio.to_thread(upload.write, chunk)
         return part.filename or ""

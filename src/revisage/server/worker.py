@@ -231,8 +231,5 @@ class _JobRun:
                     os._exit(1)
 
     def _late(self) -> Failure:
-        return Failure(
-            503,
-            "too-slow",
-            f"the photo made no progress for {self._limits.job_seconds:g} s: ask for a smaller scale",
-        )
+        text = f"the photo made no progress for {self._limits.job_seconds:g} s: ask for a smaller scale"
+        return Failure(503, "too-slow", text)

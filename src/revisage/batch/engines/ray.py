@@ -47,19 +47,12 @@ AHEAD = 2
 
 @dataclass(frozen=True)
 class Pool:
-    """The Restorers of a run.
+    """The Restorers of a run. Ray starts with one and adds more while photos wait: it would wait for ever for
+    a least number that a cluster, shrunk by a dead node, has no room for."""
 
-    Args:
-        largest: how many at most; None for as many as the cluster has room for. Ray starts with one and adds
-            more while photos wait. It would wait for ever for a least number that a cluster, shrunk by a
-            dead node, has no room for.
-        threads: cores of each.
-        gpus: GPUs of each.
-    """
-
-    largest: int | None = None
-    threads: int = 1
-    gpus: float = 0
+    largest: int | None = None  #: how many at most; None for as many as the cluster has room for
+    threads: int = 1  #: cores of each
+    gpus: float = 0  #: of each
 
 
 @contextlib.contextmanager

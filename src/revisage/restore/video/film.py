@@ -22,17 +22,12 @@ from revisage.restore.video.smoothing import WINDOW, FaceCrops
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a film, or why it cannot be read.
-
-    Args:
-        time: when it is shown, in seconds from the film's beginning; None in a folder of pictures.
-        duration: for how long, in seconds.
-    """
+    """One picture of a film, or why it cannot be read."""
 
     name: str
     photo: Photo | RevisageError
-    time: Fraction | None = None
-    duration: Fraction | None = None
+    time: Fraction | None = None  #: when it is shown, in seconds from the film's beginning; None in a folder
+    duration: Fraction | None = None  #: for how long, in seconds
 
 
 class Film(Protocol):

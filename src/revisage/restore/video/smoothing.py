@@ -116,13 +116,9 @@ def smoothed(values: np.ndarray) -> np.ndarray:
 
 def at_zero(times: np.ndarray, values: np.ndarray) -> np.ndarray:
     """The value at time 0 of the weighted least-squares line through (N,) times and (N, D) values."""
-    weights = np.exp(-0.5 * (times / SIGMA) ** 2)
-    s0, s1, s2 = (float((weights * times**power).sum()) for power in range(3))
-    determinant = s0 * s2 - s1 * s1
-    if determinant < 1e-9 * s0 * s0:  # one time only: its value
-        return np.asarray((weights[:, None] * values).sum(axis=0) / s0)
-    kernel = weights * (s2 - s1 * times) / determinant
-    return np.asarray(kernel @ values)
+    if len(times) == 1:
+        return values[0]
+    return np.asarray(np.polyfit(times, values, 1, w=np.exp(-0.25 * (times / SIGMA) ** 2))[1])
 
 
 SIDES = (64, 512)
@@ -137,12 +133,7 @@ LEVEL = 1.5 / 255
 
 @dataclass(frozen=True)
 class FaceCrops:
-    """A face in one frame, on the template.
-
-    Args:
-        before: (S, S, 3) float32 in [0, 1], of the film.
-        after: (S, S, 3) float32 in [0, 1], of the restored film.
-    """
+    """A face in one frame of a film and of the restored one, on the template: (S, S, 3) float32 in [0, 1]."""
 
     before: np.ndarray
     after: np.ndarray

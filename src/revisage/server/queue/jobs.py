@@ -31,20 +31,12 @@ def new_id() -> str:
 
 @dataclass(frozen=True)
 class NewJob:
-    """What a client has handed in, once the upload is safe on disk.
+    """What a client has handed in, once the upload is safe on disk."""
 
-    Args:
-        id: of `new_id`.
-        owner: who may see it; "" for everybody.
-        name: file name to call the result after.
-        digest: SHA-256 of the upload, in hex.
-        options: what to do.
-    """
-
-    id: str
-    owner: str
-    name: str
-    digest: str
+    id: str  #: of `new_id`
+    owner: str  #: who may see it; "" for everybody
+    name: str  #: file name to call the result after
+    digest: str  #: SHA-256 of the upload, in hex
     options: JobOptions
 
 
@@ -58,8 +50,7 @@ class Job(NewJob):
     worker: str | None
     progress: Progress
     failure: Failure | None
-    result: str | None
-    """Key of the result in `Files`."""
+    result: str | None  #: key of the result in `Files`
     created: float
     started: float | None
     ended: float | None
