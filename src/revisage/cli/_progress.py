@@ -6,11 +6,11 @@ import time
 from collections import Counter
 from typing import Any, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, TaskProgressColumn
 
 from revisage.batch import Job, Meter, Outcome
 from revisage.batch.storage import STANDARD
+from revisage.cli._bar import bar
 from revisage.cli._say import say
 from revisage.restore import Stage, overall
 from revisage.restore.background import TOO_THIN
@@ -24,19 +24,12 @@ class Live:
     left; elsewhere a line now and then. Photos in hand count for the share of their work that is done."""
 
     def __init__(self, count: int) -> None:
-        console = Console(stderr=True)
-        columns = (
-            TextColumn("Restoring"),
-            BarColumn(bar_width=20),
-            TaskProgressColumn(),
-            TextColumn("{task.description}"),
-        )
-        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._progress = bar("Restoring", BarColumn(bar_width=20), TaskProgressColumn(), "{task.description}")
         self._task = self._progress.add_task("", total=count)
         self._in_hand: dict[Job, float] = {}
         self._step = ""
         self._lock = threading.Lock()
-        self._meter = Meter(count)
+        self.meter = Meter(count)
         self._told = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -45,11 +38,6 @@ class Live:
 
     def __exit__(self, *error: object) -> None:
         self._progress.stop()
-
-    @property
-    def meter(self) -> Meter:
-        """The counts so far."""
-        return self._meter
 
     def watch(self, job: Job, stage: Stage) -> None:
         """Called from the threads that restore."""
@@ -63,10 +51,10 @@ class Live:
         tell(outcome)
         with self._lock:
             self._in_hand.pop(outcome.job, None)
-            self._meter.add(outcome)
+            self.meter.add(outcome)
         if self._progress.disable and time.monotonic() - self._told >= EVERY_SECONDS:
             self._told = time.monotonic()
-            print(self._meter.line(), file=sys.stderr, flush=True)
+            print(self.meter.line(), file=sys.stderr, flush=True)
         self._show()
 
     def _show(self) -> None:
@@ -74,9 +62,9 @@ class Live:
             return
         with self._lock:
             in_hand = sum(self._in_hand.values())
-            one = filter(None, [self._step, self._meter.left(in_hand)])
-            text = self._meter.line(in_hand) if self._meter.total > 1 else ", ".join(one)
-        self._progress.update(self._task, completed=self._meter.done + in_hand, description=text)
+            one = filter(None, [self._step, self.meter.left(in_hand)])
+            text = self.meter.line(in_hand) if self.meter.total > 1 else ", ".join(one)
+        self._progress.update(self._task, completed=self.meter.done + in_hand, description=text)
 
 
 def tell(outcome: Outcome) -> None:

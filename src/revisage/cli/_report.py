@@ -1,11 +1,13 @@
 """The report of a run on disk while the run goes on: one JSON document, or a JSON line for each photo."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 from revisage.cli._say import say
 from revisage.errors import SaveError, UsageError
@@ -17,23 +19,7 @@ _HEAD = 100  # bytes: schema and tool come first
 LINES = frozenset({".jsonl", ".ndjson"})
 
 
-class Report(Protocol):
-    """Where the entries of photos go."""
-
-    def add(self, entry: dict[str, Any]) -> None:
-        """Take one photo's entry."""
-        ...
-
-    def write(self) -> bool:
-        """Bring to disk what there is; False, told on stderr, when that fails."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the file."""
-        ...
-
-
-def open_report(path: Path | None, before: Iterable[dict[str, Any]] = ()) -> Report:
+def open_report(path: Path | None, before: Iterable[dict[str, Any]] = ()) -> Document | Lines:
     """The report that goes to `path`, begun at once with the entries of photos done `before`.
 
     Raises UsageError when the file cannot be written.
@@ -71,6 +57,7 @@ class Document:
         self._write()
 
     def add(self, entry: dict[str, Any]) -> None:
+        """Take one photo's entry."""
         if self._path is None:
             return
         self._entries.append(entry)
@@ -78,6 +65,7 @@ class Document:
             self.write()
 
     def write(self) -> bool:
+        """Bring to disk what there is; False, told on stderr, when that fails."""
         try:
             self._write()
         except SaveError as error:
@@ -133,3 +121,7 @@ class Lines:
 
     def _error(self, error: OSError) -> SaveError:
         return SaveError(f"{self._path} cannot be written ({error.strerror or error})")
+
+
+Report = Document | Lines
+"""Where the entries of photos go; the two have the same methods."""

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 
-from revisage.batch import Job, Outcome, SaveOptions, Standing, Watch, restore_all
+from revisage.batch import Job, Outcome, Standing, Watch
 from revisage.batch.engines import processes, ray
 from revisage.batch.layout import Choices, Layout, calibrated, candidates, free_memory
 from revisage.batch.settings import Fingerprint
@@ -16,10 +16,11 @@ from revisage.cli._progress import Live
 from revisage.cli._report import Report
 from revisage.cli._say import say
 from revisage.errors import RevisageError, UsageError
-from revisage.restore import RestoreOptions, Restorer, Settings
+from revisage.restore import Settings
 from revisage.runtime.cores import cores
 
-Engine = Callable[[Sequence[Job], threading.Event, Watch], Generator[Outcome, None, None]]
+Outcomes = Generator[Outcome, None, None]
+Engine = Callable[[Sequence[Job], threading.Event, Watch], Outcomes]
 """Restores photos and yields what became of each; once the event is set, it begins no more."""
 
 FULL = "the disk is full: make room and run the same command again"
@@ -95,50 +96,20 @@ MANY = 100
 """From so many photos on, `--processes auto` starts processes, and measures how many are best."""
 
 
-def in_threads(
-    restorer: Restorer,
-    options: RestoreOptions,
-    saving: SaveOptions,
-    *,
-    workers: int,
-    ordered: bool,
-    seconds: float,
-) -> Engine:
-    """The engine inside this process."""
-
-    def engine(jobs: Sequence[Job], stop: threading.Event, watch: Watch) -> Generator[Outcome, None, None]:
-        return restore_all(
-            jobs,
-            restorer,
-            options,
-            saving=saving,
-            workers=workers,
-            stop=stop,
-            watch=watch,
-            ordered=ordered,
-            seconds=seconds,
-        )
-
-    return engine
-
-
 def in_processes(work: processes.Work, count: int | None, marks: Fingerprint) -> Engine:
     """The engine of `count` processes, or of as many as were or are measured to be fastest."""
     choices = Choices()
     layout = choices.get(marks) if count is None else Layout(count, max(1, cores() // count))
 
-    def engine(jobs: Sequence[Job], stop: threading.Event, watch: Watch) -> Generator[Outcome, None, None]:
-        def run(
-            jobs: Sequence[Job], layout: Layout, ready: Callable[[], None]
-        ) -> Generator[Outcome, None, None]:
+    def engine(jobs: Sequence[Job], stop: threading.Event, watch: Watch) -> Outcomes:
+        def run(jobs: Sequence[Job], layout: Layout, ready: Callable[[], None]) -> Outcomes:
             share = replace(work, threads=layout.threads)
             return processes.restore_all(jobs, share, processes=layout.processes, stop=stop, on_ready=ready)
 
         if layout is not None:
             return run(jobs, layout, lambda: None)
-        return calibrated(
-            jobs, run, candidates(cores(), free_memory()), lambda best: choices.keep(marks, best), stop=stop
-        )
+        layouts = candidates(cores(), free_memory())
+        return calibrated(jobs, run, layouts, lambda best: choices.keep(marks, best), stop=stop)
 
     return engine
 
@@ -147,7 +118,7 @@ def on_ray(work: processes.Work, count: int | None, settings: Settings) -> Engin
     """The engine on the connected cluster, with `count` Restorers or as many as it has room for."""
     pool = ray.pool(count, settings.device)
 
-    def engine(jobs: Sequence[Job], stop: threading.Event, watch: Watch) -> Generator[Outcome, None, None]:
+    def engine(jobs: Sequence[Job], stop: threading.Event, watch: Watch) -> Outcomes:
         return ray.restore_all(jobs, work, pool, settings.limits, stop=stop)
 
     return engine
@@ -170,10 +141,6 @@ def process_count(text: str, photos: int) -> int | None:
     """
     if text == "auto":
         return 0 if photos < MANY else None
-    try:
-        count = int(text)
-    except ValueError:
-        count = 0
-    if count < 1:
+    if not text.isdecimal() or not int(text):
         raise UsageError(f"--processes {text}: give auto, or a number from 1")
-    return count
+    return int(text)

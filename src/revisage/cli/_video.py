@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import Progress, TextColumn
+from rich.progress import TaskID
 
 from revisage.batch import SaveOptions
 from revisage.batch.frames import FolderFilm, FolderSink
 from revisage.batch.video import VideoFilm
 from revisage.batch.video_sink import FilmReport, VideoSink
+from revisage.cli._bar import bar
 from revisage.cli._interrupt import interruptible
 from revisage.cli._report import Report
 from revisage.cli._say import say
@@ -55,14 +55,14 @@ def restore(
         with (
             _sink(film, restorer, options, saving) as (source, sink),
             interruptible() as stop,
-            _progress() as progress,
+            bar("{task.description}: {task.completed:,.0f} frames") as progress,
         ):
-            steps: dict[str, object] = {}
+            steps: dict[str, TaskID] = {}
 
             def told(step: str, done: int) -> None:
                 if step not in steps:
                     steps[step] = progress.add_task(step)
-                progress.update(steps[step], completed=done)  # type: ignore[arg-type]
+                progress.update(steps[step], completed=done)
 
             for entry in restore_film(source, sink, restorer, options, told=told, stop=stop):
                 report.add(entry)
@@ -106,9 +106,3 @@ def _entry(film: Film, whole: FilmReport) -> dict[str, Any]:
     told = {"kept": list(whole.kept), "left_out": list(whole.left_out), "notes": list(whole.notes)}
     names = {"input": str(film.source), "output": str(film.out), "status": "restored", "error": None}
     return failure(film.source, RevisageError("")) | names | {"film": told}
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}: {task.completed:,.0f} frames"),)
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

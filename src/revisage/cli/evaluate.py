@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from rich.console import Console
-from rich.progress import track
-
 from revisage import zoo
+from revisage.cli._bar import tracked
 from revisage.cli._parse import Exit, parse
 from revisage.cli._say import say
 from revisage.errors import UsageError
@@ -20,7 +18,6 @@ from revisage.options import Arg
 
 if TYPE_CHECKING:
     from revisage.lab.evaluate import Data
-    from revisage.lab.evaluate.data import Item
 
 
 @dataclass(frozen=True)
@@ -135,7 +132,7 @@ def _run(options: Options) -> None:
     methods = evaluate.open_methods(_listed(options.methods) or default_methods(), settings, data)
     claim(options.out, "evaluate")
     results = evaluate.evaluate(
-        data, methods, metrics, options.out, labels=labels, reference=options.reference, track=_tracked
+        data, methods, metrics, options.out, labels=labels, reference=options.reference, track=tracked
     )
     evaluate.write_reports(results, options.out)
     print(markdown(results))
@@ -193,8 +190,3 @@ def _standard(options: Options, name: str, folder: Path) -> Data:
 
 def _listed(text: str | None) -> tuple[str, ...]:
     return () if text is None else tuple(part.strip() for part in text.split(","))
-
-
-def _tracked(items: Sequence[Item], name: str) -> Iterable[Item]:
-    console = Console(stderr=True)
-    return track(items, name, console=console, disable=not console.is_terminal, transient=True)

@@ -7,11 +7,12 @@ from typing import Annotated
 
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, SpinnerColumn, TransferSpeedColumn
 from rich.table import Table
 from rich.text import Text
 
 from revisage import zoo
+from revisage.cli._bar import bar
 from revisage.cli._parse import parse_command
 from revisage.cli._say import printable, say
 from revisage.errors import ModelError, RevisageError, UnknownModelError, UsageError
@@ -88,16 +89,8 @@ def _list() -> int:
     table.add_column("ABOUT", overflow="fold")
     for name, spec in specs.items():
         model = here.get(name)
-        cells = (
-            name,
-            spec.task,
-            _state(model),
-            _size(spec, model),
-            spec.version,
-            spec.licence,
-            spec.description,
-        )
-        table.add_row(*(Text(printable(cell)) for cell in cells))
+        cells = [name, spec.task, _state(model), _size(spec, model), spec.version, spec.licence]
+        table.add_row(*(Text(printable(cell)) for cell in (*cells, spec.description)))
     _console().print(table)
     for refused in zoo.ignored():
         say(f"ignored: {refused.reason}", error=True)
@@ -105,16 +98,13 @@ def _list() -> int:
 
 
 def _info(name: str) -> int:
-    spec = zoo.CATALOGUE.get(name)
-    model: Model | None
+    spec, model = zoo.CATALOGUE.get(name), None
     try:
         model = zoo.get(name)
+        spec = spec or model.spec
     except ModelError:
         if spec is None:
             raise
-        model = None
-    spec = spec or (model.spec if model is not None else None)
-    assert spec is not None
     framing = ", a whole picture of one face: with --aligned" if spec.framing == "whole" else ""
     facts = {
         "name": spec.name,
@@ -134,10 +124,8 @@ def _info(name: str) -> int:
     for key, value in facts.items():
         if value:
             say(f"{key:<8} {value}")
-    card = model.card if model is not None else None
-    if card is not None:
-        text = card.read_text(encoding="utf-8")
-        console = _console()
+    if model is not None and model.card is not None:
+        text, console = model.card.read_text(encoding="utf-8"), _console()
         print()
         if console.is_terminal:
             console.print(Markdown(text))
@@ -163,26 +151,14 @@ def _pull(names: Sequence[str]) -> int:
 
 
 def _pull_one(name: str) -> Path:
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    with bar:
-        task = bar.add_task(name, total=zoo.CATALOGUE[name].bytes)
-        path = zoo.pull(name, progress=lambda here, total: bar.update(task, completed=here, total=total))
+    with bar("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn()) as shown:
+        task = shown.add_task(name, total=zoo.CATALOGUE[name].bytes)
+        path = zoo.pull(name, progress=lambda here, total: shown.update(task, completed=here, total=total))
     if zoo.CATALOGUE[name].checkpoint is None or path.suffix == ".onnx":
         return path
     model = _convert(path, name)
     if path.parent == zoo.user_folder():
-        path.unlink(
-            missing_ok=True
-        )  # what was downloaded for this only; a folder of the user's stays as it is
+        path.unlink(missing_ok=True)  # downloaded for this only; a folder of the user's stays as it is
     return model
 
 
@@ -190,10 +166,8 @@ def _convert(checkpoint: Path, name: str | None) -> Path:
     """The ONNX model made of a published checkpoint."""
     from revisage.restore.published import install
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        return install(checkpoint, name)
-    with console.status(f"making an ONNX model of {checkpoint.name}"):
+    with bar(SpinnerColumn(), "{task.description}") as shown:
+        shown.add_task(f"making an ONNX model of {checkpoint.name}")
         return install(checkpoint, name)
 
 

@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 
 import cv2
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from revisage import faces, zoo
+from revisage.cli._bar import bar
 from revisage.cli._parse import parse
 from revisage.cli._say import say
 from revisage.lab.data.prepare.photo import PrepareSettings, Record
@@ -99,10 +100,7 @@ def _whole(options: Options, size: int) -> int:
 
 
 def _progress() -> Progress:
-    """On a terminal a bar over all photos; in a pipe nothing."""
-    console = Console(stderr=True)
-    columns = (TextColumn("Preparing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    return bar("Preparing", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
 def _tell(record: Record, console: Console) -> None:

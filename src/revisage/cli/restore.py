@@ -8,36 +8,15 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Annotated
 
-from revisage.batch import (
-    MANIFEST,
-    Job,
-    Location,
-    Manifest,
-    destination,
-    fingerprint,
-    locations,
-    make_restorer,
-    plan_locations,
-    results_folder,
-    shared_memory,
-)
+from revisage import batch
+from revisage.batch import Job, Location, Manifest
 from revisage.batch.engines.processes import Work
 from revisage.batch.engines.ray import connected
 from revisage.batch.photo import PHOTO_SECONDS, check_target
 from revisage.batch.storage import STANDARD, is_stream
 from revisage.cli._parse import parse
 from revisage.cli._report import is_report, open_report
-from revisage.cli._run import (
-    LOCAL,
-    Engine,
-    Run,
-    in_processes,
-    in_threads,
-    name_ray_address,
-    on_ray,
-    process_count,
-    work,
-)
+from revisage.cli._run import LOCAL, Engine, Run, in_processes, name_ray_address, on_ray, process_count, work
 from revisage.cli._video import Film
 from revisage.cli._video import restore as restore_film
 from revisage.errors import SaveError, UsageError
@@ -122,15 +101,15 @@ def main(argv: Sequence[str]) -> int:
 
 def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
     """Check everything that can be checked before the work. Raises RevisageError."""
-    places = locations(options.photos)
-    out = None if options.out is None else destination(options.out)
+    places = batch.locations(options.photos)
+    out = None if options.out is None else batch.destination(options.out)
     if out is None and len(places) == 1 and isinstance(places[0], Path) and places[0].is_dir():
-        out = results_folder(places[0])
+        out = batch.results_folder(places[0])
     writable = can_encode if options.sign is None else _can_write_signed
     format = options.saving.chosen_format
     if format is not None and not can_encode(format):
         raise UsageError(f"--format {options.saving.format}: this machine cannot write it; choose another")
-    jobs = plan_locations(places, out, writable, format)
+    jobs = batch.plan_locations(places, out, writable, format)
     _check(options)
     _check_stream(options, jobs[0])
     _check_place(options, jobs)
@@ -138,11 +117,11 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
     _check_report(options, jobs)
     restorer, chosen, saving = _chosen(options)
     # Once at most, and only where something is remembered by it: it reads every model's file.
-    marks = cache(lambda: fingerprint(restorer.settings, chosen, saving))
+    marks = cache(lambda: batch.fingerprint(restorer.settings, chosen, saving))
 
     def engine_for(photos: int) -> Engine:
         count = process_count(options.processes, photos)
-        maker = partial(make_restorer, shared_memory(restorer.settings))
+        maker = partial(batch.make_restorer, batch.shared_memory(restorer.settings))
         work = Work(maker, chosen, saving, options.workers, seconds=options.photo_seconds)
         if options.ray is not None and photos:
             opened.enter_context(connected(None if options.ray == LOCAL else options.ray))
@@ -150,11 +129,14 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
         if count != 0:
             return in_processes(work, count, marks())
         restorer.check(chosen)
-        return in_threads(
+        return lambda jobs, stop, watch: batch.restore_all(
+            jobs,
             restorer,
             chosen,
-            saving,
+            saving=saving,
             workers=options.workers,
+            stop=stop,
+            watch=watch,
             ordered=not options.resume,
             seconds=options.photo_seconds,
         )
@@ -169,9 +151,7 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
     todo = frozenset(standing.todo)
     before = manifest.entries([job for job in jobs if job not in todo])
     report = opened.enter_context(contextlib.closing(open_report(options.report, before)))
-    return Run(
-        standing.todo, engine, report, lambda outcome: manifest.record(outcome, marks()), before=standing
-    )
+    return Run(standing.todo, engine, report, lambda outcome: manifest.record(outcome, marks()), standing)
 
 
 def _chosen(options: Options) -> tuple[Restorer, RestoreOptions, SaveOptions]:
@@ -293,7 +273,7 @@ def _open_manifest(path: Path | None, jobs: Sequence[Job], out: Location | None)
         raise UsageError("--resume and --ray need a folder for the results: name it with -o FOLDER")
     if path is None and not isinstance(out, Path):
         raise UsageError(f"name a file of this machine with --manifest FILE: {out} cannot hold one")
-    manifest = Manifest(path or Path(out) / MANIFEST, out)
+    manifest = Manifest(path or Path(out) / batch.MANIFEST, out)
     if isinstance(out, Path):
         sweep(out)
     return manifest
