@@ -6,13 +6,13 @@ A bad face never takes others along.
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import cv2
 import numpy as np
 
-from revisage import faces
 from revisage.errors import FaceError
-from revisage.faces import Face, estimate
+from revisage.faces import Face, align, estimate
 from revisage.options import RestoreOptions
 from revisage.restore import colour, tiles
 from revisage.restore.job import Job
@@ -52,25 +52,20 @@ def unfit(face: Face, size: tuple[int, int]) -> str | None:
     return None
 
 
-def cut(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """Align one face: (S, S, 3) float32 in [0, 1]."""
-    crop = faces.align(pixels, matrix, size)
-    return tiles.to_float(crop) if np.issubdtype(crop.dtype, np.integer) else crop.astype(np.float32)
-
-
 def infer(model: FaceModel, crops: Sequence[Crop]) -> list[np.ndarray | FaceError]:
     """Run crops as one batch: for each (side, side, 3) float32, or the error that befell it.
 
     Where the batch fails, its faces are tried one by one.
     """
     try:
-        outputs: list[np.ndarray | FaceError] = list(_infer(model, crops))
+        outputs = _infer(model, crops)
     except Exception as error:
         if len(crops) == 1:
             lines = str(error).splitlines()
             return [FaceError(f"the face model failed: {lines[0] if lines else type(error).__name__}")]
         return [infer(model, [crop])[0] for crop in crops]
-    return [_checked(output) for output in outputs]
+    invalid = FaceError("the face model gave invalid numbers")
+    return [output if np.isfinite(output).all() else invalid for output in outputs]
 
 
 def _infer(model: FaceModel, crops: Sequence[Crop]) -> np.ndarray:
@@ -88,16 +83,10 @@ def enlarged(source: np.ndarray, side: int) -> np.ndarray:
     return np.clip(cv2.resize(source, (side, side), interpolation=cv2.INTER_CUBIC), 0, 1)
 
 
-def _checked(output: np.ndarray | FaceError) -> np.ndarray | FaceError:
-    if isinstance(output, FaceError) or np.isfinite(output).all():
-        return output
-    return FaceError("the face model gave invalid numbers")
-
-
-def coloured(output: np.ndarray, source: np.ndarray, *, keep: bool, neutral: bool) -> np.ndarray:
+def coloured(output: np.ndarray, source: np.ndarray, job: Job) -> np.ndarray:
     """The model's face in the colours asked for, (S, S, 3), clipped to [0, 1]."""
-    if keep:
-        output = colour.gray(output) if neutral else colour.keep_face(output, source)
+    if job.keep:
+        output = colour.gray(output) if job.neutral else colour.keep_face(output, source)
     return np.clip(output, 0, 1)
 
 
@@ -192,16 +181,12 @@ def _reason(angle: float) -> str:
 
 def _embed(model: IdentityModel, faces: Sequence[np.ndarray]) -> np.ndarray:
     """(N, D) of length 1."""
-    sized = [
-        cv2.resize(face, (model.size, model.size), interpolation=_way(face, model.size)) for face in faces
-    ]
+    size = model.size
+    ways = [cv2.INTER_AREA if face.shape[0] > size else cv2.INTER_CUBIC for face in faces]
+    sized = [cv2.resize(face, (size, size), interpolation=way) for face, way in zip(faces, ways, strict=True)]
     batch = np.clip(np.stack(sized).transpose(0, 3, 1, 2), 0, 1)
     embedding = model.session.run(np.ascontiguousarray(batch, np.float32))
     return np.asarray(embedding, np.float64).reshape(len(faces), -1)
-
-
-def _way(face: np.ndarray, size: int) -> int:
-    return cv2.INTER_AREA if face.shape[0] > size else cv2.INTER_CUBIC
 
 
 def _degrees(first: np.ndarray, second: np.ndarray) -> list[float]:
@@ -250,48 +235,44 @@ def area(face: Face) -> float:
     return face.box[2] * face.box[3]
 
 
-def chosen_faces(
+def left_faces(
     options: RestoreOptions, found: Sequence[Face], places: Sequence[Placement | Left]
-) -> list[int | Left]:
-    """For each face its index where it is to be restored, or why not.
+) -> list[Left | None]:
+    """For each face why it is not to be restored; None where it is.
 
     Raises UsageError where one is asked for that is not there.
     """
     chosen = options.chosen([area(face) for face in found])
-    outcomes: list[int | Left] = []
+    left: list[Left | None] = []
     for index, place in enumerate(places):
         if index not in chosen:
-            outcomes.append(("skipped", "not chosen"))
+            left.append(("skipped", "not chosen"))
         elif chosen[index] == 0:
-            outcomes.append(("skipped", "strength is 0"))
+            left.append(("skipped", "strength is 0"))
         else:
-            outcomes.append(index if isinstance(place, Placement) else place)
-    return outcomes
+            left.append(None if isinstance(place, Placement) else place)
+    return left
 
 
 def restored_layers(
     pixels: np.ndarray,
-    found: Sequence[Face],
-    todo: Sequence[int],
+    faces: Mapping[int, tuple[Face, float]],
     model: FaceModel,
     identity: IdentityModel | None,
-    *,
     job: Job,
-    neutral: bool,
-    every: bool,
 ) -> Iterator[FaceLayer]:
-    """The faces `todo` of `found`, restored as they are asked for, in batches of at most BATCH: so a crowd
-    costs no more memory than a family. `every` as in `measure_drift`."""
-    chosen = job.options.chosen([area(face) for face in found])
+    """The faces, by their index in the report and each with its strength, restored as they are asked for, in
+    batches of at most BATCH: so a crowd costs no more memory than a family."""
 
     def crop(index: int) -> Crop:
-        source = cut(pixels, estimate(found[index].landmarks, model.size), model.size)
-        return Crop(index, source, chosen.get(index, job.options.strength))
+        face, strength = faces[index]
+        matrix = estimate(face.landmarks, model.size)
+        return Crop(index, tiles.to_float(align(pixels, matrix, model.size)), strength)
 
-    for start in range(0, len(todo), BATCH):
+    todo = iter(faces)
+    while part := list(islice(todo, BATCH)):
         with job.timed("faces"):
-            part = [crop(index) for index in todo[start : start + BATCH]]
-            layers = restore_crops(model, identity, part, job, neutral=neutral, every=every)
+            layers = restore_crops(model, identity, [crop(index) for index in part], job)
         yield from layers
 
 
@@ -307,8 +288,10 @@ def paste_faces(
     Returns what became of each of `found`, in their order.
     """
     chosen = job.options.chosen([area(face) for face in found])
-    outcomes: list[int | Left | GuardResult] = list(chosen_faces(job.options, found, places))
-    todo = {i: place for i, place in enumerate(places) if outcomes[i] == i and isinstance(place, Placement)}
+    outcomes: list[Left | GuardResult | None] = list(left_faces(job.options, found, places))
+    todo = {
+        i: place for i, place in enumerate(places) if outcomes[i] is None and isinstance(place, Placement)
+    }
     rivals = dict(zip(todo, overlapping(list(todo.values())), strict=True))
     beside = list(todo.values())
     for layer in layers:
@@ -334,24 +317,15 @@ def paste_faces(
 
 
 def restore_crops(
-    model: FaceModel,
-    identity: IdentityModel | None,
-    part: Sequence[Crop],
-    job: Job,
-    *,
-    neutral: bool,
-    every: bool,
+    model: FaceModel, identity: IdentityModel | None, part: Sequence[Crop], job: Job
 ) -> list[FaceLayer]:
     """Restore crops in one batch; see `FaceLayer` and `measure_drift`."""
     outputs = infer(model, part)
     good = [(c, o) for c, o in zip(part, outputs, strict=True) if not isinstance(o, FaceError)]
     sources = [enlarged(crop.source, model.side) for crop, _ in good]
-    faces = [
-        coloured(output, source, keep=job.keep, neutral=neutral)
-        for (_, output), source in zip(good, sources, strict=True)
-    ]
+    faces = [coloured(output, source, job) for (_, output), source in zip(good, sources, strict=True)]
     strengths, guard = [crop.strength for crop, _ in good], job.options.guard
-    drifts = measure_drift(identity, sources, faces, strengths, guard=guard, every=every)
+    drifts = measure_drift(identity, sources, faces, strengths, guard=guard, every=job.every)
     done = zip(faces, drifts, strict=True)
     return [
         FaceLayer(crop.index, *((output, {}) if isinstance(output, FaceError) else next(done)))
@@ -359,9 +333,9 @@ def restore_crops(
     ]
 
 
-def face_report(number: int, face: Face, outcome: Left | GuardResult | int) -> FaceReport:
+def face_report(number: int, face: Face, outcome: Left | GuardResult | None) -> FaceReport:
     """What became of a face: why it was left, or else how it was restored."""
-    assert not isinstance(outcome, int), outcome
+    assert outcome is not None, number
     x, y, w, h = (float(value) for value in face.box)
     what, reason = outcome if isinstance(outcome, tuple) else ("restored", None)
     used = outcome if isinstance(outcome, GuardResult) else None

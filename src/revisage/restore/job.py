@@ -1,13 +1,18 @@
 """What one call of `restore` carries with it: its options, its listener, its clock."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from revisage.faces import Face
+from revisage.image import Photo
 from revisage.options import RestoreOptions
-from revisage.restore.progress import Progress
+from revisage.restore.progress import Progress, silent
 from revisage.restore.report import STAGES
+
+Sketch = Callable[[Photo, Photo], None]
+"""Takes a photo as it was read, and its restored faces on it, plainly enlarged."""
 
 
 @dataclass
@@ -15,8 +20,12 @@ class Job:
     """Lives for one photo in one thread."""
 
     options: RestoreOptions
-    progress: Progress
+    progress: Progress = silent
     spent: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    given: Sequence[Face] | None = None  #: the faces, where they are not to be looked for
+    every: bool = False  #: restore every face, for results of any choice and strength
+    sketch: Sketch | None = None
+    neutral: bool = False  #: the photo is gray
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Generic, Protocol, TypeVar
@@ -275,22 +275,29 @@ def require_crops(model: FaceModel) -> None:
         )
 
 
-def labels_of(
-    model: FaceModel | None, scene: SceneModel | None, identity: IdentityModel | None
-) -> dict[str, str | None]:
-    """Name and version by task, for a result."""
-    models = {"face": model, "scene": scene, "identity": identity}
-    return {task: used.label if used else None for task, used in models.items()}
+@dataclass(frozen=True)
+class Used:
+    """The models that a photo needed, for its result."""
 
+    face: FaceModel | None = None
+    scene: SceneModel | None = None
+    identity: IdentityModel | None = None
+    finder: str | None = None  #: name and version
 
-def digests_of(*models: FaceModel | SceneModel | None) -> dict[str, Callable[[], tuple[str, ...]]]:
-    """What gives the SHA-256 of the files of each model, by its label."""
-    return {model.label: model.digests for model in models if model is not None}
+    @property
+    def labels(self) -> dict[str, str | None]:
+        """Name and version by task."""
+        models = {"face": self.face, "scene": self.scene, "identity": self.identity}
+        labels = {task: model.label if model else None for task, model in models.items()}
+        return labels | {"finder": self.finder}
 
+    @property
+    def digests(self) -> dict[str, Callable[[], tuple[str, ...]]]:
+        """What gives the SHA-256 of the files of each model that changes pixels, by its label."""
+        return {model.label: model.digests for model in (self.face, self.scene) if model}
 
-def runtime_of(model: FaceModel | SceneModel | None) -> dict[str, str] | None:
-    """What a model runs on, for a result."""
-    if model is None:
-        return None
-    info = model.session.info
-    return {"backend": info.backend, "device": info.device, "precision": info.precision}
+    @property
+    def runtime(self) -> dict[str, str] | None:
+        """What the models run on."""
+        model = self.face or self.scene
+        return asdict(model.session.info) if model else None

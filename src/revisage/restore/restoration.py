@@ -14,14 +14,7 @@ from revisage.image import Photo
 from revisage.options import RestoreOptions
 from revisage.restore import tiles
 from revisage.restore.background import Background
-from revisage.restore.faces import (
-    FaceLayer,
-    Left,
-    chosen_faces,
-    face_report,
-    identity_guard,
-    paste_faces,
-)
+from revisage.restore.faces import FaceLayer, Left, face_report, identity_guard, left_faces, paste_faces
 from revisage.restore.job import Job
 from revisage.restore.paste import Placement
 from revisage.restore.progress import Progress, Stage, silent
@@ -108,8 +101,8 @@ class Restoration:
         if self.options.aligned:
             faces = (self._blend(canvas, job.options),)
         elif self.face_model is not None:
-            outcomes = chosen_faces(job.options, self.found, self.places)
-            todo = {outcome for outcome in outcomes if isinstance(outcome, int)}
+            left = left_faces(job.options, self.found, self.places)
+            todo = {index for index, reason in enumerate(left) if reason is None}
             wanted = (layer for layer in self.layers if layer.index in todo)
             layers = counted(wanted, len(todo), job.progress)
             faces = paste_faces(canvas, self.found, self.places, layers, job)

@@ -1,7 +1,7 @@
 """One photo, whole: decode, find, background, faces. No per-photo state, so threads share it."""
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -20,35 +20,29 @@ from revisage.restore.background import Background, enlarge, resample, square
 from revisage.restore.faces import (
     Crop,
     FaceLayer,
-    Left,
     across,
     area,
-    chosen_faces,
+    left_faces,
     paste_faces,
     place_faces,
     restore_crops,
     restored_layers,
 )
-from revisage.restore.job import Job
+from revisage.restore.job import Job, Sketch
 from revisage.restore.memory import free_share
 from revisage.restore.models import (
     FaceModel,
     IdentityModel,
     InstalledModels,
     ModelSource,
-    digests_of,
-    labels_of,
+    Used,
     require_crops,
-    runtime_of,
 )
 from revisage.restore.paste import Placement
 from revisage.restore.progress import Progress, Stage, silent
 from revisage.restore.restoration import Restoration, counted
 from revisage.restore.result import Result
 from revisage.restore.seek import seek
-
-Sketch = Callable[[Photo, Photo], None]
-"""Takes a photo as it was read, and its restored faces on it, plainly enlarged."""
 
 Source = str | Path | bytes | Image.Image | np.ndarray | Photo
 
@@ -138,8 +132,8 @@ class Restorer:
             ModelError: a model is unknown, missing or corrupt.
             FaceError: `aligned`, and the face model failed.
         """
-        job = Job(replace(options or RestoreOptions(), **changes), progress or silent)
-        restoration = self._layered(source, job, found, every=False)
+        job = Job(replace(options or RestoreOptions(), **changes), progress or silent, given=found)
+        restoration = self._layered(source, job)
         result = restoration.compose(restoration.rest.pixels, job)
         return self.with_pages(result, job.options, progress)
 
@@ -204,35 +198,24 @@ class Restorer:
         Arguments and errors as of `restore`. All restored faces are held, 3 MB for one of 512 pixels. They
         come before the rest of the photo, and `sketch` is told of them then.
         """
-        job = Job(replace(options or RestoreOptions(), **changes), progress or silent)
-        return self._layered(source, job, found, every=True, sketch=sketch)
+        chosen = replace(options or RestoreOptions(), **changes)
+        return self._layered(source, Job(chosen, progress or silent, given=found, every=True, sketch=sketch))
 
     def find(self, source: Source) -> list[Face]:
         """The faces of a photo, from left to right, in its upright pixels. Raises PhotoError, ModelError."""
-        return sorted(
-            self._models.detector().detector.find(eight_bits(self._open(source).pixels)), key=across
-        )
+        pixels = eight_bits(self._open(source).pixels)
+        return sorted(self._models.detector().detector.find(pixels), key=across)
 
-    def _layered(
-        self,
-        source: Source,
-        job: Job,
-        found: Sequence[Face] | None,
-        *,
-        every: bool,
-        sketch: Sketch | None = None,
-    ) -> Restoration:
-        """The restoration whose faces are restored while its layers are read; `every` one, or the chosen."""
+    def _layered(self, source: Source, job: Job) -> Restoration:
+        """The restoration whose faces are restored while its layers are read."""
         with job.timed("decode"):
             photo = self._open(source, damaged=job.options.damaged)
             part = framed(photo, job.options)
         job.progress(Stage("decode", 1, 1))
+        job.neutral = part.gray or tone.is_neutral(part.pixels)
         path = Path(source) if isinstance(source, str | Path) else None
-        if job.options.aligned:
-            made = self._aligned(part, path, job, every=every)
-        else:
-            made = self._whole(part, path, found, job, every=every, sketch=sketch)
-        return replace(made, source=photo) if every and made.photo is not photo else made
+        made = (self._aligned if job.options.aligned else self._whole)(part, path, job)
+        return replace(made, source=photo) if job.every and made.photo is not photo else made
 
     def _open(self, source: Source, *, damaged: bool = False) -> Photo:
         if isinstance(source, Photo):
@@ -244,16 +227,7 @@ class Restorer:
         photo = decode(source, limits=self.settings.limits, damaged=damaged)
         return photo if isinstance(source, bytes) else with_sidecar(photo, Path(source))
 
-    def _whole(
-        self,
-        photo: Photo,
-        path: Path | None,
-        given: Sequence[Face] | None,
-        job: Job,
-        *,
-        every: bool,
-        sketch: Sketch | None,
-    ) -> Restoration:
+    def _whole(self, photo: Photo, path: Path | None, job: Job) -> Restoration:
         (width, height), scale = photo.size, job.options.factor(photo.size)
         most = self.settings.max_output_pixels
         if height * width * scale**2 > most:
@@ -265,38 +239,34 @@ class Restorer:
         if model is not None:
             require_crops(model)
         identity = self._identity(model, job.options) if model is not None else None
-        neutral = photo.gray or tone.is_neutral(photo.pixels)
-        auto = job.options.turn == "auto"
         found: list[Face] = []
-        detector_label, lie = None, 0
-        if model is not None or auto:
+        finder, lie = None, 0
+        if model is not None or job.options.turn == "auto":
             with job.timed("find"):
-                photo, found, detector_label, lie = seek(self._models, photo, given, job.options)
-            height, width = photo.pixels.shape[:2]
-        places: list[Placement | Left] = []
-        wanted: Sequence[object] = ()
+                photo, found, finder, lie = seek(self._models, photo, job.given, job.options)
         if model is None:
             found = []
-        else:
-            places = place_faces(found, (width, height), model.side, scale)
-            wanted = chosen_faces(job.options, found, places)
+        places = place_faces(found, photo.size, model.side, scale) if model else []
+        left = left_faces(job.options, found, places) if model else []
         job.progress(Stage("find", len(found), len(found)))
 
         layers: Iterable[FaceLayer] = ()
         if model is not None:
-            wanted = places if every else wanted
             smallest_first = sorted(range(len(found)), key=lambda i: area(found[i]))
-            todo = [i for i in smallest_first if isinstance(wanted[i], int | Placement)]
-            layers = restored_layers(
-                photo.pixels, found, todo, model, identity, job=job, neutral=neutral, every=every
-            )
-            if every:
+            wanted = [isinstance(place, Placement) for place in places]
+            if not job.every:
+                wanted = [reason is None for reason in left]
+            strengths = job.options.chosen([area(face) for face in found])
+            todo = {
+                i: (found[i], strengths.get(i, job.options.strength)) for i in smallest_first if wanted[i]
+            }
+            layers = restored_layers(photo.pixels, todo, model, identity, job)
+            if job.every:
                 layers = tuple(counted(layers, len(todo), job.progress))
-            if sketch is not None and todo:
+            if job.sketch is not None and todo:
                 canvas = resample(photo.pixels, scale)
-                all_of_them = replace(job.options, faces="all", strength=1)
-                paste_faces(canvas, found, places, layers, Job(all_of_them, silent))
-                sketch(photo, replace(photo, pixels=canvas, alpha=None))
+                paste_faces(canvas, found, places, layers, Job(replace(job.options, faces="all", strength=1)))
+                job.sketch(photo, replace(photo, pixels=canvas, alpha=None))
 
         def background(clean: float, progress: Progress) -> Background:
             return enlarge(
@@ -304,7 +274,7 @@ class Restorer:
                 scene and scene.for_photo(scale, clean),
                 scale=scale,
                 keep=job.keep,
-                neutral=neutral,
+                neutral=job.neutral,
                 budget=self._budget,
                 on_tile=lambda done, total: progress(Stage("scene", done, total)),
             )
@@ -312,31 +282,23 @@ class Restorer:
         with job.timed("scene"):
             rest = background(job.options.clean, job.progress)
             alpha = None if photo.alpha is None else resample(photo.alpha, scale)
-        used = scene and scene.for_photo(scale, job.options.clean)
+        used = Used(model, scene and scene.for_photo(scale, job.options.clean), identity, finder)
+        result = _unpasted(photo, path, job, used, rest, alpha=alpha, scale=scale)
+        if job.options.turn == "auto":
+            result.turned = lie
+        else:
+            result.turn_offered = lie
+        listens = scene is not None and scene.listens(scale)
         return Restoration(
-            photo=photo,
-            options=job.options,
-            rest=Result(
-                photo=replace(photo, pixels=rest.canvas, alpha=alpha, gray=photo.gray and job.keep),
-                faces=(),
-                input=path,
-                size_in=(width, height),
-                scale=scale,
-                background=rest.method,
-                models=labels_of(model, used, identity) | {"finder": detector_label},
-                changed_by=(used.label,) if used else (),
-                runtime=runtime_of(model or used),
-                seconds=job.seconds(),
-                digests=digests_of(model, used),
-                turned=lie if auto else job.options.turn_by_hand,
-                turn_offered=0 if auto else lie,
-            ),
-            found=found,
-            places=places,
-            layers=layers,
+            photo,
+            job.options,
+            result,
+            found,
+            places,
+            layers,
             face_model=model.label if model else None,
-            level=neutral and job.keep,
-            background=background if scene is not None and scene.listens(scale) else None,
+            level=job.neutral and job.keep,
+            background=background if listens else None,
         )
 
     def _identity(self, model: FaceModel, options: RestoreOptions) -> IdentityModel | None:
@@ -349,52 +311,58 @@ class Restorer:
             raise UsageError("the guard needs an identity model, and none is installed")
         return identity
 
-    def _aligned(self, photo: Photo, path: Path | None, job: Job, *, every: bool) -> Restoration:
+    def _aligned(self, photo: Photo, path: Path | None, job: Job) -> Restoration:
         model = self._models.face()
         if model is None:
             raise UsageError("an aligned face needs a face model: choose one instead of none")
         identity = self._identity(model, job.options)
-        height, width = photo.pixels.shape[:2]
-        canvas = square(photo.pixels, model.side).copy()
         small = tiles.to_float(square(photo.pixels, model.size))
-        neutral = photo.gray or tone.is_neutral(photo.pixels)
         with job.timed("faces"):
             crop = Crop(0, small, job.options.strength)
-            (layer,) = restore_crops(model, identity, [crop], job, neutral=neutral, every=every)
+            (layer,) = restore_crops(model, identity, [crop], job)
         if isinstance(layer.picture, FaceError):
             raise layer.picture
         job.progress(Stage("faces", 1, 1))
+        width, height = photo.size
         points = np.zeros((0, 2)) if model.whole else template(model.side)
-        whole = Face(
-            (0.0, 0.0, float(width), float(height)),
-            points * (width / model.side, height / model.side),
-            1.0,
-        )
+        scaled = points * (width / model.side, height / model.side)
+        whole = Face((0.0, 0.0, float(width), float(height)), scaled, 1.0)
+        rest = Background(square(photo.pixels, model.side).copy(), "none: an aligned face")
+        alpha = None if photo.alpha is None else square(photo.alpha, model.side)
         return Restoration(
-            photo=photo,
-            options=job.options,
-            rest=Result(
-                photo=replace(
-                    photo,
-                    pixels=canvas,
-                    alpha=None if photo.alpha is None else square(photo.alpha, model.side),
-                    gray=photo.gray and job.keep,
-                ),
-                faces=(),
-                input=path,
-                size_in=(width, height),
-                scale=1,
-                background="none: an aligned face",
-                models=labels_of(model, None, identity) | {"finder": None},
-                changed_by=(),
-                runtime=runtime_of(model),
-                seconds=job.seconds(),
-                digests=digests_of(model),
-                turned=job.options.turn_by_hand,
-            ),
+            photo,
+            job.options,
+            _unpasted(photo, path, job, Used(model, identity=identity), rest, alpha=alpha, scale=1),
             found=(whole,),
             places=(),
             layers=(layer,),
             face_model=model.label,
-            level=neutral and job.keep,
+            level=job.neutral and job.keep,
         )
+
+
+def _unpasted(
+    photo: Photo,
+    path: Path | None,
+    job: Job,
+    used: Used,
+    rest: Background,
+    *,
+    alpha: np.ndarray | None,
+    scale: int,
+) -> Result:
+    """The result before any face is on it."""
+    return Result(
+        photo=replace(photo, pixels=rest.canvas, alpha=alpha, gray=photo.gray and job.keep),
+        faces=(),
+        input=path,
+        size_in=photo.size,
+        scale=scale,
+        background=rest.method,
+        models=used.labels,
+        changed_by=(used.scene.label,) if used.scene else (),
+        runtime=used.runtime,
+        seconds=job.seconds(),
+        digests=used.digests,
+        turned=job.options.turn_by_hand,
+    )
