@@ -22,7 +22,7 @@ from revisage.errors import (
     UnsupportedFormatError,
     UsageError,
 )
-from revisage.files import sha256
+from revisage.files import copy_date, sha256
 from revisage.image import DecodeLimits, Photo, can_encode, decode, format_of, with_sidecar
 from revisage.label import Original, can_sign, results
 from revisage.options import SaveOptions
@@ -106,7 +106,9 @@ def restore(
 def write(job: Job, marks: Marks, result: Result, saving: SaveOptions) -> Outcome:
     """Write the result, whole or not at all. Raises SaveError, SigningError, OSError."""
     if storage.is_stream(job.target):
-        format = saving.chosen_format or _own_format(result.photo, saving)
+        own = result.photo.format
+        writable = can_encode(own) and (saving.sign is None or can_sign(own))
+        format = saving.chosen_format or (own if writable else "PNG")
     else:
         format = format_of(Path(str(job.target))) or ""
     assert format, job.target  # as it was planned
@@ -117,18 +119,13 @@ def write(job: Job, marks: Marks, result: Result, saving: SaveOptions) -> Outcom
     storage.write(job.target, data, like=job.source)
     if not storage.is_stream(job.target):
         results.remember(data)
-        if saving.date == "keep":
-            storage.keep_date(job.source, job.target)
         if isinstance(job.target, Path):
+            if saving.date == "keep" and isinstance(job.source, Path):
+                copy_date(job.source, job.target)
             result.save_sidecar(job.target, saving)
     result.seconds["encode"] = round(result.seconds["encode"] + time.perf_counter() - start, 4)
     entry = result.entry() | {"input": str(job.source), "output": str(job.target), "reason": None}
     return Outcome(job, entry, digest=marks.digest, stamp=marks.stamp, written=len(data))
-
-
-def _own_format(photo: Photo, saving: SaveOptions) -> str:
-    own = can_encode(photo.format) and (saving.sign is None or can_sign(photo.format))
-    return photo.format if own else "PNG"
 
 
 def _original(job: Job, marks: Marks, format: str) -> Original:
@@ -136,12 +133,7 @@ def _original(job: Job, marks: Marks, format: str) -> Original:
     data = job.source.read_bytes() if isinstance(job.source, Path) else storage.read(job.source)
     if sha256(data) != marks.digest:
         raise SigningError(f"{job.source} was changed while it was restored: run the same command again")
-    return Original(data, format, _text(PurePosixPath(str(job.source)).name))
-
-
-def _text(name: str) -> str:
-    """A name as Unicode text, which bytes that are no UTF-8 are not."""
-    return name.encode("utf-8", "backslashreplace").decode()
+    return Original(data, format, PurePosixPath(str(job.source)).name)
 
 
 def failed(

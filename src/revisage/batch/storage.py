@@ -15,15 +15,10 @@ from typing import Any
 
 from revisage.batch.jobs import Location
 from revisage.errors import SaveError, UsageError
-from revisage.files import PART, TEMPORARY, copy_date, sha256, write_atomically
+from revisage.files import PART, TEMPORARY, sha256, write_atomically
 from revisage.label import results
 
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "memory"})
-
-
-def is_url(text: str) -> bool:
-    """Whether `text` names a place for fsspec, not a path."""
-    return "://" in text
 
 
 STANDARD = "-"
@@ -55,7 +50,7 @@ def location(text: str) -> Location:
         return STANDARD
     if text.startswith(("file://", "local://")):
         return Path(text.split("://", 1)[1])
-    return text if is_url(text) else Path(text)
+    return text if "://" in text else Path(text)
 
 
 def stamp(source: Location) -> str | None:
@@ -136,48 +131,37 @@ def write(target: Location, data: bytes, *, like: Location | None = None) -> Non
 
     On this machine no account may read it that may not read the file `like`.
     """
-    if is_stream(target):
-        _pour(target, data)
-        return
-    if isinstance(target, Path):
+    if isinstance(target, Path) and not is_stream(target):
         write_atomically(target, data, like=like if isinstance(like, Path) else None)
         return
-    files = filesystem(target)
-    try:
-        if target.split("://", 1)[0] in OBJECT_STORES:
-            files.pipe_file(target, data)
-            return
-        scheme, _, rest = target.partition("://")
-        folder = PurePosixPath(rest).parent
-        temporary = f"{scheme}://{folder / (TEMPORARY + secrets.token_hex(8) + PART)}"
-        files.makedirs(f"{scheme}://{folder}", exist_ok=True)
-        try:
-            files.pipe_file(temporary, data)
-            files.mv(temporary, target)
-        except BaseException:
-            if files.exists(temporary):
-                files.rm_file(temporary)
-            raise
-    except OSError as error:
-        raise SaveError(f"{target} cannot be written ({error.strerror or error})") from error
-
-
-def _pour(target: Location, data: bytes) -> None:
     try:
         if isinstance(target, Path):
             with target.open("wb", buffering=0) as stream:
                 stream.write(data)
-        else:
+        elif target == STANDARD:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
+        else:
+            _send(target, data)
     except OSError as error:
         raise SaveError(f"{target} cannot be written ({error.strerror or error})") from error
 
 
-def keep_date(source: Location, target: Location) -> None:
-    """Give a file of this machine the date of the photo that it was made of, where that has one."""
-    if isinstance(source, Path) and isinstance(target, Path):
-        copy_date(source, target)
+def _send(url: str, data: bytes) -> None:
+    files, (scheme, _, rest) = filesystem(url), url.partition("://")
+    if scheme in OBJECT_STORES:
+        files.pipe_file(url, data)
+        return
+    folder = PurePosixPath(rest).parent
+    temporary = f"{scheme}://{folder / (TEMPORARY + secrets.token_hex(8) + PART)}"
+    files.makedirs(f"{scheme}://{folder}", exist_ok=True)
+    try:
+        files.pipe_file(temporary, data)
+        files.mv(temporary, url)
+    except BaseException:
+        if files.exists(temporary):
+            files.rm_file(temporary)
+        raise
 
 
 def below(folder: str) -> list[str]:

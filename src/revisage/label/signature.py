@@ -25,37 +25,24 @@ class Earlier:
 
 @dataclass(frozen=True)
 class Signature:
-    """What the manifest of a file says, and whether it can be believed.
-
-    Args:
-        state: "trusted": nothing was changed since it was signed, and the certificate leads to one of the
-            roots; "valid": nothing was changed, but it is not known whether the certificate is the person's
-            or the organisation's it names; "invalid": file or manifest was changed, or cannot be read.
-        problems: why it is invalid, in the library's words.
-        signer: name in the certificate; None where it cannot be read, as all that follows.
-        organisation: of the certificate.
-        time: when it was signed, by a time stamp server's clock, if it is to be believed; None without one.
-        tool: name and version of the program that signed.
-        actions: what was done, in C2PA's terms, such as "c2pa.edited".
-        source_types: IPTC's terms of how the picture came about.
-        models: name, version and SHA-256 (hex) of each model, for files that Revisage signed.
-        original: SHA-256 (hex) of the file that was restored, for files that Revisage signed.
-        parent: name of the file that it was made from.
-        earlier: the manifests that the file had before, newest first.
-    """
+    """What the manifest of a file says, and whether it can be believed."""
 
     state: Literal["trusted", "valid", "invalid"]
-    problems: tuple[str, ...] = ()
-    signer: str | None = None
-    organisation: str | None = None
-    time: str | None = None
-    tool: str | None = None
-    actions: tuple[str, ...] = ()
-    source_types: tuple[str, ...] = ()
+    """trusted: nothing was changed since it was signed, and the certificate leads to one of the roots; valid:
+    nothing was changed, but it is not known whether the certificate is the person's or the organisation's it
+    names; invalid: file or manifest was changed, or cannot be read."""
+    problems: tuple[str, ...] = ()  #: why it is invalid, in the library's words
+    signer: str | None = None  #: name in the certificate; None where it cannot be read, as all that follows
+    organisation: str | None = None  #: of the certificate
+    time: str | None = None  #: of signing, by a time stamp server's clock, if it is to be believed
+    tool: str | None = None  #: name and version of the program that signed
+    actions: tuple[str, ...] = ()  #: what was done, in C2PA's terms, such as "c2pa.edited"
+    source_types: tuple[str, ...] = ()  #: IPTC's terms of how the picture came about
     models: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    original: str | None = None
-    parent: str | None = None
-    earlier: tuple[Earlier, ...] = ()
+    """Name, version and SHA-256 (hex) of each model, for files that Revisage signed."""
+    original: str | None = None  #: SHA-256 (hex) of the restored file, where Revisage signed
+    parent: str | None = None  #: name of the file that it was made from
+    earlier: tuple[Earlier, ...] = ()  #: the manifests that the file had before, newest first
 
 
 def signature(data: bytes, roots: bytes | None = None) -> Signature | None:

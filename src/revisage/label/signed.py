@@ -25,14 +25,7 @@ if TYPE_CHECKING:
     from c2pa import Builder, Signer
     from cryptography.x509 import Certificate
 
-_MIME = {
-    "JPEG": "image/jpeg",
-    "PNG": "image/png",
-    "WEBP": "image/webp",
-    "TIFF": "image/tiff",
-    "HEIF": "image/heif",
-    "AVIF": "image/avif",
-}
+_MIME = {name: f"image/{name.lower()}" for name in ("JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF")}
 
 _PARENT = "original"
 _HINT = "how to get one that can be used is in docs/labels.md"
@@ -46,31 +39,20 @@ _PIXEL = base64.b64decode(
 
 @dataclass(frozen=True)
 class Original:
-    """The file that was restored.
-
-    Args:
-        data: byte for byte.
-        format: JPEG, PNG, WEBP, TIFF, BMP, HEIF or AVIF.
-        name: its name, without folders; it is written into the manifest.
-    """
+    """The file that was restored."""
 
     data: bytes
-    format: str
-    name: str
+    format: str  #: JPEG, PNG, WEBP, TIFF, BMP, HEIF or AVIF
+    name: str  #: without folders; it is written into the manifest
 
 
 @dataclass(frozen=True)
 class Edit:
-    """What a signature vouches for.
+    """What a signature vouches for."""
 
-    Args:
-        tool: name and version, as in `Label.tool`.
-        models: name and version of each model that changed pixels, with the SHA-256 of its files in hex.
-        original: the file that was restored.
-    """
-
-    tool: str
+    tool: str  #: name and version, as in `Label.tool`
     models: Mapping[str, Sequence[str]]
+    """Name and version of each model that changed pixels, with the SHA-256 of its files in hex."""
     original: Original
 
 
@@ -122,7 +104,8 @@ def _builder(edit: Edit) -> Builder:
     library = c2pa()
     original = edit.original
     format = _MIME.get(original.format, "image/bmp")
-    parent = {"title": original.name, "relationship": "parentOf", "label": _PARENT}
+    title = original.name.encode("utf-8", "backslashreplace").decode()  # a name may be no UTF-8
+    parent = {"title": title, "relationship": "parentOf", "label": _PARENT}
     context = library.Context.from_dict(OFFLINE)
     builder = library.Builder(_manifest(edit), context=context)
     try:

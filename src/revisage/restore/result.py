@@ -175,11 +175,10 @@ class Result:
         if self.input is None:
             raise UsageError("a signature names the original: restore from a file, or give it as `original`")
         try:
-            return Original(self.input.read_bytes(), self.photo.format, _text(self.input.name))
+            return Original(self.input.read_bytes(), self.photo.format, self.input.name)
         except OSError as error:
-            raise SigningError(
-                f"the original {self.input} cannot be read again ({error.strerror or error})"
-            ) from error
+            why = error.strerror or error
+            raise SigningError(f"the original {self.input} cannot be read again ({why})") from error
 
     def entry(self) -> dict[str, Any]:
         """This photo's part of a report, in JSON types."""
@@ -224,11 +223,6 @@ class Result:
     def report(self) -> dict[str, Any]:
         """The report of this photo alone; `restore.document` makes one of many entries."""
         return document([self.entry()])
-
-
-def _text(name: str) -> str:
-    """A name as Unicode text, which bytes that are no UTF-8 are not."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _same(first: Path, second: Path) -> bool:

@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -79,11 +80,8 @@ def restore_all(
 
     Raises RevisageError when a worker cannot make its Restorer, or cannot start at all.
     """
-    pool = _Pool(jobs, work, processes, stop or threading.Event(), on_ready)
-    try:
+    with closing(_Pool(jobs, work, processes, stop or threading.Event(), on_ready)) as pool:
         yield from pool.outcomes()
-    finally:
-        pool.close()
 
 
 class _Pool:
