@@ -68,7 +68,7 @@ def test_what_goes_in_comes_out_in_order(store: JobStore) -> None:
     assert [job.id for job in store.jobs()] == [new.id for new in handed]
     assert store.counts() == {"queued": 3, "running": 0, "done": 0, "failed": 0, "poisoned": 0}
     leases = [store.claim("w", seconds=60) for _ in range(4)]
-    assert [lease.job.id if lease else None for lease in leases] == [*(new.id for new in handed), None]
+    assert [lease.id if lease else None for lease in leases] == [*(new.id for new in handed), None]
 
 
 def test_the_queue_holds_its_capacity_exactly_also_when_many_hand_in(place: str | Path) -> None:
@@ -100,7 +100,7 @@ def test_no_job_is_claimed_twice(place: str | Path) -> None:
 
     def claim(store: JobStore, worker: str) -> None:
         while lease := store.claim(worker, seconds=60):
-            claimed.append(lease.job.id)
+            claimed.append(lease.id)
 
     threads = [threading.Thread(target=claim, args=(s, f"w{n}")) for n, s in enumerate(stores)]
     for thread in threads:
@@ -155,7 +155,7 @@ def test_the_jobs_of_a_dead_worker_are_queued_again_in_their_place(store: JobSto
     assert store.reap(attempts=3, worker="dead") == 1
     lease = store.claim("w", seconds=60)
     assert lease is not None
-    assert (lease.job.id, lease.job.attempts) == (first.id, 2)
+    assert (lease.id, lease.attempts) == (first.id, 2)
     assert store.ahead(second) == 0
 
 
@@ -174,7 +174,7 @@ def test_giving_back_costs_no_attempt(store: JobStore) -> None:
     for _ in range(5):
         lease = store.claim("w", seconds=60)
         assert lease is not None
-        assert lease.job.attempts == 1
+        assert lease.attempts == 1
         store.give_back(lease)
 
 

@@ -105,17 +105,21 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
     out = None if options.out is None else batch.destination(options.out)
     if out is None and len(places) == 1 and isinstance(places[0], Path) and places[0].is_dir():
         out = batch.results_folder(places[0])
-    writable = can_encode if options.sign is None else _can_write_signed
     format = options.saving.chosen_format
     if format is not None and not can_encode(format):
         raise UsageError(f"--format {options.saving.format}: this machine cannot write it; choose another")
+
+    def writable(format: str) -> bool:
+        return can_encode(format) and (options.sign is None or can_sign(format))
+
     jobs = batch.plan_locations(places, out, writable, format)
     _check(options)
     _check_stream(options, jobs[0])
     _check_place(options, jobs)
-    _check_signing(options, jobs)
+    saving = _saving(options)
+    _check_signing(saving, jobs)
     _check_report(options, jobs)
-    restorer, chosen, saving = _chosen(options)
+    restorer, chosen = Restorer(options.settings), options.restoring
     # Once at most, and only where something is remembered by it: it reads every model's file.
     marks = cache(lambda: batch.fingerprint(restorer.settings, chosen, saving))
 
@@ -154,36 +158,28 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
     return Run(standing.todo, engine, report, lambda outcome: manifest.record(outcome, marks()), standing)
 
 
-def _chosen(options: Options) -> tuple[Restorer, RestoreOptions, SaveOptions]:
-    saving = replace(options.saving, sign=_credentials(options))
-    return Restorer(options.settings), options.restoring, saving
-
-
-def _credentials(options: Options) -> Credentials | None:
+def _saving(options: Options) -> SaveOptions:
+    """How results are written, and by whom they are signed."""
     if options.sign is None:
-        return None
-    certificate, key = options.sign
-    return Credentials(certificate.absolute(), key.absolute(), options.timestamp)
-
-
-def _can_write_signed(format: str) -> bool:
-    return can_encode(format) and can_sign(format)
-
-
-def _check_signing(options: Options, jobs: Sequence[Job]) -> None:
-    """Tell before the first photo what would make every signature fail. Raises RevisageError."""
-    credentials = _credentials(options)
-    if credentials is None:
         if options.timestamp is not None:
             raise UsageError("--timestamp goes with --sign")
+        return options.saving
+    certificate, key = options.sign
+    signer = Credentials(certificate.absolute(), key.absolute(), options.timestamp)
+    return replace(options.saving, sign=signer)
+
+
+def _check_signing(saving: SaveOptions, jobs: Sequence[Job]) -> None:
+    """Tell before the first photo what would make every signature fail. Raises RevisageError."""
+    if saving.sign is None:
         return
-    if not options.saving.label:
+    if not saving.label:
         raise UsageError("--sign says what was edited with AI: leave out --no-label")
     for job in jobs:
         format = format_of(Path(str(job.target)))
         if format is not None and not can_sign(format):
             raise UsageError(f"{job.target}: {format} cannot be signed; use .jpg, .png, .webp or .tif")
-    check(credentials)
+    check(saving.sign)
 
 
 def _restore_film(options: Options) -> int:
@@ -200,10 +196,10 @@ def _restore_film(options: Options) -> int:
     film = Film(Path(options.photos[0]), Path(options.out))
     _check_report(options, [Job(film.source, film.out)])
     _check_film(film, options.saving)
-    restorer, chosen, saving = _chosen(options)
-    restorer.check(chosen)
+    restorer = Restorer(options.settings)
+    restorer.check(options.restoring)
     with contextlib.closing(open_report(options.report)) as report:
-        return restore_film(film, restorer, chosen, saving, report)
+        return restore_film(film, restorer, options.restoring, options.saving, report)
 
 
 def _check(options: Options) -> None:

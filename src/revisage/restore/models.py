@@ -167,24 +167,14 @@ class InstalledModels:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._face = _Once(self._open_face)
-        self._scene = _Once(self._open_scene)
-        self._detector = _Once(self._open_detector)
-        self._identity = _Once(self._open_identity)
+        self.face = _Once(self._open_face).get
+        self.scene = _Once(self._open_scene).get
+        self.detector = _Once(self._open_detector).get
+        self.identity = _Once(self._open_identity).get
 
-    def face(self) -> FaceModel | None:
-        return None if self._settings.model == "none" else self._face.get()
-
-    def scene(self) -> SceneModel | None:
-        return None if self._settings.scene == "none" else self._scene.get()
-
-    def detector(self) -> DetectorModel:
-        return self._detector.get()
-
-    def identity(self) -> IdentityModel | None:
-        return self._identity.get()
-
-    def _open_face(self) -> FaceModel:
+    def _open_face(self) -> FaceModel | None:
+        if self._settings.model == "none":
+            return None
         model = zoo.resolve("face", self._settings.model)
         if not model.spec.size:
             raise ModelCorruptError(f"face model {model.spec.name} states no size: import it again")
@@ -192,7 +182,9 @@ class InstalledModels:
         whole = model.spec.framing == "whole"
         return FaceModel(session, str(model), model.spec.size, model.spec.scale or 1, digests, whole)
 
-    def _open_scene(self) -> SceneModel:
+    def _open_scene(self) -> SceneModel | None:
+        if self._settings.scene == "none":
+            return None
         mixed = zoo.mixture("scene", self._settings.scene)
         if mixed is None:
             return self._scene_model(zoo.resolve("scene", self._settings.scene), None)
@@ -219,16 +211,8 @@ class InstalledModels:
             same_size = _Once(lambda: self._scene_model(zoo.resolve("scene", sibling), None)).get
         # Cleaning hard looks furthest.
         measured = AtStrength(session, 1) if control else session
-        return SceneModel(
-            session,
-            label,
-            model.spec.scale,
-            receptive_field(measured, model.spec.scale),
-            exact,
-            digests,
-            control,
-            same_size,
-        )
+        reach = receptive_field(measured, model.spec.scale)
+        return SceneModel(session, label, model.spec.scale, reach, exact, digests, control, same_size)
 
     def _int8(self, model: zoo.Model) -> Session | None:
         """The same model in 8 bits where it has one and a CPU may choose: the same picture to the eye."""

@@ -71,7 +71,8 @@ class Guard:
                 defect = Failure(500, "internal", "the server has failed; its log says why")
                 await answer_with(defect)(scope, receive, answer)
         finally:
-            route = _route(scope)
+            # The route's template, so that ids and invented paths make no new label.
+            route = getattr(scope.get("route"), "path", None) or "other"
             method = scope["method"] if scope["method"] in METHODS else "other"
             self._metrics.requests.labels(route, method, status).inc()
             self._metrics.request_seconds.labels(route).observe(time.perf_counter() - start)
@@ -126,17 +127,11 @@ def _name_of(host: str) -> str:
 
 
 def _add_headers(headers: MutableHeaders, path: str) -> None:
-    for name, value in SECURITY_HEADERS.items():
-        headers[name] = value
+    headers.update(SECURITY_HEADERS)
     if path.startswith(GUARDED):
         headers["cache-control"] = "no-store"
     elif "cache-control" not in headers:
         headers["cache-control"] = "no-cache"
-
-
-def _route(scope: Scope) -> str:
-    """The route's template, so that ids and invented paths make no new label."""
-    return getattr(scope.get("route"), "path", None) or "other"
 
 
 def answer_with(failure: Failure) -> JSONResponse:

@@ -24,14 +24,9 @@ Photo = str | Path | bytes
 
 
 class ServerError(RevisageError):
-    """The server refused a request or could not restore a photo.
-
-    Args:
-        status: HTTP status; 0 when the server could not be reached.
-        code: what is wrong, for programs; see docs/server.md.
-        message: the same for people.
-        retry_after: seconds after which to try again, where the server says so.
-    """
+    """The server refused a request or could not restore a photo: `status` is HTTP's, 0 when the server could
+    not be reached, `code` what is wrong for programs (docs/server.md), and `retry_after` the seconds after
+    which to try again, where the server says so."""
 
     def __init__(self, status: int, code: str, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)

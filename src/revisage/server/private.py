@@ -41,9 +41,9 @@ def close_file(path: Path) -> None:
         os.close(handle)
 
 
-def bound(memory: int | None) -> None:
+def bound(memory: int) -> None:
     """Let this process take so many more bytes of address space, as far as the system can."""
-    if memory is None or sys.platform != "linux":
+    if sys.platform != "linux":
         return
     import resource
 

@@ -22,18 +22,9 @@ CONNECTIONS = 1000
 def serve(settings: ServerSettings, models: Models, on_start: Callable[[int], object] = bool) -> int:
     """Serve until SIGTERM or Ctrl-C, then finish what is in hand within the drain time.
 
-    Args:
-        settings: see there.
-        models: where the workers get their models; told to other processes, so a function at the top of a
-            module or a `functools.partial` of one.
-        on_start: called with the port once it answers.
-
-    Returns:
-        The exit code: 0, or 1 when the address is taken.
-
-    Raises:
-        StoreUnavailableError: the queue cannot be opened.
-        UsageError: the settings need a library that is not installed.
+    `models` is told to the workers' processes, so a function at the top of a module or a `functools.partial`
+    of one. `on_start` is called with the port once it answers. Returns the exit code: 0, or 1 when the
+    address is taken. Raises as `Service`.
     """
     keep_private()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s server: %(message)s")

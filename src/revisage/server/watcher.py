@@ -55,7 +55,9 @@ class Watcher:
         try:
             while True:
                 try:
-                    job = await self._next(queue, last, beat)
+                    async with asyncio.timeout(beat):
+                        while (job := await queue.get()) is not None and job == last:
+                            pass
                 except TimeoutError:
                     job = last
                     if job is None:
@@ -68,10 +70,3 @@ class Watcher:
             self._queues[id].discard(queue)
             if not self._queues[id]:
                 del self._queues[id]
-
-    async def _next(self, queue: asyncio.Queue[Job | None], last: Job | None, beat: float) -> Job | None:
-        async with asyncio.timeout(beat):
-            while True:
-                job = await queue.get()
-                if job is None or job != last:
-                    return job

@@ -23,7 +23,7 @@ from revisage.server.private import bound, keep_private
 from revisage.server.problems import Failure, StoreUnavailableError, failure_of
 from revisage.server.queue import open_store
 from revisage.server.queue.base import JobStore
-from revisage.server.queue.jobs import Lease
+from revisage.server.queue.jobs import Job
 from revisage.server.restoring import LastPhoto, restore_job
 from revisage.server.settings import Limits, ServerSettings
 
@@ -75,14 +75,16 @@ def main(name: str, settings: ServerSettings, models: Models, pipe: Connection) 
     except RevisageError as error:
         orders.tell(Told("broken", str(error)))
         return
-    bound(None if _on_gpu(source) else limits.worker_bytes)
+    devices = [model.session.info.device for model in (source.face(), source.scene()) if model is not None]
+    if "gpu" not in devices:  # whose driver takes address space that is no memory
+        bound(limits.worker_bytes)
     orders.tell(Told("ready", decoding))
     files, last = Files(settings.data), LastPhoto()
     while not orders.drain.is_set():
         try:
-            lease = store.claim(name, seconds=limits.lease_seconds)
-            if lease is not None:
-                _JobRun(lease, store, files, limits, orders).work(restorer, last, guard)
+            job = store.claim(name, seconds=limits.lease_seconds)
+            if job is not None:
+                _JobRun(job, store, files, limits, orders).work(restorer, last, guard)
                 continue
             if last.digest and not store.has_photo(last.digest):
                 last.forget()
@@ -91,13 +93,6 @@ def main(name: str, settings: ServerSettings, models: Models, pipe: Connection) 
             time.sleep(IDLE_SECONDS)
         orders.wait(IDLE_SECONDS)
     store.close()
-
-
-def _on_gpu(models: ModelSource) -> bool:
-    """Whether a model runs on a GPU, whose driver takes address space that is no memory."""
-    return any(
-        model is not None and model.session.info.device == "gpu" for model in (models.face(), models.scene())
-    )
 
 
 class _Orders:
@@ -143,8 +138,8 @@ class _Orders:
 class _JobRun:
     """One job in hand: its progress told, its lease kept by a thread, its time watched."""
 
-    def __init__(self, lease: Lease, store: JobStore, files: Files, limits: Limits, orders: _Orders) -> None:
-        self._lease, self._store, self._files = lease, store, files
+    def __init__(self, job: Job, store: JobStore, files: Files, limits: Limits, orders: _Orders) -> None:
+        self._job, self._store, self._files = job, store, files
         self._limits, self._orders = limits, orders
         self._steps: dict[str, tuple[int, int]] = {}
         self._told = 0.0
@@ -154,26 +149,25 @@ class _JobRun:
 
     def work(self, restorer: Restorer, last: LastPhoto, guard: float | None) -> None:
         """Restore, and report how it ended. Raises StoreUnavailableError when that could not be told."""
-        job = self._lease.job
         keeper = threading.Thread(target=self._keep, name="lease", daemon=True)
         keeper.start()
         seconds: dict[str, float] = {}
         key, failure = None, None
         try:
-            key, seconds = restore_job(job, self._files, restorer, last, self._watch, guard=guard)
+            key, seconds = restore_job(self._job, self._files, restorer, last, self._watch, guard=guard)
         except _StopError:
             failure = self._late() if time.monotonic() > self._until else None
         except Exception as error:
             failure = failure_of(error)
             if failure.status == 500:
-                log.exception("job %s failed", job.id)
+                log.exception("job %s failed", self._job.id)
         finally:
             self._over.set()
             keeper.join()
         if self._lost.is_set():
             self._erase_if_gone()
         elif key is None and failure is None:
-            self._store.give_back(self._lease)
+            self._store.give_back(self._job)
         elif not self._finish(key, failure):
             self._erase_if_gone()
         else:
@@ -183,7 +177,7 @@ class _JobRun:
     def _finish(self, key: str | None, failure: Failure | None) -> bool:
         while True:
             try:
-                return self._store.finish(self._lease, result=key, failure=failure)
+                return self._store.finish(self._job, result=key, failure=failure)
             except StoreUnavailableError as error:
                 if self._orders.stop.is_set():
                     raise  # the lease runs out, and the next attempt finds the result
@@ -192,9 +186,8 @@ class _JobRun:
 
     def _erase_if_gone(self) -> None:
         """A job that was erased while in hand may have been written to since."""
-        id = self._lease.job.id
-        if id not in self._store.get([id]):
-            self._files.erase(id)
+        if not self._store.get([self._job.id]):
+            self._files.erase(self._job.id)
 
     def _watch(self, stage: Stage) -> None:
         if self._lost.is_set() or self._orders.stop.is_set() or time.monotonic() > self._until:
@@ -209,23 +202,22 @@ class _JobRun:
 
     def _renew(self) -> None:
         try:
-            kept = self._store.renew(
-                self._lease, seconds=self._limits.lease_seconds, progress=dict(self._steps)
-            )
+            steps = dict(self._steps)
+            kept = self._store.renew(self._job, seconds=self._limits.lease_seconds, progress=steps)
         except StoreUnavailableError:
             return  # the lease may outlast the trouble
         if not kept:
             self._lost.set()
-        self._orders.tell(Told("progress", self._lease.job.id))
+        self._orders.tell(Told("progress", self._job.id))
 
     def _keep(self) -> None:
         while not self._over.wait(self._limits.lease_seconds / 4):
             self._renew()
             if time.monotonic() > self._until + GRACE_SECONDS:
                 # A model that does not come back cannot be interrupted; the server starts another worker.
-                log.error("job %s makes no progress: the worker ends", self._lease.job.id)
+                log.error("job %s makes no progress: the worker ends", self._job.id)
                 try:
-                    self._store.finish(self._lease, failure=self._late())
+                    self._store.finish(self._job, failure=self._late())
                     self._orders.tell(Told("ended", "too-slow", {}))
                 finally:
                     os._exit(1)

@@ -69,7 +69,8 @@ def connected(address: str | None = None) -> Iterator[None]:
         # anyway. Ray reads it when it is imported, and its processes inherit it.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         # A token of this run, or other accounts of this machine could have Ray run code as this one.
-        if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token" and not _names_token():
+        named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+        if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token" and not named:
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     ray = _ray()
     if ray.is_initialized():
@@ -84,10 +85,6 @@ def connected(address: str | None = None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
-
-
-def _names_token() -> bool:
-    return bool(os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"))
 
 
 def pool(count: int | None, device: str) -> Pool:
@@ -135,14 +132,13 @@ def _stream(
     rows = [{"state": pickle.dumps((number, job))} for number, job in jobs.items()]
     ahead = 1 if alone else AHEAD
     gate = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Gate).remote()
-    light = {
-        "num_cpus": LIGHT_CPUS,
-        "compute": data.ActorPoolStrategy(
-            min_size=1, max_size=_helpers(pool), max_tasks_in_flight_per_actor=ahead
-        ),
-        "max_task_retries": RETRIES,
-    }
-    heavy = data.ActorPoolStrategy(min_size=1, max_size=pool.largest, max_tasks_in_flight_per_actor=ahead)
+    restorers = pool.largest or max(1, int(ray.cluster_resources().get("CPU", 1)))
+    helpers = restorers if pool.gpus else math.ceil(restorers / SERVED)
+    few, many = (
+        data.ActorPoolStrategy(min_size=1, max_size=most, max_tasks_in_flight_per_actor=ahead)
+        for most in (helpers, pool.largest)
+    )
+    light = {"num_cpus": LIGHT_CPUS, "compute": few, "max_task_retries": RETRIES}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that Ray will name the retries otherwise from 2.64 on
         stages = (
@@ -151,7 +147,7 @@ def _stream(
             .map(
                 _Restoring,
                 fn_constructor_args=(replace(work, threads=pool.threads), gate),
-                compute=heavy,
+                compute=many,
                 num_cpus=HEAVY_SHARE * pool.threads,
                 num_gpus=pool.gpus or None,
                 max_task_retries=RETRIES,
@@ -173,15 +169,8 @@ def _stream(
                 if in_hand <= told:
                     return
     except ray.exceptions.RayError as error:
-        raise RuntimeUnavailableError(
-            f"Ray failed: {_line(error)}; run the same command again to go on"
-        ) from error
-
-
-def _helpers(pool: Pool) -> int:
-    """How many actors read, and how many write, at most."""
-    restorers = pool.largest or max(1, int(_ray().cluster_resources().get("CPU", 1)))
-    return restorers if pool.gpus else math.ceil(restorers / SERVED)
+        text = f"Ray failed: {_line(error)}; run the same command again to go on"
+        raise RuntimeUnavailableError(text) from error
 
 
 class _Gate:

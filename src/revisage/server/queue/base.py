@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from revisage.server.options import JobOptions
 from revisage.server.problems import Failure, QueueFullError
-from revisage.server.queue.jobs import POISONED, STATES, Job, Lease, NewJob, Progress, State
+from revisage.server.queue.jobs import POISONED, STATES, Job, NewJob, Progress, State
 
 COLUMNS = tuple(field.name for field in fields(Job))
 _ALL = ", ".join(COLUMNS)
@@ -101,7 +101,7 @@ class JobStore(ABC):
         rows = self._rows("SELECT state, count(*) FROM revisage_jobs GROUP BY state")
         return dict.fromkeys(STATES, 0) | {state: int(count) for state, count in rows}
 
-    def claim(self, worker: str, *, seconds: float) -> Lease | None:
+    def claim(self, worker: str, *, seconds: float) -> Job | None:
         """Take the oldest queued job for `seconds`; None where there is none."""
         # Looked at first, so that an idle worker takes no lock.
         if not self._rows("SELECT 1 FROM revisage_jobs WHERE state = 'queued' LIMIT 1"):
@@ -114,22 +114,22 @@ class JobStore(ABC):
             worker,
             seconds,
         )
-        return Lease(_job(rows[0]), worker) if rows else None
+        return _job(rows[0]) if rows else None
 
-    def renew(self, lease: Lease, *, seconds: float, progress: Progress | None = None) -> bool:
+    def renew(self, job: Job, *, seconds: float, progress: Progress | None = None) -> bool:
         """Keep a job, and tell how far it is. False: the lease is lost, so drop the work."""
         text = None if progress is None else json.dumps(progress)
         _, count = self._run(
             (
                 "UPDATE revisage_jobs SET lease = {now} + ?, progress = COALESCE(?, progress)"
                 " WHERE id = ? AND worker = ? AND state = 'running'",
-                (seconds, text, lease.job.id, lease.worker),
+                (seconds, text, job.id, job.worker),
             ),
             durable=False,
         )
         return count == 1
 
-    def finish(self, lease: Lease, *, result: str | None = None, failure: Failure | None = None) -> bool:
+    def finish(self, job: Job, *, result: str | None = None, failure: Failure | None = None) -> bool:
         """End a job with its result or failure. False: the lease is lost, and nothing was changed."""
         assert (result is None) != (failure is None)
         state = "done" if failure is None else "failed"
@@ -138,15 +138,15 @@ class JobStore(ABC):
             "UPDATE revisage_jobs SET state = ?, result = ?, failure = ?, ended = {now}, lease = NULL"
             " WHERE id = ? AND worker = ? AND state = 'running'"
         )
-        return self._changed(end, state, result, text, lease.job.id, lease.worker) == 1
+        return self._changed(end, state, result, text, job.id, job.worker) == 1
 
-    def give_back(self, lease: Lease) -> None:
+    def give_back(self, job: Job) -> None:
         """Queue a job again in its old place; the attempt does not count."""
         self._changed(
             "UPDATE revisage_jobs SET state = 'queued', attempts = attempts - 1, worker = NULL, lease = NULL,"
             " started = NULL, progress = '{{}}' WHERE id = ? AND worker = ? AND state = 'running'",
-            lease.job.id,
-            lease.worker,
+            job.id,
+            job.worker,
         )
 
     def reap(self, *, attempts: int, worker: str | None = None) -> int:

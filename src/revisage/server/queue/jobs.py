@@ -1,9 +1,9 @@
-"""Jobs, and the right of a worker to one."""
+"""Jobs, as a client hands them in and as the store has them."""
 
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from revisage.server.options import JobOptions
@@ -47,7 +47,7 @@ class Job(NewJob):
     number: int
     state: State
     attempts: int
-    worker: str | None
+    worker: str | None  #: who has it, until it stays silent too long or the job is erased
     progress: Progress
     failure: Failure | None
     result: str | None  #: key of the result in `Files`
@@ -59,11 +59,3 @@ class Job(NewJob):
     def is_over(self) -> bool:
         """Whether nothing more will happen to it."""
         return self.ended is not None
-
-
-@dataclass(frozen=True)
-class Lease:
-    """The right of one worker to one job. Lost when the worker stays silent or the job is erased."""
-
-    job: Job = field(repr=False)
-    worker: str
