@@ -50,11 +50,9 @@ def plan_photos(
     if out is None and folders:
         files = [path for path in inputs if not path.is_dir()]
         jobs = plan_photos(files, None, writable, format) if files else []
-        return jobs + [
-            job
-            for folder in folders
-            for job in plan_photos([folder], results_folder(folder), writable, format)
-        ]
+        for folder in folders:
+            jobs += plan_photos([folder], results_folder(folder), writable, format)
+        return jobs
     found: list[tuple[Path, Path]] = []
     for path in inputs:
         root = path if path.is_dir() else path.parent
@@ -174,9 +172,8 @@ def _is_result(photo: Path, names: set[Path]) -> bool:
     if len(os.fsencode(photo.name)) < LONGEST - 4:
         return False
     ending = RESULT + photo.suffix  # perhaps of a name that had to be shortened
-    return any(
-        other.parent == photo.parent and shortened(other.name, ending) == photo.name for other in names
-    )
+    beside = [other.name for other in names if other.parent == photo.parent]
+    return any(shortened(other, ending) == photo.name for other in beside)
 
 
 def _targets(  # noqa: PLR0917 (one call)
@@ -220,10 +217,8 @@ def _plan_stream(inputs: Sequence[Location], out: Location | None, format: str |
             raise UsageError(f"{source} is a folder, and a stream takes one photo: name a folder with -o")
         if not source.exists():
             raise _absent(source)
-    if out is None:
-        out = storage.STANDARD
-    if storage.is_stream(out):
-        return Job(source, out)
+    if out is None or storage.is_stream(out):
+        return Job(source, storage.STANDARD if out is None else out)
     if not isinstance(out, Path) or out.is_dir() or not out.suffix:
         raise UsageError(f"{out}: a photo from standard input has no name; name its result, such as out.jpg")
     _check_name(out, format)

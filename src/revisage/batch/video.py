@@ -75,6 +75,7 @@ class VideoFilm:
         colour: of all frames, which is that of the first.
         pixel_format: what the frames are stored in, as FFmpeg names it.
         transparent: whether they have an alpha channel.
+        turned: whether the file's pictures do not lie upright.
         notes: what should be known of the film; grows while frames are read.
     """
 
@@ -92,20 +93,17 @@ class VideoFilm:
             self.codec = stream.codec_context.codec.canonical_name
             first = self._first(container, stream)
             self._size = (first.width, first.height)
-            self._turn = _turn(first)
-            if self._turn is None:
+            turn = _turn(first)
+            if turn is None:
                 self._note("its rotation is no multiple of 90° and is left out")
+            self._turn = turn or (False, False, False)
+            self.turned = any(self._turn)
             aspect = pixel_aspect(stream)
-            self.aspect = 1 / aspect if self._turn is not None and self._turn[0] else aspect
+            self.aspect = 1 / aspect if self._turn[0] else aspect
             self.pixel_format = first.format.name
             self.transparent = len(first.format.components) in (2, 4)
             self._gray = len(first.format.components) < 3 and not first.format.has_palette
             self.colour = self._colour(first)
-
-    @property
-    def turned(self) -> bool:
-        """Whether the file's pictures do not lie upright."""
-        return self._turn is not None and any(self._turn)
 
     def picture(self, container: InputContainer) -> VideoStream:
         """The stream of moving pictures that is restored. Raises UsageError."""
@@ -228,7 +226,7 @@ class VideoFilm:
             interpolation=scaling(),
         )
         pixels = rgb.to_ndarray()
-        transpose, mirror, flip = self._turn or (False, False, False)
+        transpose, mirror, flip = self._turn
         pixels = pixels.transpose(1, 0, 2) if transpose else pixels
         pixels = pixels[:: -1 if flip else 1, :: -1 if mirror else 1]
         return Photo(np.ascontiguousarray(pixels), gray=self._gray)
@@ -243,9 +241,8 @@ def load_av() -> Any:
     try:
         import av
     except ImportError:
-        raise RuntimeUnavailableError(
-            'a video file needs PyAV: pip install "revisage[video]", or give a folder of frames'
-        ) from None
+        how = 'pip install "revisage[video]", or give a folder of frames'
+        raise RuntimeUnavailableError(f"a video file needs PyAV: {how}") from None
     return av
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,9 +91,8 @@ class Copies:
         source = self._open.enter_context(opened(self._film.path))
         for index, anew in self._planned.items():
             template = source.streams[index]
-            self._outs[index] = (
-                self._encoded(out, template) if anew else out.add_stream_from_template(template)
-            )
+            make = partial(self._encoded, out) if anew else out.add_stream_from_template
+            self._outs[index] = make(template)
         pairs = [(source.streams[index], added) for index, added in self._outs.items()]
         for old, new in [(self._film.picture(source), picture), *pairs]:
             new.metadata.update(_tags(old.metadata, keep_gps=self._keep_gps))
@@ -218,9 +218,8 @@ def _describe(stream: Stream) -> str:
     name = context.codec.canonical_name if context is not None else None
     name = name or stream.metadata.get("filename") or getattr(stream, "name", None) or "of unknown kind"
     language = stream.metadata.get("language", "und")
-    return f"{NAMES.get(stream.type, stream.type)} {stream.index}: {name}" + (
-        "" if language == "und" else f", {language}"
-    )
+    spoken = "" if language == "und" else f", {language}"
+    return f"{NAMES.get(stream.type, stream.type)} {stream.index}: {name}{spoken}"
 
 
 def _tags(tags: dict[str, str], *, keep_gps: bool) -> dict[str, str]:

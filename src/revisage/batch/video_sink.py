@@ -120,9 +120,8 @@ class VideoSink:
         film, colour = self._film, self._film.colour
         self._path.parent.mkdir(parents=True, exist_ok=True)
         options = {"movflags": "+faststart"} if self._format in ("mp4", "mov") else {}
-        out = av.open(
-            f"file:{self._temporary.absolute()}", "w", format=self._format, container_options=options
-        )
+        address = f"file:{self._temporary.absolute()}"
+        out = av.open(address, "w", format=self._format, container_options=options)
         self._out = self._closing.enter_context(out)
         height, width = result.pixels.shape[:2]
         self._stored, encoder, settings = _storage(film.pixel_format, self._format)
@@ -138,9 +137,8 @@ class VideoSink:
         self._colour = colour
         stream: VideoStream = out.add_stream(encoder, rate=film.rate or Fraction(25), options=settings)
         context = stream.codec_context
-        context.width, context.height = (
-            (width + width % 2, height + height % 2) if self._even else (width, height)
-        )
+        more = (width % 2, height % 2) if self._even else (0, 0)
+        context.width, context.height = width + more[0], height + more[1]
         context.pix_fmt = self._stored
         context.time_base = film.tick
         context.sample_aspect_ratio = film.aspect
@@ -218,10 +216,8 @@ class VideoSink:
             notes.append(f"pictures were stored as {film.pixel_format}, the result's are {self._stored}")
         with opened(self._temporary) as result:
             if film.aspect != 1:
-                whole = pixel_aspect(film.picture(result)) == film.aspect
-                (kept if whole else left_out).append(
-                    f"pixel aspect {film.aspect.numerator}:{film.aspect.denominator}"
-                )
+                text = f"pixel aspect {film.aspect.numerator}:{film.aspect.denominator}"
+                (kept if pixel_aspect(film.picture(result)) == film.aspect else left_out).append(text)
             kept += self._copies.compare(result)
         return FilmReport(tuple(kept), tuple(left_out), (*notes, *self._copies.notes))
 

@@ -11,7 +11,7 @@ from revisage.batch import Job, plan_photos
 from revisage.cli._bar import tracked
 from revisage.cli._parse import parse
 from revisage.cli._say import say
-from revisage.errors import ExistsError, RevisageError, UsageError, did_you_mean
+from revisage.errors import RevisageError, UsageError, did_you_mean
 from revisage.image import Photo, decode, format_of, save
 from revisage.image.formats import NAMES
 from revisage.lab.degrade import RECIPES, Recipe, rng_for
@@ -75,8 +75,7 @@ def run(jobs: Sequence[Job], options: Options) -> int:
 
 def degrade_file(source: Path, target: Path, options: Options) -> None:
     """Decode, degrade at the photo's own bit depth, save. Raises RevisageError or OSError."""
-    if not (options.overwrite or results.is_free(target)):
-        raise ExistsError(results.refusal(target))
+    results.check_free(target, overwrite=options.overwrite)
     photo, recipe = decode(source), RECIPES[options.recipe]
     # The seed and the photo's name, its path inside the source folder, decide what happens.
     name = source.relative_to(options.src).as_posix() if options.src.is_dir() else source.name

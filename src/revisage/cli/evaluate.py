@@ -120,12 +120,8 @@ def _run(options: Options) -> None:
         labels = evaluate.read_labels(options.groups, [item.name for item in data.items])
         for column in labels.left_out:
             say(f"revisage evaluate: {column} has too many labels to make groups", error=True)
-    metrics = evaluate.open_metrics(
-        names,
-        data,
-        evaluate.MetricSources(options.weights, options.expression_model),
-        reference=options.reference is not None,
-    )
+    weights = evaluate.MetricSources(options.weights, options.expression_model)
+    metrics = evaluate.open_metrics(names, data, weights, reference=options.reference is not None)
     settings = evaluate.MethodSettings(
         aligned=data.view.direct, device=options.device, precision=options.precision, threads=options.threads
     )
@@ -154,15 +150,10 @@ def default_methods() -> tuple[str, ...]:
 def _data(options: Options) -> Data:
     from revisage.lab import evaluate
 
-    sources = {
-        "--clean": options.clean,
-        "--pairs": options.pairs,
-        "--images": options.images,
-        "--test": options.test,
-    }
-    given = [name for name, value in sources.items() if value is not None]
+    sources = ("clean", "pairs", "images", "test")
+    given = [f"--{name}" for name in sources if getattr(options, name) is not None]
     if len(given) != 1:
-        raise UsageError(f"give one of {', '.join(sources)}, not {' and '.join(given) or 'none'}")
+        raise UsageError(f"give one of --{', --'.join(sources)}, not {' and '.join(given) or 'none'}")
     if (options.test is None) != (options.data is None):
         raise UsageError("--test NAME and --data DIR go together")
     if (options.clean is None) != (options.recipe is None):

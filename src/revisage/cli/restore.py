@@ -19,7 +19,7 @@ from revisage.cli._report import is_report, open_report
 from revisage.cli._run import LOCAL, Engine, Run, in_processes, name_ray_address, on_ray, process_count, work
 from revisage.cli._video import Film
 from revisage.cli._video import restore as restore_film
-from revisage.errors import SaveError, UsageError
+from revisage.errors import ExistsError, SaveError, UsageError
 from revisage.files import sweep
 from revisage.image import can_encode, format_of
 from revisage.label import can_sign, check, results
@@ -236,15 +236,14 @@ def _check_stream(options: Options, job: Job) -> None:
 
 def _check_film(film: Film, saving: SaveOptions) -> None:
     """Tell before the work that another's file is where the film, or one of its frames, goes."""
-    if saving.overwrite:
-        return
-    if film.source.is_dir() and film.out.is_dir():
-        places = [film.out / path.name for path in film.source.iterdir()]
-    else:
-        places = [] if film.source.is_dir() else [film.out]
-    taken = next((place for place in places if not results.is_free(place)), None)
-    if taken is not None:
-        raise UsageError(results.refusal(taken))
+    places = [film.out]
+    if film.source.is_dir():
+        places = [film.out / path.name for path in film.source.iterdir()] if film.out.is_dir() else []
+    try:
+        for place in places:
+            results.check_free(place, overwrite=saving.overwrite)
+    except ExistsError as error:
+        raise UsageError(str(error)) from None
 
 
 def _check_report(options: Options, jobs: Sequence[Job]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from revisage.cli._parse import parse
 from revisage.cli._say import say
-from revisage.errors import ExistsError, PhotoError, RevisageError, UsageError
+from revisage.errors import PhotoError, RevisageError, UsageError
 from revisage.files import copy_date
 from revisage.image import Photo, can_encode, decode, format_of, from_array, save
 from revisage.image.prints import cut, find_prints, outlined
@@ -69,8 +69,7 @@ def _write(files: dict[str, Photo], scan: Path, options: Options) -> None:
     for target in targets:
         if target.exists() and target.samefile(scan):
             raise UsageError(f"{target} is the scan and is never written to: choose another folder")
-        if not (options.overwrite or results.is_free(target)):
-            raise ExistsError(results.refusal(target))
+        results.check_free(target, overwrite=options.overwrite)
     for target, photo in targets.items():
         results.remember(save(photo, target, like=scan).read_bytes())
         copy_date(scan, target)

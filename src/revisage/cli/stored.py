@@ -94,11 +94,8 @@ def main(argv: Sequence[str]) -> int:
     if missing:
         raise UsageError(f"{missing[0]} is no folder")
     latest = time.time() - 3600 * options.older_than if options.older_than else math.inf
-    items = [
-        item
-        for item in stored(settings, options.folders)
-        if item.kind in options.only and item.since <= latest
-    ]
+    found = stored(settings, options.folders)
+    items = [item for item in found if item.kind in options.only and item.since <= latest]
     print(table(items))
     if not items or not options.erase:
         return 0
@@ -117,20 +114,15 @@ def stored(settings: server.ServerSettings, folders: Sequence[Path] = ()) -> lis
 
     Raises StoreUnavailableError when the server's queue cannot be read.
     """
-    items = [
-        Item("photos", _STATES[job.state], job.folder, job.bytes, job.since, job.id)
-        for job in retained(settings)
-    ]
+    jobs = retained(settings)
+    items = [Item("photos", _STATES[job.state], job.folder, job.bytes, job.since, job.id) for job in jobs]
     items += _files("records", "server's queue", [settings.queue_file])
     items += _files("photos", "left by `bench archive`", _samples())
     for folder in folders:
         items += _files("photos", "half written by a killed run", _half_written(folder))
         items += _files("records", "what --resume knows", sorted(folder.rglob(manifest.NAME)))
-    models = zoo.user_folder()
-    items += _files("models", "model", sorted(models.iterdir()) if models.is_dir() else [])
-    verdicts = selfcheck.folder()
-    checks = sorted(verdicts.iterdir()) if verdicts.is_dir() else []
-    items += _files("caches", "whether half precision is good enough", checks)
+    items += _files("models", "model", sorted(zoo.user_folder().glob("*")))
+    items += _files("caches", "whether half precision is good enough", sorted(selfcheck.folder().glob("*")))
     items += _files("caches", "how many processes are fastest", [layout.choices_file()])
     items += _files("caches", "digests of results without a label", [results.results_file()])
     return items
@@ -150,10 +142,8 @@ def table(items: Sequence[Item]) -> str:
         rows.append((kind, str(len(group)), _size(group), oldest, printable(f"{what}: {place}")))
     rows.append(("all", str(len(items)), _size(items), "", ""))
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
-    return "\n".join(
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]).rstrip()
-        for row in rows
-    )
+    line = "".join(f"{{:<{width}}}  " for width in widths) + "{}"
+    return "\n".join(line.format(*row).rstrip() for row in rows)
 
 
 def erase(items: Sequence[Item], settings: server.ServerSettings) -> dict[Path, str]:
@@ -203,11 +193,8 @@ def _half_written(folder: Path) -> list[Path]:
         match = HALF_WRITTEN.fullmatch(path.name)
         if match is None or not path.is_file():
             continue
-        if match[1] is None:
-            gone = time.time() - path.stat().st_mtime > QUIET_SECONDS
-        else:
-            gone = not psutil.pid_exists(int(match[1]))
-        if gone:
+        quiet = time.time() - path.stat().st_mtime > QUIET_SECONDS
+        if quiet if match[1] is None else not psutil.pid_exists(int(match[1])):
             found.append(path)
     return found
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import platformdirs
 
 from revisage import label
+from revisage.errors import ExistsError
 
 _RECORD = hashlib.sha256().digest_size
 
@@ -54,10 +55,14 @@ def is_free(path: Path) -> bool:
 
 def refusal(path: object) -> str:
     """What is told of a path that is not free."""
-    return (
-        f"{path} is there already, and nothing tells that Revisage made it: choose another name, or give "
-        "--overwrite"
-    )
+    told = f"{path} is there already, and nothing tells that Revisage made it"
+    return f"{told}: choose another name, or give --overwrite"
+
+
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Raises ExistsError where a result may not go to a path, unless told to write over what is there."""
+    if not (overwrite or is_free(path)):
+        raise ExistsError(refusal(path))
 
 
 def _is_remembered(digest: bytes) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from revisage.errors import ExistsError, SaveError, SigningError, UsageError
+from revisage.errors import SaveError, SigningError, UsageError
 from revisage.files import copy_date, write_atomically
 from revisage.image import Photo, eight_bits, encode, format_for, left_out, sidecar_path
 from revisage.image.xmp import clean_xmp
@@ -96,8 +96,7 @@ class Result:
         path, chosen = Path(path), replace(options or SaveOptions(), **changes)
         if self.input is not None and _same(path, self.input):
             raise SaveError(f"{path} is the original and is never written to: choose another name")
-        if not (chosen.overwrite or results.is_free(path)):
-            raise ExistsError(results.refusal(path))
+        results.check_free(path, overwrite=chosen.overwrite)
         format = format_for(path)
         if chosen.chosen_format not in (None, format):
             raise UsageError(f"{path} is no name for the format {chosen.format}: leave one of the two out")
