@@ -311,7 +311,7 @@ def test_a_film_that_is_broken_off_leaves_nothing(tmp_path: Path) -> None:
         for frame in list(film.frames())[:3]:
             assert isinstance(frame.photo, Photo)
             result = restorer.restore(frame.photo, RestoreOptions(scale="1"))
-            sink.write(frame.name, result, frame.time, frame.duration)
+            sink.write(frame, result)
         assert len(list(out.parent.iterdir())) == 1  # not finished
     assert list(out.parent.iterdir()) == []
 

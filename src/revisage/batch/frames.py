@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 from revisage.batch import storage
@@ -25,11 +24,8 @@ class FolderFilm:
 
     def frames(self) -> Iterator[Frame]:
         """Raises UsageError when there is none."""
-        paths = [
-            path
-            for path in self.folder.iterdir()
-            if path.is_file() and is_named_like_a_photo(Path(path.name))
-        ]
+        files = [path for path in self.folder.iterdir() if path.is_file()]
+        paths = [path for path in files if is_named_like_a_photo(Path(path.name))]
         if not paths:
             raise UsageError(f"no frames in {self.folder}")
         for path in sorted(paths, key=_order):
@@ -49,11 +45,9 @@ class FolderSink:
     def begin(self, *, faces: bool) -> None:
         """Each picture has its own label."""
 
-    def write(
-        self, name: str, result: Result, time: Fraction | None = None, duration: Fraction | None = None
-    ) -> str:
+    def write(self, frame: Frame, result: Result) -> str:
         """Raises SaveError."""
-        path = self.folder / name
+        path = self.folder / frame.name
         format = format_of(path)
         if format is None or not can_encode(format):
             path, format = path.with_name(path.name + ".png"), "PNG"

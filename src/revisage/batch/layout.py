@@ -15,7 +15,6 @@ from itertools import islice
 from pathlib import Path
 
 import platformdirs
-import psutil
 
 from revisage.batch.jobs import Job, Outcome
 from revisage.batch.settings import Fingerprint
@@ -129,8 +128,3 @@ class Choices:
 
     def _key(self, settings: Fingerprint) -> str:
         return f"{platform.node()} {platform.machine()} {cores()} cores {settings.digest[:16]}"
-
-
-def free_memory() -> int:
-    """Bytes that the machine has free."""
-    return int(psutil.virtual_memory().available)

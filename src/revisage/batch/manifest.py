@@ -103,7 +103,10 @@ class Manifest:
                 restored += 1
             else:
                 failed += 1
-        self._begin(vacant)
+        with self._told():
+            self._db.execute("BEGIN")
+            self._db.executemany("INSERT OR IGNORE INTO begun VALUES (?)", vacant)
+            self._db.execute("COMMIT")
         return Standing(todo, restored, failed)
 
     def _has_written(self, job: Job, row: Sequence[Any] | None) -> bool:
@@ -111,12 +114,6 @@ class Manifest:
         if row is not None and row[3] is None:
             return True
         return self._row("SELECT 1 FROM begun WHERE target = ?", self.key(job)) is not None
-
-    def _begin(self, targets: Sequence[tuple[str]]) -> None:
-        with self._told():
-            self._db.execute("BEGIN")
-            self._db.executemany("INSERT OR IGNORE INTO begun VALUES (?)", targets)
-            self._db.execute("COMMIT")
 
     def _is_settled(self, job: Job, row: Sequence[Any], retry_failed: bool) -> bool:
         stamp, digest, _, reason, written = row

@@ -33,6 +33,7 @@ from revisage.errors import SaveError, UsageError
 from revisage.files import PART, TEMPORARY, publish
 from revisage.options import SaveOptions
 from revisage.restore import Result
+from revisage.restore.video.film import Frame
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -84,14 +85,14 @@ class VideoSink:
     def begin(self, *, faces: bool) -> None:
         self._faces = faces
 
-    def write(self, name: str, result: Result, time: Fraction | None, duration: Fraction | None) -> str:
+    def write(self, frame: Frame, result: Result) -> str:
         """Raises SaveError."""
-        assert time is not None
-        assert duration is not None
+        assert frame.time is not None
+        assert frame.duration is not None
         try:
             if self._out is None:
                 self._start(result)
-            self._encode(result.pixels, time, duration)
+            self._encode(result.pixels, frame.time, frame.duration)
         except failures() as error:
             raise self._failed(error) from error
         return str(self._path)

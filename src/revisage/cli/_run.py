@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from revisage.batch import Job, Outcome, Standing, Watch
 from revisage.batch.engines import processes, ray
-from revisage.batch.layout import Choices, Layout, calibrated, candidates, free_memory
+from revisage.batch.layout import Choices, Layout, calibrated, candidates
 from revisage.batch.settings import Fingerprint
 from revisage.cli._interrupt import interruptible
 from revisage.cli._progress import Live
@@ -17,6 +17,7 @@ from revisage.cli._report import Report
 from revisage.cli._say import say
 from revisage.errors import RevisageError, UsageError
 from revisage.restore import Settings
+from revisage.restore.memory import free_bytes
 from revisage.runtime.cores import cores
 
 Outcomes = Generator[Outcome, None, None]
@@ -108,7 +109,7 @@ def in_processes(work: processes.Work, count: int | None, marks: Fingerprint) ->
 
         if layout is not None:
             return run(jobs, layout, lambda: None)
-        layouts = candidates(cores(), free_memory())
+        layouts = candidates(cores(), free_bytes())
         return calibrated(jobs, run, layouts, lambda best: choices.keep(marks, best), stop=stop)
 
     return engine

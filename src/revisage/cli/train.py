@@ -6,12 +6,12 @@ import math
 import os
 import shutil
 import textwrap
-import types
 import typing
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Annotated, Any, Literal
 
 from filelock import FileLock, Timeout
@@ -180,9 +180,9 @@ def override(settings: Any, changes: dict[str, str]) -> Any:
     """
     from revisage.lab.train.settings import change, flat
 
-    known = flat(settings)
+    known, hints = flat(settings), typing.get_type_hints(type(settings))
     values = {
-        key: _read(key, text, _type(settings, key), optional=_optional(settings, key))
+        key: _read(key, text, _type(settings, key), optional=NoneType in typing.get_args(hints.get(key)))
         for key, text in changes.items()
         if key in known
     }
@@ -198,13 +198,9 @@ def _type(settings: Any, name: str) -> Any:
     if name not in hints:
         return _type(settings.loss_weights, name)
     kind = hints[name]
-    if isinstance(kind, types.UnionType):
-        kind = next(part for part in typing.get_args(kind) if part is not type(None))
+    if isinstance(kind, UnionType):
+        kind = next(part for part in typing.get_args(kind) if part is not NoneType)
     return kind
-
-
-def _optional(settings: Any, name: str) -> bool:
-    return type(None) in typing.get_args(typing.get_type_hints(type(settings)).get(name))
 
 
 def _read(key: str, text: str, kind: Any, *, optional: bool) -> Any:

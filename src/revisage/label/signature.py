@@ -87,8 +87,10 @@ def _said(store: dict[str, Any]) -> Signature:
     manifests: dict[str, dict[str, Any]] = store["manifests"]
     label = store["active_manifest"]
     active = manifests[label]
-    actions = list(_actions(active))
+    told = [said for said in active.get("assertions", ()) if said["label"].startswith("c2pa.actions")]
+    actions = [action for said in told for action in said["data"]["actions"]]
     information = active.get("signature_info", {})
+    models = [model for action in actions for model in action.get("parameters", {}).get(MODELS, ())]
     return Signature(
         state=_STATES.get(store["validation_state"], "invalid"),
         problems=tuple(dict.fromkeys(_problems(store.get("validation_results", {})))),
@@ -98,23 +100,11 @@ def _said(store: dict[str, Any]) -> Signature:
         tool=_tool(active),
         actions=tuple(action["action"] for action in actions),
         source_types=tuple(a["digitalSourceType"] for a in actions if "digitalSourceType" in a),
-        models=tuple(_models(actions)),
+        models=tuple((model["name"], tuple(model["sha256"])) for model in models),
         original=next((a["parameters"][SHA256] for a in actions if SHA256 in a.get("parameters", {})), None),
         parent=_parent(active).get("title"),
         earlier=tuple(_earlier(manifests, active)),
     )
-
-
-def _actions(manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for assertion in manifest.get("assertions", ()):
-        if assertion["label"].startswith("c2pa.actions"):
-            yield from assertion["data"]["actions"]
-
-
-def _models(actions: list[dict[str, Any]]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for action in actions:
-        for model in action.get("parameters", {}).get(MODELS, ()):
-            yield model["name"], tuple(model["sha256"])
 
 
 def _tool(manifest: dict[str, Any]) -> str | None:

@@ -60,16 +60,15 @@ def packet(label: Label, old: bytes | None = None) -> bytes:
     for prefix, space in (("xmp", _XMP), ("Iptc4xmpExt", _IPTC_EXT), ("revisage", _OURS)):
         description.setAttributeNS(_XMLNS, f"xmlns:{prefix}", space)
 
-    def put(space: str, name: str, text: str) -> None:
+    def put(space: str, name: str, text: str, parent: minidom.Element = description) -> minidom.Element:
         element = document.createElementNS(space, name)
-        element.appendChild(document.createTextNode(_printable(text)))
-        description.appendChild(element)
+        if text:
+            element.appendChild(document.createTextNode(_printable(text)))
+        parent.appendChild(element)
+        return element
 
-    put(
-        _IPTC_EXT,
-        "Iptc4xmpExt:DigitalSourceType",
-        source if source == _WHOLLY_GENERATED else DIGITAL_SOURCE_TYPE,
-    )
+    kind = source if source == _WHOLLY_GENERATED else DIGITAL_SOURCE_TYPE
+    put(_IPTC_EXT, "Iptc4xmpExt:DigitalSourceType", kind)
     if creator is None:
         put(_XMP, "xmp:CreatorTool", label.tool)
     if system is None:
@@ -77,14 +76,9 @@ def packet(label: Label, old: bytes | None = None) -> bytes:
         if version := label.tool.partition(" ")[2]:
             put(_IPTC_EXT, "Iptc4xmpExt:AISystemVersionUsed", version)
     put(_OURS, "revisage:Tool", label.tool)
-    models = document.createElementNS(_OURS, "revisage:Models")
-    sequence = document.createElementNS(_RDF, _name(rdf, "Seq"))
+    sequence = put(_RDF, _name(rdf, "Seq"), "", put(_OURS, "revisage:Models", ""))
     for model in label.models:
-        item = document.createElementNS(_RDF, _name(rdf, "li"))
-        item.appendChild(document.createTextNode(_printable(model)))
-        sequence.appendChild(item)
-    models.appendChild(sequence)
-    description.appendChild(models)
+        put(_RDF, _name(rdf, "li"), model, sequence)
     rdf.appendChild(description)
 
     body = "".join(n.toxml() for n in document.childNodes if n.nodeType == n.ELEMENT_NODE)
@@ -133,11 +127,8 @@ def _name(rdf: minidom.Element, local: str) -> str:
 
 def _descriptions(rdf: minidom.Element) -> Iterator[minidom.Element]:
     for node in list(rdf.childNodes):
-        if (
-            node.nodeType == node.ELEMENT_NODE
-            and node.namespaceURI == _RDF
-            and node.localName == "Description"
-        ):
+        name = (node.namespaceURI, node.localName)
+        if node.nodeType == node.ELEMENT_NODE and name == (_RDF, "Description"):
             yield node
 
 

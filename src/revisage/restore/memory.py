@@ -1,5 +1,6 @@
 """How much memory tiles may take, and the tiles that fit."""
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,31 +34,24 @@ class Layout:
     batch: int
 
 
-def free_share() -> int:
-    """Bytes for tiles where the user names none: a share of what the machine, or its container, has free."""
-    free = psutil.virtual_memory().available
-    limit, used = _number(_CGROUP / "memory.max"), _number(_CGROUP / "memory.current")
-    if limit is not None and used is not None:
+def free_bytes() -> int:
+    """What the machine, or its container, has free."""
+    free = int(psutil.virtual_memory().available)
+    with contextlib.suppress(OSError, ValueError):  # no control group, or one without a limit: "max"
+        limit, used = (int((_CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
         free = min(free, limit - used)
-    return min(max(free, 0) // SHARE, MOST)
+    return max(free, 0)
+
+
+def free_share() -> int:
+    """Bytes for tiles where the user names none."""
+    return min(free_bytes() // SHARE, MOST)
 
 
 def layout(budget: int, *, scale: int, halo: int, gpu: bool) -> Layout:
-    """The largest tiles that fit into `budget` bytes; the smallest where none does.
-
-    Args:
-        scale: of the largest picture that the model makes of a tile.
-        halo: pixels of context around a tile.
-        gpu: where several tiles in one run are faster.
-    """
+    """The largest tiles that fit into `budget` bytes, the smallest where none does; `scale` is that of the
+    largest picture that the model makes of a tile, `halo` pixels of context around it, and on a `gpu` several
+    tiles in one run are faster."""
     costs = {core: BYTES * (scale * (core + 2 * halo)) ** 2 for core in CORES}
     core = next((core for core in CORES if costs[core] <= budget), CORES[-1])
     return Layout(core, min(max(budget // costs[core], 1), BATCH) if gpu else 1)
-
-
-def _number(path: Path) -> int | None:
-    """The number in a file of the control group; None without one, or where it says "max"."""
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):
-        return None

@@ -22,15 +22,9 @@ _SIDE = 64  # in pixels of the picture that a scene network is tried on
 def install(file: Path, name: str | None = None) -> Path:
     """Make an ONNX model of a published checkpoint, in the user's model folder.
 
-    A checkpoint of the catalogue, known by its sha256, becomes the catalogue's model. Weights are stored in
-    16 bits, or in 32 where 16 would show.
-
-    Args:
-        file: a checkpoint that `revisage.zoo.published.read` knows.
-        name: what to call the model; the catalogue's name or the file's own if not given.
-
-    Returns:
-        The model, written whole or not at all. One that was made of the same checkpoint before is left alone.
+    A checkpoint of the catalogue, known by its sha256, becomes the catalogue's model; `name` calls it
+    otherwise than the catalogue or the file. Weights are stored in 16 bits, or in 32 where 16 would show. A model that
+    was made of the same checkpoint before is left alone.
 
     Raises:
         UsageError: the name cannot be used or is taken.

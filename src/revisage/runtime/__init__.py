@@ -30,10 +30,9 @@ def open_session(
         RuntimeUnavailableError: this machine lacks the device, precision or library asked for.
         ModelMissingError, ModelCorruptError: the file is not there, or is no usable network.
     """
-    if device not in DEVICES:
-        raise UsageError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
-    if precision not in PRECISIONS:
-        raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    for name, value, known in (("device", device, DEVICES), ("precision", precision, PRECISIONS)):
+        if value not in known:
+            raise UsageError(f"{name} must be one of {', '.join(known)}, got {value!r}")
     if threads is not None and threads < 1:
         raise UsageError(f"threads must be at least 1, got {threads}")
     threads = threads_for(threads)

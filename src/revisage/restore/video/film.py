@@ -45,8 +45,8 @@ class Sink(Protocol):
         """Told before the first frame whether the film shows faces that a model will restore."""
         ...
 
-    def write(self, name: str, result: Result, time: Fraction | None, duration: Fraction | None) -> str:
-        """Take a restored frame, and its place in the film (`Frame`); where it went. Raises SaveError."""
+    def write(self, frame: Frame, result: Result) -> str:
+        """Take a frame's result; where it went. Raises SaveError."""
         ...
 
 
@@ -59,9 +59,7 @@ class _Held:
     """A restored frame that waits for its neighbours: its faces by track, and which tracks were restored."""
 
     number: int
-    name: str
-    time: Fraction | None
-    duration: Fraction | None
+    frame: Frame
     result: Result
     faces: dict[int, Face]
     tracks: list[int]
@@ -102,7 +100,7 @@ def restore_film(
             yield failure(frame.name, error)
         else:
             restored = _crop_faces(frame.photo, result, by_track, crops, number)
-            held.append(_Held(number, frame.name, frame.time, frame.duration, result, by_track, restored))
+            held.append(_Held(number, frame, result, by_track, restored))
         while held and held[0].number + WINDOW <= number:
             yield _write(held.popleft(), crops, sink)
         for known in crops.values():
@@ -146,11 +144,10 @@ def _crop_faces(
     return restored
 
 
-def _write(frame: _Held, crops: dict[int, dict[int, FaceCrops]], sink: Sink) -> dict[str, Any]:
+def _write(held: _Held, crops: dict[int, dict[int, FaceCrops]], sink: Sink) -> dict[str, Any]:
     """Make each face of a frame agree with its neighbours, and hand the frame on."""
-    result = frame.result
-    layers = {track: smoothing.correction(crops[track], frame.number) for track in frame.tracks}
+    result = held.result
+    layers = {track: smoothing.correction(crops[track], held.number) for track in held.tracks}
     for track, layer in layers.items():
-        smoothing.add_correction(result.pixels, frame.faces[track].landmarks, result.scale, layer)
-    destination = sink.write(frame.name, result, frame.time, frame.duration)
-    return result.entry() | {"input": frame.name, "output": destination}
+        smoothing.add_correction(result.pixels, held.faces[track].landmarks, result.scale, layer)
+    return result.entry() | {"input": held.frame.name, "output": sink.write(held.frame, result)}
