@@ -23,8 +23,8 @@ def install(file: Path, name: str | None = None) -> Path:
     """Make an ONNX model of a published checkpoint, in the user's model folder.
 
     A checkpoint of the catalogue, known by its sha256, becomes the catalogue's model; `name` calls it
-    otherwise than the catalogue or the file. Weights are stored in 16 bits, or in 32 where 16 would show. A model that
-    was made of the same checkpoint before is left alone.
+    otherwise than the catalogue or the file does. Weights are stored in 16 bits, or in 32 where 16 would
+    show. A model that was made of the same checkpoint before is left alone.
 
     Raises:
         UsageError: the name cannot be used or is taken.
