@@ -65,29 +65,18 @@ def usual_matrix(size: tuple[int, int]) -> int:
 
 
 class VideoFilm:
-    """The frames of a video file, upright, in 8 or 16 bits for a channel.
-
-    Args of an object:
-        rate: frames per second on average; None where the file does not tell.
-        tick: seconds; all times are multiples of it.
-        origin: when the film begins by the file's own clock, seconds; times of frames count from there.
-        aspect: width of a pixel by its height, upright.
-        colour: of all frames, which is that of the first.
-        pixel_format: what the frames are stored in, as FFmpeg names it.
-        transparent: whether they have an alpha channel.
-        turned: whether the file's pictures do not lie upright.
-        notes: what should be known of the film; grows while frames are read.
-    """
+    """The frames of a video file, upright, in 8 or 16 bits for a channel."""
 
     def __init__(self, path: Path, limits: DecodeLimits) -> None:
         """Raises UsageError when this is no film to be restored, RuntimeUnavailableError without PyAV."""
         self.path, self._limits = path, limits
-        self.notes: list[str] = []
+        self.notes: list[str] = []  #: what should be known of the film; grows while frames are read
         with opened(self.path) as container:
             stream = self.picture(container)
             average, guessed = stream.average_rate, stream.guessed_rate
-            # The average of a variable rate; some files have nonsense there, such as 60,000 a second.
+            # Frames per second on average; some files have nonsense there, such as 60,000, and some nothing.
             self.rate = average if average and (not guessed or average <= guessed) else guessed
+            # All times are multiples of a tick, in seconds from the origin by the file's own clock.
             self.tick, self._grid = _ticks(stream.time_base or Fraction(1, 1000), stream.guessed_rate)
             self.origin = _origin(container, stream)
             self.codec = stream.codec_context.codec.canonical_name
@@ -99,7 +88,7 @@ class VideoFilm:
             self._turn = turn or (False, False, False)
             self.turned = any(self._turn)
             aspect = pixel_aspect(stream)
-            self.aspect = 1 / aspect if self._turn[0] else aspect
+            self.aspect = 1 / aspect if self._turn[0] else aspect  # of a pixel, upright
             self.pixel_format = first.format.name
             self.transparent = len(first.format.components) in (2, 4)
             self._gray = len(first.format.components) < 3 and not first.format.has_palette

@@ -37,20 +37,13 @@ LAYOUTS = {1: "mono", 2: "stereo", 4: "quad", 6: "5.1", 8: "7.1"}
 
 
 class Copies:
-    """The streams that go with the pictures, packet by packet.
-
-    A sound is copied as it is, or encoded anew where the container cannot hold it.
-
-    Args of an object:
-        left_out: what the film has and the result has not, in words.
-        notes: what else should be known.
-        tags: what is said of the film as a whole, the place left out unless it is to stay.
-    """
+    """The streams that go with the pictures, packet by packet. A sound is copied as it is, or encoded anew
+    where the container cannot hold it."""
 
     def __init__(self, film: VideoFilm, format: str, path: Path, *, keep_gps: bool) -> None:
         """Raises UsageError when a sound can be neither copied nor decoded."""
-        self.left_out: list[str] = []
-        self.notes: list[str] = []
+        self.left_out: list[str] = []  # what the film has and the result has not, in words
+        self.notes: list[str] = []  # what else should be known
         self._film, self._keep_gps = film, keep_gps
         self._planned: dict[int, bool] = {}  # index in the film: whether it is encoded anew
         self._words: list[str] = []

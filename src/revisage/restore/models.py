@@ -26,11 +26,9 @@ class FaceDetector(Protocol):
 
     def find(self, pixels: np.ndarray) -> list[Face]:
         """(H, W, 3) RGB uint8 -> faces, largest first. Called from many threads at once."""
-        ...
 
     def look(self, pixels: np.ndarray, box: tuple[float, float, float, float]) -> Face:
         """The face in a box (x, y, width, height) of such pixels that somebody has drawn."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -75,14 +75,8 @@ class Restoration:
         three strengths 0.04 degrees off on average, 0.4 at most). Another `clean` runs the scene model again
         (`cleaned`): a blend with the plainly enlarged photo would only resemble what it gives.
 
-        Args:
-            options: the analysed ones if not given.
-            progress: as for `Restorer.restore`.
-            changes: fields of `RestoreOptions` that differ from `options`.
-
-        Raises:
-            UsageError: a value makes no sense, or needs a new analysis (`ANALYSED`).
-            TypeError: there is no such field.
+        Arguments as of `Restorer.restore`; the analysed options if none are given. Raises UsageError for a
+        value that makes no sense, or needs a new analysis (`ANALYSED`).
         """
         chosen = replace(options or self.options, **changes)
         if not self.serves(chosen):

@@ -52,14 +52,8 @@ class Restorer:
 
     One Restorer may be used from many threads at once: a call shares nothing with another but the models.
 
-    Args:
-        settings: see `Settings`.
-        models: where the models come from; by default the installed ones that the settings name.
-        changes: fields of `Settings` that differ: `Restorer(device="cpu")`.
-
-    Raises:
-        UsageError: a setting has no such value.
-        TypeError: there is no such setting.
+    The models are by default the installed ones that the settings name; `changes` are fields of `Settings`
+    that differ: `Restorer(device="cpu")`. Raises UsageError for a value that makes no sense.
     """
 
     def __init__(
@@ -83,14 +77,10 @@ class Restorer:
             self._models = InstalledModels(self.settings)
 
     def check(self, options: RestoreOptions | None = None) -> None:
-        """Open the models now, so that one that `options` need and that is missing is told before the first
-        photo.
+        """Open the models that `options` need now, so that what is missing is told before the first photo.
 
-        Raises:
-            UsageError: a guard, and there is no identity model; a model of whole pictures (`FaceModel.whole`)
-                with a guard or without `aligned`.
-            ModelError: a model is unknown, missing or corrupt.
-            RuntimeUnavailableError: the device or precision is not available.
+        Raises UsageError for a guard without an identity model, and for a model of whole pictures
+        (`FaceModel.whole`) with a guard or without `aligned`; ModelError, RuntimeUnavailableError.
         """
         options = options or RestoreOptions()
         self._models.scene()
@@ -127,7 +117,6 @@ class Restorer:
 
         Raises:
             UsageError: an option has no such value.
-            TypeError: there is no such option.
             PhotoError: the photo cannot be read, or the result would be too large.
             ModelError: a model is unknown, missing or corrupt.
             FaceError: `aligned`, and the face model failed.

@@ -25,10 +25,8 @@ def open_session(
             first use shows the difference from fp32 to be invisible, else fp32.
         threads: CPU threads; None for all cores that the process may use.
 
-    Raises:
-        UsageError: an option is not one of the above.
-        RuntimeUnavailableError: this machine lacks the device, precision or library asked for.
-        ModelMissingError, ModelCorruptError: the file is not there, or is no usable network.
+    Raises UsageError for another value, RuntimeUnavailableError when this machine lacks what is asked for,
+    and ModelMissingError or ModelCorruptError when the file is not there, or is no usable network.
     """
     for name, value, known in (("device", device, DEVICES), ("precision", precision, PRECISIONS)):
         if value not in known:

@@ -40,7 +40,6 @@ class Session(Protocol):
     @property
     def info(self) -> RuntimeInfo:
         """As of now: a session falls back to fp32 when half precision gives non-finite numbers."""
-        ...
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """The network's output for a batch.
@@ -56,7 +55,6 @@ class Session(Protocol):
             UsageError: the batch has another shape or type than the network takes.
             ModelCorruptError: the network gives non-finite numbers even in fp32.
         """
-        ...
 
 
 class OpenedSession(Session, Protocol):

@@ -35,7 +35,6 @@ class Film(Protocol):
 
     def frames(self) -> Iterator[Frame]:
         """The frames in their order; called twice, and each time the same."""
-        ...
 
 
 class Sink(Protocol):
@@ -43,11 +42,9 @@ class Sink(Protocol):
 
     def begin(self, *, faces: bool) -> None:
         """Told before the first frame whether the film shows faces that a model will restore."""
-        ...
 
     def write(self, frame: Frame, result: Result) -> str:
         """Take a frame's result; where it went. Raises SaveError."""
-        ...
 
 
 Told = Callable[[str, int], None]

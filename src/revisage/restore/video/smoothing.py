@@ -9,7 +9,7 @@ a mouth that opens, or a light that goes on, is not.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -35,25 +35,17 @@ WINDOW = 6
 """Frames to each side that the filter looks at: three standard deviations."""
 
 
-@dataclass
-class Track:
-    """One face: what the detector found of it, by frame."""
-
-    found: dict[int, Face] = field(default_factory=dict)
-
-    @property
-    def last(self) -> int:
-        """The latest frame."""
-        return max(self.found)
+Track = dict[int, Face]
+"""One face: what the detector found of it, by frame."""
 
 
 def link_tracks(frames: Sequence[Sequence[Face]]) -> list[Track]:
     """The tracks of a film from the faces of its frames, each pair with the largest overlap first."""
     tracks: list[Track] = []
     for number, faces in enumerate(frames):
-        open_ = [track for track in tracks if number - track.last <= GAP + 1]
+        open_ = [track for track in tracks if number - max(track) <= GAP + 1]
         pairs = [
-            (overlap(track.found[track.last].box, face.box), t, f)
+            (overlap(track[max(track)].box, face.box), t, f)
             for t, track in enumerate(open_)
             for f, face in enumerate(faces)
         ]
@@ -61,13 +53,13 @@ def link_tracks(frames: Sequence[Sequence[Face]]) -> list[Track]:
         given: set[int] = set()
         for score, t, f in sorted(pairs, reverse=True):
             if score >= OVERLAP and t not in taken and f not in given:
-                open_[t].found[number] = faces[f]
+                open_[t][number] = faces[f]
                 taken.add(t)
                 given.add(f)
-        tracks += [Track({number: face}) for f, face in enumerate(faces) if f not in given]
+        tracks += [{number: face} for f, face in enumerate(faces) if f not in given]
     if len(frames) < 3 * SHORTEST:
         return tracks
-    return [track for track in tracks if len(track.found) >= SHORTEST]
+    return [track for track in tracks if len(track) >= SHORTEST]
 
 
 def overlap(first: Sequence[float], second: Sequence[float]) -> float:
@@ -79,13 +71,13 @@ def overlap(first: Sequence[float], second: Sequence[float]) -> float:
     return common / union if union > 0 else 0.0
 
 
-def smooth_track(track: Track) -> dict[int, Face]:
+def smooth_track(track: Track) -> Track:
     """The track's face in every frame from its first to its last, box and landmarks filtered.
 
     Frames in which the detector missed it are filled in, with the lowest score of the track.
     """
-    frames = sorted(track.found)
-    faces = [track.found[frame] for frame in frames]
+    frames = sorted(track)
+    faces = [track[frame] for frame in frames]
     values = np.array([[*face.box, *np.ravel(face.landmarks)] for face in faces], np.float64)
     whole = np.arange(frames[0], frames[-1] + 1)
     filled = np.stack([np.interp(whole, frames, column) for column in values.T], axis=1)
@@ -94,7 +86,7 @@ def smooth_track(track: Track) -> dict[int, Face]:
     made = {}
     for frame, row in zip(whole.tolist(), smooth, strict=True):
         x, y, width, height = row[:4].tolist()
-        score = track.found[frame].score if frame in track.found else least
+        score = track[frame].score if frame in track else least
         made[frame] = Face((x, y, width, height), row[4:].reshape(5, 2).astype(np.float32), score)
     return made
 
