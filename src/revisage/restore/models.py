@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Generic, Protocol, TypeVar
@@ -282,4 +282,7 @@ class Used:
     def runtime(self) -> dict[str, str] | None:
         """What the models run on."""
         model = self.face or self.scene
-        return asdict(model.session.info) if model else None
+        if model is None:
+            return None
+        info = model.session.info
+        return {"backend": info.backend, "device": info.device, "precision": info.precision}
