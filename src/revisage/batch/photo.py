@@ -8,20 +8,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from revisage import errors
 from revisage.batch import storage
 from revisage.batch.jobs import Job, Outcome, Reason
-from revisage.errors import (
-    ExistsError,
-    ModelError,
-    PhotoError,
-    PhotoTooLargeError,
-    RevisageError,
-    RuntimeUnavailableError,
-    SaveError,
-    SigningError,
-    UnsupportedFormatError,
-    UsageError,
-)
 from revisage.files import copy_date, sha256
 from revisage.image import DecodeLimits, Photo, can_encode, decode, format_of, with_sidecar
 from revisage.label import Original, can_sign, results
@@ -40,9 +29,9 @@ def check_target(job: Job, saving: SaveOptions) -> None:
     Raises SaveError for the original or a folder, ExistsError for a file that Revisage did not make.
     """
     if storage.same(job.source, job.target):
-        raise SaveError(f"{job.target} is the original and is never written to: choose another name")
+        raise errors.SaveError(f"{job.target} is the original and is never written to: choose another name")
     if not (saving.overwrite or job.again) and not storage.is_free(job.target):
-        raise ExistsError(results.refusal(job.target))
+        raise errors.ExistsError(results.refusal(job.target))
 
 
 @dataclass(frozen=True)
@@ -92,7 +81,7 @@ def restore(
 
     def watch(stage: Stage) -> None:
         if time.monotonic() > until:
-            raise PhotoTooLargeError(
+            raise errors.PhotoTooLargeError(
                 f"it takes longer than {seconds:g} s: choose a smaller --scale, or raise --photo-seconds"
             )
         if progress is not None:
@@ -132,7 +121,9 @@ def _original(job: Job, marks: Marks, format: str) -> Original:
     """The photo's file, read again: it would be in the way while the models have the memory."""
     data = job.source.read_bytes() if isinstance(job.source, Path) else storage.read(job.source)
     if sha256(data) != marks.digest:
-        raise SigningError(f"{job.source} was changed while it was restored: run the same command again")
+        raise errors.SigningError(
+            f"{job.source} was changed while it was restored: run the same command again"
+        )
     return Original(data, format, PurePosixPath(str(job.source)).name)
 
 
@@ -143,13 +134,13 @@ def failed(
     reason = reason or reason_of(error)
     if reason == "internal":
         # A defect of ours must not cost the user the other photos of a long run; it is named as one.
-        error = RevisageError(
+        error = errors.RevisageError(
             f"internal error ({type(error).__name__}: {error}); please report it with this photo"
         )
     elif reason == "memory":
-        error = RevisageError(NO_MEMORY)
+        error = errors.RevisageError(NO_MEMORY)
     elif isinstance(error, OSError):
-        error = PhotoError(f"it cannot be opened ({error.strerror or error})")
+        error = errors.PhotoError(f"it cannot be opened ({error.strerror or error})")
     entry = failure(job.source, error) | {"reason": reason}
     stamp = marks.stamp if marks else storage.stamp(job.source)
     digest = marks.digest if marks else storage.digest(job.source)
@@ -159,16 +150,16 @@ def failed(
 def crashed(job: Job) -> Outcome:
     """The outcome of a photo whose process died with it several times."""
     why = "the process that restored it died with it time and again: it may need more memory than there is"
-    return failed(job, PhotoError(why), reason="crashed")
+    return failed(job, errors.PhotoError(why), reason="crashed")
 
 
 def reason_of(error: Exception) -> Reason:
     """What kind of error befell a photo."""
     cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
     number = cause.errno if isinstance(cause, OSError) else None
-    if isinstance(error, ExistsError):
+    if isinstance(error, errors.ExistsError):
         return "exists"
-    if isinstance(error, SaveError):
+    if isinstance(error, errors.SaveError):
         if number is None:
             return "unencodable"
         return "disk-full" if number in (errno.ENOSPC, errno.EDQUOT) else "unwritable"
@@ -182,13 +173,13 @@ def reason_of(error: Exception) -> Reason:
 
 
 _REASONS: dict[type[Exception], Reason] = {
-    UnsupportedFormatError: "unsupported",
-    PhotoTooLargeError: "too-large",
-    PhotoError: "damaged",
+    errors.UnsupportedFormatError: "unsupported",
+    errors.PhotoTooLargeError: "too-large",
+    errors.PhotoError: "damaged",
     MemoryError: "memory",
-    ModelError: "model",
-    RuntimeUnavailableError: "model",
-    SigningError: "unsigned",
-    UsageError: "bad-option",
-    RevisageError: "damaged",
+    errors.ModelError: "model",
+    errors.RuntimeUnavailableError: "model",
+    errors.SigningError: "unsigned",
+    errors.UsageError: "bad-option",
+    errors.RevisageError: "damaged",
 }

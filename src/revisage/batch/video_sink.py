@@ -16,18 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from revisage.batch.video import (
-    MATRICES,
-    UNSPECIFIED,
-    VideoFilm,
-    failures,
-    load_av,
-    opened,
-    pixel_aspect,
-    reason,
-    scaling,
-    usual_matrix,
-)
+from revisage.batch import video
+from revisage.batch.video import VideoFilm, failures
 from revisage.batch.video_copy import Copies
 from revisage.errors import SaveError, UsageError
 from revisage.files import PART, TEMPORARY, publish
@@ -114,10 +104,10 @@ class VideoSink:
         return report
 
     def _failed(self, error: BaseException) -> SaveError:
-        return SaveError(f"{self._path} cannot be written ({reason(error)})")
+        return SaveError(f"{self._path} cannot be written ({video.reason(error)})")
 
     def _start(self, result: Result) -> None:
-        av = load_av()
+        av = video.load_av()
         film, colour = self._film, self._film.colour
         self._path.parent.mkdir(parents=True, exist_ok=True)
         options = {"movflags": "+faststart"} if self._format in ("mp4", "mov") else {}
@@ -129,10 +119,10 @@ class VideoSink:
         self._even = not self._stored.startswith("yuv444")
         if self._even and (width % 2 or height % 2):
             self._notes.append("a row or column is repeated at the border: such films have even sizes")
-        if colour.matrix == UNSPECIFIED and usual_matrix((width, height)) != colour.used:
+        if colour.matrix == video.UNSPECIFIED and video.usual_matrix((width, height)) != colour.used:
             colour = replace(colour, matrix=colour.used)
             self._notes.append(
-                f"the film's colours are untagged; the result is tagged {MATRICES[colour.used][0]}, "
+                f"the film's colours are untagged; the result is tagged {video.MATRICES[colour.used][0]}, "
                 "which players would not guess for its size"
             )
         self._colour = colour
@@ -177,9 +167,9 @@ class VideoSink:
         rgb = VideoFrame.from_ndarray(pixels, "rgb24" if pixels.dtype == np.uint8 else "rgb48le")
         frame = rgb.reformat(
             format=self._stored,
-            dst_colorspace=MATRICES[colour.used][1],
+            dst_colorspace=video.MATRICES[colour.used][1],
             dst_color_range=ColorRange.JPEG if colour.full else ColorRange.MPEG,
-            interpolation=scaling(),
+            interpolation=video.scaling(),
         )
         frame.colorspace, frame.color_range = colour.matrix, colour.tagged_range
         frame.color_trc, frame.color_primaries = colour.transfer, colour.primaries
@@ -215,10 +205,10 @@ class VideoSink:
             left_out.append("transparency")
         if film.pixel_format.removeprefix("yuvj").removeprefix("yuv") != self._stored.removeprefix("yuv"):
             notes.append(f"pictures were stored as {film.pixel_format}, the result's are {self._stored}")
-        with opened(self._temporary) as result:
+        with video.opened(self._temporary) as result:
             if film.aspect != 1:
                 text = f"pixel aspect {film.aspect.numerator}:{film.aspect.denominator}"
-                (kept if pixel_aspect(film.picture(result)) == film.aspect else left_out).append(text)
+                (kept if video.pixel_aspect(film.picture(result)) == film.aspect else left_out).append(text)
             kept += self._copies.compare(result)
         return FilmReport(tuple(kept), tuple(left_out), (*notes, *self._copies.notes))
 

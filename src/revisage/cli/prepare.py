@@ -16,7 +16,6 @@ from revisage.cli._parse import parse
 from revisage.cli._say import say
 from revisage.lab.data.prepare.photo import PrepareSettings, Record
 from revisage.lab.data.prepare.run import prepare
-from revisage.lab.data.prepare.tables import Summary
 from revisage.options import Arg
 
 
@@ -69,8 +68,10 @@ def main(argv: Sequence[str]) -> int:
             workers=options.workers,
             watch=watch,
         )
-    for line in told(summary, options.out):
-        say(line, error=True)
+    dropped = ", ".join(f"{count} {reason}" for reason, count in sorted(summary.dropped.items())) or "none"
+    say(f"{summary.photos} photos: {summary.kept} faces kept; dropped: {dropped}", error=True)
+    places = (options.out / name for name in ("faces", "dropped"))
+    say("; ".join(f"{place.name}: {place} and {place}.csv" for place in places), error=True)
     return 1 if summary.unreadable else 0
 
 
@@ -110,10 +111,3 @@ def _tell(record: Record, console: Console) -> None:
     elif not console.is_terminal:
         reasons = ["good" if face.reason is None else face.reason for face in record.faces]
         say(f"{record.source}: {', '.join(reasons) or 'no face'}")
-
-
-def told(summary: Summary, out: Path) -> tuple[str, str]:
-    """The summary in words, and where the results are."""
-    dropped = ", ".join(f"{count} {reason}" for reason, count in sorted(summary.dropped.items())) or "none"
-    places = "; ".join(f"{name}: {out / name} and {out / name}.csv" for name in ("faces", "dropped"))
-    return f"{summary.photos} photos: {summary.kept} faces kept; dropped: {dropped}", places

@@ -51,6 +51,14 @@ class FaceModel:
         """Of the restored face in pixels."""
         return self.size * self.scale
 
+    def require_crops(self) -> None:
+        """Raise UsageError where a photo's faces would be cut out for a model that never saw such crops."""
+        if self.whole:
+            raise UsageError(
+                f"{self.label} takes whole pictures of one face, not faces cut out of a photo: add aligned "
+                "(--aligned) for such pictures, or choose another model"
+            )
+
 
 @dataclass(frozen=True)
 class SceneModel:
@@ -246,15 +254,6 @@ class InstalledModels:
 def _digests(*files: Path) -> Callable[[], tuple[str, ...]]:
     """The SHA-256 of a model's files, read once."""
     return _Once(lambda: tuple(sha256(file) for file in files)).get
-
-
-def require_crops(model: FaceModel) -> None:
-    """Raise UsageError where a photo's faces would be cut out for a model that has never seen such crops."""
-    if model.whole:
-        raise UsageError(
-            f"{model.label} takes whole pictures of one face, not faces cut out of a photo: add aligned "
-            "(--aligned) for such pictures, or choose another model"
-        )
 
 
 @dataclass(frozen=True)

@@ -30,14 +30,7 @@ from revisage.restore.faces import (
 )
 from revisage.restore.job import Job, Sketch
 from revisage.restore.memory import free_share
-from revisage.restore.models import (
-    FaceModel,
-    IdentityModel,
-    InstalledModels,
-    ModelSource,
-    Used,
-    require_crops,
-)
+from revisage.restore.models import FaceModel, IdentityModel, InstalledModels, ModelSource, Used
 from revisage.restore.paste import Placement
 from revisage.restore.progress import Progress, Stage, silent
 from revisage.restore.restoration import Restoration, counted
@@ -89,7 +82,7 @@ class Restorer:
             self._models.detector()
             self._identity(model, options)
             if not options.aligned:
-                require_crops(model)
+                model.require_crops()
 
     def restore(
         self,
@@ -226,7 +219,7 @@ class Restorer:
             )
         model, scene = self._models.face(), self._models.scene()
         if model is not None:
-            require_crops(model)
+            model.require_crops()
         identity = self._identity(model, job.options) if model is not None else None
         found: list[Face] = []
         finder, lie = None, 0

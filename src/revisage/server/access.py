@@ -1,4 +1,4 @@
-"""What every request passes: the name it asks for, its origin, its token; and the headers of every answer."""
+"""What every request passes: HEAD, the name it asks for, its origin, its token; every answer's headers."""
 
 import hashlib
 import hmac
@@ -140,3 +140,33 @@ def answer_with(failure: Failure) -> JSONResponse:
     if failure.retry_after is not None:
         headers["retry-after"] = str(failure.retry_after)
     return JSONResponse(failure.body(), failure.status, headers, media_type="application/problem+json")
+
+
+class Head:
+    """An app that answers HEAD as GET without its body (RFC 9110, 9.3.2); a route can tell the two apart by
+    `is_head`, where GET does more than tell."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def bodiless(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        inner = {**scope, "method": "GET", "revisage.head": True}
+        try:
+            await self._app(inner, receive, bodiless)
+        finally:
+            if "route" in inner:
+                scope["route"] = inner["route"]
+
+
+def is_head(scope: Scope) -> bool:
+    """Whether the request was HEAD."""
+    return bool(scope.get("revisage.head"))

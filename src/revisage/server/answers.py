@@ -14,13 +14,12 @@ from starlette.responses import Response, StreamingResponse
 
 from revisage.image import format_of
 from revisage.image.formats import EXTENSION
-from revisage.server.head import is_head
+from revisage.server.access import is_head
+from revisage.server.files import CHUNK
 from revisage.server.options import MEDIA_TYPE
 from revisage.server.problems import ProblemError
 from revisage.server.queue.jobs import Job
 from revisage.server.service import Service, no_job
-
-CHUNK = 1 << 18
 
 _RANGE = re.compile(r"bytes\s*=\s*(?P<first>[0-9]{0,18})\s*-\s*(?P<last>[0-9]{0,18})", re.IGNORECASE)
 

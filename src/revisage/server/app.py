@@ -11,8 +11,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from revisage.errors import RevisageError, UsageError
-from revisage.server.access import Guard, answer_with
-from revisage.server.head import Head
+from revisage.server.access import Guard, Head, answer_with
 from revisage.server.options import JobOptions
 from revisage.server.problems import RETRY_SECONDS, Failure, ProblemError, StoreUnavailableError, failure_of
 from revisage.server.routes import Serving, problems, router

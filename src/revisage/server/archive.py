@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from revisage.server.answers import CHUNK, file_name
-from revisage.server.files import Files
+from revisage.server.answers import file_name
+from revisage.server.files import CHUNK, Files
 from revisage.server.queue.jobs import Job
 
 TABLE = "restored.csv"

@@ -31,6 +31,9 @@ FOLDER = "jobs"
 ORPHAN_SECONDS = 600.0
 """Age from which a folder without a job is taken for what a crash has left."""
 
+CHUNK = 1 << 18
+"""Bytes read or written at once."""
+
 BATCH = 500
 """Ids in one question to the store."""
 
@@ -79,7 +82,7 @@ class Files:
             raise
         except OSError:  # a file system without hard links
             with self.upload(source).open("rb") as file, self.receive(target) as upload:
-                while chunk := file.read(1 << 20):
+                while chunk := file.read(CHUNK):
                     upload.write(chunk)
                 upload.commit()
         sync_folder(copy.parent)

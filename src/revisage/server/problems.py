@@ -4,16 +4,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from revisage.errors import (
-    DamagedError,
-    FaceError,
-    PhotoError,
-    PhotoTooLargeError,
-    RevisageError,
-    SaveError,
-    UnsupportedFormatError,
-    UsageError,
-)
+from revisage import errors
+from revisage.errors import RevisageError
 
 RETRY_SECONDS = 5
 """What Retry-After says where nothing better is known."""
@@ -62,13 +54,13 @@ class StoreUnavailableError(RevisageError):
 
 # What befalls a photo, most specific first.
 _PHOTO_ERRORS: tuple[tuple[type[RevisageError], int, str], ...] = (
-    (UnsupportedFormatError, 415, "unsupported-format"),
-    (PhotoTooLargeError, 422, "photo-too-large"),
-    (DamagedError, 422, "photo-damaged"),
-    (PhotoError, 422, "photo-unreadable"),
-    (UsageError, 422, "bad-option"),
-    (SaveError, 422, "cannot-encode"),
-    (FaceError, 422, "face-failed"),
+    (errors.UnsupportedFormatError, 415, "unsupported-format"),
+    (errors.PhotoTooLargeError, 422, "photo-too-large"),
+    (errors.DamagedError, 422, "photo-damaged"),
+    (errors.PhotoError, 422, "photo-unreadable"),
+    (errors.UsageError, 422, "bad-option"),
+    (errors.SaveError, 422, "cannot-encode"),
+    (errors.FaceError, 422, "face-failed"),
 )
 
 

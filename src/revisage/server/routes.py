@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from revisage.server import answers, archive, events
+from revisage.server.access import is_head
 from revisage.server.files import Preview, result_key
-from revisage.server.head import is_head
 from revisage.server.options import FORMATS
 from revisage.server.problems import RETRY_SECONDS, ProblemError, stopping
 from revisage.server.queue.jobs import Job, State

@@ -12,12 +12,11 @@ from starlette.requests import ClientDisconnect, Request
 
 from revisage.image.containers import declared_size
 from revisage.image.formats import HEAD_BYTES, READ_NAMES, sniff
-from revisage.server.files import Upload
+from revisage.server.files import CHUNK, Upload
 from revisage.server.problems import ProblemError
 from revisage.server.settings import Limits
 
 NAME_LENGTH = 120
-CHUNK = 1 << 18
 
 
 async def receive(request: Request, upload: Upload, limits: Limits, *, name: str) -> str:
