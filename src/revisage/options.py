@@ -15,24 +15,19 @@ from annotated_types import Interval
 
 from revisage.errors import UsageError
 
-AUTO_SCALE_BELOW = 1600
-"""Long side in pixels under which `scale="auto"` doubles a photo."""
+AUTO_SCALE_BELOW = 1600  #: long side in pixels under which `scale="auto"` doubles a photo
 
 MAX_OUTPUT_PIXELS = 400_000_000
 """Pixels of the largest result; its canvas is held in memory in the photo's depth."""
 
-MOST_CHOSEN = 400
-"""Faces that can be chosen by number."""
+MOST_CHOSEN = 400  #: faces that can be chosen by number
 
 GUARD_DEGREES = 65.0
 """The server's guard unless another is chosen. At most about one in a hundred pairs of photos of two people
 have a smaller angle (`benchmarks/guard.py`), so a face within it would still pass for the same person."""
 
-QUALITY = 95
-"""Of JPEG, WebP, HEIF and AVIF files where none is chosen."""
-
-PATIENCE = 3
-"""How many times its processor time a decoding may take by the clock."""
+QUALITY = 95  #: of JPEG, WebP, HEIF and AVIF files where none is chosen
+PATIENCE = 3  #: how many times its processor time a decoding may take by the clock
 
 Device = Literal["auto", "cpu", "gpu"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]

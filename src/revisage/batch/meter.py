@@ -11,8 +11,7 @@ WINDOW_SECONDS = 120.0
 """Rates are means over so much of the past: photos differ, and a machine's other work comes and goes."""
 
 
-LEAST_SHARE = 0.1
-"""Of a photo from which on its pace is measured."""
+LEAST_SHARE = 0.1  #: of a photo from which on its pace is measured
 
 
 class Meter:

@@ -21,8 +21,7 @@ from revisage.label import results
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "memory"})
 
 
-STANDARD = "-"
-"""Standard input as a source, standard output as a target."""
+STANDARD = "-"  #: standard input as a source, standard output as a target
 
 _STANDARD = frozenset({STANDARD, "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
 _STANDARD_OUT = frozenset({STANDARD, "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})

@@ -39,8 +39,7 @@ MATRICES = {
 FULL_BY_DEFAULT = frozenset({"mjpeg", "ffv1", "rawvideo", "png", "huffyuv", "ffvhuff", "utvideo"})
 """Codecs whose untagged gray has the full range, as FFmpeg takes it."""
 
-MOST_TICKS = 1 << 31
-"""MP4 counts time in fewer parts of a second."""
+MOST_TICKS = 1 << 31  #: MP4 counts time in fewer parts of a second
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from revisage.cli._say import say
 from revisage.restore import Stage, overall
 from revisage.restore.background import TOO_THIN
 
-EVERY_SECONDS = 30.0
-"""How often a run whose stderr is no terminal says how it goes."""
+EVERY_SECONDS = 30.0  #: how often a run whose stderr is no terminal says how it goes
 
 
 class Live:

@@ -123,5 +123,4 @@ class Lines:
         return SaveError(f"{self._path} cannot be written ({error.strerror or error})")
 
 
-Report = Document | Lines
-"""Where the entries of photos go; the two have the same methods."""
+Report = Document | Lines  #: where the entries of photos go; the two have the same methods

@@ -87,14 +87,12 @@ def _summary(run: Run, live: Live, left: int) -> None:
     print(", ".join(parts), file=sys.stderr)
 
 
-LOCAL = "local"
-"""What `--ray` means without an address: Ray on this machine, for this run."""
+LOCAL = "local"  #: what `--ray` means without an address: Ray on this machine, for this run
 
 ADDRESS = re.compile(r"local|auto|ray://\S+|[\w.-]+:\d+|\[[0-9a-fA-F:]+\]:\d+")
 """What is taken for an address of a cluster; a folder of such a name is told apart by ./ before it."""
 
-MANY = 100
-"""From so many photos on, `--processes auto` starts processes, and measures how many are best."""
+MANY = 100  #: from so many photos on, `--processes auto` starts processes, and measures how many are best
 
 
 def in_processes(work: processes.Work, count: int | None, marks: Fingerprint) -> Engine:

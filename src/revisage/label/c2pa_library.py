@@ -15,8 +15,7 @@ OFFLINE: dict[str, Any] = {
 """Settings of every reader and builder."""
 
 MODELS = "revisage.models"
-SHA256 = "revisage.sha256"
-"""Parameters of our actions; C2PA lets a tool add its own to those it defines."""
+SHA256 = "revisage.sha256"  #: parameters of our actions; C2PA lets a tool add its own to those it defines
 
 
 def c2pa() -> ModuleType:

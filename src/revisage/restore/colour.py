@@ -6,20 +6,11 @@ Chroma is BT.601's (B - Y, R - Y) unscaled; adding chroma to a luma never change
 import cv2
 import numpy as np
 
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-"""ITU-R BT.601 luma weights of R, G, B."""
-
-GUIDE_RADIUS = 1 / 64
-"""Half the side of the guided filter's window, as a share of the crop's side."""
-
-GUIDE_NOISE = 0.02
-"""Standard deviation of luma up to which its changes count as noise."""
-
-SCENE_BLUR = 4
-"""Sigma in photo pixels of the band in which the background keeps the photo's colours."""
-
-SCENE_RADIUS = 3 * SCENE_BLUR
-"""Pixels of context that `keep_scene` reads around each pixel."""
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  #: ITU-R BT.601 luma weights of R, G, B
+GUIDE_RADIUS = 1 / 64  #: half the side of the guided filter's window, as a share of the crop's side
+GUIDE_NOISE = 0.02  #: standard deviation of luma up to which its changes count as noise
+SCENE_BLUR = 4  #: sigma in photo pixels of the band in which the background keeps the photo's colours
+SCENE_RADIUS = 3 * SCENE_BLUR  #: pixels of context that `keep_scene` reads around each pixel
 
 
 def is_neutral(pixels: np.ndarray) -> bool:

@@ -20,14 +20,9 @@ from revisage.restore.models import FaceModel, IdentityModel
 from revisage.restore.paste import Placement, overlapping, paste, place_crop
 from revisage.restore.report import FaceReport
 
-BATCH = 8
-"""Faces in one run of the model."""
-
-SMALLEST = 12
-"""Short side in pixels of the smallest face worth restoring."""
-
-LEAST_INSIDE = 0.5
-"""Share of a face's box that must lie within the picture."""
+BATCH = 8  #: faces in one run of the model
+SMALLEST = 12  #: short side in pixels of the smallest face worth restoring
+LEAST_INSIDE = 0.5  #: share of a face's box that must lie within the picture
 
 
 @dataclass(frozen=True)
@@ -204,8 +199,7 @@ class FaceLayer:
     drift: Drift
 
 
-Left = tuple[str, str]
-"""Why a face was not restored: "skipped" or "failed", and the reason in words."""
+Left = tuple[str, str]  #: why a face was not restored: "skipped" or "failed", and the reason in words
 
 
 def place_faces(

@@ -14,14 +14,9 @@ BYTES = 640
 """Bytes that a scene model needs per pixel of its output: 2.5 layers of 64 features in fp32, as the published
 RRDB networks do. Compact ones take a sixth."""
 
-SHARE = 4
-"""Without a budget given, tiles take one part in so many of the free memory ..."""
-
-MOST = 1 << 30
-"""... and at most so many bytes."""
-
-BATCH = 8
-"""Most tiles in one run on a GPU. A CPU is as fast with one (measured: compact and RRDB, OpenVINO)."""
+SHARE = 4  #: without a budget given, tiles take one part in so many of the free memory
+MOST = 1 << 30  #: and at most so many bytes
+BATCH = 8  #: most tiles in one run on a GPU. A CPU is as fast with one (measured: compact and RRDB, OpenVINO)
 
 _CGROUP = Path("/sys/fs/cgroup")
 

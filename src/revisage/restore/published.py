@@ -13,8 +13,7 @@ from revisage.runtime.selfcheck import probe
 from revisage.zoo import Contract, ncnn, published
 from revisage.zoo.store import PARTIAL
 
-TOLERANCE = 2 / 255
-"""Of pictures in [0, 1]: how far weights of 16 bits may move them from those of 32."""
+TOLERANCE = 2 / 255  #: of pictures in [0, 1]: how far weights of 16 bits may move them from those of 32
 
 _SIDE = 64  # in pixels of the picture that a scene network is tried on
 

@@ -15,8 +15,7 @@ import numpy as np
 
 from revisage.runtime import Session
 
-LONGEST = 128
-"""Pixels of the photo up to which the reach is measured, and the answer where it is longer."""
+LONGEST = 128  #: pixels of the photo up to which the reach is measured, and the answer where it is longer
 
 VISIBLE = 0.1 / 255
 """Root mean square of the change along the cut, with all beyond it exchanged, that counts as agreement."""

@@ -23,8 +23,7 @@ from revisage.version import __version__
 if TYPE_CHECKING:
     from PIL import Image
 
-Finish = Callable[[bytes, str], bytes]
-"""From the encoded bytes and their format to the file's bytes."""
+Finish = Callable[[bytes, str], bytes]  #: from the encoded bytes and their format to the file's bytes
 
 
 @dataclass

@@ -16,21 +16,15 @@ import numpy as np
 from revisage.faces import Face
 from revisage.image import eight_bits
 
-SIDE = 256
-"""Longest side of the small picture that is looked at: grain, specks and scratches vanish in it."""
-
-END = 0.004
-"""Share of the pixels that count as the darkest tones, and as the lightest."""
-
-BLACK = 0.95
-"""Density that the darkest tones of nearly every photograph reach."""
+SIDE = 256  #: longest side of the small picture that is looked at: grain, specks and scratches vanish in it
+END = 0.004  #: share of the pixels that count as the darkest tones, and as the lightest
+BLACK = 0.95  #: density that the darkest tones of nearly every photograph reach
 
 STAIN, FOG, FADED = 0.1, 0.03, 0.04
 """What is left alone, since good photos differ as much: a tint of the lightest tones and a veil over all of
 them in density, and the difference between the channels' ranges as log10 of their ratio."""
 
-LIGHTEST = 0.22
-"""Density from which the lightest tones are rather those of a dark scene than of white paper."""
+LIGHTEST = 0.22  #: density from which the lightest tones are rather those of a dark scene than of white paper
 
 TOLD = (0.05, 0.09)
 """Mean change of a channel below which the photo counts as not faded, and from which it counts as faded."""

@@ -16,8 +16,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 DEVICES = ("auto", "cpu", "gpu")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
-Source = Path | bytes
-"""An ONNX file, or the bytes of one that exists in memory only."""
+Source = Path | bytes  #: an ONNX file, or the bytes of one that exists in memory only
 
 
 def title(source: Source) -> str:

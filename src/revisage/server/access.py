@@ -29,8 +29,7 @@ SECURITY_HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
 
-OPEN = ("/healthz", "/readyz")
-"""Answered under any name and without a token: load balancers ask by address."""
+OPEN = ("/healthz", "/readyz")  #: answered under any name and without a token: load balancers ask by address
 
 METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
 

@@ -25,17 +25,10 @@ from revisage.server.queue.jobs import ID, Job
 from revisage.server.quota import Quota
 from revisage.version import __version__
 
-FOLDER = "jobs"
-"""Where the folders of jobs are, below the server's own."""
-
-ORPHAN_SECONDS = 600.0
-"""Age from which a folder without a job is taken for what a crash has left."""
-
-CHUNK = 1 << 18
-"""Bytes read or written at once."""
-
-BATCH = 500
-"""Ids in one question to the store."""
+FOLDER = "jobs"  #: where the folders of jobs are, below the server's own
+ORPHAN_SECONDS = 600.0  #: age from which a folder without a job is taken for what a crash has left
+CHUNK = 1 << 18  #: bytes read or written at once
+BATCH = 500  #: ids in one question to the store
 
 Preview = Literal["source", "before", "after", "without", "with", "thumb", "sketch"]
 """Pictures of the photo as it was read, where it was turned or cropped; of what was restored; of its result;

@@ -12,8 +12,7 @@ MEDIA_TYPE = {
     "HEIF": "image/heic", "AVIF": "image/avif", "JXL": "image/jxl",
 }  # fmt: skip
 
-FORMATS = tuple(sorted(EXTENSION))
-"""Formats that are read and written."""
+FORMATS = tuple(sorted(EXTENSION))  #: formats that are read and written
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from typing import Any
 from revisage import errors
 from revisage.errors import RevisageError
 
-RETRY_SECONDS = 5
-"""What Retry-After says where nothing better is known."""
+RETRY_SECONDS = 5  #: what Retry-After says where nothing better is known
 
 
 @dataclass(frozen=True)

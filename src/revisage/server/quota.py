@@ -8,8 +8,7 @@ from pathlib import Path
 
 from revisage.errors import RevisageError
 
-MEASURE_SECONDS = 10.0
-"""How often what lies on the disk is counted anew; in between, what arrives is added."""
+MEASURE_SECONDS = 10.0  #: how often what lies on the disk is counted anew; in between, what arrives is added
 
 
 class NoRoomError(RevisageError):

@@ -15,8 +15,7 @@ from revisage.server.service import Service
 from revisage.server.settings import ServerSettings
 from revisage.server.worker import Models
 
-CONNECTIONS = 1000
-"""Open connections beyond which new ones are answered 503."""
+CONNECTIONS = 1000  #: open connections beyond which new ones are answered 503
 
 
 def serve(settings: ServerSettings, models: Models, on_start: Callable[[int], object] = bool) -> int:

@@ -31,11 +31,8 @@ from revisage.server.worker import Models, Told
 
 log = logging.getLogger(__name__)
 
-REAP_SECONDS = 1.0
-"""How often lapsed leases and old jobs are looked for."""
-
-SWEEP_SECONDS = 300.0
-"""How often what is left by crashes is looked for."""
+REAP_SECONDS = 1.0  #: how often lapsed leases and old jobs are looked for
+SWEEP_SECONDS = 300.0  #: how often what is left by crashes is looked for
 
 
 class Service:

@@ -9,11 +9,8 @@ from revisage.files import open_to_others
 from revisage.image import DecodeLimits
 from revisage.restore import GUARD_DEGREES, RestoreOptions
 
-TOKEN_LENGTH = 16
-"""Characters of the shortest token; `openssl rand -hex 32` makes a good one."""
-
-UNCLAIMED_SECONDS = 3600.0
-"""How long a result waits for its first download where retention is 0."""
+TOKEN_LENGTH = 16  #: characters of the shortest token; `openssl rand -hex 32` makes a good one
+UNCLAIMED_SECONDS = 3600.0  #: how long a result waits for its first download where retention is 0
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 

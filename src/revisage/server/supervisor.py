@@ -23,8 +23,7 @@ RESTART_SECONDS = 0.2
 """Pause before a dead worker is replaced, doubled up to `MAX_RESTART_SECONDS` while they die at the start."""
 
 MAX_RESTART_SECONDS = 30.0
-STOP_SECONDS = 2.0
-"""How long a worker may take to give its job back before it is killed."""
+STOP_SECONDS = 2.0  #: how long a worker may take to give its job back before it is killed
 
 
 @dataclass

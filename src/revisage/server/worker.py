@@ -29,11 +29,8 @@ from revisage.server.settings import Limits, ServerSettings
 
 log = logging.getLogger(__name__)
 
-IDLE_SECONDS = 0.5
-"""How often an idle worker looks for jobs that other machines have added."""
-
-PROGRESS_SECONDS = 0.2
-"""How often progress within one stage is told at most."""
+IDLE_SECONDS = 0.5  #: how often an idle worker looks for jobs that other machines have added
+PROGRESS_SECONDS = 0.2  #: how often progress within one stage is told at most
 
 GRACE_SECONDS = 5.0
 """How long beyond the time without progress a model may compute before its process is ended."""

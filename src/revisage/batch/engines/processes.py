@@ -30,14 +30,12 @@ Maker = Callable[[int | None], Restorer]
 """Makes the Restorer of one process from the threads of a model's run, None for all cores; it is pickled, so
 a function of a module or a partial of one."""
 
-DEATHS = 3
-"""A photo is given up when so many workers died with it, the last time with nothing else in hand."""
+DEATHS = 3  #: a photo is given up when so many workers died with it, the last time with nothing else in hand
 
 GRACE_SECONDS = 30.0
 """How long beyond its time a photo may be in a model, which nothing interrupts, until its process ends."""
 
-_LOOK_SECONDS = 0.2
-"""How soon a stop is seen while no outcome comes."""
+_LOOK_SECONDS = 0.2  #: how soon a stop is seen while no outcome comes
 
 
 @dataclass(frozen=True)

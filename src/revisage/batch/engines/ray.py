@@ -38,8 +38,7 @@ HEAVY_SHARE = 0.8
 SERVED = 4
 """Restorers on CPUs that one actor can read for, or write for: it takes a tenth of the time or less."""
 
-RETRIES = 3
-"""How often Ray tries a photo again whose worker died, before it is tried alone."""
+RETRIES = 3  #: how often Ray tries a photo again whose worker died, before it is tried alone
 
 AHEAD = 2
 """Photos given to an actor at once; how many more lie decoded between stages, Ray bounds by its memory."""

@@ -19,24 +19,14 @@ from revisage.faces import estimate
 from revisage.restore import Face, tiles
 from revisage.restore.paste import CUBIC, mask, place_crop, sample
 
-OVERLAP = 0.3
-"""Least intersection over union of a face's box with that of the frame before."""
-
-GAP = 6
-"""Most frames in a row in which the detector may miss a face that it finds again."""
-
-SHORTEST = 3
-"""Frames below which a track is taken for a false find, where the film is much longer."""
-
-SIGMA = 2.0
-"""Standard deviation of the filter's weights, in frames."""
-
-WINDOW = 6
-"""Frames to each side that the filter looks at: three standard deviations."""
+OVERLAP = 0.3  #: least intersection over union of a face's box with that of the frame before
+GAP = 6  #: most frames in a row in which the detector may miss a face that it finds again
+SHORTEST = 3  #: frames below which a track is taken for a false find, where the film is much longer
+SIGMA = 2.0  #: standard deviation of the filter's weights, in frames
+WINDOW = 6  #: frames to each side that the filter looks at: three standard deviations
 
 
-Track = dict[int, Face]
-"""One face: what the detector found of it, by frame."""
+Track = dict[int, Face]  #: one face: what the detector found of it, by frame
 
 
 def link_tracks(frames: Sequence[Sequence[Face]]) -> list[Track]:
@@ -113,14 +103,9 @@ def at_zero(times: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.asarray(np.polyfit(times, values, 1, w=np.exp(-0.25 * (times / SIGMA) ** 2))[1])
 
 
-SIDES = (64, 512)
-"""Least and largest side of a crop."""
-
-PATCH = 7
-"""Side of the square over which two frames are compared at a pixel."""
-
-LEVEL = 1.5 / 255
-"""Difference that counts as none even in a film without noise."""
+SIDES = (64, 512)  #: least and largest side of a crop
+PATCH = 7  #: side of the square over which two frames are compared at a pixel
+LEVEL = 1.5 / 255  #: difference that counts as none even in a film without noise
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ STATES: tuple[State, ...] = ("queued", "running", "done", "failed", "poisoned")
 
 ID = re.compile(r"[0-9a-f]{32}")
 
-Progress = Mapping[str, tuple[int, int]]
-"""Steps done and steps in all by stage, in the order of the stages."""
+Progress = Mapping[str, tuple[int, int]]  #: steps done and steps in all by stage, in the order of the stages
 
 POISONED = Failure(
     422, "poisoned", "restoring this photo has ended the worker each time: it is not tried again"

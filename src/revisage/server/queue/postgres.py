@@ -11,14 +11,9 @@ from revisage.server.problems import StoreUnavailableError
 from revisage.server.queue.base import SCHEMA, JobStore
 
 CONNECT_SECONDS = 5
-STATEMENT_SECONDS = 30
-"""How long a statement, or the wait for a lock, may take; they take milliseconds."""
-
-SILENT_SECONDS = 30
-"""After how long without a sign of life from the database a connection counts as broken."""
-
-LOCK = 0x7265_7669
-"""Number of the advisory lock that counting the queue takes."""
+STATEMENT_SECONDS = 30  #: how long a statement, or the wait for a lock, may take; they take milliseconds
+SILENT_SECONDS = 30  #: after how long without a sign of life from the database a connection counts as broken
+LOCK = 0x7265_7669  #: number of the advisory lock that counting the queue takes
 
 
 class PostgresStore(JobStore):

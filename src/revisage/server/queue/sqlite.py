@@ -11,8 +11,7 @@ from revisage.server.private import close_file
 from revisage.server.problems import StoreUnavailableError
 from revisage.server.queue.base import SCHEMA, JobStore
 
-PATIENCE_SECONDS = 30.0
-"""How long to wait for another process's transaction; they take milliseconds."""
+PATIENCE_SECONDS = 30.0  #: how long to wait for another process's transaction; they take milliseconds
 
 
 class SqliteStore(JobStore):
