@@ -51,7 +51,7 @@ def album(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of two photos, and stub models for every engine."""
     models = StubModels(scene=twice)
     monkeypatch.setattr(command, "Restorer", lambda *args, **kwargs: Restorer(models=models))
-    monkeypatch.setattr(command, "make_restorer", make)
+    monkeypatch.setattr("revisage.batch.make_restorer", make)
     folder = tmp_path / "in"
     folder.mkdir()
     pixels = np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8)
