@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Location = Path | str
 """Where a file is: a path of this machine, or a URL that fsspec opens, such as s3://bucket/photo.jpg."""
@@ -13,9 +13,7 @@ Reason = Literal[
 ]  # fmt: skip
 """Why a photo failed. The first seven are of the photo itself: the same work would fail again."""
 
-OWN: frozenset[Reason] = frozenset(
-    {"damaged", "unsupported", "too-large", "unencodable", "crashed", "internal", "bad-option"}
-)
+OWN: frozenset[Reason] = frozenset(get_args(Reason)[:7])
 """Reasons that lie in the photo. The others lie in its surroundings, which may be better at the next run."""
 
 

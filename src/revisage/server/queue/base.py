@@ -24,25 +24,24 @@ SCHEMA = (
 )
 
 
+Statement = tuple[str, Sequence[Any]]  #: SQL, and the values of its parameters
+Rows = list[tuple[Any, ...]]
+
+
 class JobStore(ABC):
     """A durable queue. Every method is atomic, may be called from any thread, and raises
     StoreUnavailableError when the database does not answer.
 
     What `submit` and `finish` have returned from survives the end of the process and of the machine.
 
-    Two implementations: `sqlite` and `postgres`. In a statement `{now}` is the database's clock, `?` a
-    parameter.
+    Two implementations: `sqlite` and `postgres`. In a statement `?` is a parameter.
     """
 
-    now: ClassVar[str]
-    skip_locked: ClassVar[str]
-    queue_lock: ClassVar[tuple[tuple[str, Sequence[Any]], ...]] = ()
-    """Statements that keep others from adding jobs until the transaction ends."""
+    words: ClassVar[dict[str, str]]  #: what {now}, {skip_locked}, {serial} and {real} are in its SQL
+    queue_lock: ClassVar[tuple[Statement, ...]] = ()  #: keep others from adding jobs in a transaction
 
     @abstractmethod
-    def _run(
-        self, *statements: tuple[str, Sequence[Any]], durable: bool = True
-    ) -> tuple[list[tuple[Any, ...]], int]:
+    def _run(self, *statements: Statement, durable: bool = True) -> tuple[Rows, int]:
         """Run statements as one transaction; rows and row count of the last.
 
         Not `durable`: the end of the machine may undo it, the end of the process may not.
@@ -52,7 +51,7 @@ class JobStore(ABC):
     def close(self) -> None:
         """Let go of the database."""
 
-    def _rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    def _rows(self, statement: str, *values: Any) -> Rows:
         return self._run((statement, values))[0]
 
     def _changed(self, statement: str, *values: Any) -> int:

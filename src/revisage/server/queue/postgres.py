@@ -2,13 +2,12 @@
 
 import contextlib
 import threading
-from collections.abc import Sequence
 from typing import Any
 
 import psycopg
 
 from revisage.server.problems import StoreUnavailableError
-from revisage.server.queue.base import SCHEMA, JobStore
+from revisage.server.queue.base import SCHEMA, JobStore, Rows, Statement
 
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 30  #: how long a statement, or the wait for a lock, may take; they take milliseconds
@@ -19,21 +18,22 @@ LOCK = 0x7265_7669  #: number of the advisory lock that counting the queue takes
 class PostgresStore(JobStore):
     """One connection for each process, opened again when it breaks."""
 
-    now = "EXTRACT(EPOCH FROM clock_timestamp())::double precision"
-    skip_locked = "FOR UPDATE SKIP LOCKED"
+    words = {  # noqa: RUF012 (a constant)
+        "now": "EXTRACT(EPOCH FROM clock_timestamp())::double precision",
+        "skip_locked": "FOR UPDATE SKIP LOCKED",
+        "serial": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+        "real": "DOUBLE PRECISION",
+    }
     queue_lock = ((f"SELECT pg_advisory_xact_lock({LOCK})", ()),)
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._lock = threading.Lock()
         self._db: psycopg.Connection[tuple[Any, ...]] | None = None
-        names = {"serial": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "real": "DOUBLE PRECISION"}
         # Two servers that start at once would both try to create the table.
-        self._run(*self.queue_lock, *((statement.format(**names), ()) for statement in SCHEMA))
+        self._run(*self.queue_lock, *((statement, ()) for statement in SCHEMA))
 
-    def _run(
-        self, *statements: tuple[str, Sequence[Any]], durable: bool = True
-    ) -> tuple[list[tuple[Any, ...]], int]:
+    def _run(self, *statements: Statement, durable: bool = True) -> tuple[Rows, int]:
         with self._lock:
             try:
                 db = self._connection()
@@ -41,17 +41,15 @@ class PostgresStore(JobStore):
                     if not durable:
                         db.execute("SET LOCAL synchronous_commit = off")
                     for statement, values in statements:
-                        text = statement.format(now=self.now, skip_locked=self.skip_locked)
-                        cursor = db.execute(text.replace("?", "%s").encode(), values)
+                        text = statement.format(**self.words).replace("?", "%s")
+                        cursor = db.execute(text.encode(), values)
                     rows = cursor.fetchall() if cursor.description is not None else []
                     return rows, cursor.rowcount
             except psycopg.Error as error:
                 # Which statement was lost is unknown, so it is the caller who tries again.
                 self._drop()
-                lines = str(error).splitlines()
-                raise StoreUnavailableError(
-                    f"the queue's database does not answer ({lines[0] if lines else type(error).__name__})"
-                ) from error
+                why = [*str(error).splitlines(), type(error).__name__][0]
+                raise StoreUnavailableError(f"the queue's database does not answer ({why})") from error
 
     def _connection(self) -> psycopg.Connection[tuple[Any, ...]]:
         if self._db is None or self._db.closed:

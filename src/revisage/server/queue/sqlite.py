@@ -3,13 +3,11 @@
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from revisage.server.private import close_file
 from revisage.server.problems import StoreUnavailableError
-from revisage.server.queue.base import SCHEMA, JobStore
+from revisage.server.queue.base import SCHEMA, JobStore, Rows, Statement
 
 PATIENCE_SECONDS = 30.0  #: how long to wait for another process's transaction; they take milliseconds
 
@@ -21,8 +19,12 @@ class SqliteStore(JobStore):
     """
 
     # unixepoch('subsec') came with SQLite 3.42 only; 2440587.5 is 1970-01-01 as a Julian day.
-    now = "((julianday('now') - 2440587.5) * 86400.0)"
-    skip_locked = ""  # and no lock of the queue: BEGIN IMMEDIATE lets one writer in at a time
+    words = {  # noqa: RUF012 (a constant)
+        "now": "((julianday('now') - 2440587.5) * 86400.0)",
+        "skip_locked": "",  # and no lock of the queue: BEGIN IMMEDIATE lets one writer in at a time
+        "serial": "INTEGER PRIMARY KEY AUTOINCREMENT",
+        "real": "REAL",
+    }
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -36,12 +38,9 @@ class SqliteStore(JobStore):
             self._db.execute("PRAGMA secure_delete = ON")
         except (sqlite3.Error, OSError) as error:
             raise StoreUnavailableError(f"{path} cannot be opened ({error})") from error
-        names = {"serial": "INTEGER PRIMARY KEY AUTOINCREMENT", "real": "REAL"}
-        self._run(*((statement.format(**names), ()) for statement in SCHEMA))
+        self._run(*((statement, ()) for statement in SCHEMA))
 
-    def _run(
-        self, *statements: tuple[str, Sequence[Any]], durable: bool = True
-    ) -> tuple[list[tuple[Any, ...]], int]:
+    def _run(self, *statements: Statement, durable: bool = True) -> tuple[Rows, int]:
         writes = not statements[-1][0].startswith("SELECT")
         with self._lock:
             try:
@@ -51,9 +50,7 @@ class SqliteStore(JobStore):
                     self._db.execute("BEGIN IMMEDIATE")
                 try:
                     for statement, values in statements:
-                        cursor = self._db.execute(
-                            statement.format(now=self.now, skip_locked=self.skip_locked), values
-                        )
+                        cursor = self._db.execute(statement.format(**self.words), values)
                         rows = cursor.fetchall()
                     count = cursor.rowcount
                 except BaseException:
