@@ -83,16 +83,13 @@ def measure(photos: Sequence[Path], work: processes.Work, workers: int) -> tuple
     with tempfile.TemporaryDirectory(prefix="revisage-") as name:
         out = Path(name)
         jobs = [Job(path, out / f"{number}{path.suffix}") for number, path in enumerate(photos)]
-        begun = time.perf_counter()
-
-        def ready() -> None:
-            nonlocal begun
-            begun = time.perf_counter()
-
+        begun = [time.perf_counter()]  # and again, once the models are open
         outcomes = []
         with Manifest(out / NAME, out) as manifest:
             start = time.thread_time()
-            for outcome in processes.restore_all(jobs, work, processes=workers, on_ready=ready):
+            for outcome in processes.restore_all(
+                jobs, work, processes=workers, on_ready=lambda: begun.append(time.perf_counter())
+            ):
                 manifest.record(outcome, Fingerprint("sample"))
                 outcomes.append(outcome)
                 end = time.perf_counter()
@@ -100,4 +97,4 @@ def measure(photos: Sequence[Path], work: processes.Work, workers: int) -> tuple
     done = [outcome for outcome in outcomes if outcome.error is None]
     if not done:
         raise UsageError(f"none of the sample can be restored: {outcomes[0].error if outcomes else 'empty'}")
-    return Run(len(outcomes), workers, end - begun, driver), done
+    return Run(len(outcomes), workers, end - begun[-1], driver), done

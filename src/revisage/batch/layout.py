@@ -63,23 +63,19 @@ def calibrated(
     """
     waiting = iter(jobs)
     rates: dict[Layout, float] = {}
+    begun: list[float] = []
     for layout in layouts:
         part = list(islice(waiting, PHOTOS_PER_PROCESS * layouts[-1].processes))
-        begun = clock()
-
-        def ready() -> None:
-            nonlocal begun
-            begun = clock()
-
+        begun.append(clock())  # and again, once the models are open
         pixels = 0
-        with contextlib.closing(engine(part, layout, ready)) as outcomes:
+        with contextlib.closing(engine(part, layout, lambda: begun.append(clock()))) as outcomes:
             for outcome in outcomes:
                 width, height = outcome.entry["size_out"] or (0, 0)
                 pixels += width * height
                 end = clock()  # closing the processes is no work on photos
                 yield outcome
         if pixels and not stop.is_set():
-            rates[layout] = pixels / max(end - begun, 1e-6)
+            rates[layout] = pixels / max(end - begun[-1], 1e-6)
     best = layouts[0]
     for layout in layouts[1:]:
         if rates.get(layout, 0) > GAIN * rates.get(best, 0):

@@ -14,7 +14,7 @@ from revisage.errors import RevisageError, UsageError
 from revisage.server.access import Guard, Head, answer_with
 from revisage.server.options import JobOptions
 from revisage.server.problems import RETRY_SECONDS, Failure, ProblemError, StoreUnavailableError, failure_of
-from revisage.server.routes import Serving, problems, router
+from revisage.server.routes import Serving, at_once, problems, router
 from revisage.server.schemas import ProblemView
 from revisage.server.service import Service
 from revisage.version import __version__
@@ -33,6 +33,7 @@ def create_app(service: Service) -> ASGIApp:
         redoc_url=None,
     )
     app.state.service = service
+    app.include_router(at_once)
     app.include_router(router)
     _add_state(app)
     _add_page(app)

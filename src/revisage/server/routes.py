@@ -53,6 +53,10 @@ _ASKING = problems(404, 503)
 _FETCHING = problems(404, 409, 503)
 _RESULT = _file("the restored photo", "image/*")
 _PART = problems(416) | {206: _file("the part of it that was asked for", "image/*")[200]}
+_WAITING = _RESULT | _UPLOADING
+_ZIP = _file("a ZIP file", "application/zip") | _FETCHING | problems(422)
+_JPEG = _file("a JPEG", "image/jpeg") | problems(404, 422, 503)
+_EVENTS = _file("server-sent events", "text/event-stream") | _ASKING
 
 
 def the_service(request: Request) -> Service:
@@ -86,10 +90,11 @@ async def finished_job(job: Owned) -> Job:
 
 Finished = Annotated[Job, Depends(finished_job)]
 
-router = APIRouter(prefix="/v1")
+at_once = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", tags=["jobs"])
 
 
-@router.get("/server", responses=problems(), tags=["server"])
+@at_once.get("/server", responses=problems(), tags=["server"])
 async def server(service: Serving) -> ServerView:
     """What the server takes, and how long it keeps it."""
     limits = service.settings.limits
@@ -106,13 +111,7 @@ async def server(service: Serving) -> ServerView:
     )
 
 
-@router.post(
-    "/restore",
-    response_class=Response,
-    responses=_RESULT | _UPLOADING,
-    openapi_extra=_PHOTO,
-    tags=["restore"],
-)
+@at_once.post("/restore", response_class=Response, responses=_WAITING, openapi_extra=_PHOTO, tags=["restore"])
 async def restore(request: Request, service: Serving, query: Photo) -> Response:
     """Restore a photo and wait for it.
 
@@ -125,7 +124,7 @@ async def restore(request: Request, service: Serving, query: Photo) -> Response:
     return await answers.result(service, done, request)
 
 
-@router.post("/jobs", status_code=202, responses=_UPLOADING, openapi_extra=_PHOTO, tags=["jobs"])
+@router.post("/jobs", status_code=202, responses=_UPLOADING, openapi_extra=_PHOTO)
 async def submit(request: Request, response: Response, service: Serving, query: Photo) -> JobView:
     """Hand a photo in. Once this is answered, neither a crash of the server nor of the machine loses it."""
     job = await service.submit(request, request.state.owner, query.name, query.options())
@@ -133,7 +132,7 @@ async def submit(request: Request, response: Response, service: Serving, query: 
     return JobView.of(job)
 
 
-@router.get("/jobs", responses=problems(403, 422, 503), tags=["jobs"])
+@router.get("/jobs", responses=problems(403, 422, 503))
 async def jobs(
     request: Request,
     service: Serving,
@@ -152,14 +151,14 @@ async def jobs(
     return JobsView(jobs=[JobView.of(job) for job in found])
 
 
-@router.get("/jobs/{id}", responses=_ASKING, tags=["jobs"])
+@router.get("/jobs/{id}", responses=_ASKING)
 async def status(service: Serving, job: Owned) -> JobView:
     """How far a job is."""
     ahead = await asyncio.to_thread(service.store.ahead, job) if job.state == "queued" else None
     return JobView.of(job, ahead)
 
 
-@router.post("/jobs/{id}/again", status_code=202, responses=problems(404, 422, 429, 503), tags=["jobs"])
+@router.post("/jobs/{id}/again", status_code=202, responses=problems(404, 422, 429, 503))
 async def again(service: Serving, job: Owned, response: Response, query: Options) -> JobView:
     """Restore the same photo with other options, as a new job.
 
@@ -170,15 +169,13 @@ async def again(service: Serving, job: Owned, response: Response, query: Options
     return JobView.of(new)
 
 
-@router.get(
-    "/jobs/{id}/result", response_class=Response, responses=_RESULT | _PART | _FETCHING, tags=["jobs"]
-)
+@router.get("/jobs/{id}/result", response_class=Response, responses=_RESULT | _PART | _FETCHING)
 async def result(request: Request, service: Serving, job: Finished) -> Response:
     """The restored photo, or with the header Range a part of it."""
     return await answers.result(service, job, request)
 
 
-@router.get("/jobs/{id}/report", responses=_FETCHING, tags=["jobs"])
+@router.get("/jobs/{id}/report", responses=_FETCHING)
 async def report(service: Serving, job: Finished) -> dict[str, Any]:
     """What was done, face by face: the same JSON as `revisage restore --report`."""
     assert job.result is not None
@@ -188,12 +185,7 @@ async def report(service: Serving, job: Finished) -> dict[str, Any]:
         raise no_job() from None
 
 
-@router.get(
-    "/archive",
-    response_class=Response,
-    responses=_file("a ZIP file", "application/zip") | _FETCHING | problems(422),
-    tags=["jobs"],
-)
+@router.get("/archive", response_class=Response, responses=_ZIP)
 async def zipped(request: Request, service: Serving, job: Ids) -> Response:
     """The results of many jobs as one ZIP file, with a table of what was done."""
     jobs = [await finished_job(await service.job(id, request.state.owner)) for id in dict.fromkeys(job)]
@@ -202,12 +194,7 @@ async def zipped(request: Request, service: Serving, job: Ids) -> Response:
     return StreamingResponse(content, media_type="application/zip", headers=headers)
 
 
-@router.get(
-    "/jobs/{id}/previews/{which}",
-    response_class=Response,
-    responses=_file("a JPEG", "image/jpeg") | problems(404, 422, 503),
-    tags=["jobs"],
-)
+@router.get("/jobs/{id}/previews/{which}", response_class=Response, responses=_JPEG)
 async def preview(service: Serving, job: Owned, which: Preview) -> Response:
     """A picture to look at: the photo as it was read, where it was turned or cropped (source), what of it was
     restored (before), its result, the result without restored faces, or with all of them; a thumbnail; and
@@ -220,12 +207,7 @@ async def preview(service: Serving, job: Owned, which: Preview) -> Response:
     return Response(data, media_type="image/jpeg")
 
 
-@router.get(
-    "/jobs/{id}/events",
-    response_class=StreamingResponse,
-    responses=_file("server-sent events", "text/event-stream") | _ASKING,
-    tags=["jobs"],
-)
+@router.get("/jobs/{id}/events", response_class=StreamingResponse, responses=_EVENTS)
 async def follow(request: Request, service: Serving, job: Owned) -> Response:
     """Progress as it happens.
 
@@ -237,7 +219,7 @@ async def follow(request: Request, service: Serving, job: Owned) -> Response:
     return StreamingResponse(events.stream(service, job), media_type="text/event-stream", headers=headers)
 
 
-@router.delete("/jobs/{id}", status_code=204, responses=_ASKING, tags=["jobs"])
+@router.delete("/jobs/{id}", status_code=204, responses=_ASKING)
 async def delete(service: Serving, job: Owned) -> None:
     """Stop the job if it runs, and erase photo, result and report now."""
     await service.erase(job.id)

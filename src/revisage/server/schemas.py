@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 
 from revisage.options import explained, only_in_python
 from revisage.server.options import JobOptions
-from revisage.server.problems import Failure
 from revisage.server.queue.jobs import Job, State
 
 
@@ -53,11 +52,6 @@ class ProblemView(BaseModel):
     code: str = Field(description="for programs; stays the same when the words change")
     detail: str = Field(description="for people: what is wrong and what to do")
 
-    @classmethod
-    def of(cls, failure: Failure) -> Self:
-        """From a failure."""
-        return cls(**failure.body())
-
 
 class StepsView(BaseModel):
     """How far a stage of a job is."""
@@ -82,19 +76,10 @@ class JobView(BaseModel):
     @classmethod
     def of(cls, job: Job, ahead: int | None = None) -> Self:
         """From a job."""
-        steps = [
-            StepsView(stage=stage, done=done, total=total) for stage, (done, total) in job.progress.items()
-        ]
-        return cls(
-            id=job.id,
-            name=job.name,
-            state=job.state,
-            ahead=ahead,
-            progress=steps,
-            error=None if job.failure is None else ProblemView.of(job.failure),
-            created=job.created,
-            ended=job.ended,
-        )
+        steps = [StepsView(stage=name, done=done, total=n) for name, (done, n) in job.progress.items()]
+        error = None if job.failure is None else ProblemView(**job.failure.body())
+        same = {name: getattr(job, name) for name in ("id", "name", "state", "created", "ended")}
+        return cls(**same, ahead=ahead, progress=steps, error=error)
 
 
 class JobsView(BaseModel):

@@ -1,6 +1,4 @@
-"""Faces followed through a film, and what belongs to a face smoothed along its way.
-
-One face in several frames of a film: what restoration made of it, averaged where the film shows the same.
+"""Faces followed through a film, and what restoration made of each averaged where the film shows the same.
 
 A bilateral filter over time (Tomasi and Manduchi, *Bilateral filtering for gray and color images*, ICCV 1998)
 on crops that the face's landmarks hold still: a neighbouring frame counts the less the further away it is,
