@@ -133,9 +133,9 @@ class Taken:
     def begin(self, *, faces: bool) -> None:
         self.faces = faces
 
-    def write(self, name: str, result: Result, time: object, duration: object) -> str:
-        self.written = {**getattr(self, "written", {}), name: result.pixels.copy()}
-        return f"out/{name}"
+    def write(self, frame: Frame, result: Result) -> str:
+        self.written = {**getattr(self, "written", {}), frame.name: result.pixels.copy()}
+        return f"out/{frame.name}"
 
 
 def shaky(seed: int) -> StubModels:
