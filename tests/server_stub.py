@@ -83,6 +83,17 @@ def photo(
     return stream.getvalue()
 
 
+def problem(answer: requests.Response) -> tuple[int, str]:
+    """Status and code of an error, which must be a problem of RFC 9457."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    body = answer.json()
+    assert body.keys() == {"type", "title", "status", "code", "detail"}
+    assert body["status"] == answer.status_code
+    assert body["type"] == f"urn:revisage:error:{body['code']}"
+    assert body["detail"]
+    return answer.status_code, body["code"]
+
+
 def settings(data: Path, **changes: Any) -> ServerSettings:
     """Settings for tests: a free port, quick leases; `changes` may name limits as well."""
     limits = {name: changes.pop(name) for name in asdict(Limits()) if name in changes}

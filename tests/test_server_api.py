@@ -1,30 +1,25 @@
-"""The API of a running server: answers, limits, errors, who may see what. Stub models, real processes."""
+"""The API of a running server: what it answers. Stub models, real processes."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
-import socket
-import threading
 import time
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from email import message_from_bytes, policy
-from pathlib import Path
 
 import numpy as np
 import pytest
 import requests
 from PIL import Image
-from server_stub import SLOW, STUCK, TOKEN, Running, photo, running
+from server_stub import SLOW, Running, photo, problem, running
 
 from revisage.label import read
 from revisage.server.client import Client, ServerError
 from revisage.server.options import JobOptions
-from revisage.server.queue.jobs import new_id
 
 KIB = 1024
 
@@ -36,28 +31,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield server.ready()
 
 
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running(tmp_path_factory.mktemp("guarded"), tokens=(TOKEN, "another-token-of-16")) as server:
-        yield server.ready()
-
-
 def opened(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data))
-
-
-def problem(answer: requests.Response) -> tuple[int, str]:
-    """Status and code of an error, which must be a problem of RFC 9457."""
-    assert answer.headers["content-type"] == "application/problem+json", answer.text
-    body = answer.json()
-    assert body.keys() == {"type", "title", "status", "code", "detail"}
-    assert body["status"] == answer.status_code
-    assert body["type"] == f"urn:revisage:error:{body['code']}"
-    assert body["detail"]
-    return answer.status_code, body["code"]
-
-
-# Answers
 
 
 def test_a_photo_is_restored_while_one_waits(server: Running) -> None:
@@ -216,290 +191,6 @@ def test_metrics_are_in_prometheus_format(server: Running) -> None:
     assert "/no/such/route" not in routes, "invented paths make no labels"
 
 
-# Limits
-
-
-def test_a_body_over_the_limit_is_413_by_its_declared_length(server: Running) -> None:
-    answer = requests.post(server.url + "/v1/jobs", data=b"\xff\xd8\xff" + bytes(256 * KIB), timeout=10)
-    assert problem(answer) == (413, "too-long")
-
-
-@pytest.mark.parametrize(("extra", "status"), [(0, 202), (1, 413)])
-def test_a_chunked_body_is_counted_to_the_byte(server: Running, extra: int, status: int) -> None:
-    """No Content-Length: only counting can tell. The head is a valid photo, the rest trails behind it."""
-    head = photo()
-    rest = bytes(256 * KIB - len(head) + extra)
-
-    def chunks() -> Iterator[bytes]:
-        yield head
-        for start in range(0, len(rest), 10_000):
-            yield rest[start : start + 10_000]
-
-    answer = requests.post(server.url + "/v1/jobs", data=chunks(), timeout=10)
-    assert answer.request.headers["Transfer-Encoding"] == "chunked"
-    assert answer.status_code == status
-    if status == 413:
-        assert problem(answer) == (413, "too-long")
-
-
-def test_a_form_is_counted_too(server: Running) -> None:
-    form = {"file": ("a.png", photo() + bytes(256 * KIB))}
-    body = requests.Request("POST", server.url, files=form).prepare()
-
-    def chunks() -> Iterator[bytes]:
-        assert isinstance(body.body, bytes)
-        for start in range(0, len(body.body), 10_000):
-            yield body.body[start : start + 10_000]
-
-    headers = {"Content-Type": body.headers["Content-Type"]}
-    answer = requests.post(server.url + "/v1/jobs", data=chunks(), headers=headers, timeout=10)
-    assert problem(answer) == (413, "too-long")
-
-
-def test_a_slow_upload_is_cut_off(server: Running) -> None:
-    host, port = server.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
-        connection.sendall(
-            b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n\xff\xd8\xff"
-        )
-        start = time.monotonic()
-        answer = connection.recv(1000)
-    assert answer.startswith(b"HTTP/1.1 408")
-    assert time.monotonic() - start < 5
-
-
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        (b"", (422, "empty")),
-        (b"%PDF-1.7" + bytes(100), (415, "unsupported-format")),
-        (b"<svg onload=alert(1)>", (415, "unsupported-format")),
-        (photo(size=(1001, 1000)), (422, "photo-too-large")),
-        (photo(size=(1001, 1000), format="WEBP"), (422, "photo-too-large")),
-        (photo(size=(1001, 1000), format="JPEG"), (422, "photo-too-large")),
-        (photo()[:60], (422, "photo-unreadable")),  # nothing of the picture is there
-        (photo()[:200], (422, "photo-damaged")),
-    ],
-)
-def test_what_is_no_usable_photo_is_told_so(server: Running, body: bytes, expected: tuple[int, str]) -> None:
-    assert problem(requests.post(server.url + "/v1/restore", data=body, timeout=30)) == expected
-
-
-def test_a_bad_photo_fails_its_job_with_the_same_words(server: Running) -> None:
-    job = server.client.wait(server.client.submit(photo()[:200]).id)
-    assert job.state == "failed"
-    assert job.error is not None
-    assert "damaged" in job.error
-    answer = requests.get(f"{server.url}/v1/jobs/{job.id}/result", timeout=5)
-    assert problem(answer) == (409, "failed")
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ("/v1/jobs?strength=2", (422, "bad-option")),
-        ("/v1/jobs?strength=nan", (422, "bad-option")),
-        ("/v1/jobs?scale=3", (422, "bad-option")),
-        ("/v1/jobs?faces=../etc", (422, "bad-option")),
-        ("/v1/jobs?faces=" + "1," * 500 + "1", (422, "bad-option")),
-        ("/v1/jobs?face=1,2,3", (422, "bad-option")),
-        ("/v1/jobs?turn=45", (422, "bad-option")),
-        ("/v1/jobs?format=exe", (422, "bad-option")),
-        ("/v1/jobs?clean=1.5", (422, "bad-option")),
-        ("/v1/jobs?strenght=0.5", (422, "bad-option")),
-        ("/v1/restore?sign=key.pem", (422, "bad-option")),
-        ("/v1/jobs/../../etc/passwd", (404, "no-route")),
-        (f"/v1/jobs/{new_id()}/again", (404, "no-job")),
-        ("/v1/jobs/%2e%2e%2fjobs.sqlite/again", (404, "no-route")),
-        ("/v1/jobs/..%5cjobs/again", (404, "no-job")),
-        ("/v1/server", (405, "no-method")),
-    ],
-)
-def test_bad_requests_are_typed(server: Running, path: str, expected: tuple[int, str]) -> None:
-    request = requests.Request("POST", server.url, data=photo()).prepare()
-    request.url = server.url + path  # as it is, not tidied up
-    assert problem(requests.Session().send(request, timeout=10)) == expected
-
-
-@pytest.mark.parametrize("path", ["/v1/restore", "/v1/jobs", f"/v1/jobs/{new_id()}/again"])
-def test_a_parameter_that_does_not_exist_is_refused_by_its_name(server: Running, path: str) -> None:
-    answer = requests.post(server.url + path, params={"strenght": "0.5"}, data=photo(), timeout=10)
-    if "again" in path:  # the job is looked for first
-        assert answer.status_code in (404, 422)
-    else:
-        assert answer.status_code == 422
-        assert answer.json()["detail"].startswith("strenght: ")
-
-
-def test_broken_forms_are_typed(server: Running) -> None:
-    def send(body: bytes, content_type: str) -> tuple[int, str]:
-        headers = {"Content-Type": content_type}
-        return problem(requests.post(server.url + "/v1/jobs", data=body, headers=headers, timeout=10))
-
-    assert send(b"x", "multipart/form-data") == (400, "bad-form")
-    assert send(b"x", "multipart/form-data; boundary=b") == (400, "bad-form")
-    part = b'--b\r\ncontent-disposition: form-data; name="file"\r\n\r\nno file\r\n--b--\r\n'
-    assert send(part, "multipart/form-data; boundary=b") == (422, "no-file")
-
-
-def test_a_name_is_data_and_nothing_else(server: Running) -> None:
-    name = "../../<img src=x onerror=alert(1)>\u202e\x00\n.png"
-    answer = requests.post(server.url + "/v1/jobs", params={"name": name}, data=photo(), timeout=10)
-    assert answer.json()["name"] == "<img src=x onerror=alert(1)>.png"
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    server.client.wait(answer.json()["id"])
-    result = requests.get(f"{server.url}{answer.headers['location']}/result", timeout=5)
-    assert "<" not in result.headers["content-disposition"]
-
-
-def test_a_full_queue_is_429_and_a_client_waits_for_room(tmp_path: Path) -> None:
-    with running(tmp_path, queue=3, workers=0) as server:
-        server.ready()
-        accepted = [server.client.submit(photo(n)) for n in range(3)]
-        assert server.client.status(accepted[2].id).ahead == 2
-        answer = requests.post(server.url + "/v1/jobs", data=photo(), timeout=10)
-        assert problem(answer) == (429, "queue-full")
-        assert int(answer.headers["retry-after"]) > 0
-        assert len(list((tmp_path / "jobs").iterdir())) == 3, "nothing is left of a refused photo"
-        with pytest.raises(ServerError, match="waiting already"):
-            Client(server.url, patience=0).submit(photo())
-        threading.Timer(0.5, server.client.delete, [accepted[0].id]).start()
-        assert Client(server.url, patience=30).submit(photo()).state == "queued"
-
-
-def test_photos_that_are_still_arriving_take_room_in_the_queue(tmp_path: Path) -> None:
-    with running(tmp_path, queue=2, workers=0) as server:
-        host, port = server.url.removeprefix("http://").split(":")
-        half = b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n\xff\xd8\xff"
-        arriving = [socket.create_connection((host, int(port)), timeout=10) for _ in range(2)]
-        for connection in arriving:
-            connection.sendall(half)
-        until = time.monotonic() + 10
-        while len(list((tmp_path / "jobs").iterdir())) < 2:
-            assert time.monotonic() < until
-            time.sleep(0.02)
-        answer = requests.post(server.url + "/v1/jobs", data=photo(), timeout=10)
-        assert problem(answer) == (429, "queue-full")
-        for connection in arriving:
-            connection.close()
-        assert Client(server.url, patience=30).submit(photo()).state == "queued"
-        assert len(list((tmp_path / "jobs").iterdir())) == 1, "what was broken off left nothing"
-
-
-def test_a_job_beyond_its_time_is_ended_even_if_the_model_hangs(tmp_path: Path) -> None:
-    with running(tmp_path, job_seconds=1.0) as server:
-        job = server.ready().client.submit(photo(mark=STUCK))
-        other = server.client.submit(photo(mark=255))
-        status = server.client.wait(job.id, seconds=30)
-        assert status.state == "failed"
-        assert status.error is not None
-        assert "no progress for 1 s" in status.error
-        assert server.client.wait(other.id, seconds=30).state == "done"
-        answer = requests.post(server.url + "/v1/restore", data=photo(mark=STUCK), timeout=30)
-        assert problem(answer) == (503, "too-slow")
-
-
-def test_a_large_photo_may_take_longer_as_long_as_it_makes_progress(tmp_path: Path) -> None:
-    stream = io.BytesIO()
-    Image.new("RGB", (3200, 1600), (SLOW, 0, 0)).save(stream, "PNG")  # every tile is slow
-    with running(tmp_path, job_seconds=1.5) as server:
-        start = time.monotonic()
-        job = server.ready().client.submit(stream.getvalue())
-        assert server.client.wait(job.id).state == "done"
-        assert time.monotonic() - start > 2 * 1.5
-
-
-# Who may see what
-
-
-def test_without_a_token_nothing_is_answered_but_the_page_and_health(guarded: Running) -> None:
-    for path in ("/v1/jobs/" + new_id(), "/v1/server", "/share", "/metrics"):
-        answer = requests.get(guarded.url + path, timeout=5)
-        assert problem(answer) == (401, "no-token")
-        assert answer.headers["www-authenticate"] == "Bearer"
-    for wrong in ("", "Bearer", "Bearer ", f"Basic {TOKEN}", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}"):
-        answer = requests.post(
-            guarded.url + "/v1/jobs", data=photo(), headers={"Authorization": wrong}, timeout=5
-        )
-        assert problem(answer) == (401, "no-token")
-    assert not list((guarded.settings.data / "jobs").iterdir())
-    for path in ("/", "/docs", "/healthz", "/readyz"):
-        assert requests.get(guarded.url + path, timeout=5).status_code == 200
-
-
-def test_a_token_sees_only_its_own_jobs(guarded: Running) -> None:
-    job = guarded.client.submit(photo())
-    other = Client(guarded.url, "another-token-of-16")
-    for ask in (other.status, other.result, other.report, other.delete):
-        with pytest.raises(ServerError) as caught:
-            ask(job.id)
-        assert (caught.value.status, caught.value.code) == (404, "no-job")
-    assert guarded.client.wait(job.id).state == "done"
-
-
-def test_tokens_are_nowhere_in_clear(guarded: Running) -> None:
-    guarded.client.restore(photo())
-    written = b"".join(path.read_bytes() for path in guarded.settings.data.rglob("*") if path.is_file())
-    assert TOKEN.encode() not in written
-    assert hashlib.sha256(TOKEN.encode()).hexdigest()[:16].encode() in written, "the jobs have an owner"
-
-
-@pytest.mark.parametrize(
-    ("headers", "expected"),
-    [
-        ({"Host": "evil.example"}, (421, "wrong-name")),
-        ({"Sec-Fetch-Site": "cross-site"}, (403, "foreign-page")),
-        ({"Origin": "http://evil.example"}, (403, "foreign-page")),
-        ({"Origin": "null"}, (403, "foreign-page")),
-    ],
-)
-def test_pages_of_other_sites_cannot_use_the_server(
-    server: Running, headers: dict[str, str], expected: tuple[int, str]
-) -> None:
-    answer = requests.post(server.url + "/v1/jobs", data=photo(), headers=headers, timeout=5)
-    assert problem(answer) == expected
-    assert "access-control-allow-origin" not in answer.headers
-
-
-def test_the_page_loads_nothing_from_elsewhere(server: Running) -> None:
-    for path in ("/", "/docs"):
-        answer = requests.get(server.url + path, timeout=5)
-        assert "default-src 'none'" in answer.headers["content-security-policy"]
-        assert "unsafe" not in answer.headers["content-security-policy"]
-        assert "http://" not in answer.text.replace("http://www.w3.org", "")
-        assert "https://" not in answer.text
-
-
-def test_nothing_hands_out_files_beside_the_page(server: Running) -> None:
-    for path in ("/page/../app.py", "/page/%2e%2e/app.py", "/page/..%2fapp.py", "/page//etc/passwd"):
-        request = requests.Request("GET", server.url).prepare()
-        request.url = server.url + path
-        assert problem(requests.Session().send(request, timeout=5)) == (404, "no-route")
-
-
-# Files that mean harm
-
-
-def test_hostile_files_get_a_typed_answer_each(server: Running, shared: Path) -> None:
-    files = sorted((shared / "data" / "hostile").iterdir())
-    assert len(files) > 100
-
-    def send(path: Path) -> int:
-        answer = requests.post(server.url + "/v1/restore?scale=1", data=path.read_bytes(), timeout=120)
-        return 200 if answer.status_code == 200 else problem(answer)[0]
-
-    with ThreadPoolExecutor(4) as pool:
-        statuses = set(pool.map(send, files))
-    assert statuses <= {200, 413, 415, 422}
-    assert 422 in statuses
-    assert server.process.poll() is None
-    assert opened(server.client.restore(photo()).data).size == (440, 240)
-
-
-# HEAD, ranges, the list of jobs
-
-
 @pytest.mark.parametrize(
     "path", ["/", "/docs", "/healthz", "/readyz", "/metrics", "/v1/server", "/page/main.js"]
 )
@@ -549,19 +240,6 @@ def test_jobs_are_listed_newest_first(server: Running) -> None:
     states = {job["state"] for job in requests.get(url, params={"state": "done"}, timeout=10).json()["jobs"]}
     assert states == {"done"}
     assert requests.get(url, params={"limit": 0}, timeout=10).status_code == 422
-
-
-def test_only_ones_own_jobs_are_listed(guarded: Running) -> None:
-    def ids(token: str) -> list[str]:
-        answer = requests.get(
-            f"{guarded.url}/v1/jobs", headers={"authorization": f"Bearer {token}"}, timeout=10
-        )
-        return [job["id"] for job in answer.json()["jobs"]]
-
-    job = Client(guarded.url, TOKEN).submit(photo())
-    assert job.id in ids(TOKEN)
-    assert job.id not in ids("another-token-of-16")
-    assert requests.get(f"{guarded.url}/v1/jobs", timeout=10).status_code == 401
 
 
 def test_what_is_there_of_a_damaged_photo_over_http(server: Running) -> None:
