@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from revisage.faces import Face, template
-from revisage.restore import DetectorModel, FaceModel, IdentityModel, SceneModel
+from revisage.restore import DetectorModel, FaceModel, IdentityModel, Restorer, Result, SceneModel
 
 SIZE = 64
 
@@ -98,3 +98,25 @@ def face_at(x: float, y: float, side: float, angle: float = 0.0) -> Face:
     points = (np.asarray(template(512), np.float64) / 512 - 0.5) * side
     box = (x - 0.25 * side, y - 0.25 * side, 0.5 * side, 0.6 * side)
     return Face(box, np.float32(points @ rotation.T + (x, y)), 0.9)
+
+
+PORTRAIT = (224.0, 118.0, 210.0)
+"""Centre and crop side of the face in `astronaut`."""
+
+
+def restorer_with(
+    face: Picture | None = red,
+    scene: Picture | None = twice,
+    faces: Sequence[Face] | None = None,
+    size: int = SIZE,
+) -> Restorer:
+    found = [face_at(*PORTRAIT)] if faces is None else faces
+    return Restorer(models=StubModels(face, scene, found, size))
+
+
+def centre(result: Result, scale: int = 1) -> np.ndarray:
+    return result.pixels[int(PORTRAIT[1] * scale), int(PORTRAIT[0] * scale)]
+
+
+def crowd() -> list[Face]:
+    return [face_at(60 + 110 * k, 250, 100 - 10 * k) for k in range(4)]

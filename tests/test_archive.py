@@ -18,11 +18,8 @@ from restore_stubs import StubModels, same, twice
 
 from revisage.batch import (
     MANIFEST,
-    Job,
     Manifest,
     ManifestError,
-    Meter,
-    Outcome,
     SaveOptions,
     fingerprint,
     plan_locations,
@@ -33,7 +30,7 @@ from revisage.batch import photo as steps
 from revisage.cli import main
 from revisage.cli import restore as command
 from revisage.errors import PhotoError, SaveError, UsageError
-from revisage.restore import RestoreOptions, Restorer, Settings, Stage, overall
+from revisage.restore import RestoreOptions, Restorer, Settings
 
 
 @pytest.fixture
@@ -361,36 +358,6 @@ def test_a_url_of_a_place_without_its_package_says_what_to_install() -> None:
     pytest.importorskip("fsspec", reason="needs fsspec, which comes with revisage[ray]")
     with pytest.raises(UsageError, match="nosuch://bucket"):
         plan_locations(["nosuch://bucket/in"], Path("out"))
-
-
-def test_the_time_left_of_one_photo_falls_by_tiles() -> None:
-    now = 0.0
-    meter = Meter(1, clock=lambda: now)
-    told = []
-    for tile in range(1, 11):
-        now += 6 if tile == 4 else 4  # one takes longer
-        told.append(meter.left(overall(Stage("scene", tile, 10))))
-    assert told[:2] == ["", "0:00:45 left"]
-    assert told[1:] == sorted(told[1:], reverse=True)
-    assert len(set(told)) > 7
-
-
-def test_the_meter_tells_rates_and_the_time_left() -> None:
-    now = 0.0
-    meter = Meter(1000, clock=lambda: now)
-    job = Job(Path("a"), Path("b"))
-    assert "left" not in meter.line()
-    for number in range(1, 401):
-        now = number * 0.5
-        faces = [{"outcome": "restored"}, {"outcome": "skipped"}]
-        meter.add(Outcome(job, {"faces": faces}, None if number % 4 else "bad"))
-    assert meter.rates()[0] == pytest.approx(2.0, rel=0.02)
-    assert meter.rates()[1] == pytest.approx(1.5, rel=0.02)
-    assert meter.line() == "400 of 1,000: 2.00 photos/s, 1.49 faces/s, 100 failed, 0:05:00 left"
-    for number in range(1, 201):  # of late it is ten times as slow, and the line soon says so
-        now = 200 + number * 5
-        meter.add(Outcome(job, {"faces": []}))
-    assert meter.rates()[0] == pytest.approx(0.2, rel=0.05)
 
 
 def test_kills_lose_nothing() -> None:

@@ -2,52 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
-import io
 import json
-import threading
-import time
-import weakref
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from restore_stubs import SIZE, Picture, StubModels, face_at, red, same, twice
+from restore_stubs import PORTRAIT, SIZE, StubModels, centre, crowd, face_at, red, restorer_with, same, twice
 
 from revisage import label
 from revisage.errors import FaceError, PhotoTooLargeError, SaveError, UsageError
-from revisage.faces import Face
-from revisage.image import Photo, from_array
-from revisage.restore import InstalledModels, RestoreOptions, Restorer, Result, Stage, document, failure
+from revisage.image import from_array
+from revisage.restore import RestoreOptions, Restorer, Result, document, failure
 
 data = pytest.importorskip("skimage.data")
-
-PORTRAIT = (224.0, 118.0, 210.0)
-"""Centre and crop side of the face in `astronaut`."""
 
 
 @pytest.fixture(scope="module")
 def astronaut() -> np.ndarray:
     return data.astronaut()
-
-
-def restorer_with(
-    face: Picture | None = red,
-    scene: Picture | None = twice,
-    faces: Sequence[Face] | None = None,
-    size: int = SIZE,
-) -> Restorer:
-    found = [face_at(*PORTRAIT)] if faces is None else faces
-    return Restorer(models=StubModels(face, scene, found, size))
-
-
-def centre(result: Result, scale: int = 1) -> np.ndarray:
-    return result.pixels[int(PORTRAIT[1] * scale), int(PORTRAIT[0] * scale)]
 
 
 def test_a_face_is_restored_in_its_place(astronaut: np.ndarray) -> None:
@@ -91,10 +65,6 @@ def test_strength(astronaut: np.ndarray) -> None:
     assert distances == sorted(distances)
     half = (centre(at(0)).astype(int) + centre(at(1))) / 2
     assert np.allclose(centre(at(0.5)), half, atol=1)
-
-
-def crowd() -> list[Face]:
-    return [face_at(60 + 110 * k, 250, 100 - 10 * k) for k in range(4)]
 
 
 @pytest.mark.parametrize(
@@ -297,25 +267,6 @@ def test_aligned_errors(astronaut: np.ndarray) -> None:
         restorer_with(face=lambda crop: crop * np.nan).restore(astronaut, aligned=True)
 
 
-def test_progress_and_cancel(astronaut: np.ndarray) -> None:
-    stages: list[Stage] = []
-    restorer_with(faces=crowd()).restore(astronaut, scale=1, progress=stages.append)
-    assert list(dict.fromkeys(stage.name for stage in stages)) == ["decode", "find", "scene", "faces"]
-    assert next(stage for stage in stages if stage.name == "find").total == 4
-    assert [stage.done for stage in stages if stage.name == "faces"] == [0, 1, 2, 3, 4]
-    assert all(stage.done <= stage.total for stage in stages)
-
-    class CancelledError(Exception):
-        pass
-
-    def cancel(stage: Stage) -> None:
-        if stage.name == "scene":
-            raise CancelledError
-
-    with pytest.raises(CancelledError):
-        restorer_with().restore(astronaut, progress=cancel)
-
-
 def test_a_result_beyond_the_limit_is_refused(astronaut: np.ndarray) -> None:
     limited = Restorer(models=StubModels(), max_output_pixels=10**6)
     with pytest.raises(PhotoTooLargeError, match="smaller scale"):
@@ -336,41 +287,6 @@ def test_the_input_is_not_changed(astronaut: np.ndarray) -> None:
     assert np.array_equal(before, astronaut)
 
 
-def test_threads_do_not_mix_photos() -> None:
-    """Each photo is one shade with its face in its own place: any mixing shows in shade or place."""
-
-    def find(pixels: np.ndarray) -> list[Face]:
-        shade = int(pixels[-1, -1, 0])
-        return [face_at(60 + shade % 50, 60 + shade // 4, 60 + shade % 30)]
-
-    shared = Restorer(models=StubModels(lambda crop: 1 - crop, twice, find))
-    gate = threading.Barrier(8)
-
-    def one(worker: int) -> None:
-        gate.wait()
-        for shade in range(10 + worker, 200, 48):
-            height, width = 150 + shade % 40, 160 + worker
-            result = shared.restore(np.full((height, width, 3), shade, np.uint8), scale=1, colour="enhance")
-            assert result.pixels.shape == (height, width, 3)
-            assert abs(int(result.pixels[-1, -1, 0]) - shade) <= 1
-            face = face_at(60 + shade % 50, 60 + shade // 4, 60 + shade % 30)
-            x, y = face.landmarks[2].astype(int)
-            assert abs(int(result.pixels[y, x, 0]) - (255 - shade)) <= 2
-            assert np.allclose(result.faces[0].landmarks, face.landmarks, atol=0.01)
-
-    with ThreadPoolExecutor(8) as pool:
-        for done in [pool.submit(one, worker) for worker in range(8)]:
-            done.result()
-
-
-def test_bytes_without_a_name(astronaut: np.ndarray) -> None:
-    buffer = io.BytesIO()
-    Image.fromarray(astronaut).save(buffer, "PNG")
-    result = restorer_with().restore(buffer.getvalue())
-    assert isinstance(result.photo, Photo)
-    assert result.entry()["input"] is None
-
-
 def test_faces_found_already_are_restored_and_no_other() -> None:
     pixels = np.full((120, 200, 3), 90, np.uint8)
     models = StubModels(face=red, faces=[face_at(50, 60, 60)])
@@ -382,115 +298,3 @@ def test_faces_found_already_are_restored_and_no_other() -> None:
     assert [face.box for face in result.faces] == [face.box for face in given]
     assert result.pixels[60, 150, 0] > 200
     assert not one.restore(pixels, options, found=()).faces
-
-
-def test_faces_are_restored_however_the_photo_lies(astronaut: np.ndarray) -> None:
-    upright = restorer_with().restore(astronaut, scale=1, colour="enhance")
-    x, y, side = PORTRAIT
-    lying = {90: (511 - y, x, 90), 180: (511 - x, 511 - y, 180), 270: (y, 511 - x, 270)}
-    for turn, (x, y, angle) in lying.items():
-        photo = np.rot90(astronaut, -turn // 90)
-        restorer = restorer_with(faces=[face_at(x, y, side, angle)])
-        kept = restorer.restore(photo, scale=1, colour="enhance")
-        assert kept.pixels.shape == photo.shape
-        assert np.abs(np.rot90(kept.pixels, turn // 90).astype(int) - upright.pixels).mean() < 1
-        assert (kept.turned, kept.turn_offered) == (0, 360 - turn)
-        turned = restorer.restore(photo, scale=1, colour="enhance", turn="auto")
-        assert np.abs(turned.pixels.astype(int) - upright.pixels).mean() < 1
-        assert (turned.turned, turned.turn_offered) == (360 - turn, 0)
-        assert turned.entry()["turned"] == 360 - turn
-        (face,) = turned.faces
-        np.testing.assert_allclose(face.landmarks, upright.faces[0].landmarks, atol=0.1)
-        assert centre(turned).tolist() == [255, 0, 0]
-
-
-AREA = (
-    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    '<rdf:Description xmlns:stArea="http://ns.adobe.com/xmp/sType/Area#" stArea:x="0.3" stArea:y="0.2" '
-    'stArea:w="0.1" stArea:h="0.4"/></rdf:RDF></x:xmpmeta>'
-)
-
-
-@pytest.mark.parametrize(("turn", "area"), [(90, (0.8, 0.3)), (180, (0.7, 0.8)), (270, (0.2, 0.7))])
-def test_a_photo_is_turned_by_hand(turn: int, area: tuple[float, float]) -> None:
-    pixels = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
-    photo = replace(from_array(pixels), alpha=pixels[..., 0], dpi=(300.0, 150.0), xmp=AREA.encode())
-    result = restorer_with(None, None).restore(photo, scale=1, turn=turn)
-    assert np.array_equal(result.pixels, np.rot90(pixels, -turn // 90))
-    assert result.photo.alpha is not None
-    assert np.array_equal(result.photo.alpha, np.rot90(pixels[..., 0], -turn // 90))
-    assert result.photo.dpi == ((300.0, 150.0) if turn == 180 else (150.0, 300.0))
-    assert (result.turned, result.size_in) == (turn, (60, 40) if turn == 180 else (40, 60))
-    assert f'stArea:x="{area[0]}" stArea:y="{area[1]}"'.encode() in (result.photo.xmp or b"")
-
-
-def test_a_face_that_was_missed_is_added_by_hand(astronaut: np.ndarray) -> None:
-    x, y, side = PORTRAIT
-    box = (x - side / 4, y - side / 4, side / 2, side / 2)
-    result = restorer_with(faces=[]).restore(astronaut, scale=1, colour="enhance", face=[box])
-    assert [face.box for face in result.faces] == [box]
-    assert centre(result).tolist() == [255, 0, 0]
-    again = restorer_with().restore(astronaut, scale=1, face=",".join(map(str, box)))
-    assert [face.box for face in again.faces] == [box], "it takes the place of the one that was found there"
-
-
-@pytest.mark.parametrize("box", ["600,20,50,50", "20,-80,50,50"])
-def test_a_face_outside_the_photo_is_an_error(astronaut: np.ndarray, box: str) -> None:
-    with pytest.raises(UsageError, match="outside the photo of 512 x 512 pixels"):
-        restorer_with().restore(astronaut, scale=1, face=box)
-
-
-@pytest.mark.parametrize("face", ["1,2,3", "a,b,c,d", "1,2,0,4", "1,2,3,inf", [(1, 2, 3)]])
-def test_a_face_that_is_no_box_is_an_error(face: object) -> None:
-    with pytest.raises(UsageError, match="give X,Y,W,H"):
-        RestoreOptions(face=face)  # type: ignore[arg-type]
-
-
-def test_a_restorer_in_an_event_loop_lets_it_go_on_and_stops_when_it_is_cancelled(
-    astronaut: np.ndarray,
-) -> None:
-    restorer, stages, begun = restorer_with(), [], threading.Event()
-
-    def watch(stage: Stage) -> None:
-        stages.append(stage)
-        begun.set()
-        time.sleep(0.2)
-
-    async def both() -> None:
-        result = await restorer.restore_async(astronaut, scale=1)
-        assert np.array_equal(result.pixels, restorer.restore(astronaut, scale=1).pixels)
-        task = asyncio.create_task(restorer.restore_async(astronaut, scale=1, progress=watch))
-        await asyncio.to_thread(begun.wait, 10)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(both())  # waits for the thread
-    assert [stage.name for stage in stages] == ["decode"]
-
-
-def test_a_closed_restorer_has_let_its_models_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Model:
-        pass
-
-    opened: list[weakref.ref[Model]] = []
-
-    def open_detector(self: InstalledModels) -> Model:
-        model = Model()
-        opened.append(weakref.ref(model))
-        return model
-
-    monkeypatch.setattr(InstalledModels, "_open_detector", open_detector)
-    with Restorer() as restorer:
-        restorer._models.detector()
-        assert opened[0]() is not None
-    gc.collect()
-    assert opened[0]() is None
-    restorer._models.detector()
-    assert len(opened) == 2
-
-
-def test_a_result_is_told_in_one_line(astronaut: np.ndarray) -> None:
-    assert repr(restorer_with().restore(astronaut, scale=1)) == (
-        "<Result: 512 x 512 pixels, 1 of 1 faces restored>"
-    )
