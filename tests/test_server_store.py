@@ -139,7 +139,7 @@ def test_a_silent_worker_loses_its_job_and_cannot_finish_it(store: JobStore) -> 
     assert store.reap(attempts=3) == 1
     other = store.claim("other", seconds=60)
     assert other is not None
-    assert other.job.id == new.id
+    assert other.id == new.id
     assert not store.finish(silent, result="late")
     assert not store.renew(silent, seconds=60)
     store.give_back(silent)
