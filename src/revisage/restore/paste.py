@@ -23,6 +23,7 @@ TRUST = 0.1  #: mean difference between face and photo at which the photo's own 
 BLOCK = 1 << 20  #: pixels of canvas held in floating point at once
 
 CUBIC = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+Block = tuple[int, int, int, int]  #: of a canvas: left, top, right, bottom
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,14 @@ class Placement:
         """Canvas pixels per crop pixel."""
         return 1 / _zoom(self.to_crop)
 
-    def region(self, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-        """(left, top, right, bottom) around the oval on a canvas of `shape`, cut to it; may be empty."""
+    def region(self, shape: tuple[int, ...]) -> Block:
+        """What is around the oval on a canvas of `shape`, cut to it; may be empty."""
         angles = np.linspace(0, 2 * np.pi, 64, endpoint=False)
         unit = np.stack([np.cos(angles), np.sin(angles)], 1) * 1.02
         points = (np.array(CENTRE) + unit * RADII) * self.size - 0.5
-        return _cut(_apply(invert(self.to_crop), points), shape, margin=1)
+        return _cut(_apply(invert(self.to_crop), points), shape)
 
-    def radius(self, block: tuple[int, int, int, int]) -> np.ndarray:
+    def radius(self, block: Block) -> np.ndarray:
         """(h, w) float32: the oval's radius at each pixel of a block; 0 in the middle, 1 at the edge."""
         left, top, right, bottom = block
         x = np.arange(left, right, dtype=np.float32)[None, :]
@@ -132,34 +133,25 @@ def paste(
     rows = max(1, BLOCK // (region[2] - region[0]))
     for top in range(region[1], region[3], rows):
         block = (region[0], top, region[2], min(top + rows, region[3]))
-        _blend(canvas, layer, to_layer, block, strength * _weight(placement, neighbours, block))
+        target = canvas[top : block[3], region[0] : region[2]]
+        warp = warped(layer, to_layer, block)
+        before = tiles.to_float(target)
+        own = np.clip(warp[..., 3:], 0, 1)
+        weight = strength * _weight(placement, neighbours, block)[..., None]
+        after = before + weight * (warp[..., :3] - (1 - own) * before)
+        target[...] = tiles.to_integer(after, canvas.dtype)
 
 
-def _blend(
-    canvas: np.ndarray,
-    layer: np.ndarray,
-    to_layer: np.ndarray,
-    block: tuple[int, int, int, int],
-    weight: np.ndarray,
-) -> None:
+def warped(layer: np.ndarray, to_layer: np.ndarray, block: Block) -> np.ndarray:
+    """A layer, (S, S, C) float32, as it lies in a block of the canvas; `to_layer` is canvas -> layer."""
     left, top, right, bottom = block
-    target = canvas[top:bottom, left:right]
-    warp = cv2.warpAffine(
-        layer,
-        _moved(to_layer, left, top),
-        (right - left, bottom - top),
-        flags=CUBIC,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    before = tiles.to_float(target)
-    own = np.clip(warp[..., 3:], 0, 1)
-    after = before + weight[..., None] * (warp[..., :3] - (1 - own) * before)
-    target[...] = tiles.to_integer(after, canvas.dtype)
+    moved = np.array(to_layer, np.float64)
+    moved[:, 2] += moved[:, :2] @ (left, top)
+    size = (right - left, bottom - top)
+    return cv2.warpAffine(layer, moved, size, flags=CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _weight(
-    placement: Placement, rivals: Sequence[Placement], block: tuple[int, int, int, int]
-) -> np.ndarray:
+def _weight(placement: Placement, rivals: Sequence[Placement], block: Block) -> np.ndarray:
     radius = placement.radius(block)
     weight = mask(radius)
     for rival in rivals:
@@ -210,16 +202,9 @@ def _apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return points @ matrix[:, :2].T + matrix[:, 2]
 
 
-def _moved(to_other: np.ndarray, left: int, top: int) -> np.ndarray:
-    """The same map for a picture cut at (left, top)."""
-    moved = np.array(to_other, np.float64)
-    moved[:, 2] += moved[:, :2] @ (left, top)
-    return moved
-
-
-def _cut(points: np.ndarray, shape: tuple[int, ...], margin: int) -> tuple[int, int, int, int]:
-    low = np.floor(points.min(axis=0)).astype(int) - margin
-    high = np.ceil(points.max(axis=0)).astype(int) + margin + 1
+def _cut(points: np.ndarray, shape: tuple[int, ...]) -> Block:
+    low = np.floor(points.min(axis=0)).astype(int) - 1
+    high = np.ceil(points.max(axis=0)).astype(int) + 2
     left, right = np.clip((low[0], high[0]), 0, shape[1])
     top, bottom = np.clip((low[1], high[1]), 0, shape[0])
     return int(left), int(top), int(right), int(bottom)

@@ -9,7 +9,7 @@ One client may be used by many threads.
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from revisage.server.options import JobOptions
 
 CONNECT_SECONDS = 10.0
 Photo = str | Path | bytes
+Query = dict[str, str | list[str]]
 
 
 class ServerError(RevisageError):
@@ -141,7 +142,7 @@ class Client:
     def _send(self, method: str, path: str, photo: Photo | None, options: JobOptions) -> requests.Response:
         """A request with options, tried again while the server says so: nothing was accepted then."""
         chosen = asdict(options).items()
-        query: dict[str, str | list[str]] = {
+        query: Query = {
             name: list(value) if isinstance(value, tuple) else str(value).lower()
             for name, value in chosen
             if value is not None
@@ -154,7 +155,7 @@ class Client:
         until = time.monotonic() + self._patience
         while True:
             try:
-                return self._request(method, path, query=query, data=data)
+                return self._request(method, path, query, data)
             except ServerError as error:
                 pause = error.retry_after
                 if pause is None or time.monotonic() + pause > until:
@@ -165,9 +166,9 @@ class Client:
         self,
         method: str,
         path: str,
-        *,
-        query: Mapping[str, str | list[str]] | None = None,
+        query: Query | None = None,
         data: bytes | None = None,
+        *,
         stream: bool = False,
     ) -> requests.Response:
         try:

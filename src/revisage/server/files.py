@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, Literal, Self
 from revisage.files import publish, sha256, sync_folder, write_atomically
 from revisage.image.formats import EXTENSION
 from revisage.server.options import JobOptions
-from revisage.server.queue.jobs import ID, Job
+from revisage.server.queue.jobs import ID
 from revisage.server.quota import Quota
 from revisage.version import __version__
 
@@ -80,19 +80,9 @@ class Files:
                 upload.commit()
         sync_folder(copy.parent)
 
-    def publish(
-        self,
-        job: Job,
-        key: str,
-        *,
-        result: bytes,
-        format: str,
-        previews: dict[Preview, bytes],
-        report: dict[str, Any],
-    ) -> None:
-        """Write everything of a result; the report comes last, and its being there makes the result whole."""
-        folder = self.folder(job.id)
-        self.publish_previews(job.id, key, previews)
+    def publish(self, id: str, key: str, result: bytes, format: str, report: dict[str, Any]) -> None:
+        """Write a result whose previews are there; the report comes last, and makes the result whole."""
+        folder = self.folder(id)
         write_atomically(folder / (key + EXTENSION[format]), result)
         write_atomically(folder / f"{key}.json", json.dumps(report).encode())
 

@@ -101,7 +101,8 @@ def restore_job(
     report["photos"][0] |= {"previews": sorted(previews), "can_clean": restoration.can_clean}
     watch(Stage("save", 1, 1))
     try:
-        files.publish(job, key, result=data, format=format, previews=previews, report=report)
+        files.publish_previews(job.id, key, previews)
+        files.publish(job.id, key, data, format, report)
     except SaveError as error:
         log.error("a result cannot be kept: %s", error)  # with its path, which is not for the client
         raise ProblemError(507, "no-space", "the server cannot keep the result: try again later") from None

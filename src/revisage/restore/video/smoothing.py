@@ -15,7 +15,7 @@ import numpy as np
 from revisage.errors import FaceError
 from revisage.faces import estimate
 from revisage.restore import Face, tiles
-from revisage.restore.paste import CUBIC, mask, place_crop, sample
+from revisage.restore.paste import mask, place_crop, sample, warped
 
 OVERLAP = 0.3  #: least intersection over union of a face's box with that of the frame before
 GAP = 6  #: most frames in a row in which the detector may miss a face that it finds again
@@ -165,17 +165,12 @@ def add_correction(pixels: np.ndarray, landmarks: np.ndarray, scale: int, layer:
     at the rim of the oval."""
     size = layer.shape[0]
     placement = place_crop(estimate(landmarks, size), size, scale)
-    left, top, right, bottom = placement.region(pixels.shape)
+    left, top, right, bottom = block = placement.region(pixels.shape)
     if right <= left or bottom <= top:
         return
-    weight = mask(placement.radius((left, top, right, bottom)))
-    local = placement.to_crop.copy()
-    local[:, 2] += local[:, :2] @ (left, top)
-    warped = cv2.warpAffine(
-        layer, local, (right - left, bottom - top), flags=CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
+    change = mask(placement.radius(block))[..., None] * warped(layer, placement.to_crop, block)
     target = pixels[top:bottom, left:right]
-    target[...] = tiles.to_integer(tiles.to_float(target) + weight[..., None] * warped, pixels.dtype)
+    target[...] = tiles.to_integer(tiles.to_float(target) + change, pixels.dtype)
 
 
 def _difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
