@@ -2,9 +2,8 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.progress import TaskID
 
@@ -71,7 +70,8 @@ def restore(
                     say(f"{entry['input']}: {entry['error']}", error=True)
             if isinstance(sink, VideoSink) and not stop.is_set():
                 whole = sink.finish()
-                report.add(_entry(film, whole))
+                named = {"output": str(film.out), "status": "restored", "error": None, "film": asdict(whole)}
+                report.add(failure(film.source, RevisageError("")) | named)  # after those of its frames
     except RevisageError as error:
         say(f"revisage restore: {error}", error=True)
         return 2 if isinstance(error, UsageError) else 1
@@ -99,10 +99,3 @@ def _sink(
     source = VideoFilm(film.source, restorer.settings.limits)
     with VideoSink(film.out, source, saving) as sink:
         yield source, sink
-
-
-def _entry(film: Film, whole: FilmReport) -> dict[str, Any]:
-    """The film's own entry of the report, after those of its frames."""
-    told = {"kept": list(whole.kept), "left_out": list(whole.left_out), "notes": list(whole.notes)}
-    names = {"input": str(film.source), "output": str(film.out), "status": "restored", "error": None}
-    return failure(film.source, RevisageError("")) | names | {"film": told}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import numpy as np
 
-from revisage.batch import Job, plan_photos
+from revisage.batch import plan_photos
 from revisage.cli._bar import tracked
 from revisage.cli._parse import parse
 from revisage.cli._say import say
@@ -47,21 +47,11 @@ def main(argv: Sequence[str]) -> int:
     if options.recipe not in RECIPES:
         hint = did_you_mean(options.recipe, RECIPES) or f"; there are {', '.join(RECIPES)}"
         raise UsageError(f"no recipe {options.recipe!r}{hint}")
-    return run(plan(options.src, options.out), options)
-
-
-def plan(source: Path, out: Path) -> list[Job]:
-    """What to write where. Raises UsageError when nothing can be done, or an original would be lost."""
-    jobs = plan_photos([source], out, LOSSLESS.__contains__)
-    if source.is_dir():
+    jobs = plan_photos([options.src], options.out, LOSSLESS.__contains__)
+    if options.src.is_dir():
         jobs = [job for job in jobs if format_of(Path(job.source)) is not None]
         if not jobs:
-            raise UsageError(f"no photos in {source}: give a folder of {NAMES} files")
-    return jobs
-
-
-def run(jobs: Sequence[Job], options: Options) -> int:
-    """Do the jobs one after another; a failure is told and counted, and never stops the rest."""
+            raise UsageError(f"no photos in {options.src}: give a folder of {NAMES} files")
     failed = 0
     for job in tracked(jobs, "Degrading"):
         try:

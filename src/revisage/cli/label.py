@@ -34,17 +34,13 @@ class Options:
 def main(argv: Sequence[str]) -> int:
     """Run the command; 0: shown, 1: a signature does not hold or a file cannot be read, 2: bad usage."""
     options = parse(Options, "label", argv)
-    roots = None if options.roots is None else _roots(options.roots)
+    try:
+        roots = None if options.roots is None else options.roots.read_bytes()
+    except OSError as error:
+        raise UsageError(f"--roots {options.roots} cannot be read ({error.strerror or error})") from None
     if not options.files:
         raise UsageError("name at least one file")
     return max([_show(path, roots) for path in options.files])
-
-
-def _roots(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"--roots {path} cannot be read ({error.strerror or error})") from None
 
 
 def _show(path: Path, roots: bytes | None) -> int:

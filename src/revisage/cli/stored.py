@@ -99,9 +99,13 @@ def main(argv: Sequence[str]) -> int:
     print(table(items))
     if not items or not options.erase:
         return 0
-    if not options.yes and not _agreed(items):
-        print("nothing was erased")
-        return 0
+    if not options.yes:
+        if not sys.stdin.isatty():
+            raise UsageError("--erase asks before it erases, and nobody can answer here: give --yes as well")
+        answer = input(f"Erase these {len(items)} ({_size(items)})? [y/N] ")
+        if answer.strip().lower() not in ("y", "yes"):
+            print("nothing was erased")
+            return 0
     refused = erase(items, settings)
     for path, reason in refused.items():
         say(f"revisage stored: {path} was not erased: {reason}", error=True)
@@ -232,12 +236,6 @@ def _erase_database(path: Path) -> None:
     if path.parent.name == Path(manifest.NAME).parent.name:
         with contextlib.suppress(OSError):  # something else is in it
             path.parent.rmdir()
-
-
-def _agreed(items: Sequence[Item]) -> bool:
-    if not sys.stdin.isatty():
-        raise UsageError("--erase asks before it erases, and nobody can answer here: give --yes as well")
-    return input(f"Erase these {len(items)} ({_size(items)})? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def _size(items: Sequence[Item]) -> str:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol
 
+import numpy as np
+
 from revisage.errors import RevisageError, UsageError
 from revisage.image import Photo
 from revisage.options import RestoreOptions
@@ -132,7 +134,8 @@ def _crop_faces(
     for (track, face), report in zip(faces.items(), result.faces, strict=False):
         known = crops.setdefault(track, {})
         first = next(iter(known.values()), None)
-        size = smoothing.crop_side(face.box[2], result.scale) if first is None else first.before.shape[0]
+        resolved = int(np.clip(2 * face.box[2] * result.scale, *smoothing.SIDES))
+        size = resolved if first is None else first.before.shape[0]
         if report.outcome == "restored":
             seen = smoothing.crop_face(photo.pixels, result.pixels, face.landmarks, result.scale, size)
             if seen is not None:

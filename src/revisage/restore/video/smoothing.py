@@ -114,11 +114,6 @@ class FaceCrops:
     after: np.ndarray
 
 
-def crop_side(width: float, scale: int) -> int:
-    """The side of the crops of a face `width` pixels wide, that a restored frame resolves."""
-    return int(np.clip(2 * width * scale, *SIDES))
-
-
 def crop_face(
     before: np.ndarray, after: np.ndarray, landmarks: np.ndarray, scale: int, size: int
 ) -> FaceCrops | None:
