@@ -44,8 +44,7 @@ Engine = Callable[[Sequence[Job], Layout, Callable[[], None]], Generator[Outcome
 def candidates(cores: int, memory: int) -> list[Layout]:
     """Layouts that use all cores: one process, and doublings of it as far as `memory` bytes allow."""
     most = max(1, min(cores, memory // PROCESS_BYTES))
-    counts = [1 << power for power in range(most.bit_length()) if 1 << power <= most]
-    return [Layout(count, max(1, cores // count)) for count in counts]
+    return [Layout(1 << power, max(1, cores >> power)) for power in range(most.bit_length())]
 
 
 def calibrated(

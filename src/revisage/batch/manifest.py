@@ -98,7 +98,10 @@ class Manifest:
             if row is None or row[2] != settings.digest or not self._is_settled(job, row, retry_failed):
                 if storage.size(job.target) is None:
                     vacant.append((self.key(job),))
-                todo.append(replace(job, again=self._has_written(job, row)))
+                # What lies in its place may be the result, whole or damaged, of a run of this manifest.
+                restored_before = row is not None and row[3] is None
+                begun = self._row("SELECT 1 FROM begun WHERE target = ?", self.key(job))
+                todo.append(replace(job, again=restored_before or begun is not None))
             elif row[3] is None:
                 restored += 1
             else:
@@ -108,12 +111,6 @@ class Manifest:
             self._db.executemany("INSERT OR IGNORE INTO begun VALUES (?)", vacant)
             self._db.execute("COMMIT")
         return Standing(todo, restored, failed)
-
-    def _has_written(self, job: Job, row: Sequence[Any] | None) -> bool:
-        """Whether what lies in the job's place is the result of a run of this manifest, whole or damaged."""
-        if row is not None and row[3] is None:
-            return True
-        return self._row("SELECT 1 FROM begun WHERE target = ?", self.key(job)) is not None
 
     def _is_settled(self, job: Job, row: Sequence[Any], retry_failed: bool) -> bool:
         stamp, digest, _, reason, written = row

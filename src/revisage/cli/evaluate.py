@@ -87,19 +87,14 @@ def main(argv: Sequence[str]) -> int:
     try:
         options = parse(Options, "evaluate", argv)
     except Exit as stop:
-        if stop.code == 0:
-            _show_metrics()
+        with suppress(ModuleNotFoundError):  # without PyTorch there are none
+            from revisage.lab.evaluate.measure import DEFAULT, names
+
+            if stop.code == 0:
+                print(f"\nMetrics: {', '.join(names())}.\nIf none are given: {', '.join(DEFAULT)}.")
         raise
     _run(options)
     return 0
-
-
-def _show_metrics() -> None:
-    """Print the names of all metrics, where there is PyTorch to ask."""
-    with suppress(ModuleNotFoundError):
-        from revisage.lab.evaluate.measure import DEFAULT, names
-
-        print(f"\nMetrics: {', '.join(names())}.\nIf none are given: {', '.join(DEFAULT)}.")
 
 
 def _run(options: Options) -> None:

@@ -55,7 +55,11 @@ class Guard:
             nonlocal status, begun
             if message["type"] == "http.response.start":
                 status, begun = message["status"], True
-                _add_headers(MutableHeaders(scope=message), scope["path"])
+                headers = MutableHeaders(scope=message)
+                headers.update(SECURITY_HEADERS)
+                if scope["path"].startswith(GUARDED):
+                    headers["cache-control"] = "no-store"
+                headers.setdefault("cache-control", "no-cache")
             await send(message)
 
         try:
@@ -123,14 +127,6 @@ def _name_of(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0].lower()
     return host.partition(":")[0].lower()
-
-
-def _add_headers(headers: MutableHeaders, path: str) -> None:
-    headers.update(SECURITY_HEADERS)
-    if path.startswith(GUARDED):
-        headers["cache-control"] = "no-store"
-    elif "cache-control" not in headers:
-        headers["cache-control"] = "no-cache"
 
 
 def answer_with(failure: Failure) -> JSONResponse:

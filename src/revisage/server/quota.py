@@ -16,13 +16,8 @@ class NoRoomError(RevisageError):
 
 
 class Quota:
-    """Bytes below one folder. May be used from any thread.
-
-    Args:
-        root: the folder; made if it is not there.
-        most: bytes that its files may have together.
-        floor: bytes that must stay free on its disk.
-    """
+    """Bytes below one folder, of which its files may have `most`, and `floor` must stay free on its disk. May
+    be used from any thread."""
 
     def __init__(self, root: Path, *, most: int, floor: int) -> None:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
