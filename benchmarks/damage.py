@@ -1,6 +1,6 @@
 """What the damage model finds of drawn marks, and what it marks where there is none: the tables of its card.
 
-    python benchmarks/damage.py [--shared ../shared] [--model FILE.onnx] [--draws 4] [--sheet FOLDER]
+    python benchmarks/damage.py [--shared ../shared] [--model FILE.onnx] [--draws 8] [--sheet FOLDER]
 
 Held-out photos of `scenes` and `scenes_more`, a piece of 256 px each, with marks as the training draws them
 (other seeds than its validation): overlap (intersection over union) of probability above 0.5 with the drawn
@@ -49,13 +49,17 @@ def found(session: Session, photo: np.ndarray) -> np.ndarray:
     return session.run(batch)[0, 0, :height, :width] > THRESHOLD
 
 
-def overlap(session: Session, pairs: Iterable[Pair]) -> str:
-    """Cells of a row: intersection over union with its 95 % interval, precision, recall, number of pieces."""
+def counted(session: Session, pairs: Iterable[Pair]) -> np.ndarray:
+    """(pieces, 4): pixels marked rightly, in either mask, marked, and drawn."""
     counts = []
     for photo, mask in pairs:
-        marked, truth = found(session, photo), mask > 0
-        counts.append([(marked & truth).sum(), (marked | truth).sum(), marked.sum(), truth.sum()])
-    table = np.array(counts, float)
+        ours, truth = found(session, photo), mask > 0
+        counts.append([(ours & truth).sum(), (ours | truth).sum(), ours.sum(), truth.sum()])
+    return np.array(counts, float)
+
+
+def row(table: np.ndarray) -> str:
+    """Cells: intersection over union with its 95 % interval, precision, recall, number of pieces."""
     drawn = np.random.default_rng(0).integers(0, len(table), (2000, len(table)))
     both, either = table[drawn, :2].sum(axis=1).T
     low, high = np.percentile(both / np.maximum(either, 1), [2.5, 97.5])
@@ -63,15 +67,31 @@ def overlap(session: Session, pairs: Iterable[Pair]) -> str:
     return f"{iou:.3f} ({low:.3f}–{high:.3f}) | {precision:.3f} | {recall:.3f} | {len(table)}"
 
 
-def alone(photos: Pictures, draws: int) -> Iterator[tuple[str, Pair]]:
-    """Pieces whose drawn marks are of one kind, with its name."""
+def held_photos(data: Path) -> Pictures:
+    folders = (data / name for name in ("scenes_more", "scenes"))
+    return Pictures([path for folder in folders for path in find_pictures(folder, held=True)])
+
+
+def pieces(photos: Pictures, draws: int) -> Iterator[tuple[np.random.Generator, np.ndarray]]:
+    """Pieces of photos, (SIDE, SIDE, 3) uint8, each with the generator to go on with."""
     for i, draw in product(range(len(photos)), range(draws)):
-        rng = np.random.default_rng((SEED + draw, i, 1))
-        chain = RECIPES["marks"].sample(np.random.default_rng((SEED + draw, i, 2)))
-        kinds = {type(step).__name__ for step in chain.steps}
-        if len(kinds) == 1:
-            clean = to_unit(piece(rng, photos[i], SIDE))
-            yield kinds.pop(), marked_photo(rng, clean, marks=chain)
+        rng = np.random.default_rng((SEED + draw, i))
+        yield rng, piece(rng, photos[i], SIDE)
+
+
+def marked(photos: Pictures, draws: int) -> Iterator[tuple[str, Pair]]:
+    """Pieces with drawn marks, and which: the kind's name if it is one alone, else "several kinds"."""
+    for rng, clean in pieces(photos, draws):
+        chain = RECIPES["marks"].sample(rng)
+        kinds = {type(step).__name__.lower() for step in chain.steps}
+        name = f"{kinds.pop()} alone" if len(kinds) == 1 else "several kinds"
+        yield name, marked_photo(rng, to_unit(clean), marks=chain)
+
+
+def unmarked(photos: Pictures, draws: int) -> Iterator[np.ndarray]:
+    """Pieces that are printed and aged, without marks."""
+    for rng, clean in pieces(photos, draws):
+        yield marked_photo(rng, to_unit(clean), marks=None)[0]
 
 
 def main() -> None:
@@ -80,42 +100,35 @@ def main() -> None:
     )
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--model", type=Path)
-    parser.add_argument("--draws", type=int, default=4)
+    parser.add_argument("--draws", type=int, default=8)
     parser.add_argument("--sheet", type=Path)
     options = parser.parse_args()
     data = options.shared / "data"
     session = open_session(options.model or resolve("damage").path, device="cpu")
-    photos = Pictures(
-        [p for name in ("scenes_more", "scenes") for p in find_pictures(data / name, held=True)]
-    )
-    faces = Pictures(find_pictures(data / "faces256", held=True)[: 2 * len(photos)])
+    photos = held_photos(data)
+    faces = Pictures(find_pictures(data / "faces256", held=True)[:100])
 
-    def pieces(pictures: Pictures) -> Iterator[tuple[np.random.Generator, np.ndarray]]:
-        for i, draw in product(range(len(pictures)), range(options.draws)):
-            rng = np.random.default_rng((SEED + draw, i))
-            yield rng, piece(rng, pictures[i], SIDE)
-
-    pairs = (marked_photo(r, to_unit(p), marks=RECIPES["marks"].sample(r)) for r, p in pieces(photos))
     print("| marks | overlap | precision | recall | pieces |\n|---|---|---|---|---|")
-    print(f"| as drawn | {overlap(session, pairs)} |")
-    kinds: dict[str, list[Pair]] = {}
-    for kind, pair in alone(photos, 4 * options.draws):
-        kinds.setdefault(kind, []).append(pair)
-    for kind, several in sorted(kinds.items()):
-        print(f"| {kind.lower()} alone | {overlap(session, several)} |")
+    tables: dict[str, list[np.ndarray]] = {"all": []}
+    for name, pair in marked(photos, options.draws):
+        table = counted(session, [pair])
+        for key in ("all", name):
+            tables.setdefault(key, []).append(table)
+    for name in sorted(tables, key=lambda name: -len(tables[name])):
+        print(f"| {name} | {row(np.concatenate(tables[name]))} |")
 
     print("\n| nothing to find | share marked |\n|---|---|")
-    empty = {
-        "photos, printed and aged": (marked_photo(r, to_unit(p), marks=None)[0] for r, p in pieces(photos)),
+    empty: dict[str, Iterable[np.ndarray]] = {
+        "photos, printed and aged": unmarked(photos, options.draws),
         "photos as they are": (to_unit(photos[i]) for i in range(len(photos))),
         "faces as they are": (to_unit(faces[i]) for i in range(len(faces))),
     }
     for draw in BELONGINGS:
-        drawn = [to_unit(draw(np.ascontiguousarray(p), r)) for r, p in pieces(photos)]
-        empty[f"{draw.__name__} drawn on photos"] = iter(drawn)
+        drawn = [to_unit(draw(np.ascontiguousarray(clean), rng)) for rng, clean in pieces(photos, 1)]
+        empty[f"{draw.__name__} drawn on photos"] = drawn
     for name, pictures in empty.items():
         shares = [float(found(session, picture).mean()) for picture in pictures]
-        print(f"| {name} | {np.mean(shares):.4%} |")
+        print(f"| {name} | {100 * np.mean(shares):.3f} % |")
 
     batch = np.random.default_rng(0).random((1, 3, *COPY), np.float32)
     session.run(batch)
