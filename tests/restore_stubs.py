@@ -9,8 +9,17 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 
+from revisage.errors import ModelMissingError
 from revisage.faces import Face, template
-from revisage.restore import DetectorModel, FaceModel, IdentityModel, Restorer, Result, SceneModel
+from revisage.restore import (
+    DamageModel,
+    DetectorModel,
+    FaceModel,
+    IdentityModel,
+    Restorer,
+    Result,
+    SceneModel,
+)
 
 SIZE = 64
 
@@ -58,10 +67,13 @@ class StubModels:
         faces: Sequence[Face] | Callable[[np.ndarray], list[Face]] = (),
         size: int = SIZE,
         identity: Picture | None = None,
+        *,
+        damage: Picture | None = None,
     ) -> None:
         self.face_session = StubSession(face) if face else None
         self.scene_session = StubSession(scene) if scene else None
         self.identity_session = StubSession(identity) if identity else None
+        self.damage_session = StubSession(damage) if damage else None
         self._detector = StubDetector(faces)
         self._size = size
 
@@ -77,6 +89,12 @@ class StubModels:
     def identity(self) -> IdentityModel | None:
         """`identity` gives an embedding of length 1 as a picture of one row, (1, 1, D)."""
         return IdentityModel(self.identity_session, "stub-identity 1", 32) if self.identity_session else None
+
+    def damage(self) -> DamageModel:
+        """`damage` gives (H, W, 1), the probability of damage."""
+        if self.damage_session is None:
+            raise ModelMissingError("no damage model")
+        return DamageModel(self.damage_session, "stub-damage 1", lambda: ("digest of damage",))
 
 
 def same(picture: np.ndarray) -> np.ndarray:

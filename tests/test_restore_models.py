@@ -62,6 +62,7 @@ def test_models_open_on_first_use_and_once(opened: list[str]) -> None:
         "scene": "some-scene 3",
         "identity": None,
         "finder": "some-finder 3",
+        "damage": None,
     }
     assert {model: digest() for model, digest in results[0].digests.items()} == {
         "some-face 3": ("digest of face.onnx",),
@@ -72,7 +73,8 @@ def test_models_open_on_first_use_and_once(opened: list[str]) -> None:
 def test_none_opens_nothing(opened: list[str]) -> None:
     result = Restorer(model="none", scene="none").restore(PHOTO)
     assert opened == []
-    assert result.models == {"face": None, "scene": None, "identity": None, "finder": None}
+    assert set(result.models) == {"face", "scene", "identity", "finder", "damage"}
+    assert set(result.models.values()) == {None}
 
 
 def test_check_opens_what_will_be_needed(opened: list[str]) -> None:

@@ -196,9 +196,10 @@ def test_report(astronaut: np.ndarray, tmp_path: Path) -> None:
         "scene": "stub-scene 1",
         "identity": None,
         "finder": "stub-finder 1",
+        "damage": None,
     }
     assert photo["runtime"] == {"backend": "stub", "device": "cpu", "precision": "fp32"}
-    assert set(photo["seconds"]) == {"decode", "find", "faces", "scene", "paste", "encode"}
+    assert set(photo["seconds"]) == {"decode", "repair", "find", "faces", "scene", "paste", "encode"}
     assert photo["seconds"]["encode"] > 0
     (face,) = photo["faces"]
     assert len(face["landmarks"]) == 5

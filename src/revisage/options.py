@@ -4,6 +4,7 @@ The command line shows these fields as options, the HTTP API as query parameters
 option is added here, used where the work is done, and is then everywhere.
 """
 
+import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -104,6 +105,15 @@ def _within(value: Any, interval: Interval) -> bool:
     )
 
 
+def mask_text(source: Path | bytes) -> str:
+    """A picture's file, or its bytes, as base64. Raises UsageError."""
+    try:
+        data = source if isinstance(source, bytes) else source.read_bytes()
+    except OSError as error:
+        raise UsageError(f"the mask {source!s} cannot be opened ({error.strerror or error})") from error
+    return base64.b64encode(data).decode()
+
+
 Box = tuple[float, float, float, float]
 """X, y, width, height."""
 
@@ -145,6 +155,14 @@ class RestoreOptions(Checked):
     turn: Literal["keep", "auto", "90", "180", "270"] = "keep"
     """Turn the result clockwise by so many degrees; auto: until its faces stand upright. Faces are found and
     restored however the photo lies."""
+    repair: Literal["off", "light", "full"] = "off"
+    """Fill what a model finds damaged from what lies around it, before all else: scratches, specks and hairs
+    (light), or also stains, creases and torn places (full)."""
+    mask: Annotated[str | None, Arg(metavar="FILE")] = None
+    """A picture that is white where the photo is damaged, of its shape and any size: that is repaired, and
+    nothing else. In Python a Path or bytes of such a file, by HTTP its bytes as base64."""
+    red_eyes: bool = False
+    """Make pupils that a flash has turned red dark."""
     colour: Annotated[Literal["keep", "enhance", "revive"], Arg(aliases=("--color",))] = "keep"
     """keep the photo's colours (gray stays gray, sepia sepia); let the model enhance them; or revive what has
     faded, as far as the photo itself tells it: an estimate."""
@@ -178,6 +196,8 @@ class RestoreOptions(Checked):
                 object.__setattr__(self, name, str(value))
         if not isinstance(self.crop, str):
             object.__setattr__(self, "crop", ",".join(map(str, self.crop)))
+        if isinstance(self.mask, Path | bytes):
+            object.__setattr__(self, "mask", mask_text(self.mask))
         boxes = (self.face,) if isinstance(self.face, str) else self.face
         texts = (box if isinstance(box, str) else ",".join(map(str, box)) for box in boxes)
         object.__setattr__(self, "face", tuple(texts))
@@ -350,5 +370,8 @@ class SaveOptions(EncodeOptions):
 
     overwrite: bool = False
     """Also write over files that Revisage did not make. An original is never written over."""
+    save_mask: bool = False
+    """Also write what was repaired, white on black, to NAME.mask.png beside the result: to paint on, and to
+    give back with --mask."""
     date: Literal["keep", "now"] = "keep"
     """When the result's file was last changed: keep the photo's date, by which albums are sorted, or now."""

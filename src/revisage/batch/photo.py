@@ -111,7 +111,7 @@ def write(job: Job, marks: Marks, result: Result, saving: SaveOptions) -> Outcom
         if isinstance(job.target, Path):
             if saving.date == "keep" and isinstance(job.source, Path):
                 copy_date(job.source, job.target)
-            result.save_sidecar(job.target, saving)
+            result.save_beside(job.target, saving)
     result.seconds["encode"] = round(result.seconds["encode"] + time.perf_counter() - start, 4)
     entry = result.entry() | {"input": str(job.source), "output": str(job.target), "reason": None}
     return Outcome(job, entry, digest=marks.digest, stamp=marks.stamp, written=len(data))

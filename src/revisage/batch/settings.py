@@ -66,6 +66,8 @@ def _models(settings: Settings, options: RestoreOptions) -> dict[str, list[str]]
         else:
             found[task] = [sha256(model.path) for model in (mixed.first, mixed.second)]
             found[task].append(f"{mixed.weight:g}")
+    if options.repair != "off" and options.mask is None:
+        found["damage"] = [sha256(zoo.resolve("damage").path)]
     if "face" in found:
         found["finder"] = [sha256(zoo.resolve("finder").path)]
         if options.guard is not None:

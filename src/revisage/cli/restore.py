@@ -23,13 +23,13 @@ from revisage.errors import ExistsError, SaveError, UsageError
 from revisage.files import sweep
 from revisage.image import can_encode, format_of
 from revisage.label import can_sign, check, results
-from revisage.options import Arg, Credentials, RestoreOptions, SaveOptions, Settings
+from revisage.options import Arg, Credentials, RestoreOptions, SaveOptions, Settings, mask_text
 from revisage.restore import Restorer
 
 GROUPS = {
     "everyday": (
         "out", "strength", "clean", "faces", "face", "turn", "straighten", "crop", "scale", "colour",
-        "revive", "damaged", "format", "overwrite",
+        "revive", "repair", "mask", "save_mask", "red_eyes", "damaged", "format", "overwrite",
     ),
     "large jobs": (
         "report", "resume", "retry_failed", "manifest", "workers", "processes", "ray", "video", "memory",
@@ -119,7 +119,7 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
     saving = _saving(options)
     _check_signing(saving, jobs)
     _check_report(options, jobs)
-    restorer, chosen = Restorer(options.settings), options.restoring
+    restorer, chosen = Restorer(options.settings), _restoring(options)
     # Once at most, and only where something is remembered by it: it reads every model's file.
     marks = cache(lambda: batch.fingerprint(restorer.settings, chosen, saving))
 
@@ -156,6 +156,12 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
     before = manifest.entries([job for job in jobs if job not in todo])
     report = opened.enter_context(contextlib.closing(open_report(options.report, before)))
     return Run(standing.todo, engine, report, lambda outcome: manifest.record(outcome, marks()), standing)
+
+
+def _restoring(options: Options) -> RestoreOptions:
+    """What the photos want, with the mask itself for its file."""
+    mask = options.restoring.mask
+    return options.restoring if mask is None else replace(options.restoring, mask=mask_text(Path(mask)))
 
 
 def _saving(options: Options) -> SaveOptions:
@@ -197,9 +203,9 @@ def _restore_film(options: Options) -> int:
     _check_report(options, [Job(film.source, film.out)])
     _check_film(film, options.saving)
     restorer = Restorer(options.settings)
-    restorer.check(options.restoring)
+    restorer.check(chosen := _restoring(options))
     with contextlib.closing(open_report(options.report)) as report:
-        return restore_film(film, restorer, options.restoring, options.saving, report)
+        return restore_film(film, restorer, chosen, options.saving, report)
 
 
 def _check(options: Options) -> None:

@@ -10,6 +10,7 @@ Example::
 from revisage.faces import Face
 from revisage.options import GUARD_DEGREES, MAX_OUTPUT_PIXELS, RestoreOptions, Settings
 from revisage.restore.models import (
+    DamageModel,
     DetectorModel,
     FaceModel,
     IdentityModel,
@@ -18,6 +19,7 @@ from revisage.restore.models import (
     SceneModel,
 )
 from revisage.restore.progress import FACES_FIRST, Progress, Stage, overall
+from revisage.restore.repair import Repair
 from revisage.restore.report import FaceReport, document, failure
 from revisage.restore.restoration import Restoration
 from revisage.restore.restorer import Restorer
@@ -27,6 +29,7 @@ __all__ = [
     "FACES_FIRST",
     "GUARD_DEGREES",
     "MAX_OUTPUT_PIXELS",
+    "DamageModel",
     "DetectorModel",
     "Face",
     "FaceModel",
@@ -35,6 +38,7 @@ __all__ = [
     "InstalledModels",
     "ModelSource",
     "Progress",
+    "Repair",
     "Restoration",
     "RestoreOptions",
     "Restorer",

@@ -9,6 +9,7 @@ from revisage.faces import Face
 from revisage.image import Photo
 from revisage.options import RestoreOptions
 from revisage.restore.progress import Progress, silent
+from revisage.restore.repair import Repair
 from revisage.restore.report import STAGES
 
 Sketch = Callable[[Photo, Photo], None]
@@ -26,6 +27,8 @@ class Job:
     every: bool = False  #: restore every face, for results of any choice and strength
     sketch: Sketch | None = None
     neutral: bool = False  #: the photo is gray
+    repair: Repair | None = None  #: what was repaired in it
+    red_eyes: int = 0  #: made dark in it
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:

@@ -140,6 +140,15 @@ class IdentityModel:
     size: int
 
 
+@dataclass(frozen=True)
+class DamageModel:
+    """Session: (N, 3, H, W), H and W multiples of 16 -> (N, 1, H, W), the probability of damage."""
+
+    session: Session
+    label: str
+    digests: Callable[[], tuple[str, ...]] = tuple
+
+
 class ModelSource(Protocol):
     """Where a Restorer gets its models; None means the caller chose to do without.
 
@@ -151,6 +160,7 @@ class ModelSource(Protocol):
     def scene(self) -> SceneModel | None: ...
     def detector(self) -> DetectorModel: ...
     def identity(self) -> IdentityModel | None: ...
+    def damage(self) -> DamageModel: ...
 
 
 class _Once(Generic[T]):
@@ -177,6 +187,7 @@ class InstalledModels:
         self.scene = _Once(self._open_scene).get
         self.detector = _Once(self._open_detector).get
         self.identity = _Once(self._open_identity).get
+        self.damage = _Once(self._open_damage).get
 
     def _open_face(self) -> FaceModel | None:
         if self._settings.model == "none":
@@ -243,6 +254,10 @@ class InstalledModels:
             raise ModelCorruptError(f"identity model {model.spec.name} states no size: import it again")
         # In half precision the angle between two equal faces is not zero.
         return IdentityModel(self._session(model.path, "fp32"), str(model), model.spec.size)
+
+    def _open_damage(self) -> DamageModel:
+        model = zoo.resolve("damage", "auto")
+        return DamageModel(self._session(model.path), str(model), _digests(model.path))
 
     def _session(self, source: Path | bytes, precision: str | None = None) -> Session:
         chosen = self._settings

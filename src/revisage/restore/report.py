@@ -7,7 +7,7 @@ from typing import Any
 from revisage.version import __version__
 
 SCHEMA = 1
-STAGES = ("decode", "find", "faces", "scene", "paste", "encode")
+STAGES = ("decode", "repair", "find", "faces", "scene", "paste", "encode")
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class FaceReport:
     """Angle between the face's embeddings before and after; None where it was not restored, or without an
     identity model."""
     strength: float | None = None  #: as asked for, 0 to 1, or less by the guard; None when not restored
+    repaired: bool = False  #: whether damage was filled within its box
 
     def entry(self) -> dict[str, Any]:
         """The face as the report states it, in JSON types."""
@@ -37,6 +38,7 @@ class FaceReport:
             "reason": self.reason,
             "identity_degrees": None if self.identity_degrees is None else round(self.identity_degrees, 2),
             "strength": self.strength,
+            "repaired": self.repaired,
         }
 
 
@@ -59,10 +61,12 @@ def failure(source: object, error: BaseException) -> dict[str, Any]:
         "turned": 0,
         "turn_offered": 0,
         "background": None,
-        "models": {"face": None, "scene": None, "finder": None, "identity": None},
+        "models": {"face": None, "scene": None, "finder": None, "identity": None, "damage": None},
         "runtime": None,
         "seconds": dict.fromkeys(STAGES, 0.0),
         "tone": None,
+        "repair": None,
+        "red_eyes": None,
         "faces": [],
         "there": None,
         "pages": None,

@@ -22,7 +22,10 @@ from revisage.restore.report import FaceReport
 from revisage.restore.result import Result
 from revisage.restore.tone import estimate
 
-ANALYSED = ("scale", "face", "turn", "colour", "aligned", "damaged", "straighten", "crop")
+ANALYSED = (
+    "scale", "face", "turn", "colour", "aligned", "damaged", "straighten", "crop", "repair", "mask",
+    "red_eyes",
+)  # fmt: skip
 """Options of which another value needs another analysis; of colour, keep and revive are as one."""
 
 
@@ -30,7 +33,7 @@ ANALYSED = ("scale", "face", "turn", "colour", "aligned", "damaged", "straighten
 class Restoration:
     """What `Restorer.analyse` has made of one photo: the rest of it, and each face apart."""
 
-    photo: Photo  #: what of it is restored (`revisage.image.frame`)
+    photo: Photo  #: what of it is restored (`revisage.image.frame`), without damage and red eyes
     options: RestoreOptions  #: what it was analysed for
     rest: Result  #: without any face restored; its pixels are (H scale, W scale, 3) in the photo's depth
     found: Sequence[Face]  #: from left to right
@@ -40,6 +43,7 @@ class Restoration:
     level: bool  #: the photo is gray and stays so
     background: Callable[[float, Progress], Background] | None = None
     """The rest at another `clean`; None where the scene model does not listen to it."""
+    before: Photo | None = None  #: what of it is restored, as it was, where the layers are kept
     source: Photo | None = None  #: as it was read, where that is another and the layers are kept
 
     @property
@@ -50,10 +54,9 @@ class Restoration:
     @property
     def nbytes(self) -> int:
         """Memory of photo, canvas and layers in bytes."""
-        pictures = (layer.picture for layer in self.layers)
-        faces = sum(picture.nbytes for picture in pictures if isinstance(picture, np.ndarray))
-        photos = (photo.pixels.nbytes for photo in (self.source, self.photo, self.rest.photo) if photo)
-        return sum(photos) + faces
+        photos = (self.source, self.before, self.photo, self.rest.photo)
+        pictures = [*(photo.pixels for photo in photos if photo), *(layer.picture for layer in self.layers)]
+        return sum({id(one): one.nbytes for one in pictures if isinstance(one, np.ndarray)}.values())
 
     def cleaned(self, clean: float, progress: Progress | None = None) -> Restoration:
         """The same with the rest of the photo cleaned as strongly as told, 0 to 1, by the scene model."""
@@ -107,13 +110,20 @@ class Restoration:
             with job.timed("paste"):
                 tone = estimate(self.photo.pixels, self.found).at(job.options.revive)
                 tone.apply(canvas)
+        repair = self.rest.repair
+        if repair is not None:
+            faces = tuple(replace(face, repaired=repair.touches(face.box)) for face in faces)
         restored = any(face.outcome == "restored" for face in faces)
         return replace(
             self.rest,
             photo=replace(self.rest.photo, pixels=canvas),
             faces=faces,
             tone=tone,
-            changed_by=((self.face_model,) if self.face_model and restored else ()) + self.rest.changed_by,
+            changed_by=((self.face_model,) if self.face_model and restored else ())
+            + self.rest.changed_by
+            + (repair.changed_by if repair else ()),
+            models=self.rest.models | {"damage": repair.model if repair else None},
+            digests=self.rest.digests | dict(repair.digests if repair else {}),
             seconds=job.seconds(),
         )
 

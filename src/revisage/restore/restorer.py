@@ -33,6 +33,8 @@ from revisage.restore.memory import free_share
 from revisage.restore.models import FaceModel, IdentityModel, InstalledModels, ModelSource, Used
 from revisage.restore.paste import Placement
 from revisage.restore.progress import Progress, Stage, silent
+from revisage.restore.red_eyes import without_red_eyes
+from revisage.restore.repair import repaired
 from revisage.restore.restoration import Restoration, counted
 from revisage.restore.result import Result
 from revisage.restore.seek import seek
@@ -77,6 +79,8 @@ class Restorer:
         """
         options = options or RestoreOptions()
         self._models.scene()
+        if options.repair != "off" and options.mask is None:
+            self._models.damage()
         model = self._models.face()
         if model is not None:
             self._models.detector()
@@ -196,8 +200,13 @@ class Restorer:
         job.progress(Stage("decode", 1, 1))
         job.neutral = part.gray or tone.is_neutral(part.pixels)
         path = Path(source) if isinstance(source, str | Path) else None
-        made = (self._aligned if job.options.aligned else self._whole)(part, path, job)
-        return replace(made, source=photo) if job.every and made.photo is not photo else made
+        with job.timed("repair"):
+            mended, job.repair = repaired(part, job.options, self._models, self.settings.limits)
+        made = (self._aligned if job.options.aligned else self._whole)(mended, path, job)
+        if not job.every:
+            return made
+        before = part.turned(made.rest.turned if job.options.turn == "auto" else 0)
+        return replace(made, before=before, source=None if before is photo else photo)
 
     def _open(self, source: Source, *, damaged: bool = False) -> Photo:
         if isinstance(source, Photo):
@@ -223,9 +232,11 @@ class Restorer:
         identity = self._identity(model, job.options) if model is not None else None
         found: list[Face] = []
         finder, lie = None, 0
-        if model is not None or job.options.turn == "auto":
+        if model is not None or job.options.turn == "auto" or job.options.red_eyes:
             with job.timed("find"):
                 photo, found, finder, lie = seek(self._models, photo, job.given, job.options)
+        if job.options.red_eyes:
+            photo, job.red_eyes = without_red_eyes(photo, found)
         if model is None:
             found = []
         places = place_faces(found, photo.size, model.side, scale) if model else []
@@ -267,7 +278,7 @@ class Restorer:
         used = Used(model, scene and scene.for_photo(scale, job.options.clean), identity, finder)
         result = _unpasted(photo, path, job, used, rest, alpha=alpha, scale=scale)
         if job.options.turn == "auto":
-            result.turned = lie
+            result.turned, result.repair = lie, job.repair and job.repair.turned(lie)
         else:
             result.turn_offered = lie
         listens = scene is not None and scene.listens(scale)
@@ -343,6 +354,8 @@ def _unpasted(
         background=rest.method,
         models=used.labels,
         changed_by=(used.scene.label,) if used.scene else (),
+        repair=job.repair,
+        red_eyes=job.red_eyes,
         runtime=used.runtime,
         seconds=job.seconds(),
         digests=used.digests,

@@ -16,6 +16,7 @@ from revisage.image import Photo, eight_bits, encode, format_for, left_out, side
 from revisage.image.xmp import clean_xmp
 from revisage.label import Edit, Label, Original, add, can_sign, packet, results, sign
 from revisage.options import EncodeOptions, SaveOptions
+from revisage.restore.repair import Repair
 from revisage.restore.report import FaceReport, document
 from revisage.restore.tone import Tone
 from revisage.version import __version__
@@ -41,6 +42,8 @@ class Result:
     runtime: dict[str, str] | None  #: backend, device and precision; None where no model ran
     seconds: dict[str, float]  #: time by stage
     tone: Tone | None = None  #: the estimated fading that was undone; None where that was not asked for
+    repair: Repair | None = None  #: what was repaired; None where that was not asked for
+    red_eyes: int = 0  #: pupils that were made dark again
     digests: dict[str, Callable[[], tuple[str, ...]]] = field(default_factory=dict)
     """What gives the SHA-256 in hex of the files of each model, by its name and version."""
     further: tuple[Result, ...] = ()  #: the other pages of the file, where all were asked for
@@ -107,22 +110,24 @@ class Result:
         results.remember(data)
         if chosen.date == "keep" and self.input is not None:
             copy_date(self.input, path)
-        self.save_sidecar(path, chosen)
+        self.save_beside(path, chosen)
         return path
 
-    def save_sidecar(self, path: Path, options: SaveOptions) -> None:
-        """Write the XMP file of a result, if its photo has one; one of others that is there stays, and it is
-        told. Raises SaveError."""
-        beside = sidecar_path(path, self.photo)
-        if beside is None:
-            return
-        if not (options.overwrite or results.is_free(beside)):
-            self.left_out = (*self.left_out, f"{beside.name} is there already and stays as it is")
-            return
-        photo, _ = self._finish(None, replace(options, sign=None), None)
-        data = clean_xmp(photo.xmp, keep_gps=options.keep_gps, size=photo.size) or b""
-        write_atomically(beside, data, like=self.input)
-        results.remember(data)
+    def save_beside(self, path: Path, options: SaveOptions) -> None:
+        """Write what goes beside a result: the XMP file, if its photo has one, and the mask of a repair. A
+        file of others that is there stays, and it is told. Raises SaveError."""
+        files: dict[Path, bytes] = {}
+        if (sidecar := sidecar_path(path, self.photo)) is not None:
+            photo, _ = self._finish(None, replace(options, sign=None), None)
+            files[sidecar] = clean_xmp(photo.xmp, keep_gps=options.keep_gps, size=photo.size) or b""
+        if options.save_mask and self.repair is not None:
+            files[path.with_suffix(".mask.png")] = self.repair.png()
+        for beside, data in files.items():
+            if options.overwrite or results.is_free(beside):
+                write_atomically(beside, data, like=self.input)
+                results.remember(data)
+            else:
+                self.left_out = (*self.left_out, f"{beside.name} is there already and stays as it is")
 
     def encode(
         self,
@@ -150,7 +155,8 @@ class Result:
         """The photo with the label in its XMP, which all encoders but BMP's write; and what puts it into
         files whose encoder had to leave a large XMP out, and then signs them."""
         revived = ("tones by estimate",) if self.tone and self.tone.changes else ()
-        mark = Label(f"revisage {__version__}", self.changed_by + revived)
+        filled = ("damage filled by estimate",) if self.repair and self.repair.mask.any() else ()
+        mark = Label(f"revisage {__version__}", self.changed_by + revived + filled)
         label, credentials = options.label, options.sign
         labels = label and bool(self.changed_by)
         photo = replace(self.photo, xmp=packet(mark, self.photo.xmp)) if labels else self.photo
@@ -196,6 +202,8 @@ class Result:
             "runtime": self.runtime,
             "seconds": dict(self.seconds),
             "tone": None if self.tone is None else self.tone.entry(),
+            "repair": None if self.repair is None else self.repair.entry(),
+            "red_eyes": self.red_eyes,
             "faces": [face.entry() for face in self.faces],
             "there": round(self.photo.there, 3),
             "pages": self.photo.pages,
@@ -216,6 +224,7 @@ class Result:
         left = f"{self.pages_left} of its {self.photo.pages} {word} are left out: --pages all restores each"
         lies = f"turned by {self.turn_offered} degrees its faces would stand upright: --turn auto"
         told = [*([left] if self.pages_left else []), *([lies] if self.turn_offered else [])]
+        told += [self.repair.note] if self.repair else []
         return (*self.photo.notes, *told, *self.left_out)
 
     def report(self) -> dict[str, Any]:

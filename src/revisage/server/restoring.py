@@ -112,7 +112,7 @@ def restore_job(
 def _previews(restoration: Restoration, result: Result, options: RestoreOptions) -> dict[Preview, bytes]:
     """Pictures to compare: the photo, its result, and the result without and with all faces."""
     previews: dict[Preview, bytes] = {
-        "before": _jpeg(restoration.photo),
+        "before": _jpeg(restoration.before or restoration.photo),
         "after": _jpeg(result.photo),
         "thumb": _jpeg(result.photo, THUMB_SIDE),
     }

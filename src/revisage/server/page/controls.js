@@ -8,7 +8,7 @@ import { html, useEffect, useRef } from "./vendor/preact-htm.js";
 import { has, say } from "./words.js";
 
 const PRESETS = { gentle: [0.6, 0.25], normal: [1, 0.5], strong: [1, 1] }; // strength of the faces, cleaning of the rest
-const ELSEWHERE = [...FRAME, "aligned", "clean", "damaged", "face", "faces", "guard", "label", "name", "previews", "strength"];
+const ELSEWHERE = [...FRAME, "aligned", "clean", "damaged", "face", "faces", "guard", "label", "mask", "name", "previews", "strength"];
 const OF_THE_FILE = ["format", "quality", "keep_gps"]; // no model runs again for these
 const SELDOM = ["pages", ...OF_THE_FILE]; // behind a fold
 const SAME_FORMAT = ["heif", "jpg", "tif"]; // other names of a format that is in the list

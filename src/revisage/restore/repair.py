@@ -1,0 +1,170 @@
+"""What is damaged in a photo, by a model's mask or one drawn by hand, and the photo without it."""
+
+import base64
+import binascii
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import cv2
+import numpy as np
+
+from revisage.errors import PhotoError, RuntimeUnavailableError, UsageError
+from revisage.image import Photo, decode, eight_bits, encode, from_array
+from revisage.options import DecodeLimits, RestoreOptions
+from revisage.restore import tiles
+from revisage.restore.background import is_thin
+from revisage.restore.inpaint import inpaint
+from revisage.restore.models import DamageModel, ModelSource
+
+PIXELS = 2_500_000
+"""Of the copy in which damage is looked for: a larger photo is reduced."""
+
+TILE, HALO, MULTIPLE = 512, 64, 16
+"""Sides of a tile and of the context around it, and what the model's input must be a multiple of."""
+
+LIKELY, POSSIBLE = 0.5, 0.25
+"""Probability from which a place is damaged, and from which it is where it touches such a place."""
+
+THIN = 1 / 120
+"""Width of the widest mark that `light` repairs, as a share of the photo's longer side; at least 6 pixels."""
+
+MOST = 0.3
+"""Share of a photo up to which it is filled: of more, the model has taken the picture itself for damage."""
+
+ASPECT = 0.01
+"""By how much a mask's aspect may differ from the photo's, beside one pixel of its own."""
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What was repaired."""
+
+    mask: np.ndarray
+    """(H, W) bool, what was filled, in pixels of the photo as it was cropped and turned by hand."""
+    model: str | None  #: name and version of what found the damage; None for a mask drawn by hand
+    found: float
+    """Share of the pixels that was marked, 0 to 1; more than `MOST` by a model is left as it was."""
+    digests: Mapping[str, Callable[[], tuple[str, ...]]] = field(default_factory=dict)
+    """What gives the SHA-256 in hex of the model's file, by its name and version."""
+
+    @property
+    def changed_by(self) -> tuple[str, ...]:
+        """The model where something was filled by its mask."""
+        return (self.model,) if self.model is not None and self.mask.any() else ()
+
+    @property
+    def share(self) -> float:
+        """Of the photo's pixels, 0 to 1."""
+        return float(self.mask.mean())
+
+    @property
+    def note(self) -> str:
+        """What was done, in words."""
+        if self.found > 0 and not self.mask.any():
+            return f"{self.found:.0%} of it looks damaged, too much to be so: it is left; draw a mask"
+        return f"{self.share:.1%} of it was damaged and is repaired"
+
+    def touches(self, box: tuple[float, float, float, float]) -> bool:
+        """Whether something was filled in a box: x, y, width, height in the mask's pixels."""
+        left, top = (max(0, math.floor(start)) for start in box[:2])
+        right, bottom = (max(0, math.ceil(box[n] + box[n + 2])) for n in range(2))
+        return bool(self.mask[top:bottom, left:right].any())
+
+    def turned(self, degrees: int) -> Self:
+        """The same for the photo turned clockwise by a multiple of 90 degrees."""
+        return replace(self, mask=np.rot90(self.mask, -degrees // 90))
+
+    def png(self) -> bytes:
+        """The mask as a file that `mask` takes: damage is white."""
+        return encode(from_array(self.mask.astype(np.uint8) * 255), format="PNG")
+
+    def entry(self) -> dict[str, Any]:
+        """What the report states, in JSON types."""
+        return {"share": round(self.share, 5), "found": round(self.found, 5), "model": self.model}
+
+
+def repaired(
+    photo: Photo, options: RestoreOptions, models: ModelSource, limits: DecodeLimits
+) -> tuple[Photo, Repair | None]:
+    """The photo without its damage, and what was done; None where that is not asked for.
+
+    Raises UsageError for a mask that cannot be used, ModelError without a model where there is no mask.
+    """
+    text, level = options.mask, options.repair
+    if text is None and level == "off":
+        return photo, None
+    if text is not None:
+        mask = mask_by_hand(text, photo.size, limits)
+        repair = Repair(mask, None, float(mask.mean()))
+    else:
+        model = models.damage()
+        mask = damage_in(photo.pixels, model, thin=level == "light")
+        found = float(mask.mean())
+        mask = mask if found <= MOST else np.zeros_like(mask)
+        repair = Repair(mask, model.label, found, {model.label: model.digests})
+    return replace(photo, pixels=inpaint(photo.pixels, mask)), repair
+
+
+def damage_in(pixels: np.ndarray, model: DamageModel, *, thin: bool) -> np.ndarray:
+    """(H, W, 3) uint8 or uint16 -> (H, W) bool, the damage; with `thin` only scratches, specks and hairs."""
+    height, width = pixels.shape[:2]
+    if is_thin(height, width):
+        return np.zeros((height, width), bool)
+    shrink = min(1.0, math.sqrt(PIXELS / (height * width)))
+    size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+    small = eight_bits(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+
+    def probability(sources: np.ndarray) -> np.ndarray:
+        tall, wide = sources.shape[1:3]
+        margin = [(0, -length % MULTIPLE) for length in (tall, wide)]
+        batch = np.pad(sources.transpose(0, 3, 1, 2), [(0, 0), (0, 0), *margin], mode="edge")
+        found = model.session.run(np.ascontiguousarray(batch))[:, :, :tall, :wide]
+        if not np.isfinite(found).all():
+            raise RuntimeUnavailableError(
+                f"damage model {model.label} gave invalid numbers on this machine: try --precision fp32"
+            )
+        return found.transpose(0, 2, 3, 1)
+
+    found = tiles.run(small, probability, scale=1, core=TILE, halo=HALO, on_tile=lambda done, total: None)
+    likely = found[..., 0].astype(np.float32) / 255
+    _, parts = cv2.connectedComponents((likely >= POSSIBLE).astype(np.uint8))
+    marked = np.isin(parts, np.unique(parts[likely >= LIKELY])).astype(np.uint8)
+    if thin:
+        wide = _disc(max(3, round(THIN * max(size) / 2)))
+        marked &= 1 - cv2.dilate(cv2.morphologyEx(marked, cv2.MORPH_OPEN, wide), wide)
+    marked = cv2.dilate(marked, _disc(1)) * np.uint8(255)  # the soft edges of a mark are damage too
+    return cv2.resize(marked, (width, height), interpolation=cv2.INTER_LINEAR) > 127
+
+
+def mask_by_hand(text: str, size: tuple[int, int], limits: DecodeLimits) -> np.ndarray:
+    """The mask of `RestoreOptions.mask` for a photo of `size` (width, height): (H, W) bool.
+
+    Raises UsageError where it is no picture, of another aspect, or marks everything.
+    """
+    try:
+        picture = decode(base64.b64decode(text, validate=True), limits=limits)
+    except binascii.Error:
+        text = "the mask is no base64: give a Path, the bytes of a picture, or these as base64"
+        raise UsageError(text) from None
+    except PhotoError as error:
+        raise UsageError(f"the mask cannot be read: {error}") from error
+    (wide, tall), (width, height) = picture.size, size
+    if abs(wide * height - tall * width) > max(width, height, ASPECT * wide * height):
+        raise UsageError(
+            f"the mask of {wide} x {tall} pixels has another shape than the photo of {width} x {height}: "
+            "paint on a copy of the photo"
+        )
+    white = eight_bits(picture.pixels).min(axis=2) > 127
+    if picture.alpha is not None:
+        white &= eight_bits(picture.alpha) > 127
+    way = cv2.INTER_AREA if wide > width else cv2.INTER_LINEAR
+    mask = cv2.resize(white.astype(np.uint8) * np.uint8(255), size, interpolation=way) > 127
+    if mask.all():
+        raise UsageError("the mask marks the whole photo: leave black what is not damaged")
+    return mask
+
+
+def _disc(radius: int) -> np.ndarray:
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))
