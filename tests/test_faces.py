@@ -379,6 +379,12 @@ def test_a_face_that_hangs_upside_down_is_not_taken_for_an_upright_one(
         assert upright([face.landmarks]) == 180, path.name
 
 
+def test_an_ape_and_branches_are_no_lying_faces(embedded: Detector, shared: Path) -> None:
+    """Its only person shows a profile; turned, its likenesses pass the threshold one by one."""
+    with Image.open(shared / "data" / "photos" / "wq-1ij0b9x.jpeg") as image:
+        assert embedded.find(np.asarray(image.convert("RGB"))) == []
+
+
 def test_faces_that_nobody_can_align_do_not_say_how_a_picture_lies() -> None:
     assert upright([]) == upright([np.zeros((5, 2))]) == 0
     lying = moved(template(256), math.radians(100), 1, 300, 0)
