@@ -652,6 +652,9 @@ def test_the_address_of_lan_brings_its_token_along(page: Page, tmp_path: Path) -
 
 def test_the_page_is_small_and_paints_before_any_script(page: Page, server: Running) -> None:
     assert sum(path.stat().st_size for path in app.PAGE.rglob("*") if path.is_file()) < 250_000
+    index = (app.PAGE / "index.html").read_text()
+    modules = {path.relative_to(app.PAGE).as_posix() for path in app.PAGE.rglob("*.js")} - {"docs.js"}
+    assert {name for name in modules if f'"page/{name}"' not in index} == set(), "all asked for at once"
     page.route("**/*.js", lambda route: route.abort())
     page.goto(server.url)
     page.locator(".brand").wait_for()

@@ -1,14 +1,11 @@
-// The words of the page in the reader's language: words/*.json, English where one is missing.
+// The words of the page in the reader's language: words/*.json.
 
 export const LANGUAGES = { en: "English", de: "Deutsch", fr: "Français", es: "Español", zh: "中文" };
 const CHOSEN = "revisage.language";
 
-const load = async (language) => (await fetch(`page/words/${language}.json`)).json();
-
 const wanted = [localStorage.getItem(CHOSEN), ...navigator.languages].filter(Boolean).map((tag) => tag.slice(0, 2));
 export const language = wanted.find((tag) => tag in LANGUAGES) ?? "en";
-const [english, own] = await Promise.all([load("en"), language === "en" ? {} : load(language)]);
-const words = { ...english, ...own };
+const words = await (await fetch(`page/words/${language}.json`)).json();
 const plural = new Intl.PluralRules(language);
 document.documentElement.lang = language;
 
