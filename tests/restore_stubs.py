@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -95,6 +96,13 @@ class StubModels:
         if self.damage_session is None:
             raise ModelMissingError("no damage model")
         return DamageModel(self.damage_session, "stub-damage 1", lambda: ("digest of damage",))
+
+    def choosing(self, model: str, scene: str) -> StubModels:
+        """None of either by "none"; other names are taken as "auto"."""
+        other = copy(self)
+        other.face_session = None if model == "none" else self.face_session
+        other.scene_session = None if scene == "none" else self.scene_session
+        return other
 
 
 def same(picture: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 from restore_stubs import StubDetector, StubSession, red, twice
 
 from revisage import faces, runtime, zoo
-from revisage.errors import ModelCorruptError, ModelMissingError, UnknownModelError
-from revisage.restore import Restorer
+from revisage.errors import ModelCorruptError, ModelMissingError, UnknownModelError, UsageError
+from revisage.options import Settings
+from revisage.restore import InstalledModels, Restorer
+from revisage.restore.models import selectable
 from revisage.zoo import Model, ModelSpec
 
 
@@ -75,6 +78,27 @@ def test_none_opens_nothing(opened: list[str]) -> None:
     assert opened == []
     assert set(result.models) == {"face", "scene", "identity", "finder", "damage"}
     assert set(result.models.values()) == {None}
+
+
+def test_a_client_chooses_among_the_installed_models_and_nothing_else(
+    opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = Model(replace(model("face", 64, 1).spec, name="other-face"), Path("face.onnx"))
+    whole = Model(replace(model("face", 64, 1).spec, name="whole-face", framing="whole"), Path("whole.onnx"))
+    monkeypatch.setattr(
+        zoo, "installed", lambda: [model("face", 64, 1), second, whole, model("scene", None, 2)]
+    )
+    assert selectable("face") == ["auto", "none", "some-face", "other-face"]
+    assert selectable("scene") == ["auto", "none"], "with one there is nothing to choose"
+    source = InstalledModels(Settings())
+    source.face()
+    plain = source.choosing("auto", "none")
+    assert plain.scene() is None
+    assert plain.face() is source.face()
+    assert [line.split()[0] for line in opened] == ["face"], "what stays is not opened again"
+    for name in ("/etc/passwd.onnx", "whole-face", "some-face:0.5", ""):
+        with pytest.raises(UsageError, match="choose one of auto, none, some-face, other-face"):
+            source.choosing(name, "auto")
 
 
 def test_check_opens_what_will_be_needed(opened: list[str]) -> None:

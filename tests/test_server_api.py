@@ -112,6 +112,18 @@ def test_other_options_need_no_upload(server: Running) -> None:
     assert server.client.status(again.id).state == "done", "a job does not share its photo's life"
 
 
+def test_a_photo_may_do_without_a_model(server: Running) -> None:
+    offered = requests.get(server.url + "/v1/server", timeout=5).json()["options"]
+    assert offered["scene"]["enum"][:2] == offered["model"]["enum"][:2] == ["auto", "none"]
+    job = server.client.submit(photo(78), JobOptions(scene="none"))
+    assert server.client.wait(job.id).state == "done"
+    assert server.client.report(job.id)["photos"][0]["models"]["scene"] is None
+    again = server.client.again(job.id, JobOptions())
+    assert server.client.wait(again.id).state == "done"
+    assert server.client.report(again.id)["photos"][0]["models"]["scene"] == "stub-scene 1"
+    assert server.client.result(again.id) == server.client.restore(photo(78)).data
+
+
 def test_results_come_as_one_archive_once_all_are_done(server: Running) -> None:
     done, slow = server.client.submit(photo(91)), server.client.submit(photo(mark=SLOW))
     server.client.wait(done.id)

@@ -678,6 +678,24 @@ def test_a_missed_face_is_drawn_by_hand(page: Page, server: Running) -> None:
     assert drawn[2:] == pytest.approx([80 / scale, 90 / scale], abs=2)
 
 
+def test_two_results_of_one_photo_are_compared(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", photo(size=(120, 120))))
+    page.get_by_role("button", name="Side by side").click()
+    page.get_by_text("Compare with this result").click()
+    page.get_by_label("Size").select_option("1")
+    page.get_by_label("Rest of the photo").select_option("none")
+    page.get_by_text("120 × 120 → 120 × 120 pixels").wait_for()
+    page.wait_for_function("() => window.revisage.current.pictures && !window.revisage.current.isBusy")
+    assert page.evaluate("window.revisage.current.report.models.scene") is None
+    page.get_by_label("Strength of the faces").fill("0")
+    page.get_by_text("Earlier result").wait_for(state="attached")
+    page.evaluate("window.revisage.viewer.zoomToBox(window.revisage.current.boxes[0])")
+    rows = [[drawn(page, x + 0.02 * n, 0.5)[0] for n in range(10)] for x in (0.15, 0.65)]
+    assert [max(row) - min(row) > 50 for row in rows] == [True, False], "stripes on the earlier side only"
+    page.get_by_text("Compare with the photo").click()
+    assert page.evaluate("window.revisage.current.pinned") is None
+
+
 def test_a_photo_is_turned_straightened_and_cropped(page: Page, server: Running) -> None:
     added(page, server, ("a.png", photo(size=(320, 200))))
     page.get_by_role("button", name="Turn, straighten, crop").click()

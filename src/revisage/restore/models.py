@@ -14,7 +14,7 @@ from revisage import faces, runtime, zoo
 from revisage.errors import ModelCorruptError, ModelMissingError, UnknownModelError, UsageError
 from revisage.faces import Face
 from revisage.files import sha256
-from revisage.options import Settings
+from revisage.options import Settings, refusal
 from revisage.restore.receptive_field import receptive_field
 from revisage.runtime import Session
 
@@ -162,6 +162,20 @@ class ModelSource(Protocol):
     def identity(self) -> IdentityModel | None: ...
     def damage(self) -> DamageModel: ...
 
+    def choosing(self, model: str, scene: str) -> ModelSource:
+        """The same with a face and scene model of these names, as `selectable` gives them, or "auto" for the
+        source's own. Raises UsageError."""
+        ...
+
+
+def selectable(task: str) -> list[str]:
+    """What a client may choose for a task, "face" or "scene": "auto", "none" and, where there are several,
+    the names of the installed models; those in which others consist are left out."""
+    specs = [model.spec for model in zoo.installed() if model.spec.task == task]
+    parts = {part for spec in specs for part in (spec.same_size, spec.int8)}
+    names = [spec.name for spec in specs if spec.name not in parts and spec.framing == "template"]
+    return ["auto", "none", *(names if len(names) > 1 else ())]
+
 
 class _Once(Generic[T]):
     """A value made by the first caller while the others wait; a failure is raised again to each caller."""
@@ -188,6 +202,18 @@ class InstalledModels:
         self.detector = _Once(self._open_detector).get
         self.identity = _Once(self._open_identity).get
         self.damage = _Once(self._open_damage).get
+
+    def choosing(self, model: str, scene: str) -> InstalledModels:
+        for setting, task, name in (("model", "face", model), ("scene", "scene", scene)):
+            if wish := refusal(name, selectable(task), None):
+                raise UsageError(f"{setting} {name!r}: {wish}")
+        mine = self._settings
+        face, rest = mine.model if model == "auto" else model, mine.scene if scene == "auto" else scene
+        other = InstalledModels(replace(mine, model=face, scene=rest))
+        other.detector, other.identity, other.damage = self.detector, self.identity, self.damage
+        other.face = self.face if face == mine.model else other.face
+        other.scene = self.scene if rest == mine.scene else other.scene
+        return other
 
     def _open_face(self) -> FaceModel | None:
         if self._settings.model == "none":

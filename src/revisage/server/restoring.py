@@ -12,6 +12,7 @@ from revisage.image import Photo, can_encode, eight_bits
 from revisage.options import RestoreOptions
 from revisage.restore import Progress, Restoration, Restorer, Result, Stage
 from revisage.server.files import Files, Preview, result_key
+from revisage.server.options import JobOptions
 from revisage.server.problems import ProblemError
 from revisage.server.queue.jobs import Job
 
@@ -31,24 +32,27 @@ class LastPhoto:
 
     memory: int = MEMORY
     digest: str = ""
+    models: tuple[str, str] = ("", "")
     restoration: Restoration | None = None
 
     def forget(self) -> None:
         """Let go of the photo."""
         self.digest, self.restoration = "", None
 
-    def of(self, digest: str, options: RestoreOptions, watch: Progress) -> Restoration | None:
+    def of(self, digest: str, options: JobOptions, watch: Progress) -> Restoration | None:
         """The restoration of the photo with this digest, cleaned as told; None where it must be analysed."""
-        if self.restoration is None or digest != self.digest or not self.restoration.serves(options):
+        same = (digest, (options.model, options.scene)) == (self.digest, self.models)
+        if self.restoration is None or not same or not self.restoration.serves(options):
             self.forget()
             return None
         self.restoration = self.restoration.cleaned(options.clean, watch)
         return self.restoration
 
-    def keep(self, digest: str, restoration: Restoration) -> None:
+    def keep(self, digest: str, options: JobOptions, restoration: Restoration) -> None:
         """Remember it, unless it is too large."""
         if restoration.nbytes <= self.memory:
-            self.digest, self.restoration = digest, restoration
+            self.digest, self.models = digest, (options.model, options.scene)
+            self.restoration = restoration
 
 
 def restore_job(
@@ -89,7 +93,7 @@ def restore_job(
             if not stages:  # it does not decode, nor would it the next time: only the job stays, and says why
                 files.upload(job.id).unlink(missing_ok=True)
             raise
-        last.keep(job.digest, restoration)
+        last.keep(job.digest, options, restoration)
     result = restorer.with_pages(restoration.render(options), options, watch)
     watch(Stage("save", 0, 1))
     own = restoration.photo.format

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from revisage.restore.models import selectable
 from revisage.server import answers, archive, events
 from revisage.server.access import is_head
 from revisage.server.files import Preview, result_key
@@ -98,6 +99,9 @@ router = APIRouter(prefix="/v1", tags=["jobs"])
 async def server(service: Serving) -> ServerView:
     """What the server takes, and how long it keeps it."""
     limits = service.settings.limits
+    options = OptionsQuery.model_json_schema()["properties"]
+    for name, task in (("model", "face"), ("scene", "scene")):
+        options[name]["enum"] = await asyncio.to_thread(selectable, task)
     return ServerView(
         version=__version__,
         local=service.settings.local,
@@ -107,7 +111,7 @@ async def server(service: Serving) -> ServerView:
         max_bytes=limits.body_bytes,
         max_pixels=limits.max_pixels,
         formats=list(FORMATS),
-        options=OptionsQuery.model_json_schema()["properties"],
+        options=options,
     )
 
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from multiprocessing.connection import Connection
 from typing import Literal
 
@@ -19,6 +20,7 @@ from revisage.errors import RevisageError
 from revisage.image import protection
 from revisage.restore import ModelSource, Restorer, Stage
 from revisage.server.files import Files
+from revisage.server.options import JobOptions
 from revisage.server.private import bound, keep_private
 from revisage.server.problems import Failure, StoreUnavailableError, failure_of
 from revisage.server.queue import open_store
@@ -77,11 +79,20 @@ def main(name: str, settings: ServerSettings, models: Models, pipe: Connection) 
         bound(limits.worker_bytes)
     orders.tell(Told("ready", decoding))
     files, last = Files(settings.data), LastPhoto()
+
+    @lru_cache(maxsize=1)
+    def other(model: str, scene: str) -> Restorer:
+        return Restorer(restorer.settings, models=source.choosing(model, scene))
+
+    def restorer_of(options: JobOptions) -> Restorer:
+        names = options.model, options.scene
+        return restorer if names == ("auto", "auto") else other(*names)
+
     while not orders.drain.is_set():
         try:
             job = store.claim(name, seconds=limits.lease_seconds)
             if job is not None:
-                _JobRun(job, store, files, limits, orders).work(restorer, last, guard)
+                _JobRun(job, store, files, limits, orders).work(restorer_of, last, guard)
                 continue
             if last.digest and not store.has_photo(last.digest):
                 last.forget()
@@ -144,13 +155,16 @@ class _JobRun:
         self._lost = threading.Event()
         self._over = threading.Event()
 
-    def work(self, restorer: Restorer, last: LastPhoto, guard: float | None) -> None:
+    def work(
+        self, restorer_of: Callable[[JobOptions], Restorer], last: LastPhoto, guard: float | None
+    ) -> None:
         """Restore, and report how it ended. Raises StoreUnavailableError when that could not be told."""
         keeper = threading.Thread(target=self._keep, name="lease", daemon=True)
         keeper.start()
         seconds: dict[str, float] = {}
         key, failure = None, None
         try:
+            restorer = restorer_of(self._job.options)
             key, seconds = restore_job(self._job, self._files, restorer, last, self._watch, guard=guard)
         except _StopError:
             failure = self._late() if time.monotonic() > self._until else None

@@ -17,7 +17,8 @@ const FACE = 1.7; // sides of a face's box that a close-up shows
 
 export function Controls({ session, photo }) {
   const { settings, report } = photo;
-  const declared = Object.entries(session.server?.options ?? {}).filter(([name]) => !ELSEWHERE.includes(name) && (name !== "revive" || settings.run.colour === "revive"));
+  const declared = Object.entries(session.server?.options ?? {}).filter(([name, { enum: choices }]) =>
+    !ELSEWHERE.includes(name) && (name !== "revive" || settings.run.colour === "revive") && (name !== "model" || choices.length > 2));
   const some = photo.weights.length > 0;
   const cleans = report?.can_clean ?? true;
   const options = (which) => declared.filter(which).map((option) => html`<${Option} session=${session} settings=${settings} option=${option} />`);
@@ -37,6 +38,7 @@ export function Controls({ session, photo }) {
         set=${(value) => session.set(({ run }) => session.put(run, "clean", value), true)} />`}
       <div class="options">${options(([name]) => !SELDOM.includes(name))}</div>
       <details class="more"><summary>${say("file")}</summary><div class="options">${options(([name]) => SELDOM.includes(name))}</div></details>
+      ${photo.pictures && html`<button class="quiet" onClick=${() => photo.pin()}>${say(photo.pinned ? "unpin" : "pin")}</button>`}
       ${session.photos.length > 1 && html`<button class="quiet" onClick=${() => session.setAll()}>${say("for-all")}</button>`}
       <div class="actions">
         <button class="primary download" disabled=${!photo.isDone || photo.isBusy || photo.making} onClick=${() => session.download()}>${icon("download")}${say("download")}</button>
@@ -88,7 +90,7 @@ function Option({ session, settings, option: [name, schema] }) {
   const hint = has(key) ? null : schema.description;
   const choices = schema.enum?.filter((choice) => !SAME_FORMAT.includes(choice));
   if (choices) {
-    const text = (choice) => (has(`${key}.${choice}`) ? say(`${key}.${choice}`) : name === "format" ? choice.toUpperCase() : capital(choice));
+    const text = (choice) => (has(`${key}.${choice}`) ? say(`${key}.${choice}`) : name === "format" ? choice.toUpperCase() : name === "model" || name === "scene" ? choice : capital(choice));
     return html`<label class="field" title=${hint}><span class="label">${label}</span>
       <select name=${name} onChange=${(event) => set(event.target.value)}>${choices.map((choice) => html`<option value=${choice} selected=${choice === value}>${text(choice)}</option>`)}</select></label>`;
   }

@@ -25,9 +25,10 @@ export function drawAfter(context, { base, faces }, weights, x, y, scale) {
   context.globalAlpha = 1;
 }
 
-/** Draw the photo as it was at the same place and size. */
-export function drawBefore(context, { before, size }, x, y, scale) {
-  context.drawImage(before, x, y, size[0] * scale, size[1] * scale);
+/** Draw the photo as it was, or an earlier result of it ({pictures, weights}), at the same place and size. */
+export function drawBefore(context, { before, size }, x, y, scale, earlier = null) {
+  if (earlier) drawAfter(context, earlier.pictures, earlier.weights, x, y, (scale * size[0]) / earlier.pictures.size[0]);
+  else context.drawImage(before, x, y, size[0] * scale, size[1] * scale);
 }
 
 /** The pixels that face `n` answers for, others transparent: those that differ and are nearest to it. */

@@ -54,6 +54,7 @@ export class Photo {
     this.report = null;
     this.pictures = null;
     this.thumb = null;
+    this.pinned = null; // {pictures, weights} of an earlier result that is shown as "before"
   }
 
   get toSave() {
@@ -203,6 +204,7 @@ export class Photo {
   async #take(id, settings, signal) {
     const report = await api.report(id, signal);
     const others = report.faces.length !== this.faces.length || FRAME.some((name) => settings[name] !== this.ran?.[name]);
+    if (FRAME.some((name) => settings[name] !== this.ran?.[name])) this.pinned = null; // of another part
     if (others && this.isDone) this.own = {}; // their numbers are of other faces now
     const old = [...this.jobs].filter((other) => other !== id);
     Object.assign(this, { report, ran: settings, job: id, source: id, pictures: null, sketch: null, made: null, pending: null, state: "done", share: 1 });
@@ -242,10 +244,18 @@ export class Photo {
     this.session.changed();
   }
 
+  /** Take what is shown now as what is compared with, or again the photo. */
+  pin() {
+    const { pictures, weights } = this;
+    this.#tell({ pinned: this.pinned ? null : { pictures, weights } });
+  }
+
   /** Let go of the pictures; they are fetched again when they are wanted. */
   unload() {
-    this.pictures?.before.close();
-    this.pictures?.base.close();
+    if (this.pictures && this.pictures !== this.pinned?.pictures) {
+      this.pictures.before.close();
+      this.pictures.base.close();
+    }
     this.pictures = null;
   }
 

@@ -105,7 +105,7 @@ export class Viewer {
     context.clearRect(0, 0, width, height);
     if (!pictures || !width) return;
     context.imageSmoothingQuality = "medium";
-    if (original) this.#picture(0, 0, width, height, [0, width], "before");
+    if (original) this.#picture(0, 0, width, height, [0, width], "original");
     else if (mode === "side") {
       const [pw, ph] = this.#pane();
       const [x, y] = pw < width ? [width - pw, 0] : [0, height - ph];
@@ -130,8 +130,8 @@ export class Viewer {
     context.beginPath();
     context.rect(from, y, Math.max(0, to - from), h);
     context.clip();
-    if (which === "before") drawBefore(context, pictures, left, top, scale);
-    else drawAfter(context, pictures, weights, left, top, scale);
+    if (which === "after") drawAfter(context, pictures, weights, left, top, scale);
+    else drawBefore(context, pictures, left, top, scale, which === "before" ? this.shown.pinned : null);
     const drawn = this.drag?.box;
     [...boxes, ...(drawn ? [drawn] : [])].forEach((box, n) => {
       if (!box || !(choosing || n === marked || n === this.hovered)) return;

@@ -166,7 +166,7 @@ function Stage({ session, photo }) {
     };
   }, []);
   useEffect(() => session.viewer.show({
-    photo: photo.key, pictures, weights: photo.weights, boxes: photo.boxes, sizeOut: photo.report?.size_out, mode, original, choosing, marked,
+    photo: photo.key, pictures, weights: photo.weights, boxes: photo.boxes, pinned: photo.pinned, sizeOut: photo.report?.size_out, mode, original, choosing, marked,
   }));
   const line = Math.round(100 * (session.viewer?.line ?? 0.5));
   const stacked = session.viewer && session.viewer.width < session.viewer.height;
@@ -178,7 +178,7 @@ function Stage({ session, photo }) {
         <input class="line away" type="range" min="0" max="100" value=${line} aria-label=${say("line")}
           aria-valuetext=${say("line.value", { before: line, after: 100 - line })} onInput=${(event) => session.viewer.moveLine(event.target.value / 100)} />
         <div class="handle" aria-hidden="true">${icon("line")}</div>`}
-      ${pictures && html`<span class="tag tag-before" aria-hidden="true">${say("before")}</span>`}
+      ${pictures && html`<span class="tag tag-before" aria-hidden="true">${say(photo.pinned ? "earlier" : "before")}</span>`}
       ${pictures && !original && html`<span class="tag tag-after" aria-hidden="true">${say("after")}</span>`}
       <${Status} photo=${photo} small=${pictures !== null} />
     </div>`;
