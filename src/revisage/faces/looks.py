@@ -69,8 +69,9 @@ class Looks:
             return row[None]
         look = self._mean(row, tilt)
         if row[SCORE] < _CERTAIN:
+            stands = max(look[SCORE], row[SCORE])  # a look beyond the picture's edge has a mirror image too
             turned = (self._mean(row, tilt + turn)[SCORE] for turn in (180, 90, 270))
-            if any(look[SCORE] < score + _UPRIGHT for score in turned):
+            if any(stands < score + _UPRIGHT for score in turned):
                 return row[None][:0]
         points = look[POINTS] if tilt and look[SCORE] >= _LEAST_SCORE else row[POINTS]
         return np.concatenate([row[BOX], points, row[SCORE:]])[None]
