@@ -38,7 +38,8 @@ from revisage.faces import Detector, upright
 from revisage.image import decode
 from revisage.lab.data.detector_scenes.compose import compose
 from revisage.lab.data.detector_scenes.source import load_source
-from revisage.lab.data.detector_scenes.targets import Detections, iou, match, suppress
+from revisage.faces.rows import iou
+from revisage.lab.data.detector_scenes.targets import Detections, match, suppress
 from revisage.lab.degrade import RECIPES
 
 SCENE_SIZE = 320

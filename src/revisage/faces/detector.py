@@ -13,13 +13,14 @@ from revisage.faces.hints import LEAST_SCORE, seen_closely
 from revisage.faces.looks import Looks, best
 from revisage.faces.network import Network
 from revisage.faces.pyramid import Level, pyramid
-from revisage.faces.rows import BOX, POINTS, SCORE, mapped, suppress
+from revisage.faces.rows import BOX, POINTS, SCORE, beyond, mapped, suppress
 
 _SMALLEST_SIDE = 8  # a picture narrower than this holds no face worth a search
 _SMALLEST_FACE = 11  # and a face narrower than this nothing that could be restored
 _CANDIDATE = 0.7  # share of the threshold from which a find is worth a second look
 _MOST_LOOKS = 1000
-_BEYOND = 0.15  # share of its size by which the middle of a face that is cut may be off the picture
+_BEYOND = 0.65  # share of its size by which a face may be off the picture: others are its mirror images; ...
+_CUT = 0.25  # ... from here on it must be sure, for half of what is seen is a mirror image
 _SURE = 0.8  # where a face has this score, the picture is not turned to look for others
 _LYING = 0.78  # mean score of the finds of a turn that make it believed where nobody stands
 _GLANCE = 640  # long side of the first search of a turned picture
@@ -102,7 +103,9 @@ class Detector:
         found = np.concatenate(rows)
         found = suppress(found[found[:, SCORE] >= candidate], self._nms_threshold)[:_MOST_LOOKS]
         found = np.concatenate([found[:0], *(looks.again(row, self._score_threshold)[None] for row in found)])
-        keep = (found[:, SCORE] >= self._score_threshold) & (found[:, 2:4].min(1) >= _SMALLEST_FACE)
+        cut = beyond(found, image) > _CUT
+        least = np.where(cut, max(_SURE, self._score_threshold), self._score_threshold)
+        keep = (found[:, SCORE] >= least) & (found[:, 2:4].min(1) >= _SMALLEST_FACE)
         found = suppress(found[keep], self._nms_threshold)
         return np.concatenate([found[:0], *(looks.settled(row) for row in found)])
 
@@ -113,9 +116,7 @@ class Detector:
             seen = self._network.rows(window.pixels, least)
             rows.append(mapped(seen[window.own(seen)], window.to_picture))
         found = np.concatenate(rows)
-        middle, reach = found[:, :2] + found[:, 2:4] / 2, _BEYOND * found[:, 2:4]
-        inside = (middle > -reach) & (middle < np.array([image.shape[1], image.shape[0]]) + reach)
-        return found[inside.all(1)]  # the others are in the mirror
+        return found[beyond(found, image) < _BEYOND]
 
 
 def _checked(pixels: np.ndarray) -> np.ndarray:

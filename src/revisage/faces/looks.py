@@ -8,7 +8,7 @@ import numpy as np
 
 from revisage.faces.align import align, invert, turn_matrix
 from revisage.faces.network import Network
-from revisage.faces.rows import BOX, POINTS, SCORE, iou, mapped, mirrored
+from revisage.faces.rows import BOX, POINTS, SCORE, beyond, iou, mapped, mirrored
 
 _SIDE = 160  # of the picture of a look, in pixels ...
 _AROUND = 2.2  # ... which shows this many times the face's longer side
@@ -69,7 +69,9 @@ class Looks:
             return row[None]
         look = self._mean(row, tilt)
         if row[SCORE] < _CERTAIN:
-            stands = max(look[SCORE], row[SCORE])  # a look beyond the picture's edge has a mirror image too
+            # A look at a face that is cut shows its mirror image, too: there the search counts as well.
+            cut = beyond(row[None], self.image)[0] > 0
+            stands = max(look[SCORE], row[SCORE]) if cut else look[SCORE]
             turned = (self._mean(row, tilt + turn)[SCORE] for turn in (180, 90, 270))
             if any(stands < score + _UPRIGHT for score in turned):
                 return row[None][:0]

@@ -33,6 +33,14 @@ def mirrored(rows: np.ndarray, width: int) -> np.ndarray:
     return rows
 
 
+def beyond(rows: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """(n,) the share of its size by which each box is off `image` (H, W, 3), 0 or less inside."""
+    corner, size = rows[:, :2], rows[:, 2:4]
+    end = corner + size - np.array([image.shape[1], image.shape[0]])
+    share: np.ndarray = (np.maximum(-corner, end) / size).max(1)
+    return share
+
+
 def iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Intersection over union of one box with each of (n, 4+) others."""
     shared = _shared(box, others)
