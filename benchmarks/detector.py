@@ -35,10 +35,10 @@ import numpy as np
 
 from revisage import zoo
 from revisage.faces import Detector, upright
+from revisage.faces.rows import iou
 from revisage.image import decode
 from revisage.lab.data.detector_scenes.compose import compose
 from revisage.lab.data.detector_scenes.source import load_source
-from revisage.faces.rows import iou
 from revisage.lab.data.detector_scenes.targets import Detections, match, suppress
 from revisage.lab.degrade import RECIPES
 

@@ -22,9 +22,9 @@ from detector import aged, search
 
 from revisage import zoo
 from revisage.faces import Detector
+from revisage.faces.rows import iou
 from revisage.lab.data.detector_scenes.compose import compose
 from revisage.lab.data.detector_scenes.source import Source, load_source, read
-from revisage.faces.rows import iou
 from revisage.lab.data.detector_scenes.targets import Detections, match
 
 THRESHOLDS = (0.5, 0.55, 0.6, 0.62, 0.64, 0.66, 0.68, 0.7, 0.72, 0.75, 0.8)

@@ -14,13 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from revisage.errors import TrainingError
+from revisage.faces.network import STRIDES
+from revisage.faces.rows import iou
 from revisage.lab.data.detector_scenes.compose import Scene
 from revisage.lab.data.detector_scenes.targets import (
     Detections,
     Teacher,
     add_known,
     decode,
-    iou,
     match,
     suppress,
 )
@@ -30,7 +31,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 from revisage.lab.architectures import export_network  # noqa: E402
 from revisage.lab.losses.detection import box_iou_distance, box_smooth_l1, landmark_smooth_l1, quality_focal  # noqa: E402
-from revisage.lab.networks.detector import OUTPUT_NAMES, STRIDES, DetectorConfig, DetectorNetwork  # noqa: E402
+from revisage.lab.networks.detector import OUTPUT_NAMES, DetectorConfig, DetectorNetwork  # noqa: E402
 from revisage.lab.train.tasks.detector import (  # noqa: E402
     DetectorSettings,
     DetectorTask,

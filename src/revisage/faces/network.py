@@ -14,7 +14,7 @@ from revisage.errors import ModelCorruptError, ModelMissingError
 from revisage.runtime import open_session
 
 STRIDES = (8, 16, 32)
-KINDS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
+CHANNELS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
 _MOST = 8.0  # largest logarithm of a side: a broken network must not overflow
 
 
@@ -43,7 +43,9 @@ class Network:
         whole = cv2.copyMakeBorder(pixels, 0, below, 0, beside, cv2.BORDER_CONSTANT)
         outputs = self._session.run_all(cv2.dnn.blobFromImage(whole, swapRB=True))
         return [
-            np.concatenate([outputs[f"{kind}_{stride}"].reshape(-1, n) for kind, n in KINDS.items()], axis=1)
+            np.concatenate(
+                [outputs[f"{kind}_{stride}"].reshape(-1, n) for kind, n in CHANNELS.items()], axis=1
+            )
             for stride in STRIDES
         ]
 
@@ -58,13 +60,19 @@ class Network:
         )
 
 
+def scores(cells: np.ndarray) -> np.ndarray:
+    """(cells,) of (cells, 16)."""
+    root: np.ndarray = np.sqrt(np.clip(cells[:, 0], 0, 1) * np.clip(cells[:, 1], 0, 1))
+    return root
+
+
 def decode(cells: np.ndarray, stride: int, columns: int, threshold: float) -> np.ndarray:
     """(n, 15) rows of one stride's (cells, 16) that score `threshold` or more."""
-    scores = np.sqrt(np.clip(cells[:, 0], 0, 1) * np.clip(cells[:, 1], 0, 1))
-    chosen = np.flatnonzero(scores >= threshold)
+    score = scores(cells)
+    chosen = np.flatnonzero(score >= threshold)
     corner = np.stack([chosen % columns, chosen // columns], 1).astype(np.float32)
     cells = cells[chosen]
     sides = np.exp(np.minimum(cells[:, 4:6], _MOST)) * stride
     boxes = np.concatenate([(corner + cells[:, 2:4]) * stride - sides / 2, sides], 1)
     points = (cells[:, 6:].reshape(-1, 5, 2) + corner[:, None]).reshape(-1, 10) * stride
-    return np.concatenate([boxes, points, scores[chosen, None]], 1)
+    return np.concatenate([boxes, points, score[chosen, None]], 1)

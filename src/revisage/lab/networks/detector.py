@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-STRIDES = (8, 16, 32)
-CHANNELS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
+from revisage.faces.network import CHANNELS, STRIDES
+
 OUTPUT_NAMES = tuple(f"{kind}_{stride}" for kind in CHANNELS for stride in STRIDES)
 
 

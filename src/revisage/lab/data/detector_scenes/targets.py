@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from revisage.errors import TrainingError
-from revisage.faces.rows import iou
+from revisage.faces import network
+from revisage.faces.network import STRIDES, Network
+from revisage.faces.rows import BOX, POINTS, SCORE, iou
 from revisage.lab.data.detector_scenes.compose import Scene
-from revisage.lab.networks.detector import CHANNELS, STRIDES
 from revisage.zoo import read_metadata
 
 SMALLEST_FACE = 15.0  # a composed face below this many pixels is not demanded when the teacher misses it
@@ -30,17 +31,10 @@ class Teacher:
     """A detector in the layout of `FaceDetectorYN`, asked for its dense outputs. Thread-safe."""
 
     def __init__(self, model: Path) -> None:
-        import onnxruntime
-
         if not model.is_file():
             raise TrainingError(f"no teacher detector at {model}; --set teacher=FILE.onnx names one")
         read_metadata(model)  # refuses weights in another file
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        self.session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-        self.names = [f"{kind}_{stride}" for stride in STRIDES for kind in CHANNELS]
-        self.input = self.session.get_inputs()[0].name
+        self._network = Network(model, precision="fp32", threads=1)
 
     def __call__(self, pixels: np.ndarray) -> list[np.ndarray]:
         """(H, W, 3) RGB uint8, sides multiples of 32, to (16, H/stride, W/stride) float32 per stride.
@@ -48,14 +42,10 @@ class Teacher:
         Channels: cls and obj as probabilities, 4 of the box, 10 of the landmarks, in units of the stride.
         """
         height, width = pixels.shape[:2]
-        blob = np.ascontiguousarray(pixels[..., ::-1].transpose(2, 0, 1)[None], np.float32)
-        outputs = self.session.run(self.names, {self.input: blob})
-        levels = []
-        for index, stride in enumerate(STRIDES):
-            parts = outputs[index * len(CHANNELS) : (index + 1) * len(CHANNELS)]
-            cells = np.concatenate([part[0] for part in parts], axis=1)
-            levels.append(cells.T.reshape(16, height // stride, width // stride).astype(np.float32))
-        return levels
+        return [
+            np.ascontiguousarray(cells.T).reshape(16, height // stride, width // stride)
+            for stride, cells in zip(STRIDES, self._network.dense(pixels), strict=True)
+        ]
 
 
 def add_known(levels: list[np.ndarray], scene: Scene, score: float = 0.9) -> int:
@@ -102,39 +92,22 @@ def add_known(levels: list[np.ndarray], scene: Scene, score: float = 0.9) -> int
 def _put_landmarks(levels: list[np.ndarray], box: np.ndarray, landmarks: np.ndarray) -> None:
     """Replace the landmarks of every cell whose box overlaps `box` by an IoU of 0.4, in place."""
     for stride, level in zip(STRIDES, levels, strict=True):
-        rows, columns = np.nonzero(_score(level) >= FAINT)
-        here = iou(box, _boxes(level, rows, columns, stride)) >= 0.4
-        corner = np.stack([columns[here], rows[here]], 1)
-        level[6:, rows[here], columns[here]] = (landmarks / stride - corner[:, None]).reshape(-1, 10).T
-
-
-def _score(level: np.ndarray) -> np.ndarray:
-    return np.sqrt(np.clip(level[0], 0, 1) * np.clip(level[1], 0, 1))
-
-
-def _boxes(level: np.ndarray, rows: np.ndarray, columns: np.ndarray, stride: int) -> np.ndarray:
-    """(n, 4) x, y, w, h in pixels of some cells."""
-    cells = level[2:6, rows, columns].T
-    size = np.exp(np.minimum(cells[:, 2:], 8.0)) * stride
-    corner = np.stack([columns, rows], 1).astype(np.float32)
-    return np.concatenate([(corner + cells[:, :2]) * stride - size / 2, size], 1)
+        cells, width = level.reshape(16, -1).T, level.shape[2]
+        here = iou(box, network.decode(cells, stride, width, FAINT)) >= 0.4
+        rows, columns = np.divmod(np.flatnonzero(network.scores(cells) >= FAINT)[here], width)
+        corner = np.stack([columns, rows], 1)
+        level[6:, rows, columns] = (landmarks / stride - corner[:, None]).reshape(-1, 10).T
 
 
 def decode(levels: list[np.ndarray], threshold: float) -> Detections:
-    """Dense outputs to every detection of at least `threshold`, before suppression.
-
-    As `FaceDetectorYN` reads them: score = sqrt(cls x obj), centre = (cell + offset) x stride, size =
-    exp(log size) x stride.
-    """
-    boxes, landmarks, scores = [], [], []
-    for stride, level in zip(STRIDES, levels, strict=True):
-        score = _score(level)
-        rows, columns = np.nonzero(score >= threshold)
-        corner = np.stack([columns, rows], 1).astype(np.float32)
-        boxes.append(_boxes(level, rows, columns, stride))
-        landmarks.append((level[6:, rows, columns].T.reshape(-1, 5, 2) + corner[:, None]) * stride)
-        scores.append(score[rows, columns])
-    return Detections(np.concatenate(boxes), np.concatenate(landmarks), np.concatenate(scores))
+    """Dense outputs to every detection of at least `threshold`, before suppression."""
+    rows = np.concatenate(
+        [
+            network.decode(level.reshape(16, -1).T, stride, level.shape[2], threshold)
+            for stride, level in zip(STRIDES, levels, strict=True)
+        ]
+    )
+    return Detections(rows[:, BOX], rows[:, POINTS].reshape(-1, 5, 2), rows[:, SCORE])
 
 
 def suppress(detections: Detections, overlap: float = 0.3) -> Detections:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from revisage.errors import TrainingError, UsageError
+from revisage.faces.network import STRIDES
 from revisage.faces.rows import iou
 from revisage.lab.data.detector_scenes.compose import Scene, compose
 from revisage.lab.data.detector_scenes.source import load_source
@@ -17,7 +18,7 @@ from revisage.lab.data.detector_scenes.targets import Detections, Teacher, add_k
 from revisage.lab.data.loader import Sample
 from revisage.lab.degrade import RECIPES
 from revisage.lab.losses.detection import box_iou_distance, box_smooth_l1, landmark_smooth_l1, quality_focal
-from revisage.lab.networks.detector import STRIDES, DetectorConfig, DetectorNetwork
+from revisage.lab.networks.detector import DetectorConfig, DetectorNetwork
 from revisage.lab.train.task import Batch, Phase
 
 # Recipes of the degraded share, by weight: the detector is for old photos first. None of them moves a face.
