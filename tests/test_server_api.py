@@ -78,6 +78,23 @@ def test_a_job_is_followed_and_fetched(server: Running) -> None:
     assert server.client.report(job.id)["photos"][0]["size_out"] == [220, 120]
 
 
+def test_a_mask_is_sent_with_the_options(server: Running) -> None:
+    spot, data, mask = opened(photo()), io.BytesIO(), io.BytesIO()
+    spot.paste((0, 0, 0), (100, 50, 112, 58))
+    spot.save(data, "PNG")
+    dots = np.random.default_rng(0).random((60, 110)) < 0.02  # so that it is as large as a drawn one
+    dots[24:30, 49:57] = True  # in pixels of half the size
+    Image.fromarray(dots).save(mask, "PNG")
+    plain, repaired = (
+        opened(server.client.restore(data.getvalue(), JobOptions(scale="1", strength=0, mask=given)).data)
+        for given in (None, mask.getvalue())
+    )
+    assert max(plain.getpixel((105, 54))) < 20
+    assert repaired.getpixel((105, 54)) == pytest.approx(repaired.getpixel((105, 90)), abs=3)
+    with pytest.raises(ServerError, match="another shape"):
+        server.client.restore(photo(size=(100, 100)), JobOptions(mask=mask.getvalue()))
+
+
 def test_options_do_what_they_do_on_the_command_line(server: Running) -> None:
     whole = opened(server.client.restore(photo()).data)
     one = opened(server.client.restore(photo(), JobOptions(faces="1")).data)

@@ -141,11 +141,9 @@ class Client:
 
     def _send(self, method: str, path: str, photo: Photo | None, options: JobOptions) -> requests.Response:
         """A request with options, tried again while the server says so: nothing was accepted then."""
-        chosen = asdict(options).items()
+        chosen = {name: value for name, value in asdict(options).items() if value is not None}
         query: Query = {
-            name: list(value) if isinstance(value, tuple) else str(value).lower()
-            for name, value in chosen
-            if value is not None
+            name: str(value).lower() if isinstance(value, bool) else value for name, value in chosen.items()
         }
         if isinstance(photo, str | Path):
             query["name"] = Path(photo).name
