@@ -234,6 +234,7 @@ def test_masks_that_cannot_be_used(tmp_path: Path) -> None:
         return str(told.value)
 
     assert "base64" in refused("mask.png")
+    assert "base64" in refused("maské.png")
     assert "cannot be read" in refused(b"no picture")
     assert "cannot be opened" in refused(tmp_path / "none.png")
     assert "another shape" in refused(mask_png(np.zeros((100, 100), bool)))

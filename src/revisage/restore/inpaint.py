@@ -66,7 +66,8 @@ def _halved(pixels: np.ndarray, missing: np.ndarray) -> tuple[np.ndarray, np.nda
     known = cv2.resize(np.where(missing, np.uint8(0), np.uint8(255)), size, interpolation=cv2.INTER_AREA)
     blank = np.where(missing[..., None], pixels.dtype.type(0), pixels)
     least = max(1, min(128, int(known.max())))
-    mean = cv2.resize(blank, size, interpolation=cv2.INTER_AREA) * (255 / np.maximum(known, least))[..., None]
+    gain = np.float32(255) / np.maximum(known, least)
+    mean = cv2.resize(blank, size, interpolation=cv2.INTER_AREA) * gain[..., None]
     return np.minimum(mean + 0.5, np.iinfo(pixels.dtype).max).astype(pixels.dtype), known < least
 
 

@@ -1,7 +1,6 @@
 """What is damaged in a photo, by a model's mask or one drawn by hand, and the photo without it."""
 
 import base64
-import binascii
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -145,7 +144,7 @@ def mask_by_hand(text: str, size: tuple[int, int], limits: DecodeLimits) -> np.n
     """
     try:
         picture = decode(base64.b64decode(text, validate=True), limits=limits)
-    except binascii.Error:
+    except ValueError:
         text = "the mask is no base64: give a Path, the bytes of a picture, or these as base64"
         raise UsageError(text) from None
     except PhotoError as error:
