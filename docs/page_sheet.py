@@ -96,7 +96,6 @@ def states(page: Page, url: str, photos: Sequence[Path]) -> Iterator[Shot]:
     page.locator(".failures").get_by_role("button", name="Delete").click()
     page.locator(".toast").wait_for()
     yield shot("undo")
-    yield shot("done")
     page.get_by_label("Strength of the faces").scroll_into_view_if_needed()
     page.get_by_role("button", name="Choose faces in the photo").click()
     yield shot("choosing")

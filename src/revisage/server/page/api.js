@@ -56,23 +56,17 @@ async function patiently(send, waiting, signal) {
   }
 }
 
-export async function aboutServer() {
-  return (await call("GET", "v1/server")).json();
-}
+const json = async (...request) => (await call(...request)).json();
 
-export async function status(id, signal) {
-  return (await call("GET", `v1/jobs/${id}`, { signal })).json();
-}
+export const aboutServer = () => json("GET", "v1/server");
 
-export async function submit(file, options, waiting, signal) {
-  const query = { ...options, name: file.name };
-  return (await patiently(() => call("POST", "v1/jobs", { body: file, query }), waiting, signal)).json();
-}
+export const status = (id) => json("GET", `v1/jobs/${id}`);
 
-export async function again(id, options, waiting, signal) {
-  const send = () => call("POST", `v1/jobs/${id}/again`, { query: options });
-  return (await patiently(send, waiting, signal)).json();
-}
+export const submit = (file, options, waiting, signal) =>
+  patiently(() => json("POST", "v1/jobs", { body: file, query: { ...options, name: file.name } }), waiting, signal);
+
+export const again = (id, options, waiting, signal) =>
+  patiently(() => json("POST", `v1/jobs/${id}/again`, { query: options }), waiting, signal);
 
 /** The steps of a job as they happen: {name, data}. Comes back by itself when the connection breaks. */
 export async function* events(id, signal) {
@@ -109,13 +103,9 @@ async function* parsed(body) {
   }
 }
 
-export async function report(id, signal) {
-  return (await (await call("GET", `v1/jobs/${id}/report`, { signal })).json()).photos[0];
-}
+export const report = async (id, signal) => (await json("GET", `v1/jobs/${id}/report`, { signal })).photos[0];
 
-export async function preview(id, which, signal) {
-  return (await call("GET", `v1/jobs/${id}/previews/${which}`, { signal })).blob();
-}
+export const preview = async (id, which, signal) => (await call("GET", `v1/jobs/${id}/previews/${which}`, { signal })).blob();
 
 /** The restored file: {blob, name}. */
 export async function result(id, signal) {

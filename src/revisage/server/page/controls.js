@@ -2,7 +2,7 @@
 
 import { drawAfter, drawBefore } from "./layers.js";
 import { sharePicture } from "./share.js";
-import { icon } from "./icons.js";
+import { icon, iconButton } from "./icons.js";
 import { FRAME } from "./photo.js";
 import { html, useEffect, useRef } from "./vendor/preact-htm.js";
 import { has, say } from "./words.js";
@@ -25,9 +25,7 @@ export function Controls({ session, photo }) {
   return html`
     <aside class="panel" aria-label=${say("settings")}>
       <div class="title"><h2>${photo.name}</h2><p class="hint">${summary(photo)}</p></div>
-      ${photo.problem && html`<p class="trouble">${photo.problem.message}
-        ${photo.isDamaged && html`<button onClick=${() => photo.restoreDamaged()}>${say("damaged")}</button>`}
-        ${photo.isWorthAnotherTry && html`<button onClick=${() => photo.restore()}>${say("again")}</button>`}</p>`}
+      ${photo.problem && html`<p class="trouble">${photo.problem.message} <${Remedies} photo=${photo} /></p>`}
       ${report?.turn_offered > 0 && html`<p class="offer">${say("turned")}
         <button onClick=${() => session.set((one) => { one.run.turn = "auto"; }, true)}>${say("turn")}</button></p>`}
       <${Presets} session=${session} settings=${settings} />
@@ -42,11 +40,16 @@ export function Controls({ session, photo }) {
       ${session.photos.length > 1 && html`<button class="quiet" onClick=${() => session.setAll()}>${say("for-all")}</button>`}
       <div class="actions">
         <button class="primary download" disabled=${!photo.isDone || photo.isBusy || photo.making} onClick=${() => session.download()}>${icon("download")}${say("download")}</button>
-        <button class="icon" disabled=${!photo.pictures} aria-label=${say("share")} title=${say("share")} onClick=${() => sharePicture(photo)}>${icon("share")}</button>
-        <button class="icon delete" aria-label=${say("delete.name", { name: photo.name })} title=${say("delete")} onClick=${() => session.remove(photo)}>${icon("delete")}</button>
+        ${iconButton("share", () => sharePicture(photo), { disabled: !photo.pictures })}
+        ${iconButton("delete", () => session.remove(photo), { class: "icon delete", "aria-label": say("delete.name", { name: photo.name }) })}
       </div>
     </aside>`;
 }
+
+/** What can be done about what went wrong. */
+export const Remedies = ({ photo }) => html`
+  ${photo.isDamaged && html`<button onClick=${() => photo.restoreDamaged()}>${say("damaged")}</button>`}
+  ${photo.isWorthAnotherTry && html`<button aria-label=${say("again.name", { name: photo.name })} onClick=${() => photo.restore()}>${say("again")}</button>`}`;
 
 function summary({ report, isDone }) {
   if (!isDone) return "";
@@ -68,16 +71,16 @@ function Presets({ session, settings }) {
   </div>`;
 }
 
-/** A slider from 0 to 100 %; `late` tells of its value only when it is let go. */
-function Share({ label, hint, value, set, step = 1, late = false }) {
+/** A slider, from 0 to 100 % of `whole` unless told; `late` tells of its value only when it is let go. */
+function Share({ label, hint, value, set, min = 0, max = 100, step = 1, whole = 100, unit = " %", late = false }) {
   const shown = useRef(null);
-  const percent = Math.round(100 * value);
   const move = (event) => {
-    shown.current.firstChild.data = `${event.target.value} %`;
-    if (!late) set(event.target.value / 100);
+    shown.current.firstChild.data = event.target.value + unit;
+    if (!late) set(event.target.value / whole);
   };
-  return html`<label class="field" title=${hint}><span class="label">${label}<span class="amount" ref=${shown}>${`${percent} %`}</span></span>
-    <input type="range" min="0" max="100" step=${step} value=${percent} onInput=${move} onChange=${(event) => late && set(event.target.value / 100)} /></label>`;
+  const at = Math.round(whole * value);
+  return html`<label class="field" title=${hint}><span class="label">${label}<span class="amount" ref=${shown}>${at + unit}</span></span>
+    <input type="range" min=${min} max=${max} step=${step} value=${at} onInput=${move} onChange=${(event) => late && set(event.target.value / whole)} /></label>`;
 }
 
 /** One option as the server declares it: a JSON schema decides what it looks like. */
@@ -99,8 +102,7 @@ function Option({ session, settings, option: [name, schema] }) {
   }
   if (schema.maximum === undefined) return null;
   if (schema.maximum === 1) return html`<${Share} label=${label} hint=${hint} value=${value} late set=${set} />`;
-  return html`<label class="field" title=${hint}><span class="label">${label}<span class="amount">${value}</span></span>
-    <input type="range" name=${name} min=${schema.minimum} max=${schema.maximum} value=${value} onInput=${(event) => set(Number(event.target.value))} /></label>`;
+  return html`<${Share} label=${label} hint=${hint} value=${value} min=${schema.minimum} max=${schema.maximum} whole=${1} unit="" set=${set} />`;
 }
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
@@ -109,8 +111,7 @@ function Faces({ session, photo }) {
   return html`
     <section class="faces" aria-label=${say("faces")}>
       <div class="label"><h3>${say("faces")}</h3>
-        <button class="icon" aria-pressed=${session.choosing} aria-label=${say("choosing")} title=${say("choosing")}
-          onClick=${() => { session.choosing = !session.choosing; session.changed(); }}>${icon("pick")}</button></div>
+        ${iconButton("choosing", () => session.show({ choosing: !session.choosing }), { "aria-pressed": session.choosing })}</div>
       ${session.choosing && html`<p class="hint">${say("choosing.hint")}</p>`}
       <ul>${photo.faces.map((face, n) => html`<${Face} key=${n} session=${session} photo=${photo} face=${face} n=${n} />`)}</ul>
     </section>`;
@@ -121,10 +122,7 @@ function Face({ session, photo, face, n }) {
   const slides = on && photo.faces.length > 1;
   const percent = Math.round(100 * photo.weights[n]);
   const box = photo.boxes[n];
-  const mark = (which) => () => {
-    session.marked = which;
-    session.changed();
-  };
+  const mark = (which) => () => session.show({ marked: which });
   const number = n + 1;
   return html`
     <li class=${on ? "" : "off"} onMouseEnter=${mark(n)} onMouseLeave=${mark(-1)}>

@@ -1,7 +1,7 @@
 // What of a photo is restored, and how it stands: turned, straightened and cropped by hand.
 
 import { preview } from "./api.js";
-import { icon } from "./icons.js";
+import { iconButton } from "./icons.js";
 import { html, useEffect, useRef } from "./vendor/preact-htm.js";
 import { say } from "./words.js";
 
@@ -89,7 +89,6 @@ export function Frame({ session, frame }) {
   });
   const percent = (value) => `${100 * value}%`;
   const at = { left: percent(box[0]), top: percent(box[1]), width: percent(box[2]), height: percent(box[3]) };
-  const button = (name, act, more = {}) => html`<button class="icon" aria-label=${say(name)} title=${say(name)} onClick=${act} ...${more}>${icon(name)}</button>`;
   return html`
     <div class="stage framing">
       <div class="frame" ref=${place} style=${{ aspectRatio: String(ratio), width: `min(100cqw - 4rem, (100cqh - 4rem) * ${ratio})` }}>
@@ -107,9 +106,9 @@ export function Frame({ session, frame }) {
       <label class="straighten"><span>${say("straighten")}</span>
         <input type="range" min=${-MOST} max=${MOST} step="0.1" value=${straighten} onInput=${(event) => { moving(true)(); set(() => { frame.straighten = Number(event.target.value); }); }}
           onChange=${moving(false)} /><span class="amount">${`${straighten.toFixed(1)}°`}</span></label>
-      ${button("frame.left", () => set(() => turn(frame, 3)))}
-      ${button("frame.right", () => set(() => turn(frame, 1)))}
-      ${button("frame.print", () => set(() => { frame.print = !print; }), { "aria-pressed": print })}
+      ${iconButton("frame.left", () => set(() => turn(frame, 3)))}
+      ${iconButton("frame.right", () => set(() => turn(frame, 1)))}
+      ${iconButton("frame.print", () => set(() => { frame.print = !print; }), { "aria-pressed": print })}
       <span class="space" />
       <button onClick=${() => session.endFrame(false)}>${say("cancel")}</button>
       <button class="primary" onClick=${() => session.endFrame(true)}>${say("apply")}</button>

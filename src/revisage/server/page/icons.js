@@ -1,6 +1,7 @@
 // Line icons of 24 units, drawn for this page.
 
 import { html } from "./vendor/preact-htm.js";
+import { say } from "./words.js";
 
 const PATHS = {
   add: "M12 5v14M5 12h14",
@@ -24,10 +25,14 @@ const PATHS = {
   warning: "M12 4 2.5 20h19zM12 10v5M12 17.4v.1",
   photo: "M4 5h16v14H4zM4 16l5-5 4 4 2-2 5 5M15.5 9.5v.1",
   share: "M12 15V4m-4 4 4-4 4 4M5 13v6h14v-6",
-  pick: "M4 8V4h4M20 8V4h-4M4 16v4h4M20 16v4h-4M9 12.5l2 2 4-4.5",
+  choosing: "M4 8V4h4M20 8V4h-4M4 16v4h4M20 16v4h-4M9 12.5l2 2 4-4.5",
   private: "M6 11h12v9H6zM8.5 11V8a3.5 3.5 0 0 1 7 0v3",
   same: "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM4 20c.6-4 4-6 8-6s7.4 2 8 6",
   free: "m5 12.5 4.5 4.5L19 7",
 };
+
+/** A button with an icon, both of one name; `more` has further properties. */
+export const iconButton = (name, onClick, more = {}) => html`
+  <button class="icon" aria-label=${say(name)} title=${say(name)} onClick=${onClick} ...${more}>${icon(name)}</button>`;
 
 export const icon = (name) => html`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><path d=${PATHS[name]} /></svg>`;

@@ -46,10 +46,10 @@ const KEYS = {
   ArrowRight: (viewer) => viewer.panBy(-60, 0),
   ArrowUp: (viewer) => viewer.panBy(0, 60),
   ArrowDown: (viewer) => viewer.panBy(0, -60),
-  b: () => toggle("mode", session.mode === "wipe" ? "side" : "wipe"),
-  o: () => toggle("original", true),
+  b: () => session.show({ mode: session.mode === "wipe" ? "side" : "wipe" }),
+  o: () => session.show({ original: true }),
   f: () => session.fullScreen(),
-  c: () => toggle("choosing", !session.choosing),
+  c: () => session.show({ choosing: !session.choosing }),
   r: () => session.openFrame(),
   n: () => nextFace(),
   ",": () => session.step(-1),
@@ -58,11 +58,6 @@ const KEYS = {
   Delete: () => session.current && session.remove(session.current),
   "?": () => document.getElementById("help").showModal(),
 };
-
-function toggle(name, value) {
-  session[name] = value;
-  session.changed();
-}
 
 let looked = -1;
 function nextFace() {
@@ -80,7 +75,7 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   act(session.viewer);
 });
-document.addEventListener("keyup", (event) => event.key === "o" && session.original && toggle("original", false));
+document.addEventListener("keyup", (event) => event.key === "o" && session.original && session.show({ original: false }));
 
 addEventListener("beforeunload", (event) => session.photos.some((photo) => photo.isUnsent) && event.preventDefault());
 addEventListener("pagehide", () => session.closing());

@@ -47,6 +47,12 @@ export class Session {
     });
   }
 
+  /** Show other things: any of the fields. */
+  show(fields) {
+    Object.assign(this, fields);
+    this.changed();
+  }
+
   async start() {
     try {
       this.server = await api.aboutServer();
@@ -109,9 +115,8 @@ export class Session {
   }
 
   choose(photo) {
-    if (this.current !== photo) Object.assign(this, { choosing: false, framing: null, marked: -1 });
-    this.current = photo;
-    this.changed();
+    const anew = this.current === photo ? {} : { choosing: false, framing: null, marked: -1 };
+    this.show({ current: photo, ...anew });
   }
 
   step(by) {
@@ -152,16 +157,15 @@ export class Session {
     if (!photo?.pictures) return;
     await this.#attempt(async () => {
       const framing = await openFrame(photo);
-      if (photo === this.current) Object.assign(this, { framing, focus: ".frame-tools input" });
+      if (photo === this.current) this.show({ framing, focus: ".frame-tools input" });
     });
-    this.changed();
   }
 
   /** Restore it so, or leave it as it was. */
   endFrame(apply) {
     const options = asOptions(this.framing);
-    Object.assign(this, { framing: null, focus: ".look" });
-    if (!apply) return this.changed();
+    this.show({ framing: null, focus: ".look" });
+    if (!apply) return;
     this.set(({ run }) => {
       delete run.face; // its boxes would be elsewhere
       for (const [name, value] of Object.entries(options)) this.put(run, name, value);
@@ -243,8 +247,7 @@ export class Session {
     const toast = (this.toast = { text, action });
     clearTimeout(this.toasted);
     this.toasted = setTimeout(() => {
-      if (this.toast === toast) this.toast = null;
-      this.changed();
+      if (this.toast === toast) this.show({ toast: null });
     }, 1000 * seconds);
     this.changed();
   }
@@ -258,8 +261,7 @@ export class Session {
   }
 
   async downloadAll() {
-    this.packing = true;
-    this.changed();
+    this.show({ packing: true });
     await this.#attempt(async () => {
       const ids = [];
       for (const photo of this.photos.filter((one) => one.isDone)) ids.push(await photo.finished());
@@ -267,8 +269,7 @@ export class Session {
       else follow(api.archive(ids), ""); // straight to the disk, however large
       this.say(say("saved"));
     });
-    this.packing = false;
-    this.changed();
+    this.show({ packing: false });
   }
 
   async #attempt(work) {

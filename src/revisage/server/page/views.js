@@ -1,9 +1,9 @@
 // What is seen: components of Preact, drawn from the session and its photos.
 
-import { Controls } from "./controls.js";
+import { Controls, Remedies } from "./controls.js";
 import { photosOf } from "./files.js";
 import { Frame } from "./frame.js";
-import { icon } from "./icons.js";
+import { icon, iconButton } from "./icons.js";
 import { setToken } from "./api.js";
 import { html, useEffect, useRef } from "./vendor/preact-htm.js";
 import { Viewer, zoomIn, zoomOut } from "./viewer.js";
@@ -43,7 +43,7 @@ function Header({ session }) {
         ${photos.length > 0 && html`<${Chooser} session=${session} className="button" />`}
         ${done > 1 && html`<button class="primary" disabled=${session.packing} onClick=${() => session.downloadAll()} aria-label=${say("download.all", { n: done })}>
           ${icon("download")}<span class="wide">${session.packing ? say("packing") : say("download.all", { n: done })}</span></button>`}
-        <button class="icon" aria-label=${say("help")} title=${`${say("help")} (?)`} onClick=${() => document.getElementById("help").showModal()}>${icon("help")}</button>
+        ${iconButton("help", () => document.getElementById("help").showModal())}
       </nav>
     </header>`;
 }
@@ -146,8 +146,7 @@ function Failures({ session }) {
       <summary>${icon("warning")}<span role="alert">${say("failures", { n: failed.length })}</span></summary>
       <ul>${failed.map((photo) => html`
         <li key=${photo.key}><button class="link" onClick=${() => session.choose(photo)}>${photo.name}</button> <span>${photo.problem.message}</span>
-          ${photo.isDamaged && html`<button onClick=${() => photo.restoreDamaged()}>${say("damaged")}</button>`}
-          ${photo.isWorthAnotherTry && html`<button aria-label=${say("again.name", { name: photo.name })} onClick=${() => photo.restore()}>${say("again")}</button>`}
+          <${Remedies} photo=${photo} />
           <button aria-label=${say("delete.name", { name: photo.name })} onClick=${() => session.remove(photo)}>${say("remove")}</button></li>`)}
       </ul>
     </details>`;
@@ -207,18 +206,14 @@ export function statusOf(photo) {
 function Tools({ session, photo }) {
   const { viewer, mode } = session;
   const off = !(photo.pictures ?? photo.sketch);
-  const button = (name, act, more = {}) => html`
-    <button class="icon" disabled=${off} aria-label=${say(name)} title=${say(name)} onClick=${act} ...${more}>${icon(name)}</button>`;
-  const hold = (on) => () => {
-    session.original = on;
-    session.changed();
-  };
+  const button = (name, act, more = {}) => iconButton(name, act, { disabled: off, ...more });
+  const hold = (on) => () => session.show({ original: on });
   const isKey = (event) => [" ", "Enter"].includes(event.key) && !event.repeat;
   const modes = ["wipe", "side"];
   return html`
     <div class="tools" role="toolbar" aria-label=${say("tools")}>
       <div class="segments">
-        ${modes.map((name) => button(name, () => { session.mode = name; session.changed(); }, { "aria-pressed": mode === name }))}
+        ${modes.map((name) => button(name, () => session.show({ mode: name }), { "aria-pressed": mode === name }))}
       </div>
       ${button("original", () => {}, {
         class: "icon hold", onPointerDown: hold(true), onPointerUp: hold(false), onPointerLeave: hold(false), onContextMenu: (event) => event.preventDefault(),
@@ -263,7 +258,7 @@ function Help({ session }) {
     <dialog id="help" aria-labelledby="help-title" onClick=${(event) => event.target.id === "help" && close()}>
       <div>
         <header><h2 id="help-title">${say("help")}</h2>
-          <button class="icon" aria-label=${say("close")} onClick=${close}>${icon("close")}</button></header>
+          ${iconButton("close", close)}</header>
         <dl>${Object.entries(SHORTCUTS).map(([keys, name]) => html`<div><dt>${keys.split(" ").map((key) => html`<kbd>${key}</kbd>`)}</dt><dd>${say(name)}</dd></div>`)}</dl>
         <p class="hint">${say("mouse")}</p>
         <p class="hint">${whereTo(session.server)} ${say("guess")}</p>
