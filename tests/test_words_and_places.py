@@ -291,7 +291,12 @@ def number(xmp: bytes, name: str) -> float:
     return float(found[1])
 
 
-@pytest.mark.parametrize("form", [ATTRIBUTES, ELEMENTS])
+IN_PIXELS = ATTRIBUTES.replace(
+    'x="0.3" stArea:y="0.2" stArea:w="0.1" stArea:h="0.4"', 'x="12" stArea:y="4" stArea:w="4" stArea:h="8"'
+).replace("normalized", "pixel")
+
+
+@pytest.mark.parametrize("form", [ATTRIBUTES, ELEMENTS, IN_PIXELS])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_regions_turn_with_the_picture(orientation: int, form: str) -> None:
     marked = np.zeros((20, 40, 3), np.uint8)
@@ -311,6 +316,7 @@ def test_regions_turn_with_the_picture(orientation: int, form: str) -> None:
     found = [number(written, f"stArea:{name}") for name in "xywh"]
     np.testing.assert_allclose(found, [x, y, w, h], atol=1e-6)
     assert (number(written, "stDim:w"), number(written, "stDim:h")) == (width, height)
+    assert b'stArea:unit="pixel"' not in written
 
 
 def test_regions_of_other_standards_turn_too() -> None:
@@ -325,6 +331,17 @@ def test_regions_of_other_standards_turn_too() -> None:
     found = [number(turned, f"ext:rb{name}") for name in "XYWH"]
     np.testing.assert_allclose(found, [0.6, 0.25, 0.4, 0.1], atol=1e-6)
     assert b'MPReg:Rectangle="0.6, 0.25, 0.4, 0.1"' in turned
+
+
+def test_a_boundary_in_pixels_becomes_shares() -> None:
+    xmp = packet(
+        '<ext:RegionBoundary ext:rbUnit="pixel" ext:rbX="10" ext:rbY="0" ext:rbW="4" ext:rbH="8"/>',
+        REGION_SPACES,
+    )
+    plain, turned = (clean_xmp(xmp, orientation=way, stored=(40, 20)) for way in (1, 6))
+    assert [number(plain, f"ext:rb{name}") for name in "XYWH"] == [0.25, 0, 0.1, 0.4]
+    np.testing.assert_allclose([number(turned, f"ext:rb{name}") for name in "XYWH"], [0.6, 0.25, 0.4, 0.1])
+    assert b'rbUnit="relative"' in plain
 
 
 def test_where_the_subject_is_goes_when_the_picture_is_turned_or_enlarged() -> None:

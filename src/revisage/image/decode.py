@@ -104,7 +104,7 @@ def from_pillow(image: Image.Image) -> Photo:
     except Exception as error:
         raise PhotoError(f"the Pillow image cannot be loaded ({error})") from error
     known = format if format in EXTENSION else "PNG"
-    xmp = clean_xmp(xmp_of(image), orientation=orientation)
+    xmp = clean_xmp(xmp_of(image), orientation=orientation, stored=image.size)
     return _photo(Decoded(planes, known, exif, xmp, dpi=valid_dpi(image.info.get("dpi"))))
 
 

@@ -156,7 +156,8 @@ def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly
             exif, raw_xmp, raw_iptc = clean_exif(held.exif), held.xmp, held.iptc
             orientation = 1  # the codestream's own, which is applied
             image.info.setdefault("icc_profile", held.icc)
-        xmp, iptc = clean_xmp(raw_xmp, orientation=orientation), clean_iptc(raw_iptc, keep_gps=True)
+        xmp = clean_xmp(raw_xmp, orientation=orientation, stored=image.size)
+        iptc = clean_iptc(raw_iptc, keep_gps=True)
         notes = [
             f"its {name} cannot be read and is left out"
             for name, raw, kept in (("EXIF", image.info.get("exif"), exif), ("XMP", raw_xmp, xmp))

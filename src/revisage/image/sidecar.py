@@ -22,7 +22,8 @@ def with_sidecar(photo: Photo, path: Path) -> Photo:
             return photo
         said = None
         if beside.stat().st_size <= _MOST_BYTES:
-            said = clean_xmp(beside.read_bytes(), orientation=photo.orientation)
+            stored = photo.size if photo.orientation < 5 else photo.size[::-1]
+            said = clean_xmp(beside.read_bytes(), orientation=photo.orientation, stored=stored)
         if said is None:
             return replace(photo, notes=(*photo.notes, f"{beside.name} beside it cannot be read"))
         return replace(photo, xmp=merge(photo.xmp or b"", said), sidecar=beside.name.removeprefix(path.stem))

@@ -85,7 +85,7 @@ def read_tiff(data: bytes, max_pixels: int, page: int = 0, *, partly: bool = Fal
         planes,
         "TIFF",
         exif=clean_exif(_exif(data, pages[page].offset)),
-        xmp=clean_xmp(xmp, orientation=orientation),
+        xmp=clean_xmp(xmp, orientation=orientation, stored=layout.size),
         iptc=clean_iptc(tiff.iptc_of(tags), keep_gps=True),
         dpi=_dpi(tags),
         orientation=orientation,

@@ -53,12 +53,18 @@ _PLACE = {
 
 
 def clean_xmp(
-    xmp: bytes | None, *, keep_gps: bool = True, orientation: int = 1, size: tuple[int, int] | None = None
+    xmp: bytes | None,
+    *,
+    keep_gps: bool = True,
+    orientation: int = 1,
+    stored: tuple[int, int] | None = None,
+    size: tuple[int, int] | None = None,
 ) -> bytes | None:
     """The packet without what is stale in a new file, and without the place unless kept.
 
-    `orientation` is how the picture was turned since the packet was true of it: the regions of faces and
-    things turn with it. `size` is that of the new file, to which they are then said to apply.
+    `stored` is the width and height of the picture that the packet is true of: its regions in pixels become
+    shares of that. `orientation` is how the picture was turned since: the regions of faces and things turn
+    with it. `size` is that of the new file, to which they are then said to apply.
 
     Returns None where `parse_xmp` does.
     """
@@ -72,9 +78,8 @@ def clean_xmp(
                     element.removeAttributeNode(attribute)
             if element.parentNode is not None and _unwanted(element, keep_gps):
                 element.parentNode.removeChild(element)
-        if orientation != 1 or size is not None:
-            for element in document.getElementsByTagName("*"):
-                _turn_regions(element, orientation, size)
+        for element in document.getElementsByTagName("*"):
+            _turn_regions(element, orientation, stored, size)
         cleaned = "".join(node.toxml() for node in document.childNodes)
     except (ValueError, RecursionError, AttributeError):
         return None
@@ -121,27 +126,43 @@ _TURNS: dict[int, Callable[[float, float], tuple[float, float]]] = {
 }
 
 
-def _turn_regions(element: minidom.Element, orientation: int, size: tuple[int, int] | None) -> None:
+# Namespace, names of place and size and of their unit, the unit of shares, and whether the place is a corner.
+_FORMS = (
+    (_AREA, ("x", "y", "w", "h"), "unit", "normalized", False),
+    (_IPTC_EXT, ("rbX", "rbY", "rbW", "rbH"), "rbUnit", "relative", True),
+)
+
+
+def _turn_regions(
+    element: minidom.Element,
+    orientation: int,
+    stored: tuple[int, int] | None,
+    size: tuple[int, int] | None,
+) -> None:
     """Of MWG (centre and size), Microsoft (a rectangle in one text) and IPTC (corner and size, or points)."""
     if size is not None and (element.namespaceURI, element.localName) == (_REGIONS, "AppliedToDimensions"):
         for holder in (element, *element.getElementsByTagName("*")):
             for name, value in zip("wh", size, strict=True):
                 _set(holder, _DIMENSIONS, name, str(value))
     turn = _TURNS.get(orientation)
-    if turn is None:
-        return
-    for space, prefix, corner in ((_AREA, "", False), (_IPTC_EXT, "rb", True)):
-        names = [prefix + (name if not prefix else name.upper()) for name in "xywh"]
-        if (_get(element, space, f"{prefix}Unit") or _get(element, space, "unit") or "") == "pixel":
-            continue
+    for space, names, unit, share, corner in _FORMS:
         values = [_number(_get(element, space, name)) for name in names]
         if None in values[:2]:
             continue
         x, y, w, h = (value or 0.0 for value in values)
-        turned = _turned_box(turn, orientation, x, y, w, h, corner=corner)
+        if _get(element, space, unit) == "pixel":
+            if stored is None:
+                continue
+            x, y, w, h = x / stored[0], y / stored[1], w / stored[0], h / stored[1]
+            _set(element, space, unit, share)
+        elif turn is None:
+            continue
+        turned = _turned_box(turn, orientation, x, y, w, h, corner=corner) if turn else (x, y, w, h)
         for name, old, new in zip(names, values, turned, strict=True):
             if old is not None:
                 _set(element, space, name, _text(new))
+    if turn is None:
+        return
     rectangle = _get(element, _MICROSOFT, "Rectangle")
     parts = [_number(part) for part in (rectangle or "").split(",")]
     if len(parts) == 4 and None not in parts:
