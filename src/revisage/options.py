@@ -161,8 +161,6 @@ class RestoreOptions(Checked):
     mask: Annotated[str | None, Arg(metavar="FILE")] = None
     """A picture that is white where the photo is damaged, of its shape and any size: that is repaired, and
     nothing else. In Python a Path or bytes of such a file, by HTTP its bytes as base64."""
-    red_eyes: bool = False
-    """Make pupils that a flash has turned red dark."""
     colour: Annotated[Literal["keep", "enhance", "revive"], Arg(aliases=("--color",))] = "keep"
     """keep the photo's colours (gray stays gray, sepia sepia); let the model enhance them; or revive what has
     faded, as far as the photo itself tells it: an estimate."""
@@ -189,6 +187,8 @@ class RestoreOptions(Checked):
     clean: Share = 0.5
     """How strongly the rest of the photo is cleaned of noise and blocks: 0 keeps the grain, 1 cleans hard.
     For a scene model that can be told (revisage-scene-x2); others always do what they do."""
+    red_eyes: bool = False
+    """Make pupils that a flash has turned red dark."""
 
     def __post_init__(self) -> None:
         for name in ("scale", "turn"):
