@@ -17,7 +17,7 @@ CENTRE = (0.5, 0.52)
 RADII = (0.46, 0.47)
 """The mask's oval in an FFHQ crop, as shares of its side: from above the hairline to below the chin."""
 
-SOLID = 0.76  #: share of the oval's radius up to which the mask is 1; from there it fades to 0 at the edge
+SOLID = 0.76  #: share of the oval's radius up to which the mask is 1; the seam fades from there to the edge
 CONTEST = 0.3  #: width, in radii, over which a pixel between two faces passes from one to the other
 TRUST = 0.1  #: mean difference between face and photo at which the photo's own finest detail counts 1/e
 BLOCK = 1 << 20  #: pixels of canvas held in floating point at once
