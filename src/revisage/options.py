@@ -45,6 +45,7 @@ class Arg:
     positional: bool = False  #: it is an argument, not an option
     repeated: bool = False  #: the option is given once for each of its values
     only_in_python: bool = False  #: neither the command line nor the HTTP API offers it
+    unit: int = 1  #: how many of the field's units are one of the option's, such as bytes in a MiB
 
 
 Share = Annotated[float, Interval(ge=0, le=1), Arg(metavar="0..1")]

@@ -158,7 +158,8 @@ def _add(section: argparse._ArgumentGroup, field: _Shown) -> argparse.Action:
         way = argparse.BooleanOptionalAction if field.default else "store_true"
         return section.add_argument(*names, dest=field.path, action=way, help=text)
     if field.default not in (None, "", (), MISSING):
-        default = field.default if isinstance(field.default, tuple) else (field.default,)
+        plain = field.default // arg.unit if arg.unit != 1 else field.default
+        default = plain if isinstance(plain, tuple) else (plain,)
         text += f" (default: {' '.join(map(str, default))})"
     parts = get_args(field.kind) if get_origin(field.kind) is tuple else (field.kind,)
     metavar = arg.metavar or _METAVARS.get(parts[0]) or f"{{{','.join(map(str, get_args(parts[0])))}}}"
@@ -170,10 +171,12 @@ def _add(section: argparse._ArgumentGroup, field: _Shown) -> argparse.Action:
         how |= {"nargs": len(parts), "metavar": tuple(metavar.split())}
     if arg.positional:
         return section.add_argument(field.path, type=partial(_read, metavar, field.interval, parts[0]), **how)
+    read = partial(_read, names[-1], field.interval, parts[0])
     how |= {"dest": field.path, "required": field.default is MISSING}
     if parts[-1] is ...:
         how["action"] = "append" if arg.repeated else "extend"
-    return section.add_argument(*names, type=partial(_read, names[-1], field.interval, parts[0]), **how)
+    how["type"] = read if arg.unit == 1 else lambda text: read(text) * arg.unit
+    return section.add_argument(*names, **how)
 
 
 def _read(option: str, interval: Interval | None, kind: Any, text: str) -> Any:

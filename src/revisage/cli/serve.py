@@ -18,7 +18,7 @@ from revisage.cli._say import say
 from revisage.errors import UsageError
 from revisage.options import GUARD_DEGREES, Arg, ModelSettings, Settings
 from revisage.restore import InstalledModels, Restorer
-from revisage.server import JobLimits, Limits, ServerSettings, default_data, read_tokens
+from revisage.server import Limits, ServerSettings, default_data, read_tokens
 
 
 @dataclass(frozen=True)
@@ -52,19 +52,7 @@ class Options:
     """Processes that restore, each with its own models; 0: other machines on the same queue do the work."""
     database: Annotated[str | None, Arg(metavar="postgresql://…")] = None
     """Queue that several machines share; they need a common --data folder as well."""
-    limits: JobLimits = field(default_factory=JobLimits)
-    max_body_mib: int = Limits.body_bytes >> 20
-    """Longest upload in MiB."""
-    max_stored_mib: int = Limits.stored_bytes >> 20
-    """What photos and results may take on the disk in MiB; beyond, photos are refused with 507."""
-    min_free_mib: int = Limits.free_bytes >> 20
-    """What must stay free on that disk in MiB."""
-    worker_mib: int = Limits.worker_bytes >> 20
-    """Memory in MiB that a process may take beyond its models (CPU, Linux)."""
-    decode_mib: int = Limits.decode_bytes >> 20
-    """Memory in MiB that decoding one photo may take."""
-    retention_hours: float = Limits.retention_seconds / 3600
-    """Photos and results are erased this long after they are done; 0: right after the download."""
+    limits: Limits = field(default_factory=Limits)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -140,13 +128,5 @@ def _settings(options: Options) -> ServerSettings:
         workers=options.workers,
         guard=None if options.guard == "off" else options.guard,
         database=options.database,
-        limits=Limits(
-            **asdict(options.limits),
-            body_bytes=options.max_body_mib << 20,
-            stored_bytes=options.max_stored_mib << 20,
-            free_bytes=options.min_free_mib << 20,
-            worker_bytes=options.worker_mib << 20,
-            decode_bytes=options.decode_mib << 20,
-            retention_seconds=options.retention_hours * 3600,
-        ),
+        limits=options.limits,
     )

@@ -4,6 +4,6 @@
 """
 
 from revisage.server.options import JobOptions
-from revisage.server.settings import JobLimits, Limits, ServerSettings, default_data, read_tokens
+from revisage.server.settings import Limits, ServerSettings, default_data, read_tokens
 
-__all__ = ["JobLimits", "JobOptions", "Limits", "ServerSettings", "default_data", "read_tokens"]
+__all__ = ["JobOptions", "Limits", "ServerSettings", "default_data", "read_tokens"]

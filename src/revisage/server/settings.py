@@ -3,11 +3,14 @@
 import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Interval
 
 from revisage.errors import UsageError
 from revisage.files import open_to_others
 from revisage.image import DecodeLimits
-from revisage.restore import GUARD_DEGREES, RestoreOptions
+from revisage.options import GUARD_DEGREES, Arg, Checked, OnlyInPython, RestoreOptions
 
 TOKEN_LENGTH = 16  #: characters of the shortest token; `openssl rand -hex 32` makes a good one
 UNCLAIMED_SECONDS = 3600.0  #: how long a result waits for its first download where retention is 0
@@ -15,48 +18,49 @@ UNCLAIMED_SECONDS = 3600.0  #: how long a result waits for its first download wh
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
-@dataclass(frozen=True)
-class JobLimits:
-    """What one job and the queue may cost."""
+MIB, HOUR = 1 << 20, 3600
+Count = Annotated[int, Interval(gt=0)]
+Seconds = Annotated[float, Interval(gt=0)]
 
-    max_pixels: int = 50_000_000
+
+@dataclass(frozen=True)
+class Limits(Checked):
+    """What one request, one job and the queue may cost."""
+
+    max_pixels: Count = 50_000_000
     """Photos with more pixels are refused."""
-    max_output_pixels: int = 100_000_000
+    max_output_pixels: Count = 100_000_000
     """Results that would have more pixels are refused."""
-    decode_seconds: float = 10.0
+    decode_seconds: Seconds = 10.0
     """Processor time that decoding one photo may take."""
-    upload_seconds: float = 60.0
+    upload_seconds: Seconds = 60.0
     """Longest time for an upload to arrive."""
-    queue: int = 64
+    queue: Count = 64
     """Photos that may wait; one more is refused with 429."""
-    job_seconds: float = 300.0
+    job_seconds: Seconds = 300.0
     """Longest time that a photo may make no progress."""
-    attempts: int = 5
+    attempts: Count = 5
     """How often a photo is tried whose worker dies of it."""
-    kills: int = 2
+    kills: Count = 2
     """How often a photo is tried whose worker is killed from outside, as when memory runs out."""
-    drain_seconds: float = 20.0
+    drain_seconds: Annotated[float, Interval(ge=0)] = 20.0
     """Time after SIGTERM for the photos in hand."""
-
-
-@dataclass(frozen=True)
-class Limits(JobLimits):
-    """What one request, one job and the queue may cost. Raises UsageError when a value makes no sense."""
-
-    body_bytes: int = 64 << 20  #: longest request body, counted while it arrives
-    decode_bytes: int = 2 << 30  #: memory of the process that decodes a photo
-    lease_seconds: float = 15.0  #: how long a job whose worker falls silent waits before another takes it
-    stored_bytes: int = 20 << 30  #: what photos, results and reports may take on the disk together
-    free_bytes: int = 1 << 30  #: what must stay free on that disk for a photo to be taken
-    worker_bytes: int = 6 << 30  #: memory that a worker on CPUs may take beyond its models (Linux)
-    retention_seconds: float = 24 * 3600.0  #: age at which photos and results are erased; 0: once downloaded
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not value > 0 and name not in ("retention_seconds", "drain_seconds", "free_bytes"):
-                raise UsageError(f"--{name.replace('_', '-')} must be more than 0, not {value}")
-            if value < 0:
-                raise UsageError(f"--{name.replace('_', '-')} must not be negative, not {value}")
+    body_bytes: Annotated[Count, Arg(name="max_body_mib", metavar="MIB", unit=MIB)] = 64 * MIB
+    """Longest upload, counted while it arrives."""
+    stored_bytes: Annotated[Count, Arg(name="max_stored_mib", metavar="MIB", unit=MIB)] = 20480 * MIB
+    """What photos and results may take on the disk together; beyond, photos are refused with 507."""
+    free_bytes: Annotated[int, Interval(ge=0), Arg(name="min_free_mib", metavar="MIB", unit=MIB)] = 1024 * MIB
+    """What must stay free on that disk."""
+    worker_bytes: Annotated[Count, Arg(name="worker_mib", metavar="MIB", unit=MIB)] = 6144 * MIB
+    """Memory that a process may take beyond its models (CPU, Linux)."""
+    decode_bytes: Annotated[Count, Arg(name="decode_mib", metavar="MIB", unit=MIB)] = 2048 * MIB
+    """Memory that decoding one photo may take."""
+    retention_seconds: Annotated[
+        float, Interval(ge=0), Arg(name="retention_hours", metavar="HOURS", unit=HOUR)
+    ] = 24.0 * HOUR
+    """Photos and results are erased this long after they are done; 0: right after the download."""
+    lease_seconds: Annotated[Seconds, OnlyInPython] = 15.0
+    """How long a job whose worker falls silent waits before another takes it."""
 
     @property
     def decoding(self) -> DecodeLimits:
