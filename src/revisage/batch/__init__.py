@@ -11,25 +11,7 @@ from revisage.batch.storage import destination
 from revisage.options import SaveOptions
 
 __all__ = [
-    "MANIFEST",
-    "Fingerprint",
-    "Job",
-    "Location",
-    "Manifest",
-    "ManifestError",
-    "Meter",
-    "Outcome",
-    "Reason",
-    "SaveOptions",
-    "Standing",
-    "Watch",
-    "destination",
-    "fingerprint",
-    "locations",
-    "make_restorer",
-    "plan_locations",
-    "plan_photos",
-    "restore_all",
-    "results_folder",
-    "shared_memory",
-]
+    "MANIFEST", "Fingerprint", "Job", "Location", "Manifest", "ManifestError", "Meter", "Outcome", "Reason",
+    "SaveOptions", "Standing", "Watch", "destination", "fingerprint", "locations", "make_restorer",
+    "plan_locations", "plan_photos", "restore_all", "results_folder", "shared_memory",
+]  # fmt: skip

@@ -13,22 +13,9 @@ from revisage.label.xmp import DIGITAL_SOURCE_TYPE, Label, label_of, packet
 from revisage.options import Credentials
 
 __all__ = [
-    "DIGITAL_SOURCE_TYPE",
-    "Credentials",
-    "Earlier",
-    "Edit",
-    "Label",
-    "Original",
-    "Signature",
-    "add",
-    "can_sign",
-    "certificate_digest",
-    "check",
-    "packet",
-    "read",
-    "sign",
-    "signature",
-]
+    "DIGITAL_SOURCE_TYPE", "Credentials", "Earlier", "Edit", "Label", "Original", "Signature", "add",
+    "can_sign", "certificate_digest", "check", "packet", "read", "sign", "signature",
+]  # fmt: skip
 
 
 def add(data: bytes, format: str, label: Label) -> bytes:

@@ -26,27 +26,8 @@ from revisage.restore.restorer import Restorer
 from revisage.restore.result import Result
 
 __all__ = [
-    "FACES_FIRST",
-    "GUARD_DEGREES",
-    "MAX_OUTPUT_PIXELS",
-    "DamageModel",
-    "DetectorModel",
-    "Face",
-    "FaceModel",
-    "FaceReport",
-    "IdentityModel",
-    "InstalledModels",
-    "ModelSource",
-    "Progress",
-    "Repair",
-    "Restoration",
-    "RestoreOptions",
-    "Restorer",
-    "Result",
-    "SceneModel",
-    "Settings",
-    "Stage",
-    "document",
-    "failure",
+    "FACES_FIRST", "GUARD_DEGREES", "MAX_OUTPUT_PIXELS", "DamageModel", "DetectorModel", "Face", "FaceModel",
+    "FaceReport", "IdentityModel", "InstalledModels", "ModelSource", "Progress", "Repair", "Restoration",
+    "RestoreOptions", "Restorer", "Result", "SceneModel", "Settings", "Stage", "document", "failure",
     "overall",
-]
+]  # fmt: skip
