@@ -6,20 +6,17 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-DIRECTIONS = 8
-"""Lines through each missing pixel on which both of their ends are looked for."""
+DIRECTIONS = 8  #: lines through each missing pixel on which both of their ends are looked for
 
 REACH = 12
 """Pixels from a missing one to the end of a line; what is further inside is filled at half the size first."""
 
-ALIKE = 25.0
-"""Levels of 255 by which two ends may differ before they count as two things rather than one."""
+ALIKE = 25.0  #: levels of 255 by which two ends may differ before they count as two things rather than one
 
 GRAIN_SIDE, GRAIN_SIGMAS = 5, 2.5
 """Side of the window whose mean is the picture without its grain; more than so many sigmas is no grain."""
 
-CHUNK = 1 << 18
-"""Missing pixels in hand at once: they take some 100 bytes each."""
+CHUNK = 1 << 18  #: missing pixels in hand at once: they take some 100 bytes each
 
 
 def inpaint(pixels: np.ndarray, missing: np.ndarray) -> np.ndarray:

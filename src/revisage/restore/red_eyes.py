@@ -10,8 +10,7 @@ from revisage.faces import Face
 from revisage.image import Photo
 from revisage.restore import tiles
 
-SMALLEST = 16.0
-"""Pixels between the eyes of the smallest face in which a pupil is more than a dot."""
+SMALLEST = 16.0  #: pixels between the eyes of the smallest face in which a pupil is more than a dot
 
 AROUND = 0.22
 """Half the side of the square around an eye's landmark, as all lengths here in distances between the eyes."""

@@ -17,8 +17,7 @@ from revisage.restore.background import is_thin
 from revisage.restore.inpaint import inpaint
 from revisage.restore.models import DamageModel, ModelSource
 
-PIXELS = 2_500_000
-"""Of the copy in which damage is looked for: a larger photo is reduced."""
+PIXELS = 2_500_000  #: of the copy in which damage is looked for: a larger photo is reduced
 
 TILE, HALO, MULTIPLE = 512, 64, 16
 """Sides of a tile and of the context around it, and what the model's input must be a multiple of."""
@@ -32,8 +31,7 @@ THIN = 1 / 120
 MOST = 0.3
 """Share of a photo up to which it is filled: of more, the model has taken the picture itself for damage."""
 
-ASPECT = 0.01
-"""By how much a mask's aspect may differ from the photo's, beside one pixel of its own."""
+ASPECT = 0.01  #: by how much a mask's aspect may differ from the photo's, beside one pixel of its own
 
 
 @dataclass(frozen=True)
