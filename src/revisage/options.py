@@ -115,7 +115,7 @@ def mask_text(source: Path | bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-Box = tuple[float, float, float, float]  #: X, y, width, height
+Box = tuple[float, float, float, float]  #: x, y, width, height
 
 
 def _box(name: str, text: str, wish: str, *, in_shares: bool = False) -> Box:
