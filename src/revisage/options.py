@@ -253,13 +253,13 @@ class RestoreOptions(Checked):
     def _numbers(self) -> dict[int, float]:
         if self.faces in ("all", "largest"):
             return {}
-        pairs = (text.partition(":") for text in self.faces.split(","))
+        pairs = [text.partition(":") for text in self.faces.split(",")]
         try:
             numbers = {int(n): float(own) if colon else self.strength for n, colon, own in pairs}
         except ValueError:
             numbers = {0: 0.0}
         within = all(0 <= strength <= 1 for strength in numbers.values())
-        if min(numbers) < 1 or len(numbers) > MOST_CHOSEN or not within:
+        if min(numbers) < 1 or len(pairs) > MOST_CHOSEN or not within:
             most = f"at most {MOST_CHOSEN} numbers from 1 such as 1,3 or, with strengths, 1,3:0.6"
             raise UsageError(f"faces {self.faces[:40]!r}: give all, largest, or {most}")
         return numbers
