@@ -20,10 +20,16 @@ from revisage.lab.metrics.embedders import open_edgeface  # noqa: E402
 from revisage.lab.networks.arcface_crop import ArcFaceCrop  # noqa: E402
 from revisage.lab.networks.compact import Compact, CompactConfig  # noqa: E402
 from revisage.lab.networks.detector import OUTPUT_NAMES, DetectorConfig, DetectorNetwork  # noqa: E402
-from revisage.lab.networks.gfpgan import CLEAR_256, COMPACT_256, GFPGAN, GFPGANConfig, UnitRange  # noqa: E402
+from revisage.lab.networks.gfpgan import (  # noqa: E402
+    CLEAR_256,
+    COMPACT_256,
+    GFPGAN,
+    GFPGANConfig,
+    SelfAttention,
+    UnitRange,
+)
 from revisage.lab.networks.mobilefacenet import MobileFaceNet  # noqa: E402
 from revisage.lab.networks.rrdb import RRDBConfig, RRDBNet  # noqa: E402
-from revisage.lab.networks.self_attention import SelfAttention  # noqa: E402
 from revisage.lab.networks.stylegan2 import (  # noqa: E402
     ModulatedConv2d,
     StyleConv,

@@ -11,21 +11,7 @@ from revisage.image.sidecar import sidecar_path, with_sidecar
 from revisage.options import DecodeLimits
 
 __all__ = [
-    "FORMAT_OF_EXTENSION",
-    "DecodeLimits",
-    "Photo",
-    "can_encode",
-    "decode",
-    "eight_bits",
-    "encode",
-    "format_for",
-    "format_of",
-    "from_array",
-    "from_pillow",
-    "left_out",
-    "output_paths",
-    "protection",
-    "save",
-    "sidecar_path",
-    "with_sidecar",
-]
+    "FORMAT_OF_EXTENSION", "DecodeLimits", "Photo", "can_encode", "decode", "eight_bits", "encode",
+    "format_for", "format_of", "from_array", "from_pillow", "left_out", "output_paths", "protection",
+    "save", "sidecar_path", "with_sidecar",
+]  # fmt: skip

@@ -248,14 +248,8 @@ def _bmp(photo: Photo, meta: Metadata, quality: int) -> bytes:
 
 
 _WRITERS: dict[str, Callable[[Photo, Metadata, int], bytes]] = {
-    "JPEG": _jpeg,
-    "PNG": _png,
-    "WEBP": _webp,
-    "BMP": _bmp,
-    "HEIF": _heif,
-    "AVIF": _avif,
-    "JXL": _jxl,
-}
+    "JPEG": _jpeg, "PNG": _png, "WEBP": _webp, "BMP": _bmp, "HEIF": _heif, "AVIF": _avif, "JXL": _jxl,
+}  # fmt: skip
 
 
 def _subsampling(quality: int) -> str:

@@ -32,22 +32,19 @@ EXAMPLE = 64
 
 @dataclass(frozen=True)
 class Architecture:
-    """One entry of `ARCHITECTURES`.
-
-    Attributes:
-        config: frozen dataclass of its sizes: numbers, texts and tuples of them. No two share one.
-        network: made from a configuration, which it keeps as `config`.
-        contract: (configuration, scale asked for) -> the fields of its contract that follow from them: task,
-            size, scale, framing, control; those that are None left out. None: no model to restore with.
-        deployed: (network, scale asked for) -> the module that is written; without it the network itself.
-        export: further arguments of `revisage.lab.export.export`.
-    """
+    """One entry of `ARCHITECTURES`."""
 
     config: type[Any]
+    """Frozen dataclass of its sizes: numbers, texts and tuples of them. No two share one."""
     network: Callable[[Any], nn.Module]
+    """Made from a configuration, which it keeps as `config`."""
     contract: Callable[[Any, int], dict[str, Any]] | None
+    """(configuration, scale asked for) -> the fields of its contract that follow from them: task, size,
+    scale, framing, control; those that are None left out. None: no model to restore with."""
     deployed: Callable[[Any, int], nn.Module] = lambda network, _: network
+    """(network, scale asked for) -> the module that is written; without it the network itself."""
     export: Mapping[str, Any] = field(default_factory=dict)
+    """Further arguments of `revisage.lab.export.export`."""
 
 
 # fmt: off

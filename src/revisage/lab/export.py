@@ -38,20 +38,17 @@ _FP16_MAX = float(np.finfo(np.float16).max)
 
 @dataclass(frozen=True)
 class Parity:
-    """Largest differences between the network in PyTorch fp32 and the written file, per runtime in fp32.
-
-    Attributes:
-        max_abs: over both runtimes, all outputs and all test batches.
-        openvino, onnxruntime: the same for one runtime.
-        magnitude: the largest number in the network's outputs.
-        tolerance: what `max_abs` was allowed to be, for outputs no larger than 1.
-    """
+    """Largest differences between the network in PyTorch fp32 and the written file, per runtime in fp32."""
 
     max_abs: float
+    """Over both runtimes, all outputs and all test batches."""
     openvino: float
     onnxruntime: float
+    """The same for one runtime."""
     magnitude: float
+    """The largest number in the network's outputs."""
     tolerance: float
+    """What `max_abs` was allowed to be, for outputs no larger than 1."""
 
     @property
     def passed(self) -> bool:

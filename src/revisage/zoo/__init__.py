@@ -20,27 +20,7 @@ from revisage.zoo.store import (
 )
 
 __all__ = [
-    "CATALOGUE",
-    "TASKS",
-    "Contract",
-    "Ignored",
-    "Mixture",
-    "Model",
-    "ModelSpec",
-    "Progress",
-    "Task",
-    "destination",
-    "find",
-    "folders",
-    "get",
-    "ignored",
-    "import_model",
-    "installed",
-    "mixture",
-    "name_of",
-    "pull",
-    "read_contract",
-    "read_metadata",
-    "resolve",
-    "user_folder",
-]
+    "CATALOGUE", "TASKS", "Contract", "Ignored", "Mixture", "Model", "ModelSpec", "Progress", "Task",
+    "destination", "find", "folders", "get", "ignored", "import_model", "installed", "mixture", "name_of",
+    "pull", "read_contract", "read_metadata", "resolve", "user_folder",
+]  # fmt: skip

@@ -34,12 +34,7 @@ _STORAGES: dict[str, np.dtype] = {
     "torch.BFloat16Storage": _BF16,
     **{f"torch.{name}Storage": np.dtype(kind) for name, kind in (_REALS | _WHOLE).items()},
 }
-_SAFE_TYPES: dict[str, np.dtype] = {
-    "F64": np.dtype("<f8"),
-    "F32": np.dtype("<f4"),
-    "F16": np.dtype("<f2"),
-    "BF16": _BF16,
-}
+_SAFE_TYPES: dict[str, np.dtype] = {"BF16": _BF16, **{f"F{8 * n}": np.dtype(f"<f{n}") for n in (2, 4, 8)}}
 
 
 class _Storage(NamedTuple):

@@ -35,17 +35,14 @@ _FIRST_RELEASE = (
 
 @dataclass(frozen=True)
 class Published:
-    """A network with its weights.
-
-    Attributes:
-        task: "face" or "scene".
-        size: side of the square picture that a face network takes; None for any size.
-        scale: output side over input side.
-    """
+    """A network with its weights."""
 
     task: Task
+    """"face" or "scene"."""
     size: int | None
+    """Side of the square picture that a face network takes; None for any size."""
     scale: int
+    """Output side over input side."""
     output: Value
 
     def onnx(self, contract: Contract, *, half: bool) -> bytes:

@@ -166,7 +166,7 @@ def _fork(data: bytearray, head: dict[str, Any]) -> tuple[int, int]:
         sandbox.die_with(parent)
         photo = bytes(data)
         os.closerange(3, target)
-        os.closerange(target + 1, _highest_file() + 1)
+        os.closerange(target + 1, max(int(name) for name in os.listdir("/proc/self/fd")) + 1)
         answer = os.fdopen(target, "wb")
         _limit(head)
         sandbox.give_up(_open_no_more)
@@ -175,10 +175,6 @@ def _fork(data: bytearray, head: dict[str, Any]) -> tuple[int, int]:
     finally:
         os._exit(status)
     raise AssertionError("os._exit does not return")
-
-
-def _highest_file() -> int:
-    return max(int(name) for name in os.listdir("/proc/self/fd"))
 
 
 def _relay(answer: int, fork: int, stdout: BinaryIO) -> None:

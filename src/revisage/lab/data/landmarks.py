@@ -21,19 +21,16 @@ MIRRORED = (1, 0, 2, 4, 3)  # what each point is called once left and right are 
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """One row of the table.
-
-    Attributes:
-        file: the crop, relative to the folder that lies beside the table.
-        landmarks: (5, 2) float32.
-        coverage: share of the crop that lies inside its photo, 0 to 1; the rest is mirrored.
-        group: crops of one group are of one person, or may be: a split must not part them.
-    """
+    """One row of the table."""
 
     file: str
+    """The crop, relative to the folder that lies beside the table."""
     landmarks: np.ndarray
+    """(5, 2) float32."""
     coverage: float
+    """Share of the crop that lies inside its photo, 0 to 1; the rest is mirrored."""
     group: str
+    """Crops of one group are of one person, or may be: a split must not part them."""
 
     @property
     def stem(self) -> str:

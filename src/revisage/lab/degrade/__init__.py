@@ -36,14 +36,5 @@ _SAMPLES: dict[str, Callable[[np.random.Generator], Step]] = {
 RECIPES: dict[str, Recipe] = {name: Recipe(name, sample) for name, sample in _SAMPLES.items()}
 
 __all__ = [
-    "COLOURLESS",
-    "RECIPES",
-    "Chain",
-    "Recipe",
-    "Step",
-    "apply",
-    "description",
-    "rng_for",
-    "tone",
-    "zoomed",
-]
+    "COLOURLESS", "RECIPES", "Chain", "Recipe", "Step", "apply", "description", "rng_for", "tone", "zoomed",
+]  # fmt: skip

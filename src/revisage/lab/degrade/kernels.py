@@ -5,6 +5,7 @@ The family and its names are those of Real-ESRGAN (Wang et al., 2021, section 3.
 
 import math
 from dataclasses import dataclass
+from itertools import product
 from typing import Self
 
 import cv2
@@ -157,12 +158,5 @@ class KernelBlur:
         return clip(convolve(image, self.kernel()))
 
 
-_FAMILY = (
-    ("gaussian", "isotropic"),
-    ("gaussian", "anisotropic"),
-    ("generalised", "isotropic"),
-    ("generalised", "anisotropic"),
-    ("plateau", "isotropic"),
-    ("plateau", "anisotropic"),
-)
+_FAMILY = tuple(product(("gaussian", "generalised", "plateau"), ("isotropic", "anisotropic")))
 _FAMILY_PROBABILITY = (0.45, 0.25, 0.12, 0.03, 0.12, 0.03)

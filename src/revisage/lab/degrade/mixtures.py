@@ -16,15 +16,9 @@ Shares = tuple[tuple[float, Callable[[np.random.Generator], Step]], ...]
 
 # A face on an old print: what the scan loses comes from GFP-GAN's equation instead.
 OLD_FACE = old_photo.Chances(
-    blur=0.7,
-    low_resolution=0.0,
-    gray=0.25,
-    toned=0.15,
-    halftone=0.05,
-    scan_noise=0.0,
-    jpeg=0.0,
+    blur=0.7, low_resolution=0.0, gray=0.25, toned=0.15, halftone=0.05, scan_noise=0.0, jpeg=0.0,
     strength=0.85,
-)
+)  # fmt: skip
 # Whole photos keep their sharpness: the scene model removes damage and invents nothing.
 OLD_SCENE = old_photo.Chances(
     blur=0.2, low_resolution=0.0, gray=0.3, toned=0.2, fading=0.3, dyes=0.2, strength=0.85

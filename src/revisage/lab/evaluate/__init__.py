@@ -25,23 +25,7 @@ from revisage.lab.evaluate.results import Labels, Results, read_labels
 from revisage.lab.evaluate.run import evaluate
 
 __all__ = [
-    "STANDARD_TESTS",
-    "Data",
-    "Labels",
-    "Method",
-    "MethodSettings",
-    "MetricSources",
-    "Results",
-    "StandardTest",
-    "View",
-    "clean_pictures",
-    "evaluate",
-    "limit_threads",
-    "open_methods",
-    "open_metrics",
-    "outputs_only",
-    "pairs_of",
-    "read_labels",
-    "select",
-    "write_reports",
-]
+    "STANDARD_TESTS", "Data", "Labels", "Method", "MethodSettings", "MetricSources", "Results",
+    "StandardTest", "View", "clean_pictures", "evaluate", "limit_threads", "open_methods", "open_metrics",
+    "outputs_only", "pairs_of", "read_labels", "select", "write_reports",
+]  # fmt: skip

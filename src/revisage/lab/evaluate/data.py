@@ -25,23 +25,20 @@ NO_RECIPE = "none"
 
 @dataclass(frozen=True)
 class View:
-    """How the pictures are looked at before anything else.
-
-    Attributes:
-        setting: "same-size", or "x4", where methods get a quarter of the true picture's width and height.
-        aligned: they are faces on the FFHQ template.
-        align: side in pixels of the crop on the FFHQ template that is made of the largest face of each clean
-            picture; a picture in which none is found is left out. None for the pictures as they are.
-        size: side that clean pictures are brought to; None for their own.
-        whole: face models get the pictures as they are, though they are not on the template: for models that
-            are trained so, as the progressive GAN is.
-    """
+    """How the pictures are looked at before anything else."""
 
     setting: Setting = "same-size"
+    """"same-size", or "x4", where methods get a quarter of the true picture's width and height."""
     aligned: bool = False
+    """They are faces on the FFHQ template."""
     align: int | None = None
+    """Side in pixels of the crop on the FFHQ template that is made of the largest face of each clean picture;
+    a picture in which none is found is left out. None for the pictures as they are."""
     size: int | None = None
+    """Side that clean pictures are brought to; None for their own."""
     whole: bool = False
+    """Face models get the pictures as they are, though they are not on the template: for models that are
+    trained so, as the progressive GAN is."""
 
     def __post_init__(self) -> None:
         if self.setting not in SCALES:
@@ -288,26 +285,23 @@ def listing_sha256(paths: Sequence[Path]) -> str:
 
 @dataclass(frozen=True)
 class StandardTest:
-    """One test.
-
-    Attributes:
-        name: as given to --test.
-        count: pictures that the user's copy must have.
-        recipe: how clean pictures are degraded; None for pictures that are degraded by themselves and have no
-            truth.
-        view: size and alignment.
-        metrics: those of the published tables.
-        about: what pictures are wanted.
-        take: how many of the pictures are measured; None for all.
-    """
+    """One test."""
 
     name: str
+    """As given to --test."""
     count: int
+    """Pictures that the user's copy must have."""
     recipe: str | None
+    """How clean pictures are degraded; None for pictures that are degraded by themselves and have no
+    truth."""
     view: View
+    """Size and alignment."""
     metrics: tuple[str, ...]
+    """Those of the published tables."""
     about: str
+    """What pictures are wanted."""
     take: int | None = None
+    """How many of the pictures are measured; None for all."""
 
     def data(self, folder: Path, *, seed: int = 0) -> Data:
         """The test on the user's copy. Raises UsageError when that has another number of pictures."""

@@ -1,7 +1,6 @@
 """The expression of a face before and after: a classifier, and the metrics that compare its answers."""
 
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -29,16 +28,6 @@ MILD = tuple(
 )
 
 
-class ExpressionClassifier(Protocol):
-    """Recognises the expression of faces."""
-
-    sha256: dict[str, str]
-
-    def recognise(self, faces: Tensor) -> Tensor:
-        """(N, 3, S, S) RGB in [0, 1] on the FFHQ template -> (N,) numbers into `EXPRESSIONS`."""
-        ...
-
-
 class ModelClassifier:
     """A model of the task "expression": (N, 3, S, S) of its own size -> (N, 7) scores of `EXPRESSIONS`."""
 
@@ -52,7 +41,7 @@ class ModelClassifier:
         self._session = runtime.open_session(model.path, device="cpu", precision="fp32")
 
     def recognise(self, faces: Tensor) -> Tensor:
-        """See `ExpressionClassifier`."""
+        """(N, 3, S, S) RGB in [0, 1] on the FFHQ template -> (N,) numbers into `EXPRESSIONS`."""
         if faces.shape[2:] != (self.size, self.size):
             large = faces.shape[2] > self.size
             faces = F.interpolate(faces, (self.size, self.size), mode="area" if large else "bicubic").clamp(
@@ -73,7 +62,7 @@ _SHARE = MetricSpec(
 )  # fmt: skip
 
 
-def changed(classifier: ExpressionClassifier) -> Metric:
+def changed(classifier: ModelClassifier) -> Metric:
     """1 where the restored face is given another expression than the true one, else 0."""
     source = "the restored face is recognised as another expression than the true one"
 
@@ -83,7 +72,7 @@ def changed(classifier: ExpressionClassifier) -> Metric:
     return PerPicture(replace(_SHARE, name=CHANGED, source=source), values, classifier.sha256)
 
 
-def unstable(classifier: ExpressionClassifier) -> Metric:
+def unstable(classifier: ModelClassifier) -> Metric:
     """1 where two mildly degraded copies of the true face are given different expressions, else 0.
 
     It says nothing about a method: it is what `changed` would be with nothing changed but the pixels.

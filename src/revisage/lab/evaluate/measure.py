@@ -21,7 +21,7 @@ DEFAULT = ("psnr", "ssim", "ms_ssim", "niqe", "degrees")
 DEFAULT_ALONE = ("niqe",)
 FACE_SIDE = 256  # of the crop that face metrics get of a picture that is no aligned face
 
-_EXPRESSIONS: dict[str, Callable[[expressions.ExpressionClassifier], Metric]] = {
+_EXPRESSIONS: dict[str, Callable[[expressions.ModelClassifier], Metric]] = {
     expressions.CHANGED: expressions.changed,
     expressions.UNSTABLE: expressions.unstable,
 }

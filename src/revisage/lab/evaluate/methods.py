@@ -30,32 +30,26 @@ _MIXTURE = re.compile(r"[^+>]+\+[^+>]+:[0-9.]+")
 
 @dataclass(frozen=True)
 class MethodSettings:
-    """How models are run.
-
-    Attributes:
-        aligned: a face model gets the pictures as they are, on the FFHQ template or whole; else it restores
-            the faces that are found in them, as `revisage restore --scene none` does. Colours are the model's
-            own, as with `--colour enhance`; only "restore" keeps the photo's, its default.
-        device, precision, threads: of the runtime; in fp32 machines agree best.
-    """
+    """How models are run."""
 
     aligned: bool = False
+    """A face model gets the pictures as they are, on the FFHQ template or whole; else it restores the faces
+    that are found in them, as `revisage restore --scene none` does. Colours are the model's own, as with
+    `--colour enhance`; only "restore" keeps the photo's, its default."""
     device: Device = "auto"
     precision: Precision = "fp32"
     threads: int | None = None
+    """Of the runtime; in fp32 machines agree best."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One way from a picture to a restored one.
-
-    Attributes:
-        identity: says in JSON types all that decides the outcome, hashes of weights included.
-        run: (name, (h, w, 3) uint8, scale) -> (h scale, w scale, 3) uint8; the name is the picture's.
-    """
+    """One way from a picture to a restored one."""
 
     identity: Any
+    """Says in JSON types all that decides the outcome, hashes of weights included."""
     run: Callable[[str, np.ndarray, int], np.ndarray]
+    """(name, (h, w, 3) uint8, scale) -> (h scale, w scale, 3) uint8; the name is the picture's."""
 
 
 @dataclass(frozen=True)

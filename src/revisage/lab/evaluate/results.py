@@ -64,18 +64,15 @@ def read_labels(file: Path, names: Sequence[str]) -> Labels:
 
 @dataclass(frozen=True)
 class Grouped:
-    """Figures of one method by one column of labels.
-
-    Attributes:
-        sizes: label -> pictures that have it; labels in order of the alphabet, "" left out.
-        groups: label -> metric -> figure.
-        gaps: metric -> the largest gap between the groups of at least `LEAST_GROUP` pictures, where there are
-            two of them.
-    """
+    """Figures of one method by one column of labels."""
 
     sizes: dict[str, int]
+    """Label -> pictures that have it; labels in order of the alphabet, "" left out."""
     groups: dict[str, dict[str, Summary]]
+    """Label -> metric -> figure."""
     gaps: dict[str, Gap]
+    """Metric -> the largest gap between the groups of at least `LEAST_GROUP` pictures, where there are two of
+    them."""
 
     def entry(self) -> dict[str, Any]:
         """In JSON types."""
@@ -85,26 +82,23 @@ class Grouped:
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Figures of every method by every metric.
-
-    Attributes:
-        names: of the pictures measured.
-        methods: labels, in order.
-        metrics: definitions, in order.
-        values: (pictures, methods, metrics) float64; NaN where a picture has no value, or the metric is one
-            of sets.
-        sets: metric -> method -> value, of the metrics between sets.
-        facts: what else belongs beside the numbers, in JSON types: data, seeds, hashes, versions.
-        labels: groups of the pictures; None without.
-    """
+    """Figures of every method by every metric."""
 
     names: tuple[str, ...]
+    """Of the pictures measured."""
     methods: tuple[str, ...]
+    """Labels, in order."""
     metrics: tuple[MetricSpec, ...]
+    """Definitions, in order."""
     values: np.ndarray
+    """(pictures, methods, metrics) float64; NaN where a picture has no value, or the metric is one of
+    sets."""
     sets: dict[str, dict[str, float]]
+    """Metric -> method -> value, of the metrics between sets."""
     facts: dict[str, Any]
+    """What else belongs beside the numbers, in JSON types: data, seeds, hashes, versions."""
     labels: Labels | None = None
+    """Groups of the pictures; None without."""
 
     def summary(self, method: str, metric: str) -> Summary:
         """A figure. Those of sets have no interval: every draw would need all features again."""

@@ -38,19 +38,16 @@ def summarise(values: np.ndarray) -> Summary:
 
 @dataclass(frozen=True)
 class Gap:
-    """The largest difference between two groups' means.
-
-    Attributes:
-        low, high: the groups with the least and the greatest mean.
-        gap: the difference, with its interval.
-        chance: what the gap stays under in 95 % of random labellings of the same pictures: the largest of
-            many differences is above 0 even where the labels mean nothing.
-    """
+    """The largest difference between two groups' means."""
 
     low: str
     high: str
+    """The groups with the least and the greatest mean."""
     gap: Summary
+    """The difference, with its interval."""
     chance: float
+    """What the gap stays under in 95 % of random labellings of the same pictures: the largest of many
+    differences is above 0 even where the labels mean nothing."""
 
     def entry(self) -> dict[str, object]:
         """In JSON types."""

@@ -9,18 +9,15 @@ from torchvision.ops import roi_align
 
 @dataclass(frozen=True)
 class Component:
-    """One part of the face.
-
-    Attributes:
-        name: as it appears in the log.
-        landmarks: which of the five (right eye, left eye, nose, right and left corner of the mouth, as the
-            subject has them) its centre is the mean of.
-        side: of its square as a share of the distance between the eyes and the mouth.
-    """
+    """One part of the face."""
 
     name: str
+    """As it appears in the log."""
     landmarks: tuple[int, ...]
+    """Which of the five (right eye, left eye, nose, right and left corner of the mouth, as the subject has
+    them) its centre is the mean of."""
     side: float
+    """Of its square as a share of the distance between the eyes and the mouth."""
 
 
 # GFP-GAN (§3.5) has the eyes and the mouth; the first of the project's documents adds the nose.

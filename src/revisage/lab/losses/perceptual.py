@@ -17,10 +17,7 @@ def perceptual(fake: Sequence[Tensor], real: Sequence[Tensor], weights: Sequence
     Johnson et al., *Perceptual Losses for Real-Time Style Transfer*, ECCV 2016, eq. 2, with L1 in place of
     the square, as Real-ESRGAN and GFP-GAN have it. fake, real: one (N, C_l, H_l, W_l) a layer.
     """
-    total = torch.zeros((), device=real[0].device)
-    for a, b, weight in zip(fake, real, weights, strict=True):
-        total = total + weight * l1(a, b)
-    return total
+    return torch.stack([w * l1(a, b) for a, b, w in zip(fake, real, weights, strict=True)]).sum()
 
 
 def gram(features: Tensor) -> Tensor:
@@ -40,10 +37,8 @@ def style(fake: Sequence[Tensor], real: Sequence[Tensor], weights: Sequence[floa
     GFP-GAN, §3.5, eq. 7: there ψ are features of a component's discriminator, and all weights are 1. Its
     published code has the same over VGG-19's features, weighted as in the perceptual loss.
     """
-    total = torch.zeros((), device=real[0].device)
-    for a, b, weight in zip(fake, real, weights or [1.0] * len(real), strict=True):
-        total = total + weight * l1(gram(a), gram(b))
-    return total
+    layers = zip(fake, real, weights or [1.0] * len(real), strict=True)
+    return torch.stack([w * l1(gram(a), gram(b)) for a, b, w in layers]).sum()
 
 
 def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:

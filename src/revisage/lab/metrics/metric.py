@@ -18,32 +18,29 @@ Kind = Literal["pair", "alone", "set"]
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """The definition of one metric.
-
-    Attributes:
-        name: as in tables.
-        kind: "pair" compares each picture with its truth, "alone" needs no truth; both give a value a
-            picture. "set" compares the distribution of all pictures with that of all truths: one value.
-        better: which way is better.
-        data_range: of the pixels as they enter the formula.
-        colour: what of the picture enters.
-        crop: what part of it enters.
-        source: paper, and what was left open by it.
-        unit: of the value; empty for a plain number.
-        least: smallest side of a picture in pixels.
-        weights: names in the zoo's catalogue of the files it needs.
-    """
+    """The definition of one metric."""
 
     name: str
+    """As in tables."""
     kind: Kind
+    """"pair" compares each picture with its truth, "alone" needs no truth; both give a value a picture. "set"
+    compares the distribution of all pictures with that of all truths: one value."""
     better: Literal["higher", "lower"]
+    """Which way is better."""
     data_range: str
+    """Of the pixels as they enter the formula."""
     colour: str
+    """What of the picture enters."""
     crop: str
+    """What part of it enters."""
     source: str
+    """Paper, and what was left open by it."""
     unit: str = ""
+    """Of the value; empty for a plain number."""
     least: int = 1
+    """Smallest side of a picture in pixels."""
     weights: tuple[str, ...] = ()
+    """Names in the zoo's catalogue of the files it needs."""
 
 
 class Metric(Protocol):

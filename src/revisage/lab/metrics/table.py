@@ -29,32 +29,25 @@ FindLandmarks = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Sources:
-    """What metrics need from outside.
-
-    Attributes:
-        folder: of weights, looked in before the zoo's; None for the zoo's alone.
-        find_landmarks: for the metric "landmarks"; this room knows no face detector.
-    """
+    """What metrics need from outside."""
 
     folder: Path | None = None
+    """Of weights, looked in before the zoo's; None for the zoo's alone."""
     find_landmarks: FindLandmarks | None = None
+    """For the metric "landmarks"; this room knows no face detector."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A metric's definition, and what opens it.
-
-    Attributes:
-        spec: the definition.
-        open: (files of its weights by name, sources) -> the function of (restored, truth), or of restored
-            alone; for a "set", of the pictures of one side to their features. It may add to the files, whose
-            sha256 are told.
-        gather: for a "set", what is kept of the features.
-    """
+    """A metric's definition, and what opens it."""
 
     spec: MetricSpec
+    """The definition."""
     open: Callable[[dict[str, Path], Sources], Callable[..., Tensor]]
+    """(files of its weights by name, sources) -> the function of (restored, truth), or of restored alone; for
+    a "set", of the pictures of one side to their features. It may add to the files, whose sha256 are told."""
     gather: Callable[[], Gathered] = field(default_factory=lambda: Gaussian)
+    """For a "set", what is kept of the features."""
 
 
 def load(names: Sequence[str], sources: Sources = Sources()) -> list[Metric]:

@@ -23,27 +23,23 @@ from revisage.lab.networks.dct import FrequencyBands
 
 @dataclass(frozen=True)
 class DiscriminatorConfig:
-    """Sizes of the discriminator of whole faces.
-
-    Attributes:
-        size: side of the picture in pixels, as it is judged.
-        channels: features at size/stem, half of it, ... down to 4 pixels.
-        stem: side of the blocks whose frequency bands (`FrequencyBands`) go in, instead of pixels: the thin
-            layers at full resolution, which a CPU runs badly, become part of one wider layer. 1: pixels, as
-            published.
-        group: pictures that the minibatch standard deviation is taken over.
-        reduce: pictures come so many times as wide, are smoothed by a binomial filter and averaged down.
-        power: of the bands' division by their usual size (`FrequencyBands`).
-        conditional: whether the degraded picture is seen beside the one that is judged.
-    """
+    """Sizes of the discriminator of whole faces."""
 
     size: int
+    """Side of the picture in pixels, as it is judged."""
     channels: tuple[int, ...]
+    """Features at size/stem, half of it, ... down to 4 pixels."""
     stem: int = 1
+    """Side of the blocks whose frequency bands (`FrequencyBands`) go in, instead of pixels: the thin layers
+    at full resolution, which a CPU runs badly, become part of one wider layer. 1: pixels, as published."""
     group: int = 4
+    """Pictures that the minibatch standard deviation is taken over."""
     reduce: int = 1
+    """Pictures come so many times as wide, are smoothed by a binomial filter and averaged down."""
     power: float = 1.0
+    """Of the bands' division by their usual size (`FrequencyBands`)."""
     conditional: bool = False
+    """Whether the degraded picture is seen beside the one that is judged."""
 
     def __post_init__(self) -> None:
         side, rest = divmod(self.size, self.stem) if self.stem > 0 else (0, 0)

@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from revisage.lab.networks.self_attention import SelfAttention
 from revisage.lab.networks.stylegan2 import StyleDecoder
 
 DESCRIBED = 6
@@ -22,53 +21,49 @@ DESCRIBED = 6
 
 @dataclass(frozen=True)
 class GFPGANConfig:
-    """Sizes of a generator.
-
-    Attributes:
-        size: side of the picture in pixels.
-        unet: U-Net features at 4, 8, ... size/stem pixels.
-        prior: decoder features at the same resolutions; where there are fewer, the decoder ends there, and
-            its features join the U-Net's (`residual` networks only).
-        style_dim: length of one latent code.
-        latent_channels: the bottleneck is reduced to so many channels before the linear layer that makes
-            the codes (None: not reduced, as published).
-        stem: pixel-unshuffle factor in front; the U-Net and the decoder then work at size/stem, and their
-            pictures are pixel-shuffled back. Moves work from thin full-resolution layers, which a CPU
-            runs badly, to wider ones.
-        condition_layers: convolutions from a U-Net map to (alpha, beta): 2 for each (as published) or
-            1 shared by both.
-        head_kernel: kernel of the U-Net's RGB outputs.
-        residual: the picture starts from the input and from the U-Net's own RGB output, so that the
-            prior adds instead of rebuilding, and the stem's features join the last U-Net scale.
-        refine: residual blocks behind the U-Net's finest scale, where noise and JPEG blocks are told from
-            skin and hair. An exported file without them can start a training with them.
-        polish: features of a residual block over the restored picture at its full size. With a stem every
-            block of stem x stem pixels is written by itself, and edges come out serrated; it sees across. An
-            exported file without it can start a training with it.
-        deep: residual blocks behind each U-Net scale on the way up, from 4 pixels on; () for none.
-        attention: side of the U-Net scale where every place sees all others; 0 for none.
-        code: length of a code of the degradation, which is one for the whole picture: it is made from the
-            U-Net's mean features at 8 pixels and scales and shifts those of every scale after. 0 for none.
-        noise: noise buffers in the decoder.
-        decoder: without it the U-Net's own RGB output is the restored picture: the ablation "no prior".
-    """
+    """Sizes of a generator."""
 
     size: int
+    """Side of the picture in pixels."""
     unet: tuple[int, ...]
+    """U-Net features at 4, 8, ... size/stem pixels."""
     prior: tuple[int, ...]
+    """Decoder features at the same resolutions; where there are fewer, the decoder ends there, and its
+    features join the U-Net's (`residual` networks only)."""
     style_dim: int = 512
+    """Length of one latent code."""
     latent_channels: int | None = None
+    """The bottleneck is reduced to so many channels before the linear layer that makes the codes (None: not
+    reduced, as published)."""
     stem: int = 1
+    """Pixel-unshuffle factor in front; the U-Net and the decoder then work at size/stem, and their pictures
+    are pixel-shuffled back. Moves work from thin full-resolution layers, which a CPU runs badly, to wider
+    ones."""
     condition_layers: int = 2
+    """Convolutions from a U-Net map to (alpha, beta): 2 for each (as published) or 1 shared by both."""
     head_kernel: int = 1
+    """Kernel of the U-Net's RGB outputs."""
     residual: bool = False
+    """The picture starts from the input and from the U-Net's own RGB output, so that the prior adds instead
+    of rebuilding, and the stem's features join the last U-Net scale."""
     refine: int = 0
+    """Residual blocks behind the U-Net's finest scale, where noise and JPEG blocks are told from skin and
+    hair. An exported file without them can start a training with them."""
     polish: int = 0
+    """Features of a residual block over the restored picture at its full size. With a stem every block of
+    stem x stem pixels is written by itself, and edges come out serrated; it sees across. An exported file
+    without it can start a training with it."""
     deep: tuple[int, ...] = ()
+    """Residual blocks behind each U-Net scale on the way up, from 4 pixels on; () for none."""
     attention: int = 0
+    """Side of the U-Net scale where every place sees all others; 0 for none."""
     code: int = 0
+    """Length of a code of the degradation, which is one for the whole picture: it is made from the U-Net's
+    mean features at 8 pixels and scales and shifts those of every scale after. 0 for none."""
     noise: bool = True
+    """Noise buffers in the decoder."""
     decoder: bool = True
+    """Without it the U-Net's own RGB output is the restored picture: the ablation "no prior"."""
 
     def __post_init__(self) -> None:
         side, rest = divmod(self.size, self.stem) if self.stem > 0 else (0, 0)
@@ -190,6 +185,28 @@ class Condition(nn.Module):
             alpha, beta = self.joint(x).chunk(2, dim=1)
             return 1 + alpha, beta
         return self.scale(x), self.shift(x)
+
+
+class SelfAttention(nn.Module):
+    """Every place looks at all others; (N, C, H, W) -> the same shape.
+
+    Vaswani et al., *Attention Is All You Need*, NIPS 2017, §3.2, over the places of a feature map.
+    """
+
+    def __init__(self, channels: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(1, channels)
+        self.project = nn.Conv2d(channels, 3 * channels, 1)
+        self.out = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        split = self.project(self.norm(x)).reshape(n, 3, self.heads, c // self.heads, h * w)
+        query, key, value = split.transpose(3, 4).unbind(1)
+        seen = F.scaled_dot_product_attention(query, key, value)
+        y: Tensor = self.out(seen.transpose(2, 3).reshape(n, c, h, w))
+        return x + y
 
 
 class GFPGAN(nn.Module):

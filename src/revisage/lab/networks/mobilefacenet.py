@@ -14,25 +14,18 @@ from revisage.lab.networks.arcface_crop import ArcFaceCrop
 
 @dataclass(frozen=True)
 class MobileFaceNetConfig:
-    """Sizes of an embedding; the defaults are the paper's.
-
-    Attributes:
-        stem: features of the first two layers.
-        stages: expansion, features, repeats and stride of the first, for each row of the paper's table.
-        last: features that the global depthwise convolution sees.
-        dimensions: of the embedding.
-    """
+    """Sizes of an embedding; the defaults are the paper's."""
 
     stem: int = 64
+    """Features of the first two layers."""
     stages: tuple[tuple[int, int, int, int], ...] = (
-        (2, 64, 5, 2),
-        (4, 128, 1, 2),
-        (2, 128, 6, 1),
-        (4, 128, 1, 2),
-        (2, 128, 2, 1),
-    )
+        (2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1),
+    )  # fmt: skip
+    """Expansion, features, repeats and stride of the first, for each row of the paper's table."""
     last: int = 512
+    """Features that the global depthwise convolution sees."""
     dimensions: int = 128
+    """Of the embedding."""
 
 
 PUBLISHED = MobileFaceNetConfig()

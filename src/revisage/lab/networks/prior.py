@@ -17,23 +17,20 @@ from revisage.lab.networks.stylegan2 import StyleDecoder
 
 @dataclass(frozen=True)
 class PriorConfig:
-    """Sizes of a generator of faces.
-
-    Attributes:
-        size: side of the picture in pixels.
-        channels: decoder features at 4, 8, ... size/stem pixels.
-        style_dim: length of a latent code, in Z as in W.
-        mapping: layers from Z to W.
-        stem: the decoder works at size/stem, and its last picture is pixel-shuffled.
-        noise: noise buffers in the decoder.
-    """
+    """Sizes of a generator of faces."""
 
     size: int
+    """Side of the picture in pixels."""
     channels: tuple[int, ...]
+    """Decoder features at 4, 8, ... size/stem pixels."""
     style_dim: int = 512
+    """Length of a latent code, in Z as in W."""
     mapping: int = 8
+    """Layers from Z to W."""
     stem: int = 1
+    """The decoder works at size/stem, and its last picture is pixel-shuffled."""
     noise: bool = True
+    """Noise buffers in the decoder."""
 
     @classmethod
     def of(cls, network: GFPGANConfig, mapping: int = 8) -> Self:

@@ -26,23 +26,21 @@ SIZE = INPUT * 2**STEPS
 class ProgressiveConfig:
     """Sizes of the generator.
 
-    Attributes:
-        widths: features at 16, 32, 64 and 128 px.
-        blocks: residual blocks at each of these.
-        encoder: objective 2: the input is 128 px, and an encoder turns it into widths[0] features at 16 px.
-            Without it the input is 16 px (objective 1).
-        residual: each step's picture starts from the input brought to its size, so that the network adds what
-            is missing; the paper's makes the picture anew.
-        skips: the encoder's features join those of the same size in the steps; the paper has none.
-
     Raises ValueError when numbers are missing.
     """
 
     widths: tuple[int, ...]
+    """Features at 16, 32, 64 and 128 px."""
     blocks: tuple[int, ...]
+    """Residual blocks at each of these."""
     encoder: bool = False
+    """Objective 2: the input is 128 px, and an encoder turns it into widths[0] features at 16 px. Without it
+    the input is 16 px (objective 1)."""
     residual: bool = True
+    """Each step's picture starts from the input brought to its size, so that the network adds what is
+    missing; the paper's makes the picture anew."""
     skips: bool = True
+    """The encoder's features join those of the same size in the steps; the paper has none."""
 
     def __post_init__(self) -> None:
         for name, values in (("widths", self.widths), ("blocks", self.blocks)):

@@ -19,19 +19,16 @@ STRIDE = 4
 
 @dataclass(frozen=True)
 class SceneConfig:
-    """Sizes.
-
-    Attributes:
-        fine: features at half the photo's size.
-        coarse: features at a quarter.
-        blocks: residual blocks of the trunk before, at and after the coarse level.
-        tail: residual blocks of `fine` features that only doubling has.
-    """
+    """Sizes."""
 
     fine: int = 64
+    """Features at half the photo's size."""
     coarse: int = 96
+    """Features at a quarter."""
     blocks: tuple[int, int, int] = (1, 2, 1)
+    """Residual blocks of the trunk before, at and after the coarse level."""
     tail: int = 6
+    """Residual blocks of `fine` features that only doubling has."""
 
 
 SCENE = SceneConfig()

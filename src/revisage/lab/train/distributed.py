@@ -17,16 +17,14 @@ class DistributedContext:
 
     Every process takes its share of each batch; gradients are averaged before every update, so that all
     processes hold the same weights. With one process nothing is exchanged.
-
-    Attributes:
-        rank: number of this process; 0 alone logs, validates and saves.
-        count: processes altogether.
-        device: where this one computes.
     """
 
     rank: int
+    """Number of this process; 0 alone logs, validates and saves."""
     count: int
+    """Processes altogether."""
     device: torch.device
+    """Where this one computes."""
 
     def local_batch(self, batch: int) -> int:
         """Images of a batch that fall to each process. Raises TrainingError when they cannot be shared."""

@@ -23,65 +23,59 @@ from revisage.lab.train.task import Batch
 
 @dataclass(frozen=True)
 class FaceWeights:
-    """Loss weights of the face model; pictures are in [-1, 1]. A loss of weight 0 is left out.
-
-    Attributes:
-        l1: distance from the truth.
-        laplacian: distance of the Laplacian pyramids.
-        lpips: LPIPS over SqueezeNet, of gray pictures half as large: at full size a network with a stem
-            lowers it by dots in the stem's blocks, and in colour by blue eyes. Needs `lpips_weights`.
-        perceptual: features of VGG-19; needs `vgg_weights`.
-        vgg_style: Gram matrices of the same features.
-        pyramid: L1 of the U-Net's pictures at each scale.
-        features: features of MobileFaceNet; needs `identity_weights`.
-        identity: embedding of EdgeFace, or else of MobileFaceNet.
-        description: what a network with a `code` says of the degradation.
-        checkerboard: against a pattern of the stem's blocks, with which a generator fools discriminators,
-            identity loss and sharpened truth; for a network with a stem.
-        adversarial: the discriminator's; 0 trains by reconstruction alone, without components.
-        patches: the small discriminator of fine structure, as a share of `adversarial`.
-        component: the discriminators of eyes, nose and mouth.
-        matching: their features.
-        style: Gram matrices of their features.
-        r1: gradient penalty, of which every 16th step takes 16 times as much. It is over what a discriminator
-            sees: frequency bands for the compact ones.
-    """
+    """Loss weights of the face model; pictures are in [-1, 1]. A loss of weight 0 is left out."""
 
     l1: float = 1.0
+    """Distance from the truth."""
     laplacian: float = 0.0
+    """Distance of the Laplacian pyramids."""
     lpips: float = 0.25
+    """LPIPS over SqueezeNet, of gray pictures half as large: at full size a network with a stem lowers it by
+    dots in the stem's blocks, and in colour by blue eyes. Needs `lpips_weights`."""
     perceptual: float = 1.0
+    """Features of VGG-19; needs `vgg_weights`."""
     vgg_style: float = 0.0
+    """Gram matrices of the same features."""
     pyramid: float = 0.5
+    """L1 of the U-Net's pictures at each scale."""
     features: float = 0.1
+    """Features of MobileFaceNet; needs `identity_weights`."""
     identity: float = 0.1
+    """Embedding of EdgeFace, or else of MobileFaceNet."""
     description: float = 0.02
+    """What a network with a `code` says of the degradation."""
     checkerboard: float = 0.0
+    """Against a pattern of the stem's blocks, with which a generator fools discriminators, identity loss and
+    sharpened truth; for a network with a stem."""
     adversarial: float = 0.0
+    """The discriminator's; 0 trains by reconstruction alone, without components."""
     patches: float = 0.0
+    """The small discriminator of fine structure, as a share of `adversarial`."""
     component: float = 0.01
+    """The discriminators of eyes, nose and mouth."""
     matching: float = 0.1
+    """Their features."""
     style: float = 5.0
+    """Gram matrices of their features."""
     r1: float = 0.15
+    """Gradient penalty, of which every 16th step takes 16 times as much. It is over what a discriminator
+    sees: frequency bands for the compact ones."""
 
 
 @dataclass(frozen=True)
 class PictureLosses:
-    """The generator's losses but those of its discriminators.
-
-    Attributes:
-        weights: of each.
-        faces: losses through embeddings, of `share` of every batch, at least one face: these are slow.
-        vgg, lpips: frozen networks; None goes without their losses.
-        stem: side of the blocks that `checkerboard` is against.
-    """
+    """The generator's losses but those of its discriminators."""
 
     weights: FaceWeights
+    """Of each."""
     faces: FaceLosses
+    """Losses through embeddings, of `share` of every batch, at least one face: these are slow."""
     share: float
     vgg: VGG19Features | None
     lpips: Callable[[Tensor, Tensor], Tensor] | None
+    """Frozen networks; None goes without their losses."""
     stem: int
+    """Side of the blocks that `checkerboard` is against."""
 
     def __call__(self, restored: Restored, batch: Batch) -> dict[str, Tensor]:
         """Weighted, by name. `batch` has "clean", and "sharp" and "drawn" where they are used."""

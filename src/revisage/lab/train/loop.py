@@ -158,7 +158,10 @@ def train(  # noqa: PLR0915
                     several[phase.name] = phase, given
                 bad[phase.name] = 0 if applied else bad[phase.name] + 1
                 if bad[phase.name] >= MAX_BAD_STEPS:
-                    raise _diverged(folder)
+                    raise TrainingError(
+                        f"{MAX_BAD_STEPS} steps in a row had exploding or non-finite gradients: lower "
+                        f"`rate`, or set precision=fp32; the checkpoints in {folder} are from before"
+                    )
             state.images += settings.batch
             state.ema.update(task.networks[task.averaged], settings.batch, state.images)
 
@@ -210,13 +213,6 @@ def _begin(task: Task, state: State, folder: Path, init: Path | None) -> list[st
         fresh = start_from(task.networks[task.averaged], init)
         state.ema.restart(task.networks[task.averaged])
     return fresh
-
-
-def _diverged(folder: Path) -> TrainingError:
-    return TrainingError(
-        f"{MAX_BAD_STEPS} steps in a row had exploding or non-finite gradients: lower `rate`, or set "
-        f"precision=fp32; the checkpoints in {folder} are from before"
-    )
 
 
 def _finished(settings: LoopSettings, images: int, seconds: float) -> bool:

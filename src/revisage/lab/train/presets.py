@@ -53,17 +53,14 @@ TASKS: dict[type, Callable[[Any], Task]] = {
 
 @dataclass(frozen=True)
 class Preset:
-    """One way to train one system.
-
-    Attributes:
-        name: as given to --preset.
-        task: data folder -> the task's settings.
-        loop: length and rate.
-    """
+    """One way to train one system."""
 
     name: str
+    """As given to --preset."""
     task: Callable[[Path], Any]
+    """Data folder -> the task's settings."""
     loop: LoopSettings
+    """Length and rate."""
 
     def make(self, settings: Any) -> Task:
         """The task. Raises UsageError when it lacks what its settings need."""

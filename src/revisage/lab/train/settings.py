@@ -1,11 +1,11 @@
 """How long and how fast to train; and what holds of the settings of every system."""
 
-import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from revisage import options
 from revisage.errors import UsageError
 from revisage.lab.degrade import RECIPES
 from revisage.lab.train.precision import PRECISIONS
@@ -15,54 +15,54 @@ from revisage.lab.train.precision import PRECISIONS
 class LoopSettings:
     """How long and how fast to train.
 
-    Attributes:
-        images: length of the training in images seen.
-        hours: length in hours of training time instead (summed over restarts); the learning rate then
-            follows the clock. Exactly one of the two is set.
-        batch: images a step, over all processes.
-        rate: peak learning rate of Adam; warmed up, then cosine to zero. A phase may have a multiple of it.
-        beta1, beta2: Adam's decay rates. A phase may have a beta1 of its own.
-        optimizer: "adam", or "muon" for the network that is averaged (`revisage.lab.train.muon`): more
-            progress a step, and longer steps.
-        warmup: images over which the rate rises linearly.
-        ema: half-life of the averaged weights in images.
-        clip: gradient norm above which the gradient is scaled down, in phases that are `clipped`.
-        precision: "bf16" or "fp16" autocast (fp16 with a scaled loss), "fp32", or "auto": bf16 where this
-            machine is quicker in it, else fp32.
-        device: "auto" (a GPU where there is one), "cpu" or "cuda".
-        threads: cores for the arithmetic; None takes all.
-        loaders: threads that prepare samples.
-        processes: whether these are processes instead: a GPU wants more pictures than the threads of one
-            interpreter can make. Each holds up to three batches in shared memory.
-        log_every, save_every: seconds between log lines and between checkpoints.
-        validate_every: seconds between validations with a picture grid.
-        light: save the averaged weights in half precision and nothing else, in files of at most 15 MiB: for a
-            machine that is lent for minutes. Such a training cannot be resumed; `--init` goes on from it.
-        seed: of what a step draws in torch. Samples and initial weights have the task's own seed.
-
     Raises UsageError when a value cannot be used.
     """
 
     images: int | None = None
+    """Length of the training in images seen."""
     hours: float | None = None
+    """Length in hours of training time instead (summed over restarts); the learning rate then follows the
+    clock. Exactly one of the two is set."""
     batch: int = 8
+    """Images a step, over all processes."""
     rate: float = 1e-3
+    """Peak learning rate of Adam; warmed up, then cosine to zero. A phase may have a multiple of it."""
     warmup: int = 1000
+    """Images over which the rate rises linearly."""
     ema: float = 5000
+    """Half-life of the averaged weights in images."""
     beta1: float = 0.9
+    """Adam's decay rate of the momentum. A phase may have one of its own."""
     beta2: float = 0.99
+    """Adam's decay rate of the squares."""
     optimizer: str = "adam"
+    """"adam", or "muon" for the network that is averaged (`revisage.lab.train.muon`): more progress a step,
+    and longer steps."""
     clip: float = 1.0
+    """Gradient norm above which the gradient is scaled down, in phases that are `clipped`."""
     precision: str = "auto"
+    """"bf16" or "fp16" autocast (fp16 with a scaled loss), "fp32", or "auto": bf16 where this machine is
+    quicker in it, else fp32."""
     device: str = "auto"
+    """"auto" (a GPU where there is one), "cpu" or "cuda"."""
     threads: int | None = None
+    """Cores for the arithmetic; None takes all."""
     loaders: int = 1
+    """Threads that prepare samples."""
     processes: bool = False
+    """Whether these are processes instead: a GPU wants more pictures than the threads of one interpreter can
+    make. Each holds up to three batches in shared memory."""
     log_every: float = 30
+    """Seconds between log lines."""
     save_every: float = 300
+    """Seconds between checkpoints."""
     validate_every: float = 900
+    """Seconds between validations with a picture grid."""
     light: bool = False
+    """Save the averaged weights in half precision and nothing else, in files of at most 15 MiB: for a machine
+    that is lent for minutes. Such a training cannot be resumed; `--init` goes on from it."""
     seed: int = 0
+    """Of what a step draws in torch. Samples and initial weights have the task's own seed."""
 
     def __post_init__(self) -> None:
         if (self.images is None) == (self.hours is None):
@@ -102,16 +102,14 @@ def change(settings: Any, values: Mapping[str, Any]) -> Any:
 
 
 def explained(settings: Any) -> dict[str, str]:
-    """What the docstring says of each of `flat`'s settings, to the end of the first sentence or clause."""
-    section = (inspect.getdoc(type(settings)) or "").partition("Attributes:\n")[2].partition("\n\n")[0]
+    """What is said of each of `flat`'s settings, to the end of the first sentence or clause."""
     found: dict[str, str] = {}
-    for entry in re.split(r"^    (?=\w)", section, flags=re.MULTILINE)[1:]:
-        names, _, text = " ".join(entry.split()).partition(": ")
+    for names, text in options.explained(type(settings)).items():
         found |= dict.fromkeys(names.split(", "), re.split(r"[.;:](?: |$)", text)[0])
     weights = getattr(settings, "loss_weights", None)
     if weights is None:
         return found
-    return found | {name: f"loss weight: {text}" for name, text in explained(weights).items()}
+    return found | {name: f"Loss weight: {text}" for name, text in explained(weights).items()}
 
 
 def check(settings: Any, *, shares: tuple[str, ...] = (), counts: tuple[str, ...] = ()) -> None:

@@ -16,46 +16,40 @@ Batch = dict[str, Tensor]
 class Phase:
     """One optimiser's part of a step.
 
-    Attributes:
-        name: appears before the loss names in the log.
-        network: key of the network whose parameters this phase updates.
-        losses: batch -> named losses, already weighted; their sum is minimised.
-        interval: the phase runs in every n-th step (lazy regularisation).
-        rate: multiple of the loop's learning rate.
-        part: what the names of the parameters start with that are updated; all of the network's if empty.
-        fixed: what the names of parameters start with that are not updated all the same.
-        beta1: Adam's first decay rate for this network instead of the loop's. Phases of one network share an
-            optimiser, and with it this number.
-        clipped: whether a long gradient is scaled down to the loop's `clip`. A discriminator's is not:
-            clipped, the lazy penalty, which takes 16 times as much in every 16th step, would be a sixteenth
-            of itself.
-
     Phases run in their order, on the same batch; one may add to the batch what a later one needs.
     """
 
     name: str
+    """Appears before the loss names in the log."""
     network: str
+    """Key of the network whose parameters this phase updates."""
     losses: Callable[[Batch], dict[str, Tensor]]
+    """Batch -> named losses, already weighted; their sum is minimised."""
     interval: int = 1
+    """The phase runs in every n-th step (lazy regularisation)."""
     rate: float = 1.0
+    """Multiple of the loop's learning rate."""
     part: str = ""
+    """What the names of the parameters start with that are updated; all of the network's if empty."""
     fixed: tuple[str, ...] = ()
+    """What the names of parameters start with that are not updated all the same."""
     beta1: float | None = None
+    """Adam's first decay rate for this network instead of the loop's. Phases of one network share an
+    optimiser, and with it this number."""
     clipped: bool = True
+    """Whether a long gradient is scaled down to the loop's `clip`. A discriminator's is not: clipped, the
+    lazy penalty, which takes 16 times as much in every 16th step, would be a sixteenth of itself."""
 
 
 class Task(Protocol):
-    """A system to train: its networks, its samples, its phases and its validation.
-
-    Attributes:
-        networks: everything that is trained, by name.
-        averaged: key of the network that is shipped; its moving average is validated and saved.
-        best: the validation figure that decides which checkpoint is best; higher is better.
-    """
+    """A system to train: its networks, its samples, its phases and its validation."""
 
     networks: dict[str, nn.Module]
+    """Everything that is trained, by name."""
     averaged: str
+    """Key of the network that is shipped; its moving average is validated and saved."""
     best: str
+    """The validation figure that decides which checkpoint is best; higher is better."""
 
     def phases(self) -> list[Phase]: ...
 

@@ -3,14 +3,14 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
 from annotated_types import Interval
 
 from revisage.errors import FaceError, PhotoError, one_line
-from revisage.faces import Face, align, estimate, invert
+from revisage.faces import Detector, Face, align, estimate, invert
 from revisage.files import sha256
 from revisage.image import DecodeLimits, Photo, decode, eight_bits, save
 from revisage.lab.data.prepare.measures import coverage, fingerprint, sharpness
@@ -20,14 +20,6 @@ FORMATS = {"png": ".png", "webp": ".webp"}
 KEPT, DROPPED = "faces", "dropped"
 _LEAST_SIDE = 32  # of the crop that sharpness is measured on
 _LONGEST_STEM = 80  # characters of a photo's name that go into a crop's
-
-
-class DetectsFaces(Protocol):
-    """What is asked of a finder; `revisage.faces.Detector` is one."""
-
-    def find(self, pixels: np.ndarray) -> list[Face]:
-        """(H, W, 3) RGB uint8 -> faces, largest first. Called from many threads at once."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -57,26 +49,23 @@ class PrepareSettings(Checked):
 
 @dataclass(frozen=True)
 class Crop:
-    """One face of a photo.
-
-    Attributes:
-        file: its crop's name, in the folder of those kept or of those dropped.
-        score: the detector's.
-        scale: pixels of the crop per pixel of the photo; above 1 the face was enlarged.
-        coverage, sharpness: see `measures`.
-        landmarks: ((x, y), ...), five, in pixels of the crop; see `revisage.lab.data.landmarks`.
-        fingerprint: hexadecimal; see `measures.fingerprint`.
-        reason: why it is dropped, before any comparison with others; None when it is good.
-    """
+    """One face of a photo."""
 
     file: str
+    """Its crop's name, in the folder of those kept or of those dropped."""
     score: float
+    """The detector's."""
     scale: float
+    """Pixels of the crop per pixel of the photo; above 1 the face was enlarged."""
     coverage: float
     sharpness: float
+    """See `measures`."""
     landmarks: tuple[tuple[float, float], ...]
+    """((x, y), ...), five, in pixels of the crop; see `revisage.lab.data.landmarks`."""
     fingerprint: str
+    """Hexadecimal; see `measures.fingerprint`."""
     reason: str | None
+    """Why it is dropped, before any comparison with others; None when it is good."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +83,7 @@ class Record:
 
 
 def prepare_photo(
-    root: Path, source: str, out: Path, detector: DetectsFaces, settings: PrepareSettings
+    root: Path, source: str, out: Path, detector: Detector, settings: PrepareSettings
 ) -> Record:
     """Find the faces of `root / source` and write their crops below `out`.
 

@@ -15,10 +15,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from revisage.errors import SaveError, UsageError
+from revisage.faces import Detector
 from revisage.files import sweep, write_atomically
 from revisage.image import format_of
 from revisage.image.formats import HEAD_BYTES, sniff
-from revisage.lab.data.prepare.photo import DetectsFaces, PrepareSettings, Record, prepare_photo
+from revisage.lab.data.prepare.photo import PrepareSettings, Record, prepare_photo
 from revisage.lab.data.prepare.tables import JOURNAL, Summary, finish, is_whole, line, read_journal, remove
 
 SETTINGS = "settings.json"
@@ -31,7 +32,7 @@ Watch = Callable[[Record, int, int], None]
 def prepare(
     source: Path,
     out: Path,
-    detector: DetectsFaces,
+    detector: Detector,
     settings: PrepareSettings,
     *,
     detector_name: str,
@@ -117,7 +118,7 @@ def _run(
     source: Path,
     out: Path,
     photos: list[str],
-    detector: DetectsFaces,
+    detector: Detector,
     settings: PrepareSettings,
     *,
     workers: int,

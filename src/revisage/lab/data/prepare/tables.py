@@ -112,15 +112,11 @@ def _copies(records: list[Record], near: int) -> dict[str, str]:
     larger file wins, which was compressed less.
     """
     good = [(record, face) for record in records for face in record.faces if face.reason is None]
-    good.sort(key=lambda pair: (_octaves(pair[1].scale), -pair[0].bytes, pair[0].source, pair[1].file))
+    good.sort(key=lambda p: (round(4 * math.log2(p[1].scale)), -p[0].bytes, p[0].source, p[1].file))
     if not good:
         return {}
     first = originals([bytes.fromhex(face.fingerprint) for _, face in good], near)
     return {good[i][1].file: good[j][1].file for i, j in enumerate(first) if i != j}
-
-
-def _octaves(scale: float) -> int:
-    return round(4 * math.log2(scale))
 
 
 def _move(out: Path, file: str, folder: str) -> None:

@@ -30,28 +30,25 @@ FACE_SCORE = 0.3  # cells with at least this teacher score are asked for a box a
 
 @dataclass(frozen=True)
 class DetectorSettings:
-    """Data and weights of the detector's training.
-
-    Attributes:
-        data: folder with faces256, faces256.csv, lfw128, scenes and, if it is there, expressions.
-        teacher: ONNX detector in the layout of `FaceDetectorYN`; it must be given. Its answers on clean
-            scenes are the targets.
-        network: sizes.
-        size: side of a scene in pixels, a multiple of 32.
-        clean: share of scenes that are left undegraded.
-        validation: held-out scenes used.
-        threshold: score from which a detection counts in validation.
-        seed: of every draw.
-    """
+    """Data and weights of the detector's training."""
 
     data: Path
+    """Folder with faces256, faces256.csv, lfw128, scenes and, if it is there, expressions."""
     teacher: Path | None = None
+    """ONNX detector in the layout of `FaceDetectorYN`; it must be given. Its answers on clean scenes are the
+    targets."""
     network: DetectorConfig = DEFAULT
+    """Sizes."""
     size: int = 256
+    """Side of a scene in pixels, a multiple of 32."""
     clean: float = 0.35
+    """Share of scenes that are left undegraded."""
     validation: int = 300
+    """Held-out scenes used."""
     threshold: float = 0.6
+    """Score from which a detection counts in validation."""
     seed: int = 0
+    """Of every draw."""
 
 
 class DetectorTask:

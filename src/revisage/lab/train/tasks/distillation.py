@@ -45,70 +45,69 @@ VALIDATION = ("clean", "camera", "old-photo")
 
 @dataclass(frozen=True)
 class StudentWeights:
-    """Loss weights of the distillation, beside L1 at both scales.
-
-    Attributes:
-        perceptual: LPIPS over SqueezeNet.
-        coarse: L1 distance to the truth of the means of squares of 8 pixels.
-    """
+    """Loss weights of the distillation, beside L1 at both scales."""
 
     perceptual: float = 0.06
+    """LPIPS over SqueezeNet."""
     coarse: float = 0.5
+    """L1 distance to the truth of the means of squares of 8 pixels."""
 
 
 @dataclass(frozen=True)
 class StudentSettings:
     """Data and losses of the distillation.
 
-    Attributes:
-        data: folder of photographs.
-        more: a second folder of photographs; None goes without.
-        faces: aligned faces, so that people are not foreign to it; None goes without.
-        untouched: pictures as they are found, damage and all, of which only the teacher knows better; None
-            goes without.
-        teacher, twin: the published network that cleans and the one that keeps noise, .pth or .param.
-        lpips_weights: SqueezeNet for the perceptual loss.
-        network: sizes.
-        faces_share: share of the photographs that are faces.
-        clean, pattern, kept, aged: shares of the samples that are clean photographs (half of them reduced by
-            2, half with the grain of their own size, which the teacher enlarges), clean ones with a
-            pattern, pictures of `untouched`, and photographs degraded by the recipe "aged", for which the
-            truth is the better teacher; the rest is degraded by the recipe "taught".
-        ramps: share of the samples that are smooth gradients of more than 8 bits, as skies are in scans,
-            where the least pattern shows.
-        patch: side of the network's input in pixels.
-        around: side of the piece that is degraded and shown to the teacher, from which patches are cut.
-        zoom: the piece is taken to come from a photo up to so many times as wide, with marks of its size.
-        pool, reuse: a block of `pool` samples shares pieces, each used `reuse` times.
-        loss_weights: of the losses.
-        validation: held-out photos used.
-        seed: of every draw.
-
     Raises UsageError when a value cannot be used.
     """
 
     data: Path
+    """Folder of photographs."""
     more: Path | None = None
+    """A second folder of photographs; None goes without."""
     faces: Path | None = None
+    """Aligned faces, so that people are not foreign to it; None goes without."""
     untouched: Path | None = None
+    """Pictures as they are found, damage and all, of which only the teacher knows better; None goes
+    without."""
     teacher: Path | None = None
+    """The published network that cleans, .pth or .param."""
     twin: Path | None = None
+    """Its twin that keeps noise."""
     lpips_weights: Path | None = None
+    """SqueezeNet for the perceptual loss."""
     network: SceneConfig = SCENE
+    """Sizes."""
     faces_share: float = 0.15
+    """Share of the photographs that are faces."""
     clean: float = 0.14
+    """Share of the samples that are clean photographs: half of them reduced by 2, half with the grain of
+    their own size, which the teacher enlarges."""
     pattern: float = 0.1
+    """Share of the samples that are clean photographs with a pattern."""
     kept: float = 0.08
+    """Share of the samples that are pictures of `untouched`."""
     aged: float = 0.25
+    """Share of the samples that are degraded by the recipe "aged", for which the truth is the better teacher;
+    the rest is degraded by the recipe "taught"."""
     ramps: float = 0.03
+    """Share of the samples that are smooth gradients of more than 8 bits, as skies are in scans, where the
+    least pattern shows."""
     patch: int = 64
+    """Side of the network's input in pixels."""
     around: int = 80
+    """Side of the piece that is degraded and shown to the teacher, from which patches are cut."""
     zoom: float = 5.0
+    """The piece is taken to come from a photo up to so many times as wide, with marks of its size."""
     pool: int = 8000
+    """Samples of a block that share pieces."""
     reuse: int = 8
+    """Uses of each piece."""
     loss_weights: StudentWeights = field(default_factory=StudentWeights)
+    """Of the losses."""
     validation: int = 12
+    """Held-out photos used."""
     seed: int = 0
+    """Of every draw."""
 
     def __post_init__(self) -> None:
         if self.patch % STRIDE or not 1 <= self.patch <= self.around:

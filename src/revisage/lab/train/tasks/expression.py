@@ -25,21 +25,18 @@ _DETECTOR_SCORE = 0.5  # every picture holds a face
 
 @dataclass(frozen=True)
 class ExpressionSettings:
-    """Data and weights of the classifier's training.
-
-    Attributes:
-        data: folder with one folder of faces for each of `EXPRESSIONS`.
-        network: sizes.
-        smoothing: share of the label that goes to the other expressions: people agree on two faces of three.
-        mixing: parameter of the beta distribution by which two faces of a batch are mixed; 0 for none.
-        seed: of every draw.
-    """
+    """Data and weights of the classifier's training."""
 
     data: Path
+    """Folder with one folder of faces for each of `EXPRESSIONS`."""
     network: ExpressionConfig = DEFAULT
+    """Sizes."""
     smoothing: float = 0.1
+    """Share of the label that goes to the other expressions: people agree on two faces of three."""
     mixing: float = 0.2
+    """Parameter of the beta distribution by which two faces of a batch are mixed; 0 for none."""
     seed: int = 0
+    """Of every draw."""
 
 
 class ExpressionTask:

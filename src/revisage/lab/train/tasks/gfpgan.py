@@ -46,64 +46,62 @@ COMPONENT_LOSSES = ("none", "discriminators", "matching", "style")
 class FaceSettings:
     """Data, sizes and loss weights of the face model.
 
-    Attributes:
-        data: folder of faces aligned to the FFHQ template, square; brought to the network's size. Losses on
-            components need the table of landmarks beside it, as `revisage prepare` writes it.
-        more: a second such folder, or None. Its samples serve reconstruction and identity alone: the
-            discriminators never see them, as they may be enlarged. Validation does not look at it.
-        more_share: share of the samples that come from it.
-        identity_weights: MobileFaceNet checkpoint, for the identity angle in validation, the loss on its
-            features and keeping held-out people out of training; None goes without all three.
-        edgeface_weights: EdgeFace archive, which the identity loss then looks through; without it that looks
-            through MobileFaceNet, and validation flatters.
-        lpips_weights: SqueezeNet checkpoint for the loss `lpips` and its figure; None goes without.
-        vgg_weights: VGG-19 checkpoint for `perceptual` and `vgg_style`; None goes without.
-        prior: checkpoint of `revisage train prior` that the decoder starts from.
-        fixed_prior: whether a decoder that `prior` gave stays as it is, as published.
-        network, discriminator: sizes.
-        recipe: degradation of the training pictures; held-out ones always get "paper" and "hard".
-        crop: side of a square cut out of every training pair at a place drawn for it, for a network without a
-            decoder. Its steps cost less than those with whole faces, and learning is limited by their number.
-            None: whole faces, which losses on faces need.
-        loss_weights: of the losses.
-        sharpen: amount by which the truth is sharpened (`revisage.lab.data.sharpen`, as Real-ESRGAN does,
-            with a deviation of a 128th of the picture's side) for L1, Laplacian, pyramid and checkerboard;
-            the other losses see the plain truth. A network that is unsure gives the mean of what may be,
-            which is soft.
-        components: "none", or the losses on eyes, nose and mouth: "discriminators", with feature "matching"
-            as well, or with the Gram "style" loss besides.
-        critic_rate: learning rate of the discriminators as a multiple of the generator's; their layers have
-            the equalised learning rate and the compact generator's have not, so that they need more.
-        only: the generator's weights whose names start so, such as "polish.", are trained and no others; they
-            stay as `--init` gave them. Steps cost less, and one part's loss cannot bend the others.
-        identity_share: share of each batch that the losses through embeddings see; these are slow.
-        validation: held-out pictures used.
-        seed: of every draw.
-
     Raises UsageError when a value cannot be used.
     """
 
     data: Path
+    """Folder of faces aligned to the FFHQ template, square; brought to the network's size. Losses on
+    components need the table of landmarks beside it, as `revisage prepare` writes it."""
     more: Path | None = None
+    """A second such folder, or None. Its samples serve reconstruction and identity alone: the discriminators
+    never see them, as they may be enlarged. Validation does not look at it."""
     more_share: float = 0.5
+    """Share of the samples that come from it."""
     identity_weights: Path | None = None
+    """MobileFaceNet checkpoint, for the identity angle in validation, the loss on its features and keeping
+    held-out people out of training; None goes without all three."""
     edgeface_weights: Path | None = None
+    """EdgeFace archive, which the identity loss then looks through; without it that looks through
+    MobileFaceNet, and validation flatters."""
     lpips_weights: Path | None = None
+    """SqueezeNet checkpoint for the loss `lpips` and its figure; None goes without."""
     vgg_weights: Path | None = None
+    """VGG-19 checkpoint for `perceptual` and `vgg_style`; None goes without."""
     prior: Path | None = None
+    """Checkpoint of `revisage train prior` that the decoder starts from."""
     fixed_prior: bool = False
+    """Whether a decoder that `prior` gave stays as it is, as published."""
     network: GFPGANConfig = CLEAR_256
+    """Sizes."""
     discriminator: DiscriminatorConfig = CLEAR_CRITIC
+    """Sizes."""
     recipe: str = "face"
+    """Degradation of the training pictures; held-out ones always get "paper" and "hard"."""
     crop: int | None = None
+    """Side of a square cut out of every training pair at a place drawn for it, for a network without a
+    decoder. Its steps cost less than those with whole faces, and learning is limited by their number. None:
+    whole faces, which losses on faces need."""
     loss_weights: FaceWeights = field(default_factory=FaceWeights)
+    """Of the losses."""
     sharpen: float = 0.0
+    """Amount by which the truth is sharpened (`revisage.lab.data.sharpen`, as Real-ESRGAN does, with a
+    deviation of a 128th of the picture's side) for L1, Laplacian, pyramid and checkerboard; the other losses
+    see the plain truth. A network that is unsure gives the mean of what may be, which is soft."""
     components: str = "none"
+    """"none", or the losses on eyes, nose and mouth: "discriminators", with feature "matching" as well, or
+    with the Gram "style" loss besides."""
     critic_rate: float = 6.0
+    """Learning rate of the discriminators as a multiple of the generator's; their layers have the equalised
+    learning rate and the compact generator's have not, so that they need more."""
     only: str = ""
+    """The generator's weights whose names start so, such as "polish.", are trained and no others; they stay
+    as `--init` gave them. Steps cost less, and one part's loss cannot bend the others."""
     identity_share: float = 0.5
+    """Share of each batch that the losses through embeddings see; these are slow."""
     validation: int = 48
+    """Held-out pictures used."""
     seed: int = 0
+    """Of every draw."""
 
     def __post_init__(self) -> None:
         check(self, shares=("more_share",), counts=("validation",))

@@ -34,41 +34,39 @@ from revisage.lab.train.task import Batch, Phase
 class IdentitySettings:
     """Data of the identity model.
 
-    Attributes:
-        data: folder of faces aligned to the FFHQ template.
-        teacher: MobileFaceNet checkpoint, which must be given; it also keeps held-out people out of training.
-        more: a second such folder, or None.
-        more_share: share of the samples that come from it.
-        network: sizes.
-        recipe: degradation of the training pictures.
-        clean: share of the samples left undegraded, so that sharp faces are told apart best.
-        hints: weight of the features' distance from the teacher's of the same picture (`losses.hint`); 0:
-            the embedding alone teaches.
-        forced: pictures over which the share of samples falls from 1 to 0 in which each row of blocks gets
-            the teacher's features instead of those of the row before it.
-        compile: compile the network first: half as fast again on a CPU, needs a C++ compiler.
-        pool, reuse: a block of `pool` samples shares degraded faces, each used `reuse` times, mirrored or
-            not; degrading takes longer than a step.
-        validation: held-out pictures used.
-        seed: of every draw.
-
     Raises UsageError when a value cannot be used.
     """
 
     data: Path
+    """Folder of faces aligned to the FFHQ template."""
     teacher: Path | None = None
+    """MobileFaceNet checkpoint, which must be given; it also keeps held-out people out of training."""
     more: Path | None = None
+    """A second such folder, or None."""
     more_share: float = 0.5
+    """Share of the samples that come from it."""
     network: MobileFaceNetConfig = COMPACT_IDENTITY
+    """Sizes."""
     recipe: str = "face"
+    """Degradation of the training pictures."""
     clean: float = 0.4
+    """Share of the samples left undegraded, so that sharp faces are told apart best."""
     hints: float = 1.0
+    """Weight of the features' distance from the teacher's of the same picture (`losses.hint`); 0: the
+    embedding alone teaches."""
     forced: int = 40_000
+    """Pictures over which the share of samples falls from 1 to 0 in which each row of blocks gets the
+    teacher's features instead of those of the row before it."""
     compile: bool = False
+    """Compile the network first: half as fast again on a CPU, needs a C++ compiler."""
     pool: int = 240
+    """Samples of a block that share degraded faces; degrading takes longer than a step."""
     reuse: int = 3
+    """Uses of each degraded face, mirrored or not."""
     validation: int = 100
+    """Held-out pictures used."""
     seed: int = 0
+    """Of every draw."""
 
     def __post_init__(self) -> None:
         check(self, shares=("more_share", "clean"), counts=("validation",))

@@ -30,41 +30,36 @@ COMPACT_PRIOR = PriorConfig.of(CLEAR_256, mapping=4)
 
 @dataclass(frozen=True)
 class PriorWeights:
-    """Loss weights of the prior.
-
-    Attributes:
-        r1: gradient penalty of the discriminator.
-        path: path length regularisation of the generator.
-    """
+    """Loss weights of the prior."""
 
     r1: float = 10.0
+    """Gradient penalty of the discriminator."""
     path: float = 2.0
+    """Path length regularisation of the generator."""
 
 
 @dataclass(frozen=True)
 class PriorSettings:
-    """Data and loss weights of the prior.
-
-    Attributes:
-        data: folder of faces aligned to the FFHQ template, square.
-        identity_weights: MobileFaceNet checkpoint: keeps held-out people out of training, and gives the
-            Fréchet distance in its feature space in validation; None goes without both.
-        network, discriminator: sizes.
-        loss_weights: of the losses.
-        critic_rate: learning rate of the discriminator as a multiple of the generator's; its layers have the
-            equalised learning rate and the decoder's have not.
-        validation: pictures drawn, and held-out ones compared with.
-        seed: of every draw.
-    """
+    """Data and loss weights of the prior."""
 
     data: Path
+    """Folder of faces aligned to the FFHQ template, square."""
     identity_weights: Path | None = None
+    """MobileFaceNet checkpoint: keeps held-out people out of training, and gives the Fréchet distance in its
+    feature space in validation; None goes without both."""
     network: PriorConfig = COMPACT_PRIOR
+    """Sizes."""
     discriminator: DiscriminatorConfig = DISCRIMINATOR_128
+    """Sizes."""
     loss_weights: PriorWeights = field(default_factory=PriorWeights)
+    """Of the losses."""
     critic_rate: float = 5.0
+    """Learning rate of the discriminator as a multiple of the generator's; its layers have the equalised
+    learning rate and the decoder's have not."""
     validation: int = 200
+    """Pictures drawn, and held-out ones compared with."""
     seed: int = 0
+    """Of every draw."""
 
     def __post_init__(self) -> None:
         if self.validation < 2:

@@ -59,17 +59,15 @@ _FLAT = re.compile(r"(.+_.+)_\d+")  # Aaron_Peirsol_0001, but not IMG_0001
 class Schedule:
     """A weight that grows with the epoch, at most linearly (Kim et al., BMVC 2019, "Dynamic weighting").
 
-    Attributes:
-        start: its value at epoch 0.
-        growth: added in each epoch.
-        most: it stays there once it is reached; None for no end.
-
     Raises ValueError for a weight below 0 or one that falls. To plot it: `[schedule.at(e) for e in epochs]`.
     """
 
     start: float
+    """Its value at epoch 0."""
     growth: float = 0.0
+    """Added in each epoch."""
     most: float | None = None
+    """It stays there once it is reached; None for no end."""
 
     def __post_init__(self) -> None:
         if self.start < 0 or self.growth < 0:
@@ -90,21 +88,18 @@ class Schedule:
 
 @dataclass(frozen=True)
 class ProgressiveWeights:
-    """Weights of the losses, the same at each step (Kim et al., BMVC 2019, equation 6).
-
-    Attributes:
-        adversarial: the critic's; without it there is none.
-        pixel: L1.
-        perceptual: features of VGG-19; needs `vgg_weights`.
-        attention: L1 around the landmarks, at steps 2 and 3.
-        penalty: the critic's gradient penalty.
-    """
+    """Weights of the losses, the same at each step (Kim et al., BMVC 2019, equation 6)."""
 
     adversarial: Schedule
+    """The critic's; without it there is none."""
     pixel: Schedule
+    """L1."""
     perceptual: Schedule
+    """Features of VGG-19; needs `vgg_weights`."""
     attention: Schedule
+    """L1 around the landmarks, at steps 2 and 3."""
     penalty: float = 10.0
+    """The critic's gradient penalty."""
 
 
 # The reconstruction leads: the critic's gradient is at most 22 % as long as that of the pixel loss.
@@ -120,33 +115,31 @@ COMPACT_WEIGHTS = ProgressiveWeights(
 class ProgressiveSettings:
     """Data and losses of the progressive GAN; pictures are in [-1, 1].
 
-    Attributes:
-        data: folder of whole pictures, square, brought to 128 px; one folder for each person, or pictures
-            named First_Last_0001, as LFW has them. Where no table of landmarks lies beside it, as
-            `revisage prepare --whole` writes it, they are estimated, each picture's when it is first used.
-        network: sizes; with an encoder it is objective 2.
-        critic: its widths; see `revisage.lab.networks.progressive.Critic`.
-        loss_weights: of the losses, each linear in the epochs.
-        vgg_weights: VGG-19 checkpoint for the perceptual loss, as torchvision's; None goes without.
-        penalty_share: share of each batch that the penalty sees; its second derivative is slow.
-        early: steps 1 and 2 are trained in every so many-th batch; 1, as in the paper, in each.
-        held: share of the people who are kept from training.
-        validation: held-out pictures used.
-        seed: of every draw.
-
     Raises UsageError when a value cannot be used.
     """
 
     data: Path
+    """Folder of whole pictures, square, brought to 128 px; one folder for each person, or pictures named
+    First_Last_0001, as LFW has them. Where no table of landmarks lies beside it, as `revisage prepare
+    --whole` writes it, they are estimated, each picture's when it is first used."""
     network: ProgressiveConfig
+    """Sizes; with an encoder it is objective 2."""
     critic: tuple[int, ...]
+    """Its widths; see `revisage.lab.networks.progressive.Critic`."""
     loss_weights: ProgressiveWeights
+    """Of the losses, each linear in the epochs."""
     vgg_weights: Path | None = None
+    """VGG-19 checkpoint for the perceptual loss, as torchvision's; None goes without."""
     penalty_share: float = 1.0
+    """Share of each batch that the penalty sees; its second derivative is slow."""
     early: int = 1
+    """Steps 1 and 2 are trained in every so many-th batch; 1, as in the paper, in each."""
     held: float = HELD_OUT
+    """Share of the people who are kept from training."""
     validation: int = 128
+    """Held-out pictures used."""
     seed: int = 0
+    """Of every draw."""
 
     def __post_init__(self) -> None:
         if not 0 < self.held < 1 or not 0 < self.penalty_share <= 1:

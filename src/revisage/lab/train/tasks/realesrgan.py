@@ -40,59 +40,55 @@ RRDB_X2 = RRDBConfig(scale=2)
 
 @dataclass(frozen=True)
 class SceneWeights:
-    """Loss weights of the scene model.
-
-    Attributes:
-        adversarial: the discriminator's. 0 is stage 1, training for PSNR; above it is stage 2.
-        perceptual: features of VGG-19, used in stage 2; needs `vgg_weights`.
-    """
+    """Loss weights of the scene model."""
 
     adversarial: float = 0.0
+    """The discriminator's. 0 is stage 1, training for PSNR; above it is stage 2."""
     perceptual: float = 1.0
+    """Features of VGG-19, used in stage 2; needs `vgg_weights`."""
 
 
 @dataclass(frozen=True)
 class SceneSettings:
     """Data and losses of the scene model.
 
-    Attributes:
-        data: folder of photographs.
-        faces: a second folder (aligned faces), so that people are not foreign to it; None goes without.
-        faces_share: share of the samples from `faces`.
-        network: sizes.
-        recipe: degradation. "second-order" is applied to the full-size photo and ends at the network's input,
-            as published; the others are applied to the shrunken photo.
-        patch: side of the network's input in pixels.
-        around: side of the piece that is degraded, from which the patch is cut, so that a scratch or a
-            crease can cross it.
-        zoom: the piece is taken to come from a photo up to so many times as wide, with marks of its size.
-        pool, reuse: a block of `pool` samples shares degraded pieces, each used `reuse` times.
-        sharpened: aim at the sharpened truth, as published; the discriminator always sees the plain one.
-        loss_weights: of the losses.
-        vgg_weights: VGG-19 checkpoint, as torchvision's; needed in stage 2 unless `perceptual` is 0.
-        discriminator: features of the discriminator at full size.
-        validation: held-out photos used.
-        seed: of every draw.
-
     Raises UsageError when a value cannot be used.
     """
 
     data: Path
+    """Folder of photographs."""
     faces: Path | None = None
+    """A second folder (aligned faces), so that people are not foreign to it; None goes without."""
     faces_share: float = 0.2
+    """Share of the samples from `faces`."""
     network: CompactConfig | RRDBConfig = RRDB_X2
+    """Sizes."""
     recipe: str = "second-order"
+    """Degradation. "second-order" is applied to the full-size photo and ends at the network's input, as
+    published; the others are applied to the shrunken photo."""
     patch: int = 128
+    """Side of the network's input in pixels."""
     around: int = 200
+    """Side of the piece that is degraded, from which the patch is cut, so that a scratch or a crease can
+    cross it."""
     zoom: float = 5.0
+    """The piece is taken to come from a photo up to so many times as wide, with marks of its size."""
     pool: int = 240
+    """Samples of a block that share degraded pieces."""
     reuse: int = 1
+    """Uses of each degraded piece."""
     sharpened: bool = True
+    """Aim at the sharpened truth, as published; the discriminator always sees the plain one."""
     loss_weights: SceneWeights = field(default_factory=SceneWeights)
+    """Of the losses."""
     vgg_weights: Path | None = None
+    """VGG-19 checkpoint, as torchvision's; needed in stage 2 unless `perceptual` is 0."""
     discriminator: int = 64
+    """Features of the discriminator at full size."""
     validation: int = 12
+    """Held-out photos used."""
     seed: int = 0
+    """Of every draw."""
 
     def __post_init__(self) -> None:
         check(self, shares=("faces_share",), counts=("validation", "discriminator"))
