@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import stat
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -124,6 +124,9 @@ def _decode_stream(  # noqa: PLR0917 (one call)
     return _photo(read(stream.read(), limits.max_pixels, page=page, damaged=damaged))
 
 
+_SHARED = tuple(part.name for part in fields(Decoded) if part.name not in ("planes", "dpi"))
+
+
 def _photo(found: Decoded) -> Photo:
     colour = found.planes.colour
     gray = found.planes.gray
@@ -134,17 +137,8 @@ def _photo(found: Decoded) -> Photo:
         alpha=alpha,
         gray=gray,
         icc=found.planes.icc,
-        cicp=found.cicp,
-        exif=found.exif,
-        xmp=found.xmp,
-        iptc=found.iptc,
-        texts=found.texts,
         dpi=found.dpi[::-1] if found.dpi and found.orientation >= 5 else found.dpi,
-        format=found.format,
-        orientation=found.orientation,
-        pages=found.pages,
-        there=found.there,
-        notes=found.notes,
+        **{name: getattr(found, name) for name in _SHARED},
     )
 
 

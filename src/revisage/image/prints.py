@@ -35,17 +35,14 @@ STANDS_OUT = 12.0
 
 @dataclass(frozen=True)
 class Print:
-    """A print on a scan.
-
-    Args:
-        centre: x, y in pixels of the scan, pixel centres at integers.
-        size: width and height in pixels.
-        angle: degrees by which it is turned clockwise on the scan, -45 to 45.
-    """
+    """A print on a scan."""
 
     centre: tuple[float, float]
+    """x, y in pixels of the scan, pixel centres at integers."""
     size: tuple[float, float]
+    """Width and height in pixels."""
     angle: float
+    """Degrees by which it is turned clockwise on the scan, -45 to 45."""
 
     @property
     def corners(self) -> np.ndarray:

@@ -26,11 +26,8 @@ _MICROSOFT = "http://ns.microsoft.com/photo/1.2/t/Region#"
 # Properties of the old file that are wrong in the new one. Orientation goes because the pixels are upright,
 # and not to "1": a reader of tiff:Orientation takes its absence as upright.
 _STALE = {
-    (_TIFF, "Orientation"),
-    (_TIFF, "ImageWidth"),
-    (_TIFF, "ImageLength"),
-    (_EXIF, "PixelXDimension"),
-    (_EXIF, "PixelYDimension"),
+    *((_TIFF, name) for name in ("Orientation", "ImageWidth", "ImageLength")),
+    *((_EXIF, name) for name in ("PixelXDimension", "PixelYDimension")),
     ("http://ns.adobe.com/xap/1.0/", "Thumbnails"),
     (_NOTE, "HasExtendedXMP"),
 }
@@ -38,13 +35,9 @@ _STALE = {
 _STALE_SPACES = ("http://ns.google.com/photos/", "http://ns.adobe.com/hdr-gain-map/")
 
 _PLACE = {
-    (_PHOTOSHOP, "City"),
-    (_PHOTOSHOP, "State"),
-    (_PHOTOSHOP, "Country"),
-    (_IPTC_CORE, "Location"),
-    (_IPTC_CORE, "CountryCode"),
-    (_IPTC_EXT, "LocationShown"),
-    (_IPTC_EXT, "LocationCreated"),
+    *((_PHOTOSHOP, name) for name in ("City", "State", "Country")),
+    *((_IPTC_CORE, name) for name in ("Location", "CountryCode")),
+    *((_IPTC_EXT, name) for name in ("LocationShown", "LocationCreated")),
     ("http://purl.org/dc/elements/1.1/", "coverage"),
     ("http://ns.adobe.com/xmp/1.0/DynamicMedia/", "shotLocation"),
     ("http://ns.iview-multimedia.com/mediapro/1.0/", "Location"),

@@ -33,6 +33,8 @@ READY = b"revisage-decoder-2\n"
 FORKS = sys.platform == "linux" and os.environ.get("REVISAGE_DECODER_FORKS") != "0"
 
 _CHUNK = 1 << 20
+FACTS = ("dpi", "format", "cicp", "orientation", "pages", "there", "notes")
+"""What a header tells of a `Decoded`, besides what follows it."""
 
 
 def write_head(stream: BinaryIO, head: dict[str, Any], lengths: Sequence[int]) -> None:
@@ -229,9 +231,7 @@ def _answer(stdout: BinaryIO, data: bytes, head: dict[str, Any]) -> None:
         "colour": found.planes.colour,
         "alpha": found.planes.alpha,
         "icc": found.planes.icc,
-        "exif": found.exif,
-        "xmp": found.xmp,
-        "iptc": found.iptc,
+        **{name: getattr(found, name) for name in ("exif", "xmp", "iptc")},
         "texts": json.dumps(found.texts).encode() if found.texts else None,
     }
     present = {name: part for name, part in parts.items() if part is not None}
@@ -239,13 +239,7 @@ def _answer(stdout: BinaryIO, data: bytes, head: dict[str, Any]) -> None:
         "names": list(present),
         "shape": list(found.planes.colour.shape),
         "dtype": found.planes.colour.dtype.name,
-        "dpi": found.dpi,
-        "format": found.format,
-        "cicp": found.cicp,
-        "orientation": found.orientation,
-        "pages": found.pages,
-        "there": found.there,
-        "notes": found.notes,
+        **{name: getattr(found, name) for name in FACTS},
     }
     write_message(stdout, answer, list(present.values()))
 

@@ -2,6 +2,7 @@
 
 import pickle
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,8 @@ def locate(name: str, wanted_by: str, folder: Path | None = None) -> Path:
             return zoo.resolve("features", name).path
         except ModelMissingError as error:
             if name in COPIES:
-                try:
+                with suppress(ModelMissingError):  # the published weights are what to ask for
                     return locate(COPIES[name], wanted_by, folder)
-                except ModelMissingError:
-                    pass  # the published weights are what to ask for
             raise ModelMissingError(f"{wanted_by}: {error}") from None
     if spec.sha256 is not None and sha256(path) != spec.sha256:
         raise ModelCorruptError(

@@ -19,6 +19,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from revisage.lab.networks.arcface_crop import binomial
 from revisage.lab.networks.dct import FrequencyBands
+from revisage.lab.networks.gfpgan import scales
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,7 @@ class DiscriminatorConfig:
     """Whether the degraded picture is seen beside the one that is judged."""
 
     def __post_init__(self) -> None:
-        side, rest = divmod(self.size, self.stem) if self.stem > 0 else (0, 0)
-        if rest or side < 8 or side.bit_count() != 1:
-            raise ValueError(f"size / stem must be a power of two of at least 8, got {self.size}/{self.stem}")
-        levels = side.bit_length() - 2
+        levels = scales(self.size, self.stem)
         if len(self.channels) != levels:
             raise ValueError(f"channels needs {levels} entries for {self.size} px, got {len(self.channels)}")
         if self.reduce < 1:

@@ -19,6 +19,14 @@ DESCRIBED = 6
 """Numbers that describe a degradation."""
 
 
+def scales(size: int, stem: int) -> int:
+    """How many scales there are from 4 to size / stem pixels, a power of two from 8 on, else ValueError."""
+    side, rest = divmod(size, stem) if stem > 0 else (0, 0)
+    if rest or side < 8 or side.bit_count() != 1:
+        raise ValueError(f"size / stem must be a power of two of at least 8, got {size}/{stem}")
+    return side.bit_length() - 2
+
+
 @dataclass(frozen=True)
 class GFPGANConfig:
     """Sizes of a generator."""
@@ -66,10 +74,7 @@ class GFPGANConfig:
     """Without it the U-Net's own RGB output is the restored picture: the ablation "no prior"."""
 
     def __post_init__(self) -> None:
-        side, rest = divmod(self.size, self.stem) if self.stem > 0 else (0, 0)
-        if rest or side < 8 or side.bit_count() != 1:
-            raise ValueError(f"size / stem must be a power of two of at least 8, got {self.size}/{self.stem}")
-        levels = side.bit_length() - 2
+        levels = scales(self.size, self.stem)
         for name, entries in (("unet", self.unet), ("prior", self.prior), ("deep", self.deep)):
             shorter = (name == "prior" and self.residual and len(entries) in range(2, levels)) or (
                 name == "deep" and not entries

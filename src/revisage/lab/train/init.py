@@ -28,7 +28,6 @@ def start_from(network: nn.Module, path: Path) -> list[str]:
     are taken, where they are there, else those of the file itself, whose tensors are named as the network's,
     with the wrapper's prefix in front and `.fp16` behind those in half precision. A layer of which there is
     nothing at all stays fresh: the file has none that only a training uses, and may be of a smaller network.
-    Of a linear layer with more outputs than wanted the first ones are taken.
 
     Raises TrainingError when nothing can be read, or a weight is missing or has another shape.
     """
@@ -43,9 +42,6 @@ def start_from(network: nn.Module, path: Path) -> list[str]:
             if value.is_floating_point():  # counters are not exported
                 absent.setdefault(layer, []).append(name)
             continue
-        linear = isinstance(network.get_submodule(layer), nn.Linear)
-        if linear and len(tensor) > len(value) and tensor.shape[1:] == value.shape[1:]:
-            tensor = tensor[: len(value)]
         if _long(tensor.shape) != _long(value.shape):
             raise TrainingError(
                 f"{path}: {name} has shape {tuple(tensor.shape)}, the network wants {tuple(value.shape)}"

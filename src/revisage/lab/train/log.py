@@ -68,23 +68,17 @@ class Log:
             return
         means = {name: sum(values) / len(values) for name, values in self._values.items()}
         means |= {"rate": rate, "images/s": speed, "data wait": share, "skipped": float(self.skipped)}
-        self._write("train", means, images)
-        text = "  ".join(f"{k} {v:.4g}" for k, v in means.items())
-        self.say(f"{images:>9} images  {max(left, 0) / 60:.0f} min left  {text}")
+        self._write("train", means, images, f"{max(left, 0) / 60:.0f} min left")
         self._values.clear()
         self._begun, self._images, self._waited = now, images, waited
 
     def validation(self, figures: dict[str, float], images: int) -> None:
         """Write figures on held-out data."""
-        self._write("validation", figures, images)
-        self.say(f"{images:>9} images  held out: " + "  ".join(f"{k} {v:.4f}" for k, v in figures.items()))
+        self._write("validation", figures, images, "held out")
 
     def gradient_norms(self, lengths: dict[str, float], images: int) -> None:
         """Write how long each loss's own gradient is."""
-        self._write("gradient_norms", lengths, images)
-        self.say(
-            f"{images:>9} images  gradient norms: " + "  ".join(f"{k} {v:.3g}" for k, v in lengths.items())
-        )
+        self._write("gradient_norms", lengths, images, "gradient norms")
 
     def picture(self, pixels: np.ndarray, images: int) -> None:
         """Keep a grid of samples, (H, W, 3) uint8, as a PNG file and on the board."""
@@ -99,7 +93,7 @@ class Log:
         elif self._path is not None:
             print(text, flush=True)
 
-    def _write(self, group: str, values: dict[str, float], images: int) -> None:
+    def _write(self, group: str, values: dict[str, float], images: int, title: str) -> None:
         if self._path is None or self._board is None:
             return
         with self._path.open("a", newline="") as file:
@@ -108,6 +102,8 @@ class Log:
             )
         for name, value in values.items():
             self._board.add_scalar(f"{group}/{name}", value, images)
+        text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        self.say(f"{images:>9} images  {title}  {text}")
 
     def close(self) -> None:
         if self._live:
