@@ -338,10 +338,10 @@ def test_the_face_mixture_has_its_shares() -> None:
 
 def test_the_mixtures_of_the_scene_model_have_their_shares() -> None:
     rng = np.random.default_rng(0)
-    draws = [flattened(mixtures.sample_taught(rng)) for _ in range(4000)]
+    draws = [flattened(RECIPES["taught"].sample(rng)) for _ in range(4000)]
     first = sum(any(isinstance(step, FirstOrder) for step in steps) for steps in draws)
     assert first / len(draws) == pytest.approx(0.57, abs=0.03)
     patterns = [flattened(mixtures.sample_pattern(rng))[0] for _ in range(2000)]
     assert sum(isinstance(step, Halftone) for step in patterns) / 2000 == pytest.approx(0.4, abs=0.04)
-    aged = [flattened(mixtures.sample_aged(rng)) for _ in range(2000)]
+    aged = [flattened(RECIPES["aged"].sample(rng)) for _ in range(2000)]
     assert not any(isinstance(step, FirstOrder | SecondOrder) for steps in aged for step in steps)

@@ -28,8 +28,8 @@ _SAMPLES: dict[str, Callable[[np.random.Generator], Step]] = {
     "progressive-16": partial(Progressive.sample, ranges=UPSCALE),
     "progressive-128": Progressive.sample,
     "face": mixtures.sample_face,
-    "taught": mixtures.sample_taught,
-    "aged": mixtures.sample_aged,
+    "taught": partial(mixtures.sample_shares, shares=mixtures.TAUGHT_SHARES),
+    "aged": partial(mixtures.sample_shares, shares=mixtures.AGED_SHARES),
     "marks": marks.sample,
     "pattern": mixtures.sample_pattern,
 }

@@ -73,17 +73,8 @@ AGED_SHARES: Shares = (
 )
 
 
-def sample_taught(rng: np.random.Generator) -> Chain:
-    """Draw what a published network was trained on, one of `TAUGHT_SHARES`."""
-    return _one_of(rng, TAUGHT_SHARES)
-
-
-def sample_aged(rng: np.random.Generator) -> Chain:
-    """Draw what old prints have and no published network has seen, one of `AGED_SHARES`."""
-    return _one_of(rng, AGED_SHARES)
-
-
-def _one_of(rng: np.random.Generator, shares: Shares) -> Chain:
+def sample_shares(rng: np.random.Generator, shares: Shares) -> Chain:
+    """Draw one of `TAUGHT_SHARES`, or of others."""
     kind = int(rng.choice(len(shares), p=[share for share, _ in shares]))
     return chained(shares[kind][1](rng))
 

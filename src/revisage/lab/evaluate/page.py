@@ -7,6 +7,7 @@ import html
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from string import Template
 from urllib.parse import quote
 
 import numpy as np
@@ -23,35 +24,6 @@ from revisage.lab.evaluate.tables import caption, rows
 SHOWN = 40
 ROWS = 8
 _CELL, _STRIP, _GAP = 192, 22, 2  # pixels of the sheet
-
-_STYLE = """
-body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#222}
-.scroll{overflow-x:auto}table{border-collapse:collapse}
-th,td{padding:.25rem .6rem;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap}
-th:first-child,td:first-child{text-align:left}
-.choose{position:sticky;top:0;background:#fffe;padding:.6rem 0;z-index:2}
-.pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(18rem,1fr));gap:1.2rem}
-figure{margin:0}figcaption{overflow-wrap:anywhere;font-size:.85rem;color:#555}
-.pair{position:relative;background:#eee}.pair img{display:block;width:100%}
-.pair .over{position:absolute;inset:0;clip-path:inset(0 calc(100% - var(--at)) 0 0)}
-.pair::after{content:"";position:absolute;top:0;bottom:0;left:var(--at);width:2px;background:#fff;
-box-shadow:0 0 3px #000;pointer-events:none}
-.pair input{position:absolute;inset:0;width:100%;height:100%;margin:0;opacity:0;cursor:ew-resize}
-.pair:focus-within{outline:2px solid #06c;outline-offset:2px}
-td.best{font-weight:bold}
-"""
-
-_SCRIPT = """
-const shown=JSON.parse(document.getElementById("columns").textContent);
-const choose=["left","right"].map(id=>document.getElementById(id));
-function show(){for(const pair of document.querySelectorAll(".pair")){
-const name=pair.dataset.name;
-pair.querySelector(".over").src=shown[choose[0].value]+name;
-pair.querySelector(".under").src=shown[choose[1].value]+name}}
-choose.forEach(select=>select.addEventListener("change",show));
-for(const range of document.querySelectorAll(".pair input"))
-range.addEventListener("input",()=>range.parentElement.style.setProperty("--at",range.value+"%"));
-"""
 
 
 def columns(results: Results, out: Path) -> list[tuple[str, Path]]:
@@ -110,30 +82,11 @@ def page(results: Results, out: Path) -> str:
         _figure(picture_of(Path(), name).as_posix(), name, addresses[left], addresses[right])
         for name in spread(results.names, SHOWN)
     )
-    columns_json = json.dumps(addresses).replace("<", "\\u003c")
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Revisage: comparison</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<h1>Comparison</h1>
-<div class="scroll">{_table(results)}</div>
-<p>{html.escape(caption(results))}</p>
-<p class="choose"><label>left <select id="left">{choices[0]}</select></label>
-<label>right <select id="right">{choices[1]}</select></label>
-Drag across a picture, or use the arrow keys.</p>
-<div class="pictures">
-{figures}
-</div>
-<script type="application/json" id="columns">{columns_json}</script>
-<script>{_SCRIPT}</script>
-</body>
-</html>
-"""
+    template = Path(__file__).with_name("page.html").read_text("utf-8")
+    return Template(template).substitute(
+        table=_table(results), caption=html.escape(caption(results)), left=choices[0], right=choices[1],
+        figures=figures, columns=json.dumps(addresses).replace("<", "\\u003c"),
+    )  # fmt: skip
 
 
 def _is_model(title: str) -> bool:

@@ -18,8 +18,10 @@ def pyramid(pictures: Sequence[Tensor], real: Tensor) -> Tensor:
     Holds the RGB output of every U-Net decoder scale to the ground-truth pyramid (GFP-GAN, §3.2 and
     fig. 2). pictures: list of (N, 3, s, s); real: (N, 3, S, S); the pyramid is made by area averaging.
     """
-    truths = (F.interpolate(real, size=picture.shape[-2:], mode="area") for picture in pictures)
-    return torch.stack([l1(picture, truth) for picture, truth in zip(pictures, truths, strict=True)]).sum()
+    total = torch.zeros((), device=real.device)
+    for picture in pictures:
+        total = total + l1(picture, F.interpolate(real, size=picture.shape[-2:], mode="area"))
+    return total
 
 
 def checkerboard(picture: Tensor, real: Tensor, period: int) -> Tensor:

@@ -24,14 +24,17 @@ OUTLIER = 1000
 """A gradient this many times as long as it may be before it is clipped is no step to take."""
 
 
+def done(settings: LoopSettings, images: int, seconds: float) -> float:
+    """The share of the training that is over; 1 and more: all of it."""
+    if settings.images is not None:
+        return images / settings.images
+    assert settings.hours is not None
+    return seconds / (settings.hours * 3600)
+
+
 def learning_rate(settings: LoopSettings, images: int, seconds: float) -> float:
     """Linear warm-up, then half a cosine down to zero at the end of the training."""
-    if settings.images is not None:
-        done = images / settings.images
-    else:
-        assert settings.hours is not None
-        done = seconds / (settings.hours * 3600)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(done, 1)))
+    cosine = 0.5 * (1 + math.cos(math.pi * min(done(settings, images, seconds), 1)))
     return settings.rate * cosine * min(1.0, (images + settings.batch) / max(settings.warmup, 1))
 
 
@@ -119,7 +122,7 @@ def train(  # noqa: PLR0915
     fresh = _begin(task, state, folder, init)
     context.check_same_checkpoint(state.images)
     context.broadcast_weights(task.networks.values())
-    if _finished(settings, state.images, state.seconds):
+    if done(settings, state.images, state.seconds) >= 1:
         return state.ema.network
 
     def make(number: int) -> Sample:
@@ -167,14 +170,14 @@ def train(  # noqa: PLR0915
 
             now = time.monotonic()
             state.seconds, last = context.clock(state.seconds + now - last), now
-            done = _finished(settings, state.images, state.seconds)
-            log.tick(state.images, state.seconds, rate, loader.waited, force=done)
-            save = context.rank == 0 and (done or state.seconds - kept >= settings.save_every)
+            over = done(settings, state.images, state.seconds) >= 1
+            log.tick(state.images, state.seconds, rate, loader.waited, force=over)
+            save = context.rank == 0 and (over or state.seconds - kept >= settings.save_every)
             if save and settings.light:
                 kept = state.seconds
                 measure_norms(state.ema.network, task.sample)
                 checkpoint.save_light(folder, state.ema.network)
-            if context.rank == 0 and (done or state.seconds - validated >= settings.validate_every):
+            if context.rank == 0 and (over or state.seconds - validated >= settings.validate_every):
                 validated = state.seconds
                 for phase, given in several.values():
                     log.gradient_norms(gradient_norms(phase, state, given, settings, context), state.images)
@@ -183,7 +186,7 @@ def train(  # noqa: PLR0915
             if save and not settings.light:
                 kept = state.seconds
                 checkpoint.save_numbered(folder, state.images, state.pack())
-            if done:
+            if over:
                 break
     return state.ema.network
 
@@ -213,10 +216,3 @@ def _begin(task: Task, state: State, folder: Path, init: Path | None) -> list[st
         fresh = start_from(task.networks[task.averaged], init)
         state.ema.restart(task.networks[task.averaged])
     return fresh
-
-
-def _finished(settings: LoopSettings, images: int, seconds: float) -> bool:
-    if settings.images is not None:
-        return images >= settings.images
-    assert settings.hours is not None
-    return seconds >= settings.hours * 3600

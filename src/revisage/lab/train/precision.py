@@ -1,7 +1,7 @@
 """The arithmetic that a training uses: half precision where the machine is quicker in it, else float32."""
 
 import platform
-import time
+import timeit
 from functools import cache
 
 import torch
@@ -53,9 +53,4 @@ def _native_on_cpu() -> bool:
 def _seconds(dtype: torch.dtype) -> float:
     """Of a matrix product of 512 x 512, the shortest of three after one to warm up."""
     a = torch.ones(_SIDE, _SIDE, dtype=dtype)
-    spans = []
-    for _ in range(_TRIES + 1):
-        begun = time.perf_counter()
-        a @ a
-        spans.append(time.perf_counter() - begun)
-    return min(spans[1:])
+    return min(timeit.repeat(lambda: a @ a, number=1, repeat=_TRIES + 1)[1:])
