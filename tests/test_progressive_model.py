@@ -15,7 +15,8 @@ from restore_stubs import StubModels, same  # noqa: E402
 from revisage.cli import main  # noqa: E402
 from revisage.errors import FaceError, UsageError  # noqa: E402
 from revisage.lab.architectures import export_network  # noqa: E402
-from revisage.lab.networks.progressive import Critic, LastPicture, Progressive, ProgressiveConfig  # noqa: E402
+from revisage.lab.networks.gfpgan import UnitRange  # noqa: E402
+from revisage.lab.networks.progressive import Critic, Progressive, ProgressiveConfig  # noqa: E402
 from revisage.lab.train import presets  # noqa: E402
 from revisage.lab.train.init import start_from  # noqa: E402
 from revisage.restore import FaceModel, RestoreOptions, Restorer  # noqa: E402
@@ -82,7 +83,7 @@ def test_a_fresh_network_with_the_residual_starts_from_the_enlarged_input() -> N
         torch.nn.init.zeros_(head.weight)
     thumbnail = torch.rand(1, 3, 16, 16)
     large = torch.nn.functional.interpolate(thumbnail, scale_factor=8.0, mode="bicubic")
-    torch.testing.assert_close(LastPicture(network)(thumbnail), large.clamp(0, 1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(UnitRange(network)(thumbnail), large.clamp(0, 1), atol=1e-5, rtol=0)
 
 
 def test_the_compact_files_are_small() -> None:
@@ -106,7 +107,7 @@ def test_the_exported_file_computes_the_last_picture(objective: str, files: dict
     assert contract.framing == "whole"
     batch = np.random.default_rng(0).random((2, 3, side, side), np.float32)
     with torch.no_grad():
-        wanted = LastPicture(tiny(objective))(torch.from_numpy(batch)).numpy()
+        wanted = UnitRange(tiny(objective))(torch.from_numpy(batch)).numpy()
     found = open_session(files[objective], device="cpu", precision="fp32").run(batch)
     assert found.shape == (2, 3, 128, 128)
     assert np.abs(found - wanted).max() < 2 / 255
@@ -128,7 +129,7 @@ def test_restore_aligned_takes_a_picture_of_any_size_and_gives_128(
     if side == OBJECTIVES[objective]:  # nothing was resized on the way in
         batch = torch.from_numpy(pixels.transpose(2, 0, 1)[None].astype(np.float32) / 255)
         with torch.no_grad():
-            wanted = LastPicture(tiny(objective))(batch)[0].numpy().transpose(1, 2, 0) * 255
+            wanted = UnitRange(tiny(objective))(batch)[0].numpy().transpose(1, 2, 0) * 255
         assert np.abs(restored - wanted).max() < 3
 
 

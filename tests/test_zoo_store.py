@@ -129,7 +129,7 @@ def test_unusable_files_are_told_and_passed_over(
     put(home, b"no model", "notes.txt")
     twin = write_model(home / "good.onnx")
     assert [model.path for model in zoo.installed()] == [good]
-    reasons = {item.path.name: item.reason for item in zoo.ignored()}
+    reasons = {path.name: reason for path, reason in zoo.ignored().items()}
     assert "not a usable ONNX file" in reasons["bad.onnx"]
     assert str(twin) in reasons["good.onnx"]
     assert len(reasons) == 2

@@ -92,8 +92,8 @@ def _list() -> int:
         cells = [name, spec.task, _state(model), _size(spec, model), spec.version, spec.licence]
         table.add_row(*(Text(printable(cell)) for cell in (*cells, spec.description)))
     _console().print(table)
-    for refused in zoo.ignored():
-        say(f"ignored: {refused.reason}", error=True)
+    for reason in zoo.ignored().values():
+        say(f"ignored: {reason}", error=True)
     return 0
 
 

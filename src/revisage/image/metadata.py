@@ -4,18 +4,8 @@ import codecs
 import importlib
 import math
 
-from revisage.image.containers.ifd import (
-    EXIF_IFD,
-    EXIF_PREFIX,
-    GPS_IFD,
-    JPEG_BYTES,
-    JPEG_OFFSET,
-    ORIENTATION,
-    STRIP_BYTES,
-    STRIP_OFFSETS,
-    Block,
-    OverlongError,
-)
+from revisage.image.containers import ifd as tags
+from revisage.image.containers.ifd import EXIF_PREFIX, Block, OverlongError
 
 _MAX_EXIF = 8 << 20  # a JPEG holds 64 KiB of it
 _PIXEL_X, _PIXEL_Y, _WIDTH, _HEIGHT = 0xA002, 0xA003, 0x0100, 0x0101
@@ -53,7 +43,7 @@ def exif_for(
     try:
         _fit(block, size, keep_gps=keep_gps)
         if not orientation:
-            block.remove(block.first, ORIENTATION)
+            block.remove(block.first, tags.ORIENTATION)
     except OverlongError:
         return None
     return EXIF_PREFIX + bytes(block.bytes)
@@ -62,18 +52,18 @@ def exif_for(
 def _fit(block: Block, size: tuple[int, int], *, keep_gps: bool) -> None:
     """Put the sizes and the orientation right, and take the place out unless it is kept."""
     directories = [block.first]
-    inner = block.pointer(block.first, EXIF_IFD)
+    inner = block.pointer(block.first, tags.EXIF_IFD)
     if inner is not None:
         directories.append(inner)
     for ifd in directories:
         if not keep_gps:
-            gps = block.pointer(ifd, GPS_IFD)
-            block.remove(ifd, GPS_IFD)
+            gps = block.pointer(ifd, tags.GPS_IFD)
+            block.remove(ifd, tags.GPS_IFD)
             if gps is not None and gps not in directories:
                 block.wipe_directory(gps)
         moved = False
-        for tags, value in (((_PIXEL_X, _WIDTH), size[0]), ((_PIXEL_Y, _HEIGHT), size[1])):
-            for tag in tags:
+        for sizes, value in (((_PIXEL_X, _WIDTH), size[0]), ((_PIXEL_Y, _HEIGHT), size[1])):
+            for tag in sizes:
                 entry = block.find(ifd, tag)
                 if entry is not None:
                     moved = moved or block.integers(entry) != [value]
@@ -93,9 +83,9 @@ def _open_exif(exif: bytes | None) -> Block | None:
 
 
 def _set_upright(block: Block) -> None:
-    entry = block.find(block.first, ORIENTATION)
+    entry = block.find(block.first, tags.ORIENTATION)
     if entry is not None and block.integers(entry) != [1]:
-        inner = block.pointer(block.first, EXIF_IFD)
+        inner = block.pointer(block.first, tags.EXIF_IFD)
         if inner is not None:
             _drop_subject(block, inner)
         block.set_integer(entry, 1)
@@ -116,7 +106,7 @@ def _drop_thumbnails(block: Block) -> None:
         return
     end = len(block.bytes)
     stretches = []
-    for offsets, lengths in ((JPEG_OFFSET, JPEG_BYTES), (STRIP_OFFSETS, STRIP_BYTES)):
+    for offsets, lengths in ((tags.JPEG_OFFSET, tags.JPEG_BYTES), (tags.STRIP_OFFSETS, tags.STRIP_BYTES)):
         at, size = block.find(ifd, offsets), block.find(ifd, lengths)
         if at is None or size is None:
             continue

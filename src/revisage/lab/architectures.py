@@ -21,7 +21,7 @@ from revisage.lab.networks.gfpgan import GFPGAN, GFPGANConfig, UnitRange
 from revisage.lab.networks.mobilefacenet import SIZE, Identity, MobileFaceNetConfig
 from revisage.lab.networks.prior import FacePrior, PriorConfig
 from revisage.lab.networks.progressive import SIZE as RESTORED
-from revisage.lab.networks.progressive import LastPicture, Progressive, ProgressiveConfig
+from revisage.lab.networks.progressive import Progressive, ProgressiveConfig
 from revisage.lab.networks.rrdb import RRDBConfig, RRDBNet
 from revisage.lab.networks.scene import OneScale, Scene, SceneConfig
 from revisage.zoo import Contract
@@ -57,7 +57,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         ProgressiveConfig, Progressive,
         lambda config, _: {"task": "face", "size": config.size, "scale": RESTORED // config.size,
                            "framing": "whole"},
-        lambda network, _: LastPicture(network)),
+        lambda network, _: UnitRange(network)),
     "compact": Architecture(
         CompactConfig, Compact, lambda config, _: {"task": "scene", "scale": config.scale}),
     "rrdb": Architecture(RRDBConfig, RRDBNet, lambda config, _: {"task": "scene", "scale": config.scale}),

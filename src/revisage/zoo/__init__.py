@@ -6,7 +6,6 @@ from revisage.zoo.fetch import Progress, pull
 from revisage.zoo.mix import Mixture, mixture
 from revisage.zoo.spec import TASKS, Model, ModelSpec, Task
 from revisage.zoo.store import (
-    Ignored,
     destination,
     find,
     folders,
@@ -20,7 +19,7 @@ from revisage.zoo.store import (
 )
 
 __all__ = [
-    "CATALOGUE", "TASKS", "Contract", "Ignored", "Mixture", "Model", "ModelSpec", "Progress", "Task",
+    "CATALOGUE", "TASKS", "Contract", "Mixture", "Model", "ModelSpec", "Progress", "Task",
     "destination", "find", "folders", "get", "ignored", "import_model", "installed", "mixture", "name_of",
     "pull", "read_contract", "read_metadata", "resolve", "user_folder",
 ]  # fmt: skip

@@ -12,7 +12,6 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -30,14 +29,6 @@ from revisage.zoo.contract import Contract, read_contract
 from revisage.zoo.spec import EMBEDDED, Model, ModelSpec, is_name
 
 PARTIAL = ".partial"  # inside the user's model folder: what is not whole yet
-
-
-@dataclass(frozen=True)
-class Ignored:
-    """An `.onnx` file in a model folder that cannot be used, and why."""
-
-    path: Path
-    reason: str
 
 
 def user_folder() -> Path:
@@ -88,7 +79,7 @@ def installed() -> list[Model]:
     return _survey()[0]
 
 
-def ignored() -> list[Ignored]:
+def ignored() -> dict[Path, str]:
     """The `.onnx` files in the model folders that are no usable models, each with its reason."""
     return _survey()[1]
 
@@ -186,22 +177,22 @@ def _known_sha256(path: Path, size: int, time: int) -> str:
     return sha256(path)
 
 
-def _survey() -> tuple[list[Model], list[Ignored]]:
+def _survey() -> tuple[list[Model], dict[Path, str]]:
     models = [Model(spec, path) for spec in CATALOGUE.values() if (path := find(spec)) is not None]
     catalogue_files = {spec.file for spec in CATALOGUE.values()}
     own: dict[str, Model] = {}
-    refused: list[Ignored] = []
+    refused: dict[Path, str] = {}
     for path in _onnx_files():
         if path.name in catalogue_files:
             continue
         try:
             model = _by_path(path)
         except ModelError as error:
-            refused.append(Ignored(path, str(error)))
+            refused[path] = str(error)
             continue
         first = own.setdefault(model.spec.name, model)
         if first is not model:
-            refused.append(Ignored(path, f"{path}: {first.path} has the same name and comes first"))
+            refused[path] = f"{path}: {first.path} has the same name and comes first"
     return models + [own[name] for name in sorted(own)], refused
 
 

@@ -1,7 +1,6 @@
 """Means with intervals, by bootstrap over pictures: the same numbers from the same values, every time."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,16 +76,11 @@ def largest_gap(groups: dict[str, np.ndarray]) -> Gap | None:
 
 
 def _drawn_means(values: np.ndarray, seed: int = SEED) -> np.ndarray:
-    """(DRAWS,) means of values drawn with replacement."""
-    return np.concatenate([values[chosen].mean(axis=1) for chosen in _resamples(len(values), seed)])
-
-
-def _resamples(n: int, seed: int) -> Iterator[np.ndarray]:
-    """`DRAWS` rows of n indices drawn with replacement, in blocks of bounded size."""
-    rng = np.random.default_rng(seed)
+    """(DRAWS,) means of values drawn with replacement, in blocks of bounded size."""
+    rng, n = np.random.default_rng(seed), len(values)
     rows = max(1, _AT_ONCE // n)
-    for start in range(0, DRAWS, rows):
-        yield rng.integers(n, size=(min(rows, DRAWS - start), n))
+    sizes = [(min(rows, DRAWS - start), n) for start in range(0, DRAWS, rows)]
+    return np.concatenate([values[rng.integers(n, size=size)].mean(axis=1) for size in sizes])
 
 
 def _percentiles(values: np.ndarray) -> tuple[float, float]:

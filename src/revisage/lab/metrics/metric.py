@@ -75,7 +75,7 @@ def describe(metric: Metric) -> dict[str, Any]:
     return {**asdict(metric.spec), "weights": dict(metric.sha256)}
 
 
-class PerPicture:
+class PerPicture(Metric):
     """A metric with one value a picture: a function of (restored, truth), or of restored if it is "alone"."""
 
     def __init__(self, spec: MetricSpec, function: Callable[..., Tensor], sha256: dict[str, str]) -> None:
@@ -84,7 +84,6 @@ class PerPicture:
 
     @torch.no_grad()
     def update(self, restored: Tensor, truth: Tensor | None = None) -> Tensor:
-        """See `Metric.update`."""
         pictures = [_checked(self.spec, restored)]
         if self.spec.kind == "pair":
             if truth is None:
@@ -103,11 +102,9 @@ class PerPicture:
         return values
 
     def result(self) -> float:
-        """See `Metric.result`."""
         return self._sum / self._count if self._count else math.nan
 
     def reset(self) -> None:
-        """See `Metric.reset`."""
         self._sum, self._count = 0.0, 0
 
 
@@ -121,7 +118,7 @@ class Gathered(Protocol):
         """How far it is from what is kept, in the same way, of the other side."""
 
 
-class OfSets:
+class OfSets(Metric):
     """A metric between the features of all restored pictures and those of all truths."""
 
     def __init__(
@@ -143,11 +140,9 @@ class OfSets:
                 side.add(self._features(_checked(self.spec, pictures)))
 
     def result(self) -> float:
-        """See `Metric.result`."""
         return self._restored.distance(self._truth)
 
     def reset(self) -> None:
-        """See `Metric.reset`."""
         self._restored, self._truth = self._empty(), self._empty()
 
 

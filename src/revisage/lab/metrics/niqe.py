@@ -114,13 +114,9 @@ def _block_features(mscn: Tensor, side: int) -> Tensor:
     columns = [shape, (left + right) / 2]
     for shift in _SHIFTS:
         # A block's neighbours wrap around within the block, as in the published code.
-        columns += _fit_moved(blocks * torch.roll(blocks, shift, dims=(1, 2)))
+        shape, left, right, ratio = _fit(blocks * torch.roll(blocks, shift, dims=(1, 2)))
+        columns += [shape, (right - left) * ratio, left, right]
     return torch.stack(columns, dim=1)
-
-
-def _fit_moved(products: Tensor) -> list[Tensor]:
-    shape, left, right, ratio = _fit(products)
-    return [shape, (right - left) * ratio, left, right]
 
 
 def _fit(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

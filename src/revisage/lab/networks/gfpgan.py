@@ -372,7 +372,10 @@ class GFPGAN(nn.Module):
 
 
 class UnitRange(nn.Module):
-    """A face network with [-1, 1] pictures as one picture-to-picture function on [0, 1]."""
+    """A face network with [-1, 1] pictures as one picture-to-picture function on [0, 1].
+
+    Of a network that gives several, the first of a tuple is the picture, or the last of a list.
+    """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -380,5 +383,5 @@ class UnitRange(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.network(x * 2 - 1)
-        picture = y[0] if isinstance(y, tuple) else y
+        picture = y[0] if isinstance(y, tuple) else y[-1] if isinstance(y, list) else y
         return torch.clamp(picture * 0.5 + 0.5, 0, 1)

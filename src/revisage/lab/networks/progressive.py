@@ -149,17 +149,6 @@ def brought(x: Tensor, size: int) -> Tensor:
     return F.interpolate(x, size=(size, size), mode="bicubic", align_corners=False)
 
 
-class LastPicture(nn.Module):
-    """The generator in use: (N, 3, size, size) in [0, 1] -> (N, 3, 128, 128) in [0, 1]."""
-
-    def __init__(self, network: Progressive) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.clamp(self.network(x * 2 - 1)[-1] * 0.5 + 0.5, 0, 1)
-
-
 class Critic(nn.Module):
     """The critic of all three steps, without batch norms: forward(x, step) -> scores (N,), unbounded.
 

@@ -71,7 +71,8 @@ def compose(source: Source, seed: int, index: int, size: int = 256) -> Scene:
     leaning = np.array(canvas.leaning, np.float32).reshape(-1, 4)
     if rng.random() < 0.5:
         pixels, landmarks = pixels[:, ::-1], mirror_landmarks(landmarks, size)
-        boxes, leaning = (_mirror_boxes(part, size) for part in (boxes, leaning))
+        boxes[:, 0] = size - 1 - boxes[:, 0] - boxes[:, 2]
+        leaning[:, 0] = size - 1 - leaning[:, 0] - leaning[:, 2]
     return Scene(np.ascontiguousarray(pixels), boxes, landmarks, canvas.complete, kind, leaning)
 
 
@@ -385,9 +386,3 @@ def _close(canvas: _Canvas, source: Source, rng: np.random.Generator) -> None:
     canvas.pixels = cv2.warpAffine(crop, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
     canvas.boxes.append(_moved_box(matrix))
     canvas.landmarks.append(points @ linear.T + matrix[:, 2])
-
-
-def _mirror_boxes(boxes: np.ndarray, width: int) -> np.ndarray:
-    """(n, 4) x, y, w, h in a picture of that width whose left and right are exchanged."""
-    left = width - 1 - boxes[:, :1] - boxes[:, 2:3]
-    return np.hstack([left, boxes[:, 1:]])
