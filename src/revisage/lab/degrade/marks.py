@@ -220,9 +220,9 @@ _SHARES = (
     (0.25, Hairs),
     (0.25, Flakes),
     (0.1, Mould),
-    (0.06, Fingerprint),
-    (0.05, Tape),
-    (0.1, Tear),
+    (0.05, Fingerprint),
+    (0.03, Tape),
+    (0.07, Tear),
 )
 
 
