@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { layered } from "./layers.js";
 import { say } from "./words.js";
 
-const THUMB = 192; // longest side of a small picture in pixels
+const THUMB = 192; // width of a small picture in pixels
 const WORTH_ANOTHER_TRY = [0, 404, 408, 429, 500, 503, 507];
 export const FRAME = ["turn", "straighten", "crop"]; // the options that say what is restored of a photo
 const DEFAULTS = { strength: 1, run: {}, encode: {} };
@@ -102,11 +102,9 @@ export class Photo {
   /** Small, from the file where the browser can read it. */
   async showThumb() {
     try {
-      const bitmap = await createImageBitmap(this.file);
-      const scale = Math.min(1, THUMB / Math.max(bitmap.width, bitmap.height));
-      const canvas = new OffscreenCanvas(Math.ceil(bitmap.width * scale), Math.ceil(bitmap.height * scale));
-      canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-      bitmap.close();
+      const bitmap = await createImageBitmap(this.file, { resizeWidth: THUMB, resizeQuality: "medium" });
+      const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+      canvas.getContext("bitmaprenderer").transferFromImageBitmap(bitmap);
       this.#setThumb(await canvas.convertToBlob({ type: "image/jpeg" }));
     } catch {
       // HEIC and TIFF: the server's will do
@@ -145,20 +143,17 @@ export class Photo {
   async #send(settings, signal, extra = { previews: true }) {
     const query = { ...settings, ...extra };
     const waiting = () => this.#tell({ state: "crowded" });
-    let sending = null;
+    let job = null;
+    // Neither is broken off by a deletion, or the server might keep what it has just taken in.
     if (this.source !== null) {
-      sending = api.again(this.source, query, waiting, signal).catch((problem) => {
+      job = await (this.sending = api.again(this.source, query, waiting, signal).catch((problem) => {
         if (problem.status !== 404 || !this.file) throw problem;
         return null; // erased after its time: the photo is sent again
-      });
-      // Not broken off by a deletion, or the server might keep what it has just taken in.
-      this.sending = sending;
+      }));
     }
-    let job = await sending;
     if (job === null) {
       this.#tell({ state: "sending" });
-      this.sending = api.submit(this.file, query, waiting, signal);
-      job = await this.sending;
+      job = await (this.sending = api.submit(this.file, query, waiting, signal));
       this.source = job.id;
     }
     this.jobs.add(job.id);
@@ -203,9 +198,9 @@ export class Photo {
 
   async #take(id, settings, signal) {
     const report = await api.report(id, signal);
-    const others = report.faces.length !== this.faces.length || FRAME.some((name) => settings[name] !== this.ran?.[name]);
-    if (FRAME.some((name) => settings[name] !== this.ran?.[name])) this.pinned = null; // of another part
-    if (others && this.isDone) this.own = {}; // their numbers are of other faces now
+    const other = FRAME.some((name) => settings[name] !== this.ran?.[name]);
+    if (other) this.pinned = null; // of another part of the photo
+    if (this.isDone && (other || report.faces.length !== this.faces.length)) this.own = {}; // of other faces
     const old = [...this.jobs].filter((other) => other !== id);
     Object.assign(this, { report, ran: settings, job: id, source: id, pictures: null, sketch: null, made: null, pending: null, state: "done", share: 1 });
     this.session.changed();
