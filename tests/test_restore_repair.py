@@ -167,7 +167,7 @@ def test_light_leaves_what_is_wide() -> None:
 
 def test_a_weak_mark_counts_only_where_it_touches_a_sure_one() -> None:
     picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)  # its red is the probability
-    picture[100:104, 50:150], picture[100:104, 50:60], picture[30:34, 50:150] = 80, 230, 80
+    picture[100:104, 50:150], picture[100:104, 50:60], picture[30:34, 50:150] = 170, 230, 170
     mask = damage_in(picture, StubModels(damage=lambda picture: picture[..., :1]).damage(), thin=False)
     assert mask[100:104, 50:150].all()
     assert not mask[:90].any()

@@ -22,11 +22,15 @@ PIXELS = 2_500_000  #: of the copy in which damage is looked for: a larger photo
 TILE, HALO, MULTIPLE = 512, 64, 16
 """Sides of a tile and of the context around it, and what the model's input must be a multiple of."""
 
-LIKELY, POSSIBLE = 0.5, 0.25
-"""Probability from which a place is damaged, and from which it is where it touches such a place."""
+LIKELY, POSSIBLE = 0.85, 0.6
+"""Probability from which a place is damaged, and from which it is where it touches such a place: high, since
+what is filled by mistake is lost."""
 
 THIN = 1 / 120
 """Width of the widest mark that `light` repairs, as a share of the photo's longer side; at least 6 pixels."""
+
+WIDE = 0.1
+"""Share of a mark that may be wider, as where two scratches cross."""
 
 MOST = 0.3
 """Share of a photo up to which it is filled: of more, the model has taken the picture itself for damage."""
@@ -129,8 +133,9 @@ def damage_in(pixels: np.ndarray, model: DamageModel, *, thin: bool) -> np.ndarr
     _, parts = cv2.connectedComponents((likely >= POSSIBLE).astype(np.uint8))
     marked = np.isin(parts, np.unique(parts[likely >= LIKELY])).astype(np.uint8)
     if thin:
-        wide = _disc(max(3, round(THIN * max(size) / 2)))
-        marked &= 1 - cv2.dilate(cv2.morphologyEx(marked, cv2.MORPH_OPEN, wide), wide)
+        wide = cv2.morphologyEx(marked, cv2.MORPH_OPEN, _disc(max(3, round(THIN * max(size) / 2))))
+        sizes = [np.bincount(parts.ravel(), weights=pixels.ravel()) for pixels in (marked, wide)]
+        marked[(sizes[1] > WIDE * sizes[0])[parts]] = 0
     marked = cv2.dilate(marked, _disc(1)) * np.uint8(255)  # the soft edges of a mark are damage too
     return cv2.resize(marked, (width, height), interpolation=cv2.INTER_LINEAR) > 127
 
