@@ -317,6 +317,18 @@ def test_a_face_cut_by_the_right_border_is_found_as_its_mirror_image_is(
                 assert len(detector.find(picture)) == len(detector.find(mirrored)), (path.name, width, cut)
 
 
+@pytest.mark.parametrize("place", [(0, 60), (200, 60), (100, 0), (100, 140)], ids=str)
+def test_a_whole_face_at_the_edge_is_not_found_in_its_mirror_image(
+    embedded: Detector, crop: np.ndarray, place: tuple[int, int]
+) -> None:
+    head = cv2.resize(crop, (120, 120), interpolation=cv2.INTER_AREA)[20:120, 20:100]
+    picture = np.full((240, 280, 3), 128, np.uint8)
+    picture[place[1] : place[1] + 100, place[0] : place[0] + 80] = head
+    (face,) = embedded.find(picture)
+    expected = template(120) - 20 + np.array(place)
+    np.testing.assert_allclose(face.landmarks, expected, atol=0.09 * 120)
+
+
 def test_a_strip_of_any_length_is_searched_pixel_by_pixel(detector: Detector, shared: Path) -> None:
     with Image.open(shared / "data" / "reports" / "strip16000x130.jpg") as image:
         wide = np.asarray(image.convert("RGB"))

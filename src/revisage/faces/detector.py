@@ -30,12 +30,11 @@ _POINTED = (1.6, 2.2, 3.2)  # how many times its longer side the looks at a give
 class Detector:
     """Finds faces and their five landmarks. One Detector may be shared by many threads.
 
-    The picture is searched at three small sizes for large faces, and in overlapping tiles at up to two
-    megapixels. Where that is less than it has, what hints at a small face is looked at in the picture itself:
-    faces are found down to about 16 pixels in a 12-megapixel photo. Every find is looked at again, all at
-    one size, straight and mirrored; its score, box and landmarks are the mean of the three, so that a hand
-    which resembles a face at one scale is dropped. Where none is sure, the picture is turned by 90, 180 and
-    270 degrees as well.
+    The picture is searched at three small sizes for large faces, and in overlapping tiles at up to three
+    megapixels. Where it has more, what hints at a small face is looked at in the picture itself: faces are
+    found down to about 16 pixels in 12 megapixels. Every find is looked at again, all at one size, straight
+    and mirrored; its score, box and landmarks are the mean of the three, so that a hand which resembles a
+    face at one scale is dropped. Where none is sure, the picture is turned by 90, 180 and 270 degrees, too.
     """
 
     def __init__(
