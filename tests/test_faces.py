@@ -438,5 +438,7 @@ def test_missing_and_broken_models_are_named(tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"not a network")
     with pytest.raises(ModelCorruptError, match=r"broken\.onnx"):
         Detector(tmp_path / "broken.onnx")
+    with pytest.raises(ModelCorruptError, match="not a face finder"):
+        Detector(zoo.resolve("identity").path)
     with pytest.raises(ValueError, match="between 0 and 1"):
         Detector(tmp_path / "none.onnx", score_threshold=1.5)

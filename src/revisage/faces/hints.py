@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from revisage.faces.align import invert, turn_matrix
+from revisage.faces.align import turn_matrix
 from revisage.faces.looks import Looks
 from revisage.faces.rows import mapped, suppress
 
@@ -24,7 +24,7 @@ def seen_closely(looks: Looks, hints: np.ndarray, scale: float, threshold: float
     hints[:, 2:4] = _CORE / zoom
     hints = suppress(hints, 0.3)[:_MOST]  # one square shows neighbours together
     middles, side = hints[:, :2] + hints[:, 2:4] / 2, round(_PATCH / zoom)
-    back = invert(turn_matrix(looks.turn, (_PATCH, _PATCH)))
+    linear = turn_matrix(-looks.turn, (1, 1))[:, :2] * side / _PATCH
     found = [hints[:0]]
     for first in range(0, len(middles), _ACROSS**2):
         some = middles[first : first + _ACROSS**2]
@@ -39,8 +39,6 @@ def seen_closely(looks: Looks, hints: np.ndarray, scale: float, threshold: float
         for cell, middle in enumerate(some):
             corner = _PATCH * np.array(divmod(cell, _ACROSS))[::-1]
             own = (np.abs(places - corner - (_PATCH - 1) / 2) <= _CORE).all(1)
-            # Pixel centres: the middle of the square is the middle of what it shows.
-            linear = back[:, :2] * side / _PATCH
             matrix = np.column_stack([linear, middle - linear @ (corner + (_PATCH - 1) / 2)])
             found.append(mapped(rows[own], matrix))
     return np.concatenate(found)

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from revisage.errors import ModelCorruptError, ModelMissingError
+from revisage.errors import ModelCorruptError, ModelMissingError, UsageError
 from revisage.runtime import open_session
 
 STRIDES = (8, 16, 32)
@@ -28,7 +28,7 @@ class Network:
         self._session = open_session(model, device="cpu", precision=precision, threads=threads)
         try:  # a broken file shows now rather than in the middle of a photo
             self.dense(np.zeros((max(STRIDES),) * 2 + (3,), np.uint8))
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, UsageError):
             raise ModelCorruptError(
                 f"{model} is not a face finder in YuNet's layout: pull it again"
             ) from None
