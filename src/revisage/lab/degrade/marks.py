@@ -6,7 +6,7 @@ seeds are as in `damage`.
 
 import math
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -214,6 +214,7 @@ class Fingerprint:
         return blend(image, mask, np.full(3, 0.9 if self.light else 0.1))
 
 
+_STREWN = (Scratches, Dust, Hairs, Mould)
 _SHARES = (
     (0.6, Scratches),
     (0.5, Dust),
@@ -242,9 +243,15 @@ def sample(rng: np.random.Generator) -> Chain:
         steps.append(replace(dust, count=1 + dust.count // 8, radius=4 * dust.radius))
     if not steps:
         steps.append(Scratches.sample(rng, _STRENGTH))
-    return Chain(tuple(_haloed(step, rng) if isinstance(step, Scratches) else step for step in steps))
+    return Chain(tuple(_plain(step, rng) if isinstance(step, _STREWN) else step for step in steps))
 
 
-def _haloed(scratches: Scratches, rng: np.random.Generator) -> Scratches:
-    """At times what a scratch pushed aside lies along it."""
-    return replace(scratches, halo=between(rng, 0.1, 0.5)) if chance(rng, 0.3) else scratches
+def _plain(step: Any, rng: np.random.Generator) -> Step:
+    """More of them, and plainer to see; at times what a scratch pushed aside lies along it."""
+    count = math.ceil(step.count * rng.uniform(1, 5))
+    step = replace(step, count=count, opacity=(1 + step.opacity) / 2)
+    return (
+        replace(step, halo=between(rng, 0.1, 0.5))
+        if isinstance(step, Scratches) and chance(rng, 0.3)
+        else step
+    )

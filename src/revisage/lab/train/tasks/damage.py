@@ -28,7 +28,7 @@ from revisage.lab.train.settings import check
 from revisage.lab.train.task import Batch, Phase
 
 DEFAULT = DamageConfig()
-WIDTHS = (350, 2000)
+WIDTHS = (350, 1600)
 """Pixels along the photo that a piece is taken from: its marks are as large as on a photo of that size."""
 AROUND_MARKS = 9  # pixels; how far from a drawn mark an untouched photo is known to be no mark
 UNKNOWN = 0.05  # weight of what lies further away: old photos have damage of their own
