@@ -181,22 +181,14 @@ def take(loader: Loader, count: int) -> list[dict[str, Any]]:
 
 
 @settings(max_examples=12, deadline=None)
-@given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 5), st.integers(0, 9))
-def test_batches_do_not_depend_on_threads(batch: int, threads: int, ahead: int, start: int) -> None:
-    loader = Loader(numbered, batch=batch, start=start, workers=threads, ahead=ahead)
+@given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 5))
+def test_batches_do_not_depend_on_threads(batch: int, threads: int, ahead: int) -> None:
+    loader = Loader(numbered, batch=batch, workers=threads, ahead=ahead)
     for number, found in enumerate(take(loader, 4)):
-        first = start + number * batch
+        first = number * batch
         assert found["index"].tolist() == list(range(first, first + batch))
         expected = [np.random.default_rng(i).random(3) for i in range(first, first + batch)]
         np.testing.assert_array_equal(found["noise"], expected)
-
-
-def test_a_loader_goes_on_where_another_stopped() -> None:
-    whole = take(Loader(numbered, batch=3, workers=2), 6)
-    rest = take(Loader(numbered, batch=3, start=9, workers=1), 3)
-    for one, other in zip(whole[3:], rest, strict=True):
-        np.testing.assert_array_equal(one["index"], other["index"])
-        np.testing.assert_array_equal(one["noise"], other["noise"])
 
 
 def test_what_the_maker_raises_reaches_the_consumer() -> None:
@@ -240,8 +232,8 @@ def test_processes_give_the_batches_of_threads_and_end_with_the_loader() -> None
     def make(index: int) -> Sample:
         return numbered(index) | {"place": np.array(os.getpid())}
 
-    batches = take(Loader(make, batch=3, start=6, workers=2, processes=True), 5)
-    for found, expected in zip(batches, take(Loader(numbered, batch=3, start=6), 5), strict=True):
+    batches = take(Loader(make, batch=3, workers=2, processes=True), 5)
+    for found, expected in zip(batches, take(Loader(numbered, batch=3), 5), strict=True):
         np.testing.assert_array_equal(found["noise"], expected["noise"])
         places += found["place"].tolist()
     assert len(set(places)) == 2

@@ -11,12 +11,9 @@ from revisage.errors import FaceError
 # Right eye, left eye, nose, right and left mouth corner of an FFHQ picture at 512 px: the mean landmarks that
 # GFPGAN and facexlib align to. The mean of the landmarks of aligned FFHQ-style crops is within 3 px of it.
 _FFHQ_512 = (
-    (192.98138, 239.94708),
-    (318.90277, 240.1936),
-    (256.63416, 314.01935),
-    (201.26117, 371.41043),
+    (192.98138, 239.94708), (318.90277, 240.1936), (256.63416, 314.01935), (201.26117, 371.41043),
     (313.08905, 371.15118),
-)
+)  # fmt: skip
 # The box of a face in its crop at 256 px, x, y, width, height: the median of YuNet's on such crops.
 _BOX_256 = (59.0, 46.4, 138.0, 187.7)
 # Five points of a face seen from any side follow the template's variance by well over half; points in

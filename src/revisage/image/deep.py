@@ -45,11 +45,8 @@ def _jpeg2000(data: bytes, icc: bytes | None) -> Planes:
 
 
 READERS: dict[str, Callable[[bytes, bytes | None], Planes]] = {
-    "PNG": _png,
-    "AVIF": _avif,
-    "HEIF": _heif,
-    "JPEG2000": _jpeg2000,
-}
+    "PNG": _png, "AVIF": _avif, "HEIF": _heif, "JPEG2000": _jpeg2000,
+}  # fmt: skip
 """The planes of a file's first picture, and its profile where it is one of these."""
 
 

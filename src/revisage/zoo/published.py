@@ -23,14 +23,10 @@ _PRIOR = "stylegan_decoder."
 _MAX_SCALE = 8
 
 _FIRST_RELEASE = (
-    ("0", "conv_first"),
-    (r"1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0", r"body.\1.rdb\2.conv\3"),
-    (r"1\.sub\.\d+", "conv_body"),
-    ("3", "conv_up1"),
-    ("6", "conv_up2"),
-    ("8", "conv_hr"),
+    ("0", "conv_first"), (r"1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0", r"body.\1.rdb\2.conv\3"),
+    (r"1\.sub\.\d+", "conv_body"), ("3", "conv_up1"), ("6", "conv_up2"), ("8", "conv_hr"),
     ("10", "conv_last"),
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -26,21 +26,10 @@ _IPTC, _PHOTOSHOP = 33723, 34377
 _ONE_BYTE_KINDS = (1, 2, 6, 7)
 
 _DESCRIPTIVE = (
-    0x010D,  # DocumentName
-    0x010E,  # ImageDescription
-    0x010F,  # Make
-    0x0110,  # Model
-    0x0131,  # Software
-    0x0132,  # DateTime
-    0x013B,  # Artist
-    0x013C,  # HostComputer
-    0x4746,  # Rating
-    0x8298,  # Copyright
-    0x9C9B,  # XPTitle
-    0x9C9C,  # XPComment
-    0x9C9D,  # XPAuthor
-    0x9C9E,  # XPKeywords
-    0x9C9F,  # XPSubject
+    *range(0x010D, 0x0111),  # DocumentName, ImageDescription, Make, Model
+    *(0x0131, 0x0132, 0x013B, 0x013C),  # Software, DateTime, Artist, HostComputer
+    *(0x4746, 0x8298),  # Rating, Copyright
+    *range(0x9C9B, 0x9CA0),  # XPTitle, XPComment, XPAuthor, XPKeywords, XPSubject
 )
 
 # Tags of the EXIF's first directory that go along: descriptions, and the pointers to its inner directories.

@@ -198,19 +198,11 @@ class _Pieces:
 
 
 class _DiedError(Exception):
-    """The process that decoded ended without an answer."""
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(signal_number)
-        self.signal_number = signal_number
+    """The process that decoded ended without an answer; its argument is the signal that ended it, or 0."""
 
 
 class _RefusedError(Exception):
-    """Carries the typed error of a file that was refused in good order: the worker stays usable."""
-
-    def __init__(self, error: PhotoError) -> None:
-        super().__init__(str(error))
-        self.error = error
+    """Its argument is the typed error of a file that was refused in good order: the worker stays usable."""
 
 
 class _Pool:
@@ -277,12 +269,12 @@ def decode_isolated(
                 keep = True
             except _RefusedError as refused:
                 keep = True
-                raise refused.error from None
+                raise refused.args[0] from None
             except _DiedError as died:
                 keep = True
                 if late.is_set():
                     raise _too_slow(limits) from None
-                raise _untimely(died.signal_number, limits) from None
+                raise _untimely(died.args[0], limits) from None
             except PhotoError:
                 raise
             except Exception:  # whatever a hostile child may have said

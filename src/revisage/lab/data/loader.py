@@ -21,7 +21,7 @@ _PATIENCE = 600  # seconds that a process may take for a batch
 
 
 class Loader:
-    """Endless batches of `make(index)` for index = start, start + 1, ..., as tensors.
+    """Endless batches of `make(index)` for index = 0, 1, ..., as tensors.
 
     Threads suffice for a CPU: decoding, warping and filtering release the interpreter lock, and nothing is
     copied between processes. A GPU takes more than one interpreter can make; then `workers` are processes.
@@ -37,7 +37,6 @@ class Loader:
         make: Callable[[int], Sample],
         *,
         batch: int,
-        start: int = 0,
         workers: int = 1,
         ahead: int = 3,
         processes: bool = False,
@@ -47,7 +46,7 @@ class Loader:
         in memory that a GPU reads from while it computes."""
         if batch < 1 or workers < 1 or ahead < 1:
             raise ValueError("batch, workers and ahead must be at least 1")
-        self._make, self._batch, self._start, self._ahead = make, batch, start, ahead
+        self._make, self._batch, self._ahead = make, batch, ahead
         self._workers, self._processes, self._pin = workers, processes, pin
         self.waited = 0.0
 
@@ -62,7 +61,7 @@ class Loader:
                 yield batch
 
     def _indices(self) -> Iterator[list[int]]:
-        for first in count(self._start, self._batch):
+        for first in count(0, self._batch):
             yield list(range(first, first + self._batch))
 
     def _by_threads(self) -> Generator[dict[str, Tensor], None, None]:

@@ -97,8 +97,5 @@ def _turn_hue(image: np.ndarray, turn: float) -> np.ndarray:
 
 
 _CHANGES: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
-    "brightness": _brighten,
-    "contrast": _contrast,
-    "saturation": _saturate,
-    "hue": _turn_hue,
-}
+    "brightness": _brighten, "contrast": _contrast, "saturation": _saturate, "hue": _turn_hue,
+}  # fmt: skip

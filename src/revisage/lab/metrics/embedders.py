@@ -108,9 +108,6 @@ def dlib_chips(faces: Tensor) -> list[np.ndarray]:
 
 
 EMBEDDERS: dict[str, Callable[[Path], Embedder]] = {
-    "mobilefacenet": mobilefacenet,
-    "edgeface": edgeface,
-    "arcface-resnet18": arcface,
-    "dlib-face": dlib,
-}
+    "mobilefacenet": mobilefacenet, "edgeface": edgeface, "arcface-resnet18": arcface, "dlib-face": dlib,
+}  # fmt: skip
 """By the name of their weights in the catalogue."""

@@ -38,16 +38,10 @@ from revisage.lab.train.tasks.progressive import (
 from revisage.lab.train.tasks.realesrgan import RRDB_X2, SceneSettings, SceneTask, SceneWeights
 
 TASKS: dict[type, Callable[[Any], Task]] = {
-    PriorSettings: PriorTask,
-    FaceSettings: FaceTask,
-    SceneSettings: SceneTask,
-    StudentSettings: StudentTask,
-    ProgressiveSettings: ProgressiveTask,
-    DamageSettings: DamageTask,
-    DetectorSettings: DetectorTask,
-    IdentitySettings: IdentityTask,
-    ExpressionSettings: ExpressionTask,
-}
+    PriorSettings: PriorTask, FaceSettings: FaceTask, SceneSettings: SceneTask, StudentSettings: StudentTask,
+    ProgressiveSettings: ProgressiveTask, DamageSettings: DamageTask, DetectorSettings: DetectorTask,
+    IdentitySettings: IdentityTask, ExpressionSettings: ExpressionTask,
+}  # fmt: skip
 """Settings -> what they are of."""
 
 

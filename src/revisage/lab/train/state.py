@@ -42,20 +42,18 @@ class EMA:
 
 @dataclass
 class State:
-    """Networks, one optimiser and one loss scaler for each, the average, and how far the training is.
-
-    Attributes:
-        images: seen so far, over all restarts; seconds: of training time likewise.
-        best: the best validation figure so far.
-    """
+    """Networks, one optimiser and one loss scaler for each, the average, and how far the training is."""
 
     networks: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Adam]
     scalers: dict[str, torch.amp.GradScaler]
     ema: EMA
     images: int = 0
+    """Seen so far, over all restarts."""
     seconds: float = 0.0
+    """Of training time, likewise."""
     best: float = -math.inf
+    """The best validation figure so far."""
 
     @classmethod
     def fresh(cls, task: Task, settings: LoopSettings, device: torch.device) -> Self:
