@@ -50,6 +50,11 @@ def test_metadata_round_trip(contract: Contract) -> None:
     assert Contract.from_metadata(contract.to_metadata()) == contract
 
 
+def test_words_that_are_defaults_elsewhere_are_kept() -> None:
+    contract = Contract("template", "scene", None, 2, "none", "none")
+    assert Contract.from_metadata(contract.to_metadata()) == contract
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

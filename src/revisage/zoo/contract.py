@@ -15,7 +15,6 @@ from revisage.zoo.spec import CONTROLS, FRAMINGS, TASKS, Control, Framing, Task,
 PREFIX = "revisage."
 REQUIRED = ("task", "name", "version", "licence")
 
-_UNSTATED = (None, "template", "none")  # what a file that says nothing is taken to say
 _MAX_ENTRY_BYTES = 64 * 1024
 _MAX_PIXELS_SIDE = 65_536
 
@@ -65,8 +64,8 @@ class Contract:
 
     def to_metadata(self) -> dict[str, str]:
         """The metadata entries that `from_metadata` reads back."""
-        stated = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {PREFIX + key: str(value) for key, value in stated.items() if value not in _UNSTATED}
+        stated = ((field, getattr(self, field.name)) for field in fields(self))
+        return {PREFIX + field.name: str(v) for field, v in stated if v is not None and v != field.default}
 
     @classmethod
     def from_metadata(cls, metadata: dict[str, str]) -> Self:
