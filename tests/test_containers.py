@@ -13,6 +13,7 @@ from PIL import Image
 from revisage.image import decode, eight_bits, encode, from_array
 from revisage.image.containers import declared_size, jpeg, png, read_xmp, replace_xmp, webp
 from revisage.image.containers.ifd import EXIF_PREFIX, MAX_ENTRIES, ORIENTATION
+from revisage.image.containers.metadata import Metadata
 from revisage.image.formats import sniff
 from revisage.label import read
 
@@ -33,21 +34,21 @@ def test_a_webp_with_metadata_is_the_one_that_pillow_writes(
     image.save(plain, "WEBP", lossless=lossless)
     options = {"icc_profile" if name == "icc" else name: value for name, value in given.items()}
     image.save(whole, "WEBP", lossless=lossless, **options)
-    assert webp.with_metadata(plain.getvalue(), **given) == whole.getvalue()
+    assert webp.with_metadata(plain.getvalue(), Metadata(**given)) == whole.getvalue()
 
 
 def test_a_webp_whose_picture_has_no_size_is_refused() -> None:
     body = b"VP8 " + struct.pack("<I", 10) + bytes(10)
     with pytest.raises(ValueError, match="no picture"):
-        webp.with_metadata(b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body, xmp=b"<x/>")
+        webp.with_metadata(b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body, Metadata(xmp=b"<x/>"))
 
 
 def test_a_packet_goes_behind_exif_wherever_the_old_one_was() -> None:
     plain = encode(from_array(PIXELS[..., :3]), format="JPEG")
-    with_exif = jpeg.with_metadata(plain, icc=None, exif=EXIF, xmp=None, dpi=None)
+    with_exif = jpeg.with_metadata(plain, Metadata(exif=EXIF))
     old = b"\xff\xe1" + struct.pack(">H", 2 + 29 + 3) + b"http://ns.adobe.com/xap/1.0/\0old"
     replaced = replace_xmp(with_exif[:2] + old + with_exif[2:], "JPEG", b"new")
-    assert replaced == jpeg.with_metadata(plain, icc=None, exif=EXIF, xmp=b"new", dpi=None)
+    assert replaced == jpeg.with_metadata(plain, Metadata(exif=EXIF, xmp=b"new"))
     assert read_xmp(replaced) == b"new"
 
 
@@ -100,7 +101,7 @@ def test_exif_and_xmp_behind_the_pixels_of_a_16_bit_png_are_found() -> None:
     data = bytes(imagecodecs.png_encode(np.zeros((4, 6, 3), np.uint16)))
     exif = Image.Exif()
     exif[ORIENTATION] = 6
-    tagged = png.with_metadata(data, exif=exif.tobytes())
+    tagged = png.with_metadata(data, Metadata(exif=exif.tobytes()))
     at = tagged.index(b"eXIf") - 4
     chunk = tagged[at : at + 12 + int.from_bytes(tagged[at : at + 4], "big")]
     moved = data[:-12] + chunk + data[-12:]

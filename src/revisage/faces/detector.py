@@ -101,8 +101,8 @@ class Detector:
             rows.append(seen_closely(looks, rows[-1], levels[-1].scale, candidate))
         found = np.concatenate(rows)
         found = suppress(found[found[:, SCORE] >= candidate], self._nms_threshold)[:_MOST_LOOKS]
+        cut = beyond(found, image) > _CUT  # before the looks, which take the mirror image for a part of it
         found = np.concatenate([found[:0], *(looks.again(row, self._score_threshold)[None] for row in found)])
-        cut = beyond(found, image) > _CUT
         least = np.where(cut, max(_SURE, self._score_threshold), self._score_threshold)
         keep = (found[:, SCORE] >= least) & (found[:, 2:4].min(1) >= _SMALLEST_FACE)
         found = suppress(found[keep], self._nms_threshold)

@@ -32,16 +32,10 @@ class Network(InstalledModels):
 
     def __init__(self, file: Path, model: FaceModel | SceneModel) -> None:
         super().__init__(Settings())
-        self.label, self.sha256, self._model = file.stem, sha256(file), model
-
-    def face(self) -> FaceModel | None:
-        return self._model if isinstance(self._model, FaceModel) else None
-
-    def scene(self) -> SceneModel | None:
-        return self._model if isinstance(self._model, SceneModel) else None
-
-    def identity(self) -> None:
-        """Evaluation has its own measures of likeness."""
+        self.label, self.sha256 = file.stem, sha256(file)
+        self.face = lambda: model if isinstance(model, FaceModel) else None
+        self.scene = lambda: model if isinstance(model, SceneModel) else None
+        self.identity = lambda: None  # evaluation has its own measures of likeness
 
 
 class TorchSession:
