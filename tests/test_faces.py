@@ -391,6 +391,13 @@ def test_a_face_that_hangs_upside_down_is_not_taken_for_an_upright_one(
         assert upright([face.landmarks]) == 180, path.name
 
 
+def test_faces_between_the_sizes_of_two_searches_are_found(embedded: Detector) -> None:
+    """In 12 megapixels they are too large for a tile's overlap, and faint in the search above."""
+    with Image.open(Path(__file__).parents[1] / "examples" / "portrait.jpg") as image:
+        tile = np.asarray(image.convert("RGB").resize((800, 1000), Image.Resampling.BOX))
+    assert len(embedded.find(np.tile(tile, (3, 5, 1)))) == 15
+
+
 def test_an_ape_and_branches_are_no_lying_faces(embedded: Detector, shared: Path) -> None:
     """Its only person shows a profile; turned, its likenesses pass the threshold one by one."""
     with Image.open(shared / "data" / "photos" / "wq-1ij0b9x.jpeg") as image:

@@ -17,9 +17,9 @@ _CELL = 32  # of the network: a level ends on whole ones ...
 _MARGIN = 16  # ... and is mirrored so far beyond the picture, which makes half a face at its edge a whole one
 _TILE = 832
 _OVERLAP = 96
-# In a tile only faces up to this many pixels are asked for: they fit the overlap of two tiles, and larger
-# ones were found at the coarser level.
-_LARGEST_IN_TILE = 88
+# In a tile only faces up to this many pixels are asked for. Those up to the overlap of two tiles lie whole in
+# one; larger ones may, and are a fourth of this at the coarser level, where small ones are faint.
+_LARGEST_IN_TILE = 240
 
 
 @dataclass(frozen=True)
