@@ -23,6 +23,7 @@ _BEYOND = 0.65  # share of its size by which a face may be off the picture: othe
 _CUT = 0.25  # ... from here on it must be sure, for half of what is seen is a mirror image
 _SURE = 0.8  # where a face has this score, the picture is not turned to look for others
 _LYING = 0.78  # mean score of the finds of a turn that make it believed where nobody stands
+_PORTRAIT = 0.4  # share of the shorter side that a face which needs no more than the threshold fills
 _GLANCE = 640  # long side of the first search of a turned picture
 _POINTED = (1.6, 2.2, 3.2)  # how many times its longer side the looks at a given box show
 
@@ -65,9 +66,15 @@ class Detector:
         found = self._seen(image, levels, 0)
         if not (found[:, SCORE] >= _SURE).any():
             turned = [self._turned(image, levels, turn) for turn in (90, 180, 270)]
-            # Four ways to look are four chances for likenesses, which rarely score high, and never together.
+            # Four ways to look are four chances for likenesses, which rarely score high, never together, and
+            # are small: one that fills the picture is a portrait.
             least = _SURE if len(found) else _LYING
-            believed = (rows for rows in turned if len(rows) and rows[:, SCORE].mean() >= least)
+            large = np.inf if len(found) else _PORTRAIT * min(image.shape[:2])
+            believed = (
+                rows
+                for rows in turned
+                if len(rows) and (rows[:, SCORE].mean() >= least or rows[:, 2:4].max() >= large)
+            )
             found = np.concatenate([found, *believed])
         found = suppress(found, self._nms_threshold)
         order = np.argsort(-found[:, 2] * found[:, 3], kind="stable")
