@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from revisage import zoo
 from revisage.restore.models import selectable
 from revisage.server import answers, archive, events
 from revisage.server.access import is_head
@@ -102,6 +103,8 @@ async def server(service: Serving) -> ServerView:
     options = OptionsQuery.model_json_schema()["properties"]
     for name, task in (("model", "face"), ("scene", "scene")):
         options[name]["enum"] = await asyncio.to_thread(selectable, task)
+    if not any(model.spec.task == "damage" for model in await asyncio.to_thread(zoo.installed)):
+        options["repair"]["enum"] = ["off"]
     return ServerView(
         version=__version__,
         local=service.settings.local,

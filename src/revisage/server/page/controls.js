@@ -18,7 +18,7 @@ const FACE = 1.7; // sides of a face's box that a close-up shows
 export function Controls({ session, photo }) {
   const { settings, report } = photo;
   const declared = Object.entries(session.server?.options ?? {}).filter(([name, { enum: choices }]) =>
-    !ELSEWHERE.includes(name) && (name !== "revive" || settings.run.colour === "revive") && (name !== "model" || choices.length > 2));
+    !ELSEWHERE.includes(name) && choices?.length !== 1 && (name !== "revive" || settings.run.colour === "revive") && (name !== "model" || choices.length > 2));
   const some = photo.weights.length > 0;
   const cleans = report?.can_clean ?? true;
   const options = (which) => declared.filter(which).map((option) => html`<${Option} session=${session} settings=${settings} option=${option} />`);
