@@ -9,7 +9,7 @@ from revisage.errors import ModelMissingError, RuntimeUnavailableError, UsageErr
 from revisage.runtime.cores import threads_for
 from revisage.runtime.session import DEVICES, PRECISIONS, OpenedSession, RuntimeInfo, Session, Source
 
-__all__ = ["RuntimeInfo", "Session", "open_session"]
+__all__ = ["OpenedSession", "RuntimeInfo", "Session", "open_session"]
 
 
 def open_session(

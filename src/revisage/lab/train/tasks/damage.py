@@ -31,7 +31,8 @@ DEFAULT = DamageConfig()
 WIDTHS = (350, 1600)
 """Pixels along the photo that a piece is taken from: its marks are as large as on a photo of that size."""
 AROUND_MARKS = 9  # pixels; how far from a drawn mark an untouched photo is known to be no mark
-UNKNOWN = 0.05  # weight of what lies further away: old photos have damage of their own
+UNKNOWN = 0.15  # weight of what lies further away: old photos have some damage of their own
+SEEN = 10 / 255  # what has not changed by so much after ageing cannot be seen, and is no damage
 WIDE = 15  # pixels; where a mark is so wide,
 BROAD = 0.2  # its weight is this: a torn corner has as many pixels as a thousand specks
 SMOOTH = 20  # pixels that are added to both sides of the Dice loss
@@ -209,22 +210,29 @@ def marked_photo(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Print a clean piece, mark it and let it age: (H, W, 3) in [0, 1] -> the photo and its (H, W) mask.
 
-    The mask is 1 where marks changed the print by more than `MARKED`, before ageing and scanning take some of
-    that away. Without `printed` the piece is taken to be a print already.
+    The mask is 1 where marks changed the print by more than `MARKED`, and ageing and scanning left `SEEN` of
+    it. Without `printed` the piece is taken to be a print already.
     """
     low, high = np.log(np.maximum(WIDTHS, clean.shape[0]))
     factor = float(np.exp(rng.uniform(low, high))) / clean.shape[0]
     steps = old_photo.printed(rng, _PRINT) if printed else []
     clean = apply(clean, zoomed(Chain(tuple(steps)), factor))
-    photo, mask = clean, np.zeros(clean.shape[:2], np.uint8)
+    photo = clean
+    changed = np.zeros(clean.shape[:2], bool)
     if marks is not None:
         photo = apply(clean, zoomed(marks, factor))
-        changed = (np.abs(photo - clean).max(axis=2) > MARKED).astype(np.uint8)
-        mask = cv2.morphologyEx(changed, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+        changed = _differs(photo, clean, MARKED)
     if printed or rng.random() < 0.5:
-        later = Chain((*old_photo.aged(rng, _PRINT), *old_photo.scanned(rng, _PRINT)))
-        photo = apply(photo, zoomed(later, factor))
+        later = zoomed(Chain((*old_photo.aged(rng, _PRINT), *old_photo.scanned(rng, _PRINT))), factor)
+        photo = apply(photo, later)
+        if marks is not None:
+            changed &= _differs(photo, apply(clean, later), SEEN)
+    mask = cv2.morphologyEx(changed.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     return photo, mask.astype(np.float32)
+
+
+def _differs(a: np.ndarray, b: np.ndarray, limit: float) -> np.ndarray:
+    return np.abs(a - b).max(axis=2) > limit
 
 
 def with_belongings(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
@@ -289,5 +297,5 @@ def stars(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return (255 * np.clip(sky, 0, 1)).astype(np.uint8)
 
 
-BELONGINGS = {lettering: 0.3, emblems: 0.08, shapes: 0.1, wires: 0.2, tufts: 0.15, border: 0.12, stars: 0.05}
+BELONGINGS = {lettering: 0.25, emblems: 0.15, shapes: 0.1, wires: 0.18, tufts: 0.18, border: 0.1, stars: 0.04}
 """What is drawn as a part of the photo, and its share: (S, S, 3) uint8 and a generator -> the same shape."""
