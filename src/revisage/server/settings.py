@@ -91,7 +91,7 @@ class ServerSettings:
     """Largest angle in degrees, 0 to 180, by which a face may drift (`RestoreOptions.guard`) where a request
     names none and an identity model is installed; None for any angle."""
     database: str | None = field(default=None, repr=False)
-    """`postgresql://…` for a queue that several machines share; None for SQLite in `data`."""
+    """``postgresql://…`` for a queue that several machines share; None for SQLite in `data`."""
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:

@@ -59,7 +59,7 @@ class ModelSpec:
     """File name of the PyTorch checkpoint that others publish the weights as. `url`, `sha256` and `bytes` are
     then the checkpoint's, and `file` is made from it on this machine."""
     twin: str | None = None
-    """Name of the model that `NAME:WEIGHT` mixes this one with."""
+    """Name of the model that ``NAME:WEIGHT`` mixes this one with."""
     same_size: str | None = None
     """Name of the scene model that does the same without enlarging."""
     int8: str | None = None
