@@ -23,7 +23,8 @@ _BEYOND = 0.65  # share of its size by which a face may be off the picture: othe
 _CUT = 0.25  # ... from here on it must be sure, for half of what is seen is a mirror image
 _SURE = 0.8  # where a face has this score, the picture is not turned to look for others
 _LYING = 0.78  # mean score of the finds of a turn that make it believed where nobody stands
-_PORTRAIT = 0.4  # share of the shorter side that a face which needs no more than the threshold fills
+_PORTRAIT = 0.4  # share of the shorter side that a face fills which is believed ...
+_LYING_PORTRAIT = 0.74  # ... from this mean score on
 _GLANCE = 640  # long side of the first search of a turned picture
 _POINTED = (1.6, 2.2, 3.2)  # how many times its longer side the looks at a given box show
 
@@ -73,7 +74,8 @@ class Detector:
             believed = (
                 rows
                 for rows in turned
-                if len(rows) and (rows[:, SCORE].mean() >= least or rows[:, 2:4].max() >= large)
+                if len(rows)
+                and rows[:, SCORE].mean() >= (_LYING_PORTRAIT if rows[:, 2:4].max() >= large else least)
             )
             found = np.concatenate([found, *believed])
         found = suppress(found, self._nms_threshold)
