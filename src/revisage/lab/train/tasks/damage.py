@@ -82,7 +82,7 @@ class DamageSettings:
     faces_share: float = 0.25
     untouched_share: float = 0.15
     unmarked: float = 0.2
-    belonging: float = 0.35
+    belonging: float = 0.5
     patch: int = 160
     around: int = 224
     pool: int = 4000
@@ -270,18 +270,20 @@ def tufts(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def border(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The paper around a print, plain or with a line round the picture."""
+    """The paper around a print: plain, with lines round the picture, with a caption."""
     side = picture.shape[0]
-    made = np.full_like(picture, int(rng.choice([rng.integers(215, 256), rng.integers(0, 30)])))
-    edges = [int(e) for e in rng.uniform(-0.2, 0.25, 4) * side]
+    made = np.full_like(picture, int(rng.choice([rng.integers(190, 256), rng.integers(0, 30)])))
+    if rng.random() < 0.5:
+        made = lettering(made, rng)
+    edges = [int(e) for e in rng.uniform(-0.2, 0.3, 4) * side]
     top, left, bottom, right = (max(e, 0) for e in edges)
     inner = np.s_[top : side - bottom, left : side - right]
     made[inner] = picture[inner]
-    if rng.random() < 0.4:
-        gap = int(rng.integers(1, 12))
+    for _ in range(int(rng.integers(0, 3))):
+        gap = int(rng.choice([rng.integers(1, 12), rng.integers(1, 50)]))
         corner, other = (left - gap, top - gap), (side - right + gap, side - bottom + gap)
-        tone = int(rng.integers(0, 200))
-        cv2.rectangle(made, corner, other, (tone,) * 3, int(rng.integers(1, 4)), cv2.LINE_AA)
+        tone = int(rng.integers(0, 256))
+        cv2.rectangle(made, corner, other, (tone,) * 3, int(rng.integers(1, 6)), cv2.LINE_AA)
     return made
 
 
@@ -297,5 +299,5 @@ def stars(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return (255 * np.clip(sky, 0, 1)).astype(np.uint8)
 
 
-BELONGINGS = {lettering: 0.25, emblems: 0.15, shapes: 0.1, wires: 0.18, tufts: 0.18, border: 0.1, stars: 0.04}
+BELONGINGS = {lettering: 0.24, emblems: 0.12, shapes: 0.1, wires: 0.16, tufts: 0.15, border: 0.2, stars: 0.03}
 """What is drawn as a part of the photo, and its share: (S, S, 3) uint8 and a generator -> the same shape."""
