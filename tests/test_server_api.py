@@ -304,3 +304,23 @@ def test_a_format_has_its_usual_names(server: Running, format: str) -> None:
     expected = {"jpg": "image/jpeg", "jpeg": "image/jpeg", "tif": "image/tiff", "heic": "image/heic"}
     expected["jxl"] = "image/jxl"
     assert answer.headers["content-type"] == expected[format.lower()]
+
+
+def test_a_mask_comes_as_the_body_of_another_try(server: Running) -> None:
+    mask = np.zeros((120, 220), np.uint8)
+    mask[100:110, 20:60] = 255
+    stream = io.BytesIO()
+    Image.fromarray(mask).save(stream, "PNG")
+    first = server.client.submit(photo(91))
+    server.client.wait(first.id)
+    again = server.client.again(first.id, JobOptions(mask=stream.getvalue(), previews=True))
+    assert server.client.wait(again.id).state == "done"
+    assert server.client.report(again.id)["photos"][0]["repair"]["share"] == pytest.approx(
+        400 / (120 * 220), abs=1e-4
+    )
+    shown = requests.get(f"{server.url}/v1/jobs/{again.id}/previews/mask", timeout=5)
+    assert ((np.asarray(Image.open(io.BytesIO(shown.content))) > 127) == (mask > 0)).mean() > 0.999
+    address = f"{server.url}/v1/jobs/{first.id}/again"
+    assert problem(requests.post(address, data=bytes(200_000), timeout=5)) == (413, "too-long")
+    unread = requests.post(address, data=b"no picture", timeout=5).json()["id"]
+    assert server.client.wait(unread).state == "failed"

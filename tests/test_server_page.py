@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -561,7 +562,7 @@ def test_everything_is_reached_by_keyboard(page: Page, server: Running) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("size", [PHONE, {"width": 1440, "height": 900}])
+@pytest.mark.parametrize("size", [PHONE, {"width": 1440, "height": 900}, {"width": 2560, "height": 1440}])
 def test_axe_finds_nothing(
     open_page: Callable[..., Page], server: Running, theme: str, size: dict[str, int]
 ) -> None:
@@ -591,6 +592,13 @@ def test_axe_finds_nothing(
     page.locator(".part").wait_for()
     check("framing")
     page.get_by_role("button", name="Cancel").click()
+    page.keyboard.press("p")
+    page.locator(".brushing").wait_for()
+    page.keyboard.press(" ")
+    check("painting")
+    page.get_by_role("button", name="Repair", exact=True).click()
+    page.get_by_label("Show what was repaired").check()
+    check("repaired")
     page.get_by_role("button", name="Delete a.png").click()
     page.locator(".toast").wait_for()
     check("undo")
@@ -605,6 +613,8 @@ def test_targets_are_large_enough_for_fingers(open_page: Callable[..., Page], se
         .filter((one) => one.checkVisibility() && !one.closest('dialog'))
         .map((one) => [one.outerHTML.slice(0, 100), one.getBoundingClientRect()])
         .filter(([, box]) => Math.min(box.width, box.height) < 43.9).map(([name]) => name)"""
+    assert page.evaluate(script) == []
+    painting(page)
     assert page.evaluate(script) == []
 
 
@@ -752,3 +762,153 @@ def test_the_description_of_the_api_is_shown(page: Page, server: Running) -> Non
     summary = page.locator("summary", has_text="/v1/restore")
     summary.click()
     assert page.locator("details[open] td").get_by_text("strength", exact=True).count() == 1
+
+
+def scratched() -> bytes:
+    """A photo of 320 x 200 with a dark line across, 4 pixels wide."""
+    pixels = np.full((200, 320, 3), (200, 128, 0), np.uint8)
+    pixels[150:154, 40:280] = 20
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def painting(page: Page) -> Page:
+    page.get_by_role("button", name="Paint over damage").click()
+    page.locator(".stage.brushing").wait_for()
+    page.wait_for_function("() => window.revisage.viewer.shown.brush")
+    return page
+
+
+def repaired(page: Page) -> Any:
+    """What the report says once the painted mask has been used."""
+    with page.expect_response("**/again?*"):
+        page.get_by_role("button", name="Repair", exact=True).click()
+    page.wait_for_function(
+        "() => { const { current } = window.revisage; return !current.isBusy && current.pictures; }"
+    )
+    return page.evaluate("window.revisage.current.report.repair")
+
+
+def on_screen(page: Page, x: float, y: float) -> tuple[float, float]:
+    """Where a place of the scratched photo, in pixels, is on the screen while the photo is shown whole."""
+    box = page.locator(".stage canvas").bounding_box()
+    assert box is not None
+    scale = 2 * viewer(page, "percent") / 100
+    return box["x"] + box["width"] / 2 + (x - 160) * scale, box["y"] + box["height"] / 2 + (y - 100) * scale
+
+
+def test_damage_is_painted_over_shown_and_taken_away_again(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", scratched()))
+    assert shown(page)[304, 320].max() < 40
+    assert page.get_by_label("Show what was repaired").count() == 0
+    painting(page)
+    page.mouse.move(*on_screen(page, 35, 152))
+    page.mouse.down()
+    page.mouse.move(*on_screen(page, 285, 152), steps=8)
+    page.mouse.up()
+    entry = repaired(page)
+    wide = 32 / (2 * viewer(page, "percent") / 100)
+    assert entry["model"] is None
+    assert entry["share"] * 320 * 200 == pytest.approx(250 * wide, rel=0.4)
+    assert shown(page)[304, 320] == pytest.approx([200, 128, 0], abs=12), "the line is gone"
+    page.get_by_label("Show what was repaired").check()
+    page.wait_for_function("() => window.revisage.viewer.shown.mask")
+    assert page.evaluate(COVERED, [0.5, 0.76]) == 255
+    page.reload()
+    page.wait_for_function("() => window.revisage.current?.pictures?.mask")
+    painting(page)
+    assert page.evaluate(COVERED, [0.5, 0.76]) == 255, "it begins with what was repaired"
+    page.get_by_role("button", name="Take away").click()
+    page.mouse.move(*on_screen(page, 160, 152))
+    page.mouse.down()
+    page.mouse.up()
+    assert page.evaluate(COVERED, [0.5, 0.76]) == 0
+    page.get_by_role("button", name="Undo").click()
+    assert page.evaluate(COVERED, [0.5, 0.76]) == 255
+    page.get_by_role("button", name="Take all away").click()
+    assert repaired(page) is None
+    assert page.evaluate("window.revisage.current.settings.run") == {}
+    assert shown(page)[304, 320].max() < 40, "as it was"
+
+
+COVERED = """([x, y]) => {
+    const canvas = window.revisage.viewer.shown.mask;
+    return canvas.getContext('2d').getImageData(x * canvas.width, y * canvas.height, 1, 1).data[3];
+}"""
+"""How opaque the mask is at a place in shares of the picture."""
+
+
+def test_a_mask_is_painted_with_the_keyboard_alone(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", scratched()))
+    page.keyboard.press("p")
+    page.wait_for_function("() => window.revisage.viewer.shown.brush")
+    assert page.evaluate("document.activeElement.tagName") == "CANVAS"
+    for _ in range(3):
+        page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.down(" ")
+    for _ in range(6):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.up(" ")
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("window.revisage.brush.at[0]") > 0.5
+    place = page.evaluate("window.revisage.brush.at")
+    across = page.evaluate(COVERED, [0.5 + (place[0] - 0.5) / 2, 0.5 + (place[1] - 0.5) * 0.92])
+    assert across == 255
+    page.keyboard.press("z")
+    assert not page.evaluate("window.revisage.brush.canUndo")
+    page.keyboard.press("]")
+    page.keyboard.press(" ")
+    assert page.evaluate("window.revisage.brush.size") == pytest.approx(32 * 1.4)
+    page.keyboard.press("e")
+    page.get_by_role("button", name="Take away", pressed=True).wait_for()
+    page.keyboard.press("Delete")
+    page.keyboard.press(",")
+    assert page.evaluate("window.revisage.photos.length") == 1, "nothing else happens while one paints"
+    page.get_by_role("button", name="Repair", exact=True).focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => window.revisage.current.report.repair?.share > 0")
+
+
+def test_one_finger_paints_and_two_zoom(open_page: Callable[..., Page], server: Running) -> None:
+    page = open_page(viewport=PHONE, has_touch=True, is_mobile=True)
+    added(page, server, ("a.png", scratched()))
+    painting(page)
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *places: tuple[float, float]) -> None:
+        points = [{"x": x, "y": y, "id": n} for n, (x, y) in enumerate(places)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    x, y = on_screen(page, 160, 100)
+    touch("touchStart", (x - 20, y))
+    touch("touchStart", (x - 20, y), (x + 20, y))
+    for apart in (30, 45, 60):
+        touch("touchMove", (x - apart, y), (x + apart, y))
+    touch("touchEnd")
+    assert viewer(page, "zoom") > 2
+    assert not page.evaluate("window.revisage.brush.canUndo"), "a pinch paints nothing"
+    touch("touchStart", (x - 20, y))
+    touch("touchMove", (x + 20, y))
+    touch("touchEnd")
+    assert page.evaluate("window.revisage.brush.canUndo")
+    assert page.evaluate(COVERED, [0.5, 0.5]) == 255
+    page.keyboard.press("0")
+    assert repaired(page)["share"] > 0
+
+
+def test_the_brush_paints_where_the_photo_was_turned_by_itself(page: Page, server: Running) -> None:
+    """The server takes the mask of the photo as it lay, the page shows it as it was turned."""
+    added(page, server, ("a.png", scratched()))
+    mask = page.evaluate("""async () => {
+        const { Brush } = await import('/page/brush.js');
+        const brush = new Brush({ size: [200, 100], mask: null }, 90);
+        brush.at = [0.1, 0.2];
+        brush.begin(0.05);
+        brush.paint();
+        return brush.file();
+    }""")
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(mask))).convert("L"))
+    assert picture.shape == (200, 100)
+    y, x = (float(axis.mean()) for axis in np.nonzero(picture))
+    assert (x, y) == pytest.approx((20, 180), abs=1), "turned by 90 degrees it is where it was painted"

@@ -7,10 +7,11 @@ Path("grandmother.restored.jpg").write_bytes(restored.data)
 One client may be used by many threads.
 """
 
+import base64
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -99,7 +100,9 @@ class Client:
 
     def again(self, id: str, options: JobOptions) -> JobStatus:
         """Restore the photo of a job with other options, as a new job. Raises ServerError."""
-        return _status(self._send("POST", f"/v1/jobs/{id}/again", None, options).json())
+        mask = None if options.mask is None else base64.b64decode(options.mask)
+        rest = replace(options, mask=None)
+        return _status(self._send("POST", f"/v1/jobs/{id}/again", mask, rest).json())
 
     def status(self, id: str) -> JobStatus:
         """How far a job is. Raises ServerError."""

@@ -30,10 +30,10 @@ ORPHAN_SECONDS = 600.0  #: age from which a folder without a job is taken for wh
 CHUNK = 1 << 18  #: bytes read or written at once
 BATCH = 500  #: ids in one question to the store
 
-Preview = Literal["source", "before", "after", "without", "with", "thumb", "sketch"]
+Preview = Literal["source", "before", "after", "without", "with", "mask", "thumb", "sketch"]
 """Pictures of the photo as it was read, where it was turned or cropped; of what was restored; of its result;
-of the result with no face restored and with all of them; the result in small; and the restored faces on the
-plainly enlarged photo, while the rest is still cleaned."""
+of the result with no face restored and with all of them; what was repaired, white on black; the result in
+small; and the restored faces on the plainly enlarged photo, while the rest is still cleaned."""
 
 
 def result_key(digest: str, options: JobOptions) -> str:

@@ -4,11 +4,12 @@ import io
 import logging
 from dataclasses import dataclass, replace
 
+import numpy as np
 from PIL import Image
 
 from revisage.errors import PhotoError, SaveError
 from revisage.files import sweep
-from revisage.image import Photo, can_encode, eight_bits
+from revisage.image import Photo, can_encode, eight_bits, from_array
 from revisage.options import RestoreOptions
 from revisage.restore import Progress, Restoration, Restorer, Result, Stage
 from revisage.server.files import Files, Preview, result_key
@@ -114,7 +115,7 @@ def restore_job(
 
 
 def _previews(restoration: Restoration, result: Result, options: RestoreOptions) -> dict[Preview, bytes]:
-    """Pictures to compare: the photo, its result, and the result without and with all faces."""
+    """Pictures to compare: the photo, its result, the result without and with all faces, and the repair."""
     previews: dict[Preview, bytes] = {
         "before": _jpeg(restoration.before or restoration.photo),
         "after": _jpeg(result.photo),
@@ -122,6 +123,8 @@ def _previews(restoration: Restoration, result: Result, options: RestoreOptions)
     }
     if restoration.source is not None:
         previews["source"] = _jpeg(restoration.source)
+    if result.repair is not None and result.repair.mask.any():
+        previews["mask"] = _jpeg(from_array(result.repair.mask * np.uint8(255)))
     if not options.aligned:
         previews["without"] = _jpeg(restoration.render(options, strength=0.0, faces="all").photo)
         previews["with"] = _jpeg(restoration.render(options, strength=1.0, faces="all").photo)

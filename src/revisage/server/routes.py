@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from revisage import zoo
+from revisage.options import mask_text
 from revisage.restore.models import selectable
 from revisage.server import answers, archive, events
 from revisage.server.access import is_head
@@ -17,6 +19,7 @@ from revisage.server.problems import RETRY_SECONDS, ProblemError, stopping
 from revisage.server.queue.jobs import Job, State
 from revisage.server.schemas import JobsView, JobView, OptionsQuery, PhotoQuery, ProblemView, ServerView
 from revisage.server.service import Service, no_job
+from revisage.server.upload import receive_mask
 from revisage.version import __version__
 
 _PHOTO = {
@@ -36,6 +39,13 @@ _PHOTO = {
     }
 }
 
+_MASK = {
+    "requestBody": {
+        "description": "the bytes of a mask, for which an address is too short",
+        "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
 Responses = dict[int | str, dict[str, Any]]
 
 
@@ -51,6 +61,7 @@ def _file(description: str, *media_types: str) -> Responses:
 
 
 _UPLOADING = problems(400, 408, 413, 415, 422, 429, 500, 503)
+_AGAIN = problems(400, 404, 408, 413, 422, 429, 503)
 _ASKING = problems(404, 503)
 _FETCHING = problems(404, 409, 503)
 _RESULT = _file("the restored photo", "image/*")
@@ -165,13 +176,18 @@ async def status(service: Serving, job: Owned) -> JobView:
     return JobView.of(job, ahead)
 
 
-@router.post("/jobs/{id}/again", status_code=202, responses=problems(404, 422, 429, 503))
-async def again(service: Serving, job: Owned, response: Response, query: Options) -> JobView:
-    """Restore the same photo with other options, as a new job.
+@router.post("/jobs/{id}/again", status_code=202, responses=_AGAIN, openapi_extra=_MASK)
+async def again(
+    request: Request, response: Response, service: Serving, job: Owned, query: Options
+) -> JobView:
+    """Restore the same photo with other options, as a new job. A mask may be the body as well.
 
     Soon after the first one, another strength, choice of faces, guard or format runs no model again.
     """
-    new = await service.submit_again(job, query.options())
+    options = query.options()
+    if mask := await receive_mask(request, service.settings.limits):
+        options = replace(options, mask=mask_text(mask))
+    new = await service.submit_again(job, options)
     response.headers["location"] = f"/v1/jobs/{new.id}"
     return JobView.of(new)
 
@@ -204,8 +220,9 @@ async def zipped(request: Request, service: Serving, job: Ids) -> Response:
 @router.get("/jobs/{id}/previews/{which}", response_class=Response, responses=_JPEG)
 async def preview(service: Serving, job: Owned, which: Preview) -> Response:
     """A picture to look at: the photo as it was read, where it was turned or cropped (source), what of it was
-    restored (before), its result, the result without restored faces, or with all of them; a thumbnail; and
-    while the job runs a sketch, the restored faces on the plainly enlarged photo."""
+    restored (before), its result, the result without restored faces, or with all of them; what was repaired,
+    white on black (mask); a thumbnail; and while the job runs a sketch, the restored faces on the plainly
+    enlarged photo."""
     key = job.result or result_key(job.digest, job.options)
     try:
         data = await asyncio.to_thread(service.files.preview, job.id, key, which)

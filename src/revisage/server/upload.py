@@ -4,6 +4,7 @@ import asyncio
 import re
 import unicodedata
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
@@ -17,6 +18,7 @@ from revisage.server.problems import ProblemError
 from revisage.server.settings import Limits
 
 NAME_LENGTH = 120
+MASK_BYTES = 128 << 10  #: of a mask, which is kept with its job
 
 
 async def receive(request: Request, upload: Upload, limits: Limits, *, name: str) -> str:
@@ -28,21 +30,40 @@ async def receive(request: Request, upload: Upload, limits: Limits, *, name: str
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limits.body_bytes:
         raise _too_long(limits)
-    try:
-        async with asyncio.timeout(limits.upload_seconds):
-            if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-                name = await _form(request, upload, limits) or name
-            else:
-                async for chunk in _counted(request, upload, limits):
-                    await asyncio.to_thread(upload.write, chunk)
-    except TimeoutError:
-        text = f"the photo did not arrive within {limits.upload_seconds:g} s: send it again"
-        raise ProblemError(408, "too-slow-upload", text) from None
-    except ClientDisconnect:
-        text = "the connection was closed before the photo had arrived"
-        raise ProblemError(400, "incomplete", text) from None
+    async with _in_time(limits):
+        if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+            name = await _form(request, upload, limits) or name
+        else:
+            async for chunk in _counted(request, upload, limits):
+                await asyncio.to_thread(upload.write, chunk)
     check_head(await asyncio.to_thread(upload.head, HEAD_BYTES), limits)
     return clean_name(name)
+
+
+async def receive_mask(request: Request, limits: Limits) -> bytes:
+    """A request's body, empty without one. Raises ProblemError: 413 too long, 408 too slow."""
+    mask = b""
+    async with _in_time(limits):
+        async for chunk in request.stream():
+            mask += chunk
+            if len(mask) > MASK_BYTES:
+                text = f"the mask has more than {MASK_BYTES:,} bytes: send a smaller PNG of two colours"
+                raise ProblemError(413, "too-long", text)
+    return mask
+
+
+@asynccontextmanager
+async def _in_time(limits: Limits) -> AsyncGenerator[None]:
+    """Around what arrives. Raises ProblemError: 408 too slow, 400 broken off."""
+    try:
+        async with asyncio.timeout(limits.upload_seconds):
+            yield
+    except TimeoutError:
+        text = f"the request did not arrive within {limits.upload_seconds:g} s: send it again"
+        raise ProblemError(408, "too-slow-upload", text) from None
+    except ClientDisconnect:
+        text = "the connection was closed before the request had arrived"
+        raise ProblemError(400, "incomplete", text) from None
 
 
 def check_head(head: bytes, limits: Limits) -> None:

@@ -65,8 +65,10 @@ export const status = (id) => json("GET", `v1/jobs/${id}`);
 export const submit = (file, options, waiting, signal) =>
   patiently(() => json("POST", "v1/jobs", { body: file, query: { ...options, name: file.name } }), waiting, signal);
 
-export const again = (id, options, waiting, signal) =>
-  patiently(() => json("POST", `v1/jobs/${id}/again`, { query: options }), waiting, signal);
+export const again = (id, { mask, ...query }, waiting, signal) =>
+  patiently(() => json("POST", `v1/jobs/${id}/again`, { query, body: mask && bytes(mask) }), waiting, signal);
+
+const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 
 /** The steps of a job as they happen: {name, data}. Comes back by itself when the connection breaks. */
 export async function* events(id, signal) {

@@ -35,6 +35,11 @@ export function Controls({ session, photo }) {
       ${cleans && html`<${Share} label=${say("clean")} hint=${say("clean.hint")} value=${settings.run.clean ?? session.server?.options.clean?.default ?? 0.5} step=${5} late
         set=${(value) => session.set(({ run }) => session.put(run, "clean", value), true)} />`}
       <div class="options">${options(([name]) => !SELDOM.includes(name))}</div>
+      <div class="row damage">
+        <button disabled=${!photo.pictures || photo.isBusy} onClick=${() => session.openBrush()}>${icon("brush.paint")}${say("brush")}</button>
+        ${photo.pictures?.mask && html`<label class="check"><input type="checkbox" checked=${session.repaired}
+          onChange=${() => session.show({ repaired: !session.repaired })} />${say("repaired")}</label>`}
+      </div>
       <details class="more"><summary>${say("file")}</summary><div class="options">${options(([name]) => SELDOM.includes(name))}</div></details>
       ${photo.pictures && html`<button class="quiet" onClick=${() => photo.pin()}>${say(photo.pinned ? "unpin" : "pin")}</button>`}
       ${session.photos.length > 1 && html`<button class="quiet" onClick=${() => session.setAll()}>${say("for-all")}</button>`}
@@ -87,7 +92,10 @@ function Share({ label, hint, value, set, min = 0, max = 100, step = 1, whole = 
 function Option({ session, settings, option: [name, schema] }) {
   const group = OF_THE_FILE.includes(name) ? "encode" : "run";
   const value = settings[group][name] ?? schema.default;
-  const set = (chosen) => session.set((one) => session.put(one[group], name, chosen), group === "run");
+  const set = (chosen) => session.set((one) => {
+    if (name === "repair") delete one.run.mask; // the model's is wanted
+    session.put(one[group], name, chosen);
+  }, group === "run");
   const key = `option.${name}`;
   const label = has(key) ? say(key) : capital(name.replaceAll("_", " "));
   const hint = has(key) ? null : schema.description;

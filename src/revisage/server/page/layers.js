@@ -2,6 +2,7 @@
 // strength and choice of faces is drawn without the server. Pasting a face adds strength × (what the model
 // changed); drawing it with that opacity gives the same.
 
+export const TINT = "#ff4a72"; // what shows where damage is
 const REACH = 1.7; // half the side of what is searched for changes around a face, in sides of its box
 
 /**
@@ -23,6 +24,21 @@ export function drawAfter(context, { base, faces }, weights, x, y, scale) {
     context.drawImage(canvas, x + face.x * scale, y + face.y * scale, canvas.width * scale, canvas.height * scale);
   });
   context.globalAlpha = 1;
+}
+
+/** A mask's picture, white on black, as one that can be laid over the photo. */
+export function tinted(mask) {
+  const { width, height } = mask;
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(mask, 0, 0);
+  const picture = context.getImageData(0, 0, width, height);
+  for (let p = 0; p < picture.data.length; p += 4) picture.data[p + 3] = picture.data[p] > 127 ? 255 : 0;
+  context.putImageData(picture, 0, 0);
+  context.globalCompositeOperation = "source-in";
+  context.fillStyle = TINT;
+  context.fillRect(0, 0, width, height);
+  return canvas;
 }
 
 /** Draw the photo as it was, or an earlier result of it ({pictures, weights}), at the same place and size. */

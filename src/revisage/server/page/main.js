@@ -1,6 +1,7 @@
 // The page's beginning: photos in by drop and paste, and the keys.
 
 import { setToken } from "./api.js";
+import { BRUSH_KEYS } from "./brush.js";
 import { dropped } from "./files.js";
 import { Session } from "./session.js";
 import { zoomIn, zoomOut } from "./viewer.js";
@@ -51,6 +52,8 @@ const KEYS = {
   f: () => session.fullScreen(),
   c: () => session.show({ choosing: !session.choosing }),
   r: () => session.openFrame(),
+  p: () => session.openBrush(),
+  m: () => session.show({ repaired: !session.repaired }),
   n: () => nextFace(),
   ",": () => session.step(-1),
   ".": () => session.step(1),
@@ -58,6 +61,8 @@ const KEYS = {
   Delete: () => session.current && session.remove(session.current),
   "?": () => document.getElementById("help").showModal(),
 };
+
+const WHILE_PAINTING = ["+", "=", "-", "0", "1", "2", "?"];
 
 let looked = -1;
 function nextFace() {
@@ -70,10 +75,12 @@ function nextFace() {
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, dialog")) return;
-  const act = KEYS[event.key];
-  if (!act || (!session.viewer && event.key !== "?")) return;
+  const { brush, viewer } = session;
+  const act = brush && !WHILE_PAINTING.includes(event.key) ? BRUSH_KEYS[event.key] : KEYS[event.key];
+  if (!act || (!viewer && event.key !== "?")) return;
   event.preventDefault();
-  act(session.viewer);
+  act(brush && act === BRUSH_KEYS[event.key] ? brush : viewer);
+  if (brush) session.changed();
 });
 document.addEventListener("keyup", (event) => event.key === "o" && session.original && session.show({ original: false }));
 

@@ -1,7 +1,7 @@
 // One photo: sent, followed, changed, made into a file, erased. It knows nothing of how it is shown.
 
 import * as api from "./api.js";
-import { layered } from "./layers.js";
+import { layered, tinted } from "./layers.js";
 import { say } from "./words.js";
 
 const THUMB = 192; // width of a small picture in pixels
@@ -153,8 +153,10 @@ export class Photo {
     }
     if (job === null) {
       this.#tell({ state: "sending" });
-      job = await (this.sending = api.submit(this.file, query, waiting, signal));
+      const { mask, ...rest } = query;
+      job = await (this.sending = api.submit(this.file, rest, waiting, signal));
       this.source = job.id;
+      if (mask) return this.#send(settings, signal, extra); // which the address has no room for
     }
     this.jobs.add(job.id);
     this.session.changed();
@@ -228,9 +230,10 @@ export class Photo {
     try {
       const has = (which) => this.report.previews.includes(which);
       const names = has("with") ? ["before", "without", "with"] : ["before", "after"];
-      const [before, base, withAll = null] = await Promise.all(names.map((which) => bitmap(id, which)));
+      const mask = has("mask") ? bitmap(id, "mask") : null;
+      const [painted, before, base, withAll = null] = await Promise.all([mask, ...names.map((which) => bitmap(id, which))]);
       if (id !== this.job) return;
-      this.pictures = layered(before, base, withAll, this.#boxesIn([base.width, base.height]));
+      this.pictures = { ...layered(before, base, withAll, this.#boxesIn([base.width, base.height])), mask: painted && tinted(painted) };
       withAll?.close();
     } catch (problem) {
       this.problem = problem;

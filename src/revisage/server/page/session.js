@@ -1,6 +1,7 @@
 // All photos of the page, and what they share: the current one, progress, deletion with undo, downloads.
 
 import * as api from "./api.js";
+import { Brush } from "./brush.js";
 import { follow, save } from "./files.js";
 import { asOptions, openFrame } from "./frame.js";
 import { FRAME, Photo, Places, same } from "./photo.js";
@@ -25,6 +26,8 @@ export class Session {
   original = false;
   choosing = false;
   framing = null; // what is kept of the current photo, while that is being chosen
+  brush = null; // with which damage of the current photo is painted over
+  repaired = false; // show what was
   marked = -1;
   viewer = null;
   sending = new Places(SENT_AT_ONCE);
@@ -38,12 +41,12 @@ export class Session {
     cancelAnimationFrame(this.frame);
     this.frame = requestAnimationFrame(() => {
       this.#load();
-      this.#save();
       const { share } = this.progress;
       document.title = share === null ? say("title") : `${Math.floor(100 * share)} % · Revisage`;
       render(html`<${App} session=${this} />`, document.getElementById("app"));
       if (this.focus) document.querySelector(this.focus)?.focus();
       this.focus = null;
+      this.#save(); // last: it fails where the browser has no room left
     });
   }
 
@@ -115,6 +118,7 @@ export class Session {
   }
 
   choose(photo) {
+    if (this.brush && photo !== this.current) this.endBrush(true); // what was painted is not lost
     const anew = this.current === photo ? {} : { choosing: false, framing: null, marked: -1 };
     this.show({ current: photo, ...anew });
   }
@@ -168,8 +172,30 @@ export class Session {
     if (!apply) return;
     this.set(({ run }) => {
       delete run.face; // its boxes would be elsewhere
+      delete run.mask;
       for (const [name, value] of Object.entries(options)) this.put(run, name, value);
     }, true);
+  }
+
+  /** Paint over damage of the current photo, beginning with what was repaired. */
+  openBrush() {
+    const photo = this.current;
+    if (!photo?.pictures || photo.isBusy) return;
+    const turned = photo.ran.turn === "auto" ? photo.report.turned : 0; // the server takes the mask before it turns
+    this.show({ brush: new Brush(photo.pictures, turned), choosing: false, original: false, focus: ".stage canvas" });
+  }
+
+  /** Repair what is painted, or leave all as it was. */
+  async endBrush(apply) {
+    const { brush, current } = this;
+    this.show({ brush: null, focus: ".look" });
+    if (!apply) return;
+    const mask = await brush.file();
+    this.set(({ run }) => {
+      delete run.repair; // it would be told by the mask
+      delete run.mask;
+      if (mask) run.mask = mask;
+    }, true, [current]);
   }
 
   /** Look for a face in a box of the current photo's pictures, where the finder has missed it. */
@@ -291,7 +317,7 @@ export class Session {
 }
 
 /** Whether an option is true of one photo alone. */
-const isOfOne = ([name, value]) => [...FRAME, "face"].includes(name) && !["auto", "print"].includes(value);
+const isOfOne = ([name, value]) => [...FRAME, "face", "mask"].includes(name) && !["auto", "print"].includes(value);
 
 const forOthers = ({ run, ...rest }) => ({ ...rest, run: Object.fromEntries(Object.entries(run).filter((option) => !isOfOne(option))) });
 

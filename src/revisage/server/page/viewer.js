@@ -5,7 +5,9 @@ import { drawAfter, drawBefore } from "./layers.js";
 const MOST = 8; // screen pixels of one pixel of the result, at most
 const CLOSE = 2; // of a face that is looked at
 const STEP = 1.25;
+const VEIL = 0.6; // opacity of a mask
 const MARGIN = 12; // around a whole picture, in pixels
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const GRIP = 28; // how near the line a drag takes it, in pixels
 
 export class Viewer {
@@ -22,10 +24,10 @@ export class Viewer {
     this.line = 0.5;
     this.pointers = new Map();
     this.hovered = -1;
-    this.shown = { pictures: null, weights: [], boxes: [], mode: "wipe", original: false, marked: -1, choosing: false };
+    this.shown = { pictures: null, weights: [], boxes: [], mode: "wipe", original: false, marked: -1, choosing: false, brush: null, mask: null };
     this.observer = new ResizeObserver(() => this.#resize());
     this.observer.observe(stage);
-    for (const name of ["pointerdown", "pointermove", "pointerup", "pointercancel", "pointerleave"]) {
+    for (const name of ["pointerdown", "pointermove", "pointerup", "pointercancel", "pointerleave", "keydown", "keyup"]) {
       this.canvas.addEventListener(name, (event) => this[name](event));
     }
     this.canvas.addEventListener("dblclick", (event) => this.#toggle(this.#place(event)));
@@ -105,7 +107,10 @@ export class Viewer {
     context.clearRect(0, 0, width, height);
     if (!pictures || !width) return;
     context.imageSmoothingQuality = "medium";
-    if (original) this.#picture(0, 0, width, height, [0, width], "original");
+    if (original) {
+      this.#picture(0, 0, width, height, [0, width], "original");
+      if (this.shown.brush) this.#ring(this.shown.brush);
+    }
     else if (mode === "side") {
       const [pw, ph] = this.#pane();
       const [x, y] = pw < width ? [width - pw, 0] : [0, height - ph];
@@ -121,7 +126,7 @@ export class Viewer {
   /** One of the two pictures within a pane, of which the part between two x is drawn. */
   #picture(x, y, w, h, [from, to], which) {
     const { context } = this;
-    const { pictures, weights, boxes, marked, choosing } = this.shown;
+    const { pictures, weights, boxes, marked, choosing, mask, brush } = this.shown;
     const scale = this.#scale();
     const [bw, bh] = pictures.size;
     const left = x + w / 2 - this.centre[0] * bw * scale;
@@ -132,6 +137,11 @@ export class Viewer {
     context.clip();
     if (which === "after") drawAfter(context, pictures, weights, left, top, scale);
     else drawBefore(context, pictures, left, top, scale, which === "before" ? this.shown.pinned : null);
+    if (mask) {
+      context.globalAlpha = VEIL;
+      context.drawImage(mask, left, top, bw * scale, bh * scale);
+      context.globalAlpha = 1;
+    }
     const drawn = this.drag?.box;
     [...boxes, ...(drawn ? [drawn] : [])].forEach((box, n) => {
       if (!box || !(choosing || n === marked || n === this.hovered)) return;
@@ -186,6 +196,11 @@ export class Viewer {
     return [this.centre[0] + (px - pw / 2) / (bw * scale), this.centre[1] + (py - ph / 2) / (bh * scale)];
   }
 
+  /** Where shares of the picture are on the stage, in its first pane. */
+  #toStage(at) {
+    return at.map((share, k) => this.#pane()[k] / 2 + (share - this.centre[k]) * this.shown.pictures.size[k] * this.#scale());
+  }
+
   /** No further than that the picture fills the view, or stays in its middle. */
   #centreAt(x, y) {
     const scale = this.#scale();
@@ -216,6 +231,7 @@ export class Viewer {
   }
 
   #toggle(at) {
+    if (this.shown.brush) return; // two dabs
     if (!this.isWhole) this.fit();
     else this.zoomTo(Math.max(200, this.percent * 2), at);
   }
@@ -231,6 +247,12 @@ export class Viewer {
     const at = this.#place(event);
     this.canvas.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, at);
+    if (this.shown.brush) {
+      this.shown.brush.at = this.#toPicture(at);
+      if (this.pointers.size === 1) this.#press();
+      else if (this.shown.brush.stroke) this.shown.brush.undo(); // two fingers want to zoom
+      return;
+    }
     const near = this.shown.mode === "wipe" && Math.abs(at[0] - this.line * this.width) < GRIP;
     this.drag = { from: at, moved: this.pointers.size > 1, line: near || (this.shown.mode === "wipe" && this.zoom <= 1.001) };
   }
@@ -238,26 +260,74 @@ export class Viewer {
   pointermove(event) {
     const at = this.#place(event);
     const last = this.pointers.get(event.pointerId);
-    if (!last) {
-      const face = event.pointerType === "mouse" ? this.#faceAt(at) : -1;
-      if (face !== this.hovered) {
-        this.hovered = face;
-        this.redraw();
-      }
-      return;
-    }
-    if (this.pointers.size === 2) {
+    if (last) this.pointers.set(event.pointerId, at);
+    if (last && this.pointers.size === 2) {
       const [id] = [...this.pointers.keys()].filter((other) => other !== event.pointerId);
       const other = this.pointers.get(id);
       this.zoomBy(length(at, other) / Math.max(1, length(last, other)), middle(at, other));
       this.panBy((at[0] - last[0]) / 2, (at[1] - last[1]) / 2);
+    } else if (this.shown.brush) this.#moveBrush(this.#toPicture(at));
+    else if (!last) {
+      const face = event.pointerType === "mouse" ? this.#faceAt(at) : -1;
+      if (face === this.hovered) return;
+      this.hovered = face;
+      this.redraw();
     } else if (this.drag.moved || length(at, this.drag.from) > 4) {
       this.drag.moved = true;
       if (this.shown.choosing) this.#draw(at);
       else if (this.drag.line) this.moveLine(at[0] / this.width);
       else this.panBy(at[0] - last[0], at[1] - last[1]);
     }
-    this.pointers.set(event.pointerId, at);
+  }
+
+  /** To shares of the picture, painting where a finger, a button or the key is down. */
+  #moveBrush(at) {
+    const { brush } = this.shown;
+    brush.at = at;
+    if (brush.stroke) brush.paint();
+    this.redraw();
+  }
+
+  #press() {
+    const { brush, pictures } = this.shown;
+    brush.begin(brush.size / (this.#scale() * pictures.size[0]));
+    this.#moveBrush(brush.at);
+  }
+
+  #lift() {
+    this.shown.brush.end();
+    this.changed();
+  }
+
+  keydown(event) {
+    const { brush, pictures } = this.shown;
+    const by = ARROWS[event.key];
+    if (!brush || !(by || event.key === " ")) return;
+    event.preventDefault();
+    event.stopPropagation(); // or it would move the picture
+    if (by) {
+      const step = (event.shiftKey ? 2 : 0.5) * brush.size / this.#scale();
+      const at = brush.at.map((share, k) => Math.min(1, Math.max(0, share + (by[k] * step) / pictures.size[k])));
+      this.#moveBrush(at);
+      if (this.#toStage(at).some((place, k) => place < MARGIN || place > this.#pane()[k] - MARGIN)) this.#centreAt(...at);
+    } else if (!event.repeat) this.#press();
+  }
+
+  keyup(event) {
+    if (this.shown.brush && event.key === " ") this.#lift();
+  }
+
+  /** What the brush covers. */
+  #ring({ at, size, erases }) {
+    const { context } = this;
+    context.setLineDash(erases ? [5, 4] : []);
+    for (const [colour, width] of [["rgb(0 0 0 / 70%)", 4], ["#fff", 2]]) {
+      Object.assign(context, { strokeStyle: colour, lineWidth: width });
+      context.beginPath();
+      context.arc(...this.#toStage(at), size / 2, 0, 7);
+      context.stroke();
+    }
+    context.setLineDash([]);
   }
 
   /** The box from where the drag began. */
@@ -270,6 +340,7 @@ export class Viewer {
   pointerup(event) {
     if (!this.pointers.delete(event.pointerId)) return;
     const at = this.#place(event);
+    if (this.shown.brush) return this.#lift();
     const { box } = this.drag;
     if (box) {
       this.drag.box = null;
@@ -284,6 +355,7 @@ export class Viewer {
 
   pointercancel(event) {
     this.pointers.delete(event.pointerId);
+    if (this.shown.brush) this.#lift();
   }
 
   pointerleave() {

@@ -1,5 +1,6 @@
 // What is seen: components of Preact, drawn from the session and its photos.
 
+import { BrushTools } from "./brush.js";
 import { Controls, Remedies } from "./controls.js";
 import { photosOf } from "./files.js";
 import { Frame } from "./frame.js";
@@ -10,7 +11,7 @@ import { Viewer, zoomIn, zoomOut } from "./viewer.js";
 import { LANGUAGES, choose, duration, language, say } from "./words.js";
 
 const ACCEPT = "image/*,.heic,.heif,.avif,.tif,.tiff,.webp,.bmp,.jxl,.jp2,.j2k,.dng,.cr2,.cr3,.nef,.arw,.raf,.orf,.rw2";
-const SHORTCUTS = { "+ −": "zoom", "0 1 2": "zoom.to", "← → ↑ ↓": "pan", B: "side", O: "original", F: "full", N: "face.next", C: "choosing", R: "frame", ", .": "photo.next", D: "download", Del: "delete", "?": "help" };
+const SHORTCUTS = { "+ −": "zoom", "0 1 2": "zoom.to", "← → ↑ ↓": "pan", B: "side", O: "original", F: "full", N: "face.next", C: "choosing", R: "frame", P: "brush", M: "repaired", "[ ] E Z": "brush.keys", ", .": "photo.next", D: "download", Del: "delete", "?": "help" };
 const canChooseFolder = "webkitdirectory" in HTMLInputElement.prototype && matchMedia("(pointer: fine)").matches;
 
 export function App({ session }) {
@@ -126,11 +127,11 @@ function Work({ session }) {
   return html`
     <h1 class="away">${say("heading")}</h1>
     <${Failures} session=${session} />
-    <div class="work">
+    <div class=${`work ${session.brush ? "painting" : ""}`}>
       <section class="look" tabindex="-1" aria-label=${say("viewer")}>
         ${session.framing ? html`<${Frame} session=${session} frame=${session.framing} />` : html`
           <${Stage} session=${session} photo=${current} />
-          <${Tools} session=${session} photo=${current} />`}
+          ${session.brush ? html`<${BrushTools} session=${session} brush=${session.brush} />` : html`<${Tools} session=${session} photo=${current} />`}`}
       </section>
       ${session.photos.length > 1 && html`<${Film} session=${session} />`}
       <${Controls} session=${session} photo=${current} />
@@ -154,7 +155,8 @@ function Failures({ session }) {
 
 function Stage({ session, photo }) {
   const place = useRef(null);
-  const { mode, original, choosing, marked } = session;
+  const { mode, choosing, marked, brush } = session;
+  const original = session.original || brush !== null;
   const pictures = photo.pictures ?? photo.sketch ?? null;
   useEffect(() => {
     const viewer = new Viewer(place.current, { changed: () => session.changed(), tapped: (n) => session.toggleFace(n), drawn: (box) => session.addFace(box) });
@@ -166,18 +168,19 @@ function Stage({ session, photo }) {
   }, []);
   useEffect(() => session.viewer.show({
     photo: photo.key, pictures, weights: photo.weights, boxes: photo.boxes, pinned: photo.pinned, sizeOut: photo.report?.size_out, mode, original, choosing, marked,
+    brush, mask: brush?.canvas ?? (session.repaired ? pictures?.mask : null),
   }));
   const line = Math.round(100 * (session.viewer?.line ?? 0.5));
   const stacked = session.viewer && session.viewer.width < session.viewer.height;
   return html`
-    <div ref=${place} class=${`stage ${mode} ${pictures ? "" : "bare"} ${stacked ? "stacked" : ""} ${choosing ? "choosing" : ""}`}>
+    <div ref=${place} class=${`stage ${mode} ${pictures ? "" : "bare"} ${stacked ? "stacked" : ""} ${choosing ? "choosing" : ""} ${brush ? "brushing" : ""}`}>
       ${!pictures && photo.thumb && html`<img class="thumb" src=${photo.thumb} alt="" />`}
-      <canvas role="img" aria-label=${say("canvas", { name: photo.name })} tabindex=${pictures ? 0 : -1} />
+      <canvas role=${brush ? "application" : "img"} aria-label=${brush ? say("brush.canvas") : say("canvas", { name: photo.name })} tabindex=${pictures ? 0 : -1} />
       ${pictures && mode === "wipe" && !original && html`
         <input class="line away" type="range" min="0" max="100" value=${line} aria-label=${say("line")}
           aria-valuetext=${say("line.value", { before: line, after: 100 - line })} onInput=${(event) => session.viewer.moveLine(event.target.value / 100)} />
         <div class="handle" aria-hidden="true">${icon("line")}</div>`}
-      ${pictures && html`<span class="tag tag-before" aria-hidden="true">${say(photo.pinned ? "earlier" : "before")}</span>`}
+      ${pictures && html`<span class="tag tag-before" aria-hidden="true">${say(brush ? "brush.hint" : photo.pinned ? "earlier" : "before")}</span>`}
       ${pictures && !original && html`<span class="tag tag-after" aria-hidden="true">${say("after")}</span>`}
       <${Status} photo=${photo} small=${pictures !== null} />
     </div>`;
