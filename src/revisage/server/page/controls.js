@@ -58,9 +58,9 @@ export const Remedies = ({ photo }) => html`
 
 function summary({ report, isDone }) {
   if (!isDone) return "";
-  const count = report.faces.length;
-  const n = report.faces.filter((face) => face.outcome === "restored").length;
-  const people = count === 0 ? say("no-face") : say("restored", { n, count });
+  const n = report.faces.length;
+  const done = report.faces.filter((face) => face.outcome === "restored").length;
+  const people = n === 0 ? say("no-face") : say("restored", { n, done });
   return `${people} ${report.size_in.join(" × ")} → ${report.size_out.join(" × ")} ${say("pixels")}. ${report.notes.map((note) => `${capital(note)}.`).join(" ")}`;
 }
 

@@ -43,7 +43,7 @@ function Header({ session }) {
       <nav aria-label=${say("page")}>
         ${photos.length > 0 && html`<${Chooser} session=${session} className="button" />`}
         ${done > 1 && html`<button class="primary" disabled=${session.packing} onClick=${() => session.downloadAll()} aria-label=${say("download.all", { n: done })}>
-          ${icon("download")}<span class="wide">${session.packing ? say("packing") : say("download.all", { n: done })}</span></button>`}
+          ${icon("download")}<span class="narrow">${done}</span><span class="wide">${session.packing ? say("packing") : say("download.all", { n: done })}</span></button>`}
         ${iconButton("help", () => document.getElementById("help").showModal())}
       </nav>
     </header>`;
@@ -134,7 +134,7 @@ function Work({ session }) {
           ${session.brush ? html`<${BrushTools} session=${session} brush=${session.brush} />` : html`<${Tools} session=${session} photo=${current} />`}`}
       </section>
       ${session.photos.length > 1 && html`<${Film} session=${session} />`}
-      <${Controls} session=${session} photo=${current} />
+      <${Controls} key=${current.key} session=${session} photo=${current} />
     </div>`;
 }
 
