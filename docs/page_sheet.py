@@ -31,8 +31,8 @@ THEMES = ("light", "dark")
 DONE = "({ photos }) => photos.every((one) => !one.isBusy) && photos[0].pictures"
 GAP = 24
 SHEETS = {
-    "page_375.jpg": (375, "light", 5, 1.4),
-    "page_1440.jpg": (1440, "dark", 3, 2.5),
+    "page_375.jpg": (375, "dark", 6, 1.6),
+    "page_1440.jpg": (1440, "light", 3, 2.8),
     "page_2560.jpg": (2560, "light", 3, 4.5),
 }
 """Width, theme, columns, and by how much smaller it is drawn."""
@@ -108,6 +108,21 @@ def states(page: Page, url: str, photos: Sequence[Path]) -> Iterator[Shot]:
     page.get_by_role("slider", name="Straighten").fill("4")
     yield shot("framing")
     page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Compare with a line").click()
+    page.keyboard.press("0")
+    page.get_by_role("button", name="Paint over damage").click()
+    box = page.locator(".stage canvas").bounding_box()
+    assert box is not None
+    left, middle = box["x"] + box["width"] * 0.3, box["y"] + box["height"] / 2
+    page.mouse.move(left, middle - 40)
+    page.mouse.down()
+    page.mouse.move(left + 60, middle + 60, steps=6)
+    page.mouse.up()
+    yield shot("painting")
+    page.get_by_role("button", name="Repair", exact=True).click()
+    page.wait_for_function(f"() => ({DONE})(revisage) && revisage.current.pictures.mask", timeout=300_000)
+    page.get_by_label("Show what was repaired").check()
+    yield shot("repaired")
     page.get_by_role("button", name="Help").click()
     yield shot("help")
     page.keyboard.press("Escape")
@@ -140,10 +155,11 @@ def draw(browser: Browser, url: str, photos: Sequence[Path], out: Path, *, every
                 for name, data in shots(browser, url, photos, width, theme):
                     (out / f"{name}-{width}-{theme}.png").write_bytes(data)
         return
-    wide = dict(shots(browser, url, photos, 1440, "light"))
-    Image.open(io.BytesIO(wide["choosing"])).convert("RGB").save(out / "page.jpg", quality=85)
     for sheet_name, (width, theme, columns, shrink) in SHEETS.items():
-        drawn = sheet([data for _, data in shots(browser, url, photos, width, theme)], columns)
+        taken = dict(shots(browser, url, photos, width, theme))
+        if width == 1440:
+            Image.open(io.BytesIO(taken["choosing"])).convert("RGB").save(out / "page.jpg", quality=85)
+        drawn = sheet(list(taken.values()), columns)
         size = round(drawn.width / shrink), round(drawn.height / shrink)
         small = drawn.resize(size, Image.Resampling.LANCZOS)
         small.save(out / sheet_name, quality=80)
