@@ -11,7 +11,7 @@ import sys
 import threading
 from dataclasses import asdict
 from io import BufferedReader
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -29,13 +29,6 @@ _MAX_METADATA = 64 << 20
 _ERRORS: dict[str, type[PhotoError]] = {
     kind.__name__: kind for kind in (PhotoError, DamagedError, PhotoTooLargeError, UnsupportedFormatError)
 }
-
-
-class _Answering(isolation_worker.Reading, Protocol):
-    """What an answer is read from."""
-
-    def readinto(self, buffer: memoryview, /) -> int | None:
-        """Fill a part of the buffer; how much, 0 at the end."""
 
 
 class _Worker:
@@ -120,7 +113,7 @@ class _Worker:
             # A fork that was taken over may say more than its answer; the next photo's must begin behind it.
             pieces.skip()
 
-    def _message(self, stream: _Answering, limits: DecodeLimits) -> Decoded:
+    def _message(self, stream: isolation_worker.Reading, limits: DecodeLimits) -> Decoded:
         head = isolation_worker.read_head(stream)
         if "error" in head:
             kind, text = head["error"], one_line(str(head["message"]), 300)
@@ -181,14 +174,6 @@ class _Pieces:
         count = self._stream.readinto(buffer[: self._left]) or 0
         self._left -= count
         return count
-
-    def read(self, length: int, /) -> bytes:
-        data = bytearray(length)
-        with memoryview(data) as view:
-            done = 0
-            while done < length and (count := self.readinto(view[done:])):
-                done += count
-        return bytes(data[:done])
 
     def skip(self) -> None:
         """Go to the end. Raises EOFError when the process ends before."""
@@ -343,7 +328,7 @@ def _widen(pipe: BinaryIO) -> None:
         fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
 
 
-def _decoded(stream: _Answering, head: dict[str, Any], limits: DecodeLimits) -> Decoded:
+def _decoded(stream: isolation_worker.Reading, head: dict[str, Any], limits: DecodeLimits) -> Decoded:
     """Read the planes of an answer. What it says is checked: the sender decoded a hostile file."""
     shape = tuple(int(n) for n in head["shape"])
     if len(shape) not in (2, 3) or shape[2:] not in ((), (3,)) or min(shape) < 1:
@@ -359,7 +344,7 @@ def _decoded(stream: _Answering, head: dict[str, Any], limits: DecodeLimits) -> 
             arrays[name] = np.empty(shapes[name], head["dtype"])
             if arrays[name].nbytes != length:
                 raise ValueError("answer of the wrong length")
-            _fill(stream, arrays[name])
+            isolation_worker.fill(stream, memoryview(arrays[name].data).cast("B"))
         elif name in ("icc", "exif", "xmp", "iptc", "texts") and 0 <= length <= _MAX_METADATA:
             texts[name] = isolation_worker.read_exactly(stream, length)
         else:
@@ -380,12 +365,3 @@ def _decoded(stream: _Answering, head: dict[str, Any], limits: DecodeLimits) -> 
         there=min(1.0, float(head["there"])),
         notes=tuple(one_line(str(note)) for note in head["notes"]),
     )
-
-
-def _fill(stream: _Answering, array: np.ndarray) -> None:
-    view = memoryview(array.data).cast("B")
-    while view:
-        count = stream.readinto(view)
-        if not count:
-            raise EOFError
-        view = view[count:]

@@ -20,7 +20,6 @@ import os
 import struct
 import sys
 from collections.abc import Sequence
-from io import RawIOBase
 from typing import Any, BinaryIO, Protocol
 
 from revisage.image.formats import HEAD_BYTES
@@ -54,19 +53,28 @@ def write_message(stream: BinaryIO, head: dict[str, Any], blobs: Sequence[Any]) 
 
 
 class Reading(Protocol):
-    """What messages are read from."""
+    """What messages are read from; of an unbuffered stream nothing of the next message is read ahead."""
 
-    def read(self, length: int, /) -> bytes:
-        """So many bytes, fewer only at the end."""
-        ...
+    def readinto(self, buffer: memoryview, /) -> int | None:
+        """Fill a part of the buffer; how much, 0 at the end."""
+
+
+def fill(stream: Reading, buffer: bytearray | memoryview) -> None:
+    """Read the whole of a buffer. Raises EOFError when the stream ends before."""
+    with memoryview(buffer) as view:
+        done = 0
+        while done < len(view):
+            count = stream.readinto(view[done:])
+            if not count:
+                raise EOFError
+            done += count
 
 
 def read_exactly(stream: Reading, length: int) -> bytes:
     """The next bytes of a stream. Raises EOFError when it ends before."""
-    data = stream.read(length)
-    if len(data) != length:
-        raise EOFError
-    return data
+    data = bytearray(length)
+    fill(stream, data)
+    return bytes(data)
 
 
 def read_head(stream: Reading, limit: int = 1 << 16) -> dict[str, Any]:
@@ -98,8 +106,9 @@ def main() -> None:
     write_message(stdout, {"forks": FORKS, "protection": _protection() if FORKS else []}, [])
     while True:
         try:
-            head = read_head(_Unbuffered(stdin))
-            data = _Unbuffered(stdin).fill(bytearray(head["blobs"][0]))
+            head = read_head(stdin)
+            data = bytearray(head["blobs"][0])
+            fill(stdin, data)
         except EOFError:
             return
         if not FORKS:
@@ -115,27 +124,6 @@ def main() -> None:
         data[:] = bytes(len(data))  # the next fork finds nothing of it in this process's memory
         del data
         _relay(answer, fork, stdout)
-
-
-class _Unbuffered:
-    """Whole reads from an unbuffered stream: nothing of the next request is read ahead."""
-
-    def __init__(self, stream: RawIOBase) -> None:
-        self._stream = stream
-
-    def read(self, length: int, /) -> bytes:
-        return bytes(self.fill(bytearray(length)))
-
-    def fill(self, buffer: bytearray) -> bytearray:
-        """The buffer, full. Raises EOFError when the stream ends before."""
-        with memoryview(buffer) as view:
-            done = 0
-            while done < len(view):
-                count = self._stream.readinto(view[done:])
-                if not count:
-                    raise EOFError
-                done += count
-        return buffer
 
 
 def _protection() -> list[str]:
