@@ -10,14 +10,14 @@ from xml.parsers.expat import ExpatError
 _MAX_XMP = 4 << 20
 _MAX_NODES = 20_000  # tags and attributes; a tree of them takes 0.2 s
 
-_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-_XMLNS = "http://www.w3.org/2000/xmlns/"
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+XMLNS = "http://www.w3.org/2000/xmlns/"
 _EXIF = "http://ns.adobe.com/exif/1.0/"
 _TIFF = "http://ns.adobe.com/tiff/1.0/"
 _NOTE = "http://ns.adobe.com/xmp/note/"
 _PHOTOSHOP = "http://ns.adobe.com/photoshop/1.0/"
 _IPTC_CORE = "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/"
-_IPTC_EXT = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+IPTC_EXT = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _REGIONS = "http://www.metadataworkinggroup.com/schemas/regions/"
 _AREA = "http://ns.adobe.com/xmp/sType/Area#"
 _DIMENSIONS = "http://ns.adobe.com/xap/1.0/sType/Dimensions#"
@@ -37,7 +37,7 @@ _STALE_SPACES = ("http://ns.google.com/photos/", "http://ns.adobe.com/hdr-gain-m
 _PLACE = {
     *((_PHOTOSHOP, name) for name in ("City", "State", "Country")),
     *((_IPTC_CORE, name) for name in ("Location", "CountryCode")),
-    *((_IPTC_EXT, name) for name in ("LocationShown", "LocationCreated")),
+    *((IPTC_EXT, name) for name in ("LocationShown", "LocationCreated")),
     ("http://purl.org/dc/elements/1.1/", "coverage"),
     ("http://ns.adobe.com/xmp/1.0/DynamicMedia/", "shotLocation"),
     ("http://ns.iview-multimedia.com/mediapro/1.0/", "Location"),
@@ -122,7 +122,7 @@ _TURNS: dict[int, Callable[[float, float], tuple[float, float]]] = {
 # Namespace, names of place and size and of their unit, the unit of shares, and whether the place is a corner.
 _FORMS = (
     (_AREA, ("x", "y", "w", "h"), "unit", "normalized", False),
-    (_IPTC_EXT, ("rbX", "rbY", "rbW", "rbH"), "rbUnit", "relative", True),
+    (IPTC_EXT, ("rbX", "rbY", "rbW", "rbH"), "rbUnit", "relative", True),
 )
 
 
@@ -184,22 +184,28 @@ def _get(element: Any, space: str, name: str) -> str | None:
     """A property of a structure, written as an attribute or as an element."""
     if element.hasAttributeNS(space, name):
         return str(element.getAttributeNS(space, name))
-    found = _child(element, space, name)
-    return None if found is None else "".join(getattr(node, "data", "") for node in found.childNodes)
+    found = child(element, space, name)
+    return None if found is None else text_of(found)
 
 
 def _set(element: Any, space: str, name: str, value: str) -> None:
     """Change a property that is there."""
     if element.hasAttributeNS(space, name):
         element.getAttributeNodeNS(space, name).value = value
-    elif (found := _child(element, space, name)) is not None and found.firstChild is not None:
+    elif (found := child(element, space, name)) is not None and found.firstChild is not None:
         while found.lastChild is not found.firstChild:
             found.removeChild(found.lastChild)
         found.firstChild.nodeValue = value
 
 
-def _child(element: Any, space: str, name: str) -> Any:
+def child(element: Any, space: str, name: str) -> Any:
+    """The first element of this name in another; None without one."""
     return next((n for n in element.childNodes if (n.namespaceURI, n.localName) == (space, name)), None)
+
+
+def text_of(element: Any) -> str:
+    """What stands in an element."""
+    return "".join(n.data for n in element.childNodes if n.nodeType in (n.TEXT_NODE, n.CDATA_SECTION_NODE))
 
 
 def _number(text: str | None) -> float | None:
@@ -213,7 +219,7 @@ def _text(value: float) -> str:
     return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
-_EMPTY = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}"/></x:xmpmeta>'.encode()
+EMPTY = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"/></x:xmpmeta>'.encode()
 
 
 # A JPEG segment holds 64 KiB. What is beyond goes into a second packet (XMP part 3, 1.1.3.1).
@@ -224,17 +230,17 @@ def merge(main: bytes, other: bytes | None) -> bytes:
     document, second = parse_xmp(main), parse_xmp(other)
     if document is None or second is None:
         return other or main if document is None else main
-    homes, guests = (one.getElementsByTagNameNS(_RDF, "RDF") for one in (document, second))
+    homes, guests = (one.getElementsByTagNameNS(RDF, "RDF") for one in (document, second))
     if not homes or not guests:
         return main
-    theirs = {(n.namespaceURI, n.localName) for d in _descriptions(guests[0]) for n in _properties(d)}
+    theirs = {(n.namespaceURI, n.localName) for d in descriptions(guests[0]) for n in properties(d)}
     theirs.add((_NOTE, "HasExtendedXMP"))
-    for description in _descriptions(homes[0]):
-        for node in _properties(description):
+    for description in descriptions(homes[0]):
+        for node in properties(description):
             if (node.namespaceURI, node.localName) in theirs:
-                _take_out(description, node)
-    for description in _descriptions(guests[0]):
-        homes[0].appendChild(_apart(document, description, _properties(description)))
+                take_out(description, node)
+    for description in descriptions(guests[0]):
+        homes[0].appendChild(_apart(document, description, properties(description)))
     return "".join(node.toxml() for node in document.childNodes).encode()
 
 
@@ -247,28 +253,28 @@ def split(xmp: bytes, limit: int) -> tuple[bytes, bytes | None]:
     if len(xmp) <= limit:
         return xmp, None
     document = parse_xmp(xmp)
-    roots = document.getElementsByTagNameNS(_RDF, "RDF") if document is not None else []
+    roots = document.getElementsByTagNameNS(RDF, "RDF") if document is not None else []
     if document is None or not roots:
         raise ValueError("packet too long for a segment")
     sized = [
         (len((n.toxml() if n.nodeType == n.ELEMENT_NODE else n.value).encode()), d, n)
-        for d in _descriptions(roots[0])
-        for n in _properties(d)
+        for d in descriptions(roots[0])
+        for n in properties(d)
     ]
-    second = minidom.parseString(_EMPTY)
+    second = minidom.parseString(EMPTY)
     excess = len(xmp) - limit + 256
     for length, description, node in sorted(sized, key=lambda item: -item[0]):
         if excess <= 0:
             break
-        second.getElementsByTagNameNS(_RDF, "RDF")[0].appendChild(_apart(second, description, [node]))
-        _take_out(description, node)
+        second.getElementsByTagNameNS(RDF, "RDF")[0].appendChild(_apart(second, description, [node]))
+        take_out(description, node)
         excess -= length
     extension = "".join(node.toxml() for node in second.childNodes).encode()
     prefix = roots[0].prefix or "rdf"
-    named = document.createElementNS(_RDF, f"{prefix}:Description")
-    named.setAttributeNS(_XMLNS, f"xmlns:{prefix}", _RDF)
-    named.setAttributeNS(_XMLNS, "xmlns:xmpNote", _NOTE)
-    named.setAttributeNS(_RDF, f"{prefix}:about", "")
+    named = document.createElementNS(RDF, f"{prefix}:Description")
+    named.setAttributeNS(XMLNS, f"xmlns:{prefix}", RDF)
+    named.setAttributeNS(XMLNS, "xmlns:xmpNote", _NOTE)
+    named.setAttributeNS(RDF, f"{prefix}:about", "")
     named.setAttributeNS(_NOTE, "xmpNote:HasExtendedXMP", digest(extension))
     roots[0].appendChild(named)
     main = "".join(node.toxml() for node in document.childNodes).encode()
@@ -282,16 +288,19 @@ def digest(extension: bytes) -> str:
     return hashlib.md5(extension, usedforsecurity=False).hexdigest().upper()
 
 
-def _descriptions(rdf: Any) -> list[Any]:
-    return [n for n in rdf.childNodes if (n.namespaceURI, n.localName) == (_RDF, "Description")]
+def descriptions(rdf: Any) -> list[Any]:
+    """The descriptions in an rdf:RDF, whose properties are the packet's."""
+    return [n for n in rdf.childNodes if (n.namespaceURI, n.localName) == (RDF, "Description")]
 
 
-def _properties(description: Any) -> list[Any]:
-    attributes = [a for a in description.attributes.values() if a.namespaceURI not in (_XMLNS, _RDF)]
+def properties(description: Any) -> list[Any]:
+    """Those of a description, attributes and elements."""
+    attributes = [a for a in description.attributes.values() if a.namespaceURI not in (XMLNS, RDF)]
     return [*attributes, *(n for n in description.childNodes if n.nodeType == n.ELEMENT_NODE)]
 
 
-def _take_out(description: Any, node: Any) -> None:
+def take_out(description: Any, node: Any) -> None:
+    """Remove one of the `properties`."""
     if node.nodeType == node.ELEMENT_NODE:
         description.removeChild(node)
     else:
@@ -300,14 +309,14 @@ def _take_out(description: Any, node: Any) -> None:
 
 def _apart(document: minidom.Document, description: Any, nodes: list[Any]) -> Any:
     """A description of its own with copies of some properties, and all the prefixes that they may have."""
-    made = document.createElementNS(_RDF, "rdf:Description")
-    made.setAttributeNS(_XMLNS, "xmlns:rdf", _RDF)
-    made.setAttributeNS(_RDF, "rdf:about", description.getAttributeNS(_RDF, "about"))
+    made = document.createElementNS(RDF, "rdf:Description")
+    made.setAttributeNS(XMLNS, "xmlns:rdf", RDF)
+    made.setAttributeNS(RDF, "rdf:about", description.getAttributeNS(RDF, "about"))
     holder = description
     while holder is not None and holder.nodeType == holder.ELEMENT_NODE:
         for a in holder.attributes.values():
-            if a.namespaceURI == _XMLNS and not made.hasAttribute(a.name):
-                made.setAttributeNS(_XMLNS, a.name, a.value)
+            if a.namespaceURI == XMLNS and not made.hasAttribute(a.name):
+                made.setAttributeNS(XMLNS, a.name, a.value)
         holder = holder.parentNode
     for node in nodes:
         if node.nodeType == node.ELEMENT_NODE:
