@@ -70,8 +70,7 @@ def fit(one: Run, two: Run) -> Terms:
 
 def sample(jobs: Sequence[Job], count: int) -> list[Job]:
     """At most `count` of the jobs, spread evenly."""
-    if len(jobs) <= count:
-        return list(jobs)
+    count = min(count, len(jobs))
     return [jobs[index * len(jobs) // count] for index in range(count)]
 
 

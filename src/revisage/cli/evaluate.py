@@ -154,7 +154,12 @@ def _data(options: Options) -> Data:
     if (options.clean is None) != (options.recipe is None):
         raise UsageError("--clean DIR and --recipe NAME go together; --recipe none degrades nothing")
     if options.test is not None and options.data is not None:
-        return _standard(options, options.test, options.data)
+        if options.test not in evaluate.STANDARD_TESTS:
+            raise UsageError(f"no test {options.test!r}; there are {', '.join(evaluate.STANDARD_TESTS)}")
+        told = (options.setting != "same-size", options.aligned, options.align, options.size, options.whole)
+        if any(told):
+            raise UsageError("--test sets the setting, the alignment and the size itself")
+        return evaluate.STANDARD_TESTS[options.test].data(options.data, seed=options.seed)
     view = evaluate.View(options.setting, options.aligned, options.align, options.size, options.whole)
     if options.clean is not None and options.recipe is not None:
         return evaluate.clean_pictures(options.clean, recipe=options.recipe, seed=options.seed, view=view)
@@ -162,16 +167,6 @@ def _data(options: Options) -> Data:
         return evaluate.pairs_of(*options.pairs, view=view)
     assert options.images is not None
     return evaluate.outputs_only(options.images, view=view)
-
-
-def _standard(options: Options, name: str, folder: Path) -> Data:
-    from revisage.lab import evaluate
-
-    if name not in evaluate.STANDARD_TESTS:
-        raise UsageError(f"no test {name!r}; there are {', '.join(evaluate.STANDARD_TESTS)}")
-    if options.setting != "same-size" or options.aligned or options.align or options.size or options.whole:
-        raise UsageError("--test sets the setting, the alignment and the size itself")
-    return evaluate.STANDARD_TESTS[name].data(folder, seed=options.seed)
 
 
 def _listed(text: str | None) -> tuple[str, ...]:

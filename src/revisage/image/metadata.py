@@ -3,6 +3,7 @@
 import codecs
 import importlib
 import math
+from collections.abc import Callable
 
 from revisage.image.containers import ifd as tags
 from revisage.image.containers.ifd import EXIF_PREFIX, Block, OverlongError
@@ -18,15 +19,7 @@ def clean_exif(exif: bytes | None) -> bytes | None:
     Returns None for no EXIF, one whose first directory cannot be read, one larger than 8 MiB, and one with a
     directory longer than `MAX_ENTRIES`: what it holds could not be cleaned in reasonable time.
     """
-    block = _open_exif(exif)
-    if block is None:
-        return None
-    try:
-        _set_upright(block)
-        _drop_thumbnails(block)
-    except OverlongError:
-        return None
-    return EXIF_PREFIX + bytes(block.bytes)
+    return _edited(exif, _set_upright, _drop_thumbnails)
 
 
 def exif_for(
@@ -37,16 +30,13 @@ def exif_for(
     With `orientation` False the orientation tag is left out as well, for formats that state it elsewhere.
     Returns None as `clean_exif` does.
     """
-    block = _open_exif(exif)
-    if block is None:
-        return None
-    try:
+
+    def fit(block: Block) -> None:
         _fit(block, size, keep_gps=keep_gps)
         if not orientation:
             block.remove(block.first, tags.ORIENTATION)
-    except OverlongError:
-        return None
-    return EXIF_PREFIX + bytes(block.bytes)
+
+    return _edited(exif, fit)
 
 
 def _fit(block: Block, size: tuple[int, int], *, keep_gps: bool) -> None:
@@ -73,13 +63,19 @@ def _fit(block: Block, size: tuple[int, int], *, keep_gps: bool) -> None:
     _set_upright(block)  # again: a Photo may have been made by hand
 
 
-def _open_exif(exif: bytes | None) -> Block | None:
+def _edited(exif: bytes | None, *edits: Callable[[Block], None]) -> bytes | None:
     if not exif or len(exif) > _MAX_EXIF:
         return None
     try:
-        return Block(exif.removeprefix(EXIF_PREFIX))
+        block = Block(exif.removeprefix(EXIF_PREFIX))
     except (ValueError, OverlongError):
         return None
+    try:
+        for edit in edits:
+            edit(block)
+    except OverlongError:
+        return None
+    return EXIF_PREFIX + bytes(block.bytes)
 
 
 def _set_upright(block: Block) -> None:

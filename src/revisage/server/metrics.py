@@ -1,6 +1,7 @@
 """What `/metrics` shows, in Prometheus' text format."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -18,28 +19,18 @@ class Metrics:
     def __init__(self, counts: Callable[[], Mapping[State, int]]) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_Queue(counts))
-        self.requests = Counter(
-            "revisage_requests", "Requests answered", ("route", "method", "status"), registry=self._registry
-        )
-        self.request_seconds = Histogram(
+        counter = partial(Counter, registry=self._registry)
+        histogram = partial(Histogram, registry=self._registry)
+        self.requests = counter("revisage_requests", "Requests answered", ("route", "method", "status"))
+        self.request_seconds = histogram(
             "revisage_request_seconds",
             "Time to the last byte of an answer",
             ("route",),
             buckets=REQUEST_SECONDS,
-            registry=self._registry,
         )
-        self.ended = Counter(
-            "revisage_jobs_ended",
-            "Jobs ended by this server's workers",
-            ("outcome",),
-            registry=self._registry,
-        )
-        self.stage_seconds = Histogram(
-            "revisage_stage_seconds",
-            "Time of one photo in a stage",
-            ("stage",),
-            buckets=STAGE_SECONDS,
-            registry=self._registry,
+        self.ended = counter("revisage_jobs_ended", "Jobs ended by this server's workers", ("outcome",))
+        self.stage_seconds = histogram(
+            "revisage_stage_seconds", "Time of one photo in a stage", ("stage",), buckets=STAGE_SECONDS
         )
         self.workers = Gauge("revisage_workers", "Worker processes alive", registry=self._registry)
 

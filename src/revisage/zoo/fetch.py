@@ -46,15 +46,8 @@ def pull(name: str, *, progress: Progress | None = None) -> Path:
     path = store.find_checkpoint(spec)
     if path is not None:
         return path
-    if spec.url is None and spec.task == "features":
-        raise ModelMissingError(
-            f"{name} has no address to pull it from: put {spec.file} into {store.user_folder()} "
-            f"({spec.description})"
-        )
     if spec.url is None:
-        raise ModelMissingError(
-            f"{name} comes with the package but is missing or damaged: install revisage again"
-        )
+        raise ModelMissingError(store.how_to_get(spec))
     return fetch(spec, store.user_folder(), progress=progress)
 
 

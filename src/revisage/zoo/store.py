@@ -104,17 +104,12 @@ def resolve(task: str, name: str = "auto") -> Model:
             return _checked(models[0])
         known = [s.name for s in CATALOGUE.values() if s.task == task and s.framing == "template"]
         if known:
-            raise ModelMissingError(_missing(CATALOGUE[known[0]]))
+            raise ModelMissingError(how_to_get(CATALOGUE[known[0]]))
         raise UnknownModelError(f"no {task} model is known; `revisage models import FILE` adds one")
-    model = _by_path(Path(name)) if name.lower().endswith(".onnx") else _by_name(name)
+    model = _by_path(Path(name)) if name.lower().endswith(".onnx") else get(name)
     if model.spec.task != task:
         raise UnknownModelError(f"{name} is a {model.spec.task} model; {_choice(task)}")
     return _checked(model)
-
-
-def get(name: str) -> Model:
-    """The installed model of that name, whatever its task, unchecked; raises as `resolve` does."""
-    return _by_name(name)
 
 
 def destination(name: str, source: str | None) -> Path:
@@ -231,11 +226,12 @@ def _spec(contract: Contract, name: str, path: Path) -> ModelSpec:
     )
 
 
-def _by_name(name: str) -> Model:
+def get(name: str) -> Model:
+    """The installed model of that name, whatever its task, unchecked; raises as `resolve` does."""
     if name in CATALOGUE:
         path = find(CATALOGUE[name])
         if path is None:
-            raise ModelMissingError(_missing(CATALOGUE[name]))
+            raise ModelMissingError(how_to_get(CATALOGUE[name]))
         return Model(CATALOGUE[name], path)
     models = {model.spec.name: model for model in installed()}
     if name in models:
@@ -244,15 +240,14 @@ def _by_name(name: str) -> Model:
     raise UnknownModelError(f"no model is called {name!r}{hint}")
 
 
-def _missing(spec: ModelSpec) -> str:
+def how_to_get(spec: ModelSpec) -> str:
+    """What is told of a catalogue model that is not on this machine, or damaged."""
     if spec.url is None and spec.task == "features":
         return (
             f"{spec.name} is not on this machine: put {spec.file} into {user_folder()} ({spec.description})"
         )
     if spec.url is None:
-        return (
-            f"{spec.name} should be part of this installation but {spec.file} is not: install revisage again"
-        )
+        return f"{spec.name} comes with the package but is missing or damaged: install revisage again"
     return f"{spec.name} is not on this machine; `revisage models pull {spec.name}` gets it"
 
 

@@ -37,8 +37,7 @@ def columns(results: Results, out: Path) -> list[tuple[str, Path]]:
 
 def spread(names: Sequence[str], count: int) -> list[str]:
     """At most `count` of the names, evenly spread over them."""
-    if len(names) <= count:
-        return list(names)
+    count = min(count, len(names))
     return [names[i * len(names) // count] for i in range(count)]
 
 

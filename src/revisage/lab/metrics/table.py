@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch.nn.functional as F
@@ -84,11 +85,6 @@ def _lpips(net: Backbone) -> Callable[..., Callable[..., Tensor]]:
     return opened
 
 
-def _niqe(files: dict[str, Path], sources: Sources) -> Callable[..., Tensor]:
-    model = read_pristine(files["niqe"])
-    return lambda restored: niqe(restored, model)
-
-
 def _degrees(files: dict[str, Path], sources: Sources) -> Callable[..., Tensor]:
     ((name, path),) = files.items()
     embed = EMBEDDERS[name](path)
@@ -136,7 +132,7 @@ _ENTRIES = (
                   data_range="0 to 255, rounded", colour="luma of ITU-R BT.601",
                   crop="the 96x96 blocks that fit, from the top left",
                   source="Mittal et al., 2013, as the authors' published code"),
-          _niqe),
+          lambda files, _: partial(niqe, model=read_pristine(files["niqe"]))),
     Entry(replace(_LPIPS, name="lpips_alex", weights=("alexnet",)), _lpips("alex")),
     Entry(replace(_LPIPS, name="lpips_vgg", weights=("vgg16",)), _lpips("vgg")),
     Entry(replace(_LPIPS, name="lpips_squeeze", weights=("squeezenet",)), _lpips("squeeze")),
