@@ -1,6 +1,5 @@
 """Checkpoints: named objects in one file, written whole or not at all, that say which network they are of."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from revisage.errors import TrainingError
+from revisage.files import publish
 from revisage.lab.architectures import describe, rebuild
 
 KEEP = 2
@@ -47,11 +47,8 @@ def save(folder: Path, name: str, state: dict[str, Any]) -> Path:
     """Write `state` as folder/name.pt through a temporary file, fsync and rename."""
     folder.mkdir(parents=True, exist_ok=True)
     path, temporary = folder / f"{name}.pt", folder / f".{name}.pt.part"
-    with temporary.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    torch.save(state, temporary)
+    publish(temporary, path)
     return path
 
 

@@ -53,23 +53,20 @@ class DistributedContext:
 
     def check_same_checkpoint(self, images: int) -> None:
         """Raises TrainingError where this process has resumed from another checkpoint than the first."""
-        if self.count == 1:
-            return
-        first = torch.tensor(images, device=self.device)
-        dist.broadcast(first, src=0)
-        if int(first) != images:
+        first = int(self.of_first(images))
+        if first != images:
             raise TrainingError(
-                f"process {self.rank} goes on from {images} images and the first from {int(first)}: --out "
-                "must be one folder that all machines share"
+                f"process {self.rank} goes on from {images} images and the first from {first}: --out must be "
+                "one folder that all machines share"
             )
 
-    def clock(self, seconds: float) -> float:
-        """The first process's time, so that all follow one learning rate and stop together."""
+    def of_first(self, value: float) -> float:
+        """What the first process has, so that all follow one learning rate and stop together."""
         if self.count == 1:
-            return seconds
-        value = torch.tensor(seconds, dtype=torch.float64, device=self.device)
-        dist.broadcast(value, src=0)
-        return float(value)
+            return value
+        shared = torch.tensor(value, dtype=torch.float64, device=self.device)
+        dist.broadcast(shared, src=0)
+        return float(shared)
 
     def move(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """The batch on this process's device."""

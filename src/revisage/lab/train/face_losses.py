@@ -157,13 +157,11 @@ class FaceLosses(nn.Module):
         """`losses.identity.chord` of the embeddings; faces (N, 3, S, S) in [-1, 1]."""
         self.to(fake.device)
         shifts = self.shifts(len(fake), fake.device)
-        network, width = (self.edge, "112") if self.edge is not None else (self.mobile_network, "96")
+        network: nn.Module | None = self.edge
+        if network is None:
+            assert self.mobile is not None, "no embedding for the identity loss"
+            network = self.mobile.network  # without a crop
+        crop = self.crops["96" if self.edge is None else "112"]
         with torch.no_grad():
-            wanted = network(self.crops[width](real.float(), shifts))
-        return chord(network(self.crops[width](fake.float(), shifts)), wanted)
-
-    @property
-    def mobile_network(self) -> nn.Module:
-        """MobileFaceNet without a crop."""
-        assert self.mobile is not None, "no embedding for the identity loss"
-        return self.mobile.network
+            wanted = network(crop(real.float(), shifts))
+        return chord(network(crop(fake.float(), shifts)), wanted)

@@ -15,6 +15,7 @@ from revisage.lab.architectures import describe, name_of
 from revisage.lab.data.loader import Sample
 from revisage.lab.train import checkpoint
 from revisage.lab.train.checkpoint import Weights
+from revisage.lab.train.distributed import device_of
 from revisage.zoo import read_metadata
 
 CALIBRATION = 256  # training samples that the norms are measured on
@@ -96,15 +97,13 @@ def measure_norms(network: nn.Module, sample: Callable[[int], Sample]) -> None:
     """
     if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
         return
-    device = next(network.parameters()).device
-    update_bn((images.to(device) for images in _images(sample)), network)
 
+    def batches() -> Iterator[Tensor]:
+        for start in range(0, CALIBRATION, CALIBRATION_BATCH):
+            images = [sample(index)["image"] for index in range(start, start + CALIBRATION_BATCH)]
+            yield torch.from_numpy(np.stack(images)).float().to(device_of(network))
 
-def _images(sample: Callable[[int], Sample]) -> Iterator[Tensor]:
-    """Batches of what a network is shown of the first training samples."""
-    for start in range(0, CALIBRATION, CALIBRATION_BATCH):
-        images = [sample(index)["image"] for index in range(start, start + CALIBRATION_BATCH)]
-        yield torch.from_numpy(np.stack(images)).float()
+    update_bn(batches(), network)
 
 
 def _long(shape: Sequence[int]) -> tuple[int, ...]:

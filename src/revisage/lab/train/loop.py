@@ -169,7 +169,7 @@ def train(  # noqa: PLR0915
             state.ema.update(task.networks[task.averaged], settings.batch, state.images)
 
             now = time.monotonic()
-            state.seconds, last = context.clock(state.seconds + now - last), now
+            state.seconds, last = context.of_first(state.seconds + now - last), now
             over = done(settings, state.images, state.seconds) >= 1
             log.tick(state.images, state.seconds, rate, loader.waited, force=over)
             save = context.rank == 0 and (over or state.seconds - kept >= settings.save_every)

@@ -67,12 +67,10 @@ class LoopSettings:
     def __post_init__(self) -> None:
         if (self.images is None) == (self.hours is None):
             raise UsageError("set either images or hours as the length of the training")
-        if self.precision not in PRECISIONS:
-            raise UsageError(f"precision must be {', '.join(PRECISIONS)}, got {self.precision!r}")
-        if self.optimizer not in ("adam", "muon"):
-            raise UsageError(f"optimizer must be adam or muon, got {self.optimizer!r}")
-        if self.device not in ("auto", "cpu", "cuda"):
-            raise UsageError(f"device must be auto, cpu or cuda, got {self.device!r}")
+        choices = {"precision": PRECISIONS, "optimizer": ("adam", "muon"), "device": ("auto", "cpu", "cuda")}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise UsageError(f"{name} must be {', '.join(allowed)}, got {getattr(self, name)!r}")
         for name in ("images", "hours", "batch", "rate", "ema", "clip", "threads", "loaders"):
             value = getattr(self, name)
             if value is not None and not value > 0:
