@@ -17,6 +17,11 @@ PHOTO = "grandmother.jpg"
 
 MISTAKES = {
     f"resotre {PHOTO}": "revisage: there is no command, photo or folder 'resotre': did you mean restore?",
+    "great aunt.jpg --scale 1": (
+        "revisage: there is no command, photo or folder 'great': a name with spaces goes in quotes, "
+        '"great aunt.jpg"'
+    ),
+    f"{PHOTO} -o": "revisage restore: --out needs FILE|DIR",
     "albun": "revisage: there is no command, photo or folder 'albun': did you mean album?",
     "grandmothr.jpg": "revisage restore: grandmothr.jpg does not exist: did you mean grandmother.jpg?",
     "*.png": "revisage restore: nothing matches *.png",
@@ -52,6 +57,7 @@ MISTAKES = {
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "album").mkdir()
     Image.fromarray(np.full((160, 160, 3), 120, np.uint8)).save(tmp_path / PHOTO)
+    (tmp_path / "great aunt.jpg").touch()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -56,6 +56,10 @@ class ModelCorruptError(ModelError):
     """A weight file does not have the expected sha256, is truncated, or breaks its contract."""
 
 
+class UnknownNetworkError(ModelCorruptError):
+    """A checkpoint is whole, but of none of the networks that are read without PyTorch."""
+
+
 class RuntimeUnavailableError(RevisageError):
     """The asked device, precision or inference library is not available on this machine."""
 

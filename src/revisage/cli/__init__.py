@@ -62,7 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if name not in COMMANDS:
         if not _means_a_photo(name):
+            spaced = next((f for n in range(2, 9) if os.path.exists(f := " ".join(arguments[:n]))), None)
             hint = did_you_mean(name, [*COMMANDS, *os.listdir()]) or "; `revisage --help` shows the commands"
+            if spaced is not None:
+                hint = f': a name with spaces goes in quotes, "{spaced}"'
             say(f"revisage: there is no command, photo or folder {name!r}{hint}", error=True)
             return 2
         name, rest = "restore", arguments

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from revisage import zoo
 from revisage.cli._bar import bar
 from revisage.cli._parse import parse_command
 from revisage.cli._say import printable, say
-from revisage.errors import ModelError, RevisageError, UnknownModelError, UsageError
+from revisage.errors import ModelError, RevisageError, UnknownModelError, UnknownNetworkError, UsageError
 from revisage.options import Arg
 from revisage.zoo import Model, ModelSpec, checkpoints
 
@@ -53,7 +54,8 @@ class Import:
     file: Annotated[Path, Arg(metavar="FILE", positional=True)]
     """A single .onnx file with the contract in its metadata, as `revisage export` writes it; or weights of
     GFP-GAN (1.2 clean, 1.3, 1.4) or Real-ESRGAN (RRDBNet, SRVGGNetCompact) as .pth or .safetensors, or of the
-    latter two as the .param or .bin file for ncnn, as Upscayl has them."""
+    latter two as the .param or .bin file for ncnn, as Upscayl has them; with PyTorch
+    and spandrel (revisage[checkpoints]) also weights of SPAN and DnCNN."""
     name: Annotated[str | None, Arg(name="as", metavar="NAME")] = None
     """What to call it, if not by the name in its metadata, in the catalogue, or of the file."""
 
@@ -168,7 +170,14 @@ def _convert(checkpoint: Path, name: str | None) -> Path:
 
     with bar(SpinnerColumn(), "{task.description}") as shown:
         shown.add_task(f"making an ONNX model of {checkpoint.name}")
-        return install(checkpoint, name)
+        try:
+            return install(checkpoint, name)
+        except UnknownNetworkError as error:
+            if find_spec("spandrel") is None:
+                raise ModelError(f"{error}; for more: pip install 'revisage[checkpoints]'") from None
+            from revisage.lab import foreign
+
+            return foreign.install(checkpoint, name, error)
 
 
 def _state(model: Model | None) -> str:

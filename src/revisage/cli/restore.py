@@ -54,7 +54,7 @@ class Options:
 
     photos: Annotated[tuple[str, ...], Arg(metavar="PHOTO|DIR", positional=True)]
     """Photos and folders; or one folder by URL, such as s3://bucket/scans; or - for a photo from stdin."""
-    out: Annotated[str | None, Arg(aliases=("-o",), metavar="OUT")] = None
+    out: Annotated[str | None, Arg(aliases=("-o",), metavar="FILE|DIR")] = None
     """A file for one photo, a folder for several; the folder may be a URL; - is stdout."""
     restoring: RestoreOptions = field(default_factory=RestoreOptions)
     settings: Settings = field(default_factory=Settings)

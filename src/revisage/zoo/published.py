@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from revisage.errors import ModelCorruptError
+from revisage.errors import ModelCorruptError, UnknownNetworkError
 from revisage.zoo import checkpoints
 from revisage.zoo.contract import Contract
 from revisage.zoo.graph import Graph, MisfitError, Value
@@ -53,7 +53,7 @@ def read(file: Path) -> Published:
     SRVGGNetCompact (realesr-general-x4v3), of any width and depth, in the files that
     `revisage.zoo.checkpoints` reads.
 
-    Raises ModelMissingError (no such file), ModelCorruptError (damaged, unsafe, or of no known network).
+    Raises ModelMissingError (no such file), UnknownNetworkError, ModelCorruptError (damaged or unsafe).
     """
     state = checkpoints.read(file)
     if "model.1.sub.0.RDB1.conv1.0.weight" in state:
@@ -61,7 +61,7 @@ def read(file: Path) -> Published:
     try:
         family = next((f for f in _FAMILIES if f.mark in state), None)
         if family is None:
-            raise MisfitError(_unknown(state))
+            raise UnknownNetworkError(f"{file}: {_unknown(state)}")
         graph = Graph(state, family.name)
         network = family.build(graph)
         graph.finish(family.unused)

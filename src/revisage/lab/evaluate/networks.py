@@ -8,15 +8,9 @@ import torch
 from torch import Tensor
 
 from revisage import zoo
-from revisage.errors import (
-    ModelCorruptError,
-    ModelError,
-    ModelMissingError,
-    RuntimeUnavailableError,
-    UsageError,
-    one_line,
-)
+from revisage.errors import ModelCorruptError, ModelMissingError, UsageError
 from revisage.files import sha256
+from revisage.lab import foreign
 from revisage.options import Settings
 from revisage.restore import FaceModel, InstalledModels, SceneModel
 from revisage.restore.receptive_field import receptive_field
@@ -87,26 +81,10 @@ def open_checkpoint(path: Path, open_session: Callable[[bytes], Session]) -> Net
     try:
         known = published.read(path)
     except ModelCorruptError as error:
-        return _by_spandrel(path, error)
+        model = foreign.load(path, error)
+        return _network(path, TorchSession(model, path), 512 if model.purpose == "FaceSR" else None)
     contract = Contract("known", known.task, known.size, known.scale, version="1", licence="its authors'")
     return _network(path, open_session(known.onnx(contract, half=False)), known.size)
-
-
-def _by_spandrel(path: Path, refusal: ModelError) -> Network:
-    try:
-        from spandrel import ImageModelDescriptor, ModelLoader
-    except ImportError:
-        raise RuntimeUnavailableError(
-            f"{refusal}; spandrel knows more kinds: pip install 'revisage[checkpoints]'"
-        ) from None
-    try:
-        model = ModelLoader(device="cpu").load_from_file(path)
-    except Exception as error:  # as many kinds as there are broken files
-        raise ModelCorruptError(f"{refusal}; nor does spandrel know it: {one_line(error)}") from None
-    if not isinstance(model, ImageModelDescriptor) or model.input_channels != 3 or model.output_channels != 3:
-        raise ModelCorruptError(f"{path} holds a network that does not turn a picture into a picture")
-    size = 512 if model.purpose == "FaceSR" else None
-    return _network(path, TorchSession(model.eval(), path), size)
 
 
 def _network(path: Path, session: Session, size: int | None) -> Network:
