@@ -57,13 +57,13 @@ MISTAKES = {
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "album").mkdir()
     Image.fromarray(np.full((160, 160, 3), 120, np.uint8)).save(tmp_path / PHOTO)
-    (tmp_path / "great aunt.jpg").touch()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.mark.parametrize(("line", "message"), MISTAKES.items())
 def test_a_mistake_is_told_in_one_line(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("great aunt.jpg").touch()
     assert main(line.split()) == 2
     told = capsys.readouterr()
     assert (told.out, told.err) == ("", message + "\n")
