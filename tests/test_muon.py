@@ -158,5 +158,5 @@ def test_processes_turn_a_share_each_and_have_all(tmp_path: Path) -> None:
 
 
 def test_an_optimizer_that_nobody_knows_is_refused() -> None:
-    with pytest.raises(UsageError, match="adam or muon"):
+    with pytest.raises(UsageError, match="adam, muon"):
         replace(LoopSettings(images=1), optimizer="sgd")

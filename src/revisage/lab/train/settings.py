@@ -70,7 +70,7 @@ class LoopSettings:
         choices = {"precision": PRECISIONS, "optimizer": ("adam", "muon"), "device": ("auto", "cpu", "cuda")}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
-                raise UsageError(f"{name} must be {' or '.join(allowed)}, got {getattr(self, name)!r}")
+                raise UsageError(f"{name} must be {', '.join(allowed)}, got {getattr(self, name)!r}")
         for name in ("images", "hours", "batch", "rate", "ema", "clip", "threads", "loaders"):
             value = getattr(self, name)
             if value is not None and not value > 0:
