@@ -56,10 +56,10 @@ export const Remedies = ({ photo }) => html`
   ${photo.isDamaged && html`<button onClick=${() => photo.restoreDamaged()}>${say("damaged")}</button>`}
   ${photo.isWorthAnotherTry && html`<button aria-label=${say("again.name", { name: photo.name })} onClick=${() => photo.restore()}>${say("again")}</button>`}`;
 
-function summary({ report, isDone }) {
+function summary({ report, isDone, weights }) {
   if (!isDone) return "";
   const n = report.faces.length;
-  const done = report.faces.filter((face) => face.outcome === "restored").length;
+  const done = weights.filter((weight) => weight > 0).length;
   const people = n === 0 ? say("no-face") : say("restored", { n, done });
   return `${people} ${report.size_in.join(" × ")} → ${report.size_out.join(" × ")} ${say("pixels")}. ${report.notes.map((note) => `${capital(note)}.`).join(" ")}`;
 }
