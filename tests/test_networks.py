@@ -457,6 +457,12 @@ def test_a_smoothed_crops_gradient_holds_what_the_crop_can_show() -> None:
     assert shares[1] < 0.01
 
 
+def test_a_smoothed_crop_does_not_see_a_pattern_that_repeats_with_the_stems_blocks() -> None:
+    pattern = torch.rand(1, 3, 4, 4).repeat(1, 1, 64, 64)
+    crop = ArcFaceCrop(smooth=True)(pattern)
+    assert (crop - pattern.mean((2, 3), keepdim=True)).abs().max() < 1e-4
+
+
 def test_edgeface_takes_its_weights_whole(shared: Path) -> None:
     network = open_edgeface(shared / "models" / "edgeface_xs.npz")
     embedding = network(torch.rand(2, 3, 112, 112) * 2 - 1)

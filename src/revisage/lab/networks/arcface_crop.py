@@ -14,6 +14,10 @@ _ARCFACE = (
     (30.2946, 51.6963), (65.5318, 51.5014), (48.0252, 71.7366), (33.5493, 92.3655), (62.7299, 92.2041),
 )  # fmt: skip
 
+# Zero at periods of 2 and 4 pixels, and so for every pattern that repeats with the blocks of a stem of 4: a
+# loss behind it cannot be lowered by one.
+STEMLESS = (0.125, 0.25, 0.25, 0.25, 0.125)
+
 
 def _fit() -> tuple[float, float, float, float]:
     """Least-squares similarity (a, b, tx, ty) from ArcFace pixels to FFHQ pixels at 512."""
@@ -30,9 +34,9 @@ class ArcFaceCrop(nn.Module):
 
     Args:
         width: 96, or 112 as most networks have it: 8 pixels more at either side.
-        smooth: whether a binomial filter of 5 x 5 takes away first, at 256 px, what the crop cannot hold. A
-            loss wants it: 31 % of its gradient would else lie there, and a generator could lower the loss by
-            dots that nobody's face has. Measures are published without.
+        smooth: whether `STEMLESS` takes away first, at 256 px, what the crop cannot hold. A loss wants it:
+            31 % of its gradient would else lie there, and a generator could lower the loss by dots that
+            nobody's face has. Measures are published without.
 
     forward: `shifts` (N, 2) moves each crop by so many pixels of it to the right and down.
     """
@@ -51,21 +55,21 @@ class ArcFaceCrop(nn.Module):
         # Template positions are pixel centres at 512; grid_sample takes [-1, 1] from edge to edge.
         grid = torch.stack(((2 * u + 1) / 512 - 1, (2 * v + 1) / 512 - 1), dim=-1)
         self.register_buffer("grid", grid[None])
-        self.register_buffer("line", torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16, persistent=False)
+        self.register_buffer("line", torch.tensor(STEMLESS), persistent=False)
 
     def forward(self, x: Tensor, shifts: Tensor | None = None) -> Tensor:
         # From 512 px the step is over 2 source pixels: shrink first, or the crop would alias.
         if x.shape[-1] > 256:
             x = F.interpolate(x, size=(256, 256), mode="area")
         if self.smooth:
-            x = binomial(x, self.line)
+            x = separable(x, self.line)
         grid = self.grid.expand(x.shape[0], -1, -1, -1)
         if shifts is not None:
             grid = grid + (shifts * self.scale)[:, None, None].to(grid.dtype)
         return F.grid_sample(x, grid.to(x.dtype), mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def binomial(x: Tensor, line: Tensor) -> Tensor:
+def separable(x: Tensor, line: Tensor) -> Tensor:
     """(N, C, H, W) filtered by `line` (k,) along both sides, the edges repeated."""
     reach, channels = len(line) // 2, x.shape[1]
     kernel = line.to(x.dtype).expand(channels, 1, -1)

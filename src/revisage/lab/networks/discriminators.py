@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from revisage.lab.networks.arcface_crop import binomial
+from revisage.lab.networks.arcface_crop import separable
 from revisage.lab.networks.dct import FrequencyBands
 from revisage.lab.networks.gfpgan import scales
 
@@ -173,7 +173,7 @@ class Discriminator(nn.Module):
     def see(self, picture: Tensor) -> Tensor:
         """(N, 3, H, W) in [-1, 1] -> (N, C, h, w), what of it is judged."""
         if self.config.reduce > 1:
-            picture = F.avg_pool2d(binomial(picture, self.line), self.config.reduce)
+            picture = F.avg_pool2d(separable(picture, self.line), self.config.reduce)
         return self.bands(picture)
 
     def judge(self, seen: Tensor, given: Tensor | None = None) -> Tensor:

@@ -8,13 +8,14 @@ from functools import cache
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from revisage.lab.losses.identity import chord, face_features
 from revisage.lab.losses.perceptual import WEIGHTS, perceptual, style
-from revisage.lab.losses.pixel import checkerboard, description, half, l1, laplacian, luma, pyramid
+from revisage.lab.losses.pixel import checkerboard, description, l1, laplacian, luma, pyramid
 from revisage.lab.metrics.embedders import open_edgeface
-from revisage.lab.networks.arcface_crop import ArcFaceCrop
+from revisage.lab.networks.arcface_crop import STEMLESS, ArcFaceCrop, separable
 from revisage.lab.networks.gfpgan import Restored
 from revisage.lab.networks.vgg import VGG19Features
 from revisage.lab.train.faces import Embedder
@@ -30,8 +31,9 @@ class FaceWeights:
     laplacian: float = 0.0
     """Distance of the Laplacian pyramids."""
     lpips: float = 0.25
-    """LPIPS over SqueezeNet, of gray pictures half as large: at full size a network with a stem lowers it by
-    dots in the stem's blocks, and in colour by blue eyes. Needs `lpips_weights`."""
+    """LPIPS over SqueezeNet, of gray pictures half as large that `STEMLESS` has smoothed: at full size a
+    network with a stem lowers it by dots in the stem's blocks, and in colour by blue eyes. Needs
+    `lpips_weights`."""
     perceptual: float = 1.0
     """Features of VGG-19; needs `vgg_weights`."""
     vgg_style: float = 0.0
@@ -104,7 +106,7 @@ class PictureLosses:
             losses["identity"] = lambda: self.faces.identity(fake[some], clean[some])
         if lpips is not None:
             losses["lpips"] = lambda: lpips(
-                *(half(luma(p.float()) * 0.5 + 0.5) for p in (shown, clean))
+                *(_half(luma(p.float()) * 0.5 + 0.5) for p in (shown, clean))
             ).mean()
         if vgg is not None:
             losses["perceptual"] = lambda: perceptual(*seen())
@@ -114,6 +116,10 @@ class PictureLosses:
         weighted = {name: (getattr(self.weights, name), loss) for name, loss in losses.items()}
         # L1 is there even without a weight: an update wants a sum.
         return {name: weight * loss() for name, (weight, loss) in weighted.items() if weight or name == "l1"}
+
+
+def _half(picture: Tensor) -> Tensor:
+    return F.avg_pool2d(separable(picture, torch.tensor(STEMLESS, device=picture.device)), 2)
 
 
 class FaceLosses(nn.Module):
