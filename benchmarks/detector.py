@@ -38,8 +38,9 @@ from revisage.faces import Detector, upright
 from revisage.faces.rows import iou
 from revisage.image import decode
 from revisage.lab.data.detector_scenes.compose import compose
+from revisage.lab.data.detector_scenes.scrfd import Scrfd
 from revisage.lab.data.detector_scenes.source import load_source
-from revisage.lab.data.detector_scenes.targets import Detections, match, suppress
+from revisage.lab.data.detector_scenes.targets import Detections, match
 from revisage.lab.degrade import RECIPES
 
 SCENE_SIZE = 320
@@ -80,37 +81,6 @@ def search(detector: Detector, pixels: np.ndarray) -> Detections:
         np.array([face.landmarks for face in faces], np.float32).reshape(-1, 5, 2),
         np.array([face.score for face in faces], np.float32),
     )
-
-
-class Scrfd:
-    """SCRFD (Guo et al., *Sample and Computation Redistribution for Efficient Face Detection*, ICLR 2022) as
-    InsightFace runs it: the picture fits 640 x 640 pixels, scores from 0.5, suppression at an IoU of 0.4."""
-
-    SIDE, SCORE, OVERLAP = 640, 0.5, 0.4
-
-    def __init__(self, model: Path) -> None:
-        import onnxruntime
-
-        self._session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-
-    def __call__(self, pixels: np.ndarray) -> Detections:
-        factor = self.SIDE / max(pixels.shape[:2])
-        small = cv2.resize(pixels, None, fx=factor, fy=factor)
-        square = np.zeros((self.SIDE, self.SIDE, 3), np.uint8)
-        square[: small.shape[0], : small.shape[1]] = small
-        blob = (square.transpose(2, 0, 1)[None].astype(np.float32) - 127.5) / 128
-        outputs = self._session.run(None, {self._session.get_inputs()[0].name: blob})
-        boxes, points, scores = [], [], []
-        for level, stride in enumerate((8, 16, 32)):
-            score, edges, landmarks = (outputs[level + 3 * kind] for kind in range(3))
-            chosen = np.flatnonzero(score[:, 0] >= self.SCORE)
-            cell = chosen // 2  # two anchors a cell
-            corner = np.stack([cell % (self.SIDE // stride), cell // (self.SIDE // stride)], 1) * stride
-            low, high = corner - edges[chosen, :2] * stride, corner + edges[chosen, 2:] * stride
-            boxes.append(np.concatenate([low, high - low], 1) / factor)
-            points.append((corner[:, None] + landmarks[chosen].reshape(-1, 5, 2) * stride) / factor)
-            scores.append(score[chosen, 0])
-        return suppress(Detections(*map(np.concatenate, (boxes, points, scores))), self.OVERLAP)
 
 
 def agreed(first: Detections, second: Detections) -> Detections:

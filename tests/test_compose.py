@@ -14,7 +14,8 @@ from PIL import Image
 from revisage.errors import TrainingError
 from revisage.faces import estimate, template
 from revisage.lab.data.detector_scenes import clutter, pose
-from revisage.lab.data.detector_scenes.compose import CROP_BOX, KINDS, _Canvas, _cover, compose
+from revisage.lab.data.detector_scenes.compose import KINDS, _cover, compose
+from revisage.lab.data.detector_scenes.paste import CROP_BOX, Canvas
 from revisage.lab.data.detector_scenes.source import HELD_OUT_SHARE, Source, load_source
 from revisage.lab.data.pictures import held_out
 
@@ -101,7 +102,7 @@ def test_a_face_behind_other_things_is_taken_off_the_list(source: Source) -> Non
     see."""
     dropped = 0
     for index in range(60):
-        canvas = _Canvas(np.full((128, 128, 3), 255, np.uint8))
+        canvas = Canvas(np.full((128, 128, 3), 255, np.uint8))
         canvas.boxes, canvas.landmarks = [(40.0, 40.0, 30.0, 40.0)], [template(256)]
         _cover(canvas, source, np.random.default_rng(index))
         share = (canvas.pixels[40:80, 40:70] != 255).any(-1).mean()

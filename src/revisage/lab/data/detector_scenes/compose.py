@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 
 from revisage.lab.data.detector_scenes import clutter, pose
-from revisage.lab.data.detector_scenes.source import CROP, THUMBNAIL, Source, read
+from revisage.lab.data.detector_scenes.paste import TURNED, Canvas, moved_box, paste_face, tone, turned
+from revisage.lab.data.detector_scenes.source import CROP, Source, read
 from revisage.lab.data.landmarks import mirror_landmarks
 
-TURNED = 0.35  # share of heads that are turned to the side or bowed
-# The box that goes with the landmarks of an aligned 256 px crop: left, top, width, height. It is the median
-# of what the teacher detector answers on the crops, so both kinds of target mean the same by a face's box.
-CROP_BOX = (59.0, 46.4, 138.0, 187.7)
-KINDS = {"portrait": 0.08, "few": 0.16, "crowd": 0.08, "mosaic": 0.33, "close": 0.03, "clutter": 0.32}
+KINDS = {
+    "portrait": 0.07, "few": 0.13, "crowd": 0.07, "mosaic": 0.2, "photo": 0.28, "close": 0.03,
+    "clutter": 0.22,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,20 +43,12 @@ def compose(source: Source, seed: int, index: int, size: int = 256) -> Scene:
     """Scene `index` of the sequence `seed`: the same arguments give the same pixels."""
     rng = np.random.default_rng((seed, index))
     kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
-    canvas = _Canvas(_background(source, rng, size))
-    if kind == "portrait":
-        _paste_face(canvas, source, rng, float(np.exp(rng.uniform(np.log(size * 0.25), np.log(size * 0.85)))))
-    elif kind == "few":
-        for _ in range(rng.integers(1, 7)):
-            _paste_face(canvas, source, rng, float(np.exp(rng.uniform(np.log(14), np.log(size * 0.45)))))
-    elif kind == "crowd":
-        _crowd(canvas, source, rng)
-    elif kind == "mosaic":
-        _mosaic(canvas, source, rng)
-    elif kind == "close":
-        _close(canvas, source, rng)
-    elif kind == "clutter":
-        canvas.pixels = _tone(_clutter(source, rng, size), rng)
+    canvas = Canvas(_background(source, rng, size))
+    paint = {
+        "portrait": _portrait, "few": _few, "crowd": _crowd, "mosaic": _mosaic, "photo": _photo,
+        "close": _close, "clutter": _clutter,
+    }[kind]  # fmt: skip
+    paint(canvas, source, rng)
     if kind != "clutter" and rng.random() < 0.15:
         _cover(canvas, source, rng)
     if rng.random() < 0.1:
@@ -76,26 +68,6 @@ def compose(source: Source, seed: int, index: int, size: int = 256) -> Scene:
     return Scene(np.ascontiguousarray(pixels), boxes, landmarks, canvas.complete, kind, leaning)
 
 
-class _Canvas:
-    """The picture while it is being composed."""
-
-    def __init__(self, pixels: np.ndarray) -> None:
-        self.pixels = pixels
-        self.boxes: list[tuple[float, float, float, float]] = []
-        self.landmarks: list[np.ndarray] = []
-        self.leaning: list[tuple[int, int, int, int]] = []
-        self.complete = True
-
-    def free(self, box: tuple[float, float, float, float], margin: float) -> bool:
-        """Whether a face of that box, widened by `margin` of its size, would touch no earlier one."""
-        x, y, w, h = box
-        dx, dy = margin * w, margin * h
-        return all(
-            x - dx > bx + bw or bx > x + w + dx or y - dy > by + bh or by > y + h + dy
-            for bx, by, bw, bh in self.boxes
-        )
-
-
 def _background(source: Source, rng: np.random.Generator, size: int) -> np.ndarray:
     """A crop of a photograph, of random scale, turn and tone; rarely plain paper."""
     if rng.random() < 0.06:
@@ -104,14 +76,14 @@ def _background(source: Source, rng: np.random.Generator, size: int) -> np.ndarr
         plain = np.clip(shade + ramp + rng.normal(0, rng.uniform(0, 8), (size, size, 1)), 0, 255)
         return plain.astype(np.uint8)
     if rng.random() < 0.2:
-        return _tone(clutter.patchwork(lambda: _scenery(source, rng), rng, size), rng)
+        return tone(clutter.patchwork(lambda: _scenery(source, rng), rng, size), rng)
     picture = _scenery(source, rng)
     height, width = picture.shape[:2]
     side = int(rng.uniform(min(0.35 * size, height, width), min(height, width)))
     top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
     crop = picture[top : top + side, left : left + side]
     crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
-    return _tone(np.rot90(crop, int(rng.integers(4))) if rng.random() < 0.2 else crop, rng)
+    return tone(np.rot90(crop, int(rng.integers(4))) if rng.random() < 0.2 else crop, rng)
 
 
 def _scenery(source: Source, rng: np.random.Generator) -> np.ndarray:
@@ -129,9 +101,12 @@ def _scenery(source: Source, rng: np.random.Generator) -> np.ndarray:
     return cv2.addWeighted(picture, share, other, 1 - share, 0)
 
 
-def _clutter(source: Source, rng: np.random.Generator, size: int) -> np.ndarray:
+def _clutter(canvas: Canvas, source: Source, rng: np.random.Generator) -> None:
     """A picture made to mislead; it lists no faces, and holds none but those of the photographs."""
+    canvas.pixels = tone(_misleading(source, rng, canvas.pixels.shape[0]), rng)
 
+
+def _misleading(source: Source, rng: np.random.Generator, size: int) -> np.ndarray:
     def anything() -> np.ndarray:
         draw = rng.random()
         if draw < 0.4:
@@ -154,7 +129,7 @@ def _clutter(source: Source, rng: np.random.Generator, size: int) -> np.ndarray:
     return paint(ground, rng) if kind < 0.98 else ground
 
 
-def _margin(canvas: _Canvas, rng: np.random.Generator) -> None:
+def _margin(canvas: Canvas, rng: np.random.Generator) -> None:
     """Plain strips along one or two sides: a print's border, a scanner's lid, a detector's padding."""
     size = canvas.pixels.shape[0]
     shade = rng.choice([0.0, 255.0, rng.uniform(0, 255)])
@@ -165,7 +140,7 @@ def _margin(canvas: _Canvas, rng: np.random.Generator) -> None:
     _unlist(canvas, covered)
 
 
-def _cover(canvas: _Canvas, source: Source, rng: np.random.Generator) -> None:
+def _cover(canvas: Canvas, source: Source, rng: np.random.Generator) -> None:
     """A few hands and other things in front of what is there."""
     size, before = canvas.pixels.shape[0], canvas.pixels.copy()
     cloth = clutter.cloth(lambda: _scenery(source, rng), rng, size)
@@ -173,7 +148,7 @@ def _cover(canvas: _Canvas, source: Source, rng: np.random.Generator) -> None:
     _unlist(canvas, (canvas.pixels != before).any(-1).astype(np.float32))
 
 
-def _unlist(canvas: _Canvas, covered: np.ndarray) -> None:
+def _unlist(canvas: Canvas, covered: np.ndarray) -> None:
     """Take faces off the list that lose more than a third under what is `covered`, (S, S) of 0 and 1."""
     kept = []
     for index, (x, y, w, h) in enumerate(canvas.boxes):
@@ -184,131 +159,24 @@ def _unlist(canvas: _Canvas, covered: np.ndarray) -> None:
     canvas.landmarks = [canvas.landmarks[index] for index in kept]
 
 
-def _tone(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Another exposure, contrast and tint."""
-    table = np.arange(256)[:, None] / 255.0
-    gain = rng.normal(1.0, 0.12) * (1 + rng.normal(0, 0.05, 3))
-    table = np.clip((table - 0.5) * gain + 0.5 + rng.normal(0, 0.07), 0, 1) ** np.exp(rng.normal(0, 0.2))
-    table = np.rint(table * 255).astype(np.uint8).reshape(256, 1, 3)
-    return cv2.LUT(np.ascontiguousarray(pixels), table)
-
-
-def _moved_box(matrix: np.ndarray) -> tuple[float, float, float, float]:
-    """The upright box of `CROP_BOX` after the similarity `matrix` (2, 3) from crop to scene."""
-    x, y, w, h = CROP_BOX
-    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    cx, cy = matrix @ np.array([x + w / 2, y + h / 2, 1.0])
-    turn = abs(float(np.arctan2(matrix[1, 0], matrix[0, 0])))
-    # A turned face's upright box is wider and lower than the turned box is.
-    width = scale * (w * np.cos(turn) + 0.6 * h * np.sin(turn))
-    height = scale * (h * np.cos(turn) + 0.6 * w * np.sin(turn))
-    return float(cx - width / 2), float(cy - height / 2), float(width), float(height)
-
-
-def _turn(rng: np.random.Generator) -> float:
-    """Degrees: mostly slight, sometimes of a face that nearly lies on its side."""
-    return float(rng.normal(0, 10) if rng.random() < 0.7 else rng.uniform(-60, 60))
-
-
-def _paste_face(
-    canvas: _Canvas,
-    source: Source,
-    rng: np.random.Generator,
-    height: float,
-    centre: tuple[float, float] | None = None,
-) -> None:
-    """One aligned crop, its face `height` px high, under a soft mask; none where no place is free."""
+def _portrait(canvas: Canvas, source: Source, rng: np.random.Generator) -> None:
     size = canvas.pixels.shape[0]
-    index = int(rng.integers(len(source.faces)))
-    angle, scale = np.deg2rad(_turn(rng)), height / CROP_BOX[3]
-    linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    middle = np.array([CROP_BOX[0] + CROP_BOX[2] / 2, CROP_BOX[1] + CROP_BOX[3] / 2])
-    for _ in range(6):
-        lowest = min(height * 0.4, size / 2)
-        place = centre or rng.uniform(lowest, size - lowest, 2)
-        matrix = np.column_stack([linear, np.asarray(place) - linear @ middle])
-        box = _moved_box(matrix)
-        if canvas.free(box, 0.05):
-            break
-        if centre is not None:
-            return
-    else:
-        return
-    crop = source.thumbnails[index] if scale * CROP < THUMBNAIL / 1.3 else read(source.faces[index])
-    crop, points = _turned(crop, source.landmarks[index], rng)
-    mask = _mask(rng)
-    _blend(canvas.pixels, _tone(crop, rng), mask, matrix, rng)
-    canvas.boxes.append(box)
-    canvas.landmarks.append(points @ linear.T.astype(np.float32) + matrix[:, 2].astype(np.float32))
+    paste_face(canvas, source, rng, float(np.exp(rng.uniform(np.log(size * 0.25), np.log(size * 0.85)))))
 
 
-def _turned(crop: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """An aligned crop of any size and its landmarks in the 256 px crop, now and then with the head turned."""
-    if rng.random() >= TURNED:
-        return crop, points
-    turn = pose.draw_turn(rng)
-    return pose.turn_head(crop, pose.CROP_HEAD, turn), pose.turn_points(points, CROP, pose.CROP_HEAD, turn)
+def _few(canvas: Canvas, source: Source, rng: np.random.Generator) -> None:
+    largest = np.log(canvas.pixels.shape[0] * 0.45)
+    for _ in range(rng.integers(1, 7)):
+        paste_face(canvas, source, rng, float(np.exp(rng.uniform(np.log(14), largest))))
 
 
-def _mask(rng: np.random.Generator) -> np.ndarray:
-    """(64, 64) float32 in [0, 1]: superellipse, head and shoulders or nearly all, with a soft rim."""
-    y, x = np.mgrid[0:64, 0:64].astype(np.float32) / 63.0
-    shape = rng.random()
-    power = rng.uniform(2, 5)
-    cx, cy = rng.normal(0.5, 0.02), rng.normal(0.52, 0.03)
-    rx, ry = rng.uniform(0.32, 0.48), rng.uniform(0.4, 0.5)
-    soft = rng.uniform(0.04, 0.25)
-    distance = (np.abs((x - cx) / rx) ** power + np.abs((y - cy) / ry) ** power) ** (1 / power)
-    mask = np.clip((1.0 - distance) / soft + 0.5, 0, 1)
-    if shape < 0.4:
-        shoulders = np.clip((y - rng.uniform(0.72, 0.9)) / soft + 0.5, 0, 1)
-        mask = np.maximum(mask, shoulders)
-    if shape > 0.5 or shape < 0.4:
-        rim = np.minimum(np.minimum(x, 1 - x), np.minimum(y, 1 - y))
-        mask *= np.clip(rim / max(0.03, soft * 0.5), 0, 1)
-    return mask.astype(np.float32)
-
-
-def _blend(
-    pixels: np.ndarray, crop: np.ndarray, mask: np.ndarray, matrix: np.ndarray, rng: np.random.Generator
-) -> None:
-    """Warp crop and mask by `matrix` into the scene, in place, with some of the surroundings' light."""
-    size = pixels.shape[0]
-    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    matrix = matrix.copy()
-    side = max(16, int(np.ceil(CROP * scale * 1.3)))
-    if side < crop.shape[0]:  # warping alone would alias: shrink by area first
-        crop = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
-    side = crop.shape[0]
-    matrix[:, 2] += matrix[:, :2] @ np.full(2, (CROP / side - 1) / 2)
-    matrix[:, :2] *= CROP / side
-    corners = np.array([[0, 0], [side, 0], [0, side], [side, side]]) @ matrix[:, :2].T + matrix[:, 2]
-    left, top = np.maximum(np.floor(corners.min(0)).astype(int), 0)
-    right, bottom = np.minimum(np.ceil(corners.max(0)).astype(int) + 1, size)
-    if right <= left or bottom <= top:
-        return
-    matrix[:, 2] -= (left, top)
-    window = (int(right - left), int(bottom - top))
-    face = cv2.warpAffine(crop, matrix, window, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
-    matrix[:, :2] *= side / 64
-    alpha = cv2.warpAffine(mask, matrix, window)[..., None]
-    under = pixels[top:bottom, left:right].astype(np.float32)
-    if rng.random() < 0.5:
-        face += rng.uniform(0, 0.7) * (under.mean((0, 1)) - face.mean((0, 1)))
-    if rng.random() < 0.3:
-        across = np.linspace(-1, 1, window[0], dtype=np.float32)[None, :, None]
-        face *= 1 + rng.uniform(-0.45, 0.45) * across
-    mixed = under + alpha * (face - under)
-    pixels[top:bottom, left:right] = np.clip(mixed, 0, 255).astype(np.uint8)
-
-
-def _crowd(canvas: _Canvas, source: Source, rng: np.random.Generator) -> None:
+def _crowd(canvas: Canvas, source: Source, rng: np.random.Generator) -> None:
     """Rows of small faces, as in a school photo, or scattered ones."""
     size = canvas.pixels.shape[0]
     height = float(np.exp(rng.uniform(np.log(12), np.log(40))))
     if rng.random() < 0.5:
         for _ in range(int(rng.integers(5, 18))):
-            _paste_face(canvas, source, rng, height * float(np.exp(rng.normal(0, 0.2))))
+            paste_face(canvas, source, rng, height * float(np.exp(rng.normal(0, 0.2))))
         return
     pitch_x, pitch_y = height * rng.uniform(1.3, 2.2), height * rng.uniform(1.4, 2.5)
     start = rng.uniform(0.2, 1.0) * size / 2
@@ -318,10 +186,10 @@ def _crowd(canvas: _Canvas, source: Source, rng: np.random.Generator) -> None:
         for x in np.arange(height * 0.7 + (row % 2) * pitch_x / 2, size - height / 2, pitch_x)
     ]
     for place in [places[i] for i in rng.permutation(len(places))[:20]]:
-        _paste_face(canvas, source, rng, height * float(np.exp(rng.normal(0, 0.08))), place)
+        paste_face(canvas, source, rng, height * float(np.exp(rng.normal(0, 0.08))), place)
 
 
-def _mosaic(canvas: _Canvas, source: Source, rng: np.random.Generator) -> None:
+def _mosaic(canvas: Canvas, source: Source, rng: np.random.Generator) -> None:
     """Whole pictures side by side, or one enlarged: heads on their own shoulders. Their faces are not listed.
 
     Photographs without a face stand among them, so that a tile's straight edge tells nothing.
@@ -349,11 +217,37 @@ def _mosaic(canvas: _Canvas, source: Source, rng: np.random.Generator) -> None:
             if rng.random() < 0.2:
                 picture = _leaning(picture, rng)
                 canvas.leaning.append((left, top, right - left, bottom - top))
-            picture = _tone(_random_crop(picture, rng, 0.4 if count == 1 else 0.65), rng)
+            picture = tone(_random_crop(picture, rng, 0.4 if count == 1 else 0.65), rng)
             window = (int(right - left), int(bottom - top))
             shrinking = window[0] < picture.shape[1]
             how = cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
             canvas.pixels[top:bottom, left:right] = cv2.resize(picture, window, interpolation=how)
+
+
+def _photo(canvas: Canvas, source: Source, rng: np.random.Generator) -> None:
+    """A photograph as it was taken, whole or a part, some in an oval. Its faces are not listed."""
+    size = canvas.pixels.shape[0]
+    canvas.complete = False
+    picture = tone(read(rng.choice(np.array(source.photographs or source.portraits, object))), rng)
+    scale = size / max(picture.shape[:2]) * float(np.exp(rng.uniform(np.log(0.5), np.log(2.2))))
+    if scale < 1:
+        picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        scale = 1.0
+    middle = np.array(picture.shape[1::-1]) * rng.uniform(0.25, 0.75, 2)
+    matrix = cv2.getRotationMatrix2D(middle.tolist(), rng.normal(0, 6), scale)
+    matrix[:, 2] += size / 2 - middle
+    covered = cv2.warpAffine(np.full(picture.shape[:2], 255, np.uint8), matrix, (size, size))
+    if rng.random() < 0.15:
+        oval = np.zeros_like(covered)
+        axes = rng.uniform(0.3, 0.6, 2) * size
+        cv2.ellipse(
+            oval, (size // 2, size // 2), (int(axes[0]), int(axes[1])), 0, 0, 360, 255, -1, cv2.LINE_AA
+        )
+        covered = cv2.min(covered, cv2.GaussianBlur(oval, (0, 0), float(rng.uniform(0.5, 0.08 * size))))
+        canvas.pixels = np.full_like(canvas.pixels, rng.uniform(150, 250))
+    shown = cv2.warpAffine(picture, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
+    alpha = covered[..., None].astype(np.float32) / 255
+    canvas.pixels = (canvas.pixels + alpha * (shown.astype(np.float32) - canvas.pixels)).astype(np.uint8)
 
 
 def _random_crop(picture: np.ndarray, rng: np.random.Generator, smallest: float) -> np.ndarray:
@@ -372,7 +266,7 @@ def _leaning(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
 
 
-def _close(canvas: _Canvas, source: Source, rng: np.random.Generator) -> None:
+def _close(canvas: Canvas, source: Source, rng: np.random.Generator) -> None:
     """One aligned crop that fills the picture or more, without any mask."""
     size = canvas.pixels.shape[0]
     index = int(rng.integers(len(source.faces)))
@@ -380,9 +274,9 @@ def _close(canvas: _Canvas, source: Source, rng: np.random.Generator) -> None:
     linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     place = rng.normal(size / 2, size * 0.08, 2)
     matrix = np.column_stack([linear, place - linear @ np.full(2, CROP / 2)])
-    crop, points = _turned(read(source.faces[index]), source.landmarks[index], rng)
-    crop = _tone(crop, rng)
+    crop, points = turned(read(source.faces[index]), source.landmarks[index], rng)
+    crop = tone(crop, rng)
     border = cv2.BORDER_REFLECT_101 if rng.random() < 0.5 else cv2.BORDER_REPLICATE
     canvas.pixels = cv2.warpAffine(crop, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
-    canvas.boxes.append(_moved_box(matrix))
+    canvas.boxes.append(moved_box(matrix))
     canvas.landmarks.append(points @ linear.T + matrix[:, 2])

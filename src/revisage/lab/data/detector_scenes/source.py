@@ -27,13 +27,17 @@ class Source:
     portraits: tuple[Path, ...]
     expressions: tuple[Path, ...]  # small gray heads, tightly cut; may be none
     backgrounds: tuple[np.ndarray, ...]
+    photographs: tuple[
+        Path, ...
+    ] = ()  # whole ones with people or without, nothing known of them; may be none
 
 
 def load_source(data: Path, *, validation: bool) -> Source:
-    """The training or the held-out side of `data`: folders faces256, lfw128, scenes and, if any, expressions.
+    """The training or the held-out side of `data`: folders faces256, lfw128, scenes and, if any, expressions,
+    portraits_unlabelled and scenes_more.
 
-    Held out are a tenth of the people (lfw128), of the crops (faces256), of the backgrounds and of the
-    expressions, by a hash of the name. Raises TrainingError when a folder is missing.
+    Held out are a tenth of the people (lfw128) and of everything else, by a hash of the name. Raises
+    TrainingError when a folder is missing.
     """
     table = data / "faces256.csv"
     for path in (table, data / "faces256", data / "lfw128", data / "scenes"):
@@ -56,8 +60,12 @@ def load_source(data: Path, *, validation: bool) -> Source:
     expressions = tuple(path for path in heads if ours(f"{path.parent.name}/{path.stem}"))
     if not (faces and portraits and backgrounds):
         raise TrainingError(f"{data} has too few pictures to compose scenes from")
+    folders = (data / "portraits_unlabelled", data / "scenes_more")
+    photographs = tuple(
+        path for folder in folders for path in sorted(folder.glob("*.jpg")) if ours(path.stem)
+    )
     small = [cv2.resize(read(path), (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA) for path in faces]
-    return Source(faces, np.stack(small), landmarks, portraits, expressions, backgrounds)
+    return Source(faces, np.stack(small), landmarks, portraits, expressions, backgrounds, photographs)
 
 
 @lru_cache(maxsize=4096)  # under a gigabyte of faces; saves half of a scene's time

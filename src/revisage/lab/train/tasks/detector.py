@@ -1,6 +1,6 @@
 """Training of the face detector: distillation of a teacher's dense outputs, seen through degradations."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from revisage.errors import TrainingError, UsageError
 from revisage.faces.network import STRIDES
 from revisage.faces.rows import iou
 from revisage.lab.data.detector_scenes.compose import Scene, compose
+from revisage.lab.data.detector_scenes.scrfd import Scrfd
 from revisage.lab.data.detector_scenes.source import load_source
 from revisage.lab.data.detector_scenes.targets import Detections, Teacher, add_known, decode, match, suppress
 from revisage.lab.data.loader import Sample
@@ -24,7 +25,8 @@ from revisage.lab.train.task import Batch, Phase
 # Recipes of the degraded share, by weight: the detector is for old photos first. None of them moves a face.
 MIXTURE = {"old-photo": 0.55, "second-order": 0.25, "gfpgan": 0.2}
 DEFAULT = DetectorConfig()
-RETURN = 64  # samples after which a composed scene comes again, aged otherwise
+RETURN, LIVES = 64, 4  # samples after which a composed scene comes again, aged otherwise, and how often
+SECOND_SIDE, SECOND_SCORE = 384, 0.6  # at which the second teacher sees a scene, and is believed
 FACE_SCORE = 0.3  # cells with at least this teacher score are asked for a box and landmarks
 
 
@@ -33,10 +35,14 @@ class DetectorSettings:
     """Data and weights of the detector's training."""
 
     data: Path
-    """Folder with faces256, faces256.csv, lfw128, scenes and, if it is there, expressions."""
+    """Folder with faces256, faces256.csv, lfw128, scenes and, if they are there, expressions,
+    portraits_unlabelled and scenes_more."""
     teacher: Path | None = None
     """ONNX detector in the layout of `FaceDetectorYN`; it must be given. Its answers on clean scenes are the
     targets."""
+    second: Path | None = None
+    """SCRFD with landmarks as InsightFace publishes it. The faces that it alone sees in a clean scene are
+    wanted too."""
     network: DetectorConfig = DEFAULT
     """Sizes."""
     size: int = 256
@@ -65,6 +71,7 @@ class DetectorTask:
         if settings.teacher is None:
             raise UsageError("the finder learns from a teacher: --set teacher=FILE.onnx, such as YuNet")
         self.teacher = Teacher(settings.teacher)
+        self.second = Scrfd(settings.second, SECOND_SIDE, SECOND_SCORE) if settings.second else None
         self.source = load_source(settings.data, validation=False)
         self.held = load_source(settings.data, validation=True)
         self._scene = lru_cache(RETURN)(self._compose)
@@ -77,10 +84,10 @@ class DetectorTask:
     def sample(self, index: int) -> Sample:
         """ "image" (3, S, S) uint8 BGR and "target_8", "target_16", "target_32" (16, S/s, S/s).
 
-        A scene takes longer to compose than to age: each comes twice, `RETURN` samples apart.
+        A scene takes longer to compose than to age: each comes `LIVES` times, `RETURN` samples apart.
         """
         settings = self.settings
-        pixels, levels = self._scene(index // (2 * RETURN) * RETURN + index % RETURN)
+        pixels, levels = self._scene(index // (LIVES * RETURN) * RETURN + index % RETURN)
         rng = np.random.default_rng((settings.seed, index, 1))
         pixels = relight(pixels, rng)
         if rng.random() >= settings.clean:
@@ -94,6 +101,9 @@ class DetectorTask:
 
     def _targets(self, scene: Scene) -> list[np.ndarray]:
         levels = self.teacher(scene.pixels)
+        if self.second is not None and not scene.complete:
+            found = self.second(scene.pixels)
+            add_known(levels, replace(scene, boxes=found.boxes, landmarks=found.landmarks))
         add_known(levels, scene)
         return levels
 

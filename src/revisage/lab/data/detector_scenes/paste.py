@@ -1,0 +1,155 @@
+"""Aligned faces laid into a scene under a soft mask of varying shape, size, turn and light."""
+
+import cv2
+import numpy as np
+
+from revisage.lab.data.detector_scenes import pose
+from revisage.lab.data.detector_scenes.source import CROP, THUMBNAIL, Source, read
+from revisage.lab.data.detector_scenes.wear import wear
+
+TURNED = 0.35  # share of heads that are turned to the side or bowed
+# The box that goes with the landmarks of an aligned 256 px crop: left, top, width, height. It is the median
+# of what the teacher detector answers on the crops, so both kinds of target mean the same by a face's box.
+CROP_BOX = (59.0, 46.4, 138.0, 187.7)
+WORN = 0.35  # share of pasted heads with a beard, a hat or the like
+
+
+class Canvas:
+    """The picture while it is being composed."""
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        self.pixels = pixels
+        self.boxes: list[tuple[float, float, float, float]] = []
+        self.landmarks: list[np.ndarray] = []
+        self.leaning: list[tuple[int, int, int, int]] = []
+        self.complete = True
+
+    def free(self, box: tuple[float, float, float, float], margin: float) -> bool:
+        """Whether a face of that box, widened by `margin` of its size, would touch no earlier one."""
+        x, y, w, h = box
+        dx, dy = margin * w, margin * h
+        return all(
+            x - dx > bx + bw or bx > x + w + dx or y - dy > by + bh or by > y + h + dy
+            for bx, by, bw, bh in self.boxes
+        )
+
+
+def tone(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Another exposure, contrast and tint."""
+    table = np.arange(256)[:, None] / 255.0
+    gain = rng.normal(1.0, 0.12) * (1 + rng.normal(0, 0.05, 3))
+    table = np.clip((table - 0.5) * gain + 0.5 + rng.normal(0, 0.07), 0, 1) ** np.exp(rng.normal(0, 0.2))
+    table = np.rint(table * 255).astype(np.uint8).reshape(256, 1, 3)
+    return cv2.LUT(np.ascontiguousarray(pixels), table)
+
+
+def moved_box(matrix: np.ndarray) -> tuple[float, float, float, float]:
+    """The upright box of `CROP_BOX` after the similarity `matrix` (2, 3) from crop to scene."""
+    x, y, w, h = CROP_BOX
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    cx, cy = matrix @ np.array([x + w / 2, y + h / 2, 1.0])
+    turn = abs(float(np.arctan2(matrix[1, 0], matrix[0, 0])))
+    # A turned face's upright box is wider and lower than the turned box is.
+    width = scale * (w * np.cos(turn) + 0.6 * h * np.sin(turn))
+    height = scale * (h * np.cos(turn) + 0.6 * w * np.sin(turn))
+    return float(cx - width / 2), float(cy - height / 2), float(width), float(height)
+
+
+def _turn(rng: np.random.Generator) -> float:
+    """Degrees: mostly slight, sometimes of a face that nearly lies on its side."""
+    return float(rng.normal(0, 10) if rng.random() < 0.7 else rng.uniform(-60, 60))
+
+
+def paste_face(
+    canvas: Canvas,
+    source: Source,
+    rng: np.random.Generator,
+    height: float,
+    centre: tuple[float, float] | None = None,
+) -> None:
+    """One aligned crop, its face `height` px high, under a soft mask; none where no place is free."""
+    size = canvas.pixels.shape[0]
+    index = int(rng.integers(len(source.faces)))
+    angle, scale = np.deg2rad(_turn(rng)), height / CROP_BOX[3]
+    linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    middle = np.array([CROP_BOX[0] + CROP_BOX[2] / 2, CROP_BOX[1] + CROP_BOX[3] / 2])
+    for _ in range(6):
+        lowest = min(height * 0.4, size / 2)
+        place = centre or rng.uniform(lowest, size - lowest, 2)
+        matrix = np.column_stack([linear, np.asarray(place) - linear @ middle])
+        box = moved_box(matrix)
+        if canvas.free(box, 0.05):
+            break
+        if centre is not None:
+            return
+    else:
+        return
+    crop = source.thumbnails[index] if scale * CROP < THUMBNAIL / 1.3 else read(source.faces[index])
+    crop, points = turned(crop, source.landmarks[index], rng)
+    mask = _mask(rng)
+    _blend(canvas.pixels, tone(crop, rng), mask, matrix, rng)
+    canvas.boxes.append(box)
+    canvas.landmarks.append(points @ linear.T.astype(np.float32) + matrix[:, 2].astype(np.float32))
+
+
+def turned(crop: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """An aligned crop of any size and its landmarks in the 256 px crop, now and then with the head turned or
+    with a beard, a hat or the like."""
+    if rng.random() < WORN:
+        crop = wear(crop, points * (crop.shape[0] / CROP), rng)
+    if rng.random() >= TURNED:
+        return crop, points
+    turn = pose.draw_turn(rng)
+    return pose.turn_head(crop, pose.CROP_HEAD, turn), pose.turn_points(points, CROP, pose.CROP_HEAD, turn)
+
+
+def _mask(rng: np.random.Generator) -> np.ndarray:
+    """(64, 64) float32 in [0, 1]: superellipse, head and shoulders or nearly all, with a soft rim."""
+    y, x = np.mgrid[0:64, 0:64].astype(np.float32) / 63.0
+    shape = rng.random()
+    power = rng.uniform(2, 5)
+    cx, cy = rng.normal(0.5, 0.02), rng.normal(0.52, 0.03)
+    rx, ry = rng.uniform(0.32, 0.48), rng.uniform(0.4, 0.5)
+    soft = rng.uniform(0.04, 0.25)
+    distance = (np.abs((x - cx) / rx) ** power + np.abs((y - cy) / ry) ** power) ** (1 / power)
+    mask = np.clip((1.0 - distance) / soft + 0.5, 0, 1)
+    if shape < 0.4:
+        shoulders = np.clip((y - rng.uniform(0.72, 0.9)) / soft + 0.5, 0, 1)
+        mask = np.maximum(mask, shoulders)
+    if shape > 0.5 or shape < 0.4:
+        rim = np.minimum(np.minimum(x, 1 - x), np.minimum(y, 1 - y))
+        mask *= np.clip(rim / max(0.03, soft * 0.5), 0, 1)
+    return mask.astype(np.float32)
+
+
+def _blend(
+    pixels: np.ndarray, crop: np.ndarray, mask: np.ndarray, matrix: np.ndarray, rng: np.random.Generator
+) -> None:
+    """Warp crop and mask by `matrix` into the scene, in place, with some of the surroundings' light."""
+    size = pixels.shape[0]
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    matrix = matrix.copy()
+    side = max(16, int(np.ceil(CROP * scale * 1.3)))
+    if side < crop.shape[0]:  # warping alone would alias: shrink by area first
+        crop = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
+    side = crop.shape[0]
+    matrix[:, 2] += matrix[:, :2] @ np.full(2, (CROP / side - 1) / 2)
+    matrix[:, :2] *= CROP / side
+    corners = np.array([[0, 0], [side, 0], [0, side], [side, side]]) @ matrix[:, :2].T + matrix[:, 2]
+    left, top = np.maximum(np.floor(corners.min(0)).astype(int), 0)
+    right, bottom = np.minimum(np.ceil(corners.max(0)).astype(int) + 1, size)
+    if right <= left or bottom <= top:
+        return
+    matrix[:, 2] -= (left, top)
+    window = (int(right - left), int(bottom - top))
+    face = cv2.warpAffine(crop, matrix, window, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    matrix[:, :2] *= side / 64
+    alpha = cv2.warpAffine(mask, matrix, window)[..., None]
+    under = pixels[top:bottom, left:right].astype(np.float32)
+    if rng.random() < 0.5:
+        face += rng.uniform(0, 0.7) * (under.mean((0, 1)) - face.mean((0, 1)))
+    if rng.random() < 0.3:
+        across = np.linspace(-1, 1, window[0], dtype=np.float32)[None, :, None]
+        face *= 1 + rng.uniform(-0.45, 0.45) * across
+    mixed = under + alpha * (face - under)
+    pixels[top:bottom, left:right] = np.clip(mixed, 0, 255).astype(np.uint8)
