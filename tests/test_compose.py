@@ -13,7 +13,7 @@ from PIL import Image
 
 from revisage.errors import TrainingError
 from revisage.faces import estimate, template
-from revisage.lab.data.detector_scenes import clutter, pose
+from revisage.lab.data.detector_scenes import clutter, paste, pose
 from revisage.lab.data.detector_scenes.compose import KINDS, _cover, compose
 from revisage.lab.data.detector_scenes.paste import CROP_BOX, Canvas
 from revisage.lab.data.detector_scenes.source import HELD_OUT_SHARE, Source, load_source
@@ -144,8 +144,9 @@ def test_what_stands_out_moves_as_its_landmarks_do(side: float, nod: float, x: f
     np.testing.assert_array_equal(pose.turn_head(around, pose.CROP_HEAD, turn)[:, :8], around[:, :8])
 
 
-def test_a_listed_face_is_where_its_crop_was_pasted(folder: Path) -> None:
+def test_a_listed_face_is_where_its_crop_was_pasted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """White crops on black backgrounds: the middle of every listed box is bright."""
+    monkeypatch.setattr(paste, "WORN", 0.0)
     white = np.full((256, 256, 3), 255, np.uint8)
     path = folder / "white.png"
     Image.fromarray(white).save(path)
