@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from revisage.lab.data.detector_scenes import clutter, paste, pose
 from revisage.lab.data.detector_scenes.compose import KINDS, _cover, compose
 from revisage.lab.data.detector_scenes.paste import CROP_BOX, Canvas
 from revisage.lab.data.detector_scenes.source import HELD_OUT_SHARE, Source, load_source
+from revisage.lab.data.detector_scenes.wear import wear
 from revisage.lab.data.pictures import held_out
 
 
@@ -194,3 +196,27 @@ def test_clutter_has_the_asked_size(size: int) -> None:
         plain = np.full((size, size, 3), 128, np.uint8)
         assert (paint(plain, rng) != 128).any()
         assert (plain == 128).all()
+
+
+def test_photographs_stand_in_scenes_that_list_no_faces(folder: Path, source: Source) -> None:
+    path = folder / "red.png"
+    Image.fromarray(np.full((90, 60, 3), (250, 0, 0), np.uint8)).save(path)
+    source = replace(source, photographs=(path,))
+    scenes = [scene for scene in (compose(source, 0, i, 96) for i in range(80)) if scene.kind == "photo"]
+    assert scenes
+    assert not any(scene.complete or len(scene.boxes) for scene in scenes)
+    red = [np.float32(scene.pixels) @ (1, -0.5, -0.5) for scene in scenes]
+    assert np.mean([(part > 60).any() for part in red]) > 0.6  # some scenes come out gray
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**31), st.sampled_from([64, 256]))
+def test_what_heads_wear_changes_a_copy_and_leaves_the_bridge_of_the_nose(seed: int, size: int) -> None:
+    crop = np.full((size, size, 3), 128, np.uint8)
+    worn = wear(crop, template(size), np.random.default_rng(seed))
+    assert worn.shape == crop.shape
+    assert worn.dtype == np.uint8
+    assert (crop == 128).all()
+    x, y = template(size)[:3].mean(0).round().astype(int)
+    assert np.abs(worn[y, x].astype(int) - 128).max() < 20
+    np.testing.assert_array_equal(worn, wear(crop, template(size), np.random.default_rng(seed)))

@@ -17,6 +17,7 @@ from revisage.errors import TrainingError
 from revisage.faces.network import STRIDES
 from revisage.faces.rows import iou
 from revisage.lab.data.detector_scenes.compose import Scene
+from revisage.lab.data.detector_scenes.scrfd import Scrfd
 from revisage.lab.data.detector_scenes.targets import (
     Detections,
     Teacher,
@@ -133,6 +134,34 @@ def test_the_teachers_dense_outputs_decode_to_what_opencv_answers(shared: Path) 
 def test_a_missing_teacher_is_named(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no teacher"):
         Teacher(tmp_path / "none.onnx")
+
+
+def test_the_second_teacher_sees_what_the_first_sees(shared: Path) -> None:
+    first = Teacher(shared / "models" / "yunet_2026may.onnx")
+    second = Scrfd(shared / "models" / "scrfd_2.5g.onnx", 384)
+    for path in sorted((shared / "data" / "faces256").iterdir())[:4]:
+        pixels = np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])
+        ours, theirs = suppress(decode(first(pixels), 0.6)), second(pixels)
+        overlaps = iou(ours.boxes[0], theirs.boxes)
+        assert overlaps.max() > 0.6
+        off = theirs.landmarks[overlaps.argmax()] - ours.landmarks[0]
+        assert np.hypot(*off.T).mean() < 0.1 * ours.boxes[0, 2]
+    with pytest.raises(TrainingError, match="second=FILE"):
+        Scrfd(Path("none.onnx"))
+
+
+def test_faces_that_the_second_teacher_alone_sees_are_wanted_where_not_all_are_known(
+    exported: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    data = make(tmp_path_factory.mktemp("data"))
+    task = DetectorTask(DetectorSettings(data=data, teacher=exported, network=TINY, size=128, validation=1))
+    task.teacher = lambda pixels: blank()  # type: ignore[assignment]
+    known = scene_with((40, 44, 36, 40))
+    task.second = lambda pixels: Detections(known.boxes, known.landmarks, np.ones(1))  # type: ignore[assignment]
+    scene = replace(known, boxes=known.boxes[:0], landmarks=known.landmarks[:0])
+    for complete, count in ((True, 0), (False, 1)):
+        found = suppress(decode(task._targets(replace(scene, complete=complete)), 0.5))
+        assert len(found.boxes) == count
 
 
 @settings(max_examples=30, deadline=None)
