@@ -27,6 +27,7 @@ from revisage.lab.networks.gfpgan import (  # noqa: E402
     GFPGANConfig,
     SelfAttention,
     UnitRange,
+    smooth_colour,
 )
 from revisage.lab.networks.mobilefacenet import MobileFaceNet  # noqa: E402
 from revisage.lab.networks.rrdb import RRDBConfig, RRDBNet  # noqa: E402
@@ -461,6 +462,17 @@ def test_a_smoothed_crop_does_not_see_a_pattern_that_repeats_with_the_stems_bloc
     pattern = torch.rand(1, 3, 4, 4).repeat(1, 1, 64, 64)
     crop = ArcFaceCrop(smooth=True)(pattern)
     assert (crop - pattern.mean((2, 3), keepdim=True)).abs().max() < 1e-4
+
+
+def test_a_pattern_of_the_stems_blocks_has_no_colours_when_they_are_smoothed() -> None:
+    pattern = torch.rand(1, 3, 4, 4).repeat(1, 1, 16, 16)
+    smooth = smooth_colour(pattern)
+    gray = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    assert torch.allclose((smooth * gray).sum(1), (pattern * gray).sum(1), atol=1e-5)
+    colour = smooth - (smooth * gray).sum(1, keepdim=True)
+    assert colour.std((2, 3)).max() < 1e-4
+    flat = torch.rand(1, 3, 1, 1).expand(1, 3, 32, 32)
+    assert torch.allclose(smooth_colour(flat), flat, atol=1e-5)
 
 
 def test_edgeface_takes_its_weights_whole(shared: Path) -> None:
