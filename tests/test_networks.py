@@ -470,7 +470,7 @@ def test_a_pattern_of_the_stems_blocks_has_no_colours_when_they_are_smoothed() -
     gray = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     assert torch.allclose((smooth * gray).sum(1), (pattern * gray).sum(1), atol=1e-5)
     colour = smooth - (smooth * gray).sum(1, keepdim=True)
-    assert colour.std((2, 3)).max() < 1e-4
+    assert colour[..., 8:-8, 8:-8].std((2, 3)).max() < 1e-4  # at the rim it meets its repetition
     flat = torch.rand(1, 3, 1, 1).expand(1, 3, 32, 32)
     assert torch.allclose(smooth_colour(flat), flat, atol=1e-5)
 

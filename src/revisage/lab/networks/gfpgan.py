@@ -109,7 +109,7 @@ CLEAR_256 = replace(
     attention=16,
     code=128,
     smooth_colour=True,
-)
+)  # fmt: skip
 """The layout of version 4: work moved from the finest scale to the ones that see more of the face."""
 
 
