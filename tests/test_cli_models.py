@@ -130,8 +130,8 @@ def test_pull_goes_on_after_a_failure(
         (["pull"], 2),
         (["pull", "inside"], 1),
         (["import", "weights.zip"], 2),
-        (["import", "none.pth"], 1),
-        (["import", "none.onnx"], 1),
+        (["import", "none.pth"], 2),
+        (["import", "none.onnx"], 2),
     ],
 )
 def test_errors_are_one_line_on_stderr(

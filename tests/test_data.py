@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from revisage.errors import TrainingError
+from revisage.errors import TrainingError, UsageError
 from revisage.lab.data.loader import Loader, Sample
 from revisage.lab.data.pictures import (
     HELD_OUT_SHARE,
@@ -88,9 +88,9 @@ def test_find_pictures_keeps_a_person_together(tmp_path: Path) -> None:
 
 
 def test_find_pictures_says_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"no folder .*nowhere"):
+    with pytest.raises(UsageError, match=r"no folder .*nowhere"):
         find_pictures(tmp_path / "nowhere")
-    with pytest.raises(TrainingError, match=r"no pictures in .*: give the folder that holds"):
+    with pytest.raises(UsageError, match=r"no pictures in .*: give the folder that holds"):
         find_pictures(tmp_path)
     write(tmp_path / f"{TRAINED[0]}.png")
     with pytest.raises(TrainingError, match=r"for validation among the 1 in .*: 5% of the names are"):

@@ -297,6 +297,13 @@ def test_a_server_that_is_not_there_is_one_line() -> None:
     with pytest.raises(ServerError, match="does not answer") as caught:
         Client("http://127.0.0.1:9", patience=0).status("0" * 32)
     assert caught.value.status == 0
+    with pytest.raises(ServerError, match=r"127\.0\.0\.1:9 does not answer: give it as http://NAME:PORT"):
+        Client("127.0.0.1:9").status("0" * 32)
+
+
+def test_a_mask_that_is_no_base64_is_told_before_anything_is_sent() -> None:
+    with pytest.raises(UsageError, match="the mask is no base64: give a Path, the bytes of a picture, or"):
+        Client("http://127.0.0.1:9", patience=0).again("0" * 32, JobOptions(mask="my mask"))
 
 
 @pytest.fixture(scope="module")

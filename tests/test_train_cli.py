@@ -279,7 +279,7 @@ def test_a_file_of_another_network_is_refused(scene_file: Path, tmp_path: Path) 
         (("colour=red",), "no setting 'colour'; there are .*batch.*identity.*recipe"),
         (("batch",), "--set takes KEY=VALUE, got 'batch'"),
         (("=3",), "--set takes KEY=VALUE"),
-        (("batch=many",), "batch must be int, got 'many'"),
+        (("batch=many",), "batch must be a whole number, got 'many'"),
         (("network=huge",), "network cannot be set on the command line"),
         (("precision=fp8",), "precision must be auto, bf16, fp16, fp32"),
         (("recipe=nonsense",), "no recipe 'nonsense'"),
@@ -362,7 +362,7 @@ def test_models_and_weights_go_by_their_names(
 def test_what_fails_says_so_in_one_line(
     pictures: Path, scene_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command("gfpgan", tmp_path / "nowhere", tmp_path / "run") == 1
+    assert command("gfpgan", tmp_path / "nowhere", tmp_path / "run") == 2
     assert "no folder" in one_line(capsys)
     assert command("realesrgan", pictures, scene_run, *QUICK, preset="default") == 1
     assert "holds another training" in one_line(capsys)

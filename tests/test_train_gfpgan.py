@@ -435,7 +435,7 @@ def test_the_papers_losses_are_not_left_out_unseen(tmp_path: Path) -> None:
         paper.make(settings)
     with pytest.raises(UsageError, match="--set identity_weights=mobilefacenet"):
         paper.make(change(settings, {"perceptual": 0.0, "vgg_style": 0.0}))
-    with pytest.raises(TrainingError, match="no folder"):  # as far as the pictures
+    with pytest.raises(UsageError, match="no folder"):  # as far as the pictures
         paper.make(change(settings, {"perceptual": 0.0, "vgg_style": 0.0, "identity": 0.0}))
 
 

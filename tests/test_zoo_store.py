@@ -106,7 +106,7 @@ def test_ones_own_model_is_known_by_its_file_name(home: Path) -> None:
 def test_a_path_works_as_a_name(tmp_path: Path, home: Path) -> None:
     path = write_model(tmp_path / "elsewhere" / "x.onnx")
     assert zoo.resolve("scene", str(path)).path == path
-    with pytest.raises(ModelMissingError):
+    with pytest.raises(UnknownModelError, match=r"none\.onnx does not exist"):
         zoo.resolve("scene", str(tmp_path / "none.onnx"))
 
 
@@ -158,7 +158,7 @@ def test_import_refuses(home: Path, tmp_path: Path) -> None:
     other = write_model(tmp_path / "other.onnx", CONTRACT | {"revisage.version": "9"})
     zoo.import_model(source)
     for file, name, words in [
-        (tmp_path / "weights.pth", None, r"only \.onnx files"),
+        (tmp_path / "weights.pth", None, r"weights\.pth is no model"),
         (source, "known", "model of the catalogue"),
         (source, "a/b", "cannot name a model"),
         (source, "none", "cannot name a model"),

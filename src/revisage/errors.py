@@ -74,7 +74,7 @@ class TrainingError(RevisageError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown word: `: did you mean X?`, or nothing where none is near."""
-    near = difflib.get_close_matches(word, list(known), n=1)
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.7)
     return f": did you mean {near[0]}?" if near else ""
 
 

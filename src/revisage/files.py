@@ -5,13 +5,37 @@ import hashlib
 import os
 import secrets
 import stat
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
-from revisage.errors import SaveError, UsageError
+from revisage.errors import SaveError, UsageError, did_you_mean
 
 # Of files that are being written: what a killed process leaves is known by them.
 TEMPORARY = ".revisage-"
 PART = ".part"
+
+
+def typed(text: str) -> Path:
+    """The path that somebody has typed; ~ is their own folder, also where no shell has said so.
+
+    Raises UsageError for an address of the web, and for a path of Windows elsewhere.
+    """
+    if text.startswith(("http://", "https://")):
+        raise UsageError(f"{text} is an address of the web: give a file of this machine")
+    path, windows = Path(os.path.expanduser(text)), PureWindowsPath(text)
+    if os.name != "nt" and windows.is_absolute() and windows.drive[1:] == ":" and not path.exists():
+        here = Path("/mnt", windows.drive[0].lower(), *windows.parts[1:])
+        raise UsageError(f"{text} is a path of Windows: give one of this system, in WSL {here}")
+    return path
+
+
+def absent(path: Path) -> UsageError:
+    """What to raise for a file or folder that is not there: it names the one that may be meant."""
+    beside: list[str] = []
+    with contextlib.suppress(OSError):
+        beside = [name for name in os.listdir(path.parent) if did_you_mean(path.stem, [Path(name).stem])]
+    turned = Path(str(path).replace("\\", "/"))
+    hint = f": did you mean {turned}?" if turned.exists() else did_you_mean(path.name, beside)
+    return UsageError(f"{path} does not exist{hint}")
 
 
 def write_atomically(path: Path, data: bytes, *, like: Path | None = None) -> None:

@@ -95,13 +95,14 @@ def refusal(value: Any, choices: Sequence[Any], interval: Interval | None) -> st
     if choices and value not in choices:
         return f"choose one of {', '.join(map(str, choices))}"
     if interval is not None and value is not None and not _within(value, interval):
-        return f"give {in_words(interval)}"
+        percent = (interval.ge, interval.le) == (0, 1) and _within(value, Interval(ge=10, le=100))
+        return f"give {in_words(interval)}{f', such as {value / 100:g}' if percent else ''}"
     return None
 
 
 def _within(value: Any, interval: Interval) -> bool:
     over, low, high = interval.gt, interval.ge, interval.le
-    return (
+    return not isinstance(value, str) and (
         (over is None or value > over) and (low is None or value >= low) and (high is None or value <= high)
     )
 
@@ -113,6 +114,15 @@ def mask_text(source: Path | bytes) -> str:
     except OSError as error:
         raise UsageError(f"the mask {source!s} cannot be opened ({error.strerror or error})") from error
     return base64.b64encode(data).decode()
+
+
+def mask_bytes(text: str) -> bytes:
+    """The picture's file that `mask_text` made a text of. Raises UsageError."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        wish = "give a Path, the bytes of a picture, or these as base64"
+        raise UsageError(f"the mask is no base64: {wish}") from None
 
 
 Box = tuple[float, float, float, float]  #: x, y, width, height
@@ -198,7 +208,8 @@ class RestoreOptions(Checked):
             object.__setattr__(self, "crop", ",".join(map(str, self.crop)))
         if isinstance(self.mask, Path | bytes):
             object.__setattr__(self, "mask", mask_text(self.mask))
-        boxes = (self.face,) if isinstance(self.face, str) else self.face
+        one = isinstance(self.face, str) or not hasattr(next(iter(self.face), ""), "__len__")
+        boxes = (self.face,) if one else self.face
         texts = (box if isinstance(box, str) else ",".join(map(str, box)) for box in boxes)
         object.__setattr__(self, "face", tuple(texts))
         if not isinstance(self.faces, str):

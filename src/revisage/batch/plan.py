@@ -8,7 +8,8 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from revisage.batch import storage
 from revisage.batch.jobs import Job, Location
-from revisage.errors import UsageError, did_you_mean
+from revisage.errors import UsageError
+from revisage.files import absent
 from revisage.image import can_encode, format_of, output_paths
 from revisage.image.names import LONGEST, RESULT, shortened
 
@@ -41,11 +42,13 @@ def plan_photos(
     `writable` becomes a PNG, and with `format` every photo one of that, where `out` does not name the file.
     Without `out` a photo's result goes beside it, those of a folder into `results_folder`.
 
-    Raises UsageError when no input exists, a folder has no photo, or `out` is of the wrong kind or not to be
-    written to.
+    Raises UsageError when no input exists, nor the second of two without `out`, a folder has no photo, or
+    `out` is of the wrong kind or not to be written to.
     """
     if not inputs:
         raise UsageError("name at least one photo or folder")
+    if out is None and len(inputs) == 2 and inputs[0].exists() and not inputs[1].exists():
+        raise UsageError(f"{inputs[1]} does not exist; if the result is to go there: -o {inputs[1]}")
     folders = [path for path in inputs if path.is_dir()]
     if out is None and folders:
         files = [path for path in inputs if not path.is_dir()]
@@ -61,7 +64,7 @@ def plan_photos(
     found = [pair for pair in found if not _is_result(pair[0], names)]
     photos, roots = [photo for photo, _ in found], [root for _, root in found]
     if not any(photo.exists() for photo in photos):
-        raise _absent(photos[0])
+        raise absent(photos[0])
     targets = _targets(photos, roots, inputs, out, writable, format)
     _require_writable({_existing(target.parent) for target in targets}, out)
     return [Job(*pair) for pair in zip(photos, targets, strict=True)]
@@ -82,18 +85,13 @@ def locations(arguments: Iterable[str]) -> list[Location]:
     for argument in arguments:
         place = storage.location(argument)
         if isinstance(place, Path) and glob.has_magic(argument) and not place.exists():
-            files = sorted(glob.glob(argument))
+            files = sorted(glob.glob(str(place)))
             if not files:
                 raise UsageError(f"nothing matches {argument}")
             places += [Path(file) for file in files]
         else:
             places.append(place)
     return places
-
-
-def _absent(path: Path) -> UsageError:
-    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-    return UsageError(f"{path} does not exist{did_you_mean(path.name, beside)}")
 
 
 def plan_locations(
@@ -216,7 +214,7 @@ def _plan_stream(inputs: Sequence[Location], out: Location | None, format: str |
         if source.is_dir():
             raise UsageError(f"{source} is a folder, and a stream takes one photo: name a folder with -o")
         if not source.exists():
-            raise _absent(source)
+            raise absent(source)
     if out is None or storage.is_stream(out):
         return Job(source, storage.STANDARD if out is None else out)
     if not isinstance(out, Path) or out.is_dir() or not out.suffix:

@@ -15,7 +15,7 @@ from typing import Any
 
 from revisage.batch.jobs import Location
 from revisage.errors import SaveError, UsageError
-from revisage.files import PART, TEMPORARY, sha256, write_atomically
+from revisage.files import PART, TEMPORARY, sha256, typed, write_atomically
 from revisage.label import results
 
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "memory"})
@@ -44,12 +44,12 @@ def destination(text: str) -> Location:
 
 
 def location(text: str) -> Location:
-    """What an argument of the command line means."""
+    """What an argument of the command line means. Raises UsageError as `typed`."""
     if text in _STANDARD:
         return STANDARD
     if text.startswith(("file://", "local://")):
         return Path(text.split("://", 1)[1])
-    return text if "://" in text else Path(text)
+    return text if "://" in text and not text.startswith("http") else typed(text)
 
 
 def stamp(source: Location) -> str | None:

@@ -101,7 +101,7 @@ def _exit_code(name: str, argv: Sequence[str]) -> int:
 
 def _means_a_photo(word: str) -> bool:
     """Whether the first word is what `restore` takes: an option, a stream, a path, a pattern or a URL."""
-    return word.startswith("-") or any(sign in word for sign in "./\\*?") or os.path.lexists(word)
+    return word.startswith("-") or any(sign in word for sign in "./\\*?~") or os.path.lexists(word)
 
 
 def _print_details() -> None:

@@ -17,6 +17,7 @@ from annotated_types import Interval
 
 from revisage.cli._say import say
 from revisage.errors import UsageError, did_you_mean
+from revisage.files import typed
 from revisage.options import Arg, explained, in_words, refusal
 
 Options = TypeVar("Options")
@@ -66,7 +67,7 @@ def parse(
     others.add_argument("-h", "--help", action="help", help="Show this.")
     parser.usage = " ".join([f"revisage {prog} [OPTIONS]", *wanted])
     try:
-        given, unknown = parser.parse_known_intermixed_args(list(argv))
+        given, unknown = parser.parse_known_intermixed_args(_without_dashes(argv, parser.options))
         for word in unknown:
             name = word.partition("=")[0]
             if not name.startswith("-"):
@@ -78,6 +79,21 @@ def parse(
         raise Exit(2) from None
     except SystemExit:  # after the help
         raise Exit(0) from None
+
+
+def _without_dashes(argv: Sequence[str], options: Sequence[str]) -> list[str]:
+    """The arguments without `--`, and behind it names that begin with - as paths. Raises UsageError.
+
+    (argparse loses arguments behind it where options and others may be mixed.)
+    """
+    before, names = list(argv), []
+    if "--" in before:
+        at = before.index("--")
+        before, names = before[:at], before[at + 1 :]
+    for name in names:
+        if name.partition("=")[0] in options and not Path(name).exists():
+            raise UsageError(f"{name} stands behind --, where names of files stand: put it before")
+    return before + [f"./{name}" if name.startswith("-") and name != "-" else name for name in names]
 
 
 def parse_command(commands: Mapping[str, type], prog: str, argv: Sequence[str]) -> Any:
@@ -188,7 +204,7 @@ def _read(option: str, interval: Interval | None, kind: Any, text: str) -> Any:
             wish = refusal(found, get_args(part), None)
         else:
             try:
-                found = part(text)
+                found = typed(text) if part is Path else part(text)
                 wish = refusal(found, (), interval)
             except ValueError:
                 wish = f"give {in_words(interval) if interval else 'a number'}"

@@ -16,6 +16,7 @@ from revisage.cli._interrupt import interruptible
 from revisage.cli._report import Report
 from revisage.cli._say import say
 from revisage.errors import RevisageError, UsageError
+from revisage.files import absent
 from revisage.restore import RestoreOptions, Restorer, failure
 from revisage.restore.video.film import restore_film
 
@@ -30,7 +31,7 @@ class Film:
     def __post_init__(self) -> None:
         """Raises UsageError where the two do not go together."""
         if not self.source.exists():
-            raise UsageError(f"{self.source} does not exist")
+            raise absent(self.source)
         if self.out.resolve() == self.source.resolve():
             raise UsageError(f"{self.out} is the original and is never written to: choose another name")
         if self.source.is_dir() and (self.out.suffix or self.out.is_file()) and not self.out.is_dir():

@@ -16,7 +16,8 @@ from revisage import zoo
 from revisage.cli._bar import bar
 from revisage.cli._parse import parse_command
 from revisage.cli._say import printable, say
-from revisage.errors import ModelError, RevisageError, UnknownModelError, UnknownNetworkError, UsageError
+from revisage.errors import ModelError, RevisageError, UnknownNetworkError, UsageError
+from revisage.files import absent
 from revisage.options import Arg
 from revisage.zoo import Model, ModelSpec, checkpoints
 
@@ -74,6 +75,8 @@ def main(argv: Sequence[str]) -> int:
             return _info(name)
         case Pull(names):
             return _pull(names)
+        case Import(file, _) if not file.exists():
+            raise absent(file)
         case Import(file, name):
             checkpoint = file.suffix.lower() in checkpoints.SUFFIXES
             path = _convert(file, name) if checkpoint else zoo.import_model(file, name)
@@ -141,7 +144,7 @@ def _pull(names: Sequence[str]) -> int:
         raise UsageError("name at least one model to pull")
     for name in names:
         if name not in zoo.CATALOGUE:
-            raise UnknownModelError(f"the catalogue has no {name!r}; it has {', '.join(zoo.CATALOGUE)}")
+            raise zoo.unknown(name, zoo.CATALOGUE)
     failed = 0
     for name in names:
         try:

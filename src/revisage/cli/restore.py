@@ -20,7 +20,7 @@ from revisage.cli._run import LOCAL, Engine, Run, in_processes, name_ray_address
 from revisage.cli._video import Film
 from revisage.cli._video import restore as restore_film
 from revisage.errors import ExistsError, SaveError, UsageError
-from revisage.files import sweep
+from revisage.files import sweep, typed
 from revisage.image import can_encode, format_of
 from revisage.label import can_sign, check, results
 from revisage.options import Arg, Credentials, RestoreOptions, SaveOptions, Settings, mask_text
@@ -161,7 +161,7 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
 def _restoring(options: Options) -> RestoreOptions:
     """What the photos want, with the mask itself for its file."""
     mask = options.restoring.mask
-    return options.restoring if mask is None else replace(options.restoring, mask=mask_text(Path(mask)))
+    return options.restoring if mask is None else replace(options.restoring, mask=mask_text(typed(mask)))
 
 
 def _saving(options: Options) -> SaveOptions:
@@ -199,7 +199,7 @@ def _restore_film(options: Options) -> int:
         raise UsageError("--face and --turn are for photos: they do not go with --video")
     if len(options.photos) != 1 or options.out is None:
         raise UsageError("--video takes one folder of frames or one video file, and -o OUT")
-    film = Film(Path(options.photos[0]), Path(options.out))
+    film = Film(typed(options.photos[0]), typed(options.out))
     _check_report(options, [Job(film.source, film.out)])
     _check_film(film, options.saving)
     restorer = Restorer(options.settings)

@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
+from annotated_types import Interval
+
 from revisage.cli._parse import parse
 from revisage.cli._say import say
 from revisage.errors import UsageError
@@ -36,7 +38,7 @@ class Options:
 
     host: Annotated[str, Arg(metavar="ADDRESS")] = "127.0.0.1"
     """Address to listen on; any but this machine's own needs --token-file."""
-    port: Annotated[int | None, Arg(metavar="N")] = None
+    port: Annotated[int | None, Interval(ge=0, le=65535), Arg(metavar="N")] = None
     """Port to listen on; 0 takes a free one; 8000, or the next that is free, if not given."""
     data: Annotated[Path | None, Arg(metavar="DIR")] = None
     """Folder for photos, results and the queue; by default one of your account."""
@@ -102,15 +104,19 @@ def _lan_address() -> str:
         return str(probe.getsockname()[0])
 
 
-def _free_port(host: str) -> int:
-    """The first free one of twenty from 8000 on; 0, for any, where there is none."""
-    for port in range(8000, 8020):
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe, suppress(OSError):
-            if sys.platform != "win32":  # there it would take a port that somebody has
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host.strip("[]"), port))
-            return port
-    return 0
+def _port(host: str, wanted: int | None) -> int:
+    """The wanted one, or the first free one of twenty from 8000 on, or 0 for any. Raises UsageError."""
+    why, ports = "", [*range(8000, 8020), 0] if wanted is None else [wanted]
+    for port in ports:
+        try:
+            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+                if sys.platform != "win32":  # there it would take a port that somebody has
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host.strip("[]"), port))
+                return port
+        except OSError as error:
+            why = error.strerror or str(error)
+    raise UsageError(f"--host {host} --port {ports[0]}: {why}; choose another, or leave it out")
 
 
 def _settings(options: Options) -> ServerSettings:
@@ -122,7 +128,7 @@ def _settings(options: Options) -> ServerSettings:
     return ServerSettings(
         data=options.data or default_data(),
         host=host,
-        port=_free_port(host) if options.port is None else options.port,
+        port=_port(host, options.port),
         tokens=tokens,
         names=options.name,
         workers=options.workers,

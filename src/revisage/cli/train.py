@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from revisage import zoo
 from revisage.cli._parse import Exit, parse
 from revisage.errors import TrainingError, UsageError, did_you_mean
-from revisage.files import write_atomically
+from revisage.files import typed, write_atomically
 from revisage.options import Arg
 
 System = Literal[
@@ -216,9 +216,10 @@ def _read(key: str, text: str, kind: Any, *, optional: bool) -> Any:
     if kind is Path and known is not None and known.task == "features" and not Path(text).exists():
         return zoo.resolve("features", text).path
     try:
-        value = kind(text)
+        value: Any = typed(text) if kind is Path else kind(text)
     except ValueError:
-        raise UsageError(f"{key} must be {kind.__name__}, got {text!r}") from None
+        kind_of = "a whole number" if kind is int else "a number"
+        raise UsageError(f"{key} must be {kind_of}, got {text!r}") from None
     if kind in (int, float) and not 0 <= value < math.inf:
         raise UsageError(f"{key} must be a number of at least 0, got {text!r}")
     return value

@@ -77,11 +77,13 @@ def from_array(array: np.ndarray) -> Photo:
     """
     array = np.asarray(array)
     if array.dtype not in (np.uint8, np.uint16):
-        raise UsageError(f"the array must be uint8 or uint16 over the full range, not {array.dtype}")
+        hint = "; (255 * array).round().astype('uint8') is of 0 to 1" if array.dtype.kind == "f" else ""
+        raise UsageError(f"the array must be uint8 or uint16 over the full range, not {array.dtype}{hint}")
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or 0 in array.shape:
-        raise UsageError(f"the array must be (H, W) or (H, W, 1 to 4), not {array.shape}")
+        hint = ": np.moveaxis(array, 0, -1)" if array.ndim == 3 and array.shape[0] in (1, 2, 3, 4) else ""
+        raise UsageError(f"the array must be (H, W) or (H, W, 1 to 4), not {array.shape}{hint}")
     channels = array.shape[2]
     alpha = np.array(array[..., -1], order="C") if channels in (2, 4) else None
     gray = channels <= 2

@@ -114,6 +114,8 @@ def checked_format(data: bytes) -> str:
     if not data:
         raise PhotoError("the file is empty")
     format = sniff(data[:HEAD_BYTES])
+    if format is None and data.startswith((b"PK\3\4", b"%PDF")):
+        raise UnsupportedFormatError("it is an archive or a document: take the photos out of it first")
     if format is None:
         raise UnsupportedFormatError(f"it is not a {READ_NAMES} picture: convert it to one of these first")
     return format

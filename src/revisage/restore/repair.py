@@ -1,6 +1,5 @@
 """What is damaged in a photo, by a model's mask or one drawn by hand, and the photo without it."""
 
-import base64
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,7 @@ import numpy as np
 
 from revisage.errors import PhotoError, RuntimeUnavailableError, UsageError
 from revisage.image import Photo, decode, eight_bits, encode, from_array
-from revisage.options import DecodeLimits, RestoreOptions
+from revisage.options import DecodeLimits, RestoreOptions, mask_bytes
 from revisage.restore import tiles
 from revisage.restore.background import is_thin
 from revisage.restore.inpaint import inpaint
@@ -146,10 +145,7 @@ def mask_by_hand(text: str, size: tuple[int, int], limits: DecodeLimits) -> np.n
     Raises UsageError where it is no picture, of another aspect, or marks everything.
     """
     try:
-        picture = decode(base64.b64decode(text, validate=True), limits=limits)
-    except ValueError:
-        text = "the mask is no base64: give a Path, the bytes of a picture, or these as base64"
-        raise UsageError(text) from None
+        picture = decode(mask_bytes(text), limits=limits)
     except PhotoError as error:
         raise UsageError(f"the mask cannot be read: {error}") from error
     (wide, tall), (width, height) = picture.size, size

@@ -11,6 +11,7 @@ from PIL import Image
 
 from revisage.errors import FaceError, PhotoError, PhotoTooLargeError, UsageError
 from revisage.faces import Face, template
+from revisage.files import absent
 from revisage.image import Photo, decode, eight_bits, from_array, from_pillow, with_sidecar
 from revisage.image.frame import framed
 from revisage.options import RestoreOptions, Settings
@@ -215,6 +216,8 @@ class Restorer:
             return from_array(source)
         if isinstance(source, Image.Image):
             return from_pillow(source)
+        if isinstance(source, str | Path) and not Path(source).exists():
+            raise PhotoError(str(absent(Path(source))))
         photo = decode(source, limits=self.settings.limits, damaged=damaged)
         return photo if isinstance(source, bytes) else with_sidecar(photo, Path(source))
 

@@ -7,7 +7,6 @@ Path("grandmother.restored.jpg").write_bytes(restored.data)
 One client may be used by many threads.
 """
 
-import base64
 import json
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from typing import Any, Literal
 import requests
 
 from revisage.errors import RevisageError
+from revisage.options import mask_bytes
 from revisage.server.options import JobOptions
 
 CONNECT_SECONDS = 10.0
@@ -99,8 +99,11 @@ class Client:
         return _status(self._send("POST", "/v1/jobs", photo, options or JobOptions()).json())
 
     def again(self, id: str, options: JobOptions) -> JobStatus:
-        """Restore the photo of a job with other options, as a new job. Raises ServerError."""
-        mask = None if options.mask is None else base64.b64decode(options.mask)
+        """Restore the photo of a job with other options, as a new job.
+
+        Raises ServerError, UsageError where the mask is no base64.
+        """
+        mask = None if options.mask is None else mask_bytes(options.mask)
         rest = replace(options, mask=None)
         return _status(self._send("POST", f"/v1/jobs/{id}/again", mask, rest).json())
 
@@ -184,7 +187,9 @@ class Client:
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            raise ServerError(0, "no-answer", f"{self._url} does not answer ({error})") from error
+            wrong = isinstance(error, ValueError)  # what requests raises for an address that it cannot use
+            hint = "give it as http://NAME:PORT" if wrong else "is `revisage serve` running there?"
+            raise ServerError(0, "no-answer", f"{self._url} does not answer: {hint}") from error
         if answer.ok:
             return answer
         try:

@@ -24,9 +24,12 @@ def make_folder(folder: Path) -> None:
 
     An older one that other accounts may read stays as it is, for it may hold more than a server's files; what
     the server puts there is for its account only. Raises UsageError where others may write to it: they could
-    take files away and put theirs in their place.
+    take files away and put theirs in their place, and where it cannot be made.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be made a folder ({error.strerror}): choose another") from None
     if os.name == "posix" and folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise UsageError(f"other accounts may write to {folder}: `chmod 700 {folder}`, or choose another")
 

@@ -159,7 +159,8 @@ def read_tokens(path: Path) -> tuple[str, ...]:
             raise UsageError(f"--token-file {path} is open to other accounts: `chmod 600 {path}`")
         lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--token-file {path} cannot be read ({error})") from error
+        why = getattr(error, "strerror", error)  # UnicodeDecodeError has none
+        raise UsageError(f"--token-file {path} cannot be read ({why})") from error
     tokens = tuple(line for line in lines if line and not line.startswith("#"))
     if not tokens:
         raise UsageError(

@@ -15,11 +15,12 @@ from revisage.zoo.store import (
     installed,
     name_of,
     resolve,
+    unknown,
     user_folder,
 )
 
 __all__ = [
     "CATALOGUE", "TASKS", "Contract", "Mixture", "Model", "ModelSpec", "Progress", "Task",
     "destination", "find", "folders", "get", "ignored", "import_model", "installed", "mixture", "name_of",
-    "pull", "read_contract", "read_metadata", "resolve", "user_folder",
+    "pull", "read_contract", "read_metadata", "resolve", "unknown", "user_folder",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,8 +23,9 @@ from revisage.errors import (
     UsageError,
     did_you_mean,
 )
-from revisage.files import publish, sha256
+from revisage.files import absent, publish, sha256, typed
 from revisage.zoo.catalogue import CATALOGUE
+from revisage.zoo.checkpoints import SUFFIXES
 from revisage.zoo.contract import Contract, read_contract
 from revisage.zoo.spec import EMBEDDED, Model, ModelSpec, is_name
 
@@ -94,7 +95,7 @@ def resolve(task: str, name: str = "auto") -> Model:
             whole pictures of one face are asked for by name.
 
     Raises:
-        UnknownModelError: no model of that name, or it is of another task.
+        UnknownModelError: no model of that name, no such file, or it is of another task.
         ModelMissingError: it is known, but its weights are not on this machine.
         ModelCorruptError: its file does not have the catalogue's sha256, or breaks its contract.
     """
@@ -106,7 +107,10 @@ def resolve(task: str, name: str = "auto") -> Model:
         if known:
             raise ModelMissingError(how_to_get(CATALOGUE[known[0]]))
         raise UnknownModelError(f"no {task} model is known; `revisage models import FILE` adds one")
-    model = _by_path(Path(name)) if name.lower().endswith(".onnx") else get(name)
+    file = typed(name) if name.lower().endswith(".onnx") else None
+    if file is not None and not file.exists():
+        raise UnknownModelError(str(absent(file)))
+    model = get(name) if file is None else _by_path(file)
     if model.spec.task != task:
         raise UnknownModelError(f"{name} is a {model.spec.task} model; {_choice(task)}")
     return _checked(model)
@@ -143,8 +147,8 @@ def import_model(file: Path, name: str | None = None) -> Path:
     file = Path(file)
     if file.suffix.lower() != ".onnx":
         raise UsageError(
-            f"{file}: only .onnx files, as `revisage export` makes them, published checkpoints (.pth, "
-            ".safetensors) and ncnn files (.param and .bin) can be imported"
+            f"{file} is no model: give an .onnx file, as `revisage export` makes it, a checkpoint (.pth, "
+            ".safetensors), or ncnn's .param file with its .bin file beside it"
         )
     contract = read_contract(file)
     target = destination(contract.name if name is None else name, contract.source)
@@ -236,8 +240,15 @@ def get(name: str) -> Model:
     models = {model.spec.name: model for model in installed()}
     if name in models:
         return models[name]
-    hint = did_you_mean(name, [*CATALOGUE, *models]) or "; `revisage models list` shows the known ones"
-    raise UnknownModelError(f"no model is called {name!r}{hint}")
+    raise unknown(name, [*CATALOGUE, *models])
+
+
+def unknown(name: str, known: Iterable[str]) -> UnknownModelError:
+    """What to raise for a name of no model."""
+    if Path(name).suffix.lower() in SUFFIXES:
+        return UnknownModelError(f"{name} is no model: `revisage models import {name}` makes one of it")
+    hint = did_you_mean(name, known) or "; `revisage models list` shows the known ones"
+    return UnknownModelError(f"no model is called {name!r}{hint}")
 
 
 def how_to_get(spec: ModelSpec) -> str:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import psutil
 
-from revisage.errors import PhotoError, TrainingError
+from revisage.errors import PhotoError, TrainingError, UsageError
 from revisage.image import decode, eight_bits
 
 HELD_OUT_SHARE = 0.05
@@ -43,15 +43,15 @@ def find_pictures(
     holds one person). With `held` the held-out pictures are listed, otherwise all others; `share`
     of the names are held out.
 
-    Raises TrainingError when the folder is missing, or holds none on that side.
+    Raises UsageError when the folder is missing or holds none, TrainingError when none is on that side.
     """
     if not folder.is_dir():
-        raise TrainingError(f"no folder {folder}: give the folder that holds the training pictures")
+        raise UsageError(f"no folder {folder}: give the folder that holds the training pictures")
     name = name or (lambda path: path.stem)
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     chosen = [p for p in paths if held_out(name(p), share) == held]
     if not paths:
-        raise TrainingError(f"no pictures in {folder}: give the folder that holds the training pictures")
+        raise UsageError(f"no pictures in {folder}: give the folder that holds the training pictures")
     if not chosen:
         raise TrainingError(
             f"no pictures for {'validation' if held else 'training'} among the {len(paths)} in {folder}: "
