@@ -14,6 +14,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from revisage import Restorer  # noqa: E402
 from revisage.lab.data.pictures import Pictures, find_pictures  # noqa: E402
 from revisage.lab.degrade import RECIPES, apply, tone, zoomed  # noqa: E402
 from revisage.lab.degrade.ageing import Toning  # noqa: E402
@@ -137,3 +138,12 @@ def test_photos_that_need_nothing_are_left_as_they_are(shared: Path, clean: floa
         low = np.ascontiguousarray(small.transpose(2, 0, 1)[None])
         figures.append(float(psnr(torch.from_numpy(session.run(low)), torch.from_numpy(low))))
     assert np.mean(figures) > 38
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("level", [0, 128, 250, 255])
+def test_an_even_picture_keeps_its_level(scale: int, level: int) -> None:
+    """White paper stays white: the 8-bit models once cut all above 249."""
+    sheet = np.full((64, 80, 3), level, np.uint8)
+    canvas = Restorer(device="cpu", model="none").restore(sheet, scale=scale).pixels
+    assert abs(canvas.mean() - level) < 1

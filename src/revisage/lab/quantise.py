@@ -5,6 +5,7 @@ are scaled channel by channel, and biases are corrected (Nagel et al., *Data-Fre
 Equalization and Bias Correction*, ICCV 2019). The file stays ONNX, with the contract of the one it came from.
 """
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,7 @@ def quantise(model: Path, pictures: Path, out: Path) -> float:
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=SAMPLES,
     )
+    keep_photo(quantised.graph)
     for entry in quantised.metadata_props:
         if entry.key == f"{PREFIX}name":
             entry.value = out.stem
@@ -69,6 +71,30 @@ def quantise(model: Path, pictures: Path, out: Path) -> float:
             "full one"
         )
     return ratio
+
+
+def keep_photo(graph: onnx.GraphProto) -> None:
+    """Let the photo through in full, as far as no convolution is before it; convolutions read it in steps of
+    1/255. NNCF's ranges, means over the samples' largest values, cut white to 0.976."""
+    made = {name: node for node in graph.node for name in node.output}
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+
+    @cache
+    def learned(name: str) -> bool:
+        node = made.get(name)
+        return node is not None and (node.op_type == "Conv" or any(map(learned, node.input)))
+
+    full = {}
+    for node in graph.node:
+        source = made.get(node.input[0]) if node.op_type == "DequantizeLinear" else None
+        if source is not None and not learned(node.input[0]):
+            full[node.output[0]] = source.input[0]
+            if source.input[0] == graph.input[0].name:
+                scale = np.asarray(1 / 255, np.float32)
+                stored[source.input[1]].CopyFrom(onnx.numpy_helper.from_array(scale, source.input[1]))
+    for node in graph.node:
+        if node.op_type not in ("Conv", "Reshape"):
+            node.input[:] = [full.get(name, name) for name in node.input]
 
 
 def _sample(photos: Pictures, number: int, channels: int) -> np.ndarray:
