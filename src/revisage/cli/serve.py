@@ -8,7 +8,7 @@ import threading
 import webbrowser
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -125,10 +125,9 @@ def _settings(options: Options) -> ServerSettings:
     if options.lan:
         _lan_address()
         tokens += (secrets.token_urlsafe(24),)
-    return ServerSettings(
+    settings = ServerSettings(
         data=options.data or default_data(),
         host=host,
-        port=_port(host, options.port),
         tokens=tokens,
         names=options.name,
         workers=options.workers,
@@ -136,3 +135,4 @@ def _settings(options: Options) -> ServerSettings:
         database=options.database,
         limits=options.limits,
     )
+    return replace(settings, port=_port(host, options.port))
