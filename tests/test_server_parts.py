@@ -325,6 +325,9 @@ def test_the_client_reads_files_and_names_them(server: Running, tmp_path: Path) 
     with pytest.raises(ServerError) as caught:
         server.client.restore(b"no photo")
     assert (caught.value.status, caught.value.code) == (415, "unsupported-format")
+    with pytest.raises(ServerError, match="no damage model") as caught:
+        server.client.restore(path, JobOptions(repair="full"))
+    assert (caught.value.status, caught.value.code) == (422, "no-model")
 
 
 # Any request

@@ -60,6 +60,8 @@ _PHOTO_ERRORS: tuple[tuple[type[RevisageError], int, str], ...] = (
     (errors.UsageError, 422, "bad-option"),
     (errors.SaveError, 422, "cannot-encode"),
     (errors.FaceError, 422, "face-failed"),
+    (errors.UnknownModelError, 422, "no-model"),
+    (errors.ModelMissingError, 422, "no-model"),
 )
 
 
