@@ -94,8 +94,18 @@ def added(page: Page, server: Running, *named: tuple[str, bytes]) -> Page:
     """The page with photos that have been restored, the first one shown."""
     opened(page, server).set_input_files("#files", files(*named))
     done(page, len(named))
-    page.wait_for_function("() => window.revisage.current.pictures")
+    page.wait_for_function(
+        "() => { const { current, viewer } = window.revisage;"
+        " return current.pictures && viewer.shown.pictures === current.pictures; }"
+    )
     return page
+
+
+def slow_photo() -> bytes:
+    """A photo of 1600 x 800 of which every tile takes a while."""
+    stream = io.BytesIO()
+    Image.new("RGB", (1600, 800), (SLOW, 0, 0)).save(stream, "PNG")
+    return stream.getvalue()
 
 
 def done(page: Page, count: int) -> None:
@@ -198,6 +208,31 @@ def test_zoom_and_pan_by_wheel_keys_and_double_click(page: Page, server: Running
     assert y == pytest.approx(0.5, abs=0.15)
 
 
+def in_the_middle(page: Page) -> int:
+    """The number of the face that is in the middle of the view, 0 for none."""
+    x, y = viewer(page, "centre")
+    boxes = page.evaluate("window.revisage.current.boxes")
+    inside = [left < 440 * x < left + w and top < 240 * y < top + h for left, top, w, h in boxes]
+    return inside.index(True) + 1 if True in inside else 0
+
+
+def test_200_percent_and_the_close_up_show_the_same_face(
+    open_page: Callable[..., Page], server: Running
+) -> None:
+    page = added(open_page(viewport=PHONE), server, ("a.png", photo()))
+    page.keyboard.press("2")
+    assert (viewer(page, "percent"), in_the_middle(page)) == (200, 1), "the largest"
+    page.get_by_role("button", name="Zoom to face 2").click()
+    close_up = viewer(page, "percent")
+    assert in_the_middle(page) == 2
+    page.keyboard.press("0")
+    for percent in (close_up, 200) if close_up < 200 else (close_up,):
+        page.locator(".percent").click()
+        assert (viewer(page, "percent"), in_the_middle(page)) == (percent, 2), "the one looked at last"
+    page.locator(".percent").click()
+    assert viewer(page, "isWhole")
+
+
 def test_an_album_is_restored_on_a_phone(open_page: Callable[..., Page], server: Running) -> None:
     """Four photos in, one face at 200 %, one face left out, all downloaded, one deleted: with a finger."""
     page = open_page(viewport=PHONE, has_touch=True, is_mobile=True)
@@ -274,6 +309,16 @@ def drawn(page: Page, x: float, y: float) -> list[int]:
 
 def test_side_by_side_and_hold_to_see_the_original(page: Page, server: Running) -> None:
     added(page, server, ("a.png", photo(size=(120, 120))))
+    whole = viewer(page, "percent")
+    page.get_by_role("button", name="Side by side").click()
+    told = page.locator(".percent")
+    told.get_by_text(f"{whole} %").wait_for(state="detached")
+    assert told.inner_text() == f"{viewer(page, 'percent')} %", "smaller, and told so"
+    page.keyboard.press("2")
+    page.get_by_role("button", name="Compare with a line").click()
+    told.get_by_text("200 %").wait_for()
+    assert viewer(page, "percent") == 200, "who looks at 200 % goes on doing so"
+    page.keyboard.press("0")
     page.get_by_role("button", name="Side by side").click()
     assert drawn(page, 0.25, 0.5)[:2] == pytest.approx([200, 128], abs=6), "the photo as it was"
     assert drawn(page, 0.5, 0.5)[3] == 0, "nothing in between"
@@ -331,14 +376,23 @@ def test_faces_and_strengths_change_the_picture_without_the_server(page: Page, s
 def test_a_reload_in_the_middle_loses_nothing(page: Page, server: Running) -> None:
     added(page, server, ("a.png", photo(1)))
     page.get_by_label("Restore face 2").uncheck()
-    page.set_input_files("#files", files(("slow.png", photo(mark=SLOW))))
+    page.set_input_files("#files", files(("slow.png", slow_photo())))
+    page.locator(".film button").nth(1).click()
     page.wait_for_function("() => window.revisage.photos[1]?.state === 'running'")
+    page.get_by_text("0 of 1 done").wait_for()
     page.reload()
-    page.locator(".film button").nth(1).wait_for()
+    page.get_by_text("0 of 1 done").wait_for()
     done(page, 2)
     assert [page.evaluate(f"window.revisage.photos[{n}].name") for n in (0, 1)] == ["a.png", "slow.png"]
+    assert page.evaluate("window.revisage.current.name") == "slow.png", "the one that was looked at"
     page.locator(".film button").first.click()
     assert not page.get_by_label("Restore face 2").is_checked()
+    page.get_by_role("button", name="Side by side").click()
+    page.get_by_role("button", name="Zoom to face 2").click()
+    seen = page.evaluate("window.revisage.viewer.place")
+    page.reload()
+    page.locator(".stage.side:not(.bare)").wait_for()
+    assert page.evaluate("window.revisage.viewer.place") == seen
     again = page.context.new_page()  # as after a restart of the browser: what is stored is all there is
     again.goto(server.url)
     again.locator(".film button").nth(1).wait_for()
@@ -384,6 +438,35 @@ def test_deletion_can_be_undone_and_then_erases_at_the_server(page: Page, server
         page.wait_for_timeout(100)
     assert set(jobs.iterdir()) <= before
     assert json.loads(page.evaluate("localStorage.getItem('revisage.photos')")) == []
+
+
+def test_deletion_can_be_undone_after_a_reload(page: Page, server: Running) -> None:
+    jobs = server.settings.data / "jobs"
+    before = set(jobs.iterdir())
+    page.clock.install()
+    added(page, server, ("a.png", photo(1)), ("b.png", photo(2)))
+    page.get_by_role("button", name="Delete a.png").click()
+    page.locator(".panel h2", has_text="b.png").wait_for()
+    page.reload()
+    page.get_by_text("a.png was deleted").wait_for()
+    page.get_by_role("button", name="Undo").click()
+    page.locator(".panel h2", has_text="a.png").wait_for()
+    page.reload()
+    done(page, 2)
+    assert page.locator(".toast").count() == 0
+    page.get_by_role("button", name="Delete a.png").click()
+    page.locator(".panel h2", has_text="b.png").wait_for()
+    page.close()
+    other = page.context.new_page()  # erases what the tab that is gone cannot, and offers nothing
+    other.clock.fast_forward(9000)
+    other.goto(server.url)
+    other.locator(".panel h2", has_text="b.png").wait_for()
+    assert other.locator(".toast").count() == 0
+    for _ in range(50):
+        if len(set(jobs.iterdir()) - before) == 1:
+            break
+        other.wait_for_timeout(100)
+    assert len(set(jobs.iterdir()) - before) == 1
 
 
 def test_a_photo_in_hand_can_be_deleted(page: Page, server: Running) -> None:
@@ -514,18 +597,16 @@ def test_dropped_and_pasted_photos_and_folders_are_taken(page: Page, server: Run
 
 def test_progress_is_told_in_total_and_in_the_title(page: Page, server: Running) -> None:
     opened(page, server)
-    slow = [(f"{n}.png", photo(n, mark=SLOW)) for n in range(3)]
+    slow = [(f"{n}.png", slow_photo() if n else photo(mark=SLOW)) for n in range(3)]
     page.set_input_files("#files", files(*slow))
     page.get_by_text("of 3 done").wait_for()
-    page.wait_for_function("() => /^\\d+ % · Revisage$/.test(document.title)")
+    page.wait_for_function("() => /^\\d+ % · about \\d+ seconds? left · Revisage$/.test(document.title)")
     done(page, 3)
     page.wait_for_function("() => document.title === 'Revisage: restore old photos'")
 
 
 def test_faces_are_shown_while_the_rest_is_still_cleaned(page: Page, server: Running) -> None:
-    stream = io.BytesIO()
-    Image.new("RGB", (1600, 800), (SLOW, 0, 0)).save(stream, "PNG")  # every tile takes a while
-    opened(page, server).set_input_files("#files", files(("slow.png", stream.getvalue())))
+    opened(page, server).set_input_files("#files", files(("slow.png", slow_photo())))
     page.locator(".stage:not(.bare)").wait_for()
     assert page.evaluate("window.revisage.current.state") == "running"
     assert page.evaluate("window.revisage.current.isDone") is False
@@ -603,6 +684,33 @@ def test_axe_finds_nothing(
     check("undo")
     page.get_by_role("button", name="Help").click()
     check("help")
+
+
+def test_faces_lie_below_the_picture_of_a_phone_in_plain_words(
+    open_page: Callable[..., Page], tmp_path: Path
+) -> None:
+    """What the identity model measures stands behind the words, and what leaving out does not spare is told."""
+    page = open_page(viewport=PHONE, has_touch=True, is_mobile=True)
+    with running(tmp_path, models="drifting_models", guard=180) as drifting:
+        added(page, drifting.ready(), ("a.png", photo()))
+        checkbox = page.get_by_label("Restore face 1").bounding_box()
+        bar = page.locator(".actions").bounding_box()
+        presets = page.get_by_role("group", name="Presets").bounding_box()
+        assert checkbox is not None
+        assert bar is not None
+        assert presets is not None
+        assert checkbox["y"] + checkbox["height"] <= bar["y"], "seen without scrolling"
+        assert checkbox["y"] < presets["y"]
+        words = page.locator(".faces li small")
+        assert words.inner_text() == "Close to the photo"
+        page.get_by_text("What does “close” mean?").tap()
+        angle = page.evaluate("Math.round(window.revisage.current.faces[0].identity_degrees)")
+        assert 25 < angle <= 45
+        page.get_by_text(f"Face 1: {angle}°").wait_for()
+        page.get_by_label("Restore face 1").tap()
+        words.get_by_text("Not restored. The cleaning of the rest reaches it too.").wait_for()
+        page.get_by_label("Rest of the photo").select_option("none")
+        words.get_by_text("Not restored.", exact=True).wait_for()
 
 
 def test_targets_are_large_enough_for_fingers(open_page: Callable[..., Page], server: Running) -> None:

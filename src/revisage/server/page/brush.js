@@ -3,7 +3,6 @@
 import { iconButton } from "./icons.js";
 import { TINT } from "./layers.js";
 import { html } from "./vendor/preact-htm.js";
-import { zoomIn, zoomOut } from "./viewer.js";
 import { say } from "./words.js";
 
 const SIDE = 1600; // longest side of the mask in pixels
@@ -153,8 +152,8 @@ export function BrushTools({ session, brush }) {
         <input type="range" min=${SIZES[0]} max=${SIZES[1]} value=${brush.size} onInput=${(event) => set(() => { brush.size = Number(event.target.value); })()} /></label>
       ${iconButton("undo", set(() => brush.undo()), { disabled: !brush.canUndo })}
       ${iconButton("brush.clear", set(() => brush.clear()))}
-      ${iconButton("zoom.out", () => zoomOut(session.viewer))}
-      ${iconButton("zoom.in", () => zoomIn(session.viewer))}
+      ${iconButton("zoom.out", () => session.viewer.zoomOut())}
+      ${iconButton("zoom.in", () => session.viewer.zoomIn())}
       <span class="space" />
       <button onClick=${() => session.endBrush(false)}>${say("cancel")}</button>
       <button class="primary" onClick=${() => session.endBrush(true)}>${say("brush.apply")}</button>

@@ -1,7 +1,7 @@
 // What can be chosen for a photo: presets, strengths, faces, and whatever options the server declares.
 
+import { sentence } from "./api.js";
 import { drawAfter, drawBefore } from "./layers.js";
-import { sharePicture } from "./share.js";
 import { icon, iconButton } from "./icons.js";
 import { FRAME } from "./photo.js";
 import { html, useEffect, useRef } from "./vendor/preact-htm.js";
@@ -14,12 +14,16 @@ const SELDOM = ["pages", ...OF_THE_FILE]; // behind a fold
 const SAME_FORMAT = ["heif", "jpg", "tif"]; // other names of a format that is in the list
 const CLOSE = [25, 45]; // degrees: very close to the photo, close to it
 const FACE = 1.7; // sides of a face's box that a close-up shows
+const CLOSE_UP = 72; // pixels of its side
+export const isNarrow = () => matchMedia("(max-width: 56rem)").matches; // as in style.css
 
 export function Controls({ session, photo }) {
   const { settings, report } = photo;
   const declared = Object.entries(session.server?.options ?? {}).filter(([name, { enum: choices }]) =>
     !ELSEWHERE.includes(name) && choices?.length !== 1 && (name !== "revive" || settings.run.colour === "revive") && (name !== "model" || choices.length > 2));
   const some = photo.weights.length > 0;
+  const faces = some && html`<${Faces} session=${session} photo=${photo} />`;
+  const first = isNarrow(); // directly below the picture
   const cleans = report?.can_clean ?? true;
   const options = (which) => declared.filter(which).map((option) => html`<${Option} session=${session} settings=${settings} option=${option} />`);
   return html`
@@ -28,10 +32,11 @@ export function Controls({ session, photo }) {
       ${photo.problem && html`<p class="trouble">${photo.problem.message} <${Remedies} photo=${photo} /></p>`}
       ${report?.turn_offered > 0 && html`<p class="offer">${say("turned")}
         <button onClick=${() => session.set((one) => { one.run.turn = "auto"; }, true)}>${say("turn")}</button></p>`}
+      ${first && faces}
       <${Presets} session=${session} settings=${settings} />
       ${(some || !photo.isDone) && html`<${Share} label=${say("strength")} value=${settings.strength}
         set=${(value) => session.set((one) => { one.strength = value; })} />`}
-      ${some && html`<${Faces} session=${session} photo=${photo} />`}
+      ${!first && faces}
       ${cleans && html`<${Share} label=${say("clean")} hint=${say("clean.hint")} value=${settings.run.clean ?? session.server?.options.clean?.default ?? 0.5} step=${5} late
         set=${(value) => session.set(({ run }) => session.put(run, "clean", value), true)} />`}
       <div class="options">${options(([name]) => !SELDOM.includes(name))}</div>
@@ -41,11 +46,11 @@ export function Controls({ session, photo }) {
           onChange=${() => session.show({ repaired: !session.repaired })} />${say("repaired")}</label>`}
       </div>
       <details class="more"><summary>${say("file")}</summary><div class="options">${options(([name]) => SELDOM.includes(name))}</div></details>
-      ${photo.pictures && html`<button class="quiet" onClick=${() => photo.pin()}>${say(photo.pinned ? "unpin" : "pin")}</button>`}
-      ${session.photos.length > 1 && html`<button class="quiet" onClick=${() => session.setAll()}>${say("for-all")}</button>`}
+      ${photo.pictures && html`<button onClick=${() => photo.pin()}>${icon("side")}${say(photo.pinned ? "unpin" : "pin")}</button>`}
+      ${session.photos.length > 1 && html`<button onClick=${() => session.setAll()}>${icon("all")}${say("for-all")}</button>`}
       <div class="actions">
         <button class="primary download" disabled=${!photo.isDone || photo.isBusy || photo.making} onClick=${() => session.download()}>${icon("download")}${say("download")}</button>
-        ${iconButton("share", () => sharePicture(photo), { disabled: !photo.pictures })}
+        <button disabled=${!photo.pictures} title=${say("share")} aria-label=${say("share")} onClick=${() => session.share()}>${icon("share")}${say("share.word")}</button>
         ${iconButton("delete", () => session.remove(photo), { class: "icon delete", "aria-label": say("delete.name", { name: photo.name }) })}
       </div>
     </aside>`;
@@ -116,12 +121,15 @@ function Option({ session, settings, option: [name, schema] }) {
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 function Faces({ session, photo }) {
+  const angles = photo.faces.flatMap(({ identity_degrees: angle }, n) => (angle === null ? [] : [`${say("face", { n: n + 1 })}: ${Math.round(angle)}°`]));
   return html`
     <section class="faces" aria-label=${say("faces")}>
       <div class="label"><h3>${say("faces")}</h3>
         ${iconButton("choosing", () => session.show({ choosing: !session.choosing }), { "aria-pressed": session.choosing })}</div>
       ${session.choosing && html`<p class="hint">${say("choosing.hint")}</p>`}
       <ul>${photo.faces.map((face, n) => html`<${Face} key=${n} session=${session} photo=${photo} face=${face} n=${n} />`)}</ul>
+      ${angles.length > 0 && html`<details class="more"><summary>${say("angle")}</summary>
+        <p class="hint">${angles.join(", ")}. ${say("angle.hint", { very: CLOSE[0], close: CLOSE[1] })}</p></details>`}
     </section>`;
 }
 
@@ -134,33 +142,35 @@ function Face({ session, photo, face, n }) {
   const number = n + 1;
   return html`
     <li class=${on ? "" : "off"} onMouseEnter=${mark(n)} onMouseLeave=${mark(-1)}>
-      <input type="checkbox" checked=${on} disabled=${face.outcome !== "restored"} aria-label=${say("face.restore", { n: number })} onChange=${() => session.toggleFace(n)} />
-      <button class="closeups" disabled=${!box} aria-label=${say("face.zoom", { n: number })} title=${say("face.zoom", { n: number })} onFocus=${mark(n)} onBlur=${mark(-1)}
-        onClick=${() => session.viewer?.zoomToBox(box)}>
+      <button class="closeups" disabled=${!box} aria-current=${session.face === n ? "true" : null} aria-label=${say("face.zoom", { n: number })} title=${say("face.zoom", { n: number })} onFocus=${mark(n)} onBlur=${mark(-1)}
+        onClick=${() => session.lookAt(n)}>
         ${box ? html`<${CloseUp} photo=${photo} box=${box} before /><${CloseUp} photo=${photo} box=${box} />` : icon("same")}
       </button>
-      <div class="about"><p><strong>${say("face", { n: number })}</strong>${slides && html`<span class="amount">${`${percent} %`}</span>`}</p>
-        <small title=${say("angle.hint")}>${outcome(face, on)}</small>
+      <div class="about">
+        <label class="check"><input type="checkbox" checked=${on} disabled=${face.outcome !== "restored"} aria-label=${say("face.restore", { n: number })} onChange=${() => session.toggleFace(n)} />
+          <strong>${say("face", { n: number })}</strong>${slides && html`<span class="amount">${`${percent} %`}</span>`}</label>
+        <small>${outcome(photo, face, on)}</small>
         ${slides && html`<input type="range" min="0" max="100" value=${percent} aria-label=${say("face.strength", { n: number })}
           onInput=${(event) => session.setFace(n, event.target.value / 100)} />`}</div>
     </li>`;
 }
 
 /** What became of a face, and what the reader wants of it. */
-function outcome(face, on) {
-  if (face.outcome !== "restored") return face.reason ?? face.outcome;
-  if (!on) return say("as-it-was");
+function outcome({ report }, face, on) {
+  if (!on) {
+    const why = face.outcome === "restored" ? say("left-out") : sentence(face.reason ?? face.outcome);
+    return report.models.scene ? `${why} ${say("left-out.cleaned")}` : why;
+  }
   const angle = face.identity_degrees;
   if (angle === null) return say("restored.one");
-  const words = angle <= CLOSE[0] ? "very-close" : angle <= CLOSE[1] ? "close" : "changed";
-  return `${say(words)}, ${say("degrees", { n: Math.round(angle) })}`;
+  return say(angle <= CLOSE[0] ? "very-close" : angle <= CLOSE[1] ? "quite-close" : "changed");
 }
 
 function CloseUp({ photo, box, before = false }) {
   const canvas = useRef(null);
   useEffect(() => {
     if (!photo.pictures) return; // they have been let go since this was drawn
-    const side = Math.round(64 * (window.devicePixelRatio || 1));
+    const side = Math.round(CLOSE_UP * (window.devicePixelRatio || 1));
     Object.assign(canvas.current, { width: side, height: side });
     const context = canvas.current.getContext("2d");
     context.imageSmoothingQuality = "high";

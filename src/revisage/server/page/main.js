@@ -4,7 +4,6 @@ import { setToken } from "./api.js";
 import { BRUSH_KEYS } from "./brush.js";
 import { dropped } from "./files.js";
 import { Session } from "./session.js";
-import { zoomIn, zoomOut } from "./viewer.js";
 import { say } from "./words.js";
 
 const given = new URLSearchParams(location.hash.slice(1)).get("token"); // of the address that --lan prints
@@ -37,9 +36,9 @@ document.addEventListener("paste", (event) => {
 });
 
 const KEYS = {
-  "+": (viewer) => zoomIn(viewer),
-  "=": (viewer) => zoomIn(viewer),
-  "-": (viewer) => zoomOut(viewer),
+  "+": (viewer) => viewer.zoomIn(),
+  "=": (viewer) => viewer.zoomIn(),
+  "-": (viewer) => viewer.zoomOut(),
   0: (viewer) => viewer.fit(),
   1: (viewer) => viewer.zoomTo(100),
   2: (viewer) => viewer.zoomTo(200),
@@ -54,7 +53,7 @@ const KEYS = {
   r: () => session.openFrame(),
   p: () => session.openBrush(),
   m: () => session.show({ repaired: !session.repaired }),
-  n: () => nextFace(),
+  n: () => session.nextFace(),
   ",": () => session.step(-1),
   ".": () => session.step(1),
   d: () => session.download(),
@@ -63,15 +62,6 @@ const KEYS = {
 };
 
 const WHILE_PAINTING = ["+", "=", "-", "0", "1", "2", "?"];
-
-let looked = -1;
-function nextFace() {
-  const boxes = session.current?.boxes ?? [];
-  const usable = boxes.map((box, n) => n).filter((n) => boxes[n]);
-  if (!usable.length) return;
-  looked = usable.find((n) => n > looked) ?? usable[0];
-  session.viewer.zoomToBox(boxes[looked]);
-}
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, dialog")) return;
@@ -85,7 +75,6 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("keyup", (event) => event.key === "o" && session.original && session.show({ original: false }));
 
 addEventListener("beforeunload", (event) => session.photos.some((photo) => photo.isUnsent) && event.preventDefault());
-addEventListener("pagehide", () => session.closing());
 session.changed();
 session.start();
 setInterval(() => session.progress.share !== null && session.changed(), 1000); // the time that is left

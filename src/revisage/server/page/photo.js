@@ -47,6 +47,7 @@ export class Photo {
     this.ran = saved?.ran ?? null; // the settings with which `job` was run
     this.pending = saved?.pending ?? null; // the job that is being followed
     if (this.ran && !this.pending) this.settings.run = { ...this.ran };
+    this.until = saved?.until ?? null; // when it is erased, where it was deleted
     this.state = "waiting";
     this.share = 0;
     this.steps = null;
@@ -58,8 +59,8 @@ export class Photo {
   }
 
   get toSave() {
-    const { key, settings, job, source, ran, pending, own } = this;
-    return { key, settings, job, source, ran, pending, own, jobs: [...this.jobs] };
+    const { key, settings, job, source, ran, pending, own, until } = this;
+    return { key, settings, job, source, ran, pending, own, until, jobs: [...this.jobs] };
   }
 
   get isDone() {
@@ -116,20 +117,24 @@ export class Photo {
     this.#tell({ thumb: URL.createObjectURL(blob) });
   }
 
-  /** Restore it as `settings` say, or follow the job that does. What goes wrong is told in `problem`. */
-  async restore({ following = null } = {}) {
+  /** Restore it as `settings` say, or follow the job that does or that `isOver`. What goes wrong is told in `problem`. */
+  async restore({ following = null, isOver = false } = {}) {
     this.current?.abort();
     const { signal } = (this.current = new AbortController());
     let settings = { ...this.settings.run };
     const places = this.session;
     const send = () => this.#send((settings = { ...this.settings.run }), signal);
-    this.#tell({ problem: null, share: 0, steps: null, state: this.source ? "queued" : "waiting" });
+    this.#tell({ problem: null, share: 0, steps: null, state: isOver ? "done" : this.source ? "queued" : "waiting" });
     try {
       let id = following;
       if (id === null) id = await (this.source === null ? places.sending.within(signal, send) : send());
       if (following === null && !same(settings, this.settings.run)) return this.restore(); // changed meanwhile
       this.#tell({ pending: id });
-      const follow = () => this.#follow(id, signal, (fields) => this.#tell(fields));
+      const tell = (fields) => {
+        this.#tell(fields);
+        if (fields.steps?.stage === "scene") this.#sketch(id, signal);
+      };
+      const follow = () => this.#follow(id, signal, isOver ? () => {} : tell);
       await (this.isDone ? follow() : places.following.within(signal, follow));
       await this.#take(id, settings, signal);
     } catch (problem) {
@@ -169,10 +174,7 @@ export class Photo {
   async #follow(id, signal, tell) {
     for await (const { name, data } of api.events(id, signal)) {
       if (name === "queued") tell({ state: "queued", ahead: data.ahead, share: 0 });
-      if (name === "progress") {
-        tell({ state: "running", share: data.share, steps: data });
-        if (data.stage === "scene") this.#sketch(id, signal);
-      }
+      if (name === "progress") tell({ state: "running", share: data.share, steps: data });
       if (name === "done") return;
       if (name === "failed" || name === "poisoned") {
         if (id !== this.source) this.#forget(id);
@@ -212,14 +214,15 @@ export class Photo {
 
   /** Come back after a reload. Returns whether the server still has it. */
   async reattach() {
+    const following = this.pending ?? this.job;
     try {
-      const status = await api.status(this.pending ?? this.job);
-      this.name = status.name;
+      const { name, state } = await api.status(following);
+      this.name = name;
+      this.restore({ following, isOver: !["queued", "running"].includes(state) });
     } catch (problem) {
       if (problem.status === 404) return false;
       throw problem;
     }
-    this.restore({ following: this.pending ?? this.job });
     return true;
   }
 
@@ -300,11 +303,6 @@ export class Photo {
     await Promise.all([...this.jobs].map((id) => api.erase(id)));
     if (this.thumb) URL.revokeObjectURL(this.thumb);
     this.unload();
-  }
-
-  /** The same while the page is being closed: nothing is waited for. */
-  eraseNow() {
-    for (const id of this.jobs) api.erase(id).catch(() => {});
   }
 
   #forget(id) {

@@ -5,15 +5,17 @@ import { Brush } from "./brush.js";
 import { follow, save } from "./files.js";
 import { asOptions, openFrame } from "./frame.js";
 import { FRAME, Photo, Places, same } from "./photo.js";
+import { sharePicture } from "./share.js";
 import { html, render } from "./vendor/preact-htm.js";
 import { App } from "./views.js";
-import { say } from "./words.js";
+import { duration, say } from "./words.js";
 
 const SENT_AT_ONCE = 2;
 const FOLLOWED_AT_ONCE = 3; // a browser has six connections to a server
 const KEPT_LOADED = 3; // photos whose pictures are held in memory
 const UNDO_SECONDS = 8;
-const STORED = "revisage.photos";
+const PHOTOS = "revisage.photos"; // where they are remembered for the browser
+const VIEW = "revisage.view"; // and what is seen of them for this tab
 
 export class Session {
   photos = [];
@@ -28,21 +30,24 @@ export class Session {
   framing = null; // what is kept of the current photo, while that is being chosen
   brush = null; // with which damage of the current photo is painted over
   repaired = false; // show what was
-  marked = -1;
+  marked = -1; // the face that is pointed at
+  face = -1; // the one that was zoomed to last
   viewer = null;
+  place = {}; // where the viewer is
   sending = new Places(SENT_AT_ONCE);
   following = new Places(FOLLOWED_AT_ONCE);
   #loaded = [];
   #known = new Set();
-  #batch = null;
+  #batch = null; // keys of the photos that are worked at together, and since when
+  #attached = false;
 
   /** Draw anew, and remember what a reload must not lose. */
   changed() {
     cancelAnimationFrame(this.frame);
     this.frame = requestAnimationFrame(() => {
       this.#load();
-      const { share } = this.progress;
-      document.title = share === null ? say("title") : `${Math.floor(100 * share)} % · Revisage`;
+      const { share, left } = this.progress;
+      document.title = share === null ? say("title") : [`${Math.floor(100 * share)} %`, left && say("left", { time: duration(left) }), "Revisage"].filter(Boolean).join(" · ");
       render(html`<${App} session=${this} />`, document.getElementById("app"));
       if (this.focus) document.querySelector(this.focus)?.focus();
       this.focus = null;
@@ -92,20 +97,37 @@ export class Session {
   }
 
   async #reattach() {
-    const saved = [...stored(), ...shared()].filter(({ key }) => !this.#known.has(key));
-    const photos = saved.map((one) => new Photo(this, null, null, one));
-    for (const { key } of saved) this.#known.add(key);
+    const { current, mode = "wipe", place = {}, batch, removed } = stored(sessionStorage, VIEW) ?? {};
+    const given = shared();
+    const saved = [...(stored(localStorage, PHOTOS) ?? []), ...given].filter(({ key }) => !this.#known.has(key));
+    const isGone = ({ key, until }) => until && key !== removed?.key; // deleted in another tab
+    const photos = saved.filter((one) => !isGone(one)).map((one) => new Photo(this, null, null, one));
     const there = await Promise.all(photos.map((photo) => photo.reattach()));
-    this.photos.unshift(...photos.filter((photo, n) => there[n]));
-    this.choose(this.current ?? this.photos[0] ?? null);
+    for (const { key } of photos) this.#known.add(key);
+    const deleted = photos.find((photo, n) => there[n] && photo.until);
+    this.photos.unshift(...photos.filter((photo, n) => there[n] && photo !== deleted));
+    this.#batch = batch && { ...batch, keys: new Set(batch.keys) };
+    this.#attached = true;
+    this.show({ mode, place });
+    this.choose(this.current ?? this.photos.find(({ key }) => key === (given[0]?.key ?? current)) ?? this.photos[0] ?? null);
+    if (deleted) this.#offerUndo(deleted, removed.at);
+    for (const one of saved.filter((one) => isGone(one) && one.until < Date.now())) { // which has been closed since
+      this.#known.add(one.key);
+      new Photo(this, null, null, one).erase().catch(() => {});
+    }
     history.replaceState(null, "", location.pathname);
   }
 
   /** Other tabs have photos of their own. */
   #save() {
-    const own = this.photos.filter((photo) => photo.source !== null).map((photo) => photo.toSave);
-    const others = stored().filter(({ key }) => !this.#known.has(key));
-    localStorage.setItem(STORED, JSON.stringify([...others, ...own]));
+    const { removed, current, mode, place } = this;
+    const own = [...this.photos, removed?.photo].filter((photo) => photo?.source).map((photo) => photo.toSave);
+    const others = (stored(localStorage, PHOTOS) ?? []).filter(({ key }) => !this.#known.has(key));
+    localStorage.setItem(PHOTOS, JSON.stringify([...others, ...own]));
+    if (!this.#attached) return;
+    const batch = this.#batch && { ...this.#batch, keys: [...this.#batch.keys] };
+    const view = { current: current?.key, mode, place, batch, removed: removed && { key: removed.photo.key, at: removed.at } };
+    sessionStorage.setItem(VIEW, JSON.stringify(view));
   }
 
   /** The pictures of the current photo; those of the ones before it are let go in time. */
@@ -119,7 +141,7 @@ export class Session {
 
   choose(photo) {
     if (this.brush && photo !== this.current) this.endBrush(true); // what was painted is not lost
-    const anew = this.current === photo ? {} : { choosing: false, framing: null, marked: -1 };
+    const anew = this.current === photo ? {} : { choosing: false, framing: null, marked: -1, face: -1 };
     this.show({ current: photo, ...anew });
   }
 
@@ -127,6 +149,26 @@ export class Session {
     const at = this.photos.indexOf(this.current);
     const next = this.photos[at + by];
     if (next) this.choose(next);
+  }
+
+  /** The box of the face of the current photo that was zoomed to last, or of its largest. */
+  get faceBox() {
+    const { boxes } = this.current;
+    const area = ([, , w, h]) => w * h;
+    return boxes[this.face] ?? boxes.filter(Boolean).sort((a, b) => area(b) - area(a))[0];
+  }
+
+  /** Zoom to a face of the current photo. */
+  lookAt(n) {
+    this.show({ face: n });
+    this.viewer?.zoomToBox(this.current.boxes[n]);
+  }
+
+  nextFace() {
+    const boxes = this.current?.boxes ?? [];
+    const next = boxes.findIndex((box, n) => box && n > this.face);
+    const n = next < 0 ? boxes.findIndex(Boolean) : next;
+    if (n >= 0) this.lookAt(n);
   }
 
   /** Change settings of the current photo, or of all; `anew` where the models must run again. */
@@ -222,12 +264,12 @@ export class Session {
   get progress() {
     const busy = this.photos.filter((photo) => photo.isBusy);
     if (busy.length === 0) this.#batch = null;
-    else this.#batch ??= { since: performance.now(), photos: new Set() };
+    else this.#batch ??= { since: Date.now(), keys: new Set() };
     if (this.#batch === null) return { share: null };
-    for (const photo of busy) this.#batch.photos.add(photo);
-    const all = [...this.#batch.photos].filter((photo) => this.photos.includes(photo));
+    for (const { key } of busy) this.#batch.keys.add(key);
+    const all = this.photos.filter(({ key }) => this.#batch.keys.has(key));
     const share = all.reduce((sum, photo) => sum + (photo.isBusy ? photo.share : 1), 0) / all.length;
-    const passed = (performance.now() - this.#batch.since) / 1000;
+    const passed = (Date.now() - this.#batch.since) / 1000;
     const left = share > 0.03 && passed > 3 ? (passed * (1 - share)) / share : null;
     return { share, left, done: all.length - busy.length, total: all.length };
   }
@@ -237,11 +279,15 @@ export class Session {
     await this.#eraseRemoved();
     const at = this.photos.indexOf(photo);
     this.photos.splice(at, 1);
-    this.removed = { photo, at };
     if (this.current === photo) this.choose(this.photos[Math.min(at, this.photos.length - 1)] ?? null);
     this.focus = ".film [aria-current], #files"; // the button that was pressed is gone
-    const undo = () => this.#undo();
-    this.say(say("deleted", { name: photo.name }), { text: say("undo"), act: undo }, UNDO_SECONDS);
+    this.#offerUndo(photo, at);
+  }
+
+  #offerUndo(photo, at) {
+    photo.until = Date.now() + 1000 * UNDO_SECONDS;
+    this.removed = { photo, at };
+    this.say(say("deleted", { name: photo.name }), { text: say("undo"), act: () => this.#undo() }, UNDO_SECONDS);
     this.removing = setTimeout(() => this.#eraseRemoved(), 1000 * UNDO_SECONDS);
   }
 
@@ -249,9 +295,14 @@ export class Session {
     clearTimeout(this.removing);
     const { photo, at } = this.removed;
     this.removed = null;
-    this.photos.splice(at, 0, photo);
+    this.#putBack(photo, at);
     this.toast = null;
     this.choose(photo);
+  }
+
+  #putBack(photo, at) {
+    photo.until = null;
+    this.photos.splice(at, 0, photo);
   }
 
   async #eraseRemoved() {
@@ -262,7 +313,7 @@ export class Session {
     try {
       await photo.erase();
     } catch (problem) {
-      this.photos.splice(at, 0, photo);
+      this.#putBack(photo, at);
       this.say(`${say("deleted.not")} ${problem.message}`);
     }
     this.changed();
@@ -283,6 +334,13 @@ export class Session {
     await this.#attempt(async () => {
       save(await photo.restoredFile());
       this.say(say("saved"));
+    });
+  }
+
+  /** Before and after as one picture, to other programs or to the downloads. */
+  async share() {
+    await this.#attempt(async () => {
+      if (await sharePicture(this.current)) this.say(say("saved"));
     });
   }
 
@@ -310,10 +368,6 @@ export class Session {
     if (document.fullscreenElement) document.exitFullscreen();
     else document.querySelector(".look")?.requestFullscreen?.();
   }
-
-  closing() {
-    this.removed?.photo.eraseNow();
-  }
 }
 
 /** Whether an option is true of one photo alone. */
@@ -327,10 +381,10 @@ function shared() {
   return id ? [{ key: id, settings: {}, source: id, pending: id, jobs: [id] }] : [];
 }
 
-function stored() {
+function stored(storage, name) {
   try {
-    return JSON.parse(localStorage.getItem(STORED)) ?? [];
+    return JSON.parse(storage.getItem(name));
   } catch {
-    return [];
+    return null;
   }
 }

@@ -7,6 +7,7 @@ import { say } from "./words.js";
 const SIDE = 1200; // longest side of each half in pixels
 const GAP = 8;
 
+/** Whether it went to the downloads: a phone hands it to another program. */
 export async function sharePicture(photo) {
   const { pictures, weights } = photo;
   const scale = Math.min(1, SIDE / Math.max(...pictures.size));
@@ -31,8 +32,10 @@ export async function sharePicture(photo) {
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.92));
   const name = `${photo.name.replace(/\.[^.]*$/, "")}.before-after.jpg`;
   const files = [new File([blob], name, { type: "image/jpeg" })];
-  if (navigator.canShare?.({ files }) && matchMedia("(pointer: coarse)").matches) await navigator.share({ files }).catch(() => {});
+  const hands = navigator.canShare?.({ files }) && matchMedia("(pointer: coarse)").matches;
+  if (hands) await navigator.share({ files }).catch(() => {});
   else save({ blob, name });
+  return !hands;
 }
 
 function caption(context, text, x, bottom) {

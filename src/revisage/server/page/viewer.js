@@ -1,30 +1,27 @@
 // Before and after on one canvas, moved and zoomed together: with a line between them, or side by side.
 
 import { drawAfter, drawBefore } from "./layers.js";
+import { MARGIN, View } from "./view.js";
 
-const MOST = 8; // screen pixels of one pixel of the result, at most
-const CLOSE = 2; // of a face that is looked at
-const STEP = 1.25;
 const VEIL = 0.6; // opacity of a mask
-const MARGIN = 12; // around a whole picture, in pixels
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const GRIP = 28; // how near the line a drag takes it, in pixels
 
-export class Viewer {
+export class Viewer extends View {
   /**
    * `stage` holds a canvas; `changed` is called when zoom or line move, and while faces are chosen `tapped` with
-   * the number of one, `drawn` with a box [x, y, w, h] in pixels of the pictures.
+   * the number of one, `drawn` with a box [x, y, w, h] in pixels of the pictures. `place` is where another
+   * viewer was.
    */
-  constructor(stage, { changed, tapped, drawn }) {
-    Object.assign(this, { stage, changed, tapped, drawn });
+  constructor(stage, { changed, tapped, drawn, place }) {
+    super();
+    const { photo, ...seen } = place;
+    Object.assign(this, { stage, changed, tapped, drawn }, seen);
     this.canvas = stage.querySelector("canvas");
     this.context = this.canvas.getContext("2d");
-    this.zoom = 1; // 1 shows the whole picture
-    this.centre = [0.5, 0.5]; // what is in the middle, in shares of the picture
-    this.line = 0.5;
     this.pointers = new Map();
     this.hovered = -1;
-    this.shown = { pictures: null, weights: [], boxes: [], mode: "wipe", original: false, marked: -1, choosing: false, brush: null, mask: null };
+    this.shown = { photo, pictures: null, weights: [], boxes: [], face: null, mode: "wipe", original: false, marked: -1, choosing: false, brush: null, mask: null };
     this.observer = new ResizeObserver(() => this.#resize());
     this.observer.observe(stage);
     for (const name of ["pointerdown", "pointermove", "pointerup", "pointercancel", "pointerleave", "keydown", "keyup"]) {
@@ -34,12 +31,21 @@ export class Viewer {
     this.canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
   }
 
-  /** Take over what is to be shown: any of the fields of `shown`. Another picture is shown whole. */
+  /** Take over what is to be shown: any of the fields of `shown`. Another photo is shown whole. */
   show(fields) {
-    const before = this.shown;
+    const { shown: before, percent } = this;
+    const scale = before.pictures && this.scale();
     this.shown = { ...before, ...fields };
-    if (fields.photo !== before.photo) this.fit();
+    const { photo, mode, pictures } = this.shown;
+    if (photo !== before.photo) this.fit();
+    else if (scale && pictures && mode !== before.mode && !this.isWhole) this.zoomBy(scale / this.scale());
+    else if (percent !== this.percent) this.moved();
     this.redraw();
+  }
+
+  get place() {
+    const { zoom, centre, line, shown: { photo } } = this;
+    return { photo, zoom, centre, line };
   }
 
   redraw() {
@@ -47,57 +53,9 @@ export class Viewer {
     this.frame = requestAnimationFrame(() => this.draw());
   }
 
-  /** Screen pixels of one pixel of the result, in percent. */
-  get percent() {
-    const { pictures } = this.shown;
-    return pictures ? Math.round((100 * this.#scale()) / this.#whole()) : 100;
-  }
-
-  get isWhole() {
-    return this.zoom === 1;
-  }
-
-  fit() {
-    this.zoom = 1;
-    this.centre = [0.5, 0.5];
-    this.#moved();
-  }
-
-  zoomBy(factor, at = this.#middle()) {
-    if (!this.shown.pictures) return;
-    const [x, y] = this.#toPicture(at);
-    this.zoom = Math.min(this.#most(), Math.max(this.#least(), this.zoom * factor));
-    const [nx, ny] = this.#toPicture(at);
-    this.#centreAt(this.centre[0] + x - nx, this.centre[1] + y - ny);
-  }
-
-  /** To `percent` of the result's own size. */
-  zoomTo(percent, at = this.#middle()) {
-    if (this.shown.pictures) this.zoomBy((percent * this.#whole()) / (100 * this.#scale()), at);
-  }
-
-  /** Fill the view with a face, as long as its pixels stay within `CLOSE`, or twice what they are. */
-  zoomToBox([x, y, w, h]) {
-    if (!this.shown.pictures) return;
-    const [pw, ph] = this.#pane();
-    const [width, height] = this.shown.pictures.size;
-    const most = Math.max(CLOSE * this.#whole(), CLOSE * this.#fitted());
-    const room = Math.min(pw / (1.5 * w), ph / (1.5 * h), most);
-    this.zoom = Math.max(1, room / this.#fitted());
-    this.line = 0.5;
-    this.#centreAt((x + w / 2) / width, (y + h / 2) / height);
-  }
-
-  panBy(dx, dy) {
-    if (!this.shown.pictures) return;
-    const scale = this.#scale();
-    const [width, height] = this.shown.pictures.size;
-    this.#centreAt(this.centre[0] - dx / (width * scale), this.centre[1] - dy / (height * scale));
-  }
-
   moveLine(share) {
     this.line = Math.min(1, Math.max(0, share));
-    this.#moved();
+    this.moved();
   }
 
   draw() {
@@ -110,9 +68,8 @@ export class Viewer {
     if (original) {
       this.#picture(0, 0, width, height, [0, width], "original");
       if (this.shown.brush) this.#ring(this.shown.brush);
-    }
-    else if (mode === "side") {
-      const [pw, ph] = this.#pane();
+    } else if (mode === "side") {
+      const [pw, ph] = this.pane();
       const [x, y] = pw < width ? [width - pw, 0] : [0, height - ph];
       this.#picture(0, 0, pw, ph, [0, pw], "before");
       this.#picture(x, y, pw, ph, [x, x + pw], "after");
@@ -127,7 +84,7 @@ export class Viewer {
   #picture(x, y, w, h, [from, to], which) {
     const { context } = this;
     const { pictures, weights, boxes, marked, choosing, mask, brush } = this.shown;
-    const scale = this.#scale();
+    const scale = this.scale();
     const [bw, bh] = pictures.size;
     const left = x + w / 2 - this.centre[0] * bw * scale;
     const top = y + h / 2 - this.centre[1] * bh * scale;
@@ -158,61 +115,11 @@ export class Viewer {
     [this.width, this.height] = [box.width, box.height];
     this.canvas.width = Math.round(box.width * this.ratio);
     this.canvas.height = Math.round(box.height * this.ratio);
-    this.#moved();
+    this.moved();
     this.draw(); // at once: a canvas of another size is empty
   }
 
-  /** Width and height of what one picture is shown in. */
-  #pane() {
-    const { width = 0, height = 0 } = this;
-    if (this.shown.mode !== "side" || this.shown.original) return [width, height];
-    return width >= height ? [(width - 2) / 2, height] : [width, (height - 2) / 2];
-  }
-
-  #fitted() {
-    const [pw, ph] = this.#pane();
-    const [bw, bh] = this.shown.pictures.size;
-    return Math.min(Math.max(1, pw - 2 * MARGIN) / bw, Math.max(1, ph - 2 * MARGIN) / bh);
-  }
-
-  #scale = () => this.#fitted() * this.zoom;
-  #middle = () => [this.#pane()[0] / 2, this.#pane()[1] / 2];
-
-  /** Pixels of the result for one of the picture, which may have been reduced. */
-  #whole() {
-    const { pictures, sizeOut } = this.shown;
-    return (sizeOut?.[0] ?? pictures.size[0]) / pictures.size[0];
-  }
-
-  #most = () => Math.max(1, (MOST * this.#whole()) / this.#fitted());
-  #least = () => Math.min(1, this.#whole() / this.#fitted()); // a small photo in its own size
-
-  /** Shares of the picture at a place of the stage. */
-  #toPicture([x, y]) {
-    const [pw, ph] = this.#pane();
-    const scale = this.#scale();
-    const [bw, bh] = this.shown.pictures.size;
-    const [px, py] = [x > pw + 2 ? x - pw - 2 : x, y > ph + 2 ? y - ph - 2 : y];
-    return [this.centre[0] + (px - pw / 2) / (bw * scale), this.centre[1] + (py - ph / 2) / (bh * scale)];
-  }
-
-  /** Where shares of the picture are on the stage, in its first pane. */
-  #toStage(at) {
-    return at.map((share, k) => this.#pane()[k] / 2 + (share - this.centre[k]) * this.shown.pictures.size[k] * this.#scale());
-  }
-
-  /** No further than that the picture fills the view, or stays in its middle. */
-  #centreAt(x, y) {
-    const scale = this.#scale();
-    const pane = this.#pane();
-    this.centre = [x, y].map((share, k) => {
-      const half = pane[k] / (2 * this.shown.pictures.size[k] * scale);
-      return half >= 0.5 ? 0.5 : Math.min(1 - half, Math.max(half, share));
-    });
-    this.#moved();
-  }
-
-  #moved() {
+  moved() {
     this.stage.style.setProperty("--line", `${100 * this.line}%`);
     this.stage.classList.toggle("zoomed", this.zoom > 1.001);
     this.changed();
@@ -233,12 +140,12 @@ export class Viewer {
   #toggle(at) {
     if (this.shown.brush) return; // two dabs
     if (!this.isWhole) this.fit();
-    else this.zoomTo(Math.max(200, this.percent * 2), at);
+    else this.zoomTo(Math.max(200, 2 * this.percent), at);
   }
 
   #faceAt(at) {
     if (!this.shown.pictures) return -1;
-    const [x, y] = this.#toPicture(at).map((share, k) => share * this.shown.pictures.size[k]);
+    const [x, y] = this.toPicture(at).map((share, k) => share * this.shown.pictures.size[k]);
     return this.shown.boxes.findLastIndex((box) => box && x >= box[0] && x <= box[0] + box[2] && y >= box[1] && y <= box[1] + box[3]);
   }
 
@@ -248,7 +155,7 @@ export class Viewer {
     this.canvas.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, at);
     if (this.shown.brush) {
-      this.shown.brush.at = this.#toPicture(at);
+      this.shown.brush.at = this.toPicture(at);
       if (this.pointers.size === 1) this.#press();
       else if (this.shown.brush.stroke) this.shown.brush.undo(); // two fingers want to zoom
       return;
@@ -266,7 +173,7 @@ export class Viewer {
       const other = this.pointers.get(id);
       this.zoomBy(length(at, other) / Math.max(1, length(last, other)), middle(at, other));
       this.panBy((at[0] - last[0]) / 2, (at[1] - last[1]) / 2);
-    } else if (this.shown.brush) this.#moveBrush(this.#toPicture(at));
+    } else if (this.shown.brush) this.#moveBrush(this.toPicture(at));
     else if (!last) {
       const face = event.pointerType === "mouse" ? this.#faceAt(at) : -1;
       if (face === this.hovered) return;
@@ -290,7 +197,7 @@ export class Viewer {
 
   #press() {
     const { brush, pictures } = this.shown;
-    brush.begin(brush.size / (this.#scale() * pictures.size[0]));
+    brush.begin(brush.size / (this.scale() * pictures.size[0]));
     this.#moveBrush(brush.at);
   }
 
@@ -306,10 +213,10 @@ export class Viewer {
     event.preventDefault();
     event.stopPropagation(); // or it would move the picture
     if (by) {
-      const step = (event.shiftKey ? 2 : 0.5) * brush.size / this.#scale();
+      const step = (event.shiftKey ? 2 : 0.5) * brush.size / this.scale();
       const at = brush.at.map((share, k) => Math.min(1, Math.max(0, share + (by[k] * step) / pictures.size[k])));
       this.#moveBrush(at);
-      if (this.#toStage(at).some((place, k) => place < MARGIN || place > this.#pane()[k] - MARGIN)) this.#centreAt(...at);
+      if (this.toStage(at).some((place, k) => place < MARGIN || place > this.pane()[k] - MARGIN)) this.centreAt(...at);
     } else if (!event.repeat) this.#press();
   }
 
@@ -324,7 +231,7 @@ export class Viewer {
     for (const [colour, width] of [["rgb(0 0 0 / 70%)", 4], ["#fff", 2]]) {
       Object.assign(context, { strokeStyle: colour, lineWidth: width });
       context.beginPath();
-      context.arc(...this.#toStage(at), size / 2, 0, 7);
+      context.arc(...this.toStage(at), size / 2, 0, 7);
       context.stroke();
     }
     context.setLineDash([]);
@@ -332,7 +239,7 @@ export class Viewer {
 
   /** The box from where the drag began. */
   #draw(at) {
-    const [a, b] = [this.drag.from, at].map((place) => this.#toPicture(place).map((share, k) => share * this.shown.pictures.size[k]));
+    const [a, b] = [this.drag.from, at].map((place) => this.toPicture(place).map((share, k) => share * this.shown.pictures.size[k]));
     this.drag.box = [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.abs(a[0] - b[0]), Math.abs(a[1] - b[1])];
     this.redraw();
   }
@@ -345,7 +252,7 @@ export class Viewer {
     if (box) {
       this.drag.box = null;
       this.redraw();
-      if (Math.min(box[2], box[3]) * this.#scale() > GRIP) this.drawn(box);
+      if (Math.min(box[2], box[3]) * this.scale() > GRIP) this.drawn(box);
     }
     if (this.drag.moved) return;
     const face = this.#faceAt(at);
@@ -372,8 +279,6 @@ export class Viewer {
 
 const length = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]);
 const middle = (a, b) => [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];
-export const zoomIn = (viewer) => viewer.zoomBy(STEP);
-export const zoomOut = (viewer) => viewer.zoomBy(1 / STEP);
 
 function outline(context, [x, y, w, h], text, on) {
   context.setLineDash(on ? [] : [6, 5]);

@@ -1,13 +1,13 @@
 // What is seen: components of Preact, drawn from the session and its photos.
 
 import { BrushTools } from "./brush.js";
-import { Controls, Remedies } from "./controls.js";
+import { Controls, Remedies, isNarrow } from "./controls.js";
 import { photosOf } from "./files.js";
 import { Frame } from "./frame.js";
 import { icon, iconButton } from "./icons.js";
 import { setToken } from "./api.js";
 import { html, useEffect, useRef } from "./vendor/preact-htm.js";
-import { Viewer, zoomIn, zoomOut } from "./viewer.js";
+import { Viewer } from "./viewer.js";
 import { LANGUAGES, choose, duration, language, say } from "./words.js";
 
 const ACCEPT = "image/*,.heic,.heif,.avif,.tif,.tiff,.webp,.bmp,.jxl,.jp2,.j2k,.dng,.cr2,.cr3,.nef,.arw,.raf,.orf,.rw2";
@@ -143,7 +143,7 @@ function Failures({ session }) {
   const failed = session.photos.filter((photo) => photo.state === "failed" && !photo.isDone);
   if (!failed.length) return null;
   return html`
-    <details class="failures" open=${failed.length < 3 && matchMedia("(min-width: 56rem)").matches}>
+    <details class="failures" open=${failed.length < 3 && !isNarrow()}>
       <summary>${icon("warning")}<span role="alert">${say("failures", { n: failed.length })}</span></summary>
       <ul>${failed.map((photo) => html`
         <li key=${photo.key}><button class="link" onClick=${() => session.choose(photo)}>${photo.name}</button> <span>${photo.problem.message}</span>
@@ -159,7 +159,8 @@ function Stage({ session, photo }) {
   const original = session.original || brush !== null;
   const pictures = photo.pictures ?? photo.sketch ?? null;
   useEffect(() => {
-    const viewer = new Viewer(place.current, { changed: () => session.changed(), tapped: (n) => session.toggleFace(n), drawn: (box) => session.addFace(box) });
+    const changed = () => session.show({ place: viewer.place });
+    const viewer = new Viewer(place.current, { changed, tapped: (n) => session.toggleFace(n), drawn: (box) => session.addFace(box), place: session.place });
     session.viewer = viewer;
     return () => {
       viewer.close();
@@ -167,7 +168,7 @@ function Stage({ session, photo }) {
     };
   }, []);
   useEffect(() => session.viewer.show({
-    photo: photo.key, pictures, weights: photo.weights, boxes: photo.boxes, pinned: photo.pinned, sizeOut: photo.report?.size_out, mode, original, choosing, marked,
+    photo: photo.key, pictures, weights: photo.weights, boxes: photo.boxes, face: session.faceBox, pinned: photo.pinned, sizeOut: photo.report?.size_out, mode, original, choosing, marked,
     brush, mask: brush?.canvas ?? (session.repaired ? pictures?.mask : null),
   }));
   const line = Math.round(100 * (session.viewer?.line ?? 0.5));
@@ -224,10 +225,10 @@ function Tools({ session, photo }) {
       })}
       ${button("frame", () => session.openFrame(), { disabled: !photo.pictures })}
       <span class="space" />
-      ${button("zoom.out", () => zoomOut(viewer))}
-      <button class="percent" disabled=${off} title=${say("fit")} aria-label=${say("zoom.now", { n: viewer?.percent ?? 100 })}
-        onClick=${() => (viewer.isWhole ? viewer.zoomTo(200) : viewer.fit())}>${off ? "–" : `${viewer?.percent ?? 100} %`}</button>
-      ${button("zoom.in", () => zoomIn(viewer))}
+      ${button("zoom.out", () => viewer.zoomOut())}
+      <button class="percent" disabled=${off} title=${say("zoom.on")} aria-label=${say("zoom.now", { n: viewer?.percent ?? 100 })}
+        onClick=${() => viewer.zoomOn()}>${off ? "–" : `${viewer?.percent ?? 100} %`}</button>
+      ${button("zoom.in", () => viewer.zoomIn())}
       ${document.fullscreenEnabled && button("full", () => session.fullScreen())}
     </div>`;
 }
