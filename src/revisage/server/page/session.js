@@ -153,7 +153,7 @@ export class Session {
 
   /** The box of the face of the current photo that was zoomed to last, or of its largest. */
   get faceBox() {
-    const { boxes } = this.current;
+    const boxes = this.current?.boxes ?? [];
     const area = ([, , w, h]) => w * h;
     return boxes[this.face] ?? boxes.filter(Boolean).sort((a, b) => area(b) - area(a))[0];
   }
