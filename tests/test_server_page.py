@@ -689,7 +689,7 @@ def test_axe_finds_nothing(
 def test_faces_lie_below_the_picture_of_a_phone_in_plain_words(
     open_page: Callable[..., Page], tmp_path: Path
 ) -> None:
-    """What the identity model measures stands behind the words, and what leaving out does not spare is told."""
+    """What was measured stands behind the words, and what leaving a face out does not spare it is told."""
     page = open_page(viewport=PHONE, has_touch=True, is_mobile=True)
     with running(tmp_path, models="drifting_models", guard=180) as drifting:
         added(page, drifting.ready(), ("a.png", photo()))
