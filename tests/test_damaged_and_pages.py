@@ -11,11 +11,11 @@ import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
-from restore_stubs import StubModels
+from restore_stubs import StubModels, same
 
 from revisage.cli import main
 from revisage.cli import restore as command
-from revisage.errors import DamagedError, PhotoError, PhotoTooLargeError
+from revisage.errors import DamagedError, PhotoError, PhotoTooLargeError, UsageError
 from revisage.image import Photo, decode, encode, from_array
 from revisage.image.containers import tiff
 from revisage.image.containers.metadata import Metadata
@@ -226,6 +226,14 @@ def test_pages_that_are_too_much_together_are_refused() -> None:
     restorer = Restorer(models=StubModels(), max_output_pixels=1500)
     with pytest.raises(PhotoTooLargeError, match="its 3 pages"):
         restorer.restore(many(pages()), pages="all", scale=1)
+
+
+def test_what_does_not_fit_a_page_names_it() -> None:
+    with pytest.raises(UsageError, match="page 2: the face 40,30,20,20 lies outside"):
+        Restorer(models=StubModels(face=same)).restore(
+            many([np.zeros((60, 80, 3), np.uint8), np.zeros((20, 20, 3), np.uint8)]),
+            pages="all", scale=1, face="40,30,20,20",
+        )  # fmt: skip
 
 
 def test_a_gain_map_and_a_film_are_told(shared: Path) -> None:

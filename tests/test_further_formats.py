@@ -12,6 +12,7 @@ import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
+from restore_stubs import StubModels
 
 from revisage.errors import PhotoError, PhotoTooLargeError, UnsupportedFormatError
 from revisage.image import DecodeLimits, Photo, can_encode, decode, deep, encode, from_array, left_out
@@ -19,6 +20,7 @@ from revisage.image.containers import boxes, read_xmp
 from revisage.image.containers.ifd import EXIF_PREFIX
 from revisage.image.containers.tiff import _append_directory, _Tag
 from revisage.label import Label, packet, read
+from revisage.restore import Restorer
 
 XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -243,3 +245,9 @@ def test_limits_and_cut_files(format: str) -> None:
     for length in range(0, len(data), max(1, len(data) // 12)):
         with contextlib.suppress(PhotoError):
             assert decode(data[:length], isolate=True).size == (96, 64)
+
+
+@pytest.mark.parametrize("format", ["JPEG2000", "GIF", "RAW"])
+def test_what_is_only_read_is_written_as_png(format: str) -> None:
+    result = Restorer(models=StubModels()).restore(Photo(pixels=smooth(), format=format), scale=1)
+    assert decode(result.encode()).format == "PNG"

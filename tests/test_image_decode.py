@@ -174,6 +174,11 @@ def test_from_array_refuses_what_is_no_picture(array: np.ndarray) -> None:
         from_array(array)
 
 
+def test_a_pillow_image_without_pixels_is_refused() -> None:
+    with pytest.raises(PhotoError, match="no pixels"):
+        from_pillow(Image.new("RGB", (0, 5)))
+
+
 @pytest.mark.parametrize(
     "mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "I;16", "I", "F"]
 )

@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,20 @@ def test_a_new_option_needs_one_declaration(capsys: pytest.CaptureFixture[str]) 
         (lambda: SaveOptions(quality=0), "quality 0: give a number from 1 to 100"),
         (lambda: DecodeLimits(seconds=0.0), "seconds 0.0: give more than 0"),
         (lambda: JobOptions(format="exe"), "format 'exe': choose one of auto"),
+        *[
+            (partial(kind, **{name: value}), f"{name} .*: (give|choose)")
+            for kind, name, values in [
+                (RestoreOptions, "strength", ["0.5", None]),
+                (RestoreOptions, "straighten", ["5", None]),
+                (RestoreOptions, "faces", [None, 1.5, [], True]),
+                (RestoreOptions, "face", [None, 5, "", (1, 2, 3), [(1, 2)]]),
+                (RestoreOptions, "crop", [None, 0.5]),
+                (RestoreOptions, "aligned", ["yes", None]),
+                (SaveOptions, "quality", [None, "95"]),
+                (Settings, "threads", ["2"]),
+            ]
+            for value in values
+        ],
     ],
 )
 def test_a_wrong_value_is_named_and_told_what_to_give(make: Callable[[], Any], text: str) -> None:
@@ -128,6 +143,10 @@ def test_numbers_and_sequences_are_as_good_as_text() -> None:
     assert RestoreOptions(scale=2) == RestoreOptions(scale="2")
     assert RestoreOptions(faces=(1, 3)) == RestoreOptions(faces="1,3")
     assert RestoreOptions(faces={1: 1, 3: 0.6}) == RestoreOptions(faces="1:1,3:0.6")
+    assert RestoreOptions(faces=np.array([1, 3]), scale=np.int64(2)) == RestoreOptions(faces="1,3", scale="2")
+    boxes = [(1, 2, 3, 4), "1,2,3,4", [(1, 2, 3, 4)], ["1,2,3,4"], np.array([[1, 2, 3, 4]])]
+    assert {RestoreOptions(face=box).face for box in boxes} == {("1,2,3,4",)}
+    assert Settings(threads=None).threads is None
     assert JobOptions(format="JPEG") == JobOptions(format="jpeg")
 
 

@@ -147,6 +147,12 @@ def test_without_the_model_it_is_told_before_the_first_photo() -> None:
     restorer().check(replace(options, mask=mask_png(marks())))  # a mask needs none
 
 
+def test_a_mask_that_marks_nothing_is_told() -> None:
+    result = restorer().restore(marked(), scale=1, mask=mask_png(np.zeros_like(marks())))
+    assert result.notes == ("the mask marks nothing: paint damage white",)
+    assert np.array_equal(result.pixels, marked())
+
+
 def test_the_model_marks_and_the_label_tells() -> None:
     result = restorer(damage=by_lightness).restore(marked(thick=True), scale=1, repair="full")
     assert psnr(result.pixels, scenery()) > psnr(marked(thick=True), scenery()) + 6

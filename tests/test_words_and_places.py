@@ -6,6 +6,7 @@ import io
 import json
 import re
 from pathlib import Path
+from typing import Any
 from xml.dom import minidom
 
 import numpy as np
@@ -18,9 +19,11 @@ from revisage.cli import restore as command
 from revisage.image import Photo, decode, encode, from_array, left_out
 from revisage.image.containers import read_xmp
 from revisage.image.containers.ifd import EXIF_PREFIX
+from revisage.image.frame import framed
 from revisage.image.iptc import clean_iptc, of_resources, to_resources
 from revisage.image.xmp import clean_xmp, merge
 from revisage.label import Label, add, label_of
+from revisage.options import RestoreOptions
 from revisage.restore import Restorer
 
 PLAIN = ["--model", "none", "--scene", "none", "--scale", "1"]
@@ -342,6 +345,29 @@ def test_a_boundary_in_pixels_becomes_shares() -> None:
     assert [number(plain, f"ext:rb{name}") for name in "XYWH"] == [0.25, 0, 0.1, 0.4]
     np.testing.assert_allclose([number(turned, f"ext:rb{name}") for name in "XYWH"], [0.6, 0.25, 0.4, 0.1])
     assert b'rbUnit="relative"' in plain
+
+
+@pytest.mark.parametrize("form", [ATTRIBUTES, ELEMENTS])
+@pytest.mark.parametrize("options", [{"crop": "0.2,0.1,0.4,0.6"}, {"straighten": 8}], ids=str)
+def test_regions_stay_on_what_they_name_in_a_part(options: dict[str, Any], form: str) -> None:
+    marked = np.zeros((200, 400, 3), np.uint8)
+    marked[40:120, 100:140] = 255  # 0.25 to 0.35 of the width, 0.2 to 0.6 of the height
+    form = form.replace('y="0.2"', 'y="0.4"').replace("y>0.2<", "y>0.4<")
+    part = framed(Photo(pixels=marked, xmp=packet(form, REGION_SPACES)), RestoreOptions(**options))
+    rows, columns = np.nonzero(part.pixels[..., 0] > 127)
+    height, width = part.pixels.shape[:2]
+    middle = [(columns.min() + columns.max() + 1) / 2 / width, (rows.min() + rows.max() + 1) / 2 / height]
+    size = [(columns.max() - columns.min() + 1) / width, (rows.max() - rows.min() + 1) / height]
+    found = [number(part.xmp, f"stArea:{name}") for name in "xywh"]
+    np.testing.assert_allclose(found, middle + size, atol=0.01)
+
+
+def test_a_region_of_what_is_cut_off_goes() -> None:
+    """Else a name would stand on somebody else."""
+    photo = Photo(pixels=np.zeros((20, 40, 3), np.uint8), xmp=packet(ATTRIBUTES, REGION_SPACES))
+    part = framed(photo, RestoreOptions(crop="0.5,0,0.5,1"))
+    assert b"stArea" in photo.xmp
+    assert b"stArea:x" not in part.xmp
 
 
 def test_where_the_subject_is_goes_when_the_picture_is_turned_or_enlarged() -> None:

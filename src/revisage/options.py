@@ -6,10 +6,12 @@ option is added here, used where the work is done, and is then everywhere.
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from numbers import Integral, Real
 from pathlib import Path
+from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from annotated_types import Interval
@@ -69,13 +71,15 @@ def explained(kind: type) -> dict[str, str]:
 
 
 @cache
-def _declared(kind: type) -> dict[str, tuple[tuple[Any, ...], Interval | None]]:
-    """For each field: the values it may have (empty: see the interval), and the interval of its numbers."""
+def _declared(kind: type) -> dict[str, tuple[tuple[Any, ...], Interval | None, bool]]:
+    """For each field: the values it may have (empty: see the interval), the interval of its numbers, and
+    whether it may be None."""
     found = {}
     for name, hint in get_type_hints(kind, include_extras=True).items():
         plain, *marks = get_args(hint) if get_origin(hint) is Annotated else (hint,)
-        choices = get_args(plain) if get_origin(plain) is Literal else ()
-        found[name] = choices, next((mark for mark in marks if isinstance(mark, Interval)), None)
+        choices = get_args(plain) if get_origin(plain) is Literal else (True, False) if plain is bool else ()
+        interval = next((mark for mark in marks if isinstance(mark, Interval)), None)
+        found[name] = choices, interval, NoneType in get_args(plain)
     return found
 
 
@@ -84,9 +88,9 @@ class Checked:
 
     def __post_init__(self) -> None:
         kind: type = type(self)
-        for name, (choices, interval) in _declared(kind).items():
+        for name, (choices, interval, optional) in _declared(kind).items():
             value = getattr(self, name)
-            if wish := refusal(value, choices, interval):
+            if not (value is None and optional) and (wish := refusal(value, choices, interval)):
                 raise UsageError(f"{name} {value!r}: {wish}")
 
 
@@ -94,15 +98,16 @@ def refusal(value: Any, choices: Sequence[Any], interval: Interval | None) -> st
     """What to do about a value that is not among `choices` (none: any) or not in the interval."""
     if choices and value not in choices:
         return f"choose one of {', '.join(map(str, choices))}"
-    if interval is not None and value is not None and not _within(value, interval):
-        percent = (interval.ge, interval.le) == (0, 1) and _within(value, Interval(ge=10, le=100))
+    number = isinstance(value, Real)
+    if interval is not None and not (number and _within(value, interval)):
+        percent = number and (interval.ge, interval.le) == (0, 1) and _within(value, Interval(ge=10, le=100))
         return f"give {in_words(interval)}{f', such as {value / 100:g}' if percent else ''}"
     return None
 
 
 def _within(value: Any, interval: Interval) -> bool:
     over, low, high = interval.gt, interval.ge, interval.le
-    return not isinstance(value, str) and (
+    return (
         (over is None or value > over) and (low is None or value >= low) and (high is None or value <= high)
     )
 
@@ -120,9 +125,15 @@ def mask_bytes(text: str) -> bytes:
     """The picture's file that `mask_text` made a text of. Raises UsageError."""
     try:
         return base64.b64decode(text, validate=True)
-    except ValueError:
+    except (TypeError, ValueError):
         wish = "give a Path, the bytes of a picture, or these as base64"
         raise UsageError(f"the mask is no base64: {wish}") from None
+
+
+def _joined(value: Any) -> str:
+    """A number, or several, as text."""
+    several = isinstance(value, Iterable) and not isinstance(value, str)
+    return ",".join(map(str, value)) if several else str(value)
 
 
 Box = tuple[float, float, float, float]  #: x, y, width, height
@@ -161,7 +172,7 @@ class RestoreOptions(Checked):
     1,3:0.6. In Python also as numbers, or as {1: 1, 3: 0.6}."""
     face: Annotated[tuple[str, ...], Arg(metavar="X,Y,W,H", repeated=True)] = ()
     """The box of a face that was missed, in pixels of the photo as it stands in the report, once or several
-    times. In Python also as sequences of four numbers."""
+    times. In Python also four numbers, or several times four."""
     turn: Literal["keep", "auto", "90", "180", "270"] = "keep"
     """Turn the result clockwise by so many degrees; auto: until its faces stand upright. Faces are found and
     restored however the photo lies."""
@@ -169,8 +180,9 @@ class RestoreOptions(Checked):
     """Fill what a model finds damaged from what lies around it, before all else: scratches, specks and hairs
     (light), or also stains, creases and torn places (full)."""
     mask: Annotated[str | None, Arg(metavar="FILE")] = None
-    """A picture that is white where the photo is damaged, of its shape and any size: that is repaired, and
-    nothing else. In Python a Path or bytes of such a file, by HTTP its bytes as base64."""
+    """A picture that is white where the photo, turned by hand, straightened and cropped, is damaged, of its
+    shape and any size: that is repaired, and nothing else. In Python a Path or bytes of such a file, by HTTP
+    its bytes as base64."""
     colour: Annotated[Literal["keep", "enhance", "revive"], Arg(aliases=("--color",))] = "keep"
     """keep the photo's colours (gray stays gray, sepia sepia); let the model enhance them; or revive what has
     faded, as far as the photo itself tells it: an estimate."""
@@ -202,20 +214,18 @@ class RestoreOptions(Checked):
 
     def __post_init__(self) -> None:
         for name in ("scale", "turn"):
-            if isinstance(value := getattr(self, name), int):
+            if isinstance(value := getattr(self, name), Integral):
                 object.__setattr__(self, name, str(value))
-        if not isinstance(self.crop, str):
-            object.__setattr__(self, "crop", ",".join(map(str, self.crop)))
+        object.__setattr__(self, "crop", _joined(self.crop))
         if isinstance(self.mask, Path | bytes):
             object.__setattr__(self, "mask", mask_text(self.mask))
-        one = isinstance(self.face, str) or not hasattr(next(iter(self.face), ""), "__len__")
-        boxes = (self.face,) if one else self.face
-        texts = (box if isinstance(box, str) else ",".join(map(str, box)) for box in boxes)
-        object.__setattr__(self, "face", tuple(texts))
-        if not isinstance(self.faces, str):
-            numbers = [self.faces] if isinstance(self.faces, int) else self.faces
-            pairs = numbers.items() if isinstance(numbers, Mapping) else ((number,) for number in numbers)
-            object.__setattr__(self, "faces", ",".join(":".join(map(str, pair)) for pair in pairs))
+        several = isinstance(self.face, Iterable) and not isinstance(self.face, str)
+        boxes = self.face if several and not any(isinstance(one, Real) for one in self.face) else (self.face,)
+        object.__setattr__(self, "face", tuple(map(_joined, boxes)))
+        faces: Any = self.faces
+        if isinstance(faces, Mapping):
+            faces = [f"{number}:{strength}" for number, strength in faces.items()]
+        object.__setattr__(self, "faces", _joined(faces))
         super().__post_init__()
         self._numbers()
         assert len(self.boxes) == len(self.face)

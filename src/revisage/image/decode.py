@@ -97,6 +97,8 @@ def from_pillow(image: Image.Image) -> Photo:
     Raises PhotoError when the image cannot be loaded.
     """
     format = "JPEG" if image.format in ("JPEG", "MPO") else image.format or "PNG"
+    if 0 in image.size:
+        raise PhotoError("the Pillow image has no pixels")
     try:
         exif, orientation = exif_and_orientation(image, format)
         image.load()

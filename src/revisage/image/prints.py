@@ -9,6 +9,7 @@ import numpy as np
 
 from revisage.errors import PhotoError
 from revisage.image.photo import Photo, eight_bits
+from revisage.image.xmp import clean_xmp
 
 SIDE = 1000
 """Longest side of the small picture in which prints are looked for."""
@@ -77,7 +78,7 @@ def find_prints(pixels: np.ndarray) -> list[Print]:
 
 
 def cut(photo: Photo, print: Print) -> Photo:
-    """The print alone, upright: (H', W', 3) as large as it is on the scan; metadata stay."""
+    """The print alone, upright: (H', W', 3) as large as it is on the scan; metadata stay, regions with it."""
     width, height = (max(1, round(length)) for length in print.size)
     source = print.corners[:3]
     target = np.array([(0, 0), (width, 0), (width, height)], np.float32) - 0.5
@@ -90,7 +91,11 @@ def cut(photo: Photo, print: Print) -> Photo:
         return np.asarray(cv2.warpAffine(plane, matrix, size, flags=cv2.INTER_CUBIC, borderMode=edge))
 
     alpha = None if photo.alpha is None else cut_out(photo.alpha)
-    return replace(photo, pixels=cut_out(photo.pixels), alpha=alpha)
+    scan, whole = photo.size, np.array((width, height))
+    shares = np.column_stack((matrix[:, :2] * scan, matrix @ (-0.5, -0.5, 1) + 0.5)) / whole[:, None]
+    a, b, c, d, e, f = map(float, shares.ravel())
+    xmp = clean_xmp(photo.xmp, way=(a, b, c, d, e, f))
+    return replace(photo, pixels=cut_out(photo.pixels), alpha=alpha, xmp=xmp)
 
 
 def cropped(photo: Photo) -> Photo:

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from collections.abc import Callable
 from typing import Any
 from xml.dom import minidom
 from xml.parsers.expat import ExpatError
@@ -22,6 +21,10 @@ _REGIONS = "http://www.metadataworkinggroup.com/schemas/regions/"
 _AREA = "http://ns.adobe.com/xmp/sType/Area#"
 _DIMENSIONS = "http://ns.adobe.com/xap/1.0/sType/Dimensions#"
 _MICROSOFT = "http://ns.microsoft.com/photo/1.2/t/Region#"
+
+Way = tuple[float, float, float, float, float, float]
+"""(a, b, c, d, e, f): where a point of the old picture, x and y in 0 to 1, lies in the new one, at
+a x + b y + c and d x + e y + f."""
 
 # Properties of the old file that are wrong in the new one. Orientation goes because the pixels are upright,
 # and not to "1": a reader of tiff:Orientation takes its absence as upright.
@@ -50,14 +53,15 @@ def clean_xmp(
     *,
     keep_gps: bool = True,
     orientation: int = 1,
+    way: Way | None = None,
     stored: tuple[int, int] | None = None,
     size: tuple[int, int] | None = None,
 ) -> bytes | None:
     """The packet without what is stale in a new file, and without the place unless kept.
 
     `stored` is the width and height of the picture that the packet is true of: its regions in pixels become
-    shares of that. `orientation` is how the picture was turned since: the regions of faces and things turn
-    with it. `size` is that of the new file, to which they are then said to apply.
+    shares of that. `orientation` is how the picture was turned since, or `way` where its points have gone:
+    the regions of faces and things go with it. `size` is that of the new file, to which they then apply.
 
     Returns None where `parse_xmp` does.
     """
@@ -72,7 +76,7 @@ def clean_xmp(
             if element.parentNode is not None and _unwanted(element, keep_gps):
                 element.parentNode.removeChild(element)
         for element in document.getElementsByTagName("*"):
-            _turn_regions(element, orientation, stored, size)
+            _move_regions(element, way or _TURNS.get(orientation), stored, size)
         cleaned = "".join(node.toxml() for node in document.childNodes)
     except (ValueError, RecursionError, AttributeError):
         return None
@@ -107,15 +111,15 @@ def _unwanted(node: minidom.Attr | minidom.Element, keep_gps: bool) -> bool:
     return not keep_gps and (name.lower().startswith("gps") or (space, name) in _PLACE)
 
 
-# From a point of the stored picture, x and y in 0 to 1, to the upright one (CIPA DC-008, tag 0x0112).
-_TURNS: dict[int, Callable[[float, float], tuple[float, float]]] = {
-    2: lambda x, y: (1 - x, y),
-    3: lambda x, y: (1 - x, 1 - y),
-    4: lambda x, y: (x, 1 - y),
-    5: lambda x, y: (y, x),
-    6: lambda x, y: (1 - y, x),
-    7: lambda x, y: (1 - y, 1 - x),
-    8: lambda x, y: (y, 1 - x),
+# From the stored picture to the upright one (CIPA DC-008, tag 0x0112).
+_TURNS: dict[int, Way] = {
+    2: (-1, 0, 1, 0, 1, 0),
+    3: (-1, 0, 1, 0, -1, 1),
+    4: (1, 0, 0, 0, -1, 1),
+    5: (0, 1, 0, 1, 0, 0),
+    6: (0, -1, 1, 1, 0, 0),
+    7: (0, -1, 1, -1, 0, 1),
+    8: (0, 1, 0, -1, 0, 1),
 }
 
 
@@ -126,18 +130,14 @@ _FORMS = (
 )
 
 
-def _turn_regions(
-    element: minidom.Element,
-    orientation: int,
-    stored: tuple[int, int] | None,
-    size: tuple[int, int] | None,
+def _move_regions(
+    element: minidom.Element, way: Way | None, stored: tuple[int, int] | None, size: tuple[int, int] | None
 ) -> None:
     """Of MWG (centre and size), Microsoft (a rectangle in one text) and IPTC (corner and size, or points)."""
     if size is not None and (element.namespaceURI, element.localName) == (_REGIONS, "AppliedToDimensions"):
         for holder in (element, *element.getElementsByTagName("*")):
             for name, value in zip("wh", size, strict=True):
                 _set(holder, _DIMENSIONS, name, str(value))
-    turn = _TURNS.get(orientation)
     for space, names, unit, share, corner in _FORMS:
         values = [_number(_get(element, space, name)) for name in names]
         if None in values[:2]:
@@ -148,35 +148,33 @@ def _turn_regions(
                 continue
             x, y, w, h = x / stored[0], y / stored[1], w / stored[0], h / stored[1]
             _set(element, space, unit, share)
-        elif turn is None:
+        elif way is None:
             continue
-        turned = _turned_box(turn, orientation, x, y, w, h, corner=corner) if turn else (x, y, w, h)
-        for name, old, new in zip(names, values, turned, strict=True):
+        moved = _moved_box(element, way, x, y, w, h, corner=corner) if way else (x, y, w, h)
+        for name, old, new in zip(names, values, moved, strict=True):
             if old is not None:
                 _set(element, space, name, _text(new))
-    if turn is None:
-        return
     rectangle = _get(element, _MICROSOFT, "Rectangle")
     parts = [_number(part) for part in (rectangle or "").split(",")]
-    if len(parts) == 4 and None not in parts:
+    if way is not None and len(parts) == 4 and None not in parts:
         x, y, w, h = (part or 0.0 for part in parts)
-        turned = _turned_box(turn, orientation, x, y, w, h, corner=True)
-        _set(element, _MICROSOFT, "Rectangle", ", ".join(map(_text, turned)))
+        moved = _moved_box(element, way, x, y, w, h, corner=True)
+        _set(element, _MICROSOFT, "Rectangle", ", ".join(map(_text, moved)))
 
 
-def _turned_box(  # noqa: PLR0917 (a box)
-    turn: Callable[[float, float], tuple[float, float]],
-    orientation: int,
-    x: float,
-    y: float,
-    w: float,
-    h: float,
-    *,
-    corner: bool,
+def _moved_box(  # noqa: PLR0917 (a box)
+    element: Any, way: Way, x: float, y: float, w: float, h: float, *, corner: bool
 ) -> tuple[float, float, float, float]:
-    """A box by its centre, or by its upper left `corner`."""
-    x, y = turn(x + w / 2, y + h / 2) if corner else turn(x, y)
-    w, h = (h, w) if orientation >= 5 else (w, h)
+    """A box by its centre, or by its upper left `corner`; what lies outside the new picture is taken out."""
+    a, b, c, d, e, f = way
+    x, y = (x + w / 2, y + h / 2) if corner else (x, y)
+    x, y = a * x + b * y + c, d * x + e * y + f
+    w, h = abs(a) * w + abs(b) * h, abs(d) * w + abs(e) * h
+    if not (0 <= x <= 1 and 0 <= y <= 1):
+        while element is not None and (element.namespaceURI, element.localName) != (RDF, "li"):
+            element = element.parentNode
+        if element is not None and element.parentNode is not None:
+            element.parentNode.removeChild(element)
     return (x - w / 2, y - h / 2, w, h) if corner else (x, y, w, h)
 
 

@@ -62,7 +62,11 @@ class Repair:
     @property
     def note(self) -> str:
         """What was done, in words."""
-        if self.found > 0 and not self.mask.any():
+        if self.found == 0:
+            return (
+                "nothing of it looks damaged" if self.model else "the mask marks nothing: paint damage white"
+            )
+        if not self.mask.any():
             return f"{self.found:.0%} of it looks damaged, too much to be so: it is left; draw a mask"
         return f"{self.share:.1%} of it was damaged and is repaired"
 
@@ -152,7 +156,7 @@ def mask_by_hand(text: str, size: tuple[int, int], limits: DecodeLimits) -> np.n
     if abs(wide * height - tall * width) > max(width, height, ASPECT * wide * height):
         raise UsageError(
             f"the mask of {wide} x {tall} pixels has another shape than the photo of {width} x {height}: "
-            "paint on a copy of the photo"
+            "paint on a copy of the photo as it is turned, straightened and cropped"
         )
     white = eight_bits(picture.pixels).min(axis=2) > 127
     if picture.alpha is not None:

@@ -160,7 +160,7 @@ class Restorer:
             try:
                 page = replace(result.photo.page(number), pages=1)
                 done.append(self.restore(page, options, progress=progress))
-            except PhotoError as error:
+            except (PhotoError, UsageError) as error:
                 raise type(error)(f"page {number + 1}: {error}") from error
             if sum(one.pixels.size // 3 for one in done) > most:
                 raise PhotoTooLargeError(

@@ -12,7 +12,7 @@ import numpy as np
 
 from revisage.errors import SaveError, SigningError, UsageError
 from revisage.files import copy_date, write_atomically
-from revisage.image import Photo, eight_bits, encode, format_for, left_out, sidecar_path
+from revisage.image import Photo, can_encode, eight_bits, encode, format_for, left_out, sidecar_path
 from revisage.image.xmp import clean_xmp
 from revisage.label import Edit, Label, Original, add, can_sign, packet, results, sign
 from revisage.options import EncodeOptions, SaveOptions
@@ -137,10 +137,11 @@ class Result:
         original: Original | None = None,
         **changes: Any,
     ) -> bytes:
-        """The photo as a file of `format` (default: the options', else its source's), labelled and signed as
-        `save` does."""
+        """The photo as a file of `format` (default: the options', else its source's, or PNG where that is not
+        written), labelled and signed as `save` does."""
         start, chosen = time.perf_counter(), replace(options or EncodeOptions(), **changes)
-        format = format or chosen.chosen_format or self.photo.format
+        own = self.photo.format
+        format = format or chosen.chosen_format or (own if can_encode(own) else "PNG")
         photo, finish = self._finish(format, chosen, original)
         further = [page.photo for page in self.further]
         data = encode(photo, format=format, quality=chosen.quality, keep_gps=chosen.keep_gps, further=further)
