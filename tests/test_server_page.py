@@ -732,10 +732,15 @@ def test_the_words_are_there_in_every_language(open_page: Callable[..., Page], s
         assert words.keys() == english.keys(), language
         for key, text in words.items():
             assert holes(text) <= holes(english[key]), (language, key)
-        page = open_page(locale=language)
+        page = open_page(locale=language, viewport=PHONE)
         page.goto(server.url)
         page.get_by_role("heading", name=words["heading"]).wait_for()
         assert page.locator("html").get_attribute("lang") == language
+        page.locator(".promises .icon + span").first.get_by_text(words["where.local"]).wait_for()
+        page.set_input_files("#files", files(("a.png", photo())))
+        page.locator(".closeups canvas").first.wait_for()
+        beside = page.locator(".panel").evaluate("panel => panel.scrollWidth - panel.clientWidth")
+        assert beside <= 0, (language, "words are too long for a phone")
 
 
 def holes(text: str) -> set[str]:
