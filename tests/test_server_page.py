@@ -820,6 +820,7 @@ def test_two_results_of_one_photo_are_compared(page: Page, server: Running) -> N
 
 def test_a_photo_is_turned_straightened_and_cropped(page: Page, server: Running) -> None:
     added(page, server, ("a.png", photo(size=(320, 200))))
+    page.get_by_role("button", name="Zoom to face 1").click()
     page.get_by_role("button", name="Turn, straighten, crop").click()
     page.get_by_role("button", name="Turn to the right").click()
     page.get_by_role("slider", name="Straighten").fill("5")
@@ -839,6 +840,7 @@ def test_a_photo_is_turned_straightened_and_cropped(page: Page, server: Running)
     page.wait_for_function("() => window.revisage.current.pictures && window.revisage.current.ran.crop")
     ran = page.evaluate("window.revisage.current.ran")
     x, y, w, h = (float(side) for side in ran["crop"].split(","))
+    assert viewer(page, "isWhole"), "what was zoomed to may be gone"
     assert (ran["turn"], ran["straighten"]) == ("90", 5)
     assert (x, y, w, h) == pytest.approx((0, 0.01, 1, 0.5), abs=0.01)
     shrink = 1 / (math.cos(math.radians(5)) + 1.6 * math.sin(math.radians(5)))

@@ -212,6 +212,7 @@ export class Session {
     const options = asOptions(this.framing);
     this.show({ framing: null, focus: ".look" });
     if (!apply) return;
+    this.place = {}; // the picture will be another one
     this.set(({ run }) => {
       delete run.face; // its boxes would be elsewhere
       delete run.mask;
