@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,27 @@ def test_folders_are_searched_and_companions_left_out(tmp_path: Path) -> None:
         "b/d.jpg": out / "b" / "d.jpg",
         "strange.fli": out / "strange.png",
     }
+
+
+def test_what_cannot_be_reached_in_a_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broken link, and a folder that may not be read, are no reason for a good end."""
+    album, closed = tmp_path / "album", tmp_path / "album" / "closed"
+    photo(album / "a.jpg")
+    (album / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    closed.mkdir()
+    scan = os.scandir
+
+    def refuse(path: str) -> Iterator[os.DirEntry[str]]:
+        if Path(path) == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    jobs = plan_photos([album], tmp_path / "out")
+    outcomes = list(restore_all(jobs, restorer(), RestoreOptions()))
+    assert {one.job.source.name: one.error is None for one in outcomes} == {
+        "a.jpg": True, "gone.jpg": False, "closed": False
+    }  # fmt: skip
 
 
 def test_results_inside_the_folder_are_not_restored_again(tmp_path: Path) -> None:
@@ -86,7 +109,7 @@ def test_results_of_an_earlier_run_are_written_anew(tmp_path: Path) -> None:
         (["album"], "album", "holds the originals"),
         (["empty"], "out", "no photos"),
         (["missing.jpg"], None, "does not exist"),
-        (["album/a.jpg"], "b.xyz", "no picture format"),
+        (["album/a.jpg"], "b.xyz", "cannot be written"),
         (["album/a.jpg", "album/b.jpg"], "album/a.jpg", "is a file"),
         (["album/a.jpg", "album/b.jpg"], "new.jpg", "need a folder"),
         (["album"], "new.png", "need a folder"),

@@ -46,7 +46,7 @@ MISTAKES = {
         "revisage restore: no model is called 'gfpgan-1.5': did you mean gfpgan-1.4?"
     ),
     f"{PHOTO} -o result.xyz": (
-        "revisage restore: result.xyz: .xyz is no picture format; use .jpg, .png, .webp or .tif"
+        "revisage restore: result.xyz: .xyz cannot be written; use .jpg, .png, .webp or .tif"
     ),
     f"{PHOTO} -o {PHOTO}": (
         "revisage restore: grandmother.jpg is the original and is never written to: choose another name"

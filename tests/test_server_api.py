@@ -65,6 +65,13 @@ def test_a_form_is_as_good_as_a_body(server: Running) -> None:
     assert answer.headers["content-disposition"].count('"') == 2
 
 
+def test_an_option_in_a_form_is_not_passed_over(server: Running) -> None:
+    form = {"file": ("a.jpg", photo(format="JPEG"), "image/jpeg")}
+    answer = requests.post(server.url + "/v1/jobs", files=form, data={"strength": "0.5"}, timeout=30)
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad-option")
+    assert answer.json()["detail"].startswith("strength: a form has only the photo")
+
+
 def test_a_job_is_followed_and_fetched(server: Running) -> None:
     job = server.client.submit(photo(mark=SLOW), JobOptions(scale="1", format="WEBP"))
     events = list(server.client.events(job.id))

@@ -199,8 +199,8 @@ def _targets(  # noqa: PLR0917 (one call)
 def _check_name(out: Path, format: str | None) -> None:
     """Raises UsageError for the name of a file whose extension is no format, or another than `format`."""
     named = format_of(out)
-    if named is None:
-        raise UsageError(f"{out}: {out.suffix} is no picture format; use .jpg, .png, .webp or .tif")
+    if named is None or not can_encode(named):
+        raise UsageError(f"{out}: {out.suffix} cannot be written; use .jpg, .png, .webp or .tif")
     if format not in (None, named):
         raise UsageError(f"{out} is no name for the format {format}: leave out --format, or change the name")
 
@@ -228,14 +228,18 @@ def _below(folder: Path, out: Path | None) -> list[Path]:
     assert out is not None
     if out.resolve() == folder.resolve():
         raise UsageError(f"{out} holds the originals: choose another folder for -o")
-    found = sorted(path for path in folder.rglob("*") if _is_candidate(path, folder, out))
+    unreadable: list[Path] = []  # folders: each fails by its name, as a photo does
+    walk = os.walk(folder, onerror=lambda error: unreadable.append(Path(error.filename)))
+    files = (Path(where, name) for where, _, names in walk for name in names)
+    found = sorted(path for path in files if _is_candidate(path, folder, out)) + unreadable
     if not found:
         raise UsageError(f"no photos in {folder}")
     return found
 
 
 def _is_candidate(path: Path, root: Path, out: Path) -> bool:
-    if not is_named_like_a_photo(path.relative_to(root)) or not path.is_file():
+    broken = path.is_symlink() and not path.exists()  # told like a photo that is not there
+    if not is_named_like_a_photo(path.relative_to(root)) or not (broken or path.is_file()):
         return False
     above = path.relative_to(root).parents
     if any(part.name.endswith(RESULT) and (root / str(part).removesuffix(RESULT)).is_dir() for part in above):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 from dataclasses import fields, replace
 from functools import partial
@@ -59,6 +60,8 @@ def _decode(
     path = Path(source)
     try:
         status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise PhotoError(f"it is a folder{'' if os.access(path, os.R_OK) else ' that may not be read'}")
         if not stat.S_ISREG(status.st_mode):  # before opening: a named pipe would block
             raise PhotoError("it is not a regular file")
         with path.open("rb") as file:

@@ -109,6 +109,12 @@ async def _form(request: Request, upload: Upload, limits: Limits) -> str:
         if not isinstance(part, UploadFile):
             text = "the form has no file: name the part that holds the photo `file`"
             raise ProblemError(422, "no-file", text)
+        for name in form:
+            if name != "file":
+                text = (
+                    f"{name}: a form has only the photo; options stand in the address, such as ?strength=0.8"
+                )
+                raise ProblemError(422, "bad-option", text)
         while chunk := await part.read(CHUNK):
             await asyncio.to_thread(upload.write, chunk)
         return part.filename or ""
