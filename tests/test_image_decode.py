@@ -277,7 +277,7 @@ def test_what_cannot_be_opened_is_a_photo_error(tmp_path: Path, isolate: bool) -
     for name, text in (
         ("none.jpg", "opened"),
         ("empty.jpg", "empty"),
-        (".", "regular"),
+        (".", "folder"),
         ("pipe.jpg", "regular"),
     ):
         with pytest.raises(PhotoError, match=text):
