@@ -174,6 +174,12 @@ def test_from_array_refuses_what_is_no_picture(array: np.ndarray) -> None:
         from_array(array)
 
 
+@pytest.mark.parametrize("head", [b"\0\0\0\x20ftypisom", b"\x1aE\xdf\xa3\xa3B"])
+def test_a_film_is_told_as_one(head: bytes) -> None:
+    with pytest.raises(UnsupportedFormatError, match="--video"):
+        decode(head + bytes(100))
+
+
 def test_a_pillow_image_without_pixels_is_refused() -> None:
     with pytest.raises(PhotoError, match="no pixels"):
         from_pillow(Image.new("RGB", (0, 5)))

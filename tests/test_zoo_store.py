@@ -68,6 +68,14 @@ def test_folders_are_looked_in_in_order(home: Path, tmp_path: Path, monkeypatch:
         assert zoo.resolve("scene", "known") == Model(KNOWN, path)
 
 
+def test_the_folder_of_an_account_that_is_not_there_is_passed_over(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REVISAGE_MODELS", "~nobody-at-all/models")
+    path = put(home)
+    assert zoo.resolve("scene", "known").path == path
+
+
 def test_auto_takes_the_first_of_the_catalogue_before_ones_own(home: Path) -> None:
     own = write_model(home / "aaa.onnx")
     assert zoo.resolve("scene").path == own

@@ -195,8 +195,13 @@ def _restore_film(options: Options) -> int:
         raise UsageError("--video goes with none of --resume, --ray and --sign")
     if options.restoring.colour == "revive":
         raise UsageError("--video: every frame would be revived by itself, and flicker; leave out --colour")
-    if options.restoring.face or options.restoring.turn != "keep":
-        raise UsageError("--face and --turn are for photos: they do not go with --video")
+    chosen = options.restoring
+    of_photos = {
+        "--face": chosen.face, "--turn": chosen.turn != "keep", "--pages": chosen.pages != "first",
+        "--crop print": chosen.crop == "print", "--save-mask": options.saving.save_mask,
+    }  # fmt: skip
+    if given := ", ".join(name for name, is_given in of_photos.items() if is_given):
+        raise UsageError(f"{given}: for photos only, does not go with --video")
     if len(options.photos) != 1 or options.out is None:
         raise UsageError("--video takes one folder of frames or one video file, and -o OUT")
     film = Film(typed(options.photos[0]), typed(options.out))

@@ -116,6 +116,8 @@ def checked_format(data: bytes) -> str:
     format = sniff(data[:HEAD_BYTES])
     if format is None and data.startswith((b"PK\3\4", b"%PDF")):
         raise UnsupportedFormatError("it is an archive or a document: take the photos out of it first")
+    if format is None and (data[4:8] == b"ftyp" or data.startswith(b"\x1aE\xdf\xa3")):  # MP4, Matroska
+        raise UnsupportedFormatError("it is no picture; if it is a film, restore it with --video")
     if format is None:
         raise UnsupportedFormatError(f"it is not a {READ_NAMES} picture: convert it to one of these first")
     return format

@@ -42,7 +42,7 @@ def user_folder() -> Path:
 def folders() -> list[Path]:
     """Every folder models are looked for in, first match first; some may not exist."""
     named = os.environ.get("REVISAGE_MODELS", "")
-    own = [Path(entry).expanduser() for entry in named.split(os.pathsep) if entry.strip()]
+    own = [typed(entry) for entry in named.split(os.pathsep) if entry.strip()]
     return [EMBEDDED, *own, user_folder()]
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from revisage import runtime, zoo
 from revisage.errors import FaceError, ModelError, UsageError
-from revisage.files import sha256
+from revisage.files import sha256, typed
 from revisage.lab.data.pictures import fit
 from revisage.lab.evaluate import networks
 from revisage.lab.evaluate.data import Data, find_pictures, read, stem
@@ -128,7 +128,7 @@ def _mean(text: str, settings: MethodSettings, data: Data) -> Step:
 
 
 def _one(text: str, settings: MethodSettings, data: Data) -> Step:
-    path = Path(text).expanduser()
+    path = typed(text)
     if text in _PLAIN:
         return _PLAIN[text]
     if text and path.is_dir() and text not in zoo.CATALOGUE:
