@@ -342,7 +342,7 @@ RRDB, COMPACT = rrdb_state(2), compact_state()
         (change(COMPACT, tail=torch.ones(2)), r"no place for 'tail', shape \(2,\)"),
         (change(COMPACT, body__2__weight=None), r"'body\.1\.weight' has shape \(8,\), SRVGGNetCompact wants"),
         (change(COMPACT, body__2__bias=torch.full((8,), torch.nan)), r"'body\.2\.bias' holds numbers that"),
-        (change(COMPACT, body__2__bias=torch.ones(8, dtype=torch.int64)), r"'body\.2\.bias' is no tensor"),
+        (change(COMPACT, body__2__bias=torch.ones(8, dtype=torch.int64)), r"no tensor 'body\.2\.bias'"),
         (change(COMPACT, body__2__bias=torch.ones(0)), r"'body\.2\.bias' has shape \(0,\)"),
         (
             change(COMPACT, body__6__weight=torch.ones(3 * 81, 8, 3, 3), body__6__bias=torch.ones(3 * 81)),

@@ -18,6 +18,10 @@ def noise(height: int, width: int, dtype: type = np.uint8, seed: int = 0) -> np.
     return np.random.default_rng(seed).integers(0, top, (height, width, 3), dtype, endpoint=True)
 
 
+def side(core: int) -> int:
+    return tiles.ALIGN * core
+
+
 def quiet(done: int, total: int) -> None:
     assert 1 <= done <= total
 
@@ -25,7 +29,7 @@ def quiet(done: int, total: int) -> None:
 @given(SIDES, SIDES, st.integers(1, 20), st.integers(0, 24), st.sampled_from([np.uint8, np.uint16]))
 def test_the_identity_is_the_identity(height: int, width: int, core: int, halo: int, dtype: type) -> None:
     pixels = noise(height, width, dtype)
-    out = tiles.run(pixels, lambda tile: tile, scale=1, core=4 * core, halo=halo, on_tile=quiet)
+    out = tiles.run(pixels, lambda tile: tile, scale=1, core=side(core), halo=halo, on_tile=quiet)
     assert out.dtype == dtype
     assert np.array_equal(out, pixels)
 
@@ -40,21 +44,27 @@ def test_repeating_pixels_in_tiles_repeats_the_picture(
 
     pixels, told = noise(height, width), []
     out = tiles.run(
-        pixels, repeat, scale=scale, core=4 * core, halo=4, batch=batch, on_tile=lambda *at: told.append(at)
+        pixels,
+        repeat,
+        scale=scale,
+        core=side(core),
+        halo=4,
+        batch=batch,
+        on_tile=lambda *at: told.append(at),
     )
     assert np.array_equal(out, pixels.repeat(scale, 0).repeat(scale, 1))
-    count = len(tiles.plan(height, width, 4 * core))
+    count = len(tiles.plan(height, width, side(core)))
     assert told == [(done, count) for done in range(1, count + 1)]
 
 
 @given(st.integers(1, 3000), st.integers(1, 3000), st.integers(16, 200))
 def test_cores_are_equal_aligned_and_cover_all_once(height: int, width: int, core: int) -> None:
-    planned = tiles.plan(height, width, 4 * core)
+    planned = tiles.plan(height, width, side(core))
     assert len({(t.height, t.width) for t in planned}) == 1
     tall, wide = planned[0].height, planned[0].width
     assert tall % tiles.ALIGN == 0
     assert wide % tiles.ALIGN == 0
-    assert max(tall, wide) <= 4 * core
+    assert max(tall, wide) <= side(core)
     rows, columns = sorted({t.top for t in planned}), sorted({t.left for t in planned})
     assert len(planned) == len(rows) * len(columns)
     assert rows == list(range(0, height, tall))
@@ -99,7 +109,9 @@ def test_a_network_in_tiles_equals_the_network_at_once(height: int, width: int, 
     def operation(pictures: np.ndarray) -> np.ndarray:
         return np.stack([network(picture) for picture in pictures])
 
-    tiled = tiles.run(pixels, operation, scale=2, core=4 * core, halo=network.radius, batch=3, on_tile=quiet)
+    tiled = tiles.run(
+        pixels, operation, scale=2, core=side(core), halo=network.radius, batch=3, on_tile=quiet
+    )
     border = 8
     whole = np.pad(pixels, ((border, border), (border, border), (0, 0)), mode="reflect")
     whole = tiles.to_integer(network(tiles.to_float(whole)), np.dtype(np.uint8))

@@ -1,23 +1,28 @@
 """Networks that only spandrel can read: in PyTorch, and made into ONNX models."""
 
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from revisage import zoo
 from revisage.errors import ModelCorruptError, ModelError, RuntimeUnavailableError, UsageError, one_line
 from revisage.files import sha256
 from revisage.lab.export import export
+from revisage.restore import tiles
 from revisage.zoo import Contract
 
 if TYPE_CHECKING:
     from spandrel import ImageModelDescriptor
 
-FAMILIES = ("DnCNN", "SPAN")  #: spandrel's names of those that were found to equal PyTorch as ONNX models
+FAMILIES = ("DnCNN", "MoSR", "PLKSR", "RealCUGAN", "SAFMN", "SPAN", "SwiftSRGAN", "SwinIR")
+"""spandrel's names of those that were found to equal PyTorch as ONNX models."""
 
-_SIDE = 64  # in pixels of the picture that a network is traced with
+_SIDE = 9 * tiles.ALIGN
+"""Sides in pixels of the picture that a network is traced with: one that wants multiples of more shows."""
 
 
 def load(path: Path, refusal: ModelError) -> "ImageModelDescriptor[nn.Module]":
@@ -67,17 +72,38 @@ def install(file: Path, name: str | None, refusal: ModelError) -> Path:
 
 
 class _Picture(nn.Module):
-    """As spandrel calls it, but without padding, which these networks do not need."""
+    """As spandrel calls it, but without padding, which these networks do not need for a tile."""
 
     def __init__(self, model: "ImageModelDescriptor[nn.Module]") -> None:
         super().__init__()
         self.network, self.call = model.model, model._call_fn
         for part in self.network.modules():
-            if hasattr(
-                part, "update_params"
-            ):  # SPAN merges its branches in every pass, which cannot be traced
+            if hasattr(part, "update_params"):  # SPAN merges its branches in every pass: it cannot be traced
                 part.update_params()
                 part.update_params = lambda: None
+            if hasattr(part, "calculate_mask"):  # of SwinIR, for one size of a picture
+                part.input_resolution = None
+                part.calculate_mask = partial(_mask, part.window_size, part.shift_size)
+                vars(sys.modules[type(part).__module__])["window_reverse"] = _joined
 
     def forward(self, x: Tensor) -> Tensor:
         return self.call(self.network, x).clamp(0, 1)
+
+
+def _mask(side: int, shift: int, size: tuple[int, int]) -> Tensor:
+    """(windows, side², side²), -100 between pixels that only rolling has made neighbours, else 0, for a
+    picture of `size` (height, width). Source: Liu et al., Swin Transformer, ICCV 2021, figure 4."""
+    if not shift:
+        return torch.zeros(1, 1, 1)
+    height, width = size
+    rows, columns = (torch.arange(length) >= length - shift for length in size)
+    part = (2 * rows[:, None] + columns).view(height // side, side, width // side, side)
+    part = part.transpose(1, 2).reshape(-1, side * side)
+    return torch.where(part[:, None] == part[:, :, None], 0.0, -100.0)
+
+
+def _joined(windows: Tensor, side: int, height: int, width: int) -> Tensor:
+    """(N windows, side, side, C) -> (N, height, width, C); theirs takes N from the batch traced with."""
+    channels = windows.shape[-1]
+    rows = windows.view(-1, height // side, width // side, side, side, channels).transpose(2, 3)
+    return rows.reshape(-1, height, width, channels)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ALIGN = 4
-"""Windows start and end on multiples of this, so that networks which unshuffle by 2 or 4 keep their phase."""
+ALIGN = 8
+"""Windows start and end on multiples of this, so that networks which unshuffle by 2 or 4, or look through
+windows of 8 (SwinIR), keep their phase."""
 
 Operation = Callable[[np.ndarray], np.ndarray]
 """(N, h, w, 3) float32 in [0, 1] -> (N, h scale, w scale, 3) float32; h and w are multiples of ALIGN."""

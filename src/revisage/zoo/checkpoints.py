@@ -34,7 +34,8 @@ _STORAGES: dict[str, np.dtype] = {
     "torch.BFloat16Storage": _BF16,
     **{f"torch.{name}Storage": np.dtype(kind) for name, kind in (_REALS | _WHOLE).items()},
 }
-_SAFE_TYPES: dict[str, np.dtype] = {"BF16": _BF16, **{f"F{8 * n}": np.dtype(f"<f{n}") for n in (2, 4, 8)}}
+_SAFE_TYPES: dict[str, np.dtype] = {"BF16": _BF16, "I64": np.dtype("<i8")}
+_SAFE_TYPES |= {f"F{8 * n}": np.dtype(f"<f{n}") for n in (2, 4, 8)}
 
 
 class _Storage(NamedTuple):
@@ -60,6 +61,7 @@ class _RefusedError(Exception):
 def read(file: Path) -> dict[str, np.ndarray]:
     """The tensors of a checkpoint by name, float32 and finite: of `params_ema`, else `params`, else the top.
 
+    Left out are those of integers.
     `file` is a checkpoint of PyTorch, a .safetensors file, or one of the two files of an ncnn model.
 
     Raises ModelMissingError (no such file), ModelCorruptError (damaged, unsafe, or it holds something else).
@@ -101,6 +103,8 @@ def _tensors(content: object, data: Callable[[_Storage], bytes], length: int) ->
     state, total = {}, 0
     for key, tensor in group.items():
         label = repr(str(key)[:80])
+        if isinstance(tensor, _Tensor) and tensor.storage.type.kind in "iu":
+            continue  # indices and counters, which networks that spandrel knows have
         if not isinstance(tensor, _Tensor) or tensor.storage.type.kind not in "fV":
             raise _RefusedError(f"{label} is no tensor of weights")
         total += math.prod(tensor.shape) * tensor.storage.type.itemsize
