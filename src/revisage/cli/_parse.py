@@ -5,6 +5,7 @@ is the help. The fields of a dataclass in it are options like the others.
 """
 
 import argparse
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
@@ -155,7 +156,7 @@ def _shown(kind: Any, prefix: str = "") -> Iterator[_Shown]:
             yield from _shown(plain, f"{prefix}{field.name}.")
         elif not arg.only_in_python:
             options = [part for part in _parts(plain) if part is not NoneType]
-            text = arg.help or texts.get(field.name, "")
+            text = re.sub(r"\s*In Python .*?\.(?!\S)", "", arg.help or texts.get(field.name, ""))
             interval = next((mark for mark in marks if isinstance(mark, Interval)), None)
             kind = options[0] if len(options) == 1 else plain
             yield _Shown(prefix + field.name, field.name, kind, field.default, arg, interval, text)
