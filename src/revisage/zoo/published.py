@@ -223,6 +223,6 @@ class _Family(NamedTuple):
 _FAMILIES = (
     # The style MLP makes codes of random vectors, here the photo does; the U-Net's pictures serve training.
     _Family("GFP-GAN", "conv_body_first.weight", _gfpgan, (f"{_PRIOR}style_mlp.", "toRGB.")),
-    _Family("RRDBNet", "body.0.rdb1.conv1.weight", _rrdb, ()),
+    _Family("RRDBNet", "body.0.rdb1.conv5.weight", _rrdb, ()),
     _Family("SRVGGNetCompact", "body.0.weight", _compact, ()),
 )
