@@ -6,6 +6,7 @@ stands in its own whole picture, so that neither a square edge nor a halo gives 
 
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,6 +20,9 @@ KINDS = {
     "portrait": 0.07, "few": 0.13, "crowd": 0.07, "mosaic": 0.2, "photo": 0.28, "close": 0.03,
     "clutter": 0.22,
 }  # fmt: skip
+
+
+PROFILES = 0.25  # share of whole pictures that show one, where they are known
 
 
 @dataclass(frozen=True)
@@ -202,7 +206,7 @@ def _mosaic(canvas: Canvas, source: Source, rng: np.random.Generator) -> None:
         for left, right in pairwise(edges):
             kind = rng.random()
             if count == 1 or kind < 0.6:
-                picture = read(source.portraits[rng.integers(len(source.portraits))])
+                picture = _whole(source.portraits, source, rng)
                 if rng.random() < TURNED:
                     picture = pose.turn_head(picture, pose.PORTRAIT_HEAD, pose.draw_turn(rng))
             elif kind < 0.75:
@@ -228,7 +232,7 @@ def _photo(canvas: Canvas, source: Source, rng: np.random.Generator) -> None:
     """A photograph as it was taken, whole or a part, some in an oval. Its faces are not listed."""
     size = canvas.pixels.shape[0]
     canvas.complete = False
-    picture = tone(read(rng.choice(np.array(source.photographs or source.portraits, object))), rng)
+    picture = tone(_whole(source.photographs or source.portraits, source, rng), rng)
     scale = size / max(picture.shape[:2]) * float(np.exp(rng.uniform(np.log(0.5), np.log(2.2))))
     if scale < 1:
         picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -248,6 +252,13 @@ def _photo(canvas: Canvas, source: Source, rng: np.random.Generator) -> None:
     shown = cv2.warpAffine(picture, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
     alpha = covered[..., None].astype(np.float32) / 255
     canvas.pixels = (canvas.pixels + alpha * (shown.astype(np.float32) - canvas.pixels)).astype(np.uint8)
+
+
+def _whole(paths: tuple[Path, ...], source: Source, rng: np.random.Generator) -> np.ndarray:
+    """One of the pictures, now and then one of the few that show a profile."""
+    if source.profiles and rng.random() < PROFILES:
+        paths = source.profiles
+    return read(paths[rng.integers(len(paths))])
 
 
 def _random_crop(picture: np.ndarray, rng: np.random.Generator, smallest: float) -> np.ndarray:

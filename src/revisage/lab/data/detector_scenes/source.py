@@ -27,9 +27,8 @@ class Source:
     portraits: tuple[Path, ...]
     expressions: tuple[Path, ...]  # small gray heads, tightly cut; may be none
     backgrounds: tuple[np.ndarray, ...]
-    photographs: tuple[
-        Path, ...
-    ] = ()  # whole ones with people or without, nothing known of them; may be none
+    photographs: tuple[Path, ...] = ()  # whole ones with people or without, of whom nothing is known
+    profiles: tuple[Path, ...] = ()  # those of portraits and photographs whose face is turned away
 
 
 def load_source(data: Path, *, validation: bool) -> Source:

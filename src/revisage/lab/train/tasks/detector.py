@@ -14,7 +14,7 @@ from revisage.faces.network import STRIDES
 from revisage.faces.rows import iou
 from revisage.lab.data.detector_scenes.compose import Scene, compose
 from revisage.lab.data.detector_scenes.scrfd import Scrfd
-from revisage.lab.data.detector_scenes.source import load_source
+from revisage.lab.data.detector_scenes.source import load_source, read
 from revisage.lab.data.detector_scenes.targets import Detections, Teacher, add_known, decode, match, suppress
 from revisage.lab.data.loader import Sample
 from revisage.lab.degrade import RECIPES
@@ -26,6 +26,8 @@ from revisage.lab.train.task import Batch, Phase
 MIXTURE = {"old-photo": 0.55, "second-order": 0.25, "gfpgan": 0.2}
 DEFAULT = DetectorConfig()
 RETURN, LIVES = 64, 4  # samples after which a composed scene comes again, aged otherwise, and how often
+PROFILE = 0.28  # share of the side of a square as large as its box that the eyes of a profile are apart
+LOOK = 160  # side at which they are looked for
 SECOND_SIDE, SECOND_SCORE = 384, 0.6  # at which the second teacher sees a scene, and is believed
 FACE_SCORE = 0.3  # cells with at least this teacher score are asked for a box and landmarks
 
@@ -72,7 +74,9 @@ class DetectorTask:
             raise UsageError("the finder learns from a teacher: --set teacher=FILE.onnx, such as YuNet")
         self.teacher = Teacher(settings.teacher)
         self.second = Scrfd(settings.second, SECOND_SIDE, SECOND_SCORE) if settings.second else None
-        self.source = load_source(settings.data, validation=False)
+        source = load_source(settings.data, validation=False)
+        profiles = (path for path in source.portraits + source.photographs if self._shows_profile(path))
+        self.source = replace(source, profiles=tuple(profiles))
         self.held = load_source(settings.data, validation=True)
         self._scene = lru_cache(RETURN)(self._compose)
         torch.manual_seed(settings.seed)
@@ -94,6 +98,13 @@ class DetectorTask:
             pixels = degrade_scene(pixels, rng)
         targets = {f"target_{stride}": level for stride, level in zip(STRIDES, levels, strict=True)}
         return {"image": np.ascontiguousarray(pixels[..., ::-1].transpose(2, 0, 1)), **targets}
+
+    def _shows_profile(self, path: Path) -> bool:
+        """Whether the eyes of the face that the teacher is surest of stand close together."""
+        pixels = cv2.resize(read(path), (LOOK, LOOK), interpolation=cv2.INTER_AREA)
+        found = suppress(decode(self.teacher(pixels), self.settings.threshold))
+        apart = np.hypot(*(found.landmarks[:1, 1] - found.landmarks[:1, 0]).T)
+        return bool((apart < PROFILE * np.sqrt(found.boxes[:1, 2:].prod(1))).any())
 
     def _compose(self, number: int) -> tuple[np.ndarray, list[np.ndarray]]:
         scene = compose(self.source, self.settings.seed, number, self.settings.size)
