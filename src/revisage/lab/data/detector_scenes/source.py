@@ -59,10 +59,10 @@ def load_source(data: Path, *, validation: bool) -> Source:
     expressions = tuple(path for path in heads if ours(f"{path.parent.name}/{path.stem}"))
     if not (faces and portraits and backgrounds):
         raise TrainingError(f"{data} has too few pictures to compose scenes from")
-    folders = (data / "portraits_unlabelled", data / "scenes_more")
-    photographs = tuple(
-        path for folder in folders for path in sorted(folder.glob("*.jpg")) if ours(path.stem)
-    )
+    whole = [
+        path for name in ("portraits_unlabelled", "scenes_more") for path in sorted((data / name).glob("*.*"))
+    ]
+    photographs = tuple(path for path in whole if ours(path.stem))
     small = [cv2.resize(read(path), (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA) for path in faces]
     return Source(faces, np.stack(small), landmarks, portraits, expressions, backgrounds, photographs)
 
