@@ -34,6 +34,7 @@ from revisage.lab.architectures import export_network  # noqa: E402
 from revisage.lab.losses.detection import box_iou_distance, box_smooth_l1, landmark_smooth_l1, quality_focal  # noqa: E402
 from revisage.lab.networks.detector import OUTPUT_NAMES, DetectorConfig, DetectorNetwork  # noqa: E402
 from revisage.lab.train.tasks.detector import (  # noqa: E402
+    LOOK,
     DetectorSettings,
     DetectorTask,
     detector_losses,
@@ -162,6 +163,23 @@ def test_faces_that_the_second_teacher_alone_sees_are_wanted_where_not_all_are_k
     for complete, count in ((True, 0), (False, 1)):
         found = suppress(decode(task._targets(replace(scene, complete=complete)), 0.5))
         assert len(found.boxes) == count
+
+
+def test_pictures_whose_eyes_stand_close_are_profiles(
+    exported: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    data = make(tmp_path_factory.mktemp("data"))
+    task = DetectorTask(DetectorSettings(data=data, teacher=exported, network=TINY, size=96, validation=1))
+    path = task.source.portraits[0]
+    for apart, profile in ((0.5, False), (0.2, True)):
+        known = scene_with((40, 44, 36, 36), LOOK)
+        known.landmarks[0, 1] = known.landmarks[0, 0] + np.float32([36 * apart, 0])
+        levels = blank(LOOK)
+        add_known(levels, known)
+        task.teacher = lambda pixels, levels=levels: levels  # type: ignore[assignment, misc]
+        assert task._shows_profile(path) == profile
+    task.teacher = lambda pixels: blank(LOOK)  # type: ignore[assignment]
+    assert not task._shows_profile(path)
 
 
 @settings(max_examples=30, deadline=None)
