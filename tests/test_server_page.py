@@ -101,10 +101,10 @@ def added(page: Page, server: Running, *named: tuple[str, bytes]) -> Page:
     return page
 
 
-def slow_photo(level: int) -> bytes:
-    """A photo of 1600 x 800 of which every tile takes a while, unless the server has just had the same."""
+def slow_photo(level: int, size: tuple[int, int] = (1600, 800)) -> bytes:
+    """A photo of which every tile takes a while, unless the server has just had the same."""
     stream = io.BytesIO()
-    Image.new("RGB", (1600, 800), (SLOW, level, 0)).save(stream, "PNG")
+    Image.new("RGB", size, (SLOW, level, 0)).save(stream, "PNG")
     return stream.getvalue()
 
 
@@ -376,7 +376,7 @@ def test_faces_and_strengths_change_the_picture_without_the_server(page: Page, s
 def test_a_reload_in_the_middle_loses_nothing(page: Page, server: Running) -> None:
     added(page, server, ("a.png", photo(1)))
     page.get_by_label("Restore face 2").uncheck()
-    page.set_input_files("#files", files(("slow.png", slow_photo(2))))
+    page.set_input_files("#files", files(("slow.png", slow_photo(2, (2400, 1600)))))
     page.locator(".film button").nth(1).click()
     page.wait_for_function("() => window.revisage.photos[1]?.state === 'running'")
     page.get_by_text("0 of 1 done").wait_for()
