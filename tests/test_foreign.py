@@ -21,6 +21,7 @@ from revisage.runtime.selfcheck import probe  # noqa: E402
 FAMILIES: dict[str, tuple[str, dict[str, object]]] = {
     "DnCNN": ("DnCNN", {"in_nc": 3, "out_nc": 3, "nc": 8, "nb": 20, "act_mode": "R"}),
     "MoSR": ("MoSR", {"dim": 16, "n_block": 2, "upscale": 2}),
+    "OmniSR": ("OmniSR", {"num_feat": 16, "res_num": 1, "up_scale": 2}),
     "PLKSR": ("RealPLKSR", {"dim": 16, "n_blocks": 2, "upscaling_factor": 2}),
     "RealCUGAN": ("UpCunet2x", {}),
     "SAFMN": ("SAFMN", {"dim": 16, "n_blocks": 2, "upscaling_factor": 2}),
@@ -83,7 +84,7 @@ def test_it_gives_what_pytorch_gives(family: str, home: Path, tmp_path: Path) ->
 def test_another_family_is_refused_with_those_that_work(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sizes = {"num_feat": 16, "res_num": 1, "up_scale": 2}
-    assert main(["models", "import", str(save("OmniSR", tmp_path / "other.pth", "OmniSR", **sizes))]) == 1
-    assert "is of OmniSR; these can be imported: DnCNN, MoSR, PLKSR, Real" in capsys.readouterr().err
+    sizes = {"embed_dim": 48, "split_size": [8, 8], "depth": [2], "num_heads": [2], "upscale": 2}
+    assert main(["models", "import", str(save("DAT", tmp_path / "other.pth", "DAT", **sizes))]) == 1
+    assert "is of DAT; these can be imported: DnCNN, MoSR, OmniSR, PLKSR, " in capsys.readouterr().err
     assert not home.exists()

@@ -56,8 +56,8 @@ class Import:
     """A single .onnx file with the contract in its metadata, as `revisage export` writes it; or weights of
     GFP-GAN (1.2 clean, 1.3, 1.4) or Real-ESRGAN (RRDBNet, SRVGGNetCompact) as .pth or .safetensors, or of the
     latter two as the .param or .bin file for ncnn, as Upscayl has them; with PyTorch and spandrel
-    (revisage[checkpoints]) also weights of DnCNN, MoSR, PLKSR, RealCUGAN, SAFMN, SPAN, SwiftSRGAN and
-    SwinIR."""
+    (revisage[checkpoints]) also weights of DnCNN, MoSR, OmniSR, PLKSR, RealCUGAN, SAFMN, SPAN,
+    SwiftSRGAN and SwinIR."""
     name: Annotated[str | None, Arg(name="as", metavar="NAME")] = None
     """What to call it, if not by the name in its metadata, in the catalogue, or of the file."""
 

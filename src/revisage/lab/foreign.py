@@ -18,7 +18,7 @@ from revisage.zoo import Contract
 if TYPE_CHECKING:
     from spandrel import ImageModelDescriptor
 
-FAMILIES = ("DnCNN", "MoSR", "PLKSR", "RealCUGAN", "SAFMN", "SPAN", "SwiftSRGAN", "SwinIR")
+FAMILIES = ("DnCNN", "MoSR", "OmniSR", "PLKSR", "RealCUGAN", "SAFMN", "SPAN", "SwiftSRGAN", "SwinIR")
 """spandrel's names of those that were found to equal PyTorch as ONNX models."""
 
 _SIDE = 9 * tiles.ALIGN
