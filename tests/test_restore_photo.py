@@ -232,6 +232,13 @@ def test_the_label_names_the_models_that_changed_the_photo(astronaut: np.ndarray
     assert restorer_with(faces=()).restore(astronaut).changed_by == ("stub-scene 1",)
 
 
+def test_a_result_that_is_restored_again_keeps_the_models_of_before(astronaut: np.ndarray) -> None:
+    again = restorer_with(scene=None).restore(astronaut).encode("PNG")
+    for _ in range(2):
+        again = restorer_with(face=None).restore(again, scale=1).encode("PNG")
+    assert label.read(again).models == ("stub-face 1", "stub-scene 1")
+
+
 def test_the_original_is_never_written_to(astronaut: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     Image.fromarray(astronaut).save(path)

@@ -15,6 +15,7 @@ from revisage.files import copy_date, write_atomically
 from revisage.image import Photo, can_encode, eight_bits, encode, format_for, left_out, sidecar_path
 from revisage.image.xmp import clean_xmp
 from revisage.label import Edit, Label, Original, add, can_sign, packet, results, sign
+from revisage.label.xmp import label_of
 from revisage.options import EncodeOptions, SaveOptions
 from revisage.restore.repair import Repair
 from revisage.restore.report import FaceReport, document
@@ -157,7 +158,9 @@ class Result:
         files whose encoder had to leave a large XMP out, and then signs them."""
         revived = ("tones by estimate",) if self.tone and self.tone.changes else ()
         filled = ("damage filled by estimate",) if self.repair and self.repair.mask.any() else ()
-        mark = Label(f"revisage {__version__}", self.changed_by + revived + filled)
+        before = label_of(self.photo.xmp)  # of a result that is restored again: its models were at it too
+        models = dict.fromkeys((before.models if before else ()) + self.changed_by + revived + filled)
+        mark = Label(f"revisage {__version__}", tuple(models))
         label, credentials = options.label, options.sign
         labels = label and bool(self.changed_by)
         photo = replace(self.photo, xmp=packet(mark, self.photo.xmp)) if labels else self.photo
@@ -167,8 +170,8 @@ class Result:
                 raise UsageError("a signature says what was edited with AI: sign with the label")
             if format is not None and not can_sign(format):
                 raise UsageError(f"{format} cannot be signed: choose .jpg, .png, .webp or .tif")
-            models = {model: self.digests.get(model, tuple)() for model in self.changed_by}
-            edit = Edit(mark.tool, models, original or self._original())
+            digests = {model: self.digests.get(model, tuple)() for model in self.changed_by}
+            edit = Edit(mark.tool, digests, original or self._original())
 
         def finish(data: bytes, format: str) -> bytes:
             data = add(data, format, mark) if labels else data
