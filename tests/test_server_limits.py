@@ -134,6 +134,19 @@ def test_bad_requests_are_typed(server: Running, path: str, expected: tuple[int,
     assert problem(requests.Session().send(request, timeout=10)) == expected
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/v1/restore", "POST"),
+        ("/v1/jobs", "GET, HEAD, POST"),
+        (f"/v1/jobs/{new_id()}", "DELETE, GET, HEAD"),
+    ],
+)
+def test_every_method_of_an_address_is_named(server: Running, path: str, allowed: str) -> None:
+    answer = requests.put(server.url + path, timeout=10)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
 @pytest.mark.parametrize("path", ["/v1/restore", "/v1/jobs", f"/v1/jobs/{new_id()}/again"])
 def test_a_parameter_that_does_not_exist_is_refused_by_its_name(server: Running, path: str) -> None:
     answer = requests.post(server.url + path, params={"strenght": "0.5"}, data=photo(), timeout=10)

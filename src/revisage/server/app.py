@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
@@ -106,4 +107,9 @@ def _add_handlers(app: FastAPI) -> None:
         code = {404: "no-route", 405: "no-method"}.get(error.status_code, "http")
         response = answer_with(Failure(error.status_code, code, str(error.detail)))
         response.headers.update(error.headers or {})
+        if error.status_code == 405:  # Starlette names the methods of one route only
+            routes = (*app.routes, *at_once.routes, *router.routes)
+            same = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
+            methods = {method for route in same for method in getattr(route, "methods", None) or ()}
+            response.headers["allow"] = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
         return response
