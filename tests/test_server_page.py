@@ -946,6 +946,22 @@ def test_damage_is_painted_over_shown_and_taken_away_again(page: Page, server: R
     assert shown(page)[304, 320].max() < 40, "as it was"
 
 
+@pytest.mark.parametrize("mode", ["Paint over damage", "Turn, straighten, crop"])
+def test_a_double_click_on_apply_deletes_nothing(page: Page, server: Running, mode: str) -> None:
+    """The second click may come before the page is drawn anew, or hit "Delete", which lies there then."""
+    added(page, server, ("a.png", photo()))
+    page.get_by_role("button", name=mode).click()
+    page.locator(".tools .primary").wait_for()
+    page.evaluate("""() => {
+        for (const name of ['.tools .primary', '.tools .primary', '.actions .delete']) document.querySelector(name).click();
+    }""")
+    assert page.evaluate("window.revisage.photos.length") == 1
+    page.locator(".tools .primary").wait_for(state="detached")
+    page.wait_for_timeout(600)
+    page.locator(".actions .delete").click()
+    page.locator(".drop").wait_for()
+
+
 COVERED = """([x, y]) => {
     const canvas = window.revisage.viewer.shown.mask;
     return canvas.getContext('2d').getImageData(x * canvas.width, y * canvas.height, 1, 1).data[3];

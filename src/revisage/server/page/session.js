@@ -14,6 +14,7 @@ const SENT_AT_ONCE = 2;
 const FOLLOWED_AT_ONCE = 3; // a browser has six connections to a server
 const KEPT_LOADED = 3; // photos whose pictures are held in memory
 const UNDO_SECONDS = 8;
+const SETTLING = 600; // milliseconds in which the second half of a double click deletes nothing
 const PHOTOS = "revisage.photos"; // where they are remembered for the browser
 const VIEW = "revisage.view"; // and what is seen of them for this tab
 
@@ -29,6 +30,7 @@ export class Session {
   choosing = false;
   framing = null; // what is kept of the current photo, while that is being chosen
   brush = null; // with which damage of the current photo is painted over
+  closed = 0; // when framing or brush were, in milliseconds
   repaired = false; // show what was
   marked = -1; // the face that is pointed at
   face = -1; // the one that was zoomed to last
@@ -209,14 +211,14 @@ export class Session {
 
   /** Restore it so, or leave it as it was. */
   endFrame(apply) {
-    const options = asOptions(this.framing);
-    this.show({ framing: null, focus: ".look" });
-    if (!apply) return;
+    const { framing } = this;
+    this.show({ framing: null, closed: Date.now(), focus: ".look" });
+    if (!apply || !framing) return;
     this.place = {}; // the picture will be another one
     this.set(({ run }) => {
       delete run.face; // its boxes would be elsewhere
       delete run.mask;
-      for (const [name, value] of Object.entries(options)) this.put(run, name, value);
+      for (const [name, value] of Object.entries(asOptions(framing))) this.put(run, name, value);
     }, true);
   }
 
@@ -231,8 +233,8 @@ export class Session {
   /** Repair what is painted, or leave all as it was. */
   async endBrush(apply) {
     const { brush, current } = this;
-    this.show({ brush: null, focus: ".look" });
-    if (!apply) return;
+    this.show({ brush: null, closed: Date.now(), focus: ".look" });
+    if (!apply || !brush) return;
     const mask = await brush.file();
     this.set(({ run }) => {
       delete run.repair; // it would be told by the mask
@@ -277,6 +279,7 @@ export class Session {
 
   /** Out of sight at once, erased when it cannot be undone any more. */
   async remove(photo) {
+    if (Date.now() - this.closed < SETTLING) return; // "Delete" may lie where "Repair" or "Apply" just was
     await this.#eraseRemoved();
     const at = this.photos.indexOf(photo);
     this.photos.splice(at, 1);
