@@ -953,7 +953,8 @@ def test_a_double_click_on_apply_deletes_nothing(page: Page, server: Running, mo
     page.get_by_role("button", name=mode).click()
     page.locator(".tools .primary").wait_for()
     page.evaluate("""() => {
-        for (const name of ['.tools .primary', '.tools .primary', '.actions .delete']) document.querySelector(name).click();
+        const press = (name) => document.querySelector(name).click();
+        ['.tools .primary', '.tools .primary', '.actions .delete'].forEach(press);
     }""")
     assert page.evaluate("window.revisage.photos.length") == 1
     page.locator(".tools .primary").wait_for(state="detached")
