@@ -401,6 +401,23 @@ def test_a_reload_in_the_middle_loses_nothing(page: Page, server: Running) -> No
         page.get_by_role("button", name="Undo").wait_for()
 
 
+def test_a_reload_while_photos_are_restored_again_keeps_what_was_there(page: Page, server: Running) -> None:
+    page.set_viewport_size({"width": 1280, "height": 500})
+    added(page, server, ("a.png", photo(1)), ("slow.png", slow_photo(9, (1200, 800))))
+    page.locator(".film button").nth(1).click()
+    page.wait_for_function("() => window.revisage.current.pictures")
+    page.evaluate("document.querySelector('.panel').scrollTop = 150")
+    page.evaluate("window.revisage.set(({ run }) => { run.scale = '1'; }, true)")
+    page.wait_for_function("() => window.revisage.photos[1].pending")
+    page.reload()
+    page.get_by_role("button", name="Download all 2").wait_for()
+    assert page.evaluate("window.revisage.photos[1].isBusy")
+    page.wait_for_function("() => window.revisage.photos[1].thumb")
+    page.wait_for_function("() => document.querySelector('.panel').scrollTop === 150")
+    done(page, 2)
+    assert page.evaluate("window.revisage.photos[1].ran") == {"scale": "1"}
+
+
 def test_a_warning_before_photos_are_lost_that_are_not_sent(page: Page, server: Running) -> None:
     opened(page, server)
     page.route("**/v1/jobs?*", lambda route: None)  # an upload that takes for ever
@@ -412,6 +429,17 @@ def test_a_warning_before_photos_are_lost_that_are_not_sent(page: Page, server: 
     page.close(run_before_unload=True)
     page.wait_for_event("close")
     assert kinds == ["beforeunload"]
+
+
+def test_a_warning_before_strokes_of_the_brush_are_lost(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", scratched()))
+    painting(page)
+    page.keyboard.press(" ")
+    assert page.evaluate("window.revisage.brush.canUndo")
+    with page.expect_event("dialog") as asked:
+        page.close(run_before_unload=True)
+    assert asked.value.type == "beforeunload"
+    asked.value.accept()
 
 
 def test_deletion_can_be_undone_and_then_erases_at_the_server(page: Page, server: Running) -> None:
@@ -511,6 +539,20 @@ def test_settings_run_again_for_one_and_for_all(page: Page, server: Running) -> 
     page.get_by_role("button", name="Gentle").click()
     page.get_by_text("60 %").first.wait_for()
     assert page.get_by_label("Strength of the faces").input_value() == "60"
+
+
+def test_settings_for_all_can_be_undone(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", photo(1)), ("slow.png", slow_photo(10)))
+    page.get_by_label("Size").select_option("1")
+    page.get_by_text("220 × 120 → 220 × 120 pixels").wait_for()
+    page.get_by_text("Use these settings for all photos").click()
+    page.wait_for_function("() => window.revisage.photos[1].pending")
+    page.locator(".toast", has_text="gets these settings").get_by_role("button", name="Undo").click()
+    page.wait_for_function("() => !window.revisage.photos[1].isBusy && !window.revisage.photos[1].pending")
+    slow = page.evaluate("window.revisage.photos[1].toSave")
+    assert (slow["ran"], slow["settings"]["run"]) == ({}, {})
+    assert slow["jobs"] == [slow["job"]], "what was begun is erased"
+    assert page.locator(".toast").count() == 0
 
 
 def test_settings_that_change_before_a_photo_is_sent_are_those_it_is_restored_with(

@@ -26,8 +26,14 @@ export function Controls({ session, photo }) {
   const first = isNarrow(); // directly below the picture
   const cleans = report?.can_clean ?? true;
   const options = (which) => declared.filter(which).map((option) => html`<${Option} session=${session} settings=${settings} option=${option} />`);
+  const panel = useRef(null);
+  useEffect(() => {
+    if (!session.scroll || !(photo.pictures || photo.isBusy)) return;
+    panel.current.scrollTop = session.scroll; // as before a reload
+    if (panel.current.scrollTop) session.scroll = null; // or it has no room yet
+  });
   return html`
-    <aside class="panel" aria-label=${say("settings")}>
+    <aside ref=${panel} class="panel" aria-label=${say("settings")}>
       <div class="title"><h2>${photo.name}</h2><p class="hint">${summary(photo)}</p></div>
       ${photo.problem && html`<p class="trouble">${photo.problem.message} <${Remedies} photo=${photo} /></p>`}
       ${report?.turn_offered > 0 && html`<p class="offer">${say("turned")}

@@ -74,7 +74,8 @@ document.addEventListener("keydown", (event) => {
 });
 document.addEventListener("keyup", (event) => event.key === "o" && session.original && session.show({ original: false }));
 
-addEventListener("beforeunload", (event) => session.photos.some((photo) => photo.isUnsent) && event.preventDefault());
+addEventListener("beforeunload", (event) => (session.brush?.canUndo || session.photos.some((photo) => photo.isUnsent)) && event.preventDefault());
+addEventListener("pagehide", () => session.save());
 session.changed();
 session.start();
 setInterval(() => session.progress.share !== null && session.changed(), 1000); // the time that is left

@@ -135,7 +135,7 @@ export class Photo {
         if (fields.steps?.stage === "scene") this.#sketch(id, signal);
       };
       const follow = () => this.#follow(id, signal, isOver ? () => {} : tell);
-      await (this.isDone ? follow() : places.following.within(signal, follow));
+      await (this.isDone && following === null ? follow() : places.following.within(signal, follow));
       await this.#take(id, settings, signal);
     } catch (problem) {
       if (signal.aborted || problem.name === "AbortError") return;
@@ -209,7 +209,17 @@ export class Photo {
     Object.assign(this, { report, ran: settings, job: id, source: id, pictures: null, sketch: null, made: null, pending: null, state: "done", share: 1 });
     this.session.changed();
     for (const other of old) this.#forget(other);
-    api.preview(id, "thumb", signal).then((blob) => this.#setThumb(blob), () => {});
+    this.#fetchThumb();
+  }
+
+  /** The result that there is while another is made. */
+  async #remember() {
+    this.report = await api.report(this.job).catch(() => null);
+    if (this.report) this.#fetchThumb();
+  }
+
+  #fetchThumb() {
+    api.preview(this.job, "thumb").then((blob) => this.#setThumb(blob), () => {});
   }
 
   /** Come back after a reload. Returns whether the server still has it. */
@@ -218,6 +228,7 @@ export class Photo {
     try {
       const { name, state } = await api.status(following);
       this.name = name;
+      if (this.job && this.pending) await this.#remember();
       this.restore({ following, isOver: !["queued", "running"].includes(state) });
     } catch (problem) {
       if (problem.status === 404) return false;
@@ -324,6 +335,11 @@ export class Photo {
     return this.problem !== null && WORTH_ANOTHER_TRY.includes(this.problem.status) && (this.file !== null || this.source !== null);
   }
 }
+
+/** Whether an option is true of one photo alone. */
+export const isOfOne = ([name, value]) => [...FRAME, "face", "mask"].includes(name) && !["auto", "print"].includes(value);
+
+export const forOthers = ({ run, ...rest }) => ({ ...rest, run: Object.fromEntries(Object.entries(run).filter((option) => !isOfOne(option))) });
 
 export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { Brush } from "./brush.js";
 import { follow, save } from "./files.js";
 import { asOptions, openFrame } from "./frame.js";
-import { FRAME, Photo, Places, same } from "./photo.js";
+import { Photo, Places, forOthers, isOfOne, same } from "./photo.js";
 import { sharePicture } from "./share.js";
 import { html, render } from "./vendor/preact-htm.js";
 import { App } from "./views.js";
@@ -53,7 +53,7 @@ export class Session {
       render(html`<${App} session=${this} />`, document.getElementById("app"));
       if (this.focus) document.querySelector(this.focus)?.focus();
       this.focus = null;
-      this.#save(); // last: it fails where the browser has no room left
+      this.save(); // last: it fails where the browser has no room left
     });
   }
 
@@ -99,7 +99,7 @@ export class Session {
   }
 
   async #reattach() {
-    const { current, mode = "wipe", place = {}, batch, removed } = stored(sessionStorage, VIEW) ?? {};
+    const { current, mode = "wipe", place = {}, scroll, batch, removed } = stored(sessionStorage, VIEW) ?? {};
     const given = shared();
     const saved = [...(stored(localStorage, PHOTOS) ?? []), ...given].filter(({ key }) => !this.#known.has(key));
     const isGone = ({ key, until }) => until && key !== removed?.key; // deleted in another tab
@@ -112,6 +112,7 @@ export class Session {
     this.#attached = true;
     this.show({ mode, place });
     this.choose(this.current ?? this.photos.find(({ key }) => key === (given[0]?.key ?? current)) ?? this.photos[0] ?? null);
+    this.scroll = scroll;
     if (deleted) this.#offerUndo(deleted, removed.at);
     for (const one of saved.filter((one) => isGone(one) && one.until < Date.now())) { // which has been closed since
       this.#known.add(one.key);
@@ -121,14 +122,15 @@ export class Session {
   }
 
   /** Other tabs have photos of their own. */
-  #save() {
+  save() {
     const { removed, current, mode, place } = this;
+    const scroll = this.scroll ?? document.querySelector(".panel")?.scrollTop;
     const own = [...this.photos, removed?.photo].filter((photo) => photo?.source).map((photo) => photo.toSave);
     const others = (stored(localStorage, PHOTOS) ?? []).filter(({ key }) => !this.#known.has(key));
     localStorage.setItem(PHOTOS, JSON.stringify([...others, ...own]));
     if (!this.#attached) return;
     const batch = this.#batch && { ...this.#batch, keys: [...this.#batch.keys] };
-    const view = { current: current?.key, mode, place, batch, removed: removed && { key: removed.photo.key, at: removed.at } };
+    const view = { current: current?.key, mode, place, scroll, batch, removed: removed && { key: removed.photo.key, at: removed.at } };
     sessionStorage.setItem(VIEW, JSON.stringify(view));
   }
 
@@ -143,7 +145,7 @@ export class Session {
 
   choose(photo) {
     if (this.brush && photo !== this.current) this.endBrush(true); // what was painted is not lost
-    const anew = this.current === photo ? {} : { choosing: false, framing: null, marked: -1, face: -1 };
+    const anew = this.current === photo ? {} : { choosing: false, framing: null, marked: -1, face: -1, scroll: null };
     this.show({ current: photo, ...anew });
   }
 
@@ -177,7 +179,9 @@ export class Session {
   set(change, anew, photos = [this.current]) {
     for (const photo of photos) {
       change(photo.settings);
-      if (anew && !photo.isUnsent && !same(photo.settings.run, photo.ran)) photo.restore();
+      if (!anew || photo.isUnsent) continue;
+      if (!same(photo.settings.run, photo.ran)) photo.restore();
+      else if (photo.isBusy) photo.restore({ following: photo.job, isOver: true }); // as it is already
     }
     this.changed();
   }
@@ -192,11 +196,15 @@ export class Session {
   setAll() {
     const settings = forOthers(this.current.settings);
     const others = this.photos.filter((photo) => photo !== this.current);
+    const before = new Map(others.map((photo) => [photo.settings, structuredClone(photo.settings)]));
     this.set((one) => {
       const own = Object.fromEntries(Object.entries(one.run).filter(isOfOne));
       Object.assign(one, structuredClone({ ...settings, run: { ...settings.run, ...own } }));
     }, true, others);
-    this.say(say("for-all.done", { n: others.length }));
+    this.say(say("for-all.done", { n: others.length }), { text: say("undo"), act: () => {
+      this.show({ toast: null });
+      this.set((one) => Object.assign(one, before.get(one)), true, others.filter((photo) => this.photos.includes(photo)));
+    } }, UNDO_SECONDS);
   }
 
   /** Turn, straighten and crop the current photo. */
@@ -373,11 +381,6 @@ export class Session {
     else document.querySelector(".look")?.requestFullscreen?.();
   }
 }
-
-/** Whether an option is true of one photo alone. */
-const isOfOne = ([name, value]) => [...FRAME, "face", "mask"].includes(name) && !["auto", "print"].includes(value);
-
-const forOthers = ({ run, ...rest }) => ({ ...rest, run: Object.fromEntries(Object.entries(run).filter((option) => !isOfOne(option))) });
 
 /** What was shared to the page by another program: the server has it already. */
 function shared() {
