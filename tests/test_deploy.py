@@ -6,6 +6,7 @@ import json
 import re
 from configparser import ConfigParser
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -52,7 +53,13 @@ def test_server_and_workers_share_queue_and_folder() -> None:
         volumes = dict(volume.split(":")[:2] for volume in services[name]["volumes"])
         assert volumes["photos"] == str(server.data)
         assert volumes["./tokens"] == str(server.token_file)
-    assert "healthcheck" in services["database"]
+    database = services["database"]
+    url, login = urlsplit(server.database or ""), database["environment"]
+    assert (url.hostname, url.username, url.path) == ("database", login["POSTGRES_USER"], f"/{url.username}")
+    assert services["worker"]["environment"] == {"PGPASSWORD": login["POSTGRES_PASSWORD"]}
+    assert "--host" in database["healthcheck"]["test"], "its socket answers before it is made"
+    ignored = (DEPLOY.parent / ".gitignore").read_text().split()
+    assert {"deploy/.env", "deploy/tokens"} <= set(ignored), "secrets beside the file that names them"
     used = {volume.split(":")[0] for service in services.values() for volume in service["volumes"]}
     assert {name for name in used if name[0] != "."} == set(document["volumes"])
 
