@@ -160,6 +160,8 @@ def test_results_come_as_one_archive_once_all_are_done(server: Running) -> None:
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert archive.namelist() == ["photo.restored.png", "photo.restored-2.png", "restored.csv"]
         assert archive.read("photo.restored.png") == server.client.result(done.id)
+        for entry in archive.infolist():
+            assert abs(time.mktime((*entry.date_time, 0, 0, -1)) - time.time()) < 120, "of now, not of 1980"
     assert requests.head(address, params={"job": done.id}, timeout=5).status_code == 200
 
 

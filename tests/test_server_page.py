@@ -244,7 +244,7 @@ def test_an_album_is_restored_on_a_phone(open_page: Callable[..., Page], server:
     data = downloaded(page, page.get_by_role("button", name="Download all 4"))
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         rows = list(csv.DictReader(io.StringIO(archive.read("restored.csv").decode("utf-8-sig"))))
-    assert [row["restored"] for row in rows] == ["1", "2", "2", "2"]
+    assert [row["faces restored"] for row in rows] == ["1", "2", "2", "2"]
     page.locator(".film button").nth(2).tap()
     page.get_by_role("button", name="Delete 3.png").tap()
     page.locator(".film li").nth(3).wait_for(state="detached")
@@ -318,6 +318,13 @@ def test_side_by_side_and_hold_to_see_the_original(page: Page, server: Running) 
     page.get_by_role("button", name="Compare with a line").click()
     told.get_by_text("200 %").wait_for()
     assert viewer(page, "percent") == 200, "who looks at 200 % goes on doing so"
+    page.get_by_role("button", name="Side by side").click()
+    page.set_viewport_size({"width": 1800, "height": 1100})  # as full screen does
+    page.wait_for_function("() => window.revisage.viewer.width > 1300")
+    assert viewer(page, "percent") == 200
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.get_by_role("button", name="Compare with a line").click()
+    told.get_by_text("200 %").wait_for()
     page.keyboard.press("0")
     page.get_by_role("button", name="Side by side").click()
     assert drawn(page, 0.25, 0.5)[:2] == pytest.approx([200, 128], abs=6), "the photo as it was"
@@ -516,8 +523,8 @@ def test_all_are_downloaded_as_one_file_with_a_table(page: Page, server: Running
         rows = list(csv.DictReader(io.StringIO(archive.read("restored.csv").decode("utf-8-sig"))))
     assert levels == [(200, 1, 0), (200, 2, 0), (200, 3, 0)]
     assert [row["photo"] for row in rows] == ["a.png", "a.png", "'=b.png"]
-    assert [(row["faces"], row["restored"], row["notes"]) for row in rows] == [
-        ("2", "1", "not chosen"), ("2", "2", ""), ("2", "2", ""),
+    assert [(row["faces found"], row["faces restored"], row["notes"]) for row in rows] == [
+        ("2", "1", "face 2: not chosen"), ("2", "2", ""), ("2", "2", ""),
     ]  # fmt: skip
 
 
@@ -645,6 +652,50 @@ def test_progress_is_told_in_total_and_in_the_title(page: Page, server: Running)
     page.wait_for_function("() => /^\\d+ % · about \\d+ seconds? left · Revisage$/.test(document.title)")
     done(page, 3)
     page.wait_for_function("() => document.title === 'Revisage: restore old photos'")
+
+
+def test_the_time_left_has_one_line_on_a_phone(open_page: Callable[..., Page], server: Running) -> None:
+    page = added(open_page(viewport=PHONE), server, ("a.png", photo(1)), ("b.png", photo(2)))
+    for left, text in ((12, "≈ 12 sec"), (0.2, "≈ 1 sec"), (600, "≈ 10 min")):
+        page.evaluate(
+            """left => {
+            const value = { share: 0.5, left, done: 1, total: 2 };
+            Object.defineProperty(window.revisage, 'progress', { configurable: true, get: () => value });
+            window.revisage.changed();
+        }""",
+            left,
+        )
+        told = page.locator(".total .narrow", has_text=text)
+        told.wait_for()
+        height = page.locator(".total p").evaluate("p => p.getBoundingClientRect().height")
+        assert height < 24
+        assert page.locator(".total").evaluate("total => total.scrollWidth <= total.clientWidth")
+
+
+def test_help_on_a_phone_is_of_fingers(open_page: Callable[..., Page], server: Running) -> None:
+    page = opened(open_page(viewport={"width": 375, "height": 400}, has_touch=True, is_mobile=True), server)
+    page.get_by_role("button", name="Help").click()
+    help = page.locator("#help")
+    help.get_by_text("pinch to zoom").wait_for()
+    assert not help.locator("dl").is_visible()
+    help.evaluate("help => { help.scrollTop = help.scrollHeight; }")
+    assert help.evaluate("help => help.scrollTop") > 0
+    help.get_by_role("button", name="Close").click()
+    help.wait_for(state="hidden")
+
+
+def test_a_face_at_the_edge_fills_its_close_up(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", photo()))
+    lowest = page.evaluate("""async () => {
+        const { current } = window.revisage;
+        current.report.faces[0].box = [0, 0, 40, 40];
+        window.revisage.changed();
+        await new Promise((done) => setTimeout(done, 500));
+        const canvas = document.querySelector('.closeups canvas');
+        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        return Math.min(...data.filter((_, n) => n % 4 === 3));
+    }""")
+    assert lowest == 255, "nothing transparent"
 
 
 def test_faces_are_shown_while_the_rest_is_still_cleaned(page: Page, server: Running) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
@@ -12,7 +13,17 @@ from revisage.server.files import CHUNK, Files
 from revisage.server.queue.jobs import Job
 
 TABLE = "restored.csv"
-COLUMNS = ("file", "photo", "width", "height", "faces", "restored", "most degrees", "models", "notes")
+COLUMNS = (
+    "file",
+    "photo",
+    "width",
+    "height",
+    "faces found",
+    "faces restored",
+    "largest change of identity in degrees",
+    "models",
+    "notes",
+)
 
 
 class _Pipe(io.RawIOBase):
@@ -45,6 +56,7 @@ def stream(files: Files, jobs: Sequence[Job]) -> Iterator[bytes]:
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:
         for job in jobs:
             assert job.result is not None
+            assert job.ended is not None
             try:
                 source, format = files.result(job.id, job.result)
                 report = files.report(job.id, job.result)["photos"][0]
@@ -53,7 +65,8 @@ def stream(files: Files, jobs: Sequence[Job]) -> Iterator[bytes]:
                 continue
             name = _free(file_name(job.name, format), taken)
             rows.append(_row(name, job.name, report))
-            with source, archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as entry:
+            info = zipfile.ZipInfo(name, time.localtime(job.ended)[:6])
+            with source, archive.open(info, "w", force_zip64=True) as entry:
                 while chunk := source.read(CHUNK):
                     entry.write(chunk)
                     yield pipe.take()
@@ -64,7 +77,7 @@ def stream(files: Files, jobs: Sequence[Job]) -> Iterator[bytes]:
 def _row(name: str, photo: str, report: dict[str, Any]) -> Sequence[object]:
     faces = report["faces"]
     angles = [face["identity_degrees"] for face in faces if face["identity_degrees"] is not None]
-    notes = sorted({face["reason"] for face in faces if face["reason"]})
+    notes = [f"face {face['number']}: {face['reason']}" for face in faces if face["reason"]]
     restored = sum(face["outcome"] == "restored" for face in faces)
     models = [model for task in ("face", "scene") if (model := report["models"][task])]
     most = max(angles, default="")

@@ -181,7 +181,10 @@ function CloseUp({ photo, box, before = false }) {
     const context = canvas.current.getContext("2d");
     context.imageSmoothingQuality = "high";
     const scale = side / (FACE * Math.max(box[2], box[3]));
-    const [x, y] = [side / 2 - (box[0] + box[2] / 2) * scale, side / 2 - (box[1] + box[3] / 2) * scale];
+    const [x, y] = photo.pictures.size.map((length, k) => { // the face in the middle, but nothing from beyond the photo's edge
+      const room = side - length * scale;
+      return room > 0 ? room / 2 : Math.min(0, Math.max(room, side / 2 - (box[k] + box[k + 2] / 2) * scale));
+    });
     if (before) drawBefore(context, photo.pictures, x, y, scale);
     else drawAfter(context, photo.pictures, photo.weights, x, y, scale);
   });

@@ -111,11 +111,13 @@ export class Viewer extends View {
 
   #resize() {
     const box = this.stage.getBoundingClientRect();
+    const scale = this.width && this.shown.pictures && !this.isWhole && this.scale();
     this.ratio = window.devicePixelRatio || 1;
     [this.width, this.height] = [box.width, box.height];
     this.canvas.width = Math.round(box.width * this.ratio);
     this.canvas.height = Math.round(box.height * this.ratio);
-    this.moved();
+    if (scale) this.zoomBy(scale / this.scale()); // who looks at 200 % goes on doing so
+    else this.moved();
     this.draw(); // at once: a canvas of another size is empty
   }
 
@@ -289,10 +291,11 @@ function outline(context, [x, y, w, h], text, on) {
     context.stroke();
   }
   context.setLineDash([]);
+  const [bx, by] = [x, y].map((at) => Math.max(at - 9, Math.min(at, 13))); // outside the corner, unless it is cut off there
   context.beginPath();
-  context.arc(x, y, 12, 0, 7);
+  context.arc(bx, by, 12, 0, 7);
   context.fillStyle = on ? "#fff" : "#b9b1a4";
   context.fill();
   Object.assign(context, { fillStyle: "#1d1a16", font: "600 13px system-ui, sans-serif", textAlign: "center", textBaseline: "middle" });
-  context.fillText(text, x, y + 0.5);
+  context.fillText(text, bx, by + 0.5);
 }

@@ -8,7 +8,7 @@ import { icon, iconButton } from "./icons.js";
 import { setToken } from "./api.js";
 import { html, useEffect, useRef } from "./vendor/preact-htm.js";
 import { Viewer } from "./viewer.js";
-import { LANGUAGES, choose, duration, language, say } from "./words.js";
+import { LANGUAGES, brief, choose, duration, language, say } from "./words.js";
 
 const ACCEPT = "image/*,.heic,.heif,.avif,.tif,.tiff,.webp,.bmp,.jxl,.jp2,.j2k,.dng,.cr2,.cr3,.nef,.arw,.raf,.orf,.rw2";
 const SHORTCUTS = { "+ −": "zoom", "0 1 2": "zoom.to", "← → ↑ ↓": "pan", B: "side", O: "original", F: "full", N: "face.next", C: "choosing", R: "frame", P: "brush", M: "repaired", "[ ] E Z": "brush.keys", ", .": "photo.next", D: "download", Del: "delete", "?": "help" };
@@ -37,7 +37,7 @@ function Header({ session }) {
       <p class="brand"><img src="page/icon.svg" alt="" width="28" height="28" />Revisage</p>
       ${share !== null && html`
         <div class="total">
-          <p><span class="done">${say("total", { done: ready, total })}${left !== null && " · "}</span>${left !== null && html`<span>${say("left", { time: duration(left) })}</span>`}</p>
+          <p><span class="done">${say("total", { done: ready, total })}${left !== null && " · "}</span>${left !== null && html`<span class="wide">${say("left", { time: duration(left) })}</span><span class="narrow" aria-hidden="true">${brief(left)}</span>`}</p>
           <progress value=${share} aria-label=${say("total.name")} />
         </div>`}
       <nav aria-label=${say("page")}>
@@ -263,8 +263,9 @@ function Help({ session }) {
       <div>
         <header><h2 id="help-title">${say("help")}</h2>
           ${iconButton("close", close)}</header>
+        <p>${say("touch")}</p>
+        <p class="mouse">${say("mouse")}</p>
         <dl>${Object.entries(SHORTCUTS).map(([keys, name]) => html`<div><dt>${keys.split(" ").map((key) => html`<kbd>${key}</kbd>`)}</dt><dd>${say(name)}</dd></div>`)}</dl>
-        <p class="hint">${say("mouse")}</p>
         <p class="hint">${whereTo(session.server)} ${say("guess")}</p>
         <${Foot} />
       </div>

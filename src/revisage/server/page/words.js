@@ -25,5 +25,11 @@ export function choose(tag) {
 
 export function duration(seconds) {
   if (seconds >= 5400) return say("hours", { n: Math.round(seconds / 3600) });
-  return seconds >= 90 ? say("minutes", { n: Math.round(seconds / 60) }) : say("seconds", { n: Math.round(seconds) });
+  return seconds >= 90 ? say("minutes", { n: Math.round(seconds / 60) }) : say("seconds", { n: Math.max(1, Math.round(seconds)) });
+}
+
+/** The same for where there is little room. */
+export function brief(seconds) {
+  const [unit, value] = seconds >= 90 ? ["minute", seconds / 60] : ["second", seconds];
+  return `≈ ${new Intl.NumberFormat(language, { style: "unit", unit, maximumFractionDigits: 0 }).format(Math.max(1, value))}`;
 }
