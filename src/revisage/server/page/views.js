@@ -263,8 +263,8 @@ function Help({ session }) {
       <div>
         <header><h2 id="help-title">${say("help")}</h2>
           ${iconButton("close", close)}</header>
-        <p>${say("touch")}</p>
         <p class="mouse">${say("mouse")}</p>
+        <p>${say("touch")}</p>
         <dl>${Object.entries(SHORTCUTS).map(([keys, name]) => html`<div><dt>${keys.split(" ").map((key) => html`<kbd>${key}</kbd>`)}</dt><dd>${say(name)}</dd></div>`)}</dl>
         <p class="hint">${whereTo(session.server)} ${say("guess")}</p>
         <${Foot} />
