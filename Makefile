@@ -37,8 +37,9 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Two processes, a file of tests in one of them: each takes up to 2 GB.
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-slow: lint
 	$(BIN)/pytest -m slow
