@@ -46,7 +46,7 @@ from revisage.lab.degrade import RECIPES
 SCENE_SIZE = 320
 AGREE = 0.4  # least IoU of two teachers on one face
 LIVES = 3  # times each photo is aged, differently
-THRESHOLD = 0.7  # the default of `Detector`
+THRESHOLD = 0.68  # the default of `Detector`
 RECIPE = RECIPES["old-photo"]
 MARKED = Path(__file__).with_name("photos_faces.csv")
 

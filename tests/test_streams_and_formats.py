@@ -118,7 +118,7 @@ def test_only_one_side_may_be_a_pipe(tmp_path: Path) -> None:
         (["-", "a.png"], "take one photo"),
         (["-", "-o", "folder"], "has no name"),
         ([".", "-o", "-"], "is a folder"),
-        (["-", "-o", "a.xyz"], "no picture format"),
+        (["-", "-o", "a.xyz"], ".xyz cannot be written"),
         (["-", "--processes", "2"], "goes with none of"),
         (["missing.png", "-o", "-"], "does not exist"),
     ],

@@ -43,7 +43,7 @@ class Detector:
         self,
         model: Path,
         *,
-        score_threshold: float = 0.7,
+        score_threshold: float = 0.68,
         nms_threshold: float = 0.3,
         precision: str = "auto",
         threads: int | None = None,
