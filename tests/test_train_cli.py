@@ -202,7 +202,7 @@ def test_shipped_models_with_batch_norms_can_be_trained_on(name: str) -> None:
     outputs = open_session(file, precision="fp32").run_all(x)
     found = [found] if isinstance(found, torch.Tensor) else found
     for ours, theirs in zip(found, outputs.values(), strict=True):
-        np.testing.assert_allclose(ours.numpy(), theirs, atol=6e-3)
+        np.testing.assert_allclose(ours.numpy(), theirs, atol=2e-2)  # a fiftieth of a cell
 
 
 def test_norms_that_are_folded_in_are_told(tmp_path: Path) -> None:
