@@ -393,7 +393,8 @@ def test_a_reload_in_the_middle_loses_nothing(page: Page, server: Running) -> No
     assert [page.evaluate(f"window.revisage.photos[{n}].name") for n in (0, 1)] == ["a.png", "slow.png"]
     assert page.evaluate("window.revisage.current.name") == "slow.png", "the one that was looked at"
     page.locator(".film button").first.click()
-    page.locator('input[aria-label="Restore face 2"]:not(:checked)').wait_for()  # the panel is drawn a frame later
+    # The panel is drawn a frame later.
+    page.locator('input[aria-label="Restore face 2"]:not(:checked)').wait_for()
     page.get_by_role("button", name="Side by side").click()
     page.get_by_role("button", name="Zoom to face 2").click()
     seen = page.evaluate("window.revisage.viewer.place")
