@@ -20,6 +20,7 @@ from revisage.lab.metrics.embedders import open_edgeface  # noqa: E402
 from revisage.lab.networks.arcface_crop import ArcFaceCrop  # noqa: E402
 from revisage.lab.networks.compact import Compact, CompactConfig  # noqa: E402
 from revisage.lab.networks.detector import OUTPUT_NAMES, DetectorConfig, DetectorNetwork  # noqa: E402
+from revisage.lab.networks.filters import smooth_colour  # noqa: E402
 from revisage.lab.networks.gfpgan import (  # noqa: E402
     CLEAR_256,
     COMPACT_256,
@@ -27,7 +28,6 @@ from revisage.lab.networks.gfpgan import (  # noqa: E402
     GFPGANConfig,
     SelfAttention,
     UnitRange,
-    smooth_colour,
 )
 from revisage.lab.networks.mobilefacenet import MobileFaceNet  # noqa: E402
 from revisage.lab.networks.rrdb import RRDBConfig, RRDBNet  # noqa: E402

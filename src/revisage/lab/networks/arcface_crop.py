@@ -7,16 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from revisage.lab.networks.filters import STEMLESS, separable
+
 # Five landmarks (x, y): right eye, left eye, nose, right and left mouth corner, on the FFHQ template at
 # 512 px and on the ArcFace template at 96x112 px (Deng et al., ArcFace, CVPR 2019, code).
 _FFHQ_512 = ((192.98, 239.95), (318.90, 240.19), (256.63, 314.02), (201.26, 371.41), (313.09, 371.15))
 _ARCFACE = (
     (30.2946, 51.6963), (65.5318, 51.5014), (48.0252, 71.7366), (33.5493, 92.3655), (62.7299, 92.2041),
 )  # fmt: skip
-
-# Zero at periods of 2 and 4 pixels, and so for every pattern that repeats with the blocks of a stem of 4: a
-# loss behind it cannot be lowered by one. 0.9 or more at periods from 8 pixels on.
-STEMLESS = tuple(np.convolve((0.125, 0.25, 0.25, 0.25, 0.125), (-0.25, 0, 1.5, 0, -0.25)).tolist())
 
 
 def _fit() -> tuple[float, float, float, float]:
@@ -67,12 +65,3 @@ class ArcFaceCrop(nn.Module):
         if shifts is not None:
             grid = grid + (shifts * self.scale)[:, None, None].to(grid.dtype)
         return F.grid_sample(x, grid.to(x.dtype), mode="bilinear", padding_mode="border", align_corners=False)
-
-
-def separable(x: Tensor, line: Tensor) -> Tensor:
-    """(N, C, H, W) filtered by `line` (k,) along both sides, the edges repeated."""
-    reach, channels = len(line) // 2, x.shape[1]
-    kernel = line.to(x.dtype).expand(channels, 1, -1)
-    x = F.pad(x, (reach,) * 4, mode="replicate")
-    x = F.conv2d(x, kernel[:, :, None], groups=channels)
-    return F.conv2d(x, kernel[..., None], groups=channels)

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from revisage.lab.networks.arcface_crop import separable
 from revisage.lab.networks.dct import FrequencyBands
+from revisage.lab.networks.filters import separable
 from revisage.lab.networks.gfpgan import scales
 
 

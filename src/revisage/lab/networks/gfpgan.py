@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from revisage.lab.networks.arcface_crop import STEMLESS, separable
+from revisage.lab.networks.filters import smooth_colour
 from revisage.lab.networks.stylegan2 import StyleDecoder
 
 DESCRIBED = 6
@@ -382,12 +382,6 @@ class GFPGAN(nn.Module):
         """The decoder's picture and its last features."""
         codes = self.codes(self.squeeze(bottleneck).flatten(1))
         return self.decoder.paint(codes.view(-1, self.decoder.layers, self.config.style_dim), conditions)
-
-
-def smooth_colour(picture: Tensor) -> Tensor:
-    """(N, 3, H, W) RGB with its gray (ITU-R BT.601) as it is and what differs from that smoothed."""
-    gray = (picture * picture.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    return gray + separable(picture - gray, picture.new_tensor(STEMLESS))
 
 
 class UnitRange(nn.Module):
