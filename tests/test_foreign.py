@@ -39,7 +39,7 @@ FAMILIES: dict[str, tuple[str, dict[str, object]]] = {
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.set_num_threads(1)
-    torch.manual_seed(0)
+    torch.manual_seed(1)  # with contrast in the output of every family
     monkeypatch.setattr(platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache"))
     monkeypatch.delenv("REVISAGE_MODELS", raising=False)
     return tmp_path / "cache" / "models"
@@ -72,7 +72,7 @@ def test_it_gives_what_pytorch_gives(family: str, home: Path, tmp_path: Path) ->
     for height, width in ((40, 56), (64, 64), (112, 48)):  # multiples of 8, as tiles are
         batch = np.concatenate([probe(height, width), probe(height, width)[:, ::-1, ::-1]])
         wanted = np.concatenate([network(torch.from_numpy(one[None])).numpy() for one in batch])
-        assert np.ptp(wanted) > 0.05
+        assert np.ptp(wanted) > 0.1
         assert np.abs(session.run(batch) - wanted).max() < 1 / 255
         assert np.abs(session.run(batch[:1]) - wanted[:1]).max() < 1 / 255, "a batch of another length"
     assert zoo.read_contract(made).scale == wanted.shape[-1] // 48
