@@ -32,9 +32,9 @@ WIDTHS = (350, 1600)
 """Pixels along the photo that a piece is taken from: its marks are as large as on a photo of that size."""
 AROUND_MARKS = 9  # pixels; how far from a drawn mark an untouched photo is known to be no mark
 UNKNOWN = 0.15  # weight of what lies further away: old photos have some damage of their own
-SEEN = 10 / 255  # what has not changed by so much after ageing cannot be seen, and is no damage
+SEEN = 20 / 255  # what has not changed by so much after ageing is hardly seen, and is no damage
 WIDE = 15  # pixels; where a mark is so wide,
-BROAD = 0.5  # its weight is this: a torn corner has as many pixels as a thousand specks
+BROAD = 0.8  # its weight is this: a torn corner has as many pixels as a thousand specks
 SMOOTH = 20  # pixels that are added to both sides of the Dice loss
 _PRINT = old_photo.Chances(
     gray=0.45,
@@ -299,5 +299,5 @@ def stars(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return (255 * np.clip(sky, 0, 1)).astype(np.uint8)
 
 
-BELONGINGS = {lettering: 0.24, emblems: 0.12, shapes: 0.1, wires: 0.16, tufts: 0.15, border: 0.2, stars: 0.03}
+BELONGINGS = {lettering: 0.26, emblems: 0.12, shapes: 0.13, wires: 0.18, tufts: 0.16, border: 0.12, stars: 0.03}
 """What is drawn as a part of the photo, and its share: (S, S, 3) uint8 and a generator -> the same shape."""
