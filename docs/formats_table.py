@@ -40,8 +40,8 @@ def again(photo: Photo, format: str) -> Photo:
 
 
 def with_code_points() -> Photo:
-    planes, cicp, _ = colour.apply(Planes(PLAIN.pixels, None, None), colour.of_code_points(12, 13))
-    return replace(PLAIN, icc=planes.icc, cicp=cicp)
+    planes = colour.apply(Planes(PLAIN.pixels), colour.of_code_points(12, 13))
+    return replace(PLAIN, icc=planes.icc, cicp=planes.cicp)
 
 
 def code_points(format: str) -> str | bool:

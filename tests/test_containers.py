@@ -13,8 +13,8 @@ from PIL import Image
 from revisage.image import decode, eight_bits, encode, from_array
 from revisage.image.containers import declared_size, jpeg, png, read_xmp, replace_xmp, webp
 from revisage.image.containers.ifd import EXIF_PREFIX, MAX_ENTRIES, ORIENTATION
-from revisage.image.containers.metadata import Metadata
 from revisage.image.formats import sniff
+from revisage.image.photo import Metadata
 from revisage.label import read
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (21, 33, 4), np.uint8)

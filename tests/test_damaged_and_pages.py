@@ -18,7 +18,6 @@ from revisage.cli import restore as command
 from revisage.errors import DamagedError, PhotoError, PhotoTooLargeError, UsageError
 from revisage.image import Photo, decode, encode, from_array
 from revisage.image.containers import tiff
-from revisage.image.containers.metadata import Metadata
 from revisage.restore import Restorer
 
 PLAIN = ["--model", "none", "--scene", "none", "--scale", "1"]
@@ -127,7 +126,7 @@ def pages(count: int = 3, dtype: type = np.uint8) -> list[np.ndarray]:
 
 
 def many(arrays: list[np.ndarray]) -> bytes:
-    return tiff.write_tiff([tiff.Page(array, None, Metadata()) for array in arrays])
+    return tiff.write_tiff([Photo(array) for array in arrays])
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -150,7 +149,7 @@ def test_each_page_keeps_its_own_words() -> None:
         exif = Image.Exif()
         exif[0x010E] = f"page number {number}"
         exif[0x8769] = {0x9003: f"2001:01:0{number + 1} 00:00:00"}
-        written.append(tiff.Page(array, None, Metadata(exif=exif.tobytes())))
+        written.append(Photo(array, exif=exif.tobytes()))
     data = tiff.write_tiff(written)
     photo = decode(data)
     again = encode(photo, format="TIFF", further=[photo.page(1)])

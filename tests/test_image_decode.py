@@ -18,8 +18,8 @@ from PIL import Image, ImageCms, ImageOps
 from revisage.errors import PhotoError, PhotoTooLargeError, UnsupportedFormatError, UsageError
 from revisage.image import DecodeLimits, Photo, decode, encode, from_array, from_pillow
 from revisage.image.containers.ifd import ORIENTATION, Block
-from revisage.image.containers.metadata import Metadata
 from revisage.image.containers.png import with_metadata
+from revisage.image.photo import Metadata
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

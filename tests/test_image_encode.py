@@ -15,8 +15,8 @@ from PIL import Image, ImageCms
 from revisage.errors import SaveError, UsageError
 from revisage.image import Photo, can_encode, decode, encode, from_array
 from revisage.image.containers.jpeg import with_metadata
-from revisage.image.containers.metadata import Metadata
 from revisage.image.metadata import EXIF_PREFIX, clean_exif, exif_for, valid_dpi, valid_icc
+from revisage.image.photo import Metadata
 from revisage.image.xmp import clean_xmp
 
 FORMATS = ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "HEIF", "AVIF"]

@@ -13,8 +13,7 @@ from revisage import Restorer
 from revisage.cli import main
 from revisage.errors import PhotoError, UsageError
 from revisage.image import decode, from_array, save
-from revisage.image.frame import framed
-from revisage.image.prints import Print, cut, find_prints
+from revisage.image.prints import Print, cut, find_prints, framed
 from revisage.options import RestoreOptions
 
 PICTURES = [data.astronaut(), data.cat(), data.coffee(), data.rocket()]

@@ -19,8 +19,8 @@ from revisage.cli import restore as command
 from revisage.image import Photo, decode, encode, from_array, left_out
 from revisage.image.containers import read_xmp
 from revisage.image.containers.ifd import EXIF_PREFIX
-from revisage.image.frame import framed
 from revisage.image.iptc import clean_iptc, of_resources, to_resources
+from revisage.image.prints import framed
 from revisage.image.xmp import clean_xmp, merge
 from revisage.label import Label, add, label_of
 from revisage.options import RestoreOptions

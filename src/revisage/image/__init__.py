@@ -1,12 +1,11 @@
 """Photos in and out of files: decoding that a hostile file cannot harm, encoding that keeps what it had."""
 
 from revisage.image.decode import decode, from_array, from_pillow
-from revisage.image.encode import can_encode, encode, left_out
+from revisage.image.encode import can_encode, encode, left_out, save
 from revisage.image.formats import FORMAT_OF_EXTENSION, format_for, format_of
 from revisage.image.isolation.pool import protection
 from revisage.image.names import output_paths
 from revisage.image.photo import Photo, eight_bits
-from revisage.image.save import save
 from revisage.image.sidecar import sidecar_path, with_sidecar
 from revisage.options import DecodeLimits
 

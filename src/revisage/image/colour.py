@@ -58,27 +58,26 @@ def of_gamma(gamma: float, primaries: Sequence[float] = _SRGB) -> Stated:
     return Stated(tuple(primaries), "sRGB" if abs(gamma - 2.2) < 0.05 else gamma)
 
 
-def apply(planes: Planes, stated: Stated) -> tuple[Planes, tuple[int, int] | None, tuple[str, ...]]:
-    """The planes with a profile of what was stated, their code points, and what is to be told.
+def apply(planes: Planes, stated: Stated) -> Planes:
+    """The planes with a profile of what was stated, their code points, and notes of what is to be told.
 
     Samples stay as they are, but for high dynamic range and light coded far from any usual gamma: these are
     converted to sRGB's curve, for what the models see must look like a picture. Primaries always stay.
     """
-    notes: tuple[str, ...] = ()
     cicp = stated.cicp
     usual = stated.gamma == "sRGB" or (
         isinstance(stated.gamma, float) and _USUAL_GAMMAS[0] <= stated.gamma <= _USUAL_GAMMAS[1]
     )
     if not usual:
-        planes = replace(planes, colour=_to_srgb_curve(planes.colour, stated.gamma))
         named = f"gamma {stated.gamma:g}" if isinstance(stated.gamma, float) else stated.gamma
-        notes = (f"its samples were converted from {named} to the curve of sRGB",)
+        notes = (*planes.notes, f"its samples were converted from {named} to the curve of sRGB")
+        planes = replace(planes, colour=_to_srgb_curve(planes.colour, stated.gamma), notes=notes)
         cicp = None if cicp is None else (cicp[0], _SRGB_CURVE)
         stated = replace(stated, gamma="sRGB")
     near = max(abs(a - b) for a, b in zip(stated.primaries, _SRGB, strict=True)) < 0.005
     if stated.gamma == "sRGB" and (near or planes.gray):
-        return replace(planes, icc=None), None, notes
-    return replace(planes, icc=_profile(stated, planes.gray)), cicp, notes
+        return replace(planes, icc=None)
+    return replace(planes, icc=_profile(stated, planes.gray), cicp=cicp)
 
 
 def _profile(stated: Stated, gray: bool) -> bytes:

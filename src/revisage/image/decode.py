@@ -14,13 +14,12 @@ import numpy as np
 
 from revisage.errors import PhotoError, PhotoTooLargeError, UsageError
 from revisage.image.containers import declared_size
-from revisage.image.decoded import Decoded, check_pixels
 from revisage.image.decoders import checked_format, exif_and_orientation, read, xmp_of
 from revisage.image.formats import EXTENSION, HEAD_BYTES
 from revisage.image.isolation.pool import decode_isolated
 from revisage.image.metadata import valid_dpi
-from revisage.image.photo import Photo
-from revisage.image.planes import oriented, planes_from_pillow
+from revisage.image.photo import Metadata, Photo
+from revisage.image.planes import Planes, check_pixels, oriented, planes_from_pillow
 from revisage.image.xmp import clean_xmp
 from revisage.options import DecodeLimits
 
@@ -112,7 +111,8 @@ def from_pillow(image: Image.Image) -> Photo:
         raise PhotoError(f"the Pillow image cannot be loaded ({error})") from error
     known = format if format in EXTENSION else "PNG"
     xmp = clean_xmp(xmp_of(image), orientation=orientation, stored=image.size)
-    return _photo(Decoded(planes, known, exif, xmp, dpi=valid_dpi(image.info.get("dpi"))))
+    dpi = valid_dpi(image.info.get("dpi"))
+    return _photo(replace(planes, format=known, exif=exif, xmp=xmp, dpi=dpi))
 
 
 def _decode_stream(  # noqa: PLR0917 (one call)
@@ -131,22 +131,13 @@ def _decode_stream(  # noqa: PLR0917 (one call)
     return _photo(read(stream.read(), limits.max_pixels, page=page, damaged=damaged))
 
 
-_SHARED = tuple(part.name for part in fields(Decoded) if part.name not in ("planes", "dpi"))
-
-
-def _photo(found: Decoded) -> Photo:
-    colour = found.planes.colour
-    gray = found.planes.gray
-    pixels = np.repeat(colour[..., None], 3, axis=2) if gray else colour
-    pixels, alpha = _own(pixels), None if found.planes.alpha is None else _own(found.planes.alpha)
-    return Photo(
-        pixels=pixels,
-        alpha=alpha,
-        gray=gray,
-        icc=found.planes.icc,
-        dpi=found.dpi[::-1] if found.dpi and found.orientation >= 5 else found.dpi,
-        **{name: getattr(found, name) for name in _SHARED},
-    )
+def _photo(found: Planes) -> Photo:
+    said = {part.name: getattr(found, part.name) for part in fields(Metadata)}
+    if found.dpi and found.orientation >= 5:
+        said["dpi"] = found.dpi[::-1]
+    pixels = np.repeat(found.colour[..., None], 3, axis=2) if found.gray else found.colour
+    alpha = None if found.alpha is None else _own(found.alpha)
+    return Photo(_own(pixels), alpha, found.gray, **said)
 
 
 def _own(array: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import io
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -11,13 +12,18 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from revisage.errors import DamagedError, PhotoError, PhotoTooLargeError, UnsupportedFormatError, one_line
 from revisage.image import colour, deep
-from revisage.image.attachments import attachments
 from revisage.image.containers import boxes, declared_size, jpeg, png
-from revisage.image.decoded import Decoded, check_page, check_pixels
 from revisage.image.formats import HEAD_BYTES, READ_NAMES, sniff
 from revisage.image.iptc import clean_iptc
 from revisage.image.metadata import clean_exif, load_metadata_readers, valid_dpi
-from revisage.image.planes import Planes, oriented, planes_from_pillow, share_there
+from revisage.image.planes import (
+    Planes,
+    check_page,
+    check_pixels,
+    oriented,
+    planes_from_pillow,
+    share_there,
+)
 from revisage.image.tiff_decode import RawError, exif_of_tiff, read_tiff
 from revisage.image.xmp import clean_xmp
 
@@ -45,8 +51,15 @@ _NOTHING = 32
 _LEAST = 0.01
 """Share of a damaged picture below which nothing is restored."""
 
+_ATTACHMENTS = {
+    rb"hdrgm:Version|aux:hdrgainmap|urn:iso:std:iso:ts:21496": "its gain map for HDR screens",
+    rb"ftyp(?:mp4|isom|iso\d|qt  |avc|3gp|MSNV)": "the film in it (motion photo)",
+    rb"urn:mpeg:hevc:2015:auxid:2|GDepth:(?:Data|Format)": "its depth map",
+}
+"""What a file of any format holds beside its picture and no result takes along: told by its marks."""
 
-def read(data: bytes, max_pixels: int, *, page: int = 0, damaged: bool = False) -> Decoded:
+
+def read(data: bytes, max_pixels: int, *, page: int = 0, damaged: bool = False) -> Planes:
     """Decode a picture of a file, counted from 0; of a `damaged` one what is there.
 
     Raises UnsupportedFormatError for a format outside the allow-list, PhotoTooLargeError above `max_pixels`
@@ -74,11 +87,11 @@ def read(data: bytes, max_pixels: int, *, page: int = 0, damaged: bool = False) 
                 f"it is damaged: about {part.there:.0%} of the picture is there; --damaged restores that"
             ) from error
         found = replace(part, notes=(*part.notes, f"damaged: about {part.there:.0%} of it is there"))
-    left = tuple(f"{name} is left out" for name in attachments(data))
+    left = (f"{name} is left out" for mark, name in _ATTACHMENTS.items() if re.search(mark, data))
     return replace(found, notes=(*found.notes, *left))
 
 
-def _read(data: bytes, format: str, max_pixels: int, page: int, *, partly: bool = False) -> Decoded:
+def _read(data: bytes, format: str, max_pixels: int, page: int, *, partly: bool = False) -> Planes:
     if format == "RAW":
         return _read_raw(data, max_pixels)
     load_plugins(format)
@@ -91,7 +104,7 @@ def _read(data: bytes, format: str, max_pixels: int, page: int, *, partly: bool 
     return _read_pillow(data, format, max_pixels, page, partly=partly)
 
 
-def _what_is_there(data: bytes, format: str, max_pixels: int, page: int) -> Decoded | None:
+def _what_is_there(data: bytes, format: str, max_pixels: int, page: int) -> Planes | None:
     """The picture of a file that ends early or breaks off, as far as it goes; None for next to nothing."""
     before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
     try:
@@ -139,7 +152,7 @@ def load_plugins(format: str) -> None:
     load_metadata_readers()
 
 
-def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly: bool) -> Decoded:
+def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly: bool) -> Planes:
     there = 1.0
     with Image.open(io.BytesIO(data), formats=(format,)) as image:
         jxl = format == "JXL"  # of which Pillow's plugin sees the first picture only
@@ -177,12 +190,21 @@ def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly
             there = share_there(planes.colour[::-1] if format == "BMP" else planes.colour)  # from below
             if format == "PNG" and png.is_deep(data[:HEAD_BYTES]) and planes.colour.dtype == np.uint8:
                 notes.append("read in 8 of its 16 bits")
-        stated, cicp = _stated(image, data, format), None
-    if stated is not None:
-        planes, cicp, told = colour.apply(planes, stated)
-        notes += told
-    planes = oriented(planes, orientation)
-    return Decoded(planes, format, exif, xmp, iptc, texts, dpi, cicp, orientation, pages, there, tuple(notes))
+        stated = _stated(image, data, format)
+    planes = replace(
+        planes,
+        exif=exif,
+        xmp=xmp,
+        iptc=iptc,
+        texts=texts,
+        dpi=dpi,
+        format=format,
+        orientation=orientation,
+        pages=pages,
+        there=there,
+        notes=tuple(notes),
+    )
+    return oriented(planes if stated is None else colour.apply(planes, stated), orientation)
 
 
 _BOXED = ("JXL", "JPEG2000")
@@ -236,7 +258,7 @@ def _words(
     return xmp, None, (("Comment", jpeg.words(comment)),) if isinstance(comment, bytes) and comment else ()
 
 
-def _read_raw(data: bytes, max_pixels: int) -> Decoded:
+def _read_raw(data: bytes, max_pixels: int) -> Planes:
     """The preview that the camera made, where it is as large as the picture, else what LibRaw develops."""
     try:
         load_plugins("RAW")
@@ -259,12 +281,12 @@ def _read_raw(data: bytes, max_pixels: int) -> Decoded:
             preview = raw.extract_thumb()
             if preview.format == rawpy.ThumbFormat.JPEG:
                 found = _read_pillow(bytes(preview.data), "JPEG", max_pixels, 0, partly=False)
-                if max(found.planes.colour.shape[:2]) >= _WHOLE_PREVIEW * max(size):
+                if max(found.colour.shape[:2]) >= _WHOLE_PREVIEW * max(size):
                     note = "camera raw: the preview in it was read"
                     return replace(found, format="RAW", notes=(*found.notes, note))
         srgb = {"gamma": (2.4, 12.92), "output_bps": 16, "use_camera_wb": True}
-        planes = Planes(raw.postprocess(**srgb), None, None)
-    return Decoded(planes, "RAW", notes=("camera raw: it was developed by LibRaw",))
+        note = "camera raw: it was developed by LibRaw"
+        return Planes(raw.postprocess(**srgb), format="RAW", notes=(note,))
 
 
 def _pages(image: Image.Image) -> int:

@@ -126,5 +126,5 @@ def _split(array: np.ndarray, icc: bytes | None) -> Planes:
     channels = array.shape[2]
     alpha = np.ascontiguousarray(array[..., -1]) if channels in (2, 4) else None
     if channels <= 2:
-        return Planes(np.ascontiguousarray(array[..., 0]), alpha, valid_icc(icc, "GRAY"))
-    return Planes(np.ascontiguousarray(array[..., :3]), alpha, valid_icc(icc, "RGB "))
+        return Planes(np.ascontiguousarray(array[..., 0]), alpha, icc=valid_icc(icc, "GRAY"))
+    return Planes(np.ascontiguousarray(array[..., :3]), alpha, icc=valid_icc(icc, "RGB "))

@@ -6,14 +6,15 @@ import io
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from revisage.errors import SaveError, UsageError
+from revisage.files import write_atomically
 from revisage.image.containers import boxes, jpeg, png, tiff, webp
-from revisage.image.containers.metadata import Metadata
-from revisage.image.formats import EXTENSION, NAMES
+from revisage.image.formats import EXTENSION, NAMES, format_for
 from revisage.image.iptc import clean_iptc
 from revisage.image.metadata import exif_for, valid_icc
 from revisage.image.photo import Photo, eight_bits
@@ -72,12 +73,9 @@ def encode(
             f"{format} holds at most {_MAX_SIDE[format]:,} pixels a side, the picture has {width}×{height}:"
             f" choose {'.tif' if max(width, height) > _MAX_SIDE['PNG'] else '.png or .tif'}"
         )
-    meta = _meta(photo, format, keep_gps)
+    pages = [_cleaned(one, format, keep_gps) for one in (photo, *further)]
     try:
-        if format == "TIFF":
-            pages = [photo, *further]
-            return tiff.write_tiff([_page(one, _meta(one, format, keep_gps)) for one in pages])
-        return _WRITERS[format](photo, meta, quality)
+        return tiff.write_tiff(pages) if format == "TIFF" else _WRITERS[format](pages[0], quality)
     except SaveError:
         raise
     except MemoryError as error:
@@ -86,6 +84,20 @@ def encode(
         raise SaveError(
             f"the picture cannot be written as {format} ({error}): choose .png or .tif"
         ) from error
+
+
+def save(photo: Photo, path: str | Path, *, quality: int = QUALITY, like: Path | None = None) -> Path:
+    """Write the photo to `path`, in the format of its extension, and return the path.
+
+    Missing folders are made. Whatever goes wrong, the path holds either what it held before or the complete
+    new file, which no account may read that may not read the file `like`. Which path is safe to write is the
+    caller's decision (`output_paths` makes it for many photos).
+
+    Raises UsageError for an extension that is no format, SaveError when it cannot be encoded or written.
+    """
+    path = Path(path)
+    write_atomically(path, encode(photo, format=format_for(path), quality=quality), like=like)
+    return path
 
 
 def left_out(photo: Photo, format: str, further: Sequence[Photo] = ()) -> tuple[str, ...]:
@@ -110,16 +122,16 @@ def left_out(photo: Photo, format: str, further: Sequence[Photo] = ()) -> tuple[
     )
 
 
-def _meta(photo: Photo, format: str, keep_gps: bool) -> Metadata:
+def _cleaned(photo: Photo, format: str, keep_gps: bool) -> Photo:
+    """The photo with its metadata as they go into a file of this format."""
     gray = photo.gray and format != "WEBP"
-    return Metadata(
+    return replace(
+        photo,
         icc=valid_icc(photo.icc, "GRAY" if gray else "RGB "),
-        cicp=photo.cicp,
         exif=exif_for(photo.exif, photo.size, keep_gps=keep_gps, orientation=format != "AVIF"),
         xmp=clean_xmp(photo.xmp, keep_gps=keep_gps, size=photo.size),
         iptc=clean_iptc(photo.iptc, keep_gps=keep_gps),
         texts=tuple((key, text) for key, text in photo.texts if keep_gps or "gps" not in key.lower()),
-        dpi=photo.dpi,
     )
 
 
@@ -136,46 +148,40 @@ def can_encode(format: str) -> bool:
     return format in EXTENSION
 
 
-def _png(photo: Photo, meta: Metadata, quality: int) -> bytes:
+def _png(photo: Photo, quality: int) -> bytes:
     import imagecodecs
 
     # Measured on photographs: of Pillow's size at a third of its time, and without its copy of the pixels.
     data = bytes(imagecodecs.png_encode(_interleaved(photo), level=4, filter=_PNG_FAST))
-    return png.with_metadata(data, meta)
+    return png.with_metadata(data, photo)
 
 
-def _page(photo: Photo, meta: Metadata) -> tiff.Page:
-    colour = _gray_plane(photo.pixels) if photo.gray else photo.pixels
-    return tiff.Page(colour, photo.alpha, meta)
-
-
-def _jpeg(photo: Photo, meta: Metadata, quality: int) -> bytes:
+def _jpeg(photo: Photo, quality: int) -> bytes:
     import imagecodecs
 
     # The same libjpeg as Pillow's and the same file, without Pillow's copy of four bytes a pixel.
-    flat = _flattened(photo).pixels
     data = imagecodecs.jpeg8_encode(
-        eight_bits(_gray_plane(flat) if photo.gray else flat),
+        eight_bits(_flattened(photo).colour),
         level=quality,
         subsampling="444" if quality >= _FULL_CHROMA_QUALITY else "420",
     )
-    return jpeg.with_metadata(bytes(data), meta)
+    return jpeg.with_metadata(bytes(data), photo)
 
 
-def _webp(photo: Photo, meta: Metadata, quality: int) -> bytes:
+def _webp(photo: Photo, quality: int) -> bytes:
     buffer = io.BytesIO()
-    _pillow(photo, gray=False).save(buffer, "WEBP", quality=quality)
-    return webp.with_metadata(buffer.getvalue(), meta)
+    _pillow(replace(photo, gray=False)).save(buffer, "WEBP", quality=quality)
+    return webp.with_metadata(buffer.getvalue(), photo)
 
 
-def _heif(photo: Photo, meta: Metadata, quality: int) -> bytes:
+def _heif(photo: Photo, quality: int) -> bytes:
     import pillow_heif
 
     array, mode = _interleaved(photo), {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
     channels = 1 if array.ndim == 2 else array.shape[2]
     deep = array.dtype == np.uint16  # written with 10 bits
     names = ("color_primaries", "transfer_characteristics")
-    colours = {} if meta.cicp is None else dict(zip(names, meta.cicp, strict=True))
+    colours = {} if photo.cicp is None else dict(zip(names, photo.cicp, strict=True))
     buffer = io.BytesIO()
     pillow_heif.encode(
         mode[channels] + (";16" if deep else ""),
@@ -184,60 +190,57 @@ def _heif(photo: Photo, meta: Metadata, quality: int) -> bytes:
         buffer,
         quality=quality,
         chroma=_subsampling(quality).replace(":", ""),
-        exif=meta.exif,
-        xmp=meta.xmp,
-        icc_profile=None if colours else meta.icc,
+        exif=photo.exif,
+        xmp=photo.xmp,
+        icc_profile=None if colours else photo.icc,
         **colours,
     )
     return buffer.getvalue()
 
 
-def _avif(photo: Photo, meta: Metadata, quality: int) -> bytes:
-    image = _pillow(photo)
-    if image.mode == "LA":
-        image = image.convert("RGBA")
+def _avif(photo: Photo, quality: int) -> bytes:
+    image = _pillow(replace(photo, gray=photo.gray and photo.alpha is None))  # which has no LA
     buffer = io.BytesIO()
     image.save(
         buffer,
         "AVIF",
         quality=quality,
         subsampling="4:0:0" if image.mode == "L" else _subsampling(quality),
-        icc_profile=meta.icc or b"",
-        exif=meta.exif or b"",
-        xmp=meta.xmp or b"",
+        icc_profile=photo.icc or b"",
+        exif=photo.exif or b"",
+        xmp=photo.xmp or b"",
     )
     return buffer.getvalue()
 
 
-def _jxl(photo: Photo, meta: Metadata, quality: int) -> bytes:
+def _jxl(photo: Photo, quality: int) -> bytes:
     import imagecodecs
 
     array = _interleaved(photo)
-    if meta.icc and not photo.gray:  # imagecodecs writes no profile
+    if photo.icc and not photo.gray:  # imagecodecs writes no profile
         colour = imagecodecs.cms_transform(
             photo.pixels,
-            meta.icc,
+            photo.icc,
             imagecodecs.cms_profile("srgb"),
             colorspace="rgb",
             outcolorspace="rgb",
             intent=1,  # relative colorimetric
         )
         array = _interleaved(replace(photo, pixels=colour))
-    return boxes.jxl_with_metadata(
-        bytes(imagecodecs.jpegxl_encode(array, level=quality, usecontainer=True)), meta
-    )
+    data = bytes(imagecodecs.jpegxl_encode(array, level=quality, usecontainer=True))
+    return boxes.jxl_with_metadata(data, photo)
 
 
-def _bmp(photo: Photo, meta: Metadata, quality: int) -> bytes:
+def _bmp(photo: Photo, quality: int) -> bytes:
     if photo.alpha is None:
         buffer = io.BytesIO()
-        _pillow(photo).save(buffer, "BMP", dpi=meta.dpi or (0, 0))
+        _pillow(photo).save(buffer, "BMP", dpi=photo.dpi or (0, 0))
         return buffer.getvalue()
     # Pillow writes the old header, whose fourth byte readers ignore; version 4 states an alpha mask.
     width, height = photo.size
     colour, alpha = eight_bits(photo.pixels), eight_bits(photo.alpha)
     bgra = np.dstack([colour[::-1, :, ::-1], alpha[::-1]])
-    dpi = [round(v / 0.0254) for v in meta.dpi or (0, 0)]
+    dpi = [round(v / 0.0254) for v in photo.dpi or (0, 0)]
     masks = (0x00FF0000, 0x0000FF00, 0x000000FF, 0xFF000000)
     info = struct.pack(
         "<IiiHHIIiiII4I4s", 108, width, height, 1, 32, 3, bgra.nbytes, *dpi, 0, 0, *masks, b"BGRs"
@@ -247,7 +250,7 @@ def _bmp(photo: Photo, meta: Metadata, quality: int) -> bytes:
     return b"".join([head, info, bgra.tobytes()])
 
 
-_WRITERS: dict[str, Callable[[Photo, Metadata, int], bytes]] = {
+_WRITERS: dict[str, Callable[[Photo, int], bytes]] = {
     "JPEG": _jpeg, "PNG": _png, "WEBP": _webp, "BMP": _bmp, "HEIF": _heif, "AVIF": _avif, "JXL": _jxl,
 }  # fmt: skip
 
@@ -256,26 +259,15 @@ def _subsampling(quality: int) -> str:
     return "4:4:4" if quality >= _FULL_CHROMA_QUALITY else "4:2:0"
 
 
-def _pillow(photo: Photo, *, gray: bool | None = None) -> Image.Image:
+def _pillow(photo: Photo) -> Image.Image:
     """The photo as an 8-bit Pillow image of mode L, LA, RGB or RGBA."""
     from PIL import Image
 
-    if photo.gray if gray is None else gray:
-        image = Image.fromarray(eight_bits(_gray_plane(photo.pixels)))
-    else:
-        image = Image.fromarray(eight_bits(photo.pixels))
-    if photo.alpha is not None:
-        image.putalpha(Image.fromarray(eight_bits(photo.alpha)))
-    return image
-
-
-def _gray_plane(pixels: np.ndarray) -> np.ndarray:
-    return pixels[..., 0].copy()
+    return Image.fromarray(eight_bits(_interleaved(photo)))
 
 
 def _interleaved(photo: Photo) -> np.ndarray:
-    colour = _gray_plane(photo.pixels) if photo.gray else photo.pixels
-    array = colour if photo.alpha is None else np.dstack([colour, photo.alpha])
+    array = photo.colour if photo.alpha is None else np.dstack([photo.colour, photo.alpha])
     # libpng's wrapper looks at strides, and those of a side of one pixel may be anything until flattened
     return np.ascontiguousarray(array).ravel().reshape(array.shape)
 
@@ -290,4 +282,4 @@ def _flattened(photo: Photo) -> Photo:
         alpha = photo.alpha[row : row + 256, :, None].astype(np.uint64)
         colour = photo.pixels[row : row + 256].astype(np.uint64)
         out[row : row + 256] = (colour * alpha + top * (top - alpha) + top // 2) // top
-    return Photo(pixels=out, gray=photo.gray, format=photo.format)
+    return replace(photo, pixels=out, alpha=None)

@@ -20,23 +20,12 @@ def eight_bits(array: np.ndarray) -> np.ndarray:
     return out
 
 
-@dataclass(frozen=True, eq=False)
-class Photo:
-    """One picture in memory, upright, with the metadata that survives to the output.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Metadata:
+    """What a file says beside its pixels."""
 
-    `dataclasses.replace(photo, pixels=...)` gives a restored photo that keeps everything else; the new pixels
-    may have another size or depth, as long as `alpha` goes with them.
-    """
-
-    pixels: np.ndarray
-    """(H, W, 3) RGB, uint8 or uint16 over the full range, orientation already applied."""
-    alpha: np.ndarray | None = None
-    """(H, W), same dtype as `pixels`, straight, not premultiplied; None when the source has no
-    transparency."""
-    gray: bool = False
-    """The source was single channel: the three channels of `pixels` are equal, and it is written as one."""
     icc: bytes | None = None
-    """Profile of `pixels` (RGB, or GRAY when `gray`); None stands for sRGB."""
+    """Profile of the pixels (RGB, or GRAY of a gray picture); None stands for sRGB."""
     cicp: tuple[int, int] | None = None
     """Code points of primaries and transfer (ITU-T H.273), if the file had such; they say what `icc` says."""
     exif: bytes | None = None
@@ -53,16 +42,33 @@ class Photo:
     """Where it came from: JPEG, PNG, WEBP, TIFF, BMP, HEIF, AVIF, JXL, JPEG2000, GIF or RAW."""
     orientation: int = 1
     """EXIF orientation of the file's pixels, from which these were turned upright."""
-    sidecar: str | None = None
-    """Of an XMP file beside the photo's, whose properties `xmp` has: what its name has behind the stem."""
     pages: int = 1
     """Pictures in its file: pages of a TIFF, frames of an animation, pictures of a burst."""
-    page: Callable[[int], Photo] | None = field(default=None, repr=False)
-    """Decodes another of them, counted from 0."""
     there: float = 1.0
     """Share of the picture that its file held; less than 1 only of a damaged one."""
     notes: tuple[str, ...] = ()
     """What the file held and this photo does not, or not as it was, in words."""
+
+
+@dataclass(frozen=True, eq=False)
+class Photo(Metadata):
+    """One picture in memory, upright, with the metadata that survives to the output.
+
+    `dataclasses.replace(photo, pixels=...)` gives a restored photo that keeps everything else; the new pixels
+    may have another size or depth, as long as `alpha` goes with them.
+    """
+
+    pixels: np.ndarray
+    """(H, W, 3) RGB, uint8 or uint16 over the full range, orientation already applied."""
+    alpha: np.ndarray | None = None
+    """(H, W), same dtype as `pixels`, straight, not premultiplied; None when the source has no
+    transparency."""
+    gray: bool = False
+    """The source was single channel: the three channels of `pixels` are equal, and it is written as one."""
+    sidecar: str | None = None
+    """Of an XMP file beside the photo's, whose properties `xmp` has: what its name has behind the stem."""
+    page: Callable[[int], Photo] | None = field(default=None, repr=False)
+    """Decodes another of them, counted from 0."""
 
     def __post_init__(self) -> None:
         assert self.pixels.shape[2:] == (3,), self.pixels.shape
@@ -83,6 +89,11 @@ class Photo:
         dpi = self.dpi if self.dpi is None or degrees % 180 == 0 else self.dpi[::-1]
         xmp = clean_xmp(self.xmp, orientation={90: 6, 180: 3, 270: 8}[degrees % 360])
         return replace(self, pixels=pixels, alpha=alpha, dpi=dpi, xmp=xmp)
+
+    @property
+    def colour(self) -> np.ndarray:
+        """`pixels`, as (H, W) where they are gray."""
+        return np.ascontiguousarray(self.pixels[..., 0]) if self.gray else self.pixels
 
     @property
     def size(self) -> tuple[int, int]:

@@ -2,24 +2,25 @@
 
 import io
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageCms
 
+from revisage.errors import PhotoError, PhotoTooLargeError
 from revisage.image.metadata import valid_icc
+from revisage.image.photo import Metadata
+from revisage.image.xmp import TURNS
 
 
 @dataclass(frozen=True, eq=False)
-class Planes:
-    """Pixels on their way into a Photo."""
+class Planes(Metadata):
+    """A picture on its way into a Photo, a gray one still as one channel; `icc` fits `colour`."""
 
     colour: np.ndarray
     """(H, W) for a single-channel source, else (H, W, 3) RGB; uint8 or uint16."""
-    alpha: np.ndarray | None
+    alpha: np.ndarray | None = None
     """(H, W), same dtype."""
-    icc: bytes | None
-    """Profile that describes `colour` as it is now."""
 
     @property
     def gray(self) -> bool:
@@ -35,9 +36,9 @@ def planes_from_pillow(image: Image.Image, *, sample_bits: int = 8) -> Planes:
     transparency key refers to: PNG states it in samples of the file, Pillow widens the pixels to 8 bits.
     """
     if image.mode == "CMYK":
-        return Planes(np.asarray(_cmyk_to_srgb(image, image.info.get("icc_profile"))), None, None)
+        return Planes(np.asarray(_cmyk_to_srgb(image, image.info.get("icc_profile"))))
     if image.mode == "LAB":
-        return Planes(np.asarray(_to_srgb(image, ImageCms.createProfile("LAB"))), None, None)
+        return Planes(np.asarray(_to_srgb(image, ImageCms.createProfile("LAB"))))
     if image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode.startswith("I;16"):
         return _gray_planes(image, sample_bits)
     return _colour_planes(image)
@@ -47,25 +48,24 @@ def _gray_planes(image: Image.Image, sample_bits: int) -> Planes:
     icc, key = valid_icc(image.info.get("icc_profile"), "GRAY"), image.info.get("transparency")
     if image.mode in ("LA", "La"):
         both = image.convert("LA") if image.mode == "La" else image
-        return Planes(np.asarray(both.getchannel("L")), np.asarray(both.getchannel("A")), icc)
+        return Planes(np.asarray(both.getchannel("L")), np.asarray(both.getchannel("A")), icc=icc)
     if image.mode in ("I", "F"):
-        return Planes(scale_wide(np.asarray(image)), None, icc)
+        return Planes(scale_wide(np.asarray(image)), icc=icc)
     if image.mode.startswith("I;16"):
         gray, bits = np.asarray(image).astype(np.uint16, copy=False), 16
     else:
         gray, bits = np.asarray(image.convert("L")), 1 if image.mode == "1" else sample_bits
-    return Planes(gray, _keyed(gray, key, bits), icc)
+    return Planes(gray, _keyed(gray, key, bits), icc=icc)
 
 
 def _colour_planes(image: Image.Image) -> Planes:
     icc = valid_icc(image.info.get("icc_profile"), "RGB ")
     if image.mode in ("RGBA", "RGBa", "PA") or (image.mode == "P" and image.has_transparency_data):
         both = image if image.mode == "RGBA" else image.convert("RGBA")
-        alpha = np.asarray(both.getchannel("A"))
-        return Planes(np.asarray(both.convert("RGB")), alpha, icc)
+        return Planes(np.asarray(both.convert("RGB")), np.asarray(both.getchannel("A")), icc=icc)
     colour = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     key = image.info.get("transparency") if image.mode == "RGB" else None
-    return Planes(colour, _keyed(colour, key, 8), icc)
+    return Planes(colour, _keyed(colour, key, 8), icc=icc)
 
 
 def _keyed(colour: np.ndarray, key: object, bits: int) -> np.ndarray | None:
@@ -128,18 +128,6 @@ def scale_wide(samples: np.ndarray) -> np.ndarray:
     return out
 
 
-# EXIF orientation (CIPA DC-008, tag 0x0112): whether rows and columns are exchanged, then how each runs.
-_TURNS = {
-    2: (False, slice(None), slice(None, None, -1)),
-    3: (False, slice(None, None, -1), slice(None, None, -1)),
-    4: (False, slice(None, None, -1), slice(None)),
-    5: (True, slice(None), slice(None)),
-    6: (True, slice(None), slice(None, None, -1)),
-    7: (True, slice(None, None, -1), slice(None, None, -1)),
-    8: (True, slice(None, None, -1), slice(None)),
-}
-
-
 def share_there(colour: np.ndarray) -> float:
     """The share of rows above what decoders fill a missing end with: all of one value."""
     rows = (colour == colour[-1, -1]).reshape(len(colour), -1).all(axis=1)[::-1]
@@ -148,11 +136,30 @@ def share_there(colour: np.ndarray) -> float:
 
 def oriented(planes: Planes, orientation: int) -> Planes:
     """The planes turned upright by an EXIF orientation; a value other than 2–8 changes nothing."""
-    if orientation not in _TURNS:
+    if orientation not in TURNS:
         return planes
-    exchange, rows, columns = _TURNS[orientation]
+    a, b, _, d, e, _ = map(int, TURNS[orientation])
 
     def turn(plane: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray((plane.swapaxes(0, 1) if exchange else plane)[rows, columns])
+        return np.ascontiguousarray((plane if a else plane.swapaxes(0, 1))[:: d + e, :: a + b])
 
-    return Planes(turn(planes.colour), None if planes.alpha is None else turn(planes.alpha), planes.icc)
+    alpha = None if planes.alpha is None else turn(planes.alpha)
+    return replace(planes, colour=turn(planes.colour), alpha=alpha)
+
+
+def check_pixels(size: tuple[int, int], max_pixels: int) -> None:
+    """Raises PhotoTooLargeError above the limit, PhotoError when a side is not positive."""
+    width, height = size
+    if width < 1 or height < 1:
+        raise PhotoError(f"its header gives an impossible size of {width}×{height} pixels")
+    if width * height > max_pixels:
+        raise PhotoTooLargeError(
+            f"it has {width}×{height} pixels, more than the limit of {max_pixels:,}:"
+            " raise the limit (--max-pixels) or reduce the photo"
+        )
+
+
+def check_page(page: int, pages: int) -> None:
+    """Raises PhotoError for a page that is not there; pages are counted from 0."""
+    if not 0 <= page < pages:
+        raise PhotoError(f"it has {pages} pages, and no page {page + 1}")

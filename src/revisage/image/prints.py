@@ -1,4 +1,4 @@
-"""The prints that lie on one scan: where they are, how they are turned, and each cut out upright."""
+"""What is cut out of a photo upright: the prints that lie on one scan, and the part that is restored."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from revisage.errors import PhotoError
 from revisage.image.photo import Photo, eight_bits
 from revisage.image.xmp import clean_xmp
+from revisage.options import RestoreOptions
 
 SIDE = 1000
 """Longest side of the small picture in which prints are looked for."""
@@ -104,6 +105,24 @@ def cropped(photo: Photo) -> Photo:
     if len(prints) > 1:
         raise PhotoError(f"{len(prints)} prints lie on this scan: cut them out with revisage split")
     return cut(photo, prints[0]) if prints else photo
+
+
+def framed(photo: Photo, options: RestoreOptions) -> Photo:
+    """The photo, or the print on it, turned, straightened and cropped as the options say; resampled once.
+
+    Raises PhotoError for a scan with several prints of which one is asked for.
+    """
+    photo = (cropped(photo) if options.crop == "print" else photo).turned(options.turn_by_hand)
+    if options.straighten == 0 and options.part is None:
+        return photo
+    x, y, w, h = options.part or (0.0, 0.0, 1.0, 1.0)
+    sides, turn = np.array(photo.size), np.deg2rad(options.straighten)
+    # The largest rectangle of the photo's shape that lies within it once it is turned about its middle.
+    whole = sides / (np.cos(turn) + max(sides) / min(sides) * np.sin(abs(turn)))
+    back = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    across, down = (sides - 1) / 2 + back @ ((np.array([x + w / 2, y + h / 2]) - 0.5) * whole)
+    width, height = whole * (w, h)
+    return cut(photo, Print((float(across), float(down)), (float(width), float(height)), -options.straighten))
 
 
 def outlined(pixels: np.ndarray, prints: list[Print]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The pages of a TIFF to planes: by Pillow, or by libtiff (imagecodecs) for samples of 16 bits and more."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,17 @@ from PIL import Image, TiffImagePlugin
 from revisage.errors import PhotoError
 from revisage.image import colour
 from revisage.image.containers import tiff
-from revisage.image.decoded import Decoded, check_page, check_pixels
 from revisage.image.iptc import clean_iptc
 from revisage.image.metadata import clean_exif, valid_dpi, valid_icc
-from revisage.image.planes import Planes, oriented, planes_from_pillow, scale_wide, share_there
+from revisage.image.planes import (
+    Planes,
+    check_page,
+    check_pixels,
+    oriented,
+    planes_from_pillow,
+    scale_wide,
+    share_there,
+)
 from revisage.image.xmp import clean_xmp
 
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION = 256, 257, 258, 262, 274
@@ -30,15 +37,34 @@ class RawError(Exception):
 
 
 @dataclass(frozen=True)
-class _Layout:
-    """The tags that say how a directory holds its pixels."""
+class _Directory:
+    """One of a file: where it is, and the tags that say how it holds its pixels."""
 
-    bits: tuple[int, ...]
-    photometric: int
-    sample_format: tuple[int, ...]
-    extra: tuple[int, ...]
-    planar: int
-    size: tuple[int, int]
+    index: int
+    offset: int
+    tags: Any
+
+    def number(self, tag: int, default: int) -> int:
+        return int(self.tags.get(tag, default))
+
+    def several(self, tag: int, default: tuple[int, ...]) -> tuple[int, ...]:
+        value = self.tags.get(tag, default)
+        return value if isinstance(value, tuple) else (value,)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.number(_WIDTH, 0), self.number(_HEIGHT, 0)
+
+    @property
+    def bits(self) -> tuple[int, ...]:
+        """Of each channel."""
+        bits, samples = self.several(_BITS, (1,)), self.number(_SAMPLES, 1)
+        return bits * samples if len(bits) == 1 and samples < 16 else bits
+
+    @property
+    def colours(self) -> int:
+        """Channels that are colour; the rest are extra."""
+        return 3 if self.number(_PHOTOMETRIC, 1) == 2 else 1
 
     @property
     def deep(self) -> bool:
@@ -46,65 +72,50 @@ class _Layout:
         return (
             len(set(self.bits)) == 1
             and self.bits[0] in (16, 32, 64)
-            and set(self.sample_format) <= {1, 2, 3}
-            and self.photometric in (0, 1, 2)
+            and set(self.several(_SAMPLE_FORMAT, (1,))) <= {1, 2, 3}
+            and self.number(_PHOTOMETRIC, 1) in (0, 1, 2)
             and len(self.bits) >= self.colours
         )
 
-    @property
-    def colours(self) -> int:
-        """Channels that are colour; the rest are extra."""
-        return 3 if self.photometric == 2 else 1
 
-
-def read_tiff(data: bytes, max_pixels: int, page: int = 0, *, partly: bool = False) -> Decoded:
+def read_tiff(data: bytes, max_pixels: int, page: int = 0, *, partly: bool = False) -> Planes:
     """Decode a page, counted from 0. Raises PhotoError and its kinds, and whatever the decoders raise."""
     first, *others = _directories(data)
-    if _DNG_VERSION in first.tags or data[8:10] == b"CR" or first.subfile & _REDUCED:
+    if _DNG_VERSION in first.tags or data[8:10] == b"CR" or first.number(_SUBFILE, 0) & _REDUCED:
         raise RawError
-    pages = [first, *(one for one in others if not one.subfile & (_REDUCED | _MASK))]
+    pages = [first, *(one for one in others if not one.number(_SUBFILE, 0) & (_REDUCED | _MASK))]
     check_page(page, len(pages))
-    index, tags = pages[page].index, pages[page].tags
-    layout = _layout(tags)
-    check_pixels(layout.size, max_pixels)
+    directory = pages[page]
+    tags = directory.tags
+    check_pixels(directory.size, max_pixels)
     icc, xmp = (value if isinstance(value := tags.get(tag), bytes) else None for tag in (_ICC, _XMP))
     orientation = tags.get(_ORIENTATION, 1)
     orientation = orientation if isinstance(orientation, int) else 1
-    if layout.deep:
-        planes = oriented(_deep_planes(data, index, layout, icc), orientation)
+    if directory.deep:
+        planes = oriented(_deep_planes(data, directory, icc), orientation)
     else:
         with Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
-            image.seek(index)
+            image.seek(directory.index)
             check_pixels(image.size, max_pixels)
             image.load()  # turns it upright as well
             planes = planes_from_pillow(image)
     points = (*tags.get(_CHROMATICITIES, ()), *tags.get(_WHITE_POINT, ()))
     if icc is None and len(points) == 8:
-        planes, _, _ = colour.apply(planes, colour.of_gamma(2.2, [float(v) for v in points]))
-    return Decoded(
+        planes = colour.apply(planes, colour.of_gamma(2.2, [float(v) for v in points]))
+    there = 1.0
+    if partly:  # of the rows as they are stored
+        there = share_there(oriented(planes, {6: 8, 8: 6}.get(orientation, orientation)).colour)
+    return replace(
         planes,
-        "TIFF",
-        exif=clean_exif(_exif(data, pages[page].offset)),
-        xmp=clean_xmp(xmp, orientation=orientation, stored=layout.size),
+        format="TIFF",
+        exif=clean_exif(_exif(data, directory.offset)),
+        xmp=clean_xmp(xmp, orientation=orientation, stored=directory.size),
         iptc=clean_iptc(tiff.iptc_of(tags), keep_gps=True),
         dpi=_dpi(tags),
         orientation=orientation,
         pages=len(pages),
-        there=share_there(oriented(planes, {6: 8, 8: 6}.get(orientation, orientation)).colour)
-        if partly
-        else 1.0,
+        there=there,
     )
-
-
-@dataclass(frozen=True)
-class _Directory:
-    index: int
-    offset: int
-    tags: Any
-
-    @property
-    def subfile(self) -> int:
-        return int(self.tags.get(_SUBFILE, 0))
 
 
 def _directories(data: bytes) -> list[_Directory]:
@@ -127,31 +138,14 @@ def _directories(data: bytes) -> list[_Directory]:
     return list(found.values())
 
 
-def _layout(tags: Any) -> _Layout:
-    def several(tag: int, default: tuple[int, ...]) -> tuple[int, ...]:
-        value = tags.get(tag, default)
-        return value if isinstance(value, tuple) else (value,)
-
-    samples = int(tags.get(_SAMPLES, 1))
-    bits = several(_BITS, (1,))
-    return _Layout(
-        bits=bits * samples if len(bits) == 1 and samples < 16 else bits,
-        photometric=int(tags.get(_PHOTOMETRIC, 1)),
-        sample_format=several(_SAMPLE_FORMAT, (1,)),
-        extra=several(_EXTRA, ()),
-        planar=int(tags.get(_PLANAR, 1)),
-        size=(int(tags.get(_WIDTH, 0)), int(tags.get(_HEIGHT, 0))),
-    )
-
-
-def _deep_planes(data: bytes, index: int, layout: _Layout, icc: bytes | None) -> Planes:
+def _deep_planes(data: bytes, directory: _Directory, icc: bytes | None) -> Planes:
     """Raises PhotoError when libtiff gives another shape."""
     import imagecodecs
 
-    array = imagecodecs.tiff_decode(data, index=index)
-    samples = len(layout.bits)
-    width, height = layout.size
-    if array.shape == (samples, height, width) and layout.planar == 2 and samples > 1:
+    array = imagecodecs.tiff_decode(data, index=directory.index)
+    samples, colours = len(directory.bits), directory.colours
+    width, height = directory.size
+    if array.shape == (samples, height, width) and directory.number(_PLANAR, 1) == 2 and samples > 1:
         array = np.moveaxis(array, 0, 2)
     if samples == 1 and array.ndim == 2:
         array = array[..., None]
@@ -159,17 +153,17 @@ def _deep_planes(data: bytes, index: int, layout: _Layout, icc: bytes | None) ->
         raise PhotoError(
             f"its TIFF layout {array.shape} is not one of (height, width, samples): save it again"
         )
-    colour = scale_wide(array[..., : layout.colours])
-    if layout.photometric == 0:
+    colour = scale_wide(array[..., :colours])
+    if directory.number(_PHOTOMETRIC, 1) == 0:
         colour = 65535 - colour
-    alpha = None
-    if layout.extra[:1] in ((1,), (2,)) and samples > layout.colours:
-        alpha = scale_wide(array[..., layout.colours])
-        if layout.extra[0] == 1:
+    alpha, extra = None, (*directory.several(_EXTRA, ()), 0)[0]
+    if extra in (1, 2) and samples > colours:
+        alpha = scale_wide(array[..., colours])
+        if extra == 1:
             colour = _straight(colour, alpha)
-    if layout.colours == 1:
-        return Planes(np.ascontiguousarray(colour[..., 0]), alpha, valid_icc(icc, "GRAY"))
-    return Planes(np.ascontiguousarray(colour), alpha, valid_icc(icc, "RGB "))
+    if colours == 1:
+        return Planes(np.ascontiguousarray(colour[..., 0]), alpha, icc=valid_icc(icc, "GRAY"))
+    return Planes(np.ascontiguousarray(colour), alpha, icc=valid_icc(icc, "RGB "))
 
 
 def _straight(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:

@@ -76,7 +76,7 @@ def clean_xmp(
             if element.parentNode is not None and _unwanted(element, keep_gps):
                 element.parentNode.removeChild(element)
         for element in document.getElementsByTagName("*"):
-            _move_regions(element, way or _TURNS.get(orientation), stored, size)
+            _move_regions(element, way or TURNS.get(orientation), stored, size)
         cleaned = "".join(node.toxml() for node in document.childNodes)
     except (ValueError, RecursionError, AttributeError):
         return None
@@ -112,7 +112,7 @@ def _unwanted(node: minidom.Attr | minidom.Element, keep_gps: bool) -> bool:
 
 
 # From the stored picture to the upright one (CIPA DC-008, tag 0x0112).
-_TURNS: dict[int, Way] = {
+TURNS: dict[int, Way] = {
     2: (-1, 0, 1, 0, 1, 0),
     3: (-1, 0, 1, 0, -1, 1),
     4: (1, 0, 0, 0, -1, 1),

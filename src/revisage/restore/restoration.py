@@ -33,7 +33,7 @@ ANALYSED = (
 class Restoration:
     """What `Restorer.analyse` has made of one photo: the rest of it, and each face apart."""
 
-    photo: Photo  #: what of it is restored (`revisage.image.frame`), without damage and red eyes
+    photo: Photo  #: what of it is restored (`revisage.image.prints`), without damage and red eyes
     options: RestoreOptions  #: what it was analysed for
     rest: Result  #: without any face restored; its pixels are (H scale, W scale, 3) in the photo's depth
     found: Sequence[Face]  #: from left to right

@@ -13,7 +13,7 @@ from revisage.errors import FaceError, PhotoError, PhotoTooLargeError, UsageErro
 from revisage.faces import Face, template
 from revisage.files import absent
 from revisage.image import Photo, decode, eight_bits, from_array, from_pillow, with_sidecar
-from revisage.image.frame import framed
+from revisage.image.prints import framed
 from revisage.options import RestoreOptions, Settings
 from revisage.restore import colour as tone
 from revisage.restore import tiles

@@ -1,18 +1,12 @@
 """The containers of photos: their segments, chunks and directories, and the metadata in them."""
 
-from typing import Protocol
-
 from revisage.image.containers import boxes, jpeg, png, tiff, webp
 from revisage.image.formats import HEAD_BYTES, sniff
 
-
-class _HoldsXmp(Protocol):
-    def read_xmp(self, data: bytes) -> bytes | None: ...
-
-    def replace_xmp(self, data: bytes, xmp: bytes) -> bytes: ...
-
-
-_XMP: dict[str, _HoldsXmp] = {"JPEG": jpeg, "PNG": png, "WEBP": webp, "TIFF": tiff}
+_READ = {"JPEG": jpeg.read_xmp, "PNG": png.read_xmp, "WEBP": webp.read_xmp, "TIFF": tiff.read_xmp}
+_REPLACE = {
+    "JPEG": jpeg.replace_xmp, "PNG": png.replace_xmp, "WEBP": webp.replace_xmp, "TIFF": tiff.replace_xmp,
+}  # fmt: skip
 
 
 def read_xmp(data: bytes, format: str | None = None) -> bytes | None:
@@ -22,9 +16,9 @@ def read_xmp(data: bytes, format: str | None = None) -> bytes | None:
     """
     if data[:256].lstrip(b"\xef\xbb\xbf \r\n\t").startswith((b"<?xpacket", b"<x:xmpmeta", b"<?xml")):
         return data  # the packet in a file of its own
-    container = _XMP.get(format or sniff(data[:HEAD_BYTES]) or "")
-    if container is not None:
-        return container.read_xmp(data)
+    read = _READ.get(format or sniff(data[:HEAD_BYTES]) or "")
+    if read is not None:
+        return read(data)
     if data[:8] == b"\0\0\0\x0cJXL ":
         return boxes.read_metadata(data).xmp
     if data[4:8] != b"ftyp":
@@ -41,9 +35,9 @@ def replace_xmp(data: bytes, format: str, xmp: bytes) -> bytes:
 
     Raises ValueError when the file is malformed or cannot hold the packet.
     """
-    if format not in _XMP:
+    if format not in _REPLACE:
         raise ValueError(f"no packet can be put into {format}")
-    return _XMP[format].replace_xmp(data, xmp)
+    return _REPLACE[format](data, xmp)
 
 
 def declared_size(head: bytes, format: str) -> tuple[int, int] | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from revisage.image.containers.ifd import EXIF_PREFIX
-from revisage.image.containers.metadata import Metadata
+from revisage.image.photo import Metadata
 
 _XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _IPTC_UUID = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")

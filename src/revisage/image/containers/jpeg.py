@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from revisage.image import iptc as records
 from revisage.image import xmp as packets
 from revisage.image.containers.ifd import EXIF_PREFIX
-from revisage.image.containers.metadata import Metadata
+from revisage.image.photo import Metadata
 
 _AFTER_JFIF = 20  # SOI, then APP0 with the JFIF header, which libjpeg writes first
 _DENSITY = 13  # unit, and horizontal and vertical density, in that header

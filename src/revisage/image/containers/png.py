@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from revisage.image import iptc as records
 from revisage.image.containers.ifd import EXIF_PREFIX
-from revisage.image.containers.metadata import Metadata
+from revisage.image.photo import Metadata
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _AFTER_IHDR = 33

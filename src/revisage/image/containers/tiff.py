@@ -17,7 +17,7 @@ from PIL import Image
 from revisage.errors import SaveError
 from revisage.image import iptc as records
 from revisage.image.containers.ifd import EXIF_IFD, EXIF_PREFIX, GPS_IFD, Block, Entry, OverlongError
-from revisage.image.containers.metadata import Metadata
+from revisage.image.photo import Photo
 
 _SHORT, _LONG, _RATIONAL, _BYTE, _UNDEFINED = 3, 4, 5, 1, 7
 _STRIP_BYTES = 1 << 18
@@ -44,28 +44,18 @@ class _Tag:
     value: bytes
 
 
-@dataclass(frozen=True, eq=False)
-class Page:
-    """A picture of a TIFF: (H, W) gray or (H, W, 3) RGB, uint8 or uint16; `alpha` (H, W) straight, same
-    dtype."""
-
-    colour: np.ndarray
-    alpha: np.ndarray | None
-    meta: Metadata
-
-
-def write_tiff(pages: Sequence[Page]) -> bytes:
-    """A TIFF of pages, deflated with horizontal prediction.
+def write_tiff(pages: Sequence[Photo]) -> bytes:
+    """A TIFF of pages with their metadata, deflated with horizontal prediction.
 
     Raises SaveError when the file would pass TIFF's 4 GiB.
     """
-    first = pages[0].meta.exif
+    first = pages[0].exif
     body = bytearray(first.removeprefix(EXIF_PREFIX) if first else b"II*\0\x08\0\0\0")
     order, link = "<" if body[:2] == b"II" else ">", 4
     for number, page in enumerate(pages):
         tags = []
-        if page.meta.exif:
-            block = Block(page.meta.exif.removeprefix(EXIF_PREFIX))
+        if page.exif:
+            block = Block(page.exif.removeprefix(EXIF_PREFIX))
             entries = [e for e in block.entries(block.first) if e.tag in _FROM_EXIF]
             if number == 0:  # whose block begins the file: offsets in it stay true
                 tags = [_copied(block, entry) for entry in entries]
@@ -79,9 +69,9 @@ def write_tiff(pages: Sequence[Page]) -> bytes:
     return bytes(body)
 
 
-def _picture_tags(page: Page, body: bytearray, order: str) -> list[_Tag]:
+def _picture_tags(page: Photo, body: bytearray, order: str) -> list[_Tag]:
     """Append the pixels to the file; the tags that describe them."""
-    colour, alpha, meta = page.colour, page.alpha, page.meta
+    colour, alpha = page.colour, page.alpha
     height, width = colour.shape[:2]
     samples = (1 if colour.ndim == 2 else 3) + (alpha is not None)
     rows = max(1, min(height, _STRIP_BYTES // (width * samples * colour.itemsize)))
@@ -119,11 +109,11 @@ def _picture_tags(page: Page, body: bytearray, order: str) -> list[_Tag]:
         shorts(317, 2),  # Predictor: horizontal differences
         shorts(339, *[1] * samples),
     ]
-    if meta.dpi:
-        tags += [rational(282, meta.dpi[0]), rational(283, meta.dpi[1]), shorts(296, 2)]
+    if page.dpi:
+        tags += [rational(282, page.dpi[0]), rational(283, page.dpi[1]), shorts(296, 2)]
     if alpha is not None:
         tags.append(shorts(338, 2))  # ExtraSamples: straight alpha
-    described = ((_XMP, _BYTE, meta.xmp), (_IPTC, _UNDEFINED, meta.iptc), (34675, _UNDEFINED, meta.icc))
+    described = ((_XMP, _BYTE, page.xmp), (_IPTC, _UNDEFINED, page.iptc), (34675, _UNDEFINED, page.icc))
     tags += [_Tag(number, kind, len(value), value) for number, kind, value in described if value]
     return tags
 

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterator
 
 from revisage.image.containers.ifd import EXIF_PREFIX
-from revisage.image.containers.metadata import Metadata
+from revisage.image.photo import Metadata
 
 _ALPHA_FLAG = 0x10
 _FLAGS = {b"ICCP": 0x20, b"EXIF": 0x08, b"XMP ": 0x04}

@@ -16,7 +16,6 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from revisage.errors import DamagedError, PhotoError, PhotoTooLargeError, UnsupportedFormatError, one_line
-from revisage.image.decoded import Decoded
 from revisage.image.formats import FORMAT_OF_EXTENSION
 from revisage.image.isolation import worker as isolation_worker
 from revisage.image.planes import Planes
@@ -100,7 +99,7 @@ class _Worker:
             length -= len(chunk)
         self._stdin.flush()
 
-    def receive(self, limits: DecodeLimits) -> Decoded:
+    def receive(self, limits: DecodeLimits) -> Planes:
         """The answer. Raises PhotoError, or EOFError when the process ended without one."""
         if not self.forks:
             return self._message(self._stdout, limits)
@@ -113,7 +112,7 @@ class _Worker:
             # A fork that was taken over may say more than its answer; the next photo's must begin behind it.
             pieces.skip()
 
-    def _message(self, stream: isolation_worker.Reading, limits: DecodeLimits) -> Decoded:
+    def _message(self, stream: isolation_worker.Reading, limits: DecodeLimits) -> Planes:
         head = isolation_worker.read_head(stream)
         if "error" in head:
             kind, text = head["error"], one_line(str(head["message"]), 300)
@@ -239,7 +238,7 @@ if hasattr(os, "register_at_fork"):
 
 def decode_isolated(
     source: BinaryIO, length: int, limits: DecodeLimits, *, page: int = 0, damaged: bool = False
-) -> Decoded:
+) -> Planes:
     """Decode `length` bytes of a stream in a child process. Safe from several threads at once.
 
     Raises PhotoError and its kinds, also when the child crashes or is killed; PhotoTooLargeError when it runs
@@ -328,7 +327,7 @@ def _widen(pipe: BinaryIO) -> None:
         fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
 
 
-def _decoded(stream: isolation_worker.Reading, head: dict[str, Any], limits: DecodeLimits) -> Decoded:
+def _decoded(stream: isolation_worker.Reading, head: dict[str, Any], limits: DecodeLimits) -> Planes:
     """Read the planes of an answer. What it says is checked: the sender decoded a hostile file."""
     shape = tuple(int(n) for n in head["shape"])
     if len(shape) not in (2, 3) or shape[2:] not in ((), (3,)) or min(shape) < 1:
@@ -349,16 +348,17 @@ def _decoded(stream: isolation_worker.Reading, head: dict[str, Any], limits: Dec
             texts[name] = isolation_worker.read_exactly(stream, length)
         else:
             raise ValueError("answer malformed")
-    planes = Planes(arrays["colour"], arrays.get("alpha"), texts.get("icc"))
     dpi = None if head["dpi"] is None else (float(head["dpi"][0]), float(head["dpi"][1]))
-    return Decoded(
-        planes,
-        head["format"],
+    return Planes(
+        arrays["colour"],
+        arrays.get("alpha"),
+        icc=texts.get("icc"),
         exif=texts.get("exif"),
         xmp=texts.get("xmp"),
         iptc=texts.get("iptc"),
         texts=tuple((str(key), str(text)) for key, text in json.loads(texts.get("texts", b"[]"))),
         dpi=dpi,
+        format=head["format"],
         cicp=None if head["cicp"] is None else (int(head["cicp"][0]) & 255, int(head["cicp"][1]) & 255),
         orientation=int(head["orientation"]),
         pages=max(1, int(head["pages"])),

@@ -33,7 +33,7 @@ FORKS = sys.platform == "linux" and os.environ.get("REVISAGE_DECODER_FORKS") != 
 
 _CHUNK = 1 << 20
 FACTS = ("dpi", "format", "cicp", "orientation", "pages", "there", "notes")
-"""What a header tells of a `Decoded`, besides what follows it."""
+"""What a header tells of `Planes`, besides what follows it."""
 
 
 def write_head(stream: BinaryIO, head: dict[str, Any], lengths: Sequence[int]) -> None:
@@ -216,17 +216,14 @@ def _answer(stdout: BinaryIO, data: bytes, head: dict[str, Any]) -> None:
         write_message(stdout, {"error": type(error).__name__, "message": str(error)}, [])
         return
     parts = {
-        "colour": found.planes.colour,
-        "alpha": found.planes.alpha,
-        "icc": found.planes.icc,
-        **{name: getattr(found, name) for name in ("exif", "xmp", "iptc")},
+        **{name: getattr(found, name) for name in ("colour", "alpha", "icc", "exif", "xmp", "iptc")},
         "texts": json.dumps(found.texts).encode() if found.texts else None,
     }
     present = {name: part for name, part in parts.items() if part is not None}
     answer = {
         "names": list(present),
-        "shape": list(found.planes.colour.shape),
-        "dtype": found.planes.colour.dtype.name,
+        "shape": list(found.colour.shape),
+        "dtype": found.colour.dtype.name,
         **{name: getattr(found, name) for name in FACTS},
     }
     write_message(stdout, answer, list(present.values()))
