@@ -91,10 +91,9 @@ def part(folder: Path) -> Path:
     return folder / store.PARTIAL / f"{SHA[:16]}.part"
 
 
-@pytest.mark.parametrize("size", [len(DATA), None])
-def test_whole(server: Server, tmp_path: Path, size: int | None) -> None:
-    seen: list[tuple[int, int | None]] = []
-    path = fetch(spec(server, bytes=size), tmp_path, progress=lambda here, total: seen.append((here, total)))
+def test_whole(server: Server, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    path = fetch(spec(server), tmp_path, progress=lambda here, total: seen.append((here, total)))
     assert path == tmp_path / "big.onnx"
     assert path.read_bytes() == DATA
     assert visible(tmp_path) == ["big.onnx"]
@@ -116,7 +115,7 @@ def test_a_damaged_file_is_replaced(server: Server, tmp_path: Path) -> None:
 
 def test_a_cut_transfer_goes_on_where_it_stopped(server: Server, tmp_path: Path) -> None:
     server.cut_after = 2 * CHUNK
-    seen: list[tuple[int, int | None]] = []
+    seen: list[tuple[int, int]] = []
     fetch(spec(server), tmp_path, pause=0, progress=lambda here, total: seen.append((here, total)))
     assert server.answers == [(200, 0), (206, 2 * CHUNK), (206, 4 * CHUNK)]
     assert (tmp_path / "big.onnx").read_bytes() == DATA
@@ -148,24 +147,20 @@ def test_a_server_that_cannot_resume_sends_it_again(
     assert (tmp_path / "big.onnx").read_bytes() == DATA
 
 
-@pytest.mark.parametrize("size", [len(DATA), None])
 @pytest.mark.parametrize("left", [DATA, b"x" * 50_000, b"x" * len(DATA), b"x" * (len(DATA) + 5), b""])
-def test_whatever_an_earlier_call_left(server: Server, tmp_path: Path, left: bytes, size: int | None) -> None:
+def test_whatever_an_earlier_call_left(server: Server, tmp_path: Path, left: bytes) -> None:
     part(tmp_path).parent.mkdir()
     part(tmp_path).write_bytes(left)
-    assert fetch(spec(server, bytes=size), tmp_path, pause=0).read_bytes() == DATA
-    if left == DATA and size is not None:
+    assert fetch(spec(server), tmp_path, pause=0).read_bytes() == DATA
+    if left == DATA:
         assert server.answers == []
 
 
-@pytest.mark.parametrize("size", [len(DATA), None])
 @pytest.mark.parametrize("body", [DATA[:-1] + b"!", DATA + b"!", DATA[:-9]])
-def test_another_file_is_never_installed(
-    server: Server, tmp_path: Path, body: bytes, size: int | None
-) -> None:
+def test_another_file_is_never_installed(server: Server, tmp_path: Path, body: bytes) -> None:
     server.body = body
     with pytest.raises(ModelCorruptError, match="nothing was installed") as caught:
-        fetch(spec(server, bytes=size), tmp_path, pause=0)
+        fetch(spec(server), tmp_path, pause=0)
     assert server.url in str(caught.value)
     assert visible(tmp_path) == []
     assert not part(tmp_path).exists()

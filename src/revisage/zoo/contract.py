@@ -6,7 +6,7 @@ lengths and seeks over them. Everything read from the file is bounded.
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Self, cast
+from typing import Any, Self
 
 from revisage.errors import ModelCorruptError, ModelMissingError
 from revisage.zoo import protobuf
@@ -73,17 +73,9 @@ class Contract:
         missing = [PREFIX + key for key in REQUIRED if not metadata.get(PREFIX + key)]
         if missing:
             raise ValueError(f"metadata lacks {', '.join(missing)}")
-        return cls(
-            name=metadata[PREFIX + "name"],
-            task=cast(Task, metadata[PREFIX + "task"]),
-            size=_whole(metadata, "size"),
-            scale=_whole(metadata, "scale"),
-            version=metadata[PREFIX + "version"],
-            licence=metadata[PREFIX + "licence"],
-            source=metadata.get(PREFIX + "source"),
-            framing=cast(Framing, metadata.get(PREFIX + "framing", "template")),
-            control=cast(Control, metadata.get(PREFIX + "control", "none")),
-        )
+        names = [field.name for field in fields(cls) if PREFIX + field.name in metadata]
+        stated: dict[str, Any] = {name: metadata[PREFIX + name] for name in names}
+        return cls(**stated | {name: _whole(metadata, name) for name in ("size", "scale")})
 
 
 def _whole(metadata: dict[str, str], key: str) -> int | None:
@@ -98,10 +90,8 @@ def _whole(metadata: dict[str, str], key: str) -> int | None:
 def read_contract(path: Path) -> Contract:
     """The contract in an ONNX file.
 
-    Raises:
-        ModelMissingError: there is no such file, or it cannot be opened.
-        ModelCorruptError: the file is no whole ONNX model, keeps its weights in a second file, or its
-            metadata breaks the contract.
+    Raises ModelMissingError (it cannot be opened), ModelCorruptError (no whole ONNX model, weights in another
+    file, or metadata that break the contract).
     """
     metadata = read_metadata(path)
     try:
@@ -131,13 +121,10 @@ def _metadata(walk: protobuf.Walk) -> dict[str, str]:
         if field.wire != protobuf.LEN:
             continue
         if field.number == protobuf.MODEL_METADATA:
-            key, value = _entry(walk, field)
-            metadata[key] = value
+            metadata.update([_entry(walk, field)])
             continue
         if field.number == protobuf.MODEL_GRAPH:
-            has_nodes = has_nodes or any(
-                part.number == protobuf.GRAPH_NODE for part in walk.fields(field.start, field.end)
-            )
+            has_nodes |= any(part.number == protobuf.GRAPH_NODE for part in walk.inside(field))
         if field.number in protobuf.MESSAGES["model"]:
             for tensor in walk.tensors(protobuf.MESSAGES["model"][field.number], field):
                 _refuse_external(walk, tensor)
@@ -152,7 +139,7 @@ def _refuse_external(walk: protobuf.Walk, tensor: protobuf.Field) -> None:
     That may be any file, and for OpenVINO, which knows ONNX Runtime's marker of memory, any address of this
     process.
     """
-    for part in walk.fields(tensor.start, tensor.end):
+    for part in walk.inside(tensor):
         if part.number == protobuf.TENSOR_EXTERNAL_DATA or (
             part.number == protobuf.TENSOR_DATA_LOCATION and (part.wire != protobuf.VARINT or part.value != 0)
         ):
@@ -163,7 +150,7 @@ def _entry(walk: protobuf.Walk, entry: protobuf.Field) -> tuple[str, str]:
     if entry.end - entry.start > _MAX_ENTRY_BYTES:
         raise protobuf.MalformedError(f"a metadata entry is larger than {_MAX_ENTRY_BYTES} bytes")
     texts = {protobuf.ENTRY_KEY: "", protobuf.ENTRY_VALUE: ""}
-    for field in walk.fields(entry.start, entry.end):
+    for field in walk.inside(entry):
         if field.number in texts and field.wire == protobuf.LEN:
             try:
                 texts[field.number] = walk.payload(field).decode()

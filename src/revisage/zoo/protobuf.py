@@ -57,6 +57,10 @@ class Walk:
         """The fields of the message that the file is."""
         return self.fields(0, self._file.seek(0, 2))
 
+    def inside(self, message: Field) -> Iterator[Field]:
+        """The fields of a message that is a field."""
+        return self.fields(message.start, message.end)
+
     def payload(self, field: Field) -> bytes:
         """The bytes of a field; check its length first."""
         self._file.seek(field.start)
@@ -95,7 +99,7 @@ class Walk:
         if depth > _MAX_DEPTH:
             raise MalformedError("its parts lie too deep in one another")
         inner = MESSAGES[kind]
-        for field in self.fields(message.start, message.end):
+        for field in self.inside(message):
             if field.wire == LEN and field.number in inner:
                 yield from self.tensors(inner[field.number], field, depth + 1)
 

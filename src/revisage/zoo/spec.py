@@ -72,19 +72,6 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "file", self.file or f"{self.name}.onnx")
-        if not is_name(self.name):
-            raise ValueError(f"{self.name!r} cannot name a model")
-        if self.task not in TASKS:
-            raise ValueError(f"task must be one of {', '.join(TASKS)}, got {self.task!r}")
-        for file in (self.file, self.checkpoint):
-            if file is not None and Path(file).name != file:
-                raise ValueError(f"file must be a bare file name, got {file!r}")
-        if self.sha256 is not None and not is_sha256(self.sha256):
-            raise ValueError(f"sha256 must be 64 lower-case hex digits, got {self.sha256!r}")
-        if self.url is not None and self.sha256 is None:
-            raise ValueError(f"{self.name} has an address but no sha256: a download could not be checked")
-        if self.checkpoint is not None and self.sha256 is None:
-            raise ValueError(f"{self.name} is made from a checkpoint but has no sha256 to know it by")
 
     @property
     def download(self) -> str:

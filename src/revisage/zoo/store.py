@@ -9,8 +9,6 @@ file name without the ending is the model's name.
 
 import os
 import re
-import shutil
-import uuid
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -19,11 +17,12 @@ from revisage.errors import (
     ModelCorruptError,
     ModelError,
     ModelMissingError,
+    SaveError,
     UnknownModelError,
     UsageError,
     did_you_mean,
 )
-from revisage.files import absent, publish, sha256, typed
+from revisage.files import absent, sha256, typed, write_atomically
 from revisage.zoo.catalogue import CATALOGUE
 from revisage.zoo.checkpoints import SUFFIXES
 from revisage.zoo.contract import Contract, read_contract
@@ -88,16 +87,13 @@ def ignored() -> dict[Path, str]:
 def resolve(task: str, name: str = "auto") -> Model:
     """The model that `--model NAME` means.
 
-    Args:
-        task: "face", "scene", "damage", "finder", "identity", "expression" or "features".
-        name: a model's name; the path of an `.onnx` file (must end so); or "auto" for the best one
-            installed, which is the first of the catalogue, or else the first of the user's own; those for
-            whole pictures of one face are asked for by name.
+    `task` is one of `TASKS`; `name` a model's name, the path of an `.onnx` file (must end so), or "auto" for
+    the best one installed, which is the first of the catalogue, or else the first of the user's own; those
+    for whole pictures of one face are asked for by name.
 
-    Raises:
-        UnknownModelError: no model of that name, no such file, or it is of another task.
-        ModelMissingError: it is known, but its weights are not on this machine.
-        ModelCorruptError: its file does not have the catalogue's sha256, or breaks its contract.
+    Raises UnknownModelError (no model of that name, no such file, or it is of another task),
+    ModelMissingError (it is known, but its weights are not on this machine), ModelCorruptError (its file does
+    not have the catalogue's sha256, or breaks its contract).
     """
     if name == "auto":
         models = [m for m in installed() if m.spec.task == task and m.spec.framing == "template"]
@@ -130,19 +126,12 @@ def destination(name: str, source: str | None) -> Path:
 
 
 def import_model(file: Path, name: str | None = None) -> Path:
-    """Copy an ONNX model into the user's model folder, so that its name works everywhere.
+    """Copy an `.onnx` file that carries the contract into the user's model folder; the copy.
 
-    Args:
-        file: a single `.onnx` file that carries the contract in its metadata.
-        name: what to call it; the name in its metadata if not given.
+    `name` is what it is called, the name in its metadata if not given. The copy appears whole or not at all.
 
-    Returns:
-        The copy. It appears whole or not at all.
-
-    Raises:
-        UsageError: not an `.onnx` file, or the name cannot be used or is taken by another model.
-        ModelMissingError: there is no such file, or the folder cannot be written to.
-        ModelCorruptError: it is no whole ONNX file, or breaks the contract.
+    Raises UsageError (not an `.onnx` file, or the name cannot be used or is taken by another model),
+    ModelMissingError (no such file, or the folder cannot be written to), and what `read_contract` does.
     """
     file = Path(file)
     if file.suffix.lower() != ".onnx":
@@ -152,21 +141,14 @@ def import_model(file: Path, name: str | None = None) -> Path:
         )
     contract = read_contract(file)
     target = destination(contract.name if name is None else name, contract.source)
-    name = target.stem
     if target.exists():
         if sha256(target) == sha256(file):
             return target
         raise UsageError(f"{target} exists and differs; remove it or give another name with --as NAME")
-    temporary = user_folder() / PARTIAL / f"{name}.{uuid.uuid4().hex}"
     try:
-        temporary.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            shutil.copyfile(file, temporary)
-            publish(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise ModelMissingError(f"cannot write {target}: {error.strerror or error}") from None
+        write_atomically(target, file.read_bytes())
+    except (OSError, SaveError) as error:
+        raise ModelMissingError(str(error)) from None
     return target
 
 
