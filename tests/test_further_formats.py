@@ -64,7 +64,7 @@ def test_jpeg_xl_holds_gray_alpha_and_16_bits(channels: int, dtype: type) -> Non
 def test_the_header_of_jpeg_xl_tells_the_depth(bits: int, size: tuple[int, int], container: bool) -> None:
     array = np.full((*size, 3), 90, np.uint8 if bits == 8 else np.uint16)
     options = {"bitspersample": bits, "usecontainer": container, "effort": 1}
-    assert deep.jxl_bits(bytes(imagecodecs.jpegxl_encode(array, level=90, **options))) == bits
+    assert deep.BITS["JXL"](bytes(imagecodecs.jpegxl_encode(array, level=90, **options))) == bits
 
 
 def test_jpeg_xl_keeps_exif_and_the_label() -> None:

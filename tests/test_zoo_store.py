@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import platformdirs
@@ -228,14 +227,6 @@ def test_embedded_weights_are_the_catalogues(name: str) -> None:
         ).to_metadata()
     )
     assert Model(model, path).card is not None, "every embedded model has a card"
-
-
-def test_a_spec_from_a_checkpoint_needs_its_sha256() -> None:
-    made = replace(KNOWN, checkpoint="known.pth")
-    with pytest.raises(ValueError, match="no sha256 to know it by"):
-        replace(made, url=None, sha256=None)
-    with pytest.raises(ValueError, match="bare file name"):
-        replace(made, checkpoint="../x.pth")
 
 
 def test_every_twin_of_the_catalogue_names_its_own() -> None:

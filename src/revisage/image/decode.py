@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from revisage.errors import PhotoError, PhotoTooLargeError, UsageError
-from revisage.image.containers import declared_size
 from revisage.image.decoders import checked_format, exif_and_orientation, read, xmp_of
 from revisage.image.formats import EXTENSION, HEAD_BYTES
 from revisage.image.isolation.pool import decode_isolated
 from revisage.image.metadata import valid_dpi
 from revisage.image.photo import Metadata, Photo
-from revisage.image.planes import Planes, check_pixels, oriented, planes_from_pillow
+from revisage.image.planes import Planes, oriented, planes_from_pillow, planes_of
 from revisage.image.xmp import clean_xmp
 from revisage.options import DecodeLimits
 
@@ -81,16 +80,10 @@ def from_array(array: np.ndarray) -> Photo:
     if array.dtype not in (np.uint8, np.uint16):
         hint = "; (255 * array).round().astype('uint8') is of 0 to 1" if array.dtype.kind == "f" else ""
         raise UsageError(f"the array must be uint8 or uint16 over the full range, not {array.dtype}{hint}")
-    if array.ndim == 2:
-        array = array[..., None]
-    if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or 0 in array.shape:
+    if array.ndim not in (2, 3) or array.shape[2:] > (4,) or 0 in array.shape:
         hint = ": np.moveaxis(array, 0, -1)" if array.ndim == 3 and array.shape[0] in (1, 2, 3, 4) else ""
         raise UsageError(f"the array must be (H, W) or (H, W, 1 to 4), not {array.shape}{hint}")
-    channels = array.shape[2]
-    alpha = np.array(array[..., -1], order="C") if channels in (2, 4) else None
-    gray = channels <= 2
-    pixels = np.repeat(array[..., :1], 3, axis=2) if gray else np.array(array[..., :3], order="C")
-    return Photo(pixels=pixels, alpha=alpha, gray=gray)
+    return _photo(planes_of(array))
 
 
 def from_pillow(image: Image.Image) -> Photo:
@@ -121,9 +114,7 @@ def _decode_stream(  # noqa: PLR0917 (one call)
     # What the header alone decides is refused here, before a child is troubled with it.
     head = stream.read(HEAD_BYTES)
     stream.seek(0)
-    declared = declared_size(head, checked_format(head))
-    if declared is not None:
-        check_pixels(declared, limits.max_pixels)
+    checked_format(head, limits.max_pixels)
     if length > limits.memory_bytes:
         raise PhotoTooLargeError(f"the file has {length:,} bytes, more than the limit of memory allows")
     if isolate:

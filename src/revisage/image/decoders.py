@@ -66,10 +66,7 @@ def read(data: bytes, max_pixels: int, *, page: int = 0, damaged: bool = False) 
     or when memory runs out, DamagedError where `damaged` would help, PhotoError for whatever else the
     decoders raise.
     """
-    format = checked_format(data)
-    declared = declared_size(data[:HEAD_BYTES], format)
-    if declared is not None:
-        check_pixels(declared, max_pixels)
+    format = checked_format(data[:HEAD_BYTES], max_pixels)
     try:
         found = _read(data, format, max_pixels, page)
     except PhotoError:
@@ -122,17 +119,22 @@ def _damage(error: Exception, format: str) -> PhotoError:
     return PhotoError(f"it is damaged or not a valid {format} file ({one_line(error)})")
 
 
-def checked_format(data: bytes) -> str:
-    """The format of a file by its first bytes. Raises PhotoError when empty, UnsupportedFormatError."""
-    if not data:
+def checked_format(head: bytes, max_pixels: int) -> str:
+    """The format of a file by its first `HEAD_BYTES` bytes, with all that these alone decide.
+
+    Raises PhotoError when empty, UnsupportedFormatError, PhotoTooLargeError.
+    """
+    if not head:
         raise PhotoError("the file is empty")
-    format = sniff(data[:HEAD_BYTES])
-    if format is None and data.startswith((b"PK\3\4", b"%PDF")):
+    format = sniff(head)
+    if format is None and head.startswith((b"PK\3\4", b"%PDF")):
         raise UnsupportedFormatError("it is an archive or a document: take the photos out of it first")
-    if format is None and (data[4:8] == b"ftyp" or data.startswith(b"\x1aE\xdf\xa3")):  # MP4, Matroska
+    if format is None and (head[4:8] == b"ftyp" or head.startswith(b"\x1aE\xdf\xa3")):  # MP4, Matroska
         raise UnsupportedFormatError("it is no picture; if it is a film, restore it with --video")
     if format is None:
         raise UnsupportedFormatError(f"it is not a {READ_NAMES} picture: convert it to one of these first")
+    if (declared := declared_size(head, format)) is not None:
+        check_pixels(declared, max_pixels)
     return format
 
 
@@ -162,7 +164,8 @@ def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly
         if page and not jxl:
             image.seek([n for n in range(pages) if n != first][page - 1])
         check_pixels(image.size, max_pixels)
-        wide = not partly and (jxl or not page) and _is_deep(image, data, format)
+        bits = deep.BITS[format](data) if format in deep.BITS else int(image.info.get("bit_depth", 8))
+        wide = not partly and (jxl or not page) and bits > 8
         if not wide or (format == "PNG" and png.has_trailing_metadata(data)):
             _load(image)  # before the metadata: a PNG may have some behind its pixels
         exif, orientation = exif_and_orientation(image, format)
@@ -188,7 +191,7 @@ def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly
             planes = planes_from_pillow(image, sample_bits=data[24] if format == "PNG" else 8)
         if partly:
             there = share_there(planes.colour[::-1] if format == "BMP" else planes.colour)  # from below
-            if format == "PNG" and png.is_deep(data[:HEAD_BYTES]) and planes.colour.dtype == np.uint8:
+            if format == "PNG" and bits > 8 and planes.colour.dtype == np.uint8:
                 notes.append("read in 8 of its 16 bits")
         stated = _stated(image, data, format)
     planes = replace(
@@ -208,19 +211,6 @@ def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly
 
 
 _BOXED = ("JXL", "JPEG2000")
-
-
-def _is_deep(image: Image.Image, data: bytes, format: str) -> bool:
-    """Whether it has more than the 8 bits that Pillow would give."""
-    if format == "PNG":
-        return png.is_deep(data[:HEAD_BYTES])
-    if format == "AVIF":
-        return deep.avif_bits(data) > 8
-    if format == "JPEG2000":
-        return deep.jpeg2000_bits(data) > 8
-    if format == "JXL":
-        return deep.jxl_bits(data) > 8
-    return format == "HEIF" and int(image.info.get("bit_depth", 8)) > 8
 
 
 def _stated(image: Image.Image, data: bytes, format: str) -> colour.Stated | None:

@@ -5,21 +5,20 @@ from collections.abc import Callable
 
 import numpy as np
 
-from revisage.image.metadata import valid_icc
-from revisage.image.planes import Planes, scale_wide
+from revisage.image.planes import Planes, planes_of, scale_wide
 
 
 def _png(data: bytes, icc: bytes | None) -> Planes:
     """A tRNS key comes back as alpha."""
     import imagecodecs
 
-    return _split(imagecodecs.png_decode(data), icc)
+    return planes_of(imagecodecs.png_decode(data), icc)
 
 
 def _avif(data: bytes, icc: bytes | None) -> Planes:
     import imagecodecs
 
-    return _split(_full_range(imagecodecs.avif_decode(data, index=0), avif_bits(data)), icc)
+    return planes_of(_full_range(imagecodecs.avif_decode(data, index=0), avif_bits(data)), icc)
 
 
 def _heif(data: bytes, icc: bytes | None) -> Planes:
@@ -27,7 +26,7 @@ def _heif(data: bytes, icc: bytes | None) -> Planes:
 
     image = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
     bits = int(image.info["bit_depth"])
-    return _split(_full_range(np.asarray(image) >> (16 - bits), bits), icc)
+    return planes_of(_full_range(np.asarray(image) >> (16 - bits), bits), icc)
 
 
 def jxl(data: bytes, icc: bytes | None, page: int = 0) -> Planes:
@@ -35,13 +34,13 @@ def jxl(data: bytes, icc: bytes | None, page: int = 0) -> Planes:
     import imagecodecs
 
     array = imagecodecs.jpegxl_decode(data, index=page)
-    return _split(array if array.dtype == np.uint8 else scale_wide(array), icc)
+    return planes_of(array if array.dtype == np.uint8 else scale_wide(array), icc)
 
 
 def _jpeg2000(data: bytes, icc: bytes | None) -> Planes:
     import imagecodecs
 
-    return _split(_full_range(imagecodecs.jpeg2k_decode(data), jpeg2000_bits(data)), icc)
+    return planes_of(_full_range(imagecodecs.jpeg2k_decode(data), jpeg2000_bits(data)), icc)
 
 
 READERS: dict[str, Callable[[bytes, bytes | None], Planes]] = {
@@ -64,13 +63,11 @@ def jxl_pages(data: bytes) -> int:
     return len(imagecodecs.jpegxl_decode(data)) if _jxl_header(data)[1] else 1
 
 
-def jxl_bits(data: bytes) -> int:
-    """Bits a sample; 16 where the header would have to be read further and for floats."""
-    return _jxl_header(data)[0]
-
-
 def _jxl_header(data: bytes) -> tuple[int, bool]:
-    """Bits a sample, 16 for floats, and whether it is an animation (ISO/IEC 18181-1, annex D)."""
+    """Bits a sample, and whether it is an animation (ISO/IEC 18181-1, annex D).
+
+    16 bits for floats, and where the header would have to be read further.
+    """
     at = data.find(b"\xff\x0a", 0 if data[:2] == b"\xff\x0a" else 32) + 2
     bits, place = int.from_bytes(data[at : at + 64], "little"), 0
 
@@ -119,12 +116,10 @@ def _full_range(array: np.ndarray, bits: int) -> np.ndarray:
     return out
 
 
-def _split(array: np.ndarray, icc: bytes | None) -> Planes:
-    """The planes of an array (H, W) or (H, W, 1 to 4), gray or RGB, with alpha last."""
-    if array.ndim == 2:
-        array = array[..., None]
-    channels = array.shape[2]
-    alpha = np.ascontiguousarray(array[..., -1]) if channels in (2, 4) else None
-    if channels <= 2:
-        return Planes(np.ascontiguousarray(array[..., 0]), alpha, icc=valid_icc(icc, "GRAY"))
-    return Planes(np.ascontiguousarray(array[..., :3]), alpha, icc=valid_icc(icc, "RGB "))
+BITS: dict[str, Callable[[bytes], int]] = {
+    "PNG": lambda data: data[24] if len(data) > 24 else 8,
+    "AVIF": avif_bits,
+    "JXL": lambda data: _jxl_header(data)[0],
+    "JPEG2000": jpeg2000_bits,
+}
+"""Bits a sample by the header of a file, for those of which Pillow does not tell them."""

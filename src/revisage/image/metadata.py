@@ -4,6 +4,7 @@ import codecs
 import importlib
 import math
 from collections.abc import Callable
+from functools import partial
 
 from revisage.image.containers import ifd as tags
 from revisage.image.containers.ifd import EXIF_PREFIX, Block, OverlongError
@@ -30,17 +31,10 @@ def exif_for(
     With `orientation` False the orientation tag is left out as well, for formats that state it elsewhere.
     Returns None as `clean_exif` does.
     """
-
-    def fit(block: Block) -> None:
-        _fit(block, size, keep_gps=keep_gps)
-        if not orientation:
-            block.remove(block.first, tags.ORIENTATION)
-
-    return _edited(exif, fit)
+    return _edited(exif, partial(_fit, size=size, keep_gps=keep_gps, orientation=orientation))
 
 
-def _fit(block: Block, size: tuple[int, int], *, keep_gps: bool) -> None:
-    """Put the sizes and the orientation right, and take the place out unless it is kept."""
+def _fit(block: Block, size: tuple[int, int], *, keep_gps: bool, orientation: bool) -> None:
     directories = [block.first]
     inner = block.pointer(block.first, tags.EXIF_IFD)
     if inner is not None:
@@ -61,6 +55,8 @@ def _fit(block: Block, size: tuple[int, int], *, keep_gps: bool) -> None:
         if moved:
             _drop_subject(block, ifd)
     _set_upright(block)  # again: a Photo may have been made by hand
+    if not orientation:
+        block.remove(block.first, tags.ORIENTATION)
 
 
 def _edited(exif: bytes | None, *edits: Callable[[Block], None]) -> bytes | None:
@@ -68,12 +64,9 @@ def _edited(exif: bytes | None, *edits: Callable[[Block], None]) -> bytes | None
         return None
     try:
         block = Block(exif.removeprefix(EXIF_PREFIX))
-    except (ValueError, OverlongError):
-        return None
-    try:
         for edit in edits:
             edit(block)
-    except OverlongError:
+    except (ValueError, OverlongError):
         return None
     return EXIF_PREFIX + bytes(block.bytes)
 

@@ -28,6 +28,17 @@ class Planes(Metadata):
         return self.colour.ndim == 2
 
 
+def planes_of(array: np.ndarray, icc: bytes | None = None) -> Planes:
+    """The planes of an array (H, W) or (H, W, 1 to 4), gray or RGB, with alpha last."""
+    if array.ndim == 2:
+        array = array[..., None]
+    channels = array.shape[2]
+    alpha = np.ascontiguousarray(array[..., -1]) if channels in (2, 4) else None
+    if channels <= 2:
+        return Planes(np.ascontiguousarray(array[..., 0]), alpha, icc=valid_icc(icc, "GRAY"))
+    return Planes(np.ascontiguousarray(array[..., :3]), alpha, icc=valid_icc(icc, "RGB "))
+
+
 def planes_from_pillow(image: Image.Image, *, sample_bits: int = 8) -> Planes:
     """Convert a loaded image of any mode.
 

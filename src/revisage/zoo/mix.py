@@ -101,7 +101,7 @@ def _weights(model: bytes) -> tuple[list[tuple[slice, np.dtype]], list[bytes]]:
         kind = None if stated is None else _FLOATS.get(stated.value)
         if kind is not None and numbers is not None:
             if (numbers.end - numbers.start) % kind.itemsize:
-                raise protobuf.MalformedError("its weights are cut short")
+                raise protobuf.MalformedError("one of its tensors is cut short")
             weights.append((slice(numbers.start, numbers.end), kind))
             rest.append(model[at : numbers.start])
             at = numbers.end

@@ -7,7 +7,7 @@ Only the two families that restoration tools ship are known: the compact network
 PReLU) and RRDBNet, whose tensors get the names of their PyTorch checkpoints.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from revisage.errors import ModelCorruptError, ModelMissingError
 SUFFIXES = frozenset({".param", ".bin"})
 MAGIC = "7767517"
 MAX_BYTES = 1 << 30
-_HALF, _FULL = 0x01306B47, 0x0002C056
+_HALF, _FULL, _BYTES = 0x01306B47, 0x0002C056, 0x000D4B38
 _RRDB_TAIL = ("conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last")
 _RRDB_CONVOLUTIONS = 15  # of a block: three times five
 
@@ -28,7 +28,7 @@ class _Numbers:
 
     data: bytes
     file: Path
-    at: int = field(default=0)
+    at: int = 0
 
     def take(self, count: int, kind: str) -> np.ndarray:
         kept = -(-count * np.dtype(kind).itemsize // 4) * 4  # every array ends on four bytes
@@ -36,24 +36,19 @@ class _Numbers:
             raise ModelCorruptError(f"{self.file} is too short for its .param file: get both again")
         values = np.frombuffer(self.data, kind, count, self.at)
         self.at += kept
-        return values.astype(np.float32)
+        return values
 
     def kernel(self, count: int) -> np.ndarray:
         """An array that begins with its tag: float16, float32, or 256 values and an index for each number."""
-        if self.at + 4 > len(self.data):
-            raise ModelCorruptError(f"{self.file} is too short for its .param file: get both again")
-        tag = int.from_bytes(self.data[self.at : self.at + 4], "little")
-        self.at += 4
-        if tag == _HALF:
-            return self.take(count, "<f2")
-        if tag in (0, _FULL):
-            return self.take(count, "<f4")
-        if tag == 0x000D4B38:
+        tag = int(self.take(1, "<u4")[0])
+        if tag == _BYTES:
             raise ModelCorruptError(
                 f"{self.file} holds 8-bit weights, which cannot be read: take the full ones"
             )
-        table = self.take(256, "<f4")
-        return table[self.take(count, "u1").astype(np.intp)]
+        if tag in (_HALF, _FULL, 0):
+            return self.take(count, "<f2" if tag == _HALF else "<f4").astype(np.float32)
+        table: np.ndarray = self.take(256, "<f4")
+        return table.take(self.take(count, "u1"))
 
 
 def read(param: Path) -> dict[str, np.ndarray]:
@@ -64,11 +59,17 @@ def read(param: Path) -> dict[str, np.ndarray]:
     Raises ModelMissingError (a file is not there), ModelCorruptError (damaged, or of another network).
     """
     numbers = param.with_suffix(".bin")
-    for file in (param, numbers):
-        if not file.is_file():
-            raise ModelMissingError(f"there is no file {file}: an ncnn model is a .param and a .bin file")
     try:
-        text, data = param.read_text("utf-8"), _bytes(numbers)
+        text = param.read_text("utf-8")
+        if numbers.stat().st_size > MAX_BYTES:
+            raise ModelCorruptError(
+                f"{numbers} has over {MAX_BYTES >> 20} MiB, more than such a network needs"
+            )
+        data = numbers.read_bytes()
+    except FileNotFoundError as error:
+        raise ModelMissingError(
+            f"there is no file {error.filename}: an ncnn model is a .param and a .bin file"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ModelCorruptError(f"{param} cannot be read: {error}") from None
     lines = text.split("\n")
@@ -80,12 +81,6 @@ def read(param: Path) -> dict[str, np.ndarray]:
         if not np.isfinite(values).all():
             raise ModelCorruptError(f"{numbers}: {name!r} holds numbers that are not finite")
     return named
-
-
-def _bytes(file: Path) -> bytes:
-    if file.stat().st_size > MAX_BYTES:
-        raise ModelCorruptError(f"{file} has over {MAX_BYTES >> 20} MiB, more than such a network needs")
-    return file.read_bytes()
 
 
 def _numbers(

@@ -25,7 +25,7 @@ from revisage.errors import (
 from revisage.files import absent, sha256, typed, write_atomically
 from revisage.zoo.catalogue import CATALOGUE
 from revisage.zoo.checkpoints import SUFFIXES
-from revisage.zoo.contract import Contract, read_contract
+from revisage.zoo.contract import read_contract
 from revisage.zoo.spec import EMBEDDED, Model, ModelSpec, is_name
 
 PARTIAL = ".partial"  # inside the user's model folder: what is not whole yet
@@ -187,18 +187,8 @@ def _onnx_files() -> Iterator[Path]:
 
 def _by_path(path: Path) -> Model:
     contract = read_contract(path)
-    return Model(_spec(contract, name_of(path) or contract.name, path), path)
-
-
-def name_of(path: Path) -> str | None:
-    """A file's name without its ending, made fit to name a model; None when nothing is left of it."""
-    name = path.stem if is_name(path.stem) else re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")[:64]
-    return name if is_name(name) else None
-
-
-def _spec(contract: Contract, name: str, path: Path) -> ModelSpec:
-    return ModelSpec(
-        name=name,
+    spec = ModelSpec(
+        name=name_of(path) or contract.name,
         task=contract.task,
         size=contract.size,
         scale=contract.scale,
@@ -210,6 +200,13 @@ def _spec(contract: Contract, name: str, path: Path) -> ModelSpec:
         framing=contract.framing,
         control=contract.control,
     )
+    return Model(spec, path)
+
+
+def name_of(path: Path) -> str | None:
+    """A file's name without its ending, made fit to name a model; None when nothing is left of it."""
+    name = path.stem if is_name(path.stem) else re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")[:64]
+    return name if is_name(name) else None
 
 
 def get(name: str) -> Model:

@@ -23,11 +23,6 @@ def declared_size(head: bytes) -> tuple[int, int] | None:
     return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
 
 
-def is_deep(head: bytes) -> bool:
-    """Whether the header chunk announces 16 bits a sample."""
-    return len(head) > 24 and head[24] == 16
-
-
 def has_trailing_metadata(data: bytes) -> bool:
     """Whether a PNG has EXIF or text behind its pixels, where Pillow finds it only by decoding them."""
     at, seen = 8, False

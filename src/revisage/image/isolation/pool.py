@@ -99,25 +99,18 @@ class _Worker:
             length -= len(chunk)
         self._stdin.flush()
 
-    def receive(self, limits: DecodeLimits) -> Planes:
-        """The answer. Raises PhotoError, or EOFError when the process ended without one."""
+    def receive(self, limits: DecodeLimits) -> Planes | PhotoError:
+        """The answer, or what is wrong with the photo. Raises EOFError when the process ended without one."""
         if not self.forks:
-            return self._message(self._stdout, limits)
+            return _answer(self._stdout, limits)
         pieces = _Pieces(self._stdout)
         try:
-            return self._message(pieces, limits)
+            return _answer(pieces, limits)
         except EOFError:
-            raise _DiedError(pieces.signal_number) from None
+            return _untimely(pieces.signal_number, limits)
         finally:
             # A fork that was taken over may say more than its answer; the next photo's must begin behind it.
             pieces.skip()
-
-    def _message(self, stream: isolation_worker.Reading, limits: DecodeLimits) -> Planes:
-        head = isolation_worker.read_head(stream)
-        if "error" in head:
-            kind, text = head["error"], one_line(str(head["message"]), 300)
-            raise _RefusedError(_ERRORS.get(kind, PhotoError)(text))
-        return _decoded(stream, head, limits)
 
     def alive(self) -> bool:
         """Whether it can take another photo."""
@@ -181,14 +174,6 @@ class _Pieces:
                 self.readinto(view)
 
 
-class _DiedError(Exception):
-    """The process that decoded ended without an answer; its argument is the signal that ended it, or 0."""
-
-
-class _RefusedError(Exception):
-    """Its argument is the typed error of a file that was refused in good order: the worker stays usable."""
-
-
 class _Pool:
     """The idle workers of this process."""
 
@@ -208,12 +193,12 @@ class _Pool:
             worker.kill()
 
     def give_back(self, worker: _Worker) -> None:
-        """Keep a worker for the next photo, unless enough are kept."""
+        """Keep a worker for the next photo, unless it takes none or enough are kept."""
         with self._lock:
-            if len(self._idle) < _KEEP:
+            if worker.alive() and len(self._idle) < _KEEP:
                 self._idle.append(worker)
                 return
-        worker.close()
+        worker.kill()
 
     def close(self) -> None:
         """End the idle workers; the next decode starts one anew."""
@@ -251,26 +236,15 @@ def decode_isolated(
                 worker.send(source, length, limits, page=page, damaged=damaged)
                 found = worker.receive(limits)
                 keep = True
-            except _RefusedError as refused:
-                keep = True
-                raise refused.args[0] from None
-            except _DiedError as died:
-                keep = True
-                if late.is_set():
-                    raise _too_slow(limits) from None
-                raise _untimely(died.args[0], limits) from None
             except PhotoError:
                 raise
             except Exception:  # whatever a hostile child may have said
-                if late.is_set():
-                    raise _too_slow(limits) from None
-                raise _untimely(worker.fate(), limits) from None
-            return found
+                found = _untimely(worker.fate(), limits)
+        if isinstance(found, PhotoError):
+            raise _too_slow(limits) if late.is_set() else found
+        return found
     finally:
-        if keep and not late.is_set() and worker.alive():
-            _pool.give_back(worker)
-        else:
-            worker.kill()
+        _pool.give_back(worker) if keep and not late.is_set() else worker.kill()
 
 
 def _too_slow(limits: DecodeLimits) -> PhotoError:
@@ -312,11 +286,8 @@ def protection() -> str:
     Raises PhotoError when it cannot start.
     """
     worker = _pool.take()
-    try:
-        means = ["a process for every photo", "limits", *worker.protection]
-    finally:
-        _pool.give_back(worker) if worker.alive() else worker.kill()
-    return ", ".join(means)
+    _pool.give_back(worker)
+    return ", ".join(["a process for every photo", "limits", *worker.protection])
 
 
 def _widen(pipe: BinaryIO) -> None:
@@ -327,8 +298,11 @@ def _widen(pipe: BinaryIO) -> None:
         fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
 
 
-def _decoded(stream: isolation_worker.Reading, head: dict[str, Any], limits: DecodeLimits) -> Planes:
-    """Read the planes of an answer. What it says is checked: the sender decoded a hostile file."""
+def _answer(stream: isolation_worker.Reading, limits: DecodeLimits) -> Planes | PhotoError:
+    """Read an answer. What it says is checked: the sender decoded a hostile file."""
+    head = isolation_worker.read_head(stream)
+    if "error" in head:
+        return _ERRORS.get(head["error"], PhotoError)(one_line(str(head["message"]), 300))
     shape = tuple(int(n) for n in head["shape"])
     if len(shape) not in (2, 3) or shape[2:] not in ((), (3,)) or min(shape) < 1:
         raise ValueError("answer with an impossible shape")

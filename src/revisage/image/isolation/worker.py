@@ -116,7 +116,7 @@ def main() -> None:
             _answer(stdout, bytes(data), head)
             return
         with contextlib.suppress(Exception):  # the fork reports what is wrong with the file
-            format = decoders.checked_format(bytes(data[:HEAD_BYTES]))
+            format = decoders.checked_format(bytes(data[:HEAD_BYTES]), head["max_pixels"])
             decoders.load_plugins(format)
             if format == "TIFF":  # which may turn out to be camera raw
                 decoders.load_plugins("RAW")
