@@ -145,7 +145,7 @@ def _pull(names: Sequence[str]) -> int:
         raise UsageError("name at least one model to pull")
     for name in names:
         if name not in zoo.CATALOGUE:
-            raise zoo.unknown(name, zoo.CATALOGUE)
+            raise zoo.store.unknown(name, zoo.CATALOGUE)
     failed = 0
     for name in names:
         try:

@@ -16,14 +16,7 @@ from revisage.image.containers import boxes, declared_size, jpeg, png
 from revisage.image.formats import HEAD_BYTES, READ_NAMES, sniff
 from revisage.image.iptc import clean_iptc
 from revisage.image.metadata import clean_exif, load_metadata_readers, valid_dpi
-from revisage.image.planes import (
-    Planes,
-    check_page,
-    check_pixels,
-    oriented,
-    planes_from_pillow,
-    share_there,
-)
+from revisage.image.planes import Planes, check_page, check_pixels, oriented, planes_from_pillow, share_there
 from revisage.image.tiff_decode import RawError, exif_of_tiff, read_tiff
 from revisage.image.xmp import clean_xmp
 
@@ -42,15 +35,9 @@ PLUGINS = {
     "RAW": ("rawpy", "PIL.JpegImagePlugin", "PIL.MpoImagePlugin"),
 }
 
-_WHOLE_PREVIEW = 0.9
-"""Share of a raw picture's long side from which on its preview is taken for it."""
-
-_NOTHING = 32
-"""Bytes of metadata up to which none is missed: headers without content."""
-
-_LEAST = 0.01
-"""Share of a damaged picture below which nothing is restored."""
-
+_WHOLE_PREVIEW = 0.9  #: share of a raw picture's long side from which on its preview is taken for it
+_NOTHING = 32  #: bytes of metadata up to which none is missed: headers without content
+_LEAST = 0.01  #: share of a damaged picture below which nothing is restored
 _ATTACHMENTS = {
     rb"hdrgm:Version|aux:hdrgainmap|urn:iso:std:iso:ts:21496": "its gain map for HDR screens",
     rb"ftyp(?:mp4|isom|iso\d|qt  |avc|3gp|MSNV)": "the film in it (motion photo)",

@@ -19,11 +19,9 @@ EXTENSION = {
 }  # fmt: skip
 """The usual extension of each format that is written."""
 
-NAMES = "JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF or JPEG XL"
-"""Of the formats that are written."""
-
+NAMES = "JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF or JPEG XL"  #: of the formats that are written
+#: Of the formats that are read.
 READ_NAMES = "JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF, JPEG XL, JPEG 2000, GIF or camera raw"
-"""Of the formats that are read."""
 
 HEAD_BYTES = 64  # enough for `sniff` and `declared_size`
 

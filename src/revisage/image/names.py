@@ -8,11 +8,8 @@ from pathlib import Path
 from revisage.image.encode import can_encode
 from revisage.image.formats import EXTENSION, format_of
 
-RESULT = ".restored"
-"""What is put behind the name of a photo whose result lies beside it."""
-
-LONGEST = 255
-"""Bytes of the longest name that the usual file systems take."""
+RESULT = ".restored"  #: what is put behind the name of a photo whose result lies beside it
+LONGEST = 255  #: bytes of the longest name that the usual file systems take
 
 
 def output_paths(

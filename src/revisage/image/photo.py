@@ -24,30 +24,18 @@ def eight_bits(array: np.ndarray) -> np.ndarray:
 class Metadata:
     """What a file says beside its pixels."""
 
-    icc: bytes | None = None
-    """Profile of the pixels (RGB, or GRAY of a gray picture); None stands for sRGB."""
-    cicp: tuple[int, int] | None = None
-    """Code points of primaries and transfer (ITU-T H.273), if the file had such; they say what `icc` says."""
-    exif: bytes | None = None
-    """EXIF block beginning with b"Exif\\0\\0", orientation 1, thumbnail of the old picture removed."""
-    xmp: bytes | None = None
-    """XMP packet, UTF-8, what it said of orientation, size and thumbnail removed."""
-    iptc: bytes | None = None
-    """IPTC-IIM records: captions, keywords, credits."""
-    texts: tuple[tuple[str, str], ...] = ()
-    """Keyword and text of each, as PNG has them; "Comment" is also that of a JPEG or GIF."""
-    dpi: tuple[float, float] | None = None
-    """Pixels per inch, horizontal and vertical."""
-    format: str = "PNG"
-    """Where it came from: JPEG, PNG, WEBP, TIFF, BMP, HEIF, AVIF, JXL, JPEG2000, GIF or RAW."""
-    orientation: int = 1
-    """EXIF orientation of the file's pixels, from which these were turned upright."""
-    pages: int = 1
-    """Pictures in its file: pages of a TIFF, frames of an animation, pictures of a burst."""
-    there: float = 1.0
-    """Share of the picture that its file held; less than 1 only of a damaged one."""
-    notes: tuple[str, ...] = ()
-    """What the file held and this photo does not, or not as it was, in words."""
+    icc: bytes | None = None  #: profile of the pixels (RGB, or GRAY of a gray picture); None stands for sRGB
+    cicp: tuple[int, int] | None = None  #: primaries and transfer by ITU-T H.273, if the file had such
+    exif: bytes | None = None  #: EXIF block from b"Exif\0\0" on, orientation 1, the old thumbnail removed
+    xmp: bytes | None = None  #: XMP packet, UTF-8, what it said of orientation, size and thumbnail removed
+    iptc: bytes | None = None  #: IPTC-IIM records: captions, keywords, credits
+    texts: tuple[tuple[str, str], ...] = ()  #: keywords, of a comment "Comment", and texts, as PNG has them
+    dpi: tuple[float, float] | None = None  #: pixels per inch, horizontal and vertical
+    format: str = "PNG"  #: where it came from, as `revisage.image.formats` names it: JPEG, RAW
+    orientation: int = 1  #: EXIF orientation of the file's pixels, from which these were turned upright
+    pages: int = 1  #: pictures in its file: pages of a TIFF, frames of an animation, pictures of a burst
+    there: float = 1.0  #: share of the picture that its file held; less than 1 only of a damaged one
+    notes: tuple[str, ...] = ()  #: what the file held and this photo does not, or not as it was, in words
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,17 +46,11 @@ class Photo(Metadata):
     may have another size or depth, as long as `alpha` goes with them.
     """
 
-    pixels: np.ndarray
-    """(H, W, 3) RGB, uint8 or uint16 over the full range, orientation already applied."""
-    alpha: np.ndarray | None = None
-    """(H, W), same dtype as `pixels`, straight, not premultiplied; None when the source has no
-    transparency."""
-    gray: bool = False
-    """The source was single channel: the three channels of `pixels` are equal, and it is written as one."""
-    sidecar: str | None = None
-    """Of an XMP file beside the photo's, whose properties `xmp` has: what its name has behind the stem."""
-    page: Callable[[int], Photo] | None = field(default=None, repr=False)
-    """Decodes another of them, counted from 0."""
+    pixels: np.ndarray  #: (H, W, 3) RGB, uint8 or uint16 over the full range, orientation already applied
+    alpha: np.ndarray | None = None  #: (H, W), dtype of `pixels`, straight; None without transparency
+    gray: bool = False  #: of a single channel, and written as one: the three of `pixels` are equal
+    sidecar: str | None = None  #: of an XMP file beside it that `xmp` has: its name behind the stem
+    page: Callable[[int], Photo] | None = field(default=None, repr=False)  #: decodes the picture at a number
 
     def __post_init__(self) -> None:
         assert self.pixels.shape[2:] == (3,), self.pixels.shape
@@ -81,14 +63,14 @@ class Photo(Metadata):
         """The photo turned clockwise by a multiple of 90 degrees, with the regions in its XMP."""
         if degrees % 360 == 0:
             return self
-        pixels, alpha = (
-            None if plane is None else np.ascontiguousarray(np.rot90(plane, -degrees // 90))
-            for plane in (self.pixels, self.alpha)
-        )
-        assert pixels is not None
+
+        def turn(plane: np.ndarray) -> np.ndarray:
+            return np.ascontiguousarray(np.rot90(plane, -degrees // 90))
+
+        alpha = None if self.alpha is None else turn(self.alpha)
         dpi = self.dpi if self.dpi is None or degrees % 180 == 0 else self.dpi[::-1]
         xmp = clean_xmp(self.xmp, orientation={90: 6, 180: 3, 270: 8}[degrees % 360])
-        return replace(self, pixels=pixels, alpha=alpha, dpi=dpi, xmp=xmp)
+        return replace(self, pixels=turn(self.pixels), alpha=alpha, dpi=dpi, xmp=xmp)
 
     @property
     def colour(self) -> np.ndarray:

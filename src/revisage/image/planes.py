@@ -17,10 +17,8 @@ from revisage.image.xmp import TURNS
 class Planes(Metadata):
     """A picture on its way into a Photo, a gray one still as one channel; `icc` fits `colour`."""
 
-    colour: np.ndarray
-    """(H, W) for a single-channel source, else (H, W, 3) RGB; uint8 or uint16."""
-    alpha: np.ndarray | None = None
-    """(H, W), same dtype."""
+    colour: np.ndarray  #: (H, W) for a single-channel source, else (H, W, 3) RGB; uint8 or uint16
+    alpha: np.ndarray | None = None  #: (H, W), same dtype
 
     @property
     def gray(self) -> bool:

@@ -12,39 +12,23 @@ from revisage.image.photo import Photo, eight_bits
 from revisage.image.xmp import clean_xmp
 from revisage.options import RestoreOptions
 
-SIDE = 1000
-"""Longest side of the small picture in which prints are looked for."""
-
-SMALLEST = 0.01
-"""Share of the scan that a print covers at least."""
-
-FULL = 0.93
-"""Share of its rectangle that a single print fills; less may be several that touch."""
-
-SQUARE = 0.93
-"""Share of its rectangle that a print's convex hull fills: somebody before a plain wall is no print."""
-
-LID = 0.65
-"""Share of the scan's rim that is lid."""
-
-CORE, TIGHTER = 60, 0.97
-"""Pixels of what is left of a print, seen small, when the prints fall apart; and the share of one rectangle
-around all that those around each may take together."""
-
-STANDS_OUT = 12.0
-"""Distance in Lab from the lid's colour above which a pixel is no lid, and more on a noisy one."""
+SIDE = 1000  #: longest side of the small picture in which prints are looked for
+SMALLEST = 0.01  #: share of the scan that a print covers at least
+FULL = 0.93  #: share of its rectangle that a single print fills; less may be several that touch
+SQUARE = 0.93  #: share of it that a print's convex hull fills: somebody before a plain wall is no print
+LID = 0.65  #: share of the scan's rim that is lid
+CORE = 60  #: pixels of what is left of a print, seen small, when the prints fall apart
+TIGHTER = 0.97  #: share of one rectangle around all that those around each may take together
+STANDS_OUT = 12.0  #: distance in Lab from the lid's colour above which a pixel is no lid; more on a noisy one
 
 
 @dataclass(frozen=True)
 class Print:
     """A print on a scan."""
 
-    centre: tuple[float, float]
-    """x, y in pixels of the scan, pixel centres at integers."""
-    size: tuple[float, float]
-    """Width and height in pixels."""
-    angle: float
-    """Degrees by which it is turned clockwise on the scan, -45 to 45."""
+    centre: tuple[float, float]  #: x, y in pixels of the scan, pixel centres at integers
+    size: tuple[float, float]  #: width and height in pixels
+    angle: float  #: degrees by which it is turned clockwise on the scan, -45 to 45
 
     @property
     def corners(self) -> np.ndarray:
@@ -61,10 +45,7 @@ def find_prints(pixels: np.ndarray) -> list[Print]:
     """The prints on a scan, in reading order; none where it has no lid around them.
 
     What differs from the colour of the scan's rim, the lid, is print. Prints that touch are taken apart where
-    they touch at a corner or a part of a side.
-
-    Args:
-        pixels: (H, W, 3), uint8 or uint16.
+    they touch at a corner or a part of a side. `pixels`: (H, W, 3), uint8 or uint16.
     """
     height, width = pixels.shape[:2]
     factor = min(1.0, SIDE / max(height, width))

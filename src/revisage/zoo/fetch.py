@@ -17,9 +17,7 @@ from revisage.zoo.spec import Model, ModelSpec
 if TYPE_CHECKING:
     import requests
 
-Progress = Callable[[int, int], None]
-"""Called with the bytes here so far and the bytes in all."""
-
+Progress = Callable[[int, int], None]  #: called with the bytes here so far and the bytes in all
 TIMEOUT = 30.0  # seconds without a byte
 ATTEMPTS = 3
 _CHUNK = 1 << 16

@@ -33,12 +33,9 @@ _FIRST_RELEASE = (
 class Published:
     """A network with its weights."""
 
-    task: Task
-    """"face" or "scene"."""
-    size: int | None
-    """Side of the square picture that a face network takes; None for any size."""
-    scale: int
-    """Output side over input side."""
+    task: Task  #: "face" or "scene"
+    size: int | None  #: side of the square picture that a face network takes; None for any size
+    scale: int  #: output side over input side
     output: Value
 
     def onnx(self, contract: Contract, *, half: bool) -> bytes:

@@ -24,6 +24,12 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None and text.lower() not in RESERVED_NAMES
 
 
+def name_of(path: Path) -> str | None:
+    """A file's name without its ending, made fit to name a model; None when nothing is left of it."""
+    name = path.stem if is_name(path.stem) else re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")[:64]
+    return name if is_name(name) else None
+
+
 def is_sha256(text: str) -> bool:
     """Whether `text` is a sha256 in lower-case hex."""
     return _SHA256.fullmatch(text) is not None
@@ -33,42 +39,25 @@ def is_sha256(text: str) -> bool:
 class ModelSpec:
     """One model of the catalogue, or one of the user's own."""
 
-    name: str
-    """What `--model NAME` says."""
-    task: Task
-    """What it is for."""
-    size: int | None
-    """Side in pixels of the square picture it takes; None when any size will do."""
-    scale: int | None
-    """Output side over input side; None when the output is no picture (a detector)."""
-    version: str
-    """Grows whenever the weights change; goes into the label of a restored file."""
-    licence: str
-    """SPDX expression or one plain sentence about the weights."""
-    file: str = ""
-    """File name of the weights; NAME.onnx if not given."""
-    url: str | None = None
-    """Where `pull` gets them; None for embedded models and the user's own."""
-    sha256: str | None = None
-    """Of the file, in lower-case hex; None when there is nothing to compare with."""
-    bytes: int | None = None
-    """Size of the file; None when unknown."""
-    description: str = ""
-    """One line for `models list`."""
+    name: str  #: what `--model NAME` says
+    task: Task  #: what it is for
+    size: int | None  #: side in pixels of the square picture it takes; None when any size will do
+    scale: int | None  #: output side over input side; None when the output is no picture (a detector)
+    version: str  #: grows whenever the weights change; goes into the label of a restored file
+    licence: str  #: SPDX expression or one plain sentence about the weights
+    file: str = ""  #: file name of the weights; NAME.onnx if not given
+    url: str | None = None  #: where `pull` gets them; None for embedded models and the user's own
+    sha256: str | None = None  #: of the file, in lower-case hex; None when there is nothing to compare with
+    bytes: int | None = None  #: size of the file; None when unknown
+    description: str = ""  #: one line for `models list`
+    #: File name of the PyTorch checkpoint that others publish the weights as. `url`, `sha256` and `bytes` are
+    #: then the checkpoint's, and `file` is made from it on this machine.
     checkpoint: str | None = None
-    """File name of the PyTorch checkpoint that others publish the weights as. `url`, `sha256` and `bytes` are
-    then the checkpoint's, and `file` is made from it on this machine."""
-    twin: str | None = None
-    """Name of the model that ``NAME:WEIGHT`` mixes this one with."""
-    same_size: str | None = None
-    """Name of the scene model that does the same without enlarging."""
-    int8: str | None = None
-    """Name of the same scene model in 8-bit integers, which CPUs are faster with."""
-    control: Control = "none"
-    """"clean" for a scene model that takes a fourth channel, how strongly to clean from 0 to 1."""
-    framing: Framing = "template"
-    """Of the pictures that a face model takes: faces on the FFHQ "template", or "whole" pictures of one face,
-    as they were photographed."""
+    twin: str | None = None  #: name of the model that ``NAME:WEIGHT`` mixes this one with
+    same_size: str | None = None  #: name of the scene model that does the same without enlarging
+    int8: str | None = None  #: name of the same scene model in 8-bit integers, which CPUs are faster with
+    control: Control = "none"  #: "clean": a scene model told by a fourth channel how strongly to, from 0 to 1
+    framing: Framing = "template"  #: a face model takes the FFHQ "template", or "whole" pictures of one face
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "file", self.file or f"{self.name}.onnx")

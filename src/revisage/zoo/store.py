@@ -8,7 +8,6 @@ file name without the ending is the model's name.
 """
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +25,7 @@ from revisage.files import absent, sha256, typed, write_atomically
 from revisage.zoo.catalogue import CATALOGUE
 from revisage.zoo.checkpoints import SUFFIXES
 from revisage.zoo.contract import read_contract
-from revisage.zoo.spec import EMBEDDED, Model, ModelSpec, is_name
+from revisage.zoo.spec import EMBEDDED, Model, ModelSpec, is_name, name_of
 
 PARTIAL = ".partial"  # inside the user's model folder: what is not whole yet
 
@@ -201,12 +200,6 @@ def _by_path(path: Path) -> Model:
         control=contract.control,
     )
     return Model(spec, path)
-
-
-def name_of(path: Path) -> str | None:
-    """A file's name without its ending, made fit to name a model; None when nothing is left of it."""
-    name = path.stem if is_name(path.stem) else re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")[:64]
-    return name if is_name(name) else None
 
 
 def get(name: str) -> Model:

@@ -4,9 +4,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-EXIF_PREFIX = b"Exif\0\0"
-"""What stands before the block in JPEG segments, and in a `Photo`."""
-
+EXIF_PREFIX = b"Exif\0\0"  #: what stands before the block in JPEG segments, and in a `Photo`
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 
 ORIENTATION = 0x0112
@@ -31,10 +29,8 @@ class Entry:
     tag: int
     kind: int
     count: int
-    at: int
-    """Where the twelve bytes of the entry begin."""
-    data: int
-    """Where the value begins: inside the entry when it fits four bytes."""
+    at: int  #: where the twelve bytes of the entry begin
+    data: int  #: where the value begins: inside the entry when it fits four bytes
 
     @property
     def nbytes(self) -> int:
