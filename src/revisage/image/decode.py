@@ -64,10 +64,8 @@ def _decode(
             raise PhotoError("it is not a regular file")
         with path.open("rb") as file:
             return _decode_stream(file, status.st_size, limits, isolate, damaged, page)
-    except OSError as error:
-        raise PhotoError(f"it cannot be opened ({error.strerror or error})") from error
-    except ValueError as error:  # a NUL in the name
-        raise PhotoError(f"it cannot be opened ({error})") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise PhotoError(f"it cannot be opened ({getattr(error, 'strerror', None) or error})") from error
 
 
 def from_array(array: np.ndarray) -> Photo:

@@ -107,7 +107,8 @@ def resolve(task: str, name: str = "auto") -> Model:
         raise UnknownModelError(str(absent(file)))
     model = get(name) if file is None else _by_path(file)
     if model.spec.task != task:
-        raise UnknownModelError(f"{name} is a {model.spec.task} model; {_choice(task)}")
+        fitting = ", ".join(one.spec.name for one in installed() if one.spec.task == task) or "none"
+        raise UnknownModelError(f"{name} is a {model.spec.task} model; installed {task} models: {fitting}")
     return _checked(model)
 
 
@@ -232,11 +233,6 @@ def how_to_get(spec: ModelSpec) -> str:
     if spec.url is None:
         return f"{spec.name} comes with the package but is missing or damaged: install revisage again"
     return f"{spec.name} is not on this machine; `revisage models pull {spec.name}` gets it"
-
-
-def _choice(task: str) -> str:
-    names = [model.spec.name for model in installed() if model.spec.task == task]
-    return f"installed {task} models: {', '.join(names) or 'none'}"
 
 
 def _checked(model: Model) -> Model:

@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 EXIF_PREFIX = b"Exif\0\0"  #: what stands before the block in JPEG segments, and in a `Photo`
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
@@ -82,12 +82,9 @@ class Block:
             raise OverlongError
         found = []
         for at in range(ifd + 2, ifd + 2 + 12 * count, 12):
-            entry = Entry(
-                self.number(at, "H"), self.number(at + 2, "H"), self.number(at + 4, "I"), at, at + 8
-            )
-            if not entry.inline:
-                entry = Entry(entry.tag, entry.kind, entry.count, at, self.number(at + 8, "I"))
-            found.append(entry)
+            tag, kind, values = struct.unpack_from(f"{self.order}HHI", self.bytes, at)
+            entry = Entry(tag, kind, values, at, at + 8)
+            found.append(entry if entry.inline else replace(entry, data=self.number(at + 8, "I")))
         return found
 
     def find(self, ifd: int, tag: int) -> Entry | None:

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import io
 import json
 import os
 import signal
@@ -10,7 +11,6 @@ import subprocess
 import sys
 import threading
 from dataclasses import asdict
-from io import BufferedReader
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -52,7 +52,7 @@ class _Worker:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._stdin: BinaryIO = self._process.stdin  # type: ignore[assignment]
-        self._stdout: BufferedReader = self._process.stdout  # type: ignore[assignment]
+        self._stdout: io.BufferedReader = self._process.stdout  # type: ignore[assignment]
         _widen(self._stdout)
         with self.deadline(_START_SECONDS):
             try:
@@ -147,17 +147,17 @@ class _Worker:
         self._process.returncode = 0
 
 
-class _Pieces:
+class _Pieces(io.RawIOBase):
     """One answer, which comes in pieces (see `_worker`)."""
 
-    def __init__(self, stream: BufferedReader) -> None:
+    def __init__(self, stream: io.BufferedReader) -> None:
         self._stream = stream
         self._left = 0
         self._over = False
         self.signal_number = 0
         """What ended the fork; 0 for nothing, and until its end."""
 
-    def readinto(self, buffer: memoryview, /) -> int:
+    def readinto(self, buffer: Any, /) -> int:
         if not self._left and not self._over:
             (self._left,) = struct.unpack(">I", isolation_worker.read_exactly(self._stream, 4))
             if not self._left:

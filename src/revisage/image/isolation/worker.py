@@ -14,13 +14,15 @@ length 0 ends it, and one byte more tells the signal that ended the fork, 0 for 
 """
 
 import contextlib
+import io
 import json
 import math
 import os
 import struct
 import sys
-from collections.abc import Sequence
-from typing import Any, BinaryIO, Protocol
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, BinaryIO
 
 from revisage.image.formats import HEAD_BYTES
 from revisage.image.isolation import sandbox
@@ -52,11 +54,7 @@ def write_message(stream: BinaryIO, head: dict[str, Any], blobs: Sequence[Any]) 
     stream.flush()
 
 
-class Reading(Protocol):
-    """What messages are read from; of an unbuffered stream nothing of the next message is read ahead."""
-
-    def readinto(self, buffer: memoryview, /) -> int | None:
-        """Fill a part of the buffer; how much, 0 at the end."""
+Reading = io.RawIOBase | io.BufferedReader  #: of a raw stream nothing of the next message is read ahead
 
 
 def fill(stream: Reading, buffer: bytearray | memoryview) -> None:
@@ -120,7 +118,7 @@ def main() -> None:
             decoders.load_plugins(format)
             if format == "TIFF":  # which may turn out to be camera raw
                 decoders.load_plugins("RAW")
-        answer, fork = _fork(data, head)
+        answer, fork = _fork(partial(_decode, data, head, os.getpid()))
         data[:] = bytes(len(data))  # the next fork finds nothing of it in this process's memory
         del data
         _relay(answer, fork, stdout)
@@ -128,14 +126,9 @@ def main() -> None:
 
 def _protection() -> list[str]:
     """What a fork can give up here, by having one do so."""
-    source, target = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.write(target, json.dumps(sandbox.give_up(_open_no_more)).encode())
-        finally:
-            os._exit(0)
-    os.close(target)
+    source, child = _fork(
+        lambda target: os.write(target, json.dumps(sandbox.give_up(_open_no_more)).encode())
+    )
     with os.fdopen(source, "rb") as stream:
         text = stream.read()
     os.waitpid(child, 0)
@@ -143,28 +136,31 @@ def _protection() -> list[str]:
     return found
 
 
-def _fork(data: bytearray, head: dict[str, Any]) -> tuple[int, int]:
-    """Decode in a fork; the pipe with its answer, and its process id."""
-    parent = os.getpid()
+def _fork(work: Callable[[int], object]) -> tuple[int, int]:
+    """Have a fork do some work, which is given a pipe; the pipe's other end, and the fork's process id."""
     source, target = os.pipe()
     child = os.fork()
-    if child != 0:
-        os.close(target)
-        return source, child
-    status = 1
-    try:
-        sandbox.die_with(parent)
-        photo = bytes(data)
-        os.closerange(3, target)
-        os.closerange(target + 1, max(int(name) for name in os.listdir("/proc/self/fd")) + 1)
-        answer = os.fdopen(target, "wb")
-        _limit(head)
-        sandbox.give_up(_open_no_more)
-        _answer(answer, photo, head)
-        status = 0
-    finally:
-        os._exit(status)
-    raise AssertionError("os._exit does not return")
+    if child == 0:
+        status = 1
+        try:
+            work(target)
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(target)
+    return source, child
+
+
+def _decode(data: bytearray, head: dict[str, Any], parent: int, target: int) -> None:
+    """What a fork does."""
+    sandbox.die_with(parent)
+    photo = bytes(data)
+    os.closerange(3, target)
+    os.closerange(target + 1, max(int(name) for name in os.listdir("/proc/self/fd")) + 1)
+    answer = os.fdopen(target, "wb")
+    _limit(head)
+    sandbox.give_up(_open_no_more)
+    _answer(answer, photo, head)
 
 
 def _relay(answer: int, fork: int, stdout: BinaryIO) -> None:
