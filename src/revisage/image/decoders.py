@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import io
 import re
+import struct
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from revisage.image import colour, deep
 from revisage.image.containers import boxes, declared_size, jpeg, png
 from revisage.image.formats import HEAD_BYTES, READ_NAMES, sniff
 from revisage.image.iptc import clean_iptc
-from revisage.image.metadata import clean_exif, load_metadata_readers, valid_dpi
+from revisage.image.metadata import clean_exif, valid_dpi
 from revisage.image.planes import Planes, check_page, check_pixels, oriented, planes_from_pillow, share_there
 from revisage.image.tiff_decode import RawError, exif_of_tiff, read_tiff
 from revisage.image.xmp import clean_xmp
@@ -126,11 +127,11 @@ def checked_format(head: bytes, max_pixels: int) -> str:
 
 
 def load_plugins(format: str) -> None:
-    """Import what decoding (or encoding) a format needs.
+    """Import what decoding (or encoding) a format and reading its metadata need.
 
     The worker does so before it forks: a fork can open no file, so what is not here by then is missing.
     """
-    for plugin in PLUGINS[format]:
+    for plugin in (*PLUGINS[format], "xml.dom.expatbuilder", "encodings.utf_8_sig", "encodings.utf_16"):
         name, _, codec = plugin.partition(":")
         module: Any = importlib.import_module(name)
         if name == "pillow_heif":
@@ -138,7 +139,6 @@ def load_plugins(format: str) -> None:
         elif codec:  # imported when it is asked for
             getattr(module, codec)
     Image.preinit()
-    load_metadata_readers()
 
 
 def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly: bool) -> Planes:
@@ -212,11 +212,7 @@ def _stated(image: Image.Image, data: bytes, format: str) -> colour.Stated | Non
     if format == "HEIF" and (nclx := image.info.get("nclx_profile")):
         return colour.of_code_points(nclx["color_primaries"], nclx["transfer_characteristics"])
     at = data.find(b"colrnclx") + 8 if format == "AVIF" else 7
-    if at > 7 and at + 4 <= len(data):
-        return colour.of_code_points(
-            int.from_bytes(data[at : at + 2], "big"), int.from_bytes(data[at + 2 : at + 4], "big")
-        )
-    return None
+    return colour.of_code_points(*struct.unpack_from(">HH", data, at)) if 7 < at <= len(data) - 4 else None
 
 
 def _words(

@@ -1,7 +1,5 @@
 """What is kept of a photo's metadata, and what must go because the picture is upright, changed or private."""
 
-import codecs
-import importlib
 import math
 from collections.abc import Callable
 from functools import partial
@@ -108,13 +106,6 @@ def _drop_thumbnails(block: Block) -> None:
     block.wipe(stretches)
     block.wipe_directory(ifd)
     del block.bytes[end:]
-
-
-def load_metadata_readers() -> None:
-    """Import what Python would import on the first use of the functions here."""
-    importlib.import_module("xml.dom.expatbuilder")
-    for encoding in ("utf-8-sig", "utf-16"):
-        codecs.lookup(encoding)
 
 
 def valid_icc(profile: bytes | None, space: str) -> bytes | None:

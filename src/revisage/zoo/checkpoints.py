@@ -154,13 +154,12 @@ def _in_a_row(stream: BinaryIO, length: int) -> tuple[object, Callable[[_Storage
         places[key] = (stream.tell(), size)
         if stream.seek(size, 1) > length:
             raise ValueError
+    return content, lambda storage: _part(stream, *places[storage.key])
 
-    def data(storage: _Storage) -> bytes:
-        start, size = places[storage.key]
-        stream.seek(start)
-        return stream.read(size)
 
-    return content, data
+def _part(stream: BinaryIO, start: int, size: int) -> bytes:
+    stream.seek(start)
+    return stream.read(size)
 
 
 def _safetensors(stream: BinaryIO, length: int) -> tuple[object, Callable[[_Storage], bytes]]:
@@ -180,16 +179,11 @@ def _safetensors(stream: BinaryIO, length: int) -> tuple[object, Callable[[_Stor
         if not whole or start != end or stop - start != math.prod(shape) * kind.itemsize:
             raise _RefusedError(f"{name[:80]!r} does not lie where its header says, or has another size")
         strides = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
-        content[name], end = _Tensor(_Storage(kind, (start, stop)), 0, shape, strides), stop
+        stored = _Storage(kind, (8 + size + start, stop - start))
+        content[name], end = _Tensor(stored, 0, shape, strides), stop
     if 8 + size + end != length:
         raise ValueError
-
-    def data(storage: _Storage) -> bytes:
-        start, stop = storage.key
-        stream.seek(8 + size + start)
-        return stream.read(stop - start)
-
-    return content, data
+    return content, lambda storage: _part(stream, *storage.key)
 
 
 class _Machine:

@@ -21,6 +21,8 @@ Shape = tuple[int | None, ...]
 _IR_VERSION, _OPSET = 10, 18
 _FLOAT = 1  # TensorProto.DataType
 _TYPES = {np.dtype("<f4"): _FLOAT, np.dtype("<i8"): 7, np.dtype("<f2"): 10}
+_BILINEAR = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+_NEAREST = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
 _FP16_MAX = float(np.finfo(np.float16).max)
 
 
@@ -179,14 +181,7 @@ class Value:
     def enlarge(self, factor: int, *, smooth: bool = False) -> Value:
         """Nearest neighbour, or bilinear with half-pixel centres."""
         scales = self.graph.constant([1.0, 1.0, float(factor), float(factor)])
-        mode: dict[str, Attribute] = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
-        if not smooth:
-            mode = {
-                "mode": "nearest",
-                "coordinate_transformation_mode": "asymmetric",
-                "nearest_mode": "floor",
-            }
-        return self.node("Resize", "", scales, attributes=mode)
+        return self.node("Resize", "", scales, attributes=_BILINEAR if smooth else _NEAREST)
 
     def shuffle(self, factor: int) -> Value:
         """Pixel-shuffle: channels become pixels."""
