@@ -40,7 +40,7 @@ exit_group, set_robust_list, getcpu, getrandom, membarrier, rseq."""
 _AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _PRCTL = {"x86_64": 157, "aarch64": 167}
-_PRLIMIT = {"x86_64": 302, "aarch64": 261}
+_PRLIMIT = {"x86_64": 302, "aarch64": 261}  # only to ask
 _KILL = {"x86_64": (62, 234), "aarch64": (129, 131)}  # kill, tgkill
 _CLONE3 = 435
 _THREAD = 0x0001_0100  # CLONE_THREAD and CLONE_VM
@@ -131,9 +131,7 @@ def _program(machine: str, pid: int) -> bytes:
     first, third = 16, 32
     code += _when(_CLONE[machine], [(first, _THREAD, _THREAD)])
     code += _when(_PRCTL[machine], [(first, None, _SET_NAME)])
-    code += _when(
-        _PRLIMIT[machine], [(first, None, 0), (third, None, 0), (third + 4, None, 0)]
-    )  # only to ask
+    code += _when(_PRLIMIT[machine], [(first, None, 0), (third, None, 0), (third + 4, None, 0)])
     for number in _KILL[machine]:
         code += _when(number, [(first, None, pid)])  # abort() signals its own process
     return b"".join([*code, _step(_RETURN, _REFUSE)])
