@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from revisage.image import decode, eight_bits, encode, from_array
+from revisage.image import decode, deep, eight_bits, encode, from_array
 from revisage.image.containers import declared_size, jpeg, png, read_xmp, replace_xmp, webp
 from revisage.image.containers.ifd import EXIF_PREFIX, MAX_ENTRIES, ORIENTATION
 from revisage.image.formats import sniff
@@ -65,7 +65,7 @@ def test_a_tiff_whose_directory_is_too_long_is_refused_in_time() -> None:
 def test_the_header_of_a_png_tells_size_and_depth(depth: type) -> None:
     data = encode(from_array(PIXELS.astype(depth)), format="PNG")
     assert png.declared_size(data[:64]) == (33, 21)
-    assert png.is_deep(data[:64]) == (depth is np.uint16)
+    assert deep.BITS["PNG"](data) == 8 * np.dtype(depth).itemsize
     assert png.declared_size(b"\x89PNG\r\n\x1a\n") is None
 
 
