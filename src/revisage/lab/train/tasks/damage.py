@@ -299,5 +299,7 @@ def stars(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return (255 * np.clip(sky, 0, 1)).astype(np.uint8)
 
 
-BELONGINGS = {lettering: 0.26, emblems: 0.12, shapes: 0.13, wires: 0.18, tufts: 0.16, border: 0.12, stars: 0.03}
+BELONGINGS = {
+    lettering: 0.26, emblems: 0.12, shapes: 0.13, wires: 0.18, tufts: 0.16, border: 0.12, stars: 0.03,
+}  # fmt: skip
 """What is drawn as a part of the photo, and its share: (S, S, 3) uint8 and a generator -> the same shape."""
