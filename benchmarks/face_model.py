@@ -33,7 +33,7 @@ from revisage.image import decode
 from revisage.lab.data.pictures import find_pictures
 from revisage.lab.degrade import RECIPES
 from revisage.lab.degrade.compress import Jpeg
-from revisage.lab.metrics import Sources, load
+from revisage.lab.metrics import load
 from revisage.runtime import Session, open_session
 from revisage.zoo import resolve
 
@@ -116,21 +116,20 @@ def measure(
     weights: Path,
 ) -> dict[str, dict[str, np.ndarray]]:
     """By row ("input", each model) and metric: (N,) figures, or (1,) where it is one of all."""
-    loaded = {
-        row: dict(zip(METRICS, load(list(METRICS), Sources(folder=weights)), strict=True))
-        for row in ("input", *sessions)
-    }
-    found: dict[str, dict[str, list[float]]] = {row: {} for row in loaded}
+    loaded = dict(zip(METRICS, load(list(METRICS), weights), strict=True))
+    of_sets = loaded.pop("frechet_identity")
+    found: dict[str, dict[str, list[float]]] = {row: {} for row in ("input", *sessions)}
+    truths, kept = of_sets.gather(), {row: of_sets.gather() for row in found}
     for i, face in enumerate(faces):
         truth, low = tensor(face / 255), tensor(damage(i, face.astype(np.float32) / 255))
-        for row, metrics in loaded.items():
+        truths.add(of_sets(truth))
+        for row, values in found.items():
             picture = low if row == "input" else restored(sessions[row], low)
-            for name, metric in metrics.items():
-                value = metric.update(picture, truth)
-                if value is not None:
-                    found[row].setdefault(name, []).append(float(value))
-    for row, metrics in loaded.items():
-        found[row]["frechet_identity"] = [float(metrics["frechet_identity"].result())]
+            kept[row].add(of_sets(picture))
+            for name, metric in loaded.items():
+                values.setdefault(name, []).append(float(metric(picture, truth)))
+    for row, values in found.items():
+        values["frechet_identity"] = [kept[row].distance(truths)]
     return {row: {name: np.array(v) for name, v in values.items()} for row, values in found.items()}
 
 

@@ -36,7 +36,7 @@ from revisage.faces import Detector, align, estimate
 from revisage.lab import evaluate
 from revisage.lab.data.expressions import EXPRESSIONS
 from revisage.lab.data.pictures import held_out
-from revisage.lab.evaluate import Data, MetricSources
+from revisage.lab.evaluate import Data
 from revisage.lab.evaluate.data import read
 from revisage.lab.evaluate.expressions import ModelClassifier
 from revisage.lab.evaluate.measure import to_batch
@@ -51,25 +51,18 @@ SURE = 0.9  # the detector's score of an uncovered face in good light
 GRAY = 4.0  # mean difference of the channels, in 8 bits: of a gray picture stored with colour
 
 
-class Enlarged:
-    """A metric without a truth, of pictures enlarged to twice their size. See `revisage.lab.metrics.Metric`.
+def enlarged(metric: Metric) -> Metric:
+    """A metric without a truth, of pictures enlarged to twice their size.
 
     NIQE looks at patches of 96 px and needs several: it has no value at 128 px.
     """
+    crop = f"{metric.spec.crop}, enlarged to twice its size (bicubic)"
+    spec = replace(metric.spec, name=f"{metric.spec.name}_x2", crop=crop, least=1)
+    return replace(metric, spec=spec, function=lambda pictures: metric(double(pictures)))
 
-    def __init__(self, metric: Metric) -> None:
-        self._metric, self.sha256 = metric, metric.sha256
-        crop = f"{metric.spec.crop}, enlarged to twice its size (bicubic)"
-        self.spec = replace(metric.spec, name=f"{metric.spec.name}_x2", crop=crop, least=1)
 
-    def update(self, restored: Tensor, truth: Tensor | None = None) -> Tensor | None:
-        return self._metric.update(F.interpolate(restored, scale_factor=2, mode="bicubic").clamp(0, 1))
-
-    def result(self) -> float:
-        return self._metric.result()
-
-    def reset(self) -> None:
-        self._metric.reset()
+def double(pictures: Tensor) -> Tensor:
+    return F.interpolate(pictures, scale_factor=2, mode="bicubic").clamp(0, 1)
 
 
 def methods(kind: str, upscale: str, restore: str) -> list[str]:
@@ -96,8 +89,8 @@ def metrics_of(data: Data, weights: Path) -> list[Metric]:
     opened = []
     for name in METRICS:
         try:
-            found = evaluate.open_metrics([name], data, MetricSources(weights))
-            opened += [Enlarged(metric) for metric in found] if name == "niqe" else found
+            found = evaluate.open_metrics([name], data, weights=weights)
+            opened += [enlarged(metric) for metric in found] if name == "niqe" else found
         except ModelMissingError as error:
             print(f"without {name}: {error}")
     return opened

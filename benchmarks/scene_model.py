@@ -39,7 +39,7 @@ from revisage.lab.metrics.ssim import ssim
 from revisage.lab.metrics.weights import locate
 from revisage.lab.networks.compact import with_weights
 from revisage.lab.networks.rrdb import RRDBConfig, RRDBNet
-from revisage.lab.train.tasks.distillation import camera
+from revisage.lab.train.scenes import camera
 from revisage.options import Settings
 from revisage.restore.models import InstalledModels
 from revisage.runtime import open_session

@@ -21,9 +21,8 @@ from torch import Tensor  # noqa: E402
 
 from revisage import zoo  # noqa: E402
 from revisage.errors import UsageError  # noqa: E402
-from revisage.lab.metrics import METRICS, Metric, Sources, describe, frechet, kid, load, table  # noqa: E402
+from revisage.lab.metrics import METRICS, Metric, describe, frechet, kid, load, table  # noqa: E402
 from revisage.lab.metrics.fid import open_inception  # noqa: E402
-from revisage.lab.metrics.metric import OfSets, PerPicture  # noqa: E402
 
 PERFECT = {"psnr": math.inf, "ssim": 1.0, "ms_ssim": 1.0}  # of equal pictures; 0 for the rest
 RANGE = {
@@ -84,15 +83,12 @@ def loaded(folder: Path) -> Iterator[Load]:
         patch.setitem(sys.modules, "dlib", types.SimpleNamespace(face_recognition_model_v1=FakeDlib))
         # Inception costs a second a picture; it has a test of its own.
         patch.setattr(table, "open_inception", lambda path: corner_features)
-        sources = Sources(folder=folder, find_landmarks=find_landmarks)
-        yield cache(lambda name: load([name], sources)[0])
+        yield cache(lambda name: load([name], folder, find_landmarks)[0])
 
 
 @pytest.fixture
 def metric(loaded: Load, request: pytest.FixtureRequest) -> Metric:
-    metric = loaded(request.param)
-    metric.reset()
-    return metric
+    return loaded(request.param)
 
 
 def every(names: list[str]) -> Callable[..., object]:
@@ -117,9 +113,10 @@ def noisy(pictures: Tensor, sigma: float) -> Tensor:
 
 
 def value(metric: Metric, restored: Tensor, truth: Tensor) -> float:
-    metric.reset()
-    metric.update(restored, truth)
-    return metric.result()
+    """The mean over the pictures, or the set's value."""
+    if metric.spec.kind == "set":
+        return metric.gathered([restored]).distance(metric.gathered([truth]))
+    return float(metric(restored, truth).mean())
 
 
 def test_every_name_of_the_contract_is_there() -> None:
@@ -166,19 +163,15 @@ def test_only_landmarks_depend_on_which_is_the_truth(metric: Metric) -> None:
 def test_batches_do_not_matter(metric: Metric) -> None:
     pictures = clean(metric, 4)
     low = noisy(pictures, 0.1)
-    together = metric.update(low, pictures)
-    at_once = metric.result()
-    metric.reset()
-    parts = [metric.update(a, b) for a, b in zip(low.split([1, 3]), pictures.split([1, 3]), strict=True)]
-    assert metric.result() == pytest.approx(at_once, rel=1e-4)
     if metric.spec.kind == "set":
-        assert together is None
+        parts = [metric.gathered(part.split([1, 3])) for part in (low, pictures)]
+        assert parts[0].distance(parts[1]) == pytest.approx(value(metric, low, pictures), rel=1e-4)
     else:
-        assert together is not None
+        together = metric(low, pictures)
         assert together.shape == (4,)
         assert together.dtype == torch.float64
-        torch.testing.assert_close(torch.cat(parts), together, rtol=1e-4, atol=1e-6)
-        assert at_once == pytest.approx(float(together.mean()))
+        pairs = zip(low.split([1, 3]), pictures.split([1, 3]), strict=True)
+        torch.testing.assert_close(torch.cat([metric(*p) for p in pairs]), together, rtol=1e-4, atol=1e-6)
 
 
 @every(list(METRICS))
@@ -194,70 +187,54 @@ def test_other_shapes_are_refused(metric: Metric) -> None:
     name = metric.spec.name
     for wrong in (pictures[0], pictures[:, :1], (pictures * 255).byte()):
         with pytest.raises(UsageError, match=rf"{name} takes pictures as \(N, 3, H, W\)"):
-            metric.update(wrong, wrong)
+            metric(wrong, wrong)
     if metric.spec.least > 1:
         small = pictures[..., : metric.spec.least - 1]
         with pytest.raises(UsageError, match=f"{name} needs pictures of at least {metric.spec.least} px"):
-            metric.update(small, small)
+            metric(small, small)
     if metric.spec.kind == "pair":
         with pytest.raises(UsageError, match=f"{name} compares with the true picture"):
-            metric.update(pictures)
+            metric(pictures)
         with pytest.raises(UsageError, match=f"{name} compares equal"):
-            metric.update(pictures, pictures[:1])
+            metric(pictures, pictures[:1])
 
 
 @every(["niqe"])
 def test_niqe_needs_no_truth(metric: Metric) -> None:
     pictures = clean(metric)
-    alone = metric.update(pictures)
-    assert alone is not None
-    torch.testing.assert_close(alone, metric.update(pictures, noisy(pictures, 0.3)))
+    torch.testing.assert_close(metric(pictures), metric(pictures, noisy(pictures, 0.3)))
 
 
 @every(SETS)
 def test_sets_need_no_pairs_and_two_pictures(metric: Metric) -> None:
     pictures = clean(metric, 4)
     low = noisy(pictures, 0.2)
+    truth = metric.gathered([pictures.flip(0)])
     with pytest.raises(UsageError, match="at least two pictures a side, not 0"):
-        metric.result()
-    assert isinstance(metric, OfSets)
-    metric.update(low[:3], None)
-    metric.update(None, pictures.flip(0))
-    metric.update(low[3:])
-    assert metric.result() == pytest.approx(value(metric, low, pictures), rel=1e-4)
+        metric.gathered([]).distance(truth)
+    found = metric.gathered([low[:3], low[3:]]).distance(truth)
+    assert found == pytest.approx(value(metric, low, pictures), rel=1e-4)
 
 
 @every(["landmarks"])
-def test_pictures_without_a_value_do_not_count(metric: Metric) -> None:
+def test_pictures_without_a_value_get_nan(metric: Metric) -> None:
     pictures = clean(metric)
-    values = metric.update(torch.stack([pictures[0], torch.zeros_like(pictures[0])]), noisy(pictures, 0.1))
-    assert values is not None
+    values = metric(torch.stack([pictures[0], torch.zeros_like(pictures[0])]), noisy(pictures, 0.1))
     assert values.isnan().tolist() == [False, True]
-    assert metric.result() == float(values[0])
-    metric.reset()
-    assert math.isnan(metric.result())
 
 
-@every(list(METRICS))
+@every(SETS)
 def test_what_is_kept_does_not_grow(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kid, "KEPT", 4)
-    metric.reset()
 
-    def kept() -> int:
-        if isinstance(metric, PerPicture):
-            state = {k: v for k, v in vars(metric).items() if k not in ("spec", "sha256", "_function")}
-            assert all(isinstance(v, int | float) for v in state.values())
-            return len(state)
-        side_ = metric._restored  # type: ignore[attr-defined]
+    def kept(batches: int) -> int:
+        side_ = metric.gathered([clean(metric, 4)] * batches)
         if isinstance(side_, frechet.Gaussian):
             return sum(v.untyped_storage().nbytes() for v in vars(side_).values() if isinstance(v, Tensor))
+        assert isinstance(side_, kid.Reservoir)
         return sum(row.untyped_storage().nbytes() for row in side_._rows)
 
-    pictures = clean(metric, 4)
-    metric.update(pictures, pictures)
-    after_one = kept()
-    metric.update(pictures, pictures)
-    assert kept() == after_one
+    assert kept(2) == kept(1)
 
 
 @every(list(METRICS))
@@ -285,7 +262,7 @@ def test_lpips_equals_the_authors_package(net: str, weights: str, loaded: Load, 
     low = noisy(pictures, 0.1)
     with torch.no_grad():
         expected = oracle(low, pictures, normalize=True).flatten().double()
-    torch.testing.assert_close(metric.update(low, pictures), expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(metric(low, pictures), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_inception_takes_eight_bits_at_the_last_pooling(folder: Path) -> None:

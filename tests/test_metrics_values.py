@@ -19,7 +19,7 @@ from torchmetrics.functional.image import (  # noqa: E402
     multiscale_structural_similarity_index_measure,
 )
 
-from revisage.errors import ModelCorruptError, RuntimeUnavailableError, UsageError  # noqa: E402
+from revisage.errors import ModelCorruptError, RuntimeUnavailableError  # noqa: E402
 from revisage.lab.metrics.degrees import degrees  # noqa: E402
 from revisage.lab.metrics.embedders import EMBEDDERS, dlib_chips  # noqa: E402
 from revisage.lab.metrics.landmarks import landmarks  # noqa: E402
@@ -76,8 +76,6 @@ def test_ms_ssim_at_128_px_is_piqs_with_four_weights() -> None:
     weights *= 1.0001 / weights.sum()  # the five published ones sum to 1.0001
     expected = multi_scale_ssim(a, b, data_range=1.0, scale_weights=weights)
     assert float(ms_ssim(a, b)) == pytest.approx(float(expected), abs=1e-5)
-    with pytest.raises(UsageError, match="11 px"):
-        ms_ssim(a[..., :10], b[..., :10])
 
 
 # NIQE
@@ -211,8 +209,6 @@ def test_niqe_uses_the_blocks_that_fit(pristine: PristineModel) -> None:
     picture = tensor(photo("astronaut", "whole"))[..., :200, :290]
     assert features(picture[0, 0].double() * 255, pristine.window).shape == (2 * 3, 36)
     assert float(niqe(picture, pristine)) == float(niqe(picture[..., :192, :288], pristine))
-    with pytest.raises(UsageError, match="192 px"):
-        niqe(picture[..., :191, :], pristine)
 
 
 def test_niqe_of_nothing_is_nan_and_flat_blocks_do_not_count(pristine: PristineModel) -> None:

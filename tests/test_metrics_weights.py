@@ -12,7 +12,7 @@ from metric_weights import trust, write_niqe  # noqa: E402
 from revisage import zoo  # noqa: E402
 from revisage.errors import ModelCorruptError, ModelMissingError, UsageError  # noqa: E402
 from revisage.files import sha256  # noqa: E402
-from revisage.lab.metrics import METRICS, Sources, load  # noqa: E402
+from revisage.lab.metrics import METRICS, load  # noqa: E402
 from revisage.lab.metrics.lpips import open_lpips  # noqa: E402
 from revisage.lab.metrics.weights import locate  # noqa: E402
 
@@ -29,7 +29,7 @@ def test_missing_weights_are_named_with_the_way_to_get_them(
     spec = zoo.CATALOGUE[weights]
     how = f"revisage models pull {weights}" if spec.url else f"put {spec.file} into {tmp_path / 'models'}"
     with pytest.raises(ModelMissingError, match=rf"^{name}: {weights} .*{re.escape(how)}"):
-        load([name], Sources(folder=tmp_path))
+        load([name], tmp_path)
 
 
 def test_weights_are_found_in_the_folder_or_the_zoo_and_checked(
@@ -38,13 +38,13 @@ def test_weights_are_found_in_the_folder_or_the_zoo_and_checked(
     name = zoo.CATALOGUE["niqe"].file
     write_niqe(tmp_path)
     with pytest.raises(ModelCorruptError, match="sha256 of niqe"):
-        load(["niqe"], Sources(folder=tmp_path))
+        load(["niqe"], tmp_path)
     monkeypatch.setenv("REVISAGE_MODELS", str(tmp_path))
     with pytest.raises(ModelCorruptError, match="sha256 of niqe"):
         load(["niqe"])
     trust(tmp_path, monkeypatch)
     digest = {"niqe": sha256(tmp_path / name)}
-    assert load(["niqe"])[0].sha256 == load(["niqe"], Sources(folder=tmp_path))[0].sha256 == digest
+    assert load(["niqe"])[0].sha256 == load(["niqe"], tmp_path)[0].sha256 == digest
 
 
 def test_unknown_metrics_and_a_missing_detector_are_named() -> None:
@@ -63,7 +63,7 @@ def test_other_networks_weights_are_refused(
     torch.save({"features.0.weight": torch.zeros(1)}, path)
     trust(tmp_path, monkeypatch)
     with pytest.raises(ModelCorruptError, match=re.escape(path.name)):
-        load([name], Sources(folder=tmp_path))
+        load([name], tmp_path)
 
 
 SHARED = Path(__file__).parents[2] / "shared" / "models"

@@ -115,8 +115,13 @@ def _run(options: Options) -> None:
         labels = evaluate.read_labels(options.groups, [item.name for item in data.items])
         for column in labels.left_out:
             say(f"revisage evaluate: {column} has too many labels to make groups", error=True)
-    weights = evaluate.MetricSources(options.weights, options.expression_model)
-    metrics = evaluate.open_metrics(names, data, weights, reference=options.reference is not None)
+    metrics = evaluate.open_metrics(
+        names,
+        data,
+        weights=options.weights,
+        expression=options.expression_model,
+        reference=options.reference is not None,
+    )
     settings = evaluate.MethodSettings(
         aligned=data.view.direct, device=options.device, precision=options.precision, threads=options.threads
     )

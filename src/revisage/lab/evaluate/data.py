@@ -1,12 +1,13 @@
 """The pictures that methods are measured on: degraded and true, made or given, the same ones every time."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from annotated_types import Interval
 from PIL import Image
 
 from revisage import zoo
@@ -16,49 +17,40 @@ from revisage.files import sha256
 from revisage.image import decode, eight_bits
 from revisage.lab.data.pictures import SUFFIXES, fit, held_out
 from revisage.lab.degrade import RECIPES, rng_for
+from revisage.options import Checked
 
-Setting = Literal["same-size", "x4"]
 Split = Literal["all", "held-out", "held-out-people"]
-SCALES: dict[str, int] = {"same-size": 1, "x4": 4}
 NO_RECIPE = "none"
 
 
 @dataclass(frozen=True)
-class View:
+class View(Checked):
     """How the pictures are looked at before anything else."""
 
-    setting: Setting = "same-size"
+    setting: Literal["same-size", "x4"] = "same-size"
     """"same-size", or "x4", where methods get a quarter of the true picture's width and height."""
     aligned: bool = False
     """They are faces on the FFHQ template."""
-    align: int | None = None
+    align: Annotated[int | None, Interval(ge=16, le=4096)] = None
     """Side in pixels of the crop on the FFHQ template that is made of the largest face of each clean picture;
     a picture in which none is found is left out. None for the pictures as they are."""
-    size: int | None = None
+    size: Annotated[int | None, Interval(ge=16, le=4096)] = None
     """Side that clean pictures are brought to; None for their own."""
     whole: bool = False
     """Face models get the pictures as they are, though they are not on the template: for models that are
     trained so, as the progressive GAN is."""
 
     def __post_init__(self) -> None:
-        if self.setting not in SCALES:
-            raise UsageError(f"no setting {self.setting!r}; there are {', '.join(SCALES)}")
-        for name in ("align", "size"):
-            value = getattr(self, name)
-            if value is not None and not 16 <= value <= 4096:
-                raise UsageError(f"--{name} takes 16 to 4096 pixels, not {value}")
+        super().__post_init__()
         if self.align is not None and (self.size is not None or self.aligned):
             raise UsageError("--align makes aligned faces of its own size: leave --aligned and --size out")
-
         if self.whole and self.faces:
-            raise UsageError(
-                "--whole is for pictures that are no aligned faces: leave --aligned and --align out"
-            )
+            raise UsageError("--whole is for pictures that are no faces: leave --aligned and --align out")
 
     @property
     def scale(self) -> int:
         """True side over a method's input side."""
-        return SCALES[self.setting]
+        return 4 if self.setting == "x4" else 1
 
     @property
     def faces(self) -> bool:
@@ -194,7 +186,10 @@ def select(data: Data, *, split: Split = "all", limit: int | None = None) -> Dat
     """
     items = data.items
     if split != "all":
-        items = tuple(item for item in items if held_out(_person(item, split)))
+        files = [(item, item.clean or item.low or Path()) for item in items]
+        items = tuple(
+            i for i, file in files if held_out(file.stem if split == "held-out" else file.parent.name)
+        )
     if limit is not None:
         if limit < 1:
             raise UsageError(f"--limit takes a number of pictures from 1, not {limit}")
@@ -203,12 +198,6 @@ def select(data: Data, *, split: Split = "all", limit: int | None = None) -> Dat
     if not items:
         raise UsageError(f"--split {split} leaves none of {len(data.items)} pictures")
     return replace(data, items=items)
-
-
-def _person(item: Item, split: Split) -> str:
-    path = item.clean or item.low
-    assert path is not None
-    return path.stem if split == "held-out" else path.parent.name
 
 
 def face_matrix(size: int) -> Callable[[np.ndarray], np.ndarray | None]:
@@ -274,11 +263,6 @@ def _size(picture: np.ndarray) -> str:
     return f"{picture.shape[1]}x{picture.shape[0]}"
 
 
-def listing_sha256(paths: Sequence[Path]) -> str:
-    """sha256 of the contents of files, in order: what a reference set is known by."""
-    return sha256("".join(map(sha256, paths)).encode())
-
-
 # The test sets of the literature, with the settings that their tables are made with. Nobody may pass these
 # pictures on, so each test takes the user's own copy and checks how many there are.
 
@@ -292,8 +276,7 @@ class StandardTest:
     count: int
     """Pictures that the user's copy must have."""
     recipe: str | None
-    """How clean pictures are degraded; None for pictures that are degraded by themselves and have no
-    truth."""
+    """How clean pictures are degraded; None for those that are degraded by themselves and have no truth."""
     view: View
     """Size and alignment."""
     metrics: tuple[str, ...]

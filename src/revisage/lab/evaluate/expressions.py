@@ -16,7 +16,6 @@ from revisage.lab.degrade.compress import Jpeg
 from revisage.lab.degrade.kernels import GaussianBlur
 from revisage.lab.degrade.noise import GaussianNoise
 from revisage.lab.metrics import Metric, MetricSpec
-from revisage.lab.metrics.metric import PerPicture
 
 CHANGED = "expression_changed"
 UNSTABLE = "expression_unstable"
@@ -67,9 +66,9 @@ def changed(classifier: ModelClassifier) -> Metric:
     source = "the restored face is recognised as another expression than the true one"
 
     def values(restored: Tensor, truth: Tensor) -> Tensor:
-        return (classifier.recognise(restored) != classifier.recognise(truth)).double()
+        return classifier.recognise(restored) != classifier.recognise(truth)
 
-    return PerPicture(replace(_SHARE, name=CHANGED, source=source), values, classifier.sha256)
+    return Metric(replace(_SHARE, name=CHANGED, source=source), classifier.sha256, values)
 
 
 def unstable(classifier: ModelClassifier) -> Metric:
@@ -79,11 +78,11 @@ def unstable(classifier: ModelClassifier) -> Metric:
     """
     source = "two mildly degraded copies of the true face (blur, noise, JPEG) differ"
 
-    def values(restored: Tensor, truth: Tensor) -> Tensor:
+    def values(_: Tensor, truth: Tensor) -> Tensor:
         first, second = (classifier.recognise(_degraded(truth, chain)) for chain in MILD)
-        return (first != second).double()
+        return first != second
 
-    return PerPicture(replace(_SHARE, name=UNSTABLE, source=source), values, classifier.sha256)
+    return Metric(replace(_SHARE, name=UNSTABLE, source=source), classifier.sha256, values)
 
 
 def _degraded(faces: Tensor, chain: Chain) -> Tensor:

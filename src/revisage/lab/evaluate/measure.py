@@ -1,8 +1,7 @@
 """Metrics ready for evaluation, the table's and those of expressions, each fed with what it looks at."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from revisage.faces import Detector, align
 from revisage.lab import metrics
 from revisage.lab.evaluate import expressions
 from revisage.lab.evaluate.data import Data, face_matrix
-from revisage.lab.metrics import Metric, Sources
+from revisage.lab.metrics import Metric
 
 DEFAULT = ("psnr", "ssim", "ms_ssim", "niqe", "degrees")
 DEFAULT_ALONE = ("niqe",)
@@ -28,25 +27,23 @@ _EXPRESSIONS: dict[str, Callable[[expressions.ModelClassifier], Metric]] = {
 _FACE_CROPS = "FFHQ template"
 
 
-@dataclass(frozen=True)
-class MetricSources:
-    """Where metrics get what they need: a folder of weights, and the model that recognises expressions."""
-
-    weights: Path | None = None
-    expression: str = "auto"
-
-
 def names() -> list[str]:
     """Every metric there is."""
     return [*metrics.METRICS, *_EXPRESSIONS]
 
 
 def open_metrics(
-    wanted: Sequence[str], data: Data, sources: MetricSources = MetricSources(), *, reference: bool = False
+    wanted: Sequence[str],
+    data: Data,
+    *,
+    weights: Path | None = None,
+    expression: str = "auto",
+    reference: bool = False,
 ) -> list[Metric]:
     """The metrics of these names; without any, the usual ones for this data.
 
-    `reference`: there is a reference set that "set" metrics compare with. Of `expression_changed` comes
+    `weights` is a folder of theirs, `expression` the model that recognises expressions, and `reference` says
+    that there is a reference set that "set" metrics compare with. Of `expression_changed` comes
     `expression_unstable` too, to read it by.
 
     Raises:
@@ -70,11 +67,9 @@ def open_metrics(
                 f"{name} compares with {'a reference set: give --reference' if kind == 'set' else 'truths'}, "
                 "and --images has none"
             )
-    opened = {
-        metric.spec.name: metric for metric in metrics.load(known, Sources(sources.weights, _find_landmarks))
-    }
+    opened = {metric.spec.name: metric for metric in metrics.load(known, weights, _find_landmarks)}
     if len(known) < len(chosen):
-        classifier = expressions.ModelClassifier(sources.expression)
+        classifier = expressions.ModelClassifier(expression)
         opened |= {name: make(classifier) for name, make in _EXPRESSIONS.items() if name in chosen}
     return [opened[name] for name in chosen]
 
@@ -93,46 +88,29 @@ class MetricInputs:
 
     def __init__(self, data: Data) -> None:
         self._aligned = data.view.faces
-        self._find: Callable[[np.ndarray], np.ndarray | None] | None = None
         self._matrices: dict[str, np.ndarray | None] = {}
 
-    def wants_face(self, metric: Metric) -> bool:
-        """Whether a metric gets the face alone."""
-        return not self._aligned and _FACE_CROPS in metric.spec.crop
+    @cached_property
+    def _find(self) -> Callable[[np.ndarray], np.ndarray | None]:
+        return face_matrix(FACE_SIDE)
 
-    def face(self, name: str, truth: np.ndarray, pictures: Sequence[np.ndarray]) -> list[np.ndarray] | None:
-        """The faces of pictures that show what `truth` shows, each (S, S, 3) uint8; None without one."""
-        if name not in self._matrices:
-            if self._find is None:
-                self._find = face_matrix(FACE_SIDE)
-            self._matrices[name] = self._find(truth)
-        matrix = self._matrices[name]
-        return None if matrix is None else [align(picture, matrix, FACE_SIDE) for picture in pictures]
+    def batch(
+        self, metric: Metric, name: str, pictures: Sequence[np.ndarray], truth: np.ndarray
+    ) -> Tensor | None:
+        """Pictures that show what `truth` does, as a metric takes them; None where it lacks a face."""
+        if not self._aligned and _FACE_CROPS in metric.spec.crop:
+            if name not in self._matrices:
+                self._matrices[name] = self._find(truth)
+            matrix = self._matrices[name]
+            if matrix is None:
+                return None
+            pictures = [align(picture, matrix, FACE_SIDE) for picture in pictures]
+        return to_batch(pictures)
 
 
 def to_batch(pictures: Sequence[np.ndarray]) -> Tensor:
     """(H, W, 3) uint8 of one size -> (N, 3, H, W) float32 in [0, 1]."""
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().div(255).contiguous()
-
-
-def values(
-    metric: Metric, inputs: MetricInputs, name: str, restored: Sequence[np.ndarray], truth: np.ndarray
-) -> np.ndarray:
-    """(N,) float64, NaN for no value: a metric of each restored picture.
-
-    Where there is no truth, the low picture at the size of the restored ones stands for it: a face's
-    expression can be compared with that.
-    """
-    pictures = [*restored, truth]
-    if inputs.wants_face(metric):
-        faces = inputs.face(name, truth, pictures)
-        if faces is None:
-            return np.full(len(restored), np.nan)
-        pictures = faces
-    batch = to_batch(pictures)
-    found = metric.update(batch[:-1], batch[-1:].expand(len(restored), -1, -1, -1))
-    assert found is not None, metric.spec.name
-    return found.numpy().astype(np.float64)
 
 
 @cache

@@ -7,7 +7,7 @@ pictures; ONE is "input", "bicubic", "restore", a model's name, NAME:0.3 or NAME
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,25 +21,23 @@ from revisage.files import sha256, typed
 from revisage.lab.data.pictures import fit
 from revisage.lab.evaluate import networks
 from revisage.lab.evaluate.data import Data, find_pictures, read, stem
-from revisage.options import Device, Precision, RestoreOptions, Settings
-from revisage.restore import InstalledModels, Restorer
+from revisage.options import Precision, RestoreOptions, Settings
+from revisage.restore import Restorer
 from revisage.zoo import checkpoints
 
 _MIXTURE = re.compile(r"[^+>]+\+[^+>]+:[0-9.]+")
 
 
 @dataclass(frozen=True)
-class MethodSettings:
+class MethodSettings(Settings):
     """How models are run."""
 
+    precision: Precision = "fp32"
+    """In fp32 machines agree best."""
     aligned: bool = False
     """A face model gets the pictures as they are, on the FFHQ template or whole; else it restores the faces
     that are found in them, as `revisage restore --scene none` does. Colours are the model's own, as with
     `--colour enhance`; only "restore" keeps the photo's, its default."""
-    device: Device = "auto"
-    precision: Precision = "fp32"
-    threads: int | None = None
-    """Of the runtime; in fp32 machines agree best."""
 
 
 @dataclass(frozen=True)
@@ -195,39 +193,27 @@ def _restored(restorer: Restorer, weights: dict[str, str], *, aligned: bool, col
 def _restore(settings: MethodSettings) -> Step:
     """As `revisage restore` with the best models installed."""
     chosen = [zoo.resolve(task) for task in ("face", "scene", "finder")]
-    restorer = Restorer(device=settings.device, precision=settings.precision, threads=settings.threads)
-    return _restored(restorer, _weights(chosen), aligned=settings.aligned, colour="keep")
+    return _restored(Restorer(settings), _weights(chosen), aligned=settings.aligned, colour="keep")
 
 
 def _model(text: str, settings: MethodSettings) -> Step:
     """A model of the zoo by its name or file, or two of them mixed."""
     mixed = zoo.mixture("scene", text)
     if mixed is not None:
-        return _installed(text, "scene", [mixed.first, mixed.second], settings)
-    own = text.lower().endswith(".onnx")
-    task = zoo.read_contract(Path(text)).task if own else zoo.get(text).spec.task
-    if task not in ("face", "scene"):
-        raise UsageError(f"{text} is a {task} model: give one that restores faces or whole photos")
-    return _installed(text, task, [zoo.resolve(task, text)], settings)
-
-
-def _installed(text: str, task: str, models: list[zoo.Model], settings: MethodSettings) -> Step:
+        task, models = "scene", [mixed.first, mixed.second]
+    else:
+        own = text.lower().endswith(".onnx")
+        task = zoo.read_contract(Path(text)).task if own else zoo.get(text).spec.task
+        if task not in ("face", "scene"):
+            raise UsageError(f"{text} is a {task} model: give one that restores faces or whole photos")
+        models = [zoo.resolve(task, text)]
     face = task == "face"
-    aligned = face and settings.aligned
-    if face and not aligned:
-        models = [*models, zoo.resolve("finder")]
-    source = InstalledModels(
-        Settings(
-            model=text if face else "none",
-            scene="none" if face else text,
-            device=settings.device,
-            precision=settings.precision,
-            threads=settings.threads,
-        )
-    )
+    if face and not settings.aligned:
+        models.append(zoo.resolve("finder"))
+    model, scene = (text, "none") if face else ("none", text)
     weights = {"text": text if ":" in text else "", **_weights(models)}
-    restorer = Restorer(models=source, precision=settings.precision)
-    return _restored(restorer, weights, aligned=aligned)
+    restorer = Restorer(replace(settings, model=model, scene=scene))
+    return _restored(restorer, weights, aligned=face and settings.aligned)
 
 
 def _network(network: networks.Network, settings: MethodSettings) -> Step:

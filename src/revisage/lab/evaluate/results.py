@@ -71,8 +71,7 @@ class Grouped:
     groups: dict[str, dict[str, Summary]]
     """Label -> metric -> figure."""
     gaps: dict[str, Gap]
-    """Metric -> the largest gap between the groups of at least `LEAST_GROUP` pictures, where there are two of
-    them."""
+    """Metric -> the largest gap between groups of at least `LEAST_GROUP` pictures, where there are two."""
 
     def entry(self) -> dict[str, Any]:
         """In JSON types."""
@@ -91,8 +90,7 @@ class Results:
     metrics: tuple[MetricSpec, ...]
     """Definitions, in order."""
     values: np.ndarray
-    """(pictures, methods, metrics) float64; NaN where a picture has no value, or the metric is one of
-    sets."""
+    """(pictures, methods, metrics) float64; NaN where a picture has no value, and for metrics of sets."""
     sets: dict[str, dict[str, float]]
     """Metric -> method -> value, of the metrics between sets."""
     facts: dict[str, Any]

@@ -7,25 +7,27 @@ was measured. Started again, after a kill or with a metric more, a run takes ove
 import hashlib
 import importlib.metadata
 import json
+import math
 import platform
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from revisage.errors import UsageError
 from revisage.files import sha256, write_atomically
 from revisage.image import Photo, encode
 from revisage.lab.data.pictures import fit
-from revisage.lab.evaluate.data import Data, Item, Pair, find_pictures, listing_sha256, read, stem
-from revisage.lab.evaluate.measure import MetricInputs, to_batch, values
+from revisage.lab.evaluate.data import Data, Item, Pair, find_pictures, read, stem
+from revisage.lab.evaluate.measure import MetricInputs, to_batch
 from revisage.lab.evaluate.methods import Method
 from revisage.lab.evaluate.results import Labels, Results
 from revisage.lab.metrics import Metric, describe
-from revisage.lab.metrics.metric import OfSets
+from revisage.lab.metrics.metric import Gathered
 from revisage.version import __version__
 
 Track = Callable[[Sequence[Item], str], Iterable[Item]]
@@ -59,10 +61,7 @@ def evaluate(
         ModelError: a model fails.
         SaveError: the folder cannot be written.
     """
-    reference_facts = None
-    if reference is not None:
-        paths = find_pictures(reference)
-        reference_facts = {"pictures": len(paths), "sha256": listing_sha256(paths)}
+    paths = [] if reference is None else find_pictures(reference)
     run = _Run(data, methods, metrics, out)
     names, rows, left_out = [], [], []
     for item in track(data.items, "Measuring"):
@@ -78,11 +77,14 @@ def evaluate(
     sets = {}
     for metric in metrics:
         if metric.spec.kind == "set":
-            sets[metric.spec.name] = {
-                method.label: run.between_sets(
-                    metric, method, track(kept, f"{metric.spec.name} of {method.label}"), reference
-                )
-                for method in methods
+            name = metric.spec.name
+            if reference is None:
+                truth = run.gathered(metric, truth_folder(out), track(kept, f"{name} of the truth"))
+            else:
+                truth = metric.gathered(to_batch([read(path)]) for path in paths)
+            sets[name] = {
+                label: run.gathered(metric, folder, track(kept, f"{name} of {label}")).distance(truth)
+                for label, folder in run.folders.items()
             }
     return Results(
         names=tuple(names),
@@ -102,7 +104,9 @@ def evaluate(
                 "seed": data.seed if data.kind == "clean" else None,
                 **asdict(data.view),
             },
-            "reference": reference_facts,
+            "reference": {"pictures": len(paths), "sha256": sha256("".join(map(sha256, paths)).encode())}
+            if paths
+            else None,
             "metrics": {metric.spec.name: describe(metric) for metric in metrics},
             "made_by": {method.label: method.step.identity for method in methods},
             "intervals": "95 %, bootstrap over pictures, 2,000 draws, seed 0; none for metrics of sets",
@@ -134,7 +138,8 @@ class _Run:
         self._metrics = metrics
         self._each = [metric for metric in metrics if metric.spec.kind != "set"]
         self._inputs = MetricInputs(data)
-        self._folders = [folder_of(out, method.label, i) for i, method in enumerate(methods)]
+        self.folders = {method.label: folder_of(out, method.label, i) for i, method in enumerate(methods)}
+        self._folders = list(self.folders.values())
         self._made_by = [_digest([method.step.identity, data.view.scale]) for method in methods]
         self._measured_by = [_digest([describe(metric), data.view.faces]) for metric in self._each]
 
@@ -185,34 +190,30 @@ class _Run:
 
     def _values(self, metric: Metric, item: Item, pair: Pair, missing: Sequence[int]) -> list[float]:
         restored = [read(picture_of(self._folders[i], item.name)) for i in missing]
+        # Without a truth the low picture stands for it: a face's expression can be compared with that.
         truth = pair.truth if pair.truth is not None else fit(pair.low, *restored[0].shape[:2])
+        batch = self._inputs.batch(metric, item.name, [*restored, truth], truth)
+        if batch is None:
+            return [math.nan] * len(missing)
         try:
-            return [float(v) for v in values(metric, self._inputs, item.name, restored, truth)]
+            return metric(batch[:-1], batch[-1:].expand_as(batch[:-1])).tolist()
         except UsageError as error:
             raise UsageError(f"{item.name}: {error}") from None
 
-    def between_sets(
-        self, metric: Metric, method: Method, items: Iterable[Item], reference: Path | None
-    ) -> float:
-        """The value of a metric of sets for one method, from the pictures on disk."""
-        metric.reset()
-        folder, truths = self._folders[self._methods.index(method)], truth_folder(self._out)
-        for item in items:
-            restored = read(picture_of(folder, item.name))
-            truth = restored if not self._data.has_truth else read(picture_of(truths, item.name))
-            pictures = [restored, truth]
-            if self._inputs.wants_face(metric):
-                faces = self._inputs.face(item.name, truth, pictures)
-                if faces is None:
-                    continue
-                pictures = faces
-            batch = to_batch(pictures)
-            metric.update(batch[:1], batch[1:] if reference is None else None)
-        if reference is not None:
-            assert isinstance(metric, OfSets), metric
-            for path in find_pictures(reference):
-                metric.update(None, to_batch([read(path)]))
-        return metric.result()
+    def gathered(self, metric: Metric, folder: Path, items: Iterable[Item]) -> Gathered:
+        """What a metric of sets keeps of the pictures in a folder of results."""
+
+        def batches() -> Iterator[Tensor]:
+            for item in items:
+                picture = read(picture_of(folder, item.name))
+                truth = (
+                    read(picture_of(truth_folder(self._out), item.name)) if self._data.has_truth else picture
+                )
+                batch = self._inputs.batch(metric, item.name, [picture], truth)
+                if batch is not None:
+                    yield batch
+
+        return metric.gathered(batches())
 
 
 def _note_path(folder: Path, name: str) -> Path:

@@ -11,17 +11,12 @@ from revisage.lab.metrics import MetricSpec
 
 def rows(results: Results) -> list[tuple[str, list[tuple[str, bool]]]]:
     """Each method with its cells, and whether each is the best of its column."""
-    winners = {spec.name: best(results, spec) for spec in results.metrics}
-    return [
-        (
-            method,
-            [
-                (cell(results.summary(method, spec.name), spec), method in winners[spec.name])
-                for spec in results.metrics
-            ],
-        )
-        for method in results.methods
-    ]
+    found = []
+    for method in results.methods:
+        figures = [(results.summary(method, spec.name), spec) for spec in results.metrics]
+        cells = [(cell(figure, spec), method in best(results, spec)) for figure, spec in figures]
+        found.append((method, cells))
+    return found
 
 
 def markdown(results: Results) -> str:
@@ -146,12 +141,12 @@ def _escaped(text: str) -> str:
     return re.sub(r"([\\|*_`<>\[\]])", r"\\\1", text)
 
 
+_TEX = str.maketrans(
+    {c: f"\\{c}" for c in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}"}
+)
+
+
 def _tex(text: str) -> str:
-    swaps = {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-    }
-    return "".join(swaps.get(c, "\\" + c if c in "&%$#_{}" else c) for c in text)
+    return text.translate(_TEX)

@@ -2,14 +2,12 @@
 
 Example::
 
-    metrics = load(["psnr", "niqe", "frechet_identity"], Sources(folder=Path("weights")))
-    for restored, truth in batches:  # (N, 3, H, W) RGB in [0, 1]
-        for metric in metrics:
-            values = metric.update(restored, truth)  # (N,) or None
-    print({metric.spec.name: metric.result() for metric in metrics})
+    psnr, fid = load(["psnr", "fid"], folder=Path("weights"))
+    values = psnr(restored, truth)  # twice (N, 3, H, W) RGB in [0, 1] -> (N,)
+    distance = fid.gathered(batches_of_restored).distance(fid.gathered(batches_of_truth))
 """
 
 from revisage.lab.metrics.metric import Metric, MetricSpec, describe
-from revisage.lab.metrics.table import METRICS, Entry, Sources, load
+from revisage.lab.metrics.table import METRICS, Entry, load
 
-__all__ = ["METRICS", "Entry", "Metric", "MetricSpec", "Sources", "describe", "load"]
+__all__ = ["METRICS", "Entry", "Metric", "MetricSpec", "describe", "load"]

@@ -45,11 +45,8 @@ def edgeface(path: Path) -> Embedder:
 
 
 def open_edgeface(path: Path) -> EdgeFace:
-    """The network with the weights of a numpy archive, fixed.
-
-    Raises RuntimeUnavailableError without timm, ModelCorruptError when a weight is missing or of another
-    shape.
-    """
+    """The network with the weights of a numpy archive, fixed. Raises RuntimeUnavailableError without timm,
+    ModelCorruptError when a weight is missing or of another shape."""
     try:
         from revisage.lab.networks.edgeface import EdgeFace
     except ModuleNotFoundError as error:

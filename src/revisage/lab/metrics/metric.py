@@ -1,10 +1,6 @@
-"""What a metric is, what goes beside its number so that two can be compared, and the two ways to a result.
+"""What a metric is, and what goes beside its number so that two can be compared."""
 
-Memory does not grow with the number of pictures.
-"""
-
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
@@ -12,8 +8,7 @@ import torch
 from torch import Tensor
 
 from revisage.errors import UsageError
-
-Kind = Literal["pair", "alone", "set"]
+from revisage.lab.metrics.frechet import Gaussian
 
 
 @dataclass(frozen=True)
@@ -22,7 +17,7 @@ class MetricSpec:
 
     name: str
     """As in tables."""
-    kind: Kind
+    kind: Literal["pair", "alone", "set"]
     """"pair" compares each picture with its truth, "alone" needs no truth; both give a value a picture. "set"
     compares the distribution of all pictures with that of all truths: one value."""
     better: Literal["higher", "lower"]
@@ -43,71 +38,6 @@ class MetricSpec:
     """Names in the zoo's catalogue of the files it needs."""
 
 
-class Metric(Protocol):
-    """A metric at work on the results of one method: feed it every batch, then ask for the result."""
-
-    spec: MetricSpec
-    sha256: dict[str, str]
-    """Of each file of weights in use, by its name in `spec.weights`."""
-
-    def update(self, restored: Tensor, truth: Tensor | None = None) -> Tensor | None:
-        """Take in (N, 3, H, W) RGB in [0, 1]; values beyond are clipped.
-
-        Returns (N,) float64, one value a picture, or None where only the whole set has a value. A picture
-        that has none (no face found, nothing but one colour) gets NaN.
-
-        Raises UsageError when shapes do not fit, a picture is smaller than `spec.least`, or the metric needs
-        a truth and there is none.
-        """
-
-    def result(self) -> float:
-        """Mean over the pictures so far that have a value (NaN when none has), or the set's value.
-
-        Raises UsageError when a set is too small to have one.
-        """
-
-    def reset(self) -> None:
-        """Forget all pictures, as before the first `update`; the weights stay loaded."""
-
-
-def describe(metric: Metric) -> dict[str, Any]:
-    """What to write beside the numbers, as JSON takes it: the definition and the sha256 of the weights."""
-    return {**asdict(metric.spec), "weights": dict(metric.sha256)}
-
-
-class PerPicture(Metric):
-    """A metric with one value a picture: a function of (restored, truth), or of restored if it is "alone"."""
-
-    def __init__(self, spec: MetricSpec, function: Callable[..., Tensor], sha256: dict[str, str]) -> None:
-        self.spec, self.sha256, self._function = spec, sha256, function
-        self.reset()
-
-    @torch.no_grad()
-    def update(self, restored: Tensor, truth: Tensor | None = None) -> Tensor:
-        pictures = [_checked(self.spec, restored)]
-        if self.spec.kind == "pair":
-            if truth is None:
-                raise UsageError(f"{self.spec.name} compares with the true picture, and none was given")
-            pictures.append(_checked(self.spec, truth))
-            if truth.shape != restored.shape:
-                raise UsageError(
-                    f"{self.spec.name} compares equal numbers of pictures of equal size, not "
-                    f"{len(restored)} of {_size(restored)} with {len(truth)} of {_size(truth)}"
-                )
-        values = self._function(*pictures).double()
-        assert values.shape == restored.shape[:1], values.shape
-        known = values[~values.isnan()]
-        self._sum += float(known.sum())
-        self._count += len(known)
-        return values
-
-    def result(self) -> float:
-        return self._sum / self._count if self._count else math.nan
-
-    def reset(self) -> None:
-        self._sum, self._count = 0.0, 0
-
-
 class Gathered(Protocol):
     """What is kept of the features of one side."""
 
@@ -118,32 +48,52 @@ class Gathered(Protocol):
         """How far it is from what is kept, in the same way, of the other side."""
 
 
-class OfSets(Metric):
-    """A metric between the features of all restored pictures and those of all truths."""
+@dataclass(frozen=True)
+class Metric:
+    """A metric ready for use: call it for values."""
 
-    def __init__(
-        self,
-        spec: MetricSpec,
-        features: Callable[[Tensor], Tensor],
-        empty: Callable[[], Gathered],
-        sha256: dict[str, str],
-    ) -> None:
-        self.spec, self.sha256 = spec, sha256
-        self._features, self._empty = features, empty
-        self.reset()
+    spec: MetricSpec
+    """Its definition."""
+    sha256: dict[str, str]
+    """Of each file of weights in use, by its name in `spec.weights`."""
+    function: Callable[..., Tensor]
+    """Of (restored, truth), or of restored if it is "alone"; for a "set", of pictures to their features."""
+    gather: Callable[[], Gathered] = Gaussian
+    """For a "set", what is kept of the features."""
 
     @torch.no_grad()
-    def update(self, restored: Tensor | None, truth: Tensor | None = None) -> None:
-        """See `Metric.update`. The two need not be pairs: either may be None, or have another N or size."""
-        for pictures, side in ((restored, self._restored), (truth, self._truth)):
-            if pictures is not None:
-                side.add(self._features(_checked(self.spec, pictures)))
+    def __call__(self, restored: Tensor, truth: Tensor | None = None) -> Tensor:
+        """(N, 3, H, W) RGB in [0, 1], values beyond are clipped -> (N,) float64, one value a picture.
 
-    def result(self) -> float:
-        return self._restored.distance(self._truth)
+        A picture that has none (no face found, nothing but one colour) gets NaN. For a "set" it is the
+        features, (N, D). Raises UsageError when shapes do not fit, a picture is smaller than `spec.least`, or
+        the metric needs a truth and there is none.
+        """
+        pictures = [_checked(self.spec, restored)]
+        if self.spec.kind == "pair":
+            if truth is None:
+                raise UsageError(f"{self.spec.name} compares with the true picture, and none was given")
+            pictures.append(_checked(self.spec, truth))
+            if truth.shape != restored.shape:
+                raise UsageError(
+                    f"{self.spec.name} compares equal numbers of pictures of equal size, not "
+                    f"{len(restored)} of {_size(restored)} with {len(truth)} of {_size(truth)}"
+                )
+        values = self.function(*pictures)
+        return values if self.spec.kind == "set" else values.double()
 
-    def reset(self) -> None:
-        self._restored, self._truth = self._empty(), self._empty()
+    def gathered(self, batches: Iterable[Tensor]) -> Gathered:
+        """For a "set": one side, of batches as above. Its `distance` to the other side is the value, and
+        raises UsageError for fewer than two pictures. Memory does not grow with their number."""
+        side = self.gather()
+        for pictures in batches:
+            side.add(self(pictures))
+        return side
+
+
+def describe(metric: Metric) -> dict[str, Any]:
+    """What to write beside the numbers, as JSON takes it: the definition and the sha256 of the weights."""
+    return {**asdict(metric.spec), "weights": dict(metric.sha256)}
 
 
 def _checked(spec: MetricSpec, pictures: Tensor) -> Tensor:

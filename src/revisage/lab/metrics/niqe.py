@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from revisage.errors import ModelCorruptError, UsageError
+from revisage.errors import ModelCorruptError
 
 BLOCK = 96
-LEAST = 2 * BLOCK
+LEAST = 2 * BLOCK  # pixels a side: fewer than four blocks make no covariance to speak of
 _SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))
 # MATLAB's imresize by 1/2: Keys' cubic (a = -1/2) stretched to two pixels, at ±¼, ±¾, ±1¼ and ±1¾.
 _HALF = (-3, -9, 29, 111, 111, 29, -9, -3)
@@ -50,13 +50,7 @@ def niqe(pictures: Tensor, model: PristineModel) -> Tensor:
     published code computes it: luma of ITU-R BT.601 from 8-bit RGB, rounded; every 96x96 block that fits,
     from the top left corner; a second scale at half the size. NaN where fewer than two blocks have any
     statistics, as in a picture of one colour.
-
-    Raises UsageError under 192 px a side: fewer than four blocks make no covariance to speak of.
     """
-    if min(pictures.shape[2:]) < LEAST:
-        raise UsageError(
-            f"NIQE needs pictures of at least {LEAST} px a side, not {pictures.shape[3]}x{pictures.shape[2]}"
-        )
     rgb = (pictures.double().cpu().clamp(0, 1) * 255).round()
     # In whole numbers, so that a half is always rounded up and never by chance.
     thousandths = (rgb * torch.tensor((299.0, 587.0, 114.0), dtype=torch.float64).view(3, 1, 1)).sum(1)

@@ -1,7 +1,7 @@
 """The table of metrics: each one's definition and how it is opened."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from revisage.lab.metrics.frechet import Gaussian
 from revisage.lab.metrics.kid import Reservoir
 from revisage.lab.metrics.landmarks import landmarks
 from revisage.lab.metrics.lpips import Backbone, linear_layers, open_features, open_lpips
-from revisage.lab.metrics.metric import Gathered, Metric, MetricSpec, OfSets, PerPicture
+from revisage.lab.metrics.metric import Gathered, Metric, MetricSpec
 from revisage.lab.metrics.ms_ssim import ms_ssim
 from revisage.lab.metrics.niqe import LEAST, niqe, read_pristine
 from revisage.lab.metrics.psnr import psnr
@@ -29,30 +29,25 @@ FindLandmarks = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Sources:
-    """What metrics need from outside."""
-
-    folder: Path | None = None
-    """Of weights, looked in before the zoo's; None for the zoo's alone."""
-    find_landmarks: FindLandmarks | None = None
-    """For the metric "landmarks"; this room knows no face detector."""
-
-
-@dataclass(frozen=True)
 class Entry:
     """A metric's definition, and what opens it."""
 
     spec: MetricSpec
     """The definition."""
-    open: Callable[[dict[str, Path], Sources], Callable[..., Tensor]]
-    """(files of its weights by name, sources) -> the function of (restored, truth), or of restored alone; for
-    a "set", of the pictures of one side to their features. It may add to the files, whose sha256 are told."""
-    gather: Callable[[], Gathered] = field(default_factory=lambda: Gaussian)
-    """For a "set", what is kept of the features."""
+    open: Callable[[dict[str, Path], FindLandmarks | None], Callable[..., Tensor]]
+    """(files of its weights by name, what finds landmarks) -> `Metric.function`. It may add to the files,
+    whose sha256 are told."""
+    gather: Callable[[], Gathered] = Gaussian
+    """See `Metric.gather`."""
 
 
-def load(names: Sequence[str], sources: Sources = Sources()) -> list[Metric]:
+def load(
+    names: Sequence[str], folder: Path | None = None, find_landmarks: FindLandmarks | None = None
+) -> list[Metric]:
     """The metrics of these names, in this order, their weights loaded and hashed.
+
+    `folder` of weights is looked in before the zoo's; "landmarks" wants `find_landmarks`, as this room knows
+    no face detector.
 
     Raises:
         UsageError: no metric of that name, or "landmarks" without `find_landmarks`.
@@ -63,21 +58,18 @@ def load(names: Sequence[str], sources: Sources = Sources()) -> list[Metric]:
     unknown = [name for name in names if name not in METRICS]
     if unknown:
         raise UsageError(f"no metric is called {', '.join(unknown)}; there are {', '.join(METRICS)}")
-    return [_loaded(METRICS[name], sources) for name in names]
-
-
-def _loaded(entry: Entry, sources: Sources) -> Metric:
-    spec = entry.spec
-    files = {weights: locate(weights, spec.name, sources.folder) for weights in spec.weights}
-    function = entry.open(files, sources)
-    hashes = {name: sha256(path) for name, path in files.items()}
-    if spec.kind == "set":
-        return OfSets(spec, function, entry.gather, hashes)
-    return PerPicture(spec, function, hashes)
+    loaded = []
+    for name in names:
+        entry = METRICS[name]
+        files = {weights: locate(weights, name, folder) for weights in entry.spec.weights}
+        function = entry.open(files, find_landmarks)
+        hashes = {weights: sha256(path) for weights, path in files.items()}
+        loaded.append(Metric(entry.spec, hashes, function, entry.gather))
+    return loaded
 
 
 def _lpips(net: Backbone) -> Callable[..., Callable[..., Tensor]]:
-    def opened(files: dict[str, Path], sources: Sources) -> Callable[..., Tensor]:
+    def opened(files: dict[str, Path], _: FindLandmarks | None) -> Callable[..., Tensor]:
         (path,) = files.values()
         files[f"lpips-{net}"] = linear_layers(net)
         return open_lpips(net, path)
@@ -85,25 +77,24 @@ def _lpips(net: Backbone) -> Callable[..., Callable[..., Tensor]]:
     return opened
 
 
-def _degrees(files: dict[str, Path], sources: Sources) -> Callable[..., Tensor]:
+def _degrees(files: dict[str, Path], _: FindLandmarks | None) -> Callable[..., Tensor]:
     ((name, path),) = files.items()
     embed = EMBEDDERS[name](path)
     return lambda restored, truth: degrees(embed(restored), embed(truth))
 
 
-def _landmarks(files: dict[str, Path], sources: Sources) -> Callable[..., Tensor]:
-    find = sources.find_landmarks
+def _landmarks(_: dict[str, Path], find: FindLandmarks | None) -> Callable[..., Tensor]:
     if find is None:
         raise UsageError("the metric landmarks needs a face finder, and none was given")
     return lambda restored, truth: landmarks(find(restored), find(truth))
 
 
-def _unit_embeddings(files: dict[str, Path], sources: Sources) -> Callable[..., Tensor]:
+def _unit_embeddings(files: dict[str, Path], _: FindLandmarks | None) -> Callable[..., Tensor]:
     embed = EMBEDDERS["mobilefacenet"](files["mobilefacenet"])
     return lambda pictures: F.normalize(embed(pictures).double())
 
 
-def _inception(files: dict[str, Path], sources: Sources) -> Callable[..., Tensor]:
+def _inception(files: dict[str, Path], _: FindLandmarks | None) -> Callable[..., Tensor]:
     return open_inception(files["inception"])
 
 
