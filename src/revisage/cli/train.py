@@ -200,7 +200,7 @@ def _type(settings: Any, name: str) -> Any:
     kind = hints[name]
     if isinstance(kind, UnionType):
         kind = next(part for part in typing.get_args(kind) if part is not NoneType)
-    return kind
+    return str if typing.get_origin(kind) is Literal else kind
 
 
 def _read(key: str, text: str, kind: Any, *, optional: bool) -> Any:

@@ -6,26 +6,20 @@ from functools import cache
 
 import torch
 
-from revisage.errors import UsageError
+from revisage.options import Precision
 
-PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 _SIDE, _TRIES = 512, 3
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
-def dtype_of(precision: str, device: torch.device) -> torch.dtype:
-    """What `precision` means on a device; "auto" is bfloat16 where it is quicker (`bf16_is_quick`).
-
-    Raises UsageError for one that there is not.
-    """
-    if precision not in PRECISIONS:
-        raise UsageError(f"precision must be {', '.join(PRECISIONS)}, got {precision!r}")
+def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
+    """What `precision` means on a device; "auto" is bfloat16 where it is quicker (`bf16_is_quick`)."""
     if precision == "auto":
         precision = "bf16" if bf16_is_quick(device.type) else "fp32"
     return _DTYPES[precision]
 
 
-def autocast(precision: str, device: torch.device) -> torch.autocast:
+def autocast(precision: Precision, device: torch.device) -> torch.autocast:
     """The context in which losses are computed."""
     dtype = dtype_of(precision, device)
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)

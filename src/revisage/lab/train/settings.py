@@ -3,51 +3,51 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from annotated_types import Interval
 
 from revisage import options
 from revisage.errors import UsageError
 from revisage.lab.degrade import RECIPES
-from revisage.lab.train.precision import PRECISIONS
+from revisage.options import Checked, Precision
 
 
 @dataclass(frozen=True)
-class LoopSettings:
+class LoopSettings(Checked):
     """How long and how fast to train.
 
     Raises UsageError when a value cannot be used.
     """
 
-    images: int | None = None
+    images: Annotated[int | None, Interval(gt=0)] = None
     """Length of the training in images seen."""
-    hours: float | None = None
+    hours: Annotated[float | None, Interval(gt=0)] = None
     """Length in hours of training time instead (summed over restarts); the learning rate then follows the
     clock. Exactly one of the two is set."""
-    batch: int = 8
+    batch: Annotated[int, Interval(gt=0)] = 8
     """Images a step, over all processes."""
-    rate: float = 1e-3
+    rate: Annotated[float, Interval(gt=0)] = 1e-3
     """Peak learning rate of Adam; warmed up, then cosine to zero. A phase may have a multiple of it."""
     warmup: int = 1000
     """Images over which the rate rises linearly."""
-    ema: float = 5000
+    ema: Annotated[float, Interval(gt=0)] = 5000
     """Half-life of the averaged weights in images."""
     beta1: float = 0.9
     """Adam's decay rate of the momentum. A phase may have one of its own."""
     beta2: float = 0.99
     """Adam's decay rate of the squares."""
-    optimizer: str = "adam"
-    """"adam", or "muon" for the network that is averaged (`revisage.lab.train.muon`): more progress a step,
-    and longer steps."""
-    clip: float = 1.0
+    optimizer: Literal["adam", "muon"] = "adam"
+    """"adam", or "muon" for the averaged network (`revisage.lab.train.muon`): longer steps, of more use."""
+    clip: Annotated[float, Interval(gt=0)] = 1.0
     """Gradient norm above which the gradient is scaled down, in phases that are `clipped`."""
-    precision: str = "auto"
-    """"bf16" or "fp16" autocast (fp16 with a scaled loss), "fp32", or "auto": bf16 where this machine is
-    quicker in it, else fp32."""
-    device: str = "auto"
+    precision: Precision = "auto"
+    """"bf16" or "fp16" autocast (fp16 with a scaled loss), "fp32", or "auto": bf16 where that is quicker."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     """"auto" (a GPU where there is one), "cpu" or "cuda"."""
-    threads: int | None = None
+    threads: Annotated[int | None, Interval(gt=0)] = None
     """Cores for the arithmetic; None takes all."""
-    loaders: int = 1
+    loaders: Annotated[int, Interval(gt=0)] = 1
     """Threads that prepare samples."""
     processes: bool = False
     """Whether these are processes instead: a GPU wants more pictures than the threads of one interpreter can
@@ -61,25 +61,17 @@ class LoopSettings:
     light: bool = False
     """Save the averaged weights in half precision and nothing else, in files of at most 15 MiB: for a machine
     that is lent for minutes. Such a training cannot be resumed; `--init` goes on from it."""
-    seed: int = 0
+    seed: Annotated[int, Interval(ge=0)] = 0
     """Of what a step draws in torch. Samples and initial weights have the task's own seed."""
 
     def __post_init__(self) -> None:
         if (self.images is None) == (self.hours is None):
             raise UsageError("set either images or hours as the length of the training")
-        choices = {"precision": PRECISIONS, "optimizer": ("adam", "muon"), "device": ("auto", "cpu", "cuda")}
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise UsageError(f"{name} must be {', '.join(allowed)}, got {getattr(self, name)!r}")
-        for name in ("images", "hours", "batch", "rate", "ema", "clip", "threads", "loaders"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UsageError(f"{name} must be above 0, got {value}")
-        for name in ("beta1", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
-        if self.seed < 0:
-            raise UsageError(f"seed must be at least 0, got {self.seed}")
+        super().__post_init__()
+        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
+            raise UsageError(
+                f"beta1 and beta2 must be at least 0 and below 1, got {self.beta1}, {self.beta2}"
+            )
 
 
 def flat(settings: Any) -> dict[str, Any]:
@@ -110,15 +102,21 @@ def explained(settings: Any) -> dict[str, str]:
     return found | {name: f"Loss weight: {text}" for name, text in explained(weights).items()}
 
 
-def check(settings: Any, *, shares: tuple[str, ...] = (), counts: tuple[str, ...] = ()) -> None:
-    """Raises UsageError for what several systems have: `shares` from 0 to 1, `counts` of at least 1, `recipe`
-    and `pool` with `reuse`, where there are these."""
+def check(
+    settings: Any, *, shares: tuple[str, ...] = (), counts: tuple[str, ...] = (), unit: int | None = None
+) -> None:
+    """Raises UsageError for what several systems have: `shares` from 0 to 1, `counts` of at least 1, `patch`,
+    a multiple of `unit` and at most `around`, `recipe` and `pool` with `reuse`, where there are these."""
     for name in shares:
         if not 0 <= getattr(settings, name) <= 1:
             raise UsageError(f"{name} must be between 0 and 1, got {getattr(settings, name)}")
     for name in counts:
         if getattr(settings, name) < 1:
             raise UsageError(f"{name} must be at least 1, got {getattr(settings, name)}")
+    if unit is not None and (settings.patch % unit or not unit <= settings.patch <= settings.around):
+        raise UsageError(
+            f"patch must be a multiple of {unit} and at most around ({settings.around}), got {settings.patch}"
+        )
     if getattr(settings, "recipe", "face") not in RECIPES:
         raise UsageError(f"no recipe {settings.recipe!r}; there are {', '.join(RECIPES)}")
     pool, reuse = getattr(settings, "pool", 1), getattr(settings, "reuse", 1)
