@@ -21,7 +21,7 @@ from train_pictures import write_pictures  # noqa: E402
 from revisage.cli import main  # noqa: E402
 from revisage.cli.train import SYSTEMS, override  # noqa: E402
 from revisage.errors import TrainingError, UsageError  # noqa: E402
-from revisage.lab.architectures import describe, export_network  # noqa: E402
+from revisage.lab.architectures import build, describe, export_network  # noqa: E402
 from revisage.lab.export import Parity  # noqa: E402
 from revisage.lab.networks.compact import Compact, CompactConfig  # noqa: E402
 from revisage.lab.networks.gfpgan import GFPGAN  # noqa: E402
@@ -100,7 +100,7 @@ def test_the_exported_model_is_the_averaged_network(scene_run: Path, scene_file:
     contract = read_contract(scene_file)
     assert (contract.name, contract.task, contract.size, contract.scale) == ("little", "scene", None, 2)
     assert (contract.version, contract.licence) == ("7", "CC0-1.0")
-    network = presets.choose("realesrgan", "tiny").network().eval()
+    network = untrained("realesrgan", "tiny").eval()
     network.load_state_dict(checkpoint.load(scene_run / "checkpoints" / "best.pt")["ema"])
     x = np.random.default_rng(0).random((2, 3, 20, 24), np.float32)
     with torch.no_grad():
@@ -118,6 +118,11 @@ def test_a_training_goes_on_from_an_exported_model(
         torch.testing.assert_close(state[name], value, atol=1e-5, rtol=2**-10)
 
 
+def untrained(*preset: str) -> nn.Module:
+    """The network that a preset trains."""
+    return build(presets.choose(*preset).task(Path()).network)
+
+
 def randomised(network: nn.Module) -> nn.Module:
     torch.manual_seed(3)
     with torch.no_grad():
@@ -131,7 +136,7 @@ def exported(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, nn.Module, Path]:
     """A system, its tiny network with no two weights equal, and that network's file."""
-    network = randomised(presets.choose(request.param, "tiny").network())
+    network = randomised(untrained(request.param, "tiny"))
     path = tmp_path_factory.mktemp("exported") / f"{request.param}.onnx"
     export_network(network, path, name="model", version="1", licence="CC0-1.0")
     return request.param, network, path
@@ -139,7 +144,7 @@ def exported(
 
 def test_weights_come_back_from_a_file(exported: tuple[str, nn.Module, Path]) -> None:
     system, network, path = exported
-    other = presets.choose(system, "tiny").network()
+    other = untrained(system, "tiny")
     fresh = {name: value.clone() for name, value in other.state_dict().items()}
     told = start_from(other, path)
     assert told == (["heads.0", "describe"] if system == "gfpgan" else [])
@@ -172,16 +177,16 @@ def leave(run: Path, network: nn.Module, name: str = "best") -> None:
 
 def test_all_weights_lie_beside_the_file(tmp_path: Path) -> None:
     run, file, beside = tmp_path / "run", tmp_path / "m.onnx", tmp_path / "m.pt"
-    trained = randomised(presets.choose("gfpgan", "tiny").network())
+    trained = randomised(untrained("gfpgan", "tiny"))
     leave(run, trained)
     publish(run, file, name="m", version="1", licence="CC0-1.0")
     assert companion(file) == beside
-    other = presets.choose("gfpgan", "tiny").network()
+    other = untrained("gfpgan", "tiny")
     assert start_from(other, file) == []
     for name, value in trained.state_dict().items():
         torch.testing.assert_close(other.state_dict()[name], value, atol=1e-6, rtol=2**-10)
     with pytest.raises(TrainingError, match=r"m\.onnx is of a gfpgan, the training of a compact"):
-        start_from(presets.choose("realesrgan", "tiny").network(), file)
+        start_from(untrained("realesrgan", "tiny"), file)
     file.write_bytes(file.read_bytes() + b"\x00")  # what lies beside another file is not of it
     with pytest.raises(TrainingError, match="cannot read"):
         start_from(other, file)
@@ -193,7 +198,7 @@ def test_all_weights_lie_beside_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["revisage-finder", "revisage-identity", "revisage-expression"])
 def test_shipped_models_with_batch_norms_can_be_trained_on(name: str) -> None:
     system = {"finder": "finder", "identity": "identity", "expression": "expressions"}[name.split("-")[1]]
-    network, file = presets.choose(system).network(), get(name).path
+    network, file = untrained(system), get(name).path
     assert start_from(network, file) == []
     x = np.random.default_rng(0).random((1, 3, 256, 256), np.float32)
     if system == "finder":
@@ -208,7 +213,7 @@ def test_shipped_models_with_batch_norms_can_be_trained_on(name: str) -> None:
 
 
 def test_norms_that_are_folded_in_are_told(tmp_path: Path) -> None:
-    network, file = presets.choose("finder", "tiny").network(), tmp_path / "bare.onnx"
+    network, file = untrained("finder", "tiny"), tmp_path / "bare.onnx"
     file.write_bytes(get("revisage-finder").path.read_bytes())
     with pytest.raises(TrainingError, match=r"batch norms .* bare\.pt is not beside it"):
         start_from(network, file)
@@ -263,7 +268,7 @@ def test_a_file_of_another_network_is_refused(scene_file: Path, tmp_path: Path) 
         assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     alone = tmp_path / "alone.onnx"  # without what lies beside it
     alone.write_bytes(scene_file.read_bytes())
-    for network in (Scene(presets.TINY_SCENE), presets.choose("gfpgan", "tiny").network()):
+    for network in (Scene(presets.TINY_SCENE), untrained("gfpgan", "tiny")):
         with pytest.raises(TrainingError, match=r"no tensor .*: it is of another network"):
             start_from(network, alone)
     bad = tmp_path / "bad.onnx"
@@ -283,9 +288,9 @@ def test_a_file_of_another_network_is_refused(scene_file: Path, tmp_path: Path) 
         (("=3",), "--set takes KEY=VALUE"),
         (("batch=many",), "batch must be a whole number, got 'many'"),
         (("network=huge",), "network cannot be set on the command line"),
-        (("precision=fp8",), "precision must be auto, bf16, fp16, fp32"),
+        (("precision=fp8",), "precision 'fp8': choose one of auto, fp32, bf16, fp16"),
         (("recipe=nonsense",), "no recipe 'nonsense'"),
-        (("batch=0",), "batch must be above 0"),
+        (("batch=0",), "batch 0: give more than 0"),
         (("images=none",), "set either images or hours"),
         (("images=8", "hours=1"), "set either images or hours"),
     ],
@@ -430,7 +435,7 @@ def test_export_needs_a_run(scene_run: Path, tmp_path: Path, capsys: pytest.Capt
 
 
 def test_publish_takes_the_best_or_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, (best, newest) = tmp_path / "run", (presets.choose("realesrgan", "tiny").network() for _ in range(2))
+    run, (best, newest) = tmp_path / "run", (untrained("realesrgan", "tiny") for _ in range(2))
     for network, name in ((best, "best"), (newest, "images-0000000008")):
         leave(run, network, name)
     written: list[nn.Module] = []
@@ -448,7 +453,7 @@ def test_publish_mixes_with_the_file_that_the_training_started_from(
     exported: tuple[str, nn.Module, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system, start, file = exported
-    run, trained = tmp_path / "run", presets.choose(system, "tiny").network()
+    run, trained = tmp_path / "run", untrained(system, "tiny")
     leave(run, trained)
     monkeypatch.setattr("revisage.lab.train.publish.save_companion", lambda *_: None)
     written: list[dict[str, torch.Tensor]] = []
@@ -463,7 +468,7 @@ def test_publish_mixes_with_the_file_that_the_training_started_from(
 
     training_only = ("heads.0.", "describe.")
     torch.manual_seed(0)
-    fresh = presets.choose(system, "tiny").network().state_dict()
+    fresh = untrained(system, "tiny").state_dict()
     mixed = published(0.25)
     first = {k: (fresh if k.startswith(training_only) else start.state_dict())[k] for k in mixed}
     for key, value in trained.state_dict().items():
@@ -484,7 +489,7 @@ def test_what_cannot_be_mixed_is_told(
     assert main([*command, str(scene_file)]) == 2
     assert "give FILE.onnx:SHARE, such as start.onnx:0.4" in one_line(capsys)
     run = tmp_path / "run"
-    network = presets.choose("finder", "tiny").network()
+    network = untrained("finder", "tiny")
     leave(run, network)
     assert main(["export", str(run), *command[2:], f"{scene_file}:0.5"]) == 2
     assert "networks with batch norms cannot be mixed" in one_line(capsys)
@@ -511,7 +516,7 @@ def test_publish_says_what_does_not_fit(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_that_names_no_architecture_is_refused(tmp_path: Path) -> None:
-    network = presets.choose("realesrgan", "tiny-student").network()
+    network = untrained("realesrgan", "tiny-student")
     groups: dict[str, Any] = {"optimizers": {}, "scalers": {}, "images": 8, "seconds": 1.0, "best": 0.5}
     state = groups | {"networks": {"generator": network.state_dict()}, "ema": network.state_dict()}
     checkpoint.save(tmp_path / "checkpoints", "images-0000000008", state)

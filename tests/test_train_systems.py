@@ -264,7 +264,7 @@ def test_a_grid_is_laid_out_in_columns() -> None:
         (FaceSettings, {"validation": 0}, "validation must be at least 1"),
         (SceneSettings, {"recipe": "nonsense"}, "no recipe 'nonsense'; there are .*aged"),
         (SceneSettings, {"validation": 0}, "validation must be at least 1"),
-        (SceneSettings, {"patch": 201}, "patch must be between 1 and around"),
+        (SceneSettings, {"patch": 201}, r"patch must be a multiple of 4 and at most around \(200\)"),
         (SceneSettings, {"faces_share": 2.0}, "faces_share must be between 0 and 1"),
     ],
 )

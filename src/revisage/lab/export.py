@@ -88,7 +88,6 @@ def export(
         UsageError: the arguments do not fit each other or the network.
         ModelError: the network cannot be exported, or the file differs by more than the tolerance.
     """
-    path = Path(path)
     if dynamic is None:
         dynamic = ("batch",) if contract.size is not None else tuple(_AXES)
     if path.suffix != ".onnx":
@@ -116,9 +115,8 @@ def export(
     try:
         temporary.write_bytes(model.SerializeToString())
         del model
-        parity = _measure(
-            network, temporary, _batches(channels, example_size, dynamic, input_max), output_names, tolerance
-        )
+        batches = _batches(channels, example_size, dynamic, input_max)
+        parity = _measure(network, temporary, batches, output_names, tolerance)
         if not parity.passed:
             raise ModelError(
                 f"{path.name} differs from the network by {parity.max_abs:.2g}, allowed are {tolerance:.2g}"
@@ -131,13 +129,10 @@ def export(
 
 
 def _trace(
-    network: nn.Module,
-    picture: tuple[int, int, int],
-    dynamic: Collection[Axis],
-    output_names: Sequence[str],
+    network: nn.Module, picture: tuple[int, int, int], dynamic: Collection[Axis], output_names: Sequence[str]
 ) -> onnx.ModelProto:
     example = torch.rand(_BATCH if "batch" in dynamic else 1, *picture)
-    outputs = _as_tuple(_forward(network, example))
+    outputs = _outputs(network, example)
     if len(outputs) != len(output_names):
         raise UsageError(f"the network has {len(outputs)} outputs, {len(output_names)} names were given")
     try:
@@ -161,11 +156,9 @@ def _trace(
     assert program is not None
     model = program.model_proto
     shape = model.graph.input[0].type.tensor_type.shape.dim
-    fixed = [name for name in dynamic if not shape[_AXES[name]].dim_param]
+    fixed = " and ".join(name for name in dynamic if not shape[_AXES[name]].dim_param)
     if fixed:
-        raise ModelError(
-            f"the network works for one {' and '.join(fixed)} only: it uses a size as a constant"
-        )
+        raise ModelError(f"the network works for one {fixed} only: it uses a size as a constant")
     return model
 
 
@@ -185,12 +178,9 @@ def _quiet() -> Iterator[None]:
 
 def _clean(model: onnx.ModelProto) -> None:
     """Remove what the exporter notes about the machine and the source: stack traces, file paths."""
-    del model.metadata_props[:]
-    del model.graph.metadata_props[:]
-    del model.graph.value_info[:]
-    model.doc_string = model.graph.doc_string = ""
     graph = model.graph
-    for part in (*graph.node, *graph.initializer, *graph.input, *graph.output):
+    del graph.value_info[:]
+    for part in (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
         del part.metadata_props[:]
         part.doc_string = ""
 
@@ -212,10 +202,7 @@ def _name_axes(model: onnx.ModelProto) -> None:
 
 
 def _name_reshaped(model: onnx.ModelProto, network: nn.Module) -> None:
-    """Give parameters that the tracer reshaped (the slopes of PReLU) their names back.
-
-    A network can then be trained on from its file (`revisage.lab.train.init`).
-    """
+    """Give parameters that the tracer reshaped (slopes of PReLU) their names back, for `lab.train.init`."""
     state = {name: value.numpy().ravel() for name, value in network.state_dict().items() if value.ndim}
     for tensor in model.graph.initializer:
         state.pop(tensor.name, None)
@@ -233,26 +220,18 @@ def _name_reshaped(model: onnx.ModelProto, network: nn.Module) -> None:
 
 
 def _halve(model: onnx.ModelProto) -> None:
-    """Store float32 initialisers of two and more axes as float16, each with a Cast back to float32.
-
-    Vectors (biases, slopes, resize factors) stay as they are: they are small, and some operators want
-    them as constants.
-    """
-    graph = model.graph
-    casts = []
+    """Store float32 initialisers of two and more axes as float16, each with a Cast back to float32. Vectors
+    (biases, slopes, resize factors) are small, and some operators want them as constants."""
+    graph, floats, casts = model.graph, onnx.TensorProto.FLOAT, []
     for tensor in graph.initializer:
-        if tensor.data_type != onnx.TensorProto.FLOAT or len(tensor.dims) < 2:
+        if tensor.data_type != floats or len(tensor.dims) < 2:
             continue
         values = onnx.numpy_helper.to_array(tensor)
         if not np.all(np.abs(values) <= _FP16_MAX):
             continue
         name = tensor.name
         tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}.fp16"))
-        casts.append(
-            onnx.helper.make_node(
-                "Cast", [tensor.name], [name], name=f"{name}.cast", to=onnx.TensorProto.FLOAT
-            )
-        )
+        casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], name=f"{name}.cast", to=floats))
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
@@ -275,13 +254,16 @@ def _batches(
 
 
 def _measure(
-    network: nn.Module,
-    path: Path,
-    batches: Sequence[np.ndarray],
-    output_names: Sequence[str],
-    tolerance: float,
+    network: nn.Module, path: Path, batches: list[np.ndarray], output_names: Sequence[str], tolerance: float
 ) -> Parity:
-    expected = [_expected(network, batch) for batch in batches]
+    expected = []
+    for batch in batches:
+        try:
+            expected.append([t.numpy() for t in _outputs(network, torch.from_numpy(batch))])
+        except RuntimeError as error:
+            raise ModelError(
+                f"the file would take batches of {batch.shape}, the network does not: {one_line(error)}"
+            ) from error
     magnitude = max(float(np.abs(e).max()) for outputs in expected for e in outputs)
     sessions: dict[str, Callable[[], Any]] = {
         "openvino": lambda: OpenVinoSession(path, precision="fp32"),
@@ -301,19 +283,7 @@ def _measure(
     return Parity(worst, magnitude, tolerance)
 
 
-def _expected(network: nn.Module, batch: np.ndarray) -> list[np.ndarray]:
-    try:
-        return [t.numpy() for t in _as_tuple(_forward(network, torch.from_numpy(batch)))]
-    except RuntimeError as error:
-        raise ModelError(
-            f"the file would take batches of {batch.shape}, the network does not: {one_line(error)}"
-        ) from error
-
-
 @torch.no_grad()
-def _forward(network: nn.Module, batch: Tensor) -> Any:
-    return network(batch)
-
-
-def _as_tuple(outputs: Any) -> tuple[Tensor, ...]:
+def _outputs(network: nn.Module, batch: Tensor) -> tuple[Tensor, ...]:
+    outputs = network(batch)
     return (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)

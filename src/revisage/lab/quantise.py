@@ -47,12 +47,9 @@ def quantise(model: Path, pictures: Path, out: Path) -> float:
     samples = [_sample(photos, number, channels) for number in range(SAMPLES)]
     network = _plain(onnx.load(str(model)))
     name = network.graph.input[0].name
-    quantised = nncf.quantize(
-        network,
-        nncf.Dataset([{name: sample} for sample in samples]),
-        preset=nncf.QuantizationPreset.MIXED,
-        subset_size=SAMPLES,
-    )
+    dataset = nncf.Dataset([{name: sample} for sample in samples])
+    mixed = nncf.QuantizationPreset.MIXED
+    quantised = nncf.quantize(network, dataset, preset=mixed, subset_size=SAMPLES)
     keep_photo(quantised.graph)
     for entry in quantised.metadata_props:
         if entry.key == f"{PREFIX}name":
@@ -66,10 +63,8 @@ def quantise(model: Path, pictures: Path, out: Path) -> float:
     ratio = float(-10 * np.log10(errors).mean())
     if ratio < LEAST_DB:
         out.unlink()
-        raise ModelError(
-            f"in 8 bits {contract.name} differs too much: {ratio:.1f} dB, {LEAST_DB:g} are asked; use the "
-            "full one"
-        )
+        found = f"{ratio:.1f} dB, {LEAST_DB:g} are asked"
+        raise ModelError(f"in 8 bits {contract.name} differs too much: {found}; use the full one")
     return ratio
 
 

@@ -1,7 +1,6 @@
 """Landmark attention: errors around the landmarks of a face count once more.
 
-Source: equation 5 of Kim et al., *Progressive Face Super-Resolution via Attention to Facial Landmark*,
-BMVC 2019, §3.3.
+Kim et al., *Progressive Face Super-Resolution via Attention to Facial Landmark*, BMVC 2019, §3.3, eq. 5.
 """
 
 import torch

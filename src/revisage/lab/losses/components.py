@@ -14,8 +14,7 @@ class Component:
     name: str
     """As it appears in the log."""
     landmarks: tuple[int, ...]
-    """Which of the five (right eye, left eye, nose, right and left corner of the mouth, as the subject has
-    them) its centre is the mean of."""
+    """Of right eye, left eye, nose, right and left mouth corner: those that its centre is the mean of."""
     side: float
     """Of its square as a share of the distance between the eyes and the mouth."""
 

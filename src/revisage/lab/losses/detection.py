@@ -39,8 +39,7 @@ def box_smooth_l1(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 def landmark_smooth_l1(predicted: Tensor, target: Tensor, size: Tensor, weight: Tensor) -> Tensor:
     """Sum of weight x smooth L1 between (..., 10) landmarks, as shares of the face's `size` (...).
 
-    The same error in pixels weighs more on a small face, as it does in an alignment. NaN in `target` is not
-    asked for.
+    The same error in pixels weighs more on a small face, as in an alignment. NaN in `target` is left out.
     """
     scale = size.clamp(min=0.5).unsqueeze(-1)
     target = torch.where(target.isnan(), predicted.detach(), target)

@@ -8,13 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from revisage.errors import TrainingError
+from revisage.errors import TrainingError, one_line
 from revisage.files import publish
 from revisage.lab.architectures import describe, rebuild
 
 KEEP = 2
 PART = 15 * 2**20  # bytes of weights in a file of a light checkpoint
-HALF_MAX = 65504.0
 
 
 @dataclass(frozen=True)
@@ -62,27 +61,21 @@ def save_numbered(folder: Path, images: int, state: dict[str, Any]) -> Path:
 
 def halved(network: nn.Module) -> dict[str, Tensor]:
     """The weights of a network in half precision, on the CPU; counters stay whole."""
-    # A weight of half precision may not be infinite.
+    most = torch.finfo(torch.half).max  # a weight may not be infinite
     return {
-        name: (v.clamp(-HALF_MAX, HALF_MAX).half() if v.is_floating_point() else v).detach().cpu().clone()
+        name: (v.clamp(-most, most).half() if v.is_floating_point() else v).detach().cpu().clone()
         for name, v in network.state_dict().items()
     }
 
 
 def save_light(folder: Path, network: nn.Module) -> None:
-    """Write the weights alone, in half precision, as folder/weights-0.pt, weights-1.pt, ... of at most 15
-    MiB.
-
-    They take the place of those written before, one file after the other.
-    """
+    """Write the weights alone, in half precision, in place of those written before, one file after the other:
+    folder/weights-0.pt, weights-1.pt, ... of at most 15 MiB."""
     parts: list[dict[str, Tensor]] = [{}]
-    size = 0
     for name, value in halved(network).items():
-        if size + value.nbytes > PART and parts[-1]:
+        if parts[-1] and value.nbytes + sum(part.nbytes for part in parts[-1].values()) > PART:
             parts.append({})
-            size = 0
         parts[-1][name] = value
-        size += value.nbytes
     for number, part in enumerate(parts):
         save(folder, f"weights-{number}", describe(network) | {"weights": part, "parts": len(parts)})
 
@@ -108,10 +101,10 @@ def averaged(path: Path, *, best: bool = False) -> Weights:
 
 def _load_light(folder: Path) -> Weights:
     """What `save_light` wrote. Raises TrainingError when a part is missing or cannot be read."""
-    first = read(folder / "weights-0.pt")
+    first = load(folder / "weights-0.pt")
     tensors: dict[str, Tensor] = {}
     for number in range(first.get("parts", 0)):
-        tensors |= read(folder / f"weights-{number}.pt").get("weights", {})
+        tensors |= load(folder / f"weights-{number}.pt").get("weights", {})
     if not tensors:
         raise TrainingError(f"{folder / 'weights-0.pt'} holds no weights of this program")
     return Weights(wide(tensors), first.get("architecture"), first.get("config"))
@@ -129,21 +122,12 @@ def newest(folder: Path) -> Path | None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint without running pickled code. Raises TrainingError when it cannot be read."""
-    state = read(path)
-    if "networks" not in state:
-        raise TrainingError(f"{path} is not a checkpoint of this program")
-    return state
-
-
-def read(path: Path) -> dict[str, Any]:
     """The named objects of a file. Raises TrainingError when it cannot be read."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise TrainingError(
-            f"cannot read checkpoint {path} ({str(error).splitlines()[0]}): "
-            "delete it to start from the one before"
+            f"cannot read checkpoint {path} ({one_line(error)}): delete it to start from the one before"
         ) from None
     if not isinstance(state, dict):
         raise TrainingError(f"{path} is not a checkpoint of this program")

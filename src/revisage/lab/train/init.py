@@ -78,7 +78,7 @@ def _exported(path: Path) -> Weights:
     try:
         read_metadata(path)  # refuses weights in another file
         if companion(path).is_file():
-            beside = checkpoint.read(companion(path))
+            beside = checkpoint.load(companion(path))
             if beside.get("onnx") == sha256(path):
                 return Weights(checkpoint.wide(beside["weights"]), beside["architecture"], beside["config"])
         model = onnx.load(str(path), load_external_data=False)

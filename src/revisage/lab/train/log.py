@@ -10,6 +10,7 @@ from PIL import Image
 from rich.console import Console
 from torch.utils.tensorboard import SummaryWriter
 
+from revisage.files import write_atomically
 from revisage.lab.train.settings import LoopSettings
 
 LIVE_SECONDS = 1.0
@@ -18,8 +19,7 @@ LIVE_SECONDS = 1.0
 class Log:
     """Averages losses between log lines; shows speed, time left and the share spent waiting for data.
 
-    On a terminal a live line stands below the log lines. With `run` None nothing is written or shown: of
-    several processes one logs.
+    On a terminal a live line stands below. With `run` None nothing is told: of several processes one logs.
     """
 
     def __init__(self, run: Path | None, settings: LoopSettings, images: int) -> None:
@@ -125,12 +125,9 @@ def read_log(file: Path) -> dict[str, dict[str, np.ndarray]]:
 
 def _cut(log: Path, images: int) -> None:
     """Leave of a log the rows up to `images`, without what a kill or a full disk left unfinished."""
-    if not log.is_file():
-        return
-    text = log.read_text(errors="replace")
-    rows = csv.reader(text[: text.rfind("\n") + 1].splitlines())
-    kept = [row for row in rows if len(row) == 4 and row[0].isdecimal() and int(row[0]) <= images]
-    temporary = log.with_name(f".{log.name}.part")
-    with temporary.open("w", newline="") as file:
-        csv.writer(file).writerows(kept)
-    temporary.replace(log)
+    if log.is_file():
+        rows = [
+            line.split(b",") for line in log.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")
+        ]
+        kept = [row for row in rows if len(row) == 4 and row[0].isdigit() and int(row[0]) <= images]
+        write_atomically(log, b"".join(map(b",".join, kept)))

@@ -41,8 +41,8 @@ def learning_rate(settings: LoopSettings, images: int, seconds: float) -> float:
 def step(
     phase: Phase, state: State, batch: Batch, settings: LoopSettings, context: DistributedContext
 ) -> tuple[dict[str, float], bool]:
-    """One update of one phase; returns its losses and whether it was applied: not with a gradient that is
-    not finite, or an `OUTLIER`."""
+    """One update of one phase: its losses, and whether it was applied: not with an infinite gradient, an
+    `OUTLIER` or NaN."""
     network, optimizer = state.networks[phase.network], state.optimizers[phase.network]
     scaler = state.scalers[phase.network]
     _leave_alone_the_rest(phase, state)
@@ -111,8 +111,7 @@ def train(  # noqa: PLR0915
     one, the averaged network starts from the exported model `init`, if given. Under `torchrun` the processes
     share every batch; `run` must then be one folder for all.
 
-    Raises TrainingError when gradients explode or are not finite over many steps, or a checkpoint does not
-    fit.
+    Raises TrainingError when gradients explode over many steps, or a checkpoint does not fit.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -130,13 +129,9 @@ def train(  # noqa: PLR0915
         return task.sample(begun + step * settings.batch + context.rank * local + index)
 
     begun = state.images
+    ahead, pin = 2 if settings.processes else 3, context.device.type == "cuda"
     loader = Loader(
-        make,
-        batch=local,
-        workers=settings.loaders,
-        ahead=2 if settings.processes else 3,
-        processes=settings.processes,
-        pin=context.device.type == "cuda",
+        make, batch=local, workers=settings.loaders, ahead=ahead, processes=settings.processes, pin=pin
     )
     log = Log(run if context.rank == 0 else None, settings, state.images)
     if fresh:
@@ -204,15 +199,12 @@ def _validate(task: Task, state: State, log: Log, folder: Path | None) -> None:
 
 
 def _begin(task: Task, state: State, folder: Path, init: Path | None) -> list[str]:
-    """From the newest checkpoint; without one from the exported model `init`; else from fresh weights.
-
-    Returns the parts of the network that `init` lacks.
-    """
-    fresh: list[str] = []
+    """From the newest checkpoint, else from the exported model `init`, whose missing layers are returned."""
     saved = checkpoint.newest(folder)
     if saved is not None:
         state.restore(checkpoint.load(saved), saved)
-    elif init is not None:
-        fresh = start_from(task.networks[task.averaged], init)
-        state.ema.restart(task.networks[task.averaged])
+    if saved is not None or init is None:
+        return []
+    fresh = start_from(task.networks[task.averaged], init)
+    state.ema.restart(task.networks[task.averaged])
     return fresh

@@ -6,10 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from revisage.errors import UsageError
-from revisage.lab.architectures import build
 from revisage.lab.networks.compact import CompactConfig
 from revisage.lab.networks.damage import DamageConfig
 from revisage.lab.networks.discriminators import DiscriminatorConfig, stylegan2_discriminator
@@ -61,10 +58,6 @@ class Preset:
         if isinstance(settings, FaceSettings) and self.name == "paper-512":
             _check_paper(settings)
         return TASKS[type(settings)](settings)
-
-    def network(self) -> nn.Module:
-        """The network that is shipped, with fresh weights."""
-        return build(self.task(Path()).network)
 
 
 def choose(system: str, name: str = "default") -> Preset:

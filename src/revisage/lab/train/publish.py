@@ -33,9 +33,8 @@ def publish(
     of seed 0 begins. `scale` chooses one of the two pictures of a `Scene`; other networks have one. All
     weights go beside `path` as well (`revisage.lab.train.init.companion`).
 
-    Raises TrainingError when there is no checkpoint or when it, or the file, is of another network,
-    UsageError for a share that is none or a network with batch norms, ModelError when the export differs
-    from the network.
+    Raises TrainingError without a checkpoint or when it, or the file, is of another network, UsageError for a
+    share that is none or a network with batch norms, ModelError when the export differs.
     """
     weights = checkpoint.averaged(run, best=not newest)
     if weights.architecture is None:

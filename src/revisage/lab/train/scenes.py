@@ -1,13 +1,20 @@
 """What the trainings on whole photos share: clean pieces, patches of a degraded piece, held-out photos."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from revisage.lab.data.loader import Sample
 from revisage.lab.data.pictures import Pictures
-from revisage.lab.degrade import Step, apply, tone
+from revisage.lab.degrade import RECIPES, Chain, apply, tone, zoomed
+from revisage.lab.degrade.compress import Jpeg
+from revisage.lab.degrade.kernels import gaussian_blur
+from revisage.lab.degrade.noise import GaussianNoise
 from revisage.lab.train.pictures import to_unit, unit_tensor
 
 CROWDS = (1, 2, 4)  # faces along a side of a picture of faces, which in photos are rarely as large as it is
@@ -85,14 +92,42 @@ def patches(rng: np.random.Generator, pair: Sample, patch: int, around: int) -> 
     return parts
 
 
-def held_pair(photo: np.ndarray, damage: Step | None, scale: int) -> tuple[np.ndarray, np.ndarray]:
-    """Low and clean held-out photo as (3, H, W) in [0, 1], of (H, W, 3) uint8; None: only shrunken."""
+def held_pair(photo: np.ndarray, kind: str, seed: int, scale: int) -> tuple[np.ndarray, np.ndarray]:
+    """Low and clean held-out photo as (3, H, W) in [0, 1], of (H, W, 3) uint8; `kind` is a recipe, "clean",
+    which is only shrunken, or "camera"."""
     clean, unit = to_unit(photo), 4 * scale
     clean = clean[: clean.shape[0] // unit * unit, : clean.shape[1] // unit * unit]
     low = shrink(clean, scale)
-    if damage is not None:
+    if kind != "clean":
+        recipe = RECIPES.get(kind)
+        damage = camera(seed) if recipe is None else zoomed(recipe.sample(np.random.default_rng(seed)), 2)
         low, clean = apply(low, damage), apply(clean, tone(damage))
     return unit_tensor(low), unit_tensor(clean)
+
+
+def pairs(
+    photos: Pictures, kinds: Sequence[str], scale: int, device: torch.device
+) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Every photo under every kind of damage: the kind, and its `held_pair`, each (1, 3, H, W)."""
+    for kind in kinds:
+        for i in range(len(photos)):
+            low, clean = held_pair(photos[i], kind, i, scale)
+            yield kind, torch.from_numpy(low)[None].to(device), torch.from_numpy(clean)[None].to(device)
+
+
+def camera(seed: int) -> Chain:
+    """A plain bad photo, the yardstick: blur of 0.9 px, noise of 8 gray levels, JPEG of quality 70."""
+    return Chain((_Blur(0.9), GaussianNoise(8 / 255, False, seed), Jpeg(70)))
+
+
+@dataclass(frozen=True)
+class _Blur:
+    """Gaussian blur in the picture's own pixels."""
+
+    sigma: float
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        return gaussian_blur(image, self.sigma, self.sigma)
 
 
 def under_marks(low: Tensor, clean: Tensor) -> Tensor:

@@ -15,6 +15,8 @@ from revisage.lab.train.muon import Muon
 from revisage.lab.train.settings import LoopSettings
 from revisage.lab.train.task import Task
 
+GROUPS = ("networks", "optimizers", "scalers")
+
 
 class EMA:
     """Exponential moving average with a half-life counted in images, so that it means the same at any
@@ -72,30 +74,22 @@ class State:
             else:
                 optimizers[name] = torch.optim.Adam(networks[name].parameters(), betas=betas)
         scaled = settings.precision == "fp16"
-        return cls(
-            networks,
-            optimizers,
-            {name: torch.amp.GradScaler(device.type, enabled=scaled) for name in optimizers},
-            EMA(networks[task.averaged], settings.ema),
-        )
+        scalers = {name: torch.amp.GradScaler(device.type, enabled=scaled) for name in optimizers}
+        return cls(networks, optimizers, scalers, EMA(networks[task.averaged], settings.ema))
 
     def pack(self) -> dict[str, Any]:
         """What is saved."""
-        return describe(self.ema.network) | {
-            **{
-                group: {name: item.state_dict() for name, item in getattr(self, group).items()}
-                for group in ("networks", "optimizers", "scalers")
-            },
-            "ema": self.ema.network.state_dict(),
-            "images": self.images,
-            "seconds": self.seconds,
-            "best": self.best,
+        groups = {
+            group: {name: item.state_dict() for name, item in getattr(self, group).items()}
+            for group in GROUPS
         }
+        reached = {"images": self.images, "seconds": self.seconds, "best": self.best}
+        return describe(self.ema.network) | groups | {"ema": self.ema.network.state_dict()} | reached
 
     def restore(self, saved: dict[str, Any], path: Path) -> None:
         """Take over what `pack` gave; raises TrainingError when it is of another network."""
         try:
-            for group in ("networks", "optimizers", "scalers"):
+            for group in GROUPS:
                 for name, item in getattr(self, group).items():
                     item.load_state_dict(saved[group][name])
             self.ema.network.load_state_dict(saved["ema"])

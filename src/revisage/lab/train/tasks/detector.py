@@ -40,11 +40,9 @@ class DetectorSettings:
     """Folder with faces256, faces256.csv, lfw128, scenes and, if they are there, expressions,
     portraits_unlabelled and scenes_more."""
     teacher: Path | None = None
-    """ONNX detector in the layout of `FaceDetectorYN`; it must be given. Its answers on clean scenes are the
-    targets."""
+    """ONNX detector in the layout of `FaceDetectorYN`; needed. Its answers to clean scenes are targets."""
     second: Path | None = None
-    """SCRFD with landmarks as InsightFace publishes it. The faces that it alone sees in a clean scene are
-    wanted too."""
+    """SCRFD with landmarks as InsightFace publishes it. Faces that it alone sees in clean scenes count."""
     network: DetectorConfig = DEFAULT
     """Sizes."""
     size: int = 256
@@ -124,6 +122,12 @@ class DetectorTask:
         assert isinstance(network, DetectorNetwork)
         return detector_losses(network.raw(image), [batch[f"target_{stride}"] for stride in STRIDES])
 
+    def _held_out(self, index: int) -> tuple[Scene, Detections, np.ndarray]:
+        """A scene, the clean targets, and its pixels under old-photo."""
+        scene = compose(self.held, self.settings.seed, index, self.settings.size)
+        truth = suppress(decode(self._targets(scene), self.settings.threshold))
+        return scene, truth, degrade_scene(scene.pixels, np.random.default_rng(index), "old-photo")
+
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Recall and precision against the clean targets, on held-out scenes clean and under old-photo.
 
@@ -134,16 +138,11 @@ class DetectorTask:
         found = {name: np.zeros(3) for name in ("clean", "old_photo", "teacher_old_photo")}
         threshold = self.settings.threshold
         for index in range(self.settings.validation):
-            scene = compose(self.held, self.settings.seed, index, self.settings.size)
-            truth = suppress(decode(self._targets(scene), threshold))
-            old = degrade_scene(scene.pixels, np.random.default_rng(index), "old-photo")
+            scene, truth, old = self._held_out(index)
             clean = predict(network, scene.pixels, threshold)
             errors += landmark_errors(scene, clean)
-            for name, answer in (
-                ("clean", clean),
-                ("old_photo", predict(network, old, threshold)),
-                ("teacher_old_photo", suppress(decode(self.teacher(old), threshold))),
-            ):
+            told = clean, predict(network, old, threshold), suppress(decode(self.teacher(old), threshold))
+            for name, answer in zip(found, told, strict=True):
                 found[name] += match(truth, answer), len(truth.boxes), len(answer.boxes)
         figures = {"landmarks": float(np.mean(errors))} if errors else {}
         for name, (hits, faces, answers) in found.items():
@@ -156,14 +155,10 @@ class DetectorTask:
         """Eight held-out scenes: clean targets above, the network's answers under old-photo below."""
         above, below = [], []
         for index in range(8):
-            scene = compose(self.held, self.settings.seed, index, self.settings.size)
-            old = degrade_scene(scene.pixels, np.random.default_rng(index), "old-photo")
-            truth = suppress(decode(self._targets(scene), self.settings.threshold))
+            scene, truth, old = self._held_out(index)
             above.append(draw(scene.pixels, truth))
             below.append(draw(old, predict(network, old, self.settings.threshold)))
-        return np.vstack(
-            [np.hstack(above[:4]), np.hstack(below[:4]), np.hstack(above[4:]), np.hstack(below[4:])]
-        )
+        return np.vstack([np.hstack(row) for row in (above[:4], below[:4], above[4:], below[4:])])
 
 
 def relight(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -232,8 +227,7 @@ def draw(pixels: np.ndarray, detections: Detections) -> np.ndarray:
 def detector_losses(predicted: list[Tensor], targets: list[Tensor]) -> dict[str, Tensor]:
     """Named losses of one batch; both lists are (N, 16, H/s, W/s) per stride, `predicted` with logits.
 
-    Each is divided by the sum of the teacher's scores over the cells that have a face, so that crowds and
-    empty scenes weigh by their faces.
+    Each is divided by the sum of the teacher's scores over cells with a face: scenes weigh by their faces.
     """
     cells = torch.cat([level.permute(0, 2, 3, 1).reshape(-1, 16) for level in predicted]).float()
     truth = torch.cat([level.permute(0, 2, 3, 1).reshape(-1, 16) for level in targets]).float()

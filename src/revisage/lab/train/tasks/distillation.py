@@ -19,10 +19,7 @@ from revisage.errors import UsageError
 from revisage.lab.data.loader import Sample
 from revisage.lab.data.pictures import Pictures, find_pictures, shuffled
 from revisage.lab.data.pool import Pool
-from revisage.lab.degrade import RECIPES, Chain, apply, tone, zoomed
-from revisage.lab.degrade.compress import Jpeg
-from revisage.lab.degrade.kernels import gaussian_blur
-from revisage.lab.degrade.noise import GaussianNoise
+from revisage.lab.degrade import RECIPES, apply, tone, zoomed
 from revisage.lab.losses.pixel import l1
 from revisage.lab.metrics.lpips import open_lpips
 from revisage.lab.metrics.psnr import psnr
@@ -31,7 +28,7 @@ from revisage.lab.networks.scene import SCENE, STRIDE, Scene, SceneConfig, with_
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.pictures import grid, to_unit
 from revisage.lab.train.precision import autocast
-from revisage.lab.train.scenes import crowd, held_pair, patches, piece, ramp, shrink, under_marks, vary
+from revisage.lab.train.scenes import crowd, held_pair, pairs, patches, piece, ramp, shrink, under_marks, vary
 from revisage.lab.train.settings import check
 from revisage.lab.train.task import Batch, Phase
 from revisage.zoo import checkpoints
@@ -67,8 +64,7 @@ class StudentSettings:
     faces: Path | None = None
     """Aligned faces, so that people are not foreign to it; None goes without."""
     untouched: Path | None = None
-    """Pictures as they are found, damage and all, of which only the teacher knows better; None goes
-    without."""
+    """Pictures as they are found, damage and all: only the teacher knows better; None goes without."""
     teacher: Path | None = None
     """The published network that cleans, .pth or .param."""
     twin: Path | None = None
@@ -90,8 +86,7 @@ class StudentSettings:
     """Share of the samples that are degraded by the recipe "aged", for which the truth is the better teacher;
     the rest is degraded by the recipe "taught"."""
     ramps: float = 0.03
-    """Share of the samples that are smooth gradients of more than 8 bits, as skies are in scans, where the
-    least pattern shows."""
+    """Share of the samples that are smooth gradients of more than 8 bits, where the least pattern shows."""
     patch: int = 64
     """Side of the network's input in pixels."""
     around: int = 80
@@ -110,12 +105,8 @@ class StudentSettings:
     """Of every draw."""
 
     def __post_init__(self) -> None:
-        if self.patch % STRIDE or not 1 <= self.patch <= self.around:
-            raise UsageError(
-                f"patch must be a multiple of {STRIDE} and at most around ({self.around}), got {self.patch}"
-            )
         shares = ("faces_share", "clean", "pattern", "kept", "aged", "ramps")
-        check(self, shares=shares, counts=("validation",))
+        check(self, shares=shares, counts=("validation",), unit=STRIDE)
         if self.clean + self.pattern + self.kept + self.aged > 1:
             raise UsageError("clean, pattern, kept and aged are shares: together they must not exceed 1")
 
@@ -159,16 +150,11 @@ class StudentTask:
     best = "closeness"
 
     def __init__(self, settings: StudentSettings) -> None:
-        missing = [key for key in ("teacher", "twin", "lpips_weights") if getattr(settings, key) is None]
-        if missing:
+        if not (settings.teacher and settings.twin and settings.lpips_weights):
             raise UsageError(
-                f"distillation needs {', '.join(missing)}: set teacher=FILE twin=FILE, the published "
-                "realesr-general-x4v3 and realesr-general-wdn-x4v3 (.pth or .param), and "
-                "lpips_weights=squeezenet"
+                "distillation needs teacher=FILE twin=FILE, the published realesr-general-x4v3 and "
+                "realesr-general-wdn-x4v3 (.pth or .param), and lpips_weights=squeezenet: set all three"
             )
-        assert settings.teacher is not None
-        assert settings.twin is not None
-        assert settings.lpips_weights is not None
         self.settings = settings
         self.photos = Pictures(_all(settings.data, settings.more))
         self.faces = Pictures(find_pictures(settings.faces)) if settings.faces else None
@@ -253,29 +239,20 @@ class StudentTask:
             losses["coarse"] = weights.coarse * l1(*means)
         return losses
 
-    def _held_out(self, i: int, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """See `held_pair`; "clean" means only shrunken."""
-        if name == "camera":
-            return held_pair(self.held[i], camera(i), 2)
-        damage = None if name == "clean" else zoomed(RECIPES[name].sample(np.random.default_rng(i)), 2)
-        return held_pair(self.held[i], damage, 2)
-
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
         """closeness; psnr and lpips of every kind at x2 beside bicubic's; the least psnr of clean at x1."""
         figures = defaultdict[str, list[float]](list)
         device = device_of(network)
-        for name in VALIDATION:
-            for i in range(len(self.held)):
-                low, clean = (torch.from_numpy(p)[None].to(device) for p in self._held_out(i, name))
-                strength = torch.full((1,), DEFAULT_STRENGTH, device=device)
-                same, doubled = network(with_strength(low, strength))
-                bicubic = F.interpolate(low, scale_factor=2, mode="bicubic").clamp(0, 1)
-                for key, picture in ((name, doubled.clamp(0, 1)), (f"bicubic_{name}", bicubic)):
-                    figures[f"{key}_psnr"].append(float(psnr(picture, clean)))
-                    figures[f"{key}_lpips"].append(float(self.lpips(picture, clean)))
-                if name == "clean":
-                    figures["same_psnr"].append(float(psnr(same, low)))
+        strength = torch.full((1,), DEFAULT_STRENGTH, device=device)
+        for name, low, clean in pairs(self.held, VALIDATION, 2, device):
+            same, doubled = network(with_strength(low, strength))
+            bicubic = F.interpolate(low, scale_factor=2, mode="bicubic").clamp(0, 1)
+            for key, picture in ((name, doubled.clamp(0, 1)), (f"bicubic_{name}", bicubic)):
+                figures[f"{key}_psnr"].append(float(psnr(picture, clean)))
+                figures[f"{key}_lpips"].append(float(self.lpips(picture, clean)))
+            if name == "clean":
+                figures["same_psnr"].append(float(psnr(same, low)))
         means = {key: float(np.mean(values)) for key, values in figures.items()}
         means["same_worst"] = min(figures["same_psnr"])
         gains = [means[f"bicubic_{name}_lpips"] - means[f"{name}_lpips"] for name in VALIDATION[1:]]
@@ -286,7 +263,8 @@ class StudentTask:
         """Held-out photos under three kinds of damage: input, output, the teacher's picture and the truth."""
         rows, device = [], device_of(network)
         for i, name in enumerate(VALIDATION * 2):
-            low, clean = self._held_out(i % len(self.held), name)
+            number = i % len(self.held)
+            low, clean = held_pair(self.held[number], name, number, 2)
             low, clean = low[:, :160, :160], clean[:, :320, :320]
             x = with_strength(torch.from_numpy(low[None]), torch.full((1,), DEFAULT_STRENGTH)).to(device)
             fake = network(x)[1][0].cpu().numpy()
@@ -294,21 +272,6 @@ class StudentTask:
             big = low.repeat(2, 1).repeat(2, 2)
             rows.append([p * 2 - 1 for p in (big, fake, taught, clean)])
         return grid(rows, columns=1)
-
-
-def camera(seed: int) -> Chain:
-    """A plain bad photo, the yardstick: blur of 0.9 px, noise of 8 gray levels, JPEG of quality 70."""
-    return Chain((_Blur(0.9), GaussianNoise(8 / 255, False, seed), Jpeg(70)))
-
-
-@dataclass(frozen=True)
-class _Blur:
-    """Gaussian blur in the picture's own pixels."""
-
-    sigma: float
-
-    def apply(self, image: np.ndarray) -> np.ndarray:
-        return gaussian_blur(image, self.sigma, self.sigma)
 
 
 def _all(*folders: Path | None, held: bool = False) -> list[Path]:

@@ -16,6 +16,7 @@ from revisage.lab.data.loader import Sample
 from revisage.lab.data.pictures import shuffled
 from revisage.lab.degrade.compress import jpeg
 from revisage.lab.networks.expression import CROP, FRAME, Expression, ExpressionConfig
+from revisage.lab.train.distributed import device_of
 from revisage.lab.train.task import Batch, Phase
 
 DEFAULT = ExpressionConfig()
@@ -74,12 +75,9 @@ class ExpressionTask:
         network = self.networks["expression"]
         assert isinstance(network, Expression)
         crops, labels, settings = batch["image"], batch["label"], self.settings
-        if settings.mixing == 0:
-            return {
-                "entropy": F.cross_entropy(network.logits(crops), labels, label_smoothing=settings.smoothing)
-            }
         # Zhang et al., mixup, ICLR 2018.
-        share = torch.distributions.Beta(settings.mixing, settings.mixing).sample().to(crops.device)
+        mixing = torch.distributions.Beta(settings.mixing, settings.mixing) if settings.mixing else None
+        share = torch.ones(()) if mixing is None else mixing.sample().to(crops.device)
         order = torch.randperm(len(crops), device=crops.device)
         logits = network.logits(share * crops + (1 - share) * crops[order])
         one, other = (
@@ -100,9 +98,9 @@ class ExpressionTask:
         """Held-out faces by what they were recognised as, one row an expression, at most 16 a row."""
         answers, side = self._predict(network), CROP + 2 * _MARGIN
         rows = np.zeros((len(EXPRESSIONS), 16, side, side), np.uint8)
-        for number in range(len(EXPRESSIONS)):
+        for number, row in enumerate(rows):
             faces = self.held[answers == number][:16]
-            rows[number, : len(faces)] = faces
+            row[: len(faces)] = faces
         sheet = rows.transpose(0, 2, 1, 3).reshape(len(EXPRESSIONS) * side, 16 * side)
         return np.repeat(sheet[..., None], 3, axis=2)
 
@@ -110,8 +108,7 @@ class ExpressionTask:
     def _predict(self, network: nn.Module) -> np.ndarray:
         assert isinstance(network, Expression)
         inner = self.held[:, _MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
-        crops = torch.from_numpy(inner[:, None].astype(np.float32) / 255)
-        crops = crops.to(next(network.parameters()).device)
+        crops = torch.from_numpy(inner[:, None].astype(np.float32) / 255).to(device_of(network))
         return (network.logits(crops) + network.logits(crops.flip(3))).argmax(1).cpu().numpy()
 
 
@@ -140,9 +137,8 @@ def varied(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         picture = picture + rng.normal(0, rng.uniform(0, 0.06), picture.shape)
     picture = np.clip(picture, 0, 1) ** np.exp(rng.normal(0, 0.25))
     if rng.random() < 0.2:
-        picture = jpeg(np.repeat(picture[..., None].astype(np.float32), 3, 2), int(rng.integers(40, 95)))[
-            ..., 0
-        ]
+        gray = np.repeat(picture[..., None].astype(np.float32), 3, 2)
+        picture = jpeg(gray, int(rng.integers(40, 95)))[..., 0]
     if rng.random() < 0.3:  # something before the face
         height, width = rng.integers(6, 20, 2)
         top, left = (int(rng.integers(CROP - length)) for length in (height, width))

@@ -16,13 +16,8 @@ from revisage.lab.data.loader import Sample
 from revisage.lab.data.pool import Pool
 from revisage.lab.degrade import RECIPES
 from revisage.lab.losses.identity import hint, identity
-from revisage.lab.networks.mobilefacenet import (
-    COMPACT_IDENTITY,
-    PUBLISHED,
-    SIZE,
-    Identity,
-    MobileFaceNetConfig,
-)
+from revisage.lab.networks.mobilefacenet import COMPACT_IDENTITY as COMPACT
+from revisage.lab.networks.mobilefacenet import PUBLISHED, SIZE, Identity, MobileFaceNetConfig
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.faces import AlignedFaces, Embedder, Mixed, split
 from revisage.lab.train.pictures import from_unit, grid, unit_tensor
@@ -45,15 +40,14 @@ class IdentitySettings:
     """A second such folder, or None."""
     more_share: float = 0.5
     """Share of the samples that come from it."""
-    network: MobileFaceNetConfig = COMPACT_IDENTITY
+    network: MobileFaceNetConfig = COMPACT
     """Sizes."""
     recipe: str = "face"
     """Degradation of the training pictures."""
     clean: float = 0.4
     """Share of the samples left undegraded, so that sharp faces are told apart best."""
     hints: float = 1.0
-    """Weight of the features' distance from the teacher's of the same picture (`losses.hint`); 0: the
-    embedding alone teaches."""
+    """Weight of the features' distance from the teacher's (`losses.hint`); 0: the embedding alone teaches."""
     forced: int = 40_000
     """Pictures over which the share of samples falls from 1 to 0 in which each row of blocks gets the
     teacher's features instead of those of the row before it."""

@@ -180,9 +180,7 @@ class PriorTask:
 def load_prior(network: GFPGAN, path: Path) -> None:
     """Start the decoder of `network` from a checkpoint of `revisage train prior`, in place.
 
-    Where the decoder ends before the U-Net, its last RGB layer has no pixels to shuffle and keeps its own
-    weights.
-
+    Where the decoder ends before the U-Net, its last RGB layer, without pixels to shuffle, keeps its weights.
     `path` is the checkpoint or the run's folder (its best checkpoint then). Raises TrainingError when there
     is none, its sizes are others, or `network` has no decoder.
     """

@@ -280,8 +280,7 @@ class ProgressiveTask:
 
 
 def person(path: Path, root: Path) -> str:
-    """Whom a picture shows: the name of its folder. Directly in `root` it is the picture's own, without the
-    number of First_Last_0001."""
+    """Whom a picture shows: its folder's name, directly in `root` its own, First_Last of First_Last_0001."""
     if path.parent != root:
         return path.parent.name
     numbered = _FLAT.fullmatch(path.stem)

@@ -30,7 +30,7 @@ from revisage.lab.networks.vgg import VGG19Features
 from revisage.lab.train.critics import logistic
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.pictures import grid, to_unit, unit_tensor
-from revisage.lab.train.scenes import crowd, held_pair, patches, piece, shrink, vary
+from revisage.lab.train.scenes import crowd, held_pair, pairs, patches, piece, shrink, vary
 from revisage.lab.train.settings import check
 from revisage.lab.train.task import Batch, Phase
 
@@ -69,8 +69,7 @@ class SceneSettings:
     patch: int = 128
     """Side of the network's input in pixels."""
     around: int = 200
-    """Side of the piece that is degraded, from which the patch is cut, so that a scratch or a crease can
-    cross it."""
+    """Side of the piece that is degraded, from which the patch is cut: a scratch or a crease can cross it."""
     zoom: float = 5.0
     """The piece is taken to come from a photo up to so many times as wide, with marks of its size."""
     pool: int = 240
@@ -91,11 +90,7 @@ class SceneSettings:
     """Of every draw."""
 
     def __post_init__(self) -> None:
-        check(self, shares=("faces_share",), counts=("validation", "discriminator"))
-        if not 1 <= self.patch <= self.around:
-            raise UsageError(f"patch must be between 1 and around ({self.around}), got {self.patch}")
-        if self.patch % 4:
-            raise UsageError(f"patch must be a multiple of 4, got {self.patch}")
+        check(self, shares=("faces_share",), counts=("validation", "discriminator"), unit=4)
 
 
 class SceneTask:
@@ -180,24 +175,17 @@ class SceneTask:
     def _discriminator(self, batch: Batch) -> dict[str, Tensor]:
         return logistic(self.networks["discriminator"], batch)
 
-    def _held_out(self, i: int, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """See `held_pair`; "clean" means only shrunken."""
-        damage = None if name == "clean" else zoomed(RECIPES[name].sample(np.random.default_rng(i)), 2)
-        return held_pair(self.held[i], damage, self.settings.network.scale)
-
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
         """psnr (mean of the degraded ones), closeness in stage 2, and both metrics of every kind."""
         figures = defaultdict[str, list[float]](list)
         device = device_of(network)
-        for name in VALIDATION:
-            for i in range(len(self.held)):
-                low, clean = (torch.from_numpy(p)[None].to(device) for p in self._held_out(i, name))
-                fake = network(low)
-                bicubic = F.interpolate(low, scale_factor=self.settings.network.scale, mode="bicubic")
-                for key, picture in ((name, fake), (f"bicubic_{name}", bicubic)):
-                    figures[f"{key}_psnr"].append(float(psnr(picture, clean)))
-                    figures[f"{key}_ssim"].append(float(ssim(picture, clean)))
+        scale = self.settings.network.scale
+        for name, low, clean in pairs(self.held, VALIDATION, scale, device):
+            bicubic = F.interpolate(low, scale_factor=scale, mode="bicubic")
+            for key, picture in ((name, network(low)), (f"bicubic_{name}", bicubic)):
+                figures[f"{key}_psnr"].append(float(psnr(picture, clean)))
+                figures[f"{key}_ssim"].append(float(ssim(picture, clean)))
         if self.settings.loss_weights.adversarial:
             for i in range(len(self.held)):
                 pair = self._degraded(np.random.default_rng(i), self.held[i])
@@ -213,11 +201,12 @@ class SceneTask:
     @torch.no_grad()
     def pictures(self, network: nn.Module) -> np.ndarray:
         """Held-out photos under three kinds of damage: input, output and truth."""
-        rows, device = [], device_of(network)
+        rows, device, scale = [], device_of(network), self.settings.network.scale
         for i, name in enumerate(VALIDATION * 2):
-            low, clean = self._held_out(i % len(self.held), name)
+            number = i % len(self.held)
+            low, clean = held_pair(self.held[number], name, number, scale)
             fake = network(torch.from_numpy(low[None]).to(device))[0].cpu().numpy()
-            big = low.repeat(self.settings.network.scale, 1).repeat(self.settings.network.scale, 2)
+            big = low.repeat(scale, 1).repeat(scale, 2)
             rows.append([p[:, :320, :320] * 2 - 1 for p in (big, fake, clean)])
         return grid(rows, columns=2)
 
