@@ -14,7 +14,7 @@ from restore_stubs import StubModels, same  # noqa: E402
 
 from revisage.cli import main  # noqa: E402
 from revisage.errors import FaceError, UsageError  # noqa: E402
-from revisage.lab.architectures import export_network  # noqa: E402
+from revisage.lab.architectures import build, export_network  # noqa: E402
 from revisage.lab.networks.gfpgan import UnitRange  # noqa: E402
 from revisage.lab.networks.progressive import Critic, Progressive, ProgressiveConfig  # noqa: E402
 from revisage.lab.train import presets  # noqa: E402
@@ -60,7 +60,7 @@ def test_every_step_gives_a_picture_twice_as_large(objective: str, step: int) ->
 
 def test_the_papers_encoder_gives_512_features_of_16_pixels() -> None:
     preset = presets.choose("progressive-restore", "paper")
-    network = preset.network()
+    network = build(preset.task(Path()).network)
     assert isinstance(network, Progressive)
     with torch.no_grad():
         features = network.encoder(torch.zeros(1, 3, 128, 128))
@@ -88,7 +88,7 @@ def test_a_fresh_network_with_the_residual_starts_from_the_enlarged_input() -> N
 
 def test_the_compact_files_are_small() -> None:
     for objective in OBJECTIVES:
-        network = presets.choose(f"progressive-{objective}").network()
+        network = build(presets.choose(f"progressive-{objective}").task(Path()).network)
         assert 2 * sum(p.numel() for p in network.parameters()) < 4 * 2**20
 
 

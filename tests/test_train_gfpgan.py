@@ -25,7 +25,7 @@ from train_pictures import write_pictures  # noqa: E402
 
 from revisage.cli import main  # noqa: E402
 from revisage.errors import TrainingError, UsageError  # noqa: E402
-from revisage.lab.architectures import export_network  # noqa: E402
+from revisage.lab.architectures import build, export_network  # noqa: E402
 from revisage.lab.data.landmarks import POINT_COLUMNS  # noqa: E402
 from revisage.lab.data.pictures import held_out  # noqa: E402
 from revisage.lab.degrade import RECIPES  # noqa: E402
@@ -313,7 +313,7 @@ def test_gfpgan_starts_from_a_prior(faces: Path, tmp_path: Path) -> None:
         after = task.networks["generator"].decoder.state_dict()  # type: ignore[union-attr]
         assert all(torch.equal(value, after[name]) for name, value in begun.items()) == fixed
         assert not torch.equal(task.networks["generator"].bridge.weight, torch.zeros(16, 16, 1, 1))  # type: ignore[union-attr]
-    other = presets.choose("gfpgan", "reconstruction-256").network()
+    other = build(presets.choose("gfpgan", "reconstruction-256").task(Path()).network)
     with pytest.raises(TrainingError, match=r"is not a prior of this network's sizes"):
         load_prior(other, tmp_path)  # type: ignore[arg-type]
     for gone in (tmp_path / "samples", tmp_path / "nowhere"):

@@ -17,6 +17,7 @@ from torch import Tensor  # noqa: E402
 from train_pictures import write_pictures  # noqa: E402
 
 from revisage.errors import ModelCorruptError, TrainingError, UsageError  # noqa: E402
+from revisage.lab.architectures import build  # noqa: E402
 from revisage.lab.data.loader import Sample  # noqa: E402
 from revisage.lab.data.pictures import find_pictures, read_picture  # noqa: E402
 from revisage.lab.degrade import RECIPES, Chain  # noqa: E402
@@ -287,7 +288,7 @@ def test_presets_are_chosen_by_name() -> None:
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_the_shipped_network_of_a_preset_is_the_trained_one(system: str, pictures: Path) -> None:
     task = tiny(system, pictures)
-    shipped = presets.choose(system, "tiny").network().state_dict()
+    shipped = build(presets.choose(system, "tiny").task(Path()).network).state_dict()
     trained = task.networks[task.averaged].state_dict()
     assert {k: v.shape for k, v in shipped.items()} == {k: v.shape for k, v in trained.items()}
 

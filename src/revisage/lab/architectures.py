@@ -95,10 +95,8 @@ def describe(network: nn.Module) -> dict[str, Any]:
 
 
 def rebuild(architecture: str, config: Mapping[str, Any]) -> nn.Module:
-    """The network that `describe` described, with fresh weights.
-
-    Raises TrainingError for an architecture or a configuration that this version does not know.
-    """
+    """The network that `describe` described, with fresh weights. Raises TrainingError for an architecture or
+    a configuration that this version does not know."""
     if architecture not in ARCHITECTURES:
         raise TrainingError(f"no architecture {architecture!r}; there are {', '.join(ARCHITECTURES)}")
     entry = ARCHITECTURES[architecture]
@@ -111,10 +109,8 @@ def rebuild(architecture: str, config: Mapping[str, Any]) -> nn.Module:
 def export_network(
     network: nn.Module, path: Path, *, name: str, version: str, licence: str, scale: int = 2
 ) -> Parity:
-    """Write one of the `ARCHITECTURES` as ONNX; see `revisage.lab.export.export` and `Contract`.
-
-    Raises UsageError for a network that is no model to restore with.
-    """
+    """Write one of the `ARCHITECTURES` as ONNX; see `revisage.lab.export.export` and `Contract`. Raises
+    UsageError for a network that is no model to restore with."""
     entry = ARCHITECTURES.get(name_of(network))
     if entry is None or entry.contract is None:
         raise UsageError(f"a {name_of(network)} cannot be exported: it restores nothing by itself")

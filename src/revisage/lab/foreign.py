@@ -27,9 +27,7 @@ _SIDE = 9 * tiles.ALIGN
 
 def load(path: Path, refusal: ModelError) -> "ImageModelDescriptor[nn.Module]":
     """A network that turns a picture into a picture; `refusal` says why it was not read without spandrel.
-
-    Raises ModelCorruptError (damaged, or of no known network), RuntimeUnavailableError (no spandrel).
-    """
+    Raises ModelCorruptError (damaged, or of no known network), RuntimeUnavailableError (no spandrel)."""
     try:
         from spandrel import ImageModelDescriptor, ModelLoader
     except ImportError:

@@ -97,10 +97,8 @@ class Data:
         return self.kind != "images"
 
     def load(self, item: Item) -> Pair | None:
-        """The picture's pair; None when a face was wanted and none is found.
-
-        Raises UsageError naming the file when it cannot be read, or its size does not fit the setting.
-        """
+        """The picture's pair; None when a face was wanted and none is found. Raises UsageError naming the
+        file when it cannot be read, or its size does not fit the setting."""
         if item.clean is None:
             assert item.low is not None
             return Pair(self._sized(read(item.low)), None)
@@ -155,10 +153,8 @@ def clean_pictures(folder: Path, *, recipe: str, seed: int, view: View) -> Data:
 
 
 def pairs_of(low: Path, high: Path, *, view: View) -> Data:
-    """The pictures of two folders that have the same path but for the extension.
-
-    Raises UsageError when a picture of one has none in the other, or the view changes pictures.
-    """
+    """The pictures of two folders that have the same path but for the extension. Raises UsageError when a
+    picture of one has none in the other, or the view changes pictures."""
     if view.align is not None or view.size is not None:
         raise UsageError("--align and --size change clean pictures and do not go with --pairs")
     truths = {stem(name): (name, path) for name, path in _listed(high).items()}
@@ -216,10 +212,8 @@ def face_matrix(size: int) -> Callable[[np.ndarray], np.ndarray | None]:
 
 
 def reduced(picture: np.ndarray, scale: int) -> np.ndarray:
-    """(H, W, 3) uint8, sides multiples of `scale`, reduced by antialiased bicubic interpolation.
-
-    The kernel is stretched by the factor, as MATLAB's `imresize` does for the usual x4 pairs.
-    """
+    """(H, W, 3) uint8, sides multiples of `scale`, reduced by antialiased bicubic interpolation. The kernel
+    is stretched by the factor, as MATLAB's `imresize` does for the usual x4 pairs."""
     if scale == 1:
         return picture
     size = (picture.shape[1] // scale, picture.shape[0] // scale)

@@ -72,10 +72,8 @@ def changed(classifier: ModelClassifier) -> Metric:
 
 
 def unstable(classifier: ModelClassifier) -> Metric:
-    """1 where two mildly degraded copies of the true face are given different expressions, else 0.
-
-    It says nothing about a method: it is what `changed` would be with nothing changed but the pixels.
-    """
+    """1 where two mildly degraded copies of the true face are given different expressions, else 0. It says
+    nothing about a method: it is what `changed` would be with nothing changed but the pixels."""
     source = "two mildly degraded copies of the true face (blur, noise, JPEG) differ"
 
     def values(_: Tensor, truth: Tensor) -> Tensor:

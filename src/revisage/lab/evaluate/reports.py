@@ -27,10 +27,8 @@ _CELL, _STRIP, _GAP = 192, 22, 2  # pixels of the sheet
 
 
 def write_reports(results: Results, out: Path) -> list[Path]:
-    """Everything but the pictures, which `evaluate` has written. Returns the files.
-
-    The same results give the same bytes. Raises SaveError when a file cannot be written.
-    """
+    """Everything but the pictures, which `evaluate` has written. Returns the files. The same results give the
+    same bytes. Raises SaveError when a file cannot be written."""
     files = {
         "results.json": json.dumps(results.document, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
         "images.csv": _images(results),

@@ -23,10 +23,8 @@ MOST_GROUPS = 20
 
 @dataclass(frozen=True)
 class Labels:
-    """`columns[COLUMN][STEM]` is the label of a picture, by its name without extension.
-
-    `left_out` are columns with more than `MOST_GROUPS` labels, which make no groups.
-    """
+    """`columns[COLUMN][STEM]` is the label of a picture, by its name without extension. `left_out` are
+    columns with more than `MOST_GROUPS` labels, which make no groups."""
 
     columns: dict[str, dict[str, str]]
     left_out: tuple[str, ...] = ()
@@ -38,9 +36,7 @@ class Labels:
 
 def read_labels(file: Path, names: Sequence[str]) -> Labels:
     """The labels of the pictures `names` from a CSV table: a column "image" (or "file"), the others labels.
-
-    Raises UsageError when the file cannot be read, has no such columns, or lacks a picture.
-    """
+    Raises UsageError when the file cannot be read, has no such columns, or lacks a picture."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as text:
             rows = list(csv.DictReader(text))

@@ -11,6 +11,7 @@ import math
 import platform
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -153,7 +154,7 @@ class _Run:
             path = picture_of(truth_folder(self._out), item.name)
             if not path.is_file() or _hash(read(path)) != truth_hash:
                 _write(path, pair.truth)
-        notes = [self._note(number, item, pair) for number in range(len(self._methods))]
+        notes, changed = [self._note(i, item, pair) for i in range(len(self._methods))], set[int]()
         found = np.full((len(notes), len(self._metrics)), np.nan)
         for metric, by in zip(self._each, self._measured_by, strict=True):
             column, key = self._metrics.index(metric), f"{by} {truth_hash or _hash(pair.low)}"
@@ -161,24 +162,21 @@ class _Run:
             if missing:
                 for i, value in zip(missing, self._values(metric, item, pair, missing), strict=True):
                     notes[i]["values"][key] = value
-                    notes[i]["new"] = True
+                changed.update(missing)
             found[:, column] = [note["values"][key] for note in notes]
-        for folder, note in zip(self._folders, notes, strict=True):
-            if note.pop("new", False):
-                # NaN and infinity stay what they are: these notes are for Python's own reader.
-                write_atomically(_note_path(folder, item.name), json.dumps(note).encode())
+        for i in changed:
+            # NaN and infinity stay what they are: these notes are for Python's own reader.
+            write_atomically(_note_path(self._folders[i], item.name), json.dumps(notes[i]).encode())
         return found
 
     def _note(self, number: int, item: Item, pair: Pair) -> dict[str, Any]:
         """What is known of one result, which is made first if it is not there."""
         folder, key = self._folders[number], f"{self._made_by[number]} {_hash(pair.low)}"
         path = _note_path(folder, item.name)
-        try:
+        with suppress(OSError, ValueError, KeyError, TypeError):
             note: dict[str, Any] = json.loads(path.read_bytes())
             if note["made"] == key and picture_of(folder, item.name).is_file():
                 return note
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
         height, width = (side * self._data.view.scale for side in pair.low.shape[:2])
         result = self._methods[number].step.run(item.name, pair.low, self._data.view.scale)
         assert result.shape == (height, width, 3), (result.shape, height, width)
@@ -237,8 +235,6 @@ def _digest(facts: Any) -> str:
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for name in LIBRARIES:
-        try:
+        with suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return found

@@ -26,9 +26,7 @@ class Summary:
 
 def summarise(values: np.ndarray) -> Summary:
     """Mean of (N,) with its 95 % percentile interval (Efron and Tibshirani, 1993, ch. 13); NaN is left out.
-
-    With fewer than two values, or an infinite one, there is no interval; with none the mean is NaN.
-    """
+    With fewer than two values, or an infinite one, there is no interval; with none the mean is NaN."""
     known = values[~np.isnan(values)]
     if len(known) < 2 or not np.isfinite(known).all():
         return Summary(float(known.mean()) if len(known) else math.nan, None, len(known))
@@ -55,9 +53,7 @@ class Gap:
 
 def largest_gap(groups: dict[str, np.ndarray]) -> Gap | None:
     """Of the values (N_g,) of each group; pictures are drawn within their groups. None under two groups.
-
-    Groups of fewer than two finite values are left out.
-    """
+    Groups of fewer than two finite values are left out."""
     known = {name: values[np.isfinite(values)] for name, values in groups.items()}
     known = {name: values for name, values in known.items() if len(values) > 1}
     if len(known) < 2:

@@ -65,10 +65,8 @@ def arcface(path: Path) -> Embedder:
 
 
 def dlib(path: Path) -> Embedder:
-    """dlib's ResNet, (N, 128), on its chip of 150 px, found from where the template has the eyes.
-
-    Raises RuntimeUnavailableError without dlib, ModelCorruptError when it cannot read the file.
-    """
+    """dlib's ResNet, (N, 128), on its chip of 150 px, found from where the template has the eyes. Raises
+    RuntimeUnavailableError without dlib, ModelCorruptError when it cannot read the file."""
     try:
         import dlib
     except ImportError:

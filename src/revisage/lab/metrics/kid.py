@@ -16,9 +16,7 @@ _SEED = 0
 
 def mmd2(x: Tensor, y: Tensor) -> float:
     """Unbiased squared maximum mean discrepancy of (M, D) and (N, D), kernel k(a, b) = (a·b / D + 1)³.
-
-    Bińkowski et al., *Demystifying MMD GANs*, ICLR 2018, eq. 4 and §4. It may be negative.
-    """
+    Bińkowski et al., *Demystifying MMD GANs*, ICLR 2018, eq. 4 and §4. It may be negative."""
     x, y = x.double(), y.double()
     m, n, d = len(x), len(y), x.shape[1]
     kxx, kyy, kxy = ((a @ b.T / d + 1) ** 3 for a, b in ((x, x), (y, y), (x, y)))
@@ -28,10 +26,8 @@ def mmd2(x: Tensor, y: Tensor) -> float:
 
 
 class Reservoir:
-    """A random choice of at most `KEPT` of all features added (80 MB at 2,048 dimensions), seeded.
-
-    Vitter, *Random sampling with a reservoir*, 1985, algorithm R: every picture is as likely to stay.
-    """
+    """A random choice of at most `KEPT` of all features added (80 MB at 2,048 dimensions), seeded. Vitter,
+    *Random sampling with a reservoir*, 1985, algorithm R: every picture is as likely to stay."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -59,10 +55,8 @@ class Reservoir:
 
 
 def kid(restored: Tensor, truth: Tensor) -> float:
-    """Mean of `mmd2` over 100 pairs of random subsets of 1,000 of (M, D) and (N, D) features, seeded.
-
-    Sets of at most 1,000 are taken whole, once: the mean over subsets is an estimate of that.
-    """
+    """Mean of `mmd2` over 100 pairs of random subsets of 1,000 of (M, D) and (N, D) features, seeded. Sets of
+    at most 1,000 are taken whole, once: the mean over subsets is an estimate of that."""
     if max(len(restored), len(truth)) <= SUBSET_SIZE:
         return mmd2(restored, truth)
     rng = np.random.default_rng(_SEED)

@@ -114,10 +114,8 @@ def _block_features(mscn: Tensor, side: int) -> Tensor:
 
 
 def _fit(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Asymmetric generalised Gaussian of each block by moments (Lasmar et al., ICIP 2009).
-
-    (blocks, side, side) -> shape α, left and right scale β, and Γ(2/α) / Γ(1/α), each (blocks,).
-    """
+    """Asymmetric generalised Gaussian of each block by moments (Lasmar et al., ICIP 2009). (blocks, side,
+    side) -> shape α, left and right scale β, and Γ(2/α) / Γ(1/α), each (blocks,)."""
     below = x.clamp(max=0)
     squares, below_squares = (torch.linalg.vector_norm(y, dim=(1, 2)).square() for y in (x, below))
     left = (below_squares / (x < 0).sum((1, 2))).sqrt()

@@ -74,10 +74,8 @@ def _read_archive(path: Path) -> dict[str, Any]:
 
 
 def fill(network: torch.nn.Module, state: dict[str, Any], path: Path) -> torch.nn.Module:
-    """The network with exactly these weights, fixed and in evaluation mode.
-
-    Raises ModelCorruptError when a weight is missing, foreign or of another shape.
-    """
+    """The network with exactly these weights, fixed and in evaluation mode. Raises ModelCorruptError when a
+    weight is missing, foreign or of another shape."""
     try:
         network.load_state_dict(state)
     except RuntimeError as error:

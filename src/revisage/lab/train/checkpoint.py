@@ -81,10 +81,8 @@ def save_light(folder: Path, network: nn.Module) -> None:
 
 
 def averaged(path: Path, *, best: bool = False) -> Weights:
-    """The averaged weights of a training: of its newest or its best checkpoint, or of its light one.
-
-    `path` is its folder, or one of its checkpoints. Raises TrainingError when there is none.
-    """
+    """The averaged weights of a training: of its newest or its best checkpoint, or of its light one. `path`
+    is its folder, or one of its checkpoints. Raises TrainingError when there is none."""
     folder, saved = path / "checkpoints", path if path.is_file() else None
     if saved is None:
         saved = newest(folder)

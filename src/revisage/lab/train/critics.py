@@ -22,9 +22,7 @@ def penalty(
     critic: Discriminator | PatchDiscriminator, clean: Tensor, weight: float, low: Tensor | None = None
 ) -> dict[str, Tensor]:
     """`weight` times R1 over what a discriminator sees of `clean`, for the steps that it is left out of too.
-
-    It is as of one patch where a discriminator judges many. `low` is of a conditional one.
-    """
+    It is as of one patch where a discriminator judges many. `low` is of a conditional one."""
     with torch.autocast(clean.device.type, enabled=False):
         seen = critic.see(clean).detach().requires_grad_()
         given = () if low is None else (critic.see(low).detach(),)

@@ -75,9 +75,7 @@ class DistributedContext:
 
 def init_distributed(device: str) -> DistributedContext:
     """Find this process's place; under `torchrun` connect it with the others (NCCL on GPUs, gloo on CPUs).
-
-    `device` is "auto" (a GPU where there is one), "cpu" or "cuda". Raises TrainingError without the GPU.
-    """
+    `device` is "auto" (a GPU where there is one), "cpu" or "cuda". Raises TrainingError without the GPU."""
     if device == "cuda" and not torch.cuda.is_available():
         raise TrainingError("device=cuda, but PyTorch sees no GPU: set device=cpu or install a CUDA build")
     kind = "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"

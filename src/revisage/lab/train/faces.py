@@ -50,10 +50,8 @@ def table_of(folder: Path) -> Path:
 
 
 class AlignedFaces:
-    """A folder of faces aligned to the FFHQ template, all brought to one size; decoded once.
-
-    `landmarks` reads the table beside the folder; pictures that it does not list are left out.
-    """
+    """A folder of faces aligned to the FFHQ template, all brought to one size; decoded once. `landmarks`
+    reads the table beside the folder; pictures that it does not list are left out."""
 
     def __init__(self, paths: list[Path], size: int, *, landmarks: bool = False) -> None:
         self.size = size

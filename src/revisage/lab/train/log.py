@@ -17,10 +17,8 @@ LIVE_SECONDS = 1.0
 
 
 class Log:
-    """Averages losses between log lines; shows speed, time left and the share spent waiting for data.
-
-    On a terminal a live line stands below. With `run` None nothing is told: of several processes one logs.
-    """
+    """Averages losses between log lines; shows speed, time left and the share spent waiting for data. On a
+    terminal a live line stands below. With `run` None nothing is told: of several processes one logs."""
 
     def __init__(self, run: Path | None, settings: LoopSettings, images: int) -> None:
         self._path, self._board = None, None

@@ -27,10 +27,8 @@ def to_bytes(picture: np.ndarray) -> np.ndarray:
 
 
 def grid(rows: Sequence[Sequence[np.ndarray]], *, columns: int) -> np.ndarray:
-    """Rows of (3, H, W) pictures in [-1, 1], laid out in `columns` groups -> (H', W', 3) uint8.
-
-    Smaller pictures are filled up with black at the right and below.
-    """
+    """Rows of (3, H, W) pictures in [-1, 1], laid out in `columns` groups -> (H', W', 3) uint8. Smaller
+    pictures are filled up with black at the right and below."""
     height, width = (max(p.shape[axis] for row in rows for p in row) for axis in (1, 2))
     strips = [np.concatenate([_fill(to_bytes(p), height, width) for p in row], axis=1) for row in rows]
     count = -(-len(strips) // columns)

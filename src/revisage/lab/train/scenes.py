@@ -24,10 +24,8 @@ SMALL = 0.12  # marks cover at most so much of a picture; noise and blur cover m
 
 
 def piece(rng: np.random.Generator, picture: np.ndarray, side: int) -> np.ndarray:
-    """(H, W, 3) -> (side, side, 3) from a place drawn for it.
-
-    At times shrunken first (sharper detail, smaller objects), and enlarged if it is under `side` px.
-    """
+    """(H, W, 3) -> (side, side, 3) from a place drawn for it. At times shrunken first (sharper detail,
+    smaller objects), and enlarged if it is under `side` px."""
     least = min(picture.shape[:2])
     factor = max(side / least, rng.uniform(0.7, 1.0)) if least >= side else side / least
     if factor != 1:
@@ -77,10 +75,8 @@ def ramp(rng: np.random.Generator, side: int) -> np.ndarray:
 
 
 def patches(rng: np.random.Generator, pair: Sample, patch: int, around: int) -> Sample:
-    """A square from one place of each picture, (H, W, 3), turned and mirrored alike.
-
-    It is `patch` of the `around` pixels of the smallest picture, and as many times more of larger ones.
-    """
+    """A square from one place of each picture, (H, W, 3), turned and mirrored alike. It is `patch` of the
+    `around` pixels of the smallest picture, and as many times more of larger ones."""
     corner = rng.integers(0, around - patch + 1, 2)
     turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
     parts: Sample = {}

@@ -15,10 +15,7 @@ from revisage.options import Checked, Precision
 
 @dataclass(frozen=True)
 class LoopSettings(Checked):
-    """How long and how fast to train.
-
-    Raises UsageError when a value cannot be used.
-    """
+    """How long and how fast to train. Raises UsageError when a value cannot be used."""
 
     images: Annotated[int | None, Interval(gt=0)] = None
     """Length of the training in images seen."""

@@ -162,10 +162,8 @@ class DetectorTask:
 
 
 def relight(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(S, S, 3) RGB uint8, some without its colours, some under shadows, some too dark, light or flat.
-
-    The teacher sees the scene before: what it finds in good light is to be found in bad light too.
-    """
+    """(S, S, 3) RGB uint8, some without its colours, some under shadows, some too dark, light or flat. The
+    teacher sees the scene before: what it finds in good light is to be found in bad light too."""
     if rng.random() < 0.4:
         pixels = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     if rng.random() < 0.3:
@@ -225,10 +223,8 @@ def draw(pixels: np.ndarray, detections: Detections) -> np.ndarray:
 
 
 def detector_losses(predicted: list[Tensor], targets: list[Tensor]) -> dict[str, Tensor]:
-    """Named losses of one batch; both lists are (N, 16, H/s, W/s) per stride, `predicted` with logits.
-
-    Each is divided by the sum of the teacher's scores over cells with a face: scenes weigh by their faces.
-    """
+    """Named losses of one batch; both lists are (N, 16, H/s, W/s) per stride, `predicted` with logits. Each
+    is divided by the sum of the teacher's scores over cells with a face: scenes weigh by their faces."""
     cells = torch.cat([level.permute(0, 2, 3, 1).reshape(-1, 16) for level in predicted]).float()
     truth = torch.cat([level.permute(0, 2, 3, 1).reshape(-1, 16) for level in targets]).float()
     score = truth[:, 0].mul(truth[:, 1]).clamp(0, 1).sqrt()

@@ -52,10 +52,7 @@ class StudentWeights:
 
 @dataclass(frozen=True)
 class StudentSettings:
-    """Data and losses of the distillation.
-
-    Raises UsageError when a value cannot be used.
-    """
+    """Data and losses of the distillation. Raises UsageError when a value cannot be used."""
 
     data: Path
     """Folder of photographs."""

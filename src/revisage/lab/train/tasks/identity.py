@@ -20,17 +20,17 @@ from revisage.lab.networks.mobilefacenet import COMPACT_IDENTITY as COMPACT
 from revisage.lab.networks.mobilefacenet import PUBLISHED, SIZE, Identity, MobileFaceNetConfig
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.faces import AlignedFaces, Embedder, Mixed, split
-from revisage.lab.train.pictures import from_unit, grid, unit_tensor
+from revisage.lab.train.pictures import grid, unit_tensor
 from revisage.lab.train.settings import check
 from revisage.lab.train.task import Batch, Phase
+
+SHOWN = ("clean", "gfpgan", "old-photo")
+"""How held-out faces are shown."""
 
 
 @dataclass(frozen=True)
 class IdentitySettings:
-    """Data of the identity model.
-
-    Raises UsageError when a value cannot be used.
-    """
+    """Data of the identity model. Raises UsageError when a value cannot be used."""
 
     data: Path
     """Folder of faces aligned to the FFHQ template."""
@@ -155,31 +155,29 @@ class IdentityTask:
         return torch.stack([self._taught[key] for key in keys]).to(clean.device)
 
     def _held_out(self, name: str) -> Tensor:
-        recipe, pictures = RECIPES[name], []
+        """Held-out faces by a recipe, or "clean", (N, 3, S, S) in [0, 1]."""
+        pictures = []
         for i in range(len(self.held)):
             picture = self.held[i]
-            pictures.append(unit_tensor(recipe.apply(picture, recipe.sample(np.random.default_rng(i)))))
+            if name != "clean":
+                recipe = RECIPES[name]
+                picture = recipe.apply(picture, recipe.sample(np.random.default_rng(i)))
+            pictures.append(unit_tensor(picture))
         return torch.from_numpy(np.stack(pictures))
 
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Cosines with the teacher's embedding of the clean face: from the clean and from degraded faces.
-
-        How well the teacher knows degraded faces itself stands beside them.
-        """
-        clean = torch.from_numpy(np.stack([unit_tensor(self.held[i]) for i in range(len(self.held))]))
-        wanted, device = self._teach(clean), device_of(network)
-
-        def likeness(faces: Tensor) -> float:
+        """Cosines with the teacher's embedding of the clean face: from the clean and from degraded faces. How
+        well the teacher knows degraded faces itself stands beside them."""
+        figures, device = {}, device_of(network)
+        wanted = self._teach(self._held_out("clean"))
+        for name in SHOWN:
+            faces = self._held_out(name)
             found = torch.cat([network(part.to(device)).cpu() for part in faces.split(16)])
-            return float(nn.functional.cosine_similarity(found, wanted).mean())
-
-        figures = {"clean": likeness(clean)}
-        for name in ("gfpgan", "old-photo"):
-            low = self._held_out(name)
-            figures[name] = likeness(low)
-            own = nn.functional.cosine_similarity(self._teach(low), wanted).mean()
-            figures[f"teacher_{name}"] = float(own)
+            figures[name] = float(nn.functional.cosine_similarity(found, wanted).mean())
+            if name != "clean":
+                own = nn.functional.cosine_similarity(self._teach(faces), wanted).mean()
+                figures[f"teacher_{name}"] = float(own)
         return figures
 
     def _teach(self, faces: Tensor) -> Tensor:
@@ -187,12 +185,8 @@ class IdentityTask:
 
     def pictures(self, network: nn.Module) -> np.ndarray:
         """What the network is shown: held-out faces, clean and under two recipes."""
-        rows = [[from_unit(self.held[i])] for i in range(min(6, len(self.held)))]
-        for name in ("gfpgan", "old-photo"):
-            low = self._held_out(name).numpy() * 2 - 1
-            for row, picture in zip(rows, low, strict=False):
-                row.append(picture)
-        return grid(rows, columns=2)
+        shown = [self._held_out(name)[:6].numpy() * 2 - 1 for name in SHOWN]
+        return grid(list(zip(*shown, strict=True)), columns=2)
 
 
 def _widths(config: MobileFaceNetConfig) -> list[tuple[int, int]]:

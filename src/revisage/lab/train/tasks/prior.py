@@ -150,9 +150,7 @@ class PriorTask:
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
         """likeness: minus the Fréchet distance between drawn and held-out faces, in the embedding's space.
-
-        Without an embedder it is the space of pictures of 8 x 8 pixels.
-        """
+        Without an embedder it is the space of pictures of 8 x 8 pixels."""
         drawn, held = Gaussian(), Gaussian()
         for first in range(0, self.settings.validation, 8):
             drawn.add(self._describe(self._draw(network, first)))

@@ -113,10 +113,8 @@ COMPACT_WEIGHTS = ProgressiveWeights(
 
 @dataclass(frozen=True)
 class ProgressiveSettings:
-    """Data and losses of the progressive GAN; pictures are in [-1, 1].
-
-    Raises UsageError when a value cannot be used.
-    """
+    """Data and losses of the progressive GAN; pictures are in [-1, 1]. Raises UsageError when a value cannot
+    be used."""
 
     data: Path
     """Folder of whole pictures, square, brought to 128 px; one folder for each person, or pictures named

@@ -50,10 +50,7 @@ class SceneWeights:
 
 @dataclass(frozen=True)
 class SceneSettings:
-    """Data and losses of the scene model.
-
-    Raises UsageError when a value cannot be used.
-    """
+    """Data and losses of the scene model. Raises UsageError when a value cannot be used."""
 
     data: Path
     """Folder of photographs."""
