@@ -22,7 +22,7 @@ from torch import Tensor  # noqa: E402
 from revisage import zoo  # noqa: E402
 from revisage.errors import UsageError  # noqa: E402
 from revisage.lab.metrics import METRICS, Metric, describe, frechet, kid, load, table  # noqa: E402
-from revisage.lab.metrics.fid import open_inception  # noqa: E402
+from revisage.lab.metrics.frechet import open_inception  # noqa: E402
 
 PERFECT = {"psnr": math.inf, "ssim": 1.0, "ms_ssim": 1.0}  # of equal pictures; 0 for the rest
 RANGE = {

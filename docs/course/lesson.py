@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,6 @@ from revisage.faces import Face, align, estimate
 from revisage.lab.losses.pixel import l1
 from revisage.lab.metrics.psnr import psnr
 from revisage.lab.networks.prior import FacePrior, PriorConfig
-from revisage.lab.train.log import read_log
 from revisage.lab.train.loop import train
 from revisage.lab.train.settings import LoopSettings
 from revisage.lab.train.task import Task
@@ -100,7 +100,11 @@ def learn(task: Task, images: int, rate: float, beta1: float = 0.9) -> tuple[nn.
     )
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         network = train(task, Path(folder), settings)
-        return network.eval(), read_log(Path(folder, "log.csv"))["train"]
+        curves: dict[str, list[tuple[float, float]]] = {}
+        for seen, group, name, value in csv.reader(Path(folder, "log.csv").read_text().splitlines()):
+            if group == "train":
+                curves.setdefault(name, []).append((float(seen), float(value)))
+        return network.eval(), {name: np.array(points) for name, points in curves.items()}
 
 
 def fit_prior(faces: Tensor, steps: int) -> tuple[FacePrior, Tensor, np.ndarray]:

@@ -12,8 +12,7 @@ from revisage.errors import UsageError
 from revisage.files import sha256
 from revisage.lab.metrics.degrees import degrees
 from revisage.lab.metrics.embedders import EMBEDDERS
-from revisage.lab.metrics.fid import open_inception
-from revisage.lab.metrics.frechet import Gaussian
+from revisage.lab.metrics.frechet import Gaussian, open_inception
 from revisage.lab.metrics.kid import Reservoir
 from revisage.lab.metrics.landmarks import landmarks
 from revisage.lab.metrics.lpips import Backbone, linear_layers, open_features, open_lpips

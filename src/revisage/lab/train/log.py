@@ -110,17 +110,6 @@ class Log:
             self._board.close()
 
 
-def read_log(file: Path) -> dict[str, dict[str, np.ndarray]]:
-    """Group (train, validation, gradient_norms) -> name -> (N, 2): images seen and value."""
-    rows: dict[str, dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
-    with file.open(newline="") as text:
-        for images, group, name, value in csv.reader(text):
-            rows[group][name].append((float(images), float(value)))
-    return {
-        group: {name: np.array(points) for name, points in names.items()} for group, names in rows.items()
-    }
-
-
 def _cut(log: Path, images: int) -> None:
     """Leave of a log the rows up to `images`, without what a kill or a full disk left unfinished."""
     if log.is_file():

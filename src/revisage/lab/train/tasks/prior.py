@@ -1,6 +1,7 @@
 """Training of the generative prior: StyleGAN2 on aligned faces."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -91,19 +92,18 @@ class PriorTask:
             )
         self.held = AlignedFaces(held[: settings.validation], settings.network.size)
         torch.manual_seed(settings.seed)
-        self.generator = FacePrior(settings.network)
-        self.networks: dict[str, nn.Module] = {
-            "generator": self.generator,
-            "discriminator": Discriminator(settings.discriminator),
-        }
+        self.generator, self.critic = FacePrior(settings.network), Discriminator(settings.discriminator)
+        self.networks: dict[str, nn.Module] = {"generator": self.generator, "discriminator": self.critic}
 
     def phases(self) -> list[Phase]:
-        rate = self.settings.critic_rate
+        critic = partial(
+            Phase, network="discriminator", rate=self.settings.critic_rate, beta1=0.0, clipped=False
+        )
         return [
             Phase("generator", "generator", self._generator),
             Phase("path", "generator", self._path, PATH_INTERVAL),
-            Phase("discriminator", "discriminator", self._discriminator, 1, rate, beta1=0.0, clipped=False),
-            Phase("penalty", "discriminator", self._penalty, R1_INTERVAL, rate, beta1=0.0, clipped=False),
+            critic("discriminator", losses=partial(logistic, self.critic)),
+            critic("penalty", losses=self._penalty, interval=R1_INTERVAL),
         ]
 
     def sample(self, index: int) -> Sample:
@@ -127,7 +127,7 @@ class PriorTask:
     def _generator(self, batch: Batch) -> dict[str, Tensor]:
         fake = self.generator.draw(self._codes(batch, len(batch["clean"])))
         batch["fake"] = fake.detach()
-        return {"adversarial": generator_logistic(self.networks["discriminator"](fake))}
+        return {"adversarial": generator_logistic(self.critic(fake))}
 
     def _path(self, batch: Batch) -> dict[str, Tensor]:
         codes = self._codes(batch, max(1, len(batch["clean"]) // 2))
@@ -139,13 +139,8 @@ class PriorTask:
             loss = path_length(lengths, self.generator.length.clone())
         return {"length": self.settings.loss_weights.path * PATH_INTERVAL * loss}
 
-    def _discriminator(self, batch: Batch) -> dict[str, Tensor]:
-        return logistic(self.networks["discriminator"], batch)
-
     def _penalty(self, batch: Batch) -> dict[str, Tensor]:
-        critic = self.networks["discriminator"]
-        assert isinstance(critic, Discriminator)
-        return penalty(critic, batch["clean"], self.settings.loss_weights.r1)
+        return penalty(self.critic, batch["clean"], self.settings.loss_weights.r1)
 
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -124,7 +125,8 @@ class SceneTask:
     def phases(self) -> list[Phase]:
         phases = [Phase("generator", "generator", self._generator)]
         if "discriminator" in self.networks:
-            phases.append(Phase("discriminator", "discriminator", self._discriminator))
+            critic = self.networks["discriminator"]
+            phases.append(Phase("discriminator", "discriminator", partial(logistic, critic)))
         return phases
 
     def sample(self, index: int) -> Sample:
@@ -168,9 +170,6 @@ class SceneTask:
             features = self.vgg(fake * 2 - 1), self.vgg(aim * 2 - 1)
             losses["perceptual"] = self.settings.loss_weights.perceptual * perceptual(*features)
         return losses
-
-    def _discriminator(self, batch: Batch) -> dict[str, Tensor]:
-        return logistic(self.networks["discriminator"], batch)
 
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
