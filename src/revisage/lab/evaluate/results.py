@@ -29,10 +29,6 @@ class Labels:
     columns: dict[str, dict[str, str]]
     left_out: tuple[str, ...] = ()
 
-    def of(self, column: str, names: Sequence[str]) -> list[str]:
-        """The labels of pictures by their names, in order."""
-        return [self.columns[column][stem(name)] for name in names]
-
 
 def read_labels(file: Path, names: Sequence[str]) -> Labels:
     """The labels of the pictures `names` from a CSV table: a column "image" (or "file"), the others labels.
@@ -128,7 +124,7 @@ class Results:
 
     def _by(self, column: str, method: str) -> Grouped:
         assert self.labels is not None
-        labels = np.array(self.labels.of(column, self.names))
+        labels = np.array([self.labels.columns[column][stem(name)] for name in self.names])
         rows = {str(label): np.flatnonzero(labels == label) for label in sorted({*labels.tolist()} - {""})}
         values = {spec.name: self.column(method, spec.name) for spec in self.per_picture()}
         groups = {

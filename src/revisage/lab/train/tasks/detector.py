@@ -78,7 +78,8 @@ class DetectorTask:
         self.held = load_source(settings.data, validation=True)
         self._scene = lru_cache(RETURN)(self._compose)
         torch.manual_seed(settings.seed)
-        self.networks: dict[str, nn.Module] = {"finder": DetectorNetwork(settings.network)}
+        self.network = DetectorNetwork(settings.network)
+        self.networks: dict[str, nn.Module] = {"finder": self.network}
 
     def phases(self) -> list[Phase]:
         return [Phase("finder", "finder", self._losses)]
@@ -118,9 +119,7 @@ class DetectorTask:
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         image = batch["image"].float().contiguous(memory_format=torch.channels_last)
-        network = self.networks["finder"]
-        assert isinstance(network, DetectorNetwork)
-        return detector_losses(network.raw(image), [batch[f"target_{stride}"] for stride in STRIDES])
+        return detector_losses(self.network.raw(image), [batch[f"target_{stride}"] for stride in STRIDES])
 
     def _held_out(self, index: int) -> tuple[Scene, Detections, np.ndarray]:
         """A scene, the clean targets, and its pixels under old-photo."""

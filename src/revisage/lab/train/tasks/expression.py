@@ -60,7 +60,8 @@ class ExpressionTask:
         kept = without_copies(crops, self.held)
         self.crops, self.labels = crops[kept], labels[kept]
         torch.manual_seed(settings.seed)
-        self.networks: dict[str, nn.Module] = {"expression": Expression(settings.network)}
+        self.network = Expression(settings.network)
+        self.networks: dict[str, nn.Module] = {"expression": self.network}
 
     def phases(self) -> list[Phase]:
         return [Phase("expression", "expression", self._losses)]
@@ -72,14 +73,12 @@ class ExpressionTask:
         return {"image": crop[None], "label": np.asarray(self.labels[i], np.int64)}
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
-        network = self.networks["expression"]
-        assert isinstance(network, Expression)
         crops, labels, settings = batch["image"], batch["label"], self.settings
         # Zhang et al., mixup, ICLR 2018.
         mixing = torch.distributions.Beta(settings.mixing, settings.mixing) if settings.mixing else None
         share = torch.ones(()) if mixing is None else mixing.sample().to(crops.device)
         order = torch.randperm(len(crops), device=crops.device)
-        logits = network.logits(share * crops + (1 - share) * crops[order])
+        logits = self.network.logits(share * crops + (1 - share) * crops[order])
         one, other = (
             F.cross_entropy(logits, target, label_smoothing=settings.smoothing)
             for target in (labels, labels[order])

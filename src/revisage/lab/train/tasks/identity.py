@@ -91,9 +91,9 @@ class IdentityTask:
         self.pool = Pool(self._pair, size=settings.pool, reuse=settings.reuse, seed=settings.seed)
         self._taught: dict[int, Tensor] = {}
         torch.manual_seed(settings.seed)
-        network = Identity(settings.network)
-        self.networks: dict[str, nn.Module] = {"identity": network}
-        self._parts: list[nn.Module] = network.network.parts()
+        self.network = Identity(settings.network)
+        self.networks: dict[str, nn.Module] = {"identity": self.network}
+        self._parts: list[nn.Module] = self.network.network.parts()
         self._teachers: list[nn.Module] = self.teacher.network.parts()
         if settings.compile:
             for part in self._parts:
@@ -128,12 +128,11 @@ class IdentityTask:
         return {"image": unit_tensor(image), "clean": unit_tensor(clean), "key": key}
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
-        network, wanted = self.networks["identity"], self._wanted(batch)
+        wanted = self._wanted(batch)
         if not self.settings.hints:
-            return {"angle": identity(network(batch["image"]), wanted)}
-        assert isinstance(network, Identity)
+            return {"angle": identity(self.network(batch["image"]), wanted)}
         self.teacher.to(wanted.device)
-        own = taught = network.crop(batch["image"] * 2 - 1)
+        own = taught = self.network.crop(batch["image"] * 2 - 1)
         forced, losses = batch["forced"][:, None, None, None], {}
         *rows, head = self._parts
         for i, (row, teacher) in enumerate(zip(rows, self._teachers[:-1], strict=True)):
