@@ -150,9 +150,7 @@ def _trace(
             )
     except Exception as error:
         cause = error.__cause__ or error  # the exporter wraps the reason in advice about reporting it
-        raise ModelError(
-            f"the network cannot be exported: {type(cause).__name__}: {one_line(cause)}"
-        ) from error
+        raise ModelError(f"network cannot be exported: {type(cause).__name__}: {one_line(cause)}") from error
     assert program is not None
     model = program.model_proto
     shape = model.graph.input[0].type.tensor_type.shape.dim

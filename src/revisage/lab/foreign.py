@@ -48,10 +48,9 @@ def install(file: Path, name: str | None, refusal: ModelError) -> Path:
     UsageError for a name that is taken.
     """
     model, source = load(file, refusal), sha256(file)
-    if model.architecture.id not in FAMILIES:
-        raise ModelError(
-            f"{file} is of {model.architecture.id}; these can be imported: {', '.join(FAMILIES)}"
-        )
+    kind = model.architecture.id
+    if kind not in FAMILIES:
+        raise ModelError(f"{file} is of {kind}; these can be imported: {', '.join(FAMILIES)}")
     chosen = name or zoo.name_of(file)
     if chosen is None:
         raise UsageError(f"{file.name} gives no name for a model: give one with --as NAME")

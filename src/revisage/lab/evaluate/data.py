@@ -106,9 +106,8 @@ class Data:
         if item.low is not None:
             low, scale = read(item.low), self.view.scale
             if (low.shape[0] * scale, low.shape[1] * scale) != truth.shape[:2]:
-                raise UsageError(
-                    f"{item.name}: {_size(low)} and {_size(truth)} do not fit --setting {self.view.setting}"
-                )
+                sizes = f"{_size(low)} and {_size(truth)}"
+                raise UsageError(f"{item.name}: {sizes} do not fit --setting {self.view.setting}")
             return Pair(low, truth)
         if self.find is not None and self.view.align is not None:
             matrix = self.find(truth)
@@ -182,10 +181,9 @@ def select(data: Data, *, split: Split = "all", limit: int | None = None) -> Dat
     """
     items = data.items
     if split != "all":
-        files = [(item, item.clean or item.low or Path()) for item in items]
-        items = tuple(
-            i for i, file in files if held_out(file.stem if split == "held-out" else file.parent.name)
-        )
+        files = {item: item.clean or item.low or Path() for item in items}
+        names = {item: path.stem if split == "held-out" else path.parent.name for item, path in files.items()}
+        items = tuple(item for item in items if held_out(names[item]))
     if limit is not None:
         if limit < 1:
             raise UsageError(f"--limit takes a number of pictures from 1, not {limit}")

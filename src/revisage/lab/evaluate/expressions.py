@@ -1,5 +1,6 @@
 """The expression of a face before and after: a classifier, and the metrics that compare its answers."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -42,10 +43,8 @@ class ModelClassifier:
     def recognise(self, faces: Tensor) -> Tensor:
         """(N, 3, S, S) RGB in [0, 1] on the FFHQ template -> (N,) numbers into `EXPRESSIONS`."""
         if faces.shape[2:] != (self.size, self.size):
-            large = faces.shape[2] > self.size
-            faces = F.interpolate(faces, (self.size, self.size), mode="area" if large else "bicubic").clamp(
-                0, 1
-            )
+            mode = "area" if faces.shape[2] > self.size else "bicubic"
+            faces = F.interpolate(faces, (self.size, self.size), mode=mode).clamp(0, 1)
         scores = self._session.run(faces.numpy().astype(np.float32))
         if scores.shape != (len(faces), len(EXPRESSIONS)):
             raise ModelCorruptError(
@@ -81,6 +80,9 @@ def unstable(classifier: ModelClassifier) -> Metric:
         return first != second
 
     return Metric(replace(_SHARE, name=UNSTABLE, source=source), classifier.sha256, values)
+
+
+METRICS: dict[str, Callable[[ModelClassifier], Metric]] = {CHANGED: changed, UNSTABLE: unstable}
 
 
 def _degraded(faces: Tensor, chain: Chain) -> Tensor:

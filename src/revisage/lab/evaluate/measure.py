@@ -20,16 +20,12 @@ DEFAULT = ("psnr", "ssim", "ms_ssim", "niqe", "degrees")
 DEFAULT_ALONE = ("niqe",)
 FACE_SIDE = 256  # of the crop that face metrics get of a picture that is no aligned face
 
-_EXPRESSIONS: dict[str, Callable[[expressions.ModelClassifier], Metric]] = {
-    expressions.CHANGED: expressions.changed,
-    expressions.UNSTABLE: expressions.unstable,
-}
 _FACE_CROPS = "FFHQ template"
 
 
 def names() -> list[str]:
     """Every metric there is."""
-    return [*metrics.METRICS, *_EXPRESSIONS]
+    return [*metrics.METRICS, *expressions.METRICS]
 
 
 def open_metrics(
@@ -70,7 +66,7 @@ def open_metrics(
     opened = {metric.spec.name: metric for metric in metrics.load(known, weights, _find_landmarks)}
     if len(known) < len(chosen):
         classifier = expressions.ModelClassifier(expression)
-        opened |= {name: make(classifier) for name, make in _EXPRESSIONS.items() if name in chosen}
+        opened |= {name: make(classifier) for name, make in expressions.METRICS.items() if name in chosen}
     return [opened[name] for name in chosen]
 
 

@@ -46,10 +46,8 @@ def read_labels(file: Path, names: Sequence[str]) -> Labels:
     missing = [name for name in names if stem(name) not in by_name]
     if missing:
         raise UsageError(f"--groups {file} does not list {missing[0]} ({len(missing)} pictures missing)")
-    labels = {
-        column: {stem(name): (by_name[stem(name)][column] or "").strip() for name in names}
-        for column in columns
-    }
+    own = {stem(name): by_name[stem(name)] for name in names}
+    labels = {column: {key: (row[column] or "").strip() for key, row in own.items()} for column in columns}
     few = {column: found for column, found in labels.items() if len(set(found.values())) <= MOST_GROUPS}
     return Labels(few, tuple(column for column in labels if column not in few))
 
@@ -128,8 +126,7 @@ class Results:
         rows = {str(label): np.flatnonzero(labels == label) for label in sorted({*labels.tolist()} - {""})}
         values = {spec.name: self.column(method, spec.name) for spec in self.per_picture()}
         groups = {
-            label: {name: summarise(all_[chosen]) for name, all_ in values.items()}
-            for label, chosen in rows.items()
+            label: {name: summarise(all_[i]) for name, all_ in values.items()} for label, i in rows.items()
         }
         large = [chosen for chosen in rows.items() if len(chosen[1]) >= LEAST_GROUP]
         gaps = {name: largest_gap({label: all_[i] for label, i in large}) for name, all_ in values.items()}

@@ -202,11 +202,9 @@ class _Run:
         """What a metric of sets keeps of the pictures in a folder of results."""
 
         def batches() -> Iterator[Tensor]:
+            truths = truth_folder(self._out) if self._data.has_truth else folder
             for item in items:
-                picture = read(picture_of(folder, item.name))
-                truth = (
-                    read(picture_of(truth_folder(self._out), item.name)) if self._data.has_truth else picture
-                )
+                picture, truth = (read(picture_of(place, item.name)) for place in (folder, truths))
                 batch = self._inputs.batch(metric, item.name, [picture], truth)
                 if batch is not None:
                     yield batch

@@ -44,8 +44,7 @@ def style(fake: Sequence[Tensor], real: Sequence[Tensor], weights: Sequence[floa
 def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
     """L = 1/K sum_k mean |D_k(x) - D_k(y)| over a discriminator's features, pairs of one shape.
 
-    Wang et al., *High-Resolution Image Synthesis with Conditional GANs*, CVPR 2018, eq. 4. No gradient flows
-    into `real`.
+    Wang et al., *High-Resolution Image Synthesis with Conditional GANs*, CVPR 2018, eq. 4. `real` is fixed.
     """
     if len(fake) != len(real) or not fake:
         raise ValueError(f"two lists of the same length are needed, got {len(fake)} and {len(real)}")

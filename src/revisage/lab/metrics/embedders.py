@@ -70,9 +70,7 @@ def dlib(path: Path) -> Embedder:
     try:
         import dlib
     except ImportError:
-        raise RuntimeUnavailableError(
-            "degrees_dlib needs dlib: pip install 'revisage[landmarks]', or leave it out"
-        ) from None
+        raise RuntimeUnavailableError("degrees_dlib needs dlib: pip install 'revisage[landmarks]'") from None
     try:
         network = dlib.face_recognition_model_v1(str(path))
     except RuntimeError as error:
@@ -96,10 +94,8 @@ def dlib_chips(faces: Tensor) -> list[np.ndarray]:
     shift = complex(*_DLIB_EYES[0]) - turn * complex(x0, y0)
     matrix = np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
     pictures = (faces * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-    return [
-        cv2.warpAffine(picture, matrix, (_DLIB_SIZE, _DLIB_SIZE), borderMode=cv2.BORDER_REPLICATE)
-        for picture in pictures
-    ]
+    size = (_DLIB_SIZE, _DLIB_SIZE)
+    return [cv2.warpAffine(p, matrix, size, borderMode=cv2.BORDER_REPLICATE) for p in pictures]
 
 
 EMBEDDERS: dict[str, Callable[[Path], Embedder]] = {

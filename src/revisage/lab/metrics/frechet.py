@@ -79,9 +79,7 @@ def open_inception(path: Path) -> Callable[[Tensor], Tensor]:
             "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
         )
     except RuntimeError as error:
-        raise ModelCorruptError(
-            f"{path} does not hold torch-fidelity's Inception: {one_line(error)}"
-        ) from None
+        raise ModelCorruptError(f"{path} holds no Inception of torch-fidelity: {one_line(error)}") from None
     network.eval().requires_grad_(False)
 
     def features(pictures: Tensor) -> Tensor:

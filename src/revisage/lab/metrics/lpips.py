@@ -36,8 +36,7 @@ def open_lpips(net: Backbone, path: Path) -> Distance:
 
 
 def open_features(net: Backbone, path: Path) -> Callable[[Tensor], Tensor]:
-    """(N, 3, H, W) in [0, 1] -> (N, C): means over places of the last features that LPIPS looks at. Raises
-    ModelCorruptError as `open_lpips`."""
+    """(N, 3, H, W) in [0, 1] -> (N, C): means over places of the last features that LPIPS looks at."""
     network = _opened(net, path)
 
     def features(pictures: Tensor) -> Tensor:

@@ -62,13 +62,8 @@ def features(luma: Tensor, window: Tensor) -> Tensor:
     """(H, W) float64 in 0..255 -> (blocks, 36): 18 statistics at each of two scales."""
     h, w = (side // BLOCK * BLOCK for side in luma.shape)
     whole = luma[:h, :w].numpy()
-    return torch.cat(
-        [
-            _block_features(_mscn(picture, window.numpy()), side)
-            for picture, side in ((whole, BLOCK), (_half(whole), BLOCK // 2))
-        ],
-        dim=1,
-    )
+    scales = (whole, BLOCK), (_half(whole), BLOCK // 2)
+    return torch.cat([_block_features(_mscn(p, window.numpy()), side) for p, side in scales], dim=1)
 
 
 def _distance(luma: Tensor, model: PristineModel) -> Tensor:

@@ -34,8 +34,7 @@ class Entry:
     spec: MetricSpec
     """The definition."""
     open: Callable[[dict[str, Path], FindLandmarks | None], Callable[..., Tensor]]
-    """(files of its weights by name, what finds landmarks) -> `Metric.function`. It may add to the files,
-    whose sha256 are told."""
+    """(files of its weights by name, what finds landmarks) -> `Metric.function`. It may add to the files."""
     gather: Callable[[], Gathered] = Gaussian
     """See `Metric.gather`."""
 
@@ -45,8 +44,7 @@ def load(
 ) -> list[Metric]:
     """The metrics of these names, in this order, their weights loaded and hashed.
 
-    `folder` of weights is looked in before the zoo's; "landmarks" wants `find_landmarks`, as this room knows
-    no face detector.
+    `folder` of weights is looked in before the zoo's; `find_landmarks` is for "landmarks".
 
     Raises:
         UsageError: no metric of that name, or "landmarks" without `find_landmarks`.

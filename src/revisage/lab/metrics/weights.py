@@ -38,9 +38,7 @@ def locate(name: str, wanted_by: str, folder: Path | None = None) -> Path:
                     return locate(COPIES[name], wanted_by, folder)
             raise ModelMissingError(f"{wanted_by}: {error}") from None
     if spec.sha256 is not None and sha256(path) != spec.sha256:
-        raise ModelCorruptError(
-            f"{path} does not have the sha256 of {name}: remove it or give another folder"
-        )
+        raise ModelCorruptError(f"{path} has not the sha256 of {name}: remove it or give another folder")
     return path
 
 
@@ -79,7 +77,6 @@ def fill(network: torch.nn.Module, state: dict[str, Any], path: Path) -> torch.n
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise ModelCorruptError(
-            f"{path} does not hold the weights of {type(network).__name__}: {one_line(error)}"
-        ) from None
+        name = type(network).__name__
+        raise ModelCorruptError(f"{path} does not hold the weights of {name}: {one_line(error)}") from None
     return network.eval().requires_grad_(False)

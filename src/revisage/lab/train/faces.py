@@ -110,10 +110,8 @@ def split(folders: Sequence[Path], embedder: Embedder | None) -> tuple[list[list
     """
     training, held = ([_side(folder, held=side) for folder in folders] for side in (False, True))
     if embedder is not None:
-        training = [
-            identity_disjoint(paths, [p for part in held for p in part], embedder.pictures)
-            for paths in training
-        ]
+        everyone = [path for paths in held for path in paths]
+        training = [identity_disjoint(paths, everyone, embedder.pictures) for paths in training]
     return training, held
 
 
@@ -153,8 +151,6 @@ def identity_disjoint(
     nearest = torch.rad2deg(torch.arccos((rows[0] @ rows[1].T).clamp(-1, 1))).min(dim=1).values
     kept = [path for path, angle in zip(training, nearest.tolist(), strict=True) if angle >= threshold]
     if not kept:
-        raise TrainingError(
-            "every training picture shows a held-out person: add pictures of other people, "
-            "or set identity_weights=none"
-        )
+        wish = "add pictures of other people, or set identity_weights=none"
+        raise TrainingError(f"every training picture shows a held-out person: {wish}")
     return kept

@@ -95,9 +95,7 @@ class Log:
         if self._path is None or self._board is None:
             return
         with self._path.open("a", newline="") as file:
-            csv.writer(file).writerows(
-                (images, group, name, f"{value:.6g}") for name, value in values.items()
-            )
+            csv.writer(file).writerows((images, group, name, f"{v:.6g}") for name, v in values.items())
         for name, value in values.items():
             self._board.add_scalar(f"{group}/{name}", value, images)
         text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
@@ -113,8 +111,7 @@ class Log:
 def _cut(log: Path, images: int) -> None:
     """Leave of a log the rows up to `images`, without what a kill or a full disk left unfinished."""
     if log.is_file():
-        rows = [
-            line.split(b",") for line in log.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")
-        ]
+        lines = log.read_bytes().splitlines(keepends=True)
+        rows = [line.split(b",") for line in lines if line.endswith(b"\n")]
         kept = [row for row in rows if len(row) == 4 and row[0].isdigit() and int(row[0]) <= images]
         write_atomically(log, b"".join(map(b",".join, kept)))

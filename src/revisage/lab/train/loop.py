@@ -41,8 +41,7 @@ def learning_rate(settings: LoopSettings, images: int, seconds: float) -> float:
 def step(
     phase: Phase, state: State, batch: Batch, settings: LoopSettings, context: DistributedContext
 ) -> tuple[dict[str, float], bool]:
-    """One update of one phase: its losses, and whether it was applied: not with an infinite gradient, an
-    `OUTLIER` or NaN."""
+    """One update of one phase: its losses, and whether it was applied: not with an `OUTLIER` or no number."""
     network, optimizer = state.networks[phase.network], state.optimizers[phase.network]
     scaler = state.scalers[phase.network]
     _leave_alone_the_rest(phase, state)

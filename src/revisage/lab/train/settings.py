@@ -66,9 +66,7 @@ class LoopSettings(Checked):
             raise UsageError("set either images or hours as the length of the training")
         super().__post_init__()
         if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
-            raise UsageError(
-                f"beta1 and beta2 must be at least 0 and below 1, got {self.beta1}, {self.beta2}"
-            )
+            raise UsageError(f"beta1 and beta2 must be at least 0, below 1, got {self.beta1}, {self.beta2}")
 
 
 def flat(settings: Any) -> dict[str, Any]:
@@ -111,9 +109,8 @@ def check(
         if getattr(settings, name) < 1:
             raise UsageError(f"{name} must be at least 1, got {getattr(settings, name)}")
     if unit is not None and (settings.patch % unit or not unit <= settings.patch <= settings.around):
-        raise UsageError(
-            f"patch must be a multiple of {unit} and at most around ({settings.around}), got {settings.patch}"
-        )
+        wish = f"a multiple of {unit} and at most around ({settings.around})"
+        raise UsageError(f"patch must be {wish}, got {settings.patch}")
     if getattr(settings, "recipe", "face") not in RECIPES:
         raise UsageError(f"no recipe {settings.recipe!r}; there are {', '.join(RECIPES)}")
     pool, reuse = getattr(settings, "pool", 1), getattr(settings, "reuse", 1)

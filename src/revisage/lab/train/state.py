@@ -79,10 +79,7 @@ class State:
 
     def pack(self) -> dict[str, Any]:
         """What is saved."""
-        groups = {
-            group: {name: item.state_dict() for name, item in getattr(self, group).items()}
-            for group in GROUPS
-        }
+        groups = {g: {name: item.state_dict() for name, item in getattr(self, g).items()} for g in GROUPS}
         reached = {"images": self.images, "seconds": self.seconds, "best": self.best}
         return describe(self.ema.network) | groups | {"ema": self.ema.network.state_dict()} | reached
 

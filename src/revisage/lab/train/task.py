@@ -14,8 +14,7 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Phase:
-    """One optimiser's part of a step. Phases run in their order, on the same batch; one may add to the batch
-    what a later one needs."""
+    """One optimiser's part of a step. Phases run in order on one batch; each may add to it."""
 
     name: str
     """Appears before the loss names in the log."""

@@ -113,9 +113,8 @@ def _published(path: Path) -> Compact:
     try:
         return with_weights(state)
     except ValueError:
-        raise UsageError(
-            f"{path}: teacher and twin must be SRVGGNetCompact networks, such as realesr-general-x4v3"
-        ) from None
+        wish = "SRVGGNetCompact networks, such as realesr-general-x4v3"
+        raise UsageError(f"{path}: teacher and twin must be {wish}") from None
 
 
 class Teacher:

@@ -1,6 +1,7 @@
 """Training of the expression classifier on labelled faces."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -79,19 +80,14 @@ class ExpressionTask:
         share = torch.ones(()) if mixing is None else mixing.sample().to(crops.device)
         order = torch.randperm(len(crops), device=crops.device)
         logits = self.network.logits(share * crops + (1 - share) * crops[order])
-        one, other = (
-            F.cross_entropy(logits, target, label_smoothing=settings.smoothing)
-            for target in (labels, labels[order])
-        )
-        return {"entropy": share * one + (1 - share) * other}
+        entropy = partial(F.cross_entropy, logits, label_smoothing=settings.smoothing)
+        return {"entropy": share * entropy(target=labels) + (1 - share) * entropy(target=labels[order])}
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Accuracy on the held-out faces, and the mean over the expressions of the share recognised."""
         table = confusion(self.truth, self._predict(network))
-        return {
-            "accuracy": float(np.trace(table) / table.sum()),
-            "balanced": float((np.diag(table) / table.sum(1)).mean()),
-        }
+        hits = np.diag(table)
+        return {"accuracy": float(hits.sum() / table.sum()), "balanced": float((hits / table.sum(1)).mean())}
 
     def pictures(self, network: nn.Module) -> np.ndarray:
         """Held-out faces by what they were recognised as, one row an expression, at most 16 a row."""
@@ -124,9 +120,7 @@ def varied(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     centre = (crop.shape[0] - 1) / 2
     matrix = cv2.getRotationMatrix2D((centre, centre), angle, scale)
     matrix[:, 2] += rng.normal(0, 1.2, 2) - _MARGIN
-    picture = cv2.warpAffine(
-        crop, matrix, (CROP, CROP), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
-    )
+    picture = cv2.warpAffine(crop, matrix, (CROP, CROP), borderMode=cv2.BORDER_REFLECT)  # linear
     picture = picture.astype(np.float32) / 255
     if rng.random() < 0.5:
         picture = picture[:, ::-1]

@@ -85,9 +85,8 @@ class IdentityTask:
         folders = [settings.data, settings.more] if settings.more else [settings.data]
         training, held = split(folders, self.teacher)
         self.training = Mixed([AlignedFaces(t, SIZE) for t in training], settings.more_share, settings.seed)
-        self.held = AlignedFaces(
-            [p for side in held for p in side[: max(1, settings.validation // len(held))]], SIZE
-        )
+        each = max(1, settings.validation // len(held))
+        self.held = AlignedFaces([path for side in held for path in side[:each]], SIZE)
         self.pool = Pool(self._pair, size=settings.pool, reuse=settings.reuse, seed=settings.seed)
         self._taught: dict[int, Tensor] = {}
         torch.manual_seed(settings.seed)

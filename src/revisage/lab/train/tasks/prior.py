@@ -86,19 +86,16 @@ class PriorTask:
         (training,), (held,) = split([settings.data], self.embedder)
         self.training = AlignedFaces(training, settings.network.size)
         if len(held) < 2:
-            raise TrainingError(
-                f"only {len(held)} held-out picture in {settings.data}: a Fréchet distance takes two, so add "
-                "pictures of more people"
-            )
+            found = f"only {len(held)} held-out picture in {settings.data}"
+            raise TrainingError(f"{found}: a Fréchet distance takes two, so add pictures of more people")
         self.held = AlignedFaces(held[: settings.validation], settings.network.size)
         torch.manual_seed(settings.seed)
         self.generator, self.critic = FacePrior(settings.network), Discriminator(settings.discriminator)
         self.networks: dict[str, nn.Module] = {"generator": self.generator, "discriminator": self.critic}
 
     def phases(self) -> list[Phase]:
-        critic = partial(
-            Phase, network="discriminator", rate=self.settings.critic_rate, beta1=0.0, clipped=False
-        )
+        rate = self.settings.critic_rate
+        critic = partial(Phase, network="discriminator", rate=rate, beta1=0.0, clipped=False)
         return [
             Phase("generator", "generator", self._generator),
             Phase("path", "generator", self._path, PATH_INTERVAL),

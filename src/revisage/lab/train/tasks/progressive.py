@@ -29,15 +29,7 @@ from revisage.lab.metrics.ms_ssim import ms_ssim
 from revisage.lab.metrics.psnr import psnr
 from revisage.lab.metrics.ssim import ssim
 from revisage.lab.metrics.weights import read_state
-from revisage.lab.networks.progressive import (
-    INPUT,
-    SIZE,
-    STEPS,
-    Critic,
-    Progressive,
-    ProgressiveConfig,
-    brought,
-)
+from revisage.lab.networks.progressive import SIZE, STEPS, Critic, Progressive, ProgressiveConfig, brought
 from revisage.lab.networks.vgg import VGG19Features
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.faces import table_of
@@ -113,8 +105,7 @@ COMPACT_WEIGHTS = ProgressiveWeights(
 
 @dataclass(frozen=True)
 class ProgressiveSettings:
-    """Data and losses of the progressive GAN; pictures are in [-1, 1]. Raises UsageError when a value cannot
-    be used."""
+    """Data and losses of the progressive GAN; in [-1, 1]. Raises UsageError when a value cannot be used."""
 
     data: Path
     """Folder of whole pictures, square, brought to 128 px; one folder for each person, or pictures named
@@ -298,4 +289,4 @@ def degraded(clean: np.ndarray, rng: np.random.Generator, *, encoder: bool) -> n
 def returned(low: np.ndarray) -> np.ndarray:
     """A thumbnail, (16, 16, 3), as it comes back from 128 px, which `evaluate` shows it at."""
     large = np.rint(np.clip(cv2.resize(low, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC), 0, 1) * 255)
-    return cv2.resize(large, (INPUT, INPUT), interpolation=cv2.INTER_AREA) / np.float32(255)
+    return cv2.resize(large, low.shape[1::-1], interpolation=cv2.INTER_AREA) / np.float32(255)

@@ -185,10 +185,8 @@ class SceneTask:
         if self.settings.loss_weights.adversarial:
             for i in range(len(self.held)):
                 pair = self._degraded(np.random.default_rng(i), self.held[i])
-                low, aim = (
-                    torch.from_numpy(unit_tensor(pair[key]))[None].to(device)
-                    for key in ("low", "sharp" if self.settings.sharpened else "clean")
-                )
+                seen = pair["low"], pair["sharp" if self.settings.sharpened else "clean"]
+                low, aim = (torch.from_numpy(unit_tensor(p))[None].to(device) for p in seen)
                 losses = self._reconstruction(network(low), aim).values()
                 figures["closeness"].append(-float(torch.stack(list(losses)).sum()))
         means = {key: float(np.mean(values)) for key, values in figures.items()}
