@@ -194,7 +194,7 @@ def test_a_model_with_a_contract_is_known_by_it(tmp_path: Path, data: Data) -> N
 
 
 def test_whole_pictures_go_to_a_face_model_as_they_are() -> None:
-    with pytest.raises(UsageError, match="--whole is for pictures that are no aligned faces"):
+    with pytest.raises(UsageError, match="--whole is for pictures, not aligned faces"):
         View(whole=True, aligned=True)
     assert View(whole=True, size=128).direct
     assert not View(whole=True).faces  # metrics of faces still look for them

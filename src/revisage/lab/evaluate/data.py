@@ -45,7 +45,7 @@ class View(Checked):
         if self.align is not None and (self.size is not None or self.aligned):
             raise UsageError("--align makes aligned faces of its own size: leave --aligned and --size out")
         if self.whole and self.faces:
-            raise UsageError("--whole is for pictures that are no faces: leave --aligned and --align out")
+            raise UsageError("--whole is for pictures, not aligned faces: leave --aligned and --align out")
 
     @property
     def scale(self) -> int:

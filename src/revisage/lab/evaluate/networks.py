@@ -72,10 +72,8 @@ def open_onnx(path: Path, session: Session) -> Network:
 
 def open_checkpoint(path: Path, open_session: Callable[[bytes], Session]) -> Network:
     """A checkpoint: of the networks that `revisage.zoo.published` knows, or of others in PyTorch by spandrel.
-
     Raises ModelMissingError (no such file), ModelCorruptError (of no known network), RuntimeUnavailableError
-    (spandrel, which may know it, is not installed).
-    """
+    (spandrel, which may know it, is not installed)."""
     if not path.is_file():
         raise ModelMissingError(f"there is no file {path}")
     try:

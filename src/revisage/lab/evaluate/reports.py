@@ -82,15 +82,12 @@ def draw_sheet(results: Results, out: Path, path: Path) -> None:
         left = x * (_CELL + _GAP)
         draw.text((left + 3, 3), _shortened(title, font), fill="black", font=font)
         for y, name in enumerate(rows):
-            cell = Image.fromarray(_cell(read(picture_of(folder, name))))
+            picture = read(picture_of(folder, name))
+            scale = _CELL / max(picture.shape[:2])
+            cell = Image.fromarray(fit(picture, *(max(1, round(n * scale)) for n in picture.shape[:2])))
             top = _STRIP + y * (_CELL + _GAP)
             canvas.paste(cell, (left + (_CELL - cell.width) // 2, top + (_CELL - cell.height) // 2))
     write_atomically(path, encode(Photo(np.array(canvas)), format="PNG"))
-
-
-def _cell(picture: np.ndarray) -> np.ndarray:
-    scale = _CELL / max(picture.shape[:2])
-    return fit(picture, *(max(1, round(side * scale)) for side in picture.shape[:2]))
 
 
 def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:

@@ -65,13 +65,10 @@ def load(
     return loaded
 
 
-def _lpips(net: Backbone) -> Callable[..., Callable[..., Tensor]]:
-    def opened(files: dict[str, Path], _: FindLandmarks | None) -> Callable[..., Tensor]:
-        (path,) = files.values()
-        files[f"lpips-{net}"] = linear_layers(net)
-        return open_lpips(net, path)
-
-    return opened
+def _lpips(net: Backbone, files: dict[str, Path], _: FindLandmarks | None) -> Callable[..., Tensor]:
+    (path,) = files.values()
+    files[f"lpips-{net}"] = linear_layers(net)
+    return open_lpips(net, path)
 
 
 def _degrees(files: dict[str, Path], _: FindLandmarks | None) -> Callable[..., Tensor]:
@@ -121,9 +118,9 @@ _ENTRIES = (
                   crop="the 96x96 blocks that fit, from the top left",
                   source="Mittal et al., 2013, as the authors' published code"),
           lambda files, _: partial(niqe, model=read_pristine(files["niqe"]))),
-    Entry(replace(_LPIPS, name="lpips_alex", weights=("alexnet",)), _lpips("alex")),
-    Entry(replace(_LPIPS, name="lpips_vgg", weights=("vgg16",)), _lpips("vgg")),
-    Entry(replace(_LPIPS, name="lpips_squeeze", weights=("squeezenet",)), _lpips("squeeze")),
+    Entry(replace(_LPIPS, name="lpips_alex", weights=("alexnet",)), partial(_lpips, "alex")),
+    Entry(replace(_LPIPS, name="lpips_vgg", weights=("vgg16",)), partial(_lpips, "vgg")),
+    Entry(replace(_LPIPS, name="lpips_squeeze", weights=("squeezenet",)), partial(_lpips, "squeeze")),
     Entry(replace(_INCEPTION, name="fid", source="Heusel et al., NeurIPS 2017; covariances divided by n - 1"),
           _inception),
     Entry(replace(_INCEPTION, name="kid", source="Bińkowski et al., ICLR 2018; unbiased; over 1,000 pictures "

@@ -43,12 +43,9 @@ def locate(name: str, wanted_by: str, folder: Path | None = None) -> Path:
 
 
 def read_state(path: Path, key: str | None = None) -> dict[str, Any]:
-    """A PyTorch state dict, or the one under `key` where the file has it; runs no pickled code.
-
-    A numpy archive (.npz) of named arrays does too; those of 16 bits become float32.
-
-    Raises ModelCorruptError when the file is something else.
-    """
+    """A PyTorch state dict, or the one under `key` where the file has it; runs no pickled code. A numpy
+    archive (.npz) of named arrays does too; those of 16 bits become float32. Raises ModelCorruptError when
+    the file is something else."""
     if path.suffix == ".npz":
         return _read_archive(path)
     try:

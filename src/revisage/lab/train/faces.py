@@ -103,11 +103,8 @@ class Mixed:
 
 def split(folders: Sequence[Path], embedder: Embedder | None) -> tuple[list[list[Path]], list[list[Path]]]:
     """Training and held-out pictures of each folder; with an embedder nobody is in both, in any of them.
-
-    Where a table lies beside a folder, the pictures of one of its groups stay together.
-
-    Raises TrainingError for the folder that `revisage prepare` wrote to: it holds the dropped faces as well.
-    """
+    Where a table lies beside a folder, the pictures of one of its groups stay together. Raises TrainingError
+    for the folder that `revisage prepare` wrote to: it holds the dropped faces as well."""
     training, held = ([_side(folder, held=side) for folder in folders] for side in (False, True))
     if embedder is not None:
         everyone = [path for paths in held for path in paths]

@@ -1,15 +1,15 @@
 """Starting a training from weights made earlier, so that a shipped weight file is enough to go on from."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import update_bn
 
-from revisage.errors import TrainingError
+from revisage.errors import TrainingError, one_line
 from revisage.files import sha256
 from revisage.lab.architectures import describe, name_of
 from revisage.lab.data.loader import Sample
@@ -43,7 +43,7 @@ def start_from(network: nn.Module, path: Path) -> list[str]:
             if value.is_floating_point():  # counters are not exported
                 absent.setdefault(layer, []).append(name)
             continue
-        if _long(tensor.shape) != _long(value.shape):
+        if tensor.squeeze().shape != value.squeeze().shape:  # the exporter writes slopes as (C, 1, 1)
             raise TrainingError(
                 f"{path}: {name} has shape {tuple(tensor.shape)}, the network wants {tuple(value.shape)}"
             )
@@ -84,7 +84,7 @@ def _exported(path: Path) -> Weights:
         model = onnx.load(str(path), load_external_data=False)
         arrays = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
     except Exception as error:
-        raise TrainingError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
+        raise TrainingError(f"cannot read {path}: {one_line(error)}") from None
     return Weights({name.removesuffix(".fp16"): torch.tensor(array) for name, array in arrays.items()})
 
 
@@ -97,15 +97,6 @@ def measure_norms(network: nn.Module, sample: Callable[[int], Sample]) -> None:
     """
     if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
         return
-
-    def batches() -> Iterator[Tensor]:
-        for start in range(0, CALIBRATION, CALIBRATION_BATCH):
-            images = [sample(index)["image"] for index in range(start, start + CALIBRATION_BATCH)]
-            yield torch.from_numpy(np.stack(images)).float().to(device_of(network))
-
-    update_bn(batches(), network)
-
-
-def _long(shape: Sequence[int]) -> tuple[int, ...]:
-    """A shape without its axes of length 1: the exporter writes slopes as (C, 1, 1)."""
-    return tuple(length for length in shape if length != 1)
+    starts, device = range(0, CALIBRATION, CALIBRATION_BATCH), device_of(network)
+    batches = ([sample(i)["image"] for i in range(start, start + CALIBRATION_BATCH)] for start in starts)
+    update_bn((torch.from_numpy(np.stack(images)).float().to(device) for images in batches), network)

@@ -30,12 +30,10 @@ def grid(rows: Sequence[Sequence[np.ndarray]], *, columns: int) -> np.ndarray:
     """Rows of (3, H, W) pictures in [-1, 1], laid out in `columns` groups -> (H', W', 3) uint8. Smaller
     pictures are filled up with black at the right and below."""
     height, width = (max(p.shape[axis] for row in rows for p in row) for axis in (1, 2))
-    strips = [np.concatenate([_fill(to_bytes(p), height, width) for p in row], axis=1) for row in rows]
+    strips = []
+    for row in rows:
+        margins = (((0, height - p.shape[1]), (0, width - p.shape[2]), (0, 0)) for p in row)
+        strips.append(np.hstack([np.pad(to_bytes(p), m) for p, m in zip(row, margins, strict=True)]))
     count = -(-len(strips) // columns)
     strips += [np.zeros_like(strips[0])] * (count * columns - len(strips))
-    groups = [np.concatenate(strips[i * count : (i + 1) * count], axis=0) for i in range(columns)]
-    return np.concatenate(groups, axis=1)
-
-
-def _fill(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    return np.pad(picture, ((0, height - picture.shape[0]), (0, width - picture.shape[1]), (0, 0)))
+    return np.hstack([np.vstack(strips[i * count : (i + 1) * count]) for i in range(columns)])

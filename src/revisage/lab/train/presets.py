@@ -26,7 +26,6 @@ from revisage.lab.train.tasks.gfpgan import FaceSettings, FaceTask
 from revisage.lab.train.tasks.identity import IdentitySettings, IdentityTask
 from revisage.lab.train.tasks.prior import PriorSettings, PriorTask
 from revisage.lab.train.tasks.progressive import (
-    COMPACT_WEIGHTS,
     ProgressiveSettings,
     ProgressiveTask,
     ProgressiveWeights,
@@ -103,6 +102,9 @@ RECONSTRUCTION = partial(
 PAPER_WEIGHTS = FaceWeights(
     l1=0.1, pyramid=1.0, vgg_style=50.0, features=0.0, identity=10.0, adversarial=0.1, component=1.0,
     matching=1.0, style=200.0, r1=10.0)
+# The reconstruction leads: the critic's gradient is at most 22 % as long as that of the pixel loss.
+COMPACT_PROGRESSIVE = ProgressiveWeights(
+    Schedule(0.0, 4e-5, 1e-3), Schedule(1.0), Schedule(0.1), Schedule(0.1, 0.004, 0.2))
 # The adversarial loss leads until epoch 20 or so: its gradient has length 1, that of the mean absolute error
 # 1/222 at 128 px. The document has neither these numbers nor the optimiser's.
 PAPER_PROGRESSIVE = ProgressiveWeights(
@@ -118,7 +120,7 @@ def _progressive(*, encoder: bool) -> tuple[Preset, ...]:
     return (
         Preset("compact",
                partial(ProgressiveSettings, network=compact, critic=(16, 32, 64, 96, 128),
-                       loss_weights=COMPACT_WEIGHTS, penalty_share=0.25, early=4),
+                       loss_weights=COMPACT_PROGRESSIVE, penalty_share=0.25, early=4),
                LoopSettings(images=500_000, batch=batch, rate=1e-3, warmup=2000, beta1=0.5, ema=8000)),
         Preset("paper",
                partial(ProgressiveSettings, network=paper, critic=(128, 256, 512, 512, 512),
@@ -126,7 +128,7 @@ def _progressive(*, encoder: bool) -> tuple[Preset, ...]:
                LoopSettings(images=102 * 10_586, batch=batch, rate=1e-3, beta1=0.0, ema=10_000, clip=100.0)),
         Preset("tiny",
                partial(ProgressiveSettings, network=tiny, critic=(8, 8, 8, 16, 16),
-                       loss_weights=COMPACT_WEIGHTS, penalty_share=0.25, early=2, validation=4),
+                       loss_weights=COMPACT_PROGRESSIVE, penalty_share=0.25, early=2, validation=4),
                replace(TINY_LOOP, images=256)),
     )
 

@@ -94,15 +94,6 @@ class ProgressiveWeights:
     """The critic's gradient penalty."""
 
 
-# The reconstruction leads: the critic's gradient is at most 22 % as long as that of the pixel loss.
-COMPACT_WEIGHTS = ProgressiveWeights(
-    adversarial=Schedule(0.0, 4e-5, 1e-3),
-    pixel=Schedule(1.0),
-    perceptual=Schedule(0.1),
-    attention=Schedule(0.1, 0.004, 0.2),
-)
-
-
 @dataclass(frozen=True)
 class ProgressiveSettings:
     """Data and losses of the progressive GAN; in [-1, 1]. Raises UsageError when a value cannot be used."""
