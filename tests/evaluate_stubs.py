@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from revisage.lab.evaluate import Method
-
 SIDE = 32
 
 
@@ -45,6 +43,6 @@ class Brighter:
         return np.clip(large.astype(int) + self.add, 0, 255).astype(np.uint8)
 
 
-def brighter(*adds: int) -> list[Method]:
+def brighter(*adds: int) -> dict[str, Any]:
     """Methods "+1", "+2" and so on."""
-    return [Method(f"+{add}", Brighter(add)) for add in adds]
+    return {f"+{add}": Brighter(add) for add in adds}

@@ -27,8 +27,8 @@ def data(tmp_path: Path) -> Data:
 
 
 def result(text: str, data: Data, pixels: np.ndarray, scale: int = 1) -> np.ndarray:
-    (method,) = open_methods([text], FP32, data)
-    found = method.step.run("0.png", pixels, scale)
+    (method,) = open_methods([text], FP32, data).values()
+    found = method.run("0.png", pixels, scale)
     assert found.dtype == np.uint8
     assert found.shape == (pixels.shape[0] * scale, pixels.shape[1] * scale, 3)
     return found
@@ -81,8 +81,8 @@ def test_an_onnx_file_of_others(tmp_path: Path, data: Data) -> None:
     assert close(result(str(path), data, pixels, 4), quadrupled, border=32)
     fixed = conv_network(tmp_path / "fixed.onnx", scale=1, size=64)
     settings = MethodSettings(aligned=True, device="cpu", threads=1)
-    (method,) = open_methods([str(fixed)], settings, data)
-    assert close(method.step.run("0.png", pixels, 1), raw(fixed, pixels).clip(0, 255), border=0)
+    (method,) = open_methods([str(fixed)], settings, data).values()
+    assert close(method.run("0.png", pixels, 1), raw(fixed, pixels).clip(0, 255), border=0)
 
 
 def test_a_checkpoint(tmp_path: Path, data: Data) -> None:
@@ -122,14 +122,13 @@ def test_results_made_elsewhere(tmp_path: Path, data: Data) -> None:
     for seed in range(3):
         Image.fromarray(picture(seed + 10)).save(tmp_path / f"{seed}.webp", lossless=True)
     Image.fromarray(picture(10, 64)).save(tmp_path / "0.webp", lossless=True)
-    (method,) = open_methods([f"ours={tmp_path}"], FP32, data)
-    assert method.label == "ours"
-    np.testing.assert_array_equal(method.step.run("1.png", picture(1), 1), picture(11))
+    method = open_methods([f"ours={tmp_path}"], FP32, data)["ours"]
+    np.testing.assert_array_equal(method.run("1.png", picture(1), 1), picture(11))
     # Of another size: brought to the truth's.
-    assert method.step.run("0.png", picture(0), 1).shape == (32, 32, 3)
-    before = method.step.identity
+    assert method.run("0.png", picture(0), 1).shape == (32, 32, 3)
+    before = method.identity
     Image.fromarray(picture(50)).save(tmp_path / "2.webp", lossless=True)
-    assert open_methods([f"ours={tmp_path}"], FP32, data)[0].step.identity != before
+    assert open_methods([f"ours={tmp_path}"], FP32, data)["ours"].identity != before
     (tmp_path / "1.webp").unlink()
     with pytest.raises(UsageError, match=r"no result for 1\.png"):
         open_methods([f"ours={tmp_path}"], FP32, data)
@@ -154,7 +153,7 @@ def test_chains_and_means(tmp_path: Path, data: Data) -> None:
 def test_labels(tmp_path: Path, data: Data) -> None:
     network = conv_network(tmp_path / "x2.onnx", scale=2)
     texts = ["input", f"{network}", f"input>{network}+bicubic", f"my model={network}"]
-    labels = [method.label for method in open_methods(texts, FP32, data)]
+    labels = list(open_methods(texts, FP32, data))
     assert labels == ["input", "x2", "input>x2+bicubic", "my model"]
     for wrong, says in (
         ("=input", "LABEL=METHOD"),
@@ -168,7 +167,9 @@ def test_labels(tmp_path: Path, data: Data) -> None:
 
 def test_two_models_differ_in_their_identity_by_their_weights(tmp_path: Path, data: Data) -> None:
     one, other = (conv_network(tmp_path / f"{seed}.onnx", seed=seed) for seed in (0, 1))
-    identities = [open_methods([str(path)], FP32, data)[0].step.identity for path in (one, other)]
+    identities = [
+        next(iter(open_methods([str(path)], FP32, data).values())).identity for path in (one, other)
+    ]
     assert identities[0] != identities[1]
 
 
@@ -176,8 +177,8 @@ def test_embedded_models_aligned_and_whole(data: Data) -> None:
     pixels = picture(3, 96)
     for text in ("revisage-face-256", "revisage-scene-x2", "restore"):
         assert result(text, data, pixels).std() > 5
-        (whole,) = open_methods([text], MethodSettings(device="cpu", threads=1), data)
-        assert whole.step.run("0.png", pixels, 1).shape == pixels.shape
+        (whole,) = open_methods([text], MethodSettings(device="cpu", threads=1), data).values()
+        assert whole.run("0.png", pixels, 1).shape == pixels.shape
     with pytest.raises(UsageError, match="finder"):
         open_methods(["revisage-finder"], FP32, data)
 

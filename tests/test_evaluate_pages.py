@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,6 @@ from evaluate_stubs import Brighter, brighter, picture, write_pictures
 from revisage.errors import UsageError
 from revisage.lab.evaluate import (
     Data,
-    Method,
     Results,
     View,
     clean_pictures,
@@ -36,7 +36,7 @@ def clean(folder: Path, count: int = 6, **view: object) -> Data:
     return clean_pictures(folder, recipe="none", seed=0, view=View(**view))  # type: ignore[arg-type]
 
 
-def run(data: Data, methods: list[Method], out: Path, **more: object) -> Results:
+def run(data: Data, methods: dict[str, Any], out: Path, **more: object) -> Results:
     results = evaluate(data, methods, open_metrics(METRICS, data), out, **more)  # type: ignore[arg-type]
     write_reports(results, out)
     return results
@@ -61,7 +61,7 @@ def test_a_hostile_name_stays_text_and_every_picture_is_there(tmp_path: Path) ->
     Image.fromarray(picture(1)).save(tmp_path / "clean" / "b.png")
     data = clean_pictures(tmp_path / "clean", recipe="none", seed=0, view=View())
     label = "</script><script>alert(2)</script>|a_b"
-    run(data, [Method("input", Brighter(0)), Method(label, Brighter(3))], tmp_path / "out")
+    run(data, {"input": Brighter(0), label: Brighter(3)}, tmp_path / "out")
     page = (tmp_path / "out/index.html").read_text()
     tags = _Tags(page)
     assert tags.tags.count("script") == 2
@@ -117,7 +117,7 @@ def test_groups_and_the_largest_gap(tmp_path: Path) -> None:
     table.write_text("image,parity,number\n" + "\n".join(rows) + "\n")
     labels = read_labels(table, [item.name for item in data.items])
     assert labels.left_out == ("number",)
-    results = run(data, [Method("unfair", Unfair()), *brighter(8)], tmp_path / "out", labels=labels)
+    results = run(data, {"unfair": Unfair(), **brighter(8)}, tmp_path / "out", labels=labels)
     groups = json.loads((tmp_path / "out/results.json").read_text())["groups"]["parity"]
     values = results.column("unfair", "psnr")
     odd = [i for i, item in enumerate(data.items) if int(Path(item.name).stem) % 2]

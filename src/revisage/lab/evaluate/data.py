@@ -72,12 +72,8 @@ class Item:
     low: Path | None
 
 
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """What a method gets, (h, w, 3) uint8, and the truth, (h scale, w scale, 3) uint8 or None."""
-
-    low: np.ndarray
-    truth: np.ndarray | None
+Pair = tuple[np.ndarray, np.ndarray | None]
+"""What a method gets, (h, w, 3) uint8, and the truth, (h scale, w scale, 3) uint8 or None."""
 
 
 @dataclass(frozen=True)
@@ -101,14 +97,14 @@ class Data:
         file when it cannot be read, or its size does not fit the setting."""
         if item.clean is None:
             assert item.low is not None
-            return Pair(self._sized(read(item.low)), None)
+            return self._sized(read(item.low)), None
         truth = read(item.clean)
         if item.low is not None:
             low, scale = read(item.low), self.view.scale
             if (low.shape[0] * scale, low.shape[1] * scale) != truth.shape[:2]:
                 sizes = f"{_size(low)} and {_size(truth)}"
                 raise UsageError(f"{item.name}: {sizes} do not fit --setting {self.view.setting}")
-            return Pair(low, truth)
+            return low, truth
         if self.find is not None and self.view.align is not None:
             matrix = self.find(truth)
             if matrix is None:
@@ -117,7 +113,7 @@ class Data:
         truth = self._sized(truth)
         height, width = (side - side % self.view.scale for side in truth.shape[:2])
         truth = np.ascontiguousarray(truth[:height, :width])
-        return Pair(reduced(self._degraded(truth, item.name), self.view.scale), truth)
+        return reduced(self._degraded(truth, item.name), self.view.scale), truth
 
     def _sized(self, picture: np.ndarray) -> np.ndarray:
         size = self.view.size

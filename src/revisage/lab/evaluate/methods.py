@@ -41,7 +41,7 @@ class MethodSettings(Settings):
 
 
 @dataclass(frozen=True)
-class Step:
+class Method:
     """One way from a picture to a restored one."""
 
     identity: Any
@@ -50,16 +50,8 @@ class Step:
     """(name, (h, w, 3) uint8, scale) -> (h scale, w scale, 3) uint8; the name is the picture's."""
 
 
-@dataclass(frozen=True)
-class Method:
-    """A step with the label that it has in tables."""
-
-    label: str
-    step: Step
-
-
-def open_methods(texts: Sequence[str], settings: MethodSettings, data: Data) -> list[Method]:
-    """The methods that the texts name, their models opened.
+def open_methods(texts: Sequence[str], settings: MethodSettings, data: Data) -> dict[str, Method]:
+    """The methods that the texts name by the label that each has in tables, their models opened.
 
     Raises:
         UsageError: a text is none of the above, two have one label, or a folder lacks a picture of the data.
@@ -71,10 +63,10 @@ def open_methods(texts: Sequence[str], settings: MethodSettings, data: Data) -> 
         label, chain = _labelled(text.strip())
         if label in methods:
             raise UsageError(f"two methods are called {label}: name them with LABEL=METHOD")
-        methods[label] = Method(label, _chain(chain, settings, data))
+        methods[label] = _chain(chain, settings, data)
     if not methods:
         raise UsageError("no method is given")
-    return list(methods.values())
+    return methods
 
 
 def _labelled(text: str) -> tuple[str, str]:
@@ -97,7 +89,7 @@ def _is_file(text: str) -> bool:
     return suffix == ".onnx" or suffix in checkpoints.SUFFIXES or "/" in text
 
 
-def _chain(text: str, settings: MethodSettings, data: Data) -> Step:
+def _chain(text: str, settings: MethodSettings, data: Data) -> Method:
     """Steps one after another; the first one enlarges."""
     steps = [_mean(part.strip(), settings, data) for part in text.split(">")]
     if len(steps) == 1:
@@ -108,10 +100,10 @@ def _chain(text: str, settings: MethodSettings, data: Data) -> Step:
             picture = step.run(name, picture, scale if number == 0 else 1)
         return picture
 
-    return Step({"chain": [step.identity for step in steps]}, run)
+    return Method({"chain": [step.identity for step in steps]}, run)
 
 
-def _mean(text: str, settings: MethodSettings, data: Data) -> Step:
+def _mean(text: str, settings: MethodSettings, data: Data) -> Method:
     """The mean of what several steps make of the same picture, rounded."""
     parts = [text] if _MIXTURE.fullmatch(text) else text.split("+")
     steps = [_one(part.strip(), settings, data) for part in parts]
@@ -122,10 +114,10 @@ def _mean(text: str, settings: MethodSettings, data: Data) -> Step:
         pictures = [step.run(name, picture, scale).astype(np.float32) for step in steps]
         return np.rint(np.mean(pictures, axis=0)).astype(np.uint8)
 
-    return Step({"mean": [step.identity for step in steps]}, run)
+    return Method({"mean": [step.identity for step in steps]}, run)
 
 
-def _one(text: str, settings: MethodSettings, data: Data) -> Step:
+def _one(text: str, settings: MethodSettings, data: Data) -> Method:
     path = typed(text)
     if text in _PLAIN:
         return _PLAIN[text]
@@ -136,7 +128,7 @@ def _one(text: str, settings: MethodSettings, data: Data) -> Step:
     )
     if path.suffix.lower() in checkpoints.SUFFIXES:
         return _network(networks.open_checkpoint(path, opened), settings)
-    if path.suffix.lower() == ".onnx" and not networks.has_contract(path):
+    if path.suffix.lower() == ".onnx" and not zoo.read_metadata(path).get("revisage.task"):
         return _network(networks.open_onnx(path, opened(path)), settings)
     if "/" in text and path.suffix.lower() != ".onnx":
         raise UsageError(f"no folder {text}: give a folder of results, a file of weights or a model's name")
@@ -148,14 +140,14 @@ def _bicubic(name: str, picture: np.ndarray, scale: int) -> np.ndarray:
     return cv2.resize(picture, (width * scale, height * scale), interpolation=cv2.INTER_CUBIC)
 
 
-_PLAIN: dict[str, Step] = {
+_PLAIN: dict[str, Method] = {
     # The picture as it is; at a larger size its pixels are repeated.
-    "input": Step("input", lambda _, picture, scale: picture.repeat(scale, axis=0).repeat(scale, axis=1)),
-    "bicubic": Step("bicubic", _bicubic),
+    "input": Method("input", lambda _, picture, scale: picture.repeat(scale, axis=0).repeat(scale, axis=1)),
+    "bicubic": Method("bicubic", _bicubic),
 }
 
 
-def _results(folder: Path, data: Data) -> Step:
+def _results(folder: Path, data: Data) -> Method:
     """Pictures made elsewhere, with the data's names but for the extension."""
     paths = {stem(p.relative_to(folder).as_posix()): p for p in find_pictures(folder)}
     missing = [item.name for item in data.items if stem(item.name) not in paths]
@@ -169,10 +161,10 @@ def _results(folder: Path, data: Data) -> Step:
         return fit(read(paths[stem(name)]), picture.shape[0] * scale, picture.shape[1] * scale)
 
     chosen = sorted(stem(item.name) for item in data.items)
-    return Step({"results": [[name, sha256(paths[name])] for name in chosen]}, run)
+    return Method({"results": [[name, sha256(paths[name])] for name in chosen]}, run)
 
 
-def _restored(restorer: Restorer, weights: dict[str, str], *, aligned: bool, colour: str = "enhance") -> Step:
+def _restored(restorer: Restorer, weights: dict[str, str], aligned: bool, colour: str = "enhance") -> Method:
     """What a Restorer makes of it, with a face model, a scene model or both."""
     restorer.check(RestoreOptions(aligned=aligned))
 
@@ -187,16 +179,16 @@ def _restored(restorer: Restorer, weights: dict[str, str], *, aligned: bool, col
         return fit(result.pixels, picture.shape[0] * scale, picture.shape[1] * scale)
 
     precision = restorer.settings.precision
-    return Step({"restored": weights, "aligned": aligned, "colour": colour, "precision": precision}, run)
+    return Method({"restored": weights, "aligned": aligned, "colour": colour, "precision": precision}, run)
 
 
-def _restore(settings: MethodSettings) -> Step:
+def _restore(settings: MethodSettings) -> Method:
     """As `revisage restore` with the best models installed."""
     chosen = [zoo.resolve(task) for task in ("face", "scene", "finder")]
     return _restored(Restorer(settings), _weights(chosen), aligned=settings.aligned, colour="keep")
 
 
-def _model(text: str, settings: MethodSettings) -> Step:
+def _model(text: str, settings: MethodSettings) -> Method:
     """A model of the zoo by its name or file, or two of them mixed."""
     mixed = zoo.mixture("scene", text)
     if mixed is not None:
@@ -216,7 +208,7 @@ def _model(text: str, settings: MethodSettings) -> Step:
     return _restored(restorer, weights, aligned=face and settings.aligned)
 
 
-def _network(network: networks.Network, settings: MethodSettings) -> Step:
+def _network(network: networks.Network, settings: MethodSettings) -> Method:
     """A network from a file without a contract of ours."""
     aligned = network.face() is not None and settings.aligned
     weights = {network.label: network.sha256}

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from revisage import zoo
 from revisage.errors import ModelCorruptError, ModelMissingError, UsageError
 from revisage.files import sha256
 from revisage.lab import foreign
@@ -46,11 +45,6 @@ class TorchSession:
         if not is_finite(output):
             raise non_finite(self._file)
         return output
-
-
-def has_contract(path: Path) -> bool:
-    """Whether an ONNX file says in its metadata what it is for. Raises ModelError when it is no ONNX file."""
-    return zoo.read_metadata(path).get("revisage.task") is not None
 
 
 def open_onnx(path: Path, session: Session) -> Network:

@@ -40,7 +40,7 @@ LIBRARIES = ("numpy", "opencv-python-headless", "openvino", "pillow", "torch", "
 
 def evaluate(
     data: Data,
-    methods: Sequence[Method],
+    methods: dict[str, Method],
     metrics: Sequence[Metric],
     out: Path,
     *,
@@ -89,7 +89,7 @@ def evaluate(
             }
     return Results(
         names=tuple(names),
-        methods=tuple(method.label for method in methods),
+        methods=tuple(methods),
         metrics=tuple(metric.spec for metric in metrics),
         values=np.stack(rows),
         sets=sets,
@@ -109,7 +109,7 @@ def evaluate(
             if paths
             else None,
             "metrics": {metric.spec.name: describe(metric) for metric in metrics},
-            "made_by": {method.label: method.step.identity for method in methods},
+            "made_by": {label: method.identity for label, method in methods.items()},
             "intervals": "95 %, bootstrap over pictures, 2,000 draws, seed 0; none for metrics of sets",
         },
         labels=labels,
@@ -134,14 +134,14 @@ def truth_folder(out: Path) -> Path:
 class _Run:
     """One evaluation under way."""
 
-    def __init__(self, data: Data, methods: Sequence[Method], metrics: Sequence[Metric], out: Path) -> None:
-        self._data, self._methods, self._out = data, methods, out
+    def __init__(self, data: Data, methods: dict[str, Method], metrics: Sequence[Metric], out: Path) -> None:
+        self._data, self._methods, self._out = data, list(methods.values()), out
         self._metrics = metrics
         self._each = [metric for metric in metrics if metric.spec.kind != "set"]
         self._inputs = MetricInputs(data)
-        self.folders = {method.label: folder_of(out, method.label, i) for i, method in enumerate(methods)}
+        self.folders = {label: folder_of(out, label, i) for i, label in enumerate(methods)}
         self._folders = list(self.folders.values())
-        self._made_by = [_digest([method.step.identity, data.view.scale]) for method in methods]
+        self._made_by = [_digest([method.identity, data.view.scale]) for method in self._methods]
         self._measured_by = [_digest([describe(metric), data.view.faces]) for metric in self._each]
 
     def measure(self, item: Item) -> np.ndarray | None:
@@ -149,15 +149,16 @@ class _Run:
         pair = self._data.load(item)
         if pair is None:
             return None
-        truth_hash = "" if pair.truth is None else _hash(pair.truth)
-        if pair.truth is not None:
+        low, truth = pair
+        truth_hash = "" if truth is None else _hash(truth)
+        if truth is not None:
             path = picture_of(truth_folder(self._out), item.name)
             if not path.is_file() or _hash(read(path)) != truth_hash:
-                _write(path, pair.truth)
-        notes, changed = [self._note(i, item, pair) for i in range(len(self._methods))], set[int]()
+                _write(path, truth)
+        notes, changed = [self._note(i, item, low) for i in range(len(self._methods))], set[int]()
         found = np.full((len(notes), len(self._metrics)), np.nan)
         for metric, by in zip(self._each, self._measured_by, strict=True):
-            column, key = self._metrics.index(metric), f"{by} {truth_hash or _hash(pair.low)}"
+            column, key = self._metrics.index(metric), f"{by} {truth_hash or _hash(low)}"
             missing = [i for i, note in enumerate(notes) if key not in note["values"]]
             if missing:
                 for i, value in zip(missing, self._values(metric, item, pair, missing), strict=True):
@@ -169,16 +170,16 @@ class _Run:
             write_atomically(_note_path(self._folders[i], item.name), json.dumps(notes[i]).encode())
         return found
 
-    def _note(self, number: int, item: Item, pair: Pair) -> dict[str, Any]:
+    def _note(self, number: int, item: Item, low: np.ndarray) -> dict[str, Any]:
         """What is known of one result, which is made first if it is not there."""
-        folder, key = self._folders[number], f"{self._made_by[number]} {_hash(pair.low)}"
+        folder, key = self._folders[number], f"{self._made_by[number]} {_hash(low)}"
         path = _note_path(folder, item.name)
         with suppress(OSError, ValueError, KeyError, TypeError):
             note: dict[str, Any] = json.loads(path.read_bytes())
             if note["made"] == key and picture_of(folder, item.name).is_file():
                 return note
-        height, width = (side * self._data.view.scale for side in pair.low.shape[:2])
-        result = self._methods[number].step.run(item.name, pair.low, self._data.view.scale)
+        height, width = (side * self._data.view.scale for side in low.shape[:2])
+        result = self._methods[number].run(item.name, low, self._data.view.scale)
         assert result.shape == (height, width, 3), (result.shape, height, width)
         path.unlink(missing_ok=True)  # an old note must not vouch for the new picture
         _write(picture_of(folder, item.name), result)
@@ -189,7 +190,8 @@ class _Run:
     def _values(self, metric: Metric, item: Item, pair: Pair, missing: Sequence[int]) -> list[float]:
         restored = [read(picture_of(self._folders[i], item.name)) for i in missing]
         # Without a truth the low picture stands for it: a face's expression can be compared with that.
-        truth = pair.truth if pair.truth is not None else fit(pair.low, *restored[0].shape[:2])
+        low, truth = pair
+        truth = fit(low, *restored[0].shape[:2]) if truth is None else truth
         batch = self._inputs.batch(metric, item.name, [*restored, truth], truth)
         if batch is None:
             return [math.nan] * len(missing)
