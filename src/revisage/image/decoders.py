@@ -170,10 +170,8 @@ def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly
             for name, raw, kept in (("EXIF", image.info.get("exif"), exif), ("XMP", raw_xmp, xmp))
             if raw and len(raw) > _NOTHING and kept is None
         ]
-        if wide and jxl:
-            planes = deep.jxl(data, image.info.get("icc_profile"), page)
-        elif wide:
-            planes = deep.READERS[format](data, image.info.get("icc_profile"))
+        if wide:
+            planes = deep.read(data, format, bits, image.info.get("icc_profile"), page)
         else:
             planes = planes_from_pillow(image, sample_bits=data[24] if format == "PNG" else 8)
         if partly:

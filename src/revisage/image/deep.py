@@ -8,45 +8,25 @@ import numpy as np
 from revisage.image.planes import Planes, planes_of, scale_wide
 
 
-def _png(data: bytes, icc: bytes | None) -> Planes:
-    """A tRNS key comes back as alpha."""
+def read(data: bytes, format: str, bits: int, icc: bytes | None, page: int = 0) -> Planes:
+    """The planes of a file's first picture, of `bits` a sample; of JXL those of any page and depth."""
     import imagecodecs
 
-    return planes_of(imagecodecs.png_decode(data), icc)
+    if format == "PNG":
+        array = imagecodecs.png_decode(data)  # a tRNS key comes back as alpha
+    elif format == "JXL":
+        array = imagecodecs.jpegxl_decode(data, index=page)
+        array = array if array.dtype == np.uint8 else scale_wide(array)
+    elif format == "JPEG2000":
+        array = _full_range(imagecodecs.jpeg2k_decode(data), bits)
+    elif format == "AVIF":
+        array = _full_range(imagecodecs.avif_decode(data, index=0), bits)
+    else:
+        import pillow_heif
 
-
-def _avif(data: bytes, icc: bytes | None) -> Planes:
-    import imagecodecs
-
-    return planes_of(_full_range(imagecodecs.avif_decode(data, index=0), avif_bits(data)), icc)
-
-
-def _heif(data: bytes, icc: bytes | None) -> Planes:
-    import pillow_heif
-
-    image = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
-    bits = int(image.info["bit_depth"])
-    return planes_of(_full_range(np.asarray(image) >> (16 - bits), bits), icc)
-
-
-def jxl(data: bytes, icc: bytes | None, page: int = 0) -> Planes:
-    """The planes of one picture of an animation, counted from 0."""
-    import imagecodecs
-
-    array = imagecodecs.jpegxl_decode(data, index=page)
-    return planes_of(array if array.dtype == np.uint8 else scale_wide(array), icc)
-
-
-def _jpeg2000(data: bytes, icc: bytes | None) -> Planes:
-    import imagecodecs
-
-    return planes_of(_full_range(imagecodecs.jpeg2k_decode(data), jpeg2000_bits(data)), icc)
-
-
-READERS: dict[str, Callable[[bytes, bytes | None], Planes]] = {
-    "PNG": _png, "AVIF": _avif, "HEIF": _heif, "JPEG2000": _jpeg2000,
-}  # fmt: skip
-"""The planes of a file's first picture, and its profile where it is one of these."""
+        image = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
+        array = _full_range(np.asarray(image) >> (16 - bits), bits)
+    return planes_of(array, icc)
 
 
 def avif_bits(data: bytes) -> int:

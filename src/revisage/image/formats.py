@@ -13,11 +13,9 @@ _EXTENSIONS = {
 }  # fmt: skip
 FORMAT_OF_EXTENSION = {one: format for format, names in _EXTENSIONS.items() for one in names.split()}
 
-EXTENSION = {
-    "JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "BMP": ".bmp", "HEIF": ".heic",
-    "AVIF": ".avif", "JXL": ".jxl",
-}  # fmt: skip
-"""The usual extension of each format that is written."""
+_READ_ONLY = {"GIF", "JPEG2000", "RAW"}
+#: The usual extension of each format that is written.
+EXTENSION = {format: names.split()[0] for format, names in _EXTENSIONS.items() if format not in _READ_ONLY}
 
 NAMES = "JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF or JPEG XL"  #: of the formats that are written
 #: Of the formats that are read.

@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import os
+import queue
 import signal
 import struct
 import subprocess
@@ -178,41 +179,37 @@ class _Pool:
     """The idle workers of this process."""
 
     def __init__(self) -> None:
-        self._idle: list[_Worker] = []
-        self._lock = threading.Lock()
+        self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue(_KEEP)
 
     def take(self) -> _Worker:
         """An idle worker, or a new one."""
-        while True:
-            with self._lock:
-                worker = self._idle.pop() if self._idle else None
-            if worker is None:
-                return _Worker()
-            if worker.alive():
-                return worker
-            worker.kill()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                worker = self._idle.get_nowait()
+                if worker.alive():
+                    return worker
+                worker.kill()
+        return _Worker()
 
     def give_back(self, worker: _Worker) -> None:
         """Keep a worker for the next photo, unless it takes none or enough are kept."""
-        with self._lock:
-            if worker.alive() and len(self._idle) < _KEEP:
-                self._idle.append(worker)
+        with contextlib.suppress(queue.Full):
+            if worker.alive():
+                self._idle.put_nowait(worker)
                 return
         worker.kill()
 
     def close(self) -> None:
         """End the idle workers; the next decode starts one anew."""
-        with self._lock:
-            workers, self._idle = self._idle, []
-        for worker in workers:
-            worker.close()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._idle.get_nowait().close()
 
     def forget(self) -> None:
         """Called in a fork of this process: the pipes are its parent's, and sharing them would mix photos."""
-        for worker in self._idle:
+        for worker in self._idle.queue:
             worker.disown()
-        self._idle = []
-        self._lock = threading.Lock()
+        self._idle = queue.LifoQueue(_KEEP)
 
 
 _pool = _Pool()
