@@ -73,9 +73,9 @@ def encode(
             f"{format} holds at most {_MAX_SIDE[format]:,} pixels a side, the picture has {width}×{height}:"
             f" choose {'.tif' if max(width, height) > _MAX_SIDE['PNG'] else '.png or .tif'}"
         )
-    pages = [_cleaned(one, format, keep_gps) for one in (photo, *further)]
+    pages = (_cleaned(one, format, keep_gps) for one in (photo, *further))
     try:
-        return tiff.write_tiff(pages) if format == "TIFF" else _WRITERS[format](pages[0], quality)
+        return tiff.write_tiff(list(pages)) if format == "TIFF" else _WRITERS[format](next(pages), quality)
     except SaveError:
         raise
     except MemoryError as error:
