@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -21,6 +20,7 @@ from revisage.restore import (
     Result,
     SceneModel,
 )
+from revisage.runtime import RuntimeInfo
 
 SIZE = 64
 
@@ -32,7 +32,7 @@ class StubSession:
 
     def __init__(self, picture: Picture) -> None:
         self.picture = picture
-        self.info = SimpleNamespace(backend="stub", device="cpu", precision="fp32")
+        self.info = RuntimeInfo("stub", "cpu", "fp32")  # type: ignore[arg-type]
         self.batches: list[tuple[int, ...]] = []
 
     def run(self, batch: np.ndarray) -> np.ndarray:

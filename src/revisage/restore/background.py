@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from revisage.errors import RuntimeUnavailableError
 from revisage.restore import colour, memory, tiles
 from revisage.restore.models import SceneModel
 
@@ -87,10 +86,6 @@ def enlarge(
         batch = np.ascontiguousarray(sources.transpose(0, 3, 1, 2))
         for _ in range(count):
             batch = session.run(batch)
-        if not np.isfinite(batch).all():
-            raise RuntimeUnavailableError(
-                f"scene model {model.label} gave invalid numbers on this machine: try --precision fp32"
-            )
         return np.stack([finished(*pair) for pair in zip(batch, sources, strict=True)])
 
     def finished(output: np.ndarray, source: np.ndarray) -> np.ndarray:
@@ -104,10 +99,8 @@ def enlarge(
         return colour.keep_scene(output, source, scale) if keep else output
 
     around = halo(model.receptive_field, model.scale, count)
-    fit = memory.layout(budget, scale=produced, halo=around, gpu=session.info.device == "gpu")
-    canvas = tiles.run(
-        pixels, operation, scale=scale, core=fit.core, halo=around, batch=fit.batch, on_tile=on_tile
-    )
+    core, batch = memory.layout(budget, scale=produced, halo=around, gpu=session.info.device == "gpu")
+    canvas = tiles.run(pixels, operation, scale=scale, core=core, halo=around, batch=batch, on_tile=on_tile)
     return Background(canvas, _words(model.scale, count, scale))
 
 

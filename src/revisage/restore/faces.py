@@ -11,13 +11,13 @@ from itertools import islice
 import cv2
 import numpy as np
 
-from revisage.errors import FaceError
+from revisage.errors import FaceError, one_line
 from revisage.faces import Face, align, estimate
-from revisage.options import RestoreOptions
 from revisage.restore import colour, tiles
 from revisage.restore.job import Job
 from revisage.restore.models import FaceModel, IdentityModel
 from revisage.restore.paste import Placement, overlapping, paste, place_crop
+from revisage.restore.progress import Progress, Stage
 from revisage.restore.report import FaceReport
 
 BATCH = 8  #: faces in one run of the model
@@ -56,8 +56,7 @@ def infer(model: FaceModel, crops: Sequence[Crop]) -> list[np.ndarray | FaceErro
         outputs = _infer(model, crops)
     except Exception as error:
         if len(crops) == 1:
-            lines = str(error).splitlines()
-            return [FaceError(f"the face model failed: {lines[0] if lines else type(error).__name__}")]
+            return [FaceError(f"the face model failed: {one_line(error)}")]
         return [infer(model, [crop])[0] for crop in crops]
     invalid = FaceError("the face model gave invalid numbers")
     return [output if np.isfinite(output).all() else invalid for output in outputs]
@@ -94,31 +93,44 @@ a number where the model gave none, and empty without an identity model."""
 
 
 @dataclass(frozen=True)
-class GuardResult:
-    """How strongly a face is restored, 0 to 1.
+class Outcome:
+    """What becomes of a face: how strongly it is restored, 0 to 1, or why it is not.
 
-    `degrees` is the angle between its embeddings before and after, None where it is not known. `left` says
-    why a face of strength 0 was left as it was.
+    `degrees` is the angle between its embeddings before and after, None where it is not known.
     """
 
-    strength: float
+    strength: float | None = None
     degrees: float | None = None
-    left: str | None = None
+    what: str = "restored"  #: or "skipped" or "failed"
+    reason: str | None = None  #: of the latter two
 
 
-def identity_guard(drift: Drift, strength: float, guard: float | None) -> GuardResult:
+def skipped(reason: str) -> Outcome:
+    """Of a face that is left as it was."""
+    return Outcome(what="skipped", reason=reason)
+
+
+def failed(reason: str) -> Outcome:
+    """Of a face that cannot be restored."""
+    return Outcome(what="failed", reason=reason)
+
+
+def identity_guard(drift: Drift, strength: float, guard: float | None) -> Outcome:
     """How strongly a face may be restored: the largest of `SHARES` of `strength`, 0 to 1, at which it drifts
     by at most `guard` degrees (None: any).
 
     It is left where there is none, or where there is a guard and the model gave no numbers.
     """
     if not drift:
-        return GuardResult(strength)
+        return Outcome(strength)
     for share in SHARES:
         angle = _degrees_at(drift, strength * share)
         if guard is None or angle <= guard:
-            return GuardResult(strength * share, angle if math.isfinite(angle) else None)
-    return GuardResult(0.0, left=_reason(_degrees_at(drift, strength)))
+            return Outcome(strength * share, angle if math.isfinite(angle) else None)
+    angle = _degrees_at(drift, strength)
+    if math.isfinite(angle):
+        return skipped(f"it would drift by {angle:.0f} degrees, more than the guard allows")
+    return skipped("the identity model gave invalid numbers")
 
 
 def measure_drift(
@@ -168,12 +180,6 @@ def _degrees_at(drift: Drift, strength: float) -> float:
     return float(np.interp(strength, known, [drift.get(at, 0.0) for at in known]))
 
 
-def _reason(angle: float) -> str:
-    if not math.isfinite(angle):
-        return "the identity model gave invalid numbers"
-    return f"it would drift by {angle:.0f} degrees, more than the guard allows"
-
-
 def _embed(model: IdentityModel, faces: Sequence[np.ndarray]) -> np.ndarray:
     """(N, D) of length 1."""
     size = model.size
@@ -199,23 +205,20 @@ class FaceLayer:
     drift: Drift
 
 
-Left = tuple[str, str]  #: why a face was not restored: "skipped" or "failed", and the reason in words
-
-
 def place_faces(
     found: Sequence[Face], size: tuple[int, int], side: int, scale: int
-) -> list[Placement | Left]:
+) -> list[Placement | Outcome]:
     """Where the crop of each face, `side` pixels wide, lies on the canvas of a photo of `size` (width,
     height); or why it is not worth restoring."""
-    places: list[Placement | Left] = []
+    places: list[Placement | Outcome] = []
     for face in found:
         if reason := unfit(face, size):
-            places.append(("skipped", reason))
+            places.append(skipped(reason))
             continue
         try:
             places.append(place_crop(estimate(face.landmarks, side), side, scale))
         except FaceError as error:
-            places.append(("failed", str(error)))
+            places.append(failed(str(error)))
     return places
 
 
@@ -227,25 +230,6 @@ def across(face: Face) -> tuple[float, float]:
 def area(face: Face) -> float:
     """Of its box, in square pixels."""
     return face.box[2] * face.box[3]
-
-
-def left_faces(
-    options: RestoreOptions, found: Sequence[Face], places: Sequence[Placement | Left]
-) -> list[Left | None]:
-    """For each face why it is not to be restored; None where it is.
-
-    Raises UsageError where one is asked for that is not there.
-    """
-    chosen = options.chosen([area(face) for face in found])
-    left: list[Left | None] = []
-    for index, place in enumerate(places):
-        if index not in chosen:
-            left.append(("skipped", "not chosen"))
-        elif chosen[index] == 0:
-            left.append(("skipped", "strength is 0"))
-        else:
-            left.append(None if isinstance(place, Placement) else place)
-    return left
 
 
 def restored_layers(
@@ -273,41 +257,52 @@ def restored_layers(
 def paste_faces(
     canvas: np.ndarray,
     found: Sequence[Face],
-    places: Sequence[Placement | Left],
+    places: Sequence[Placement | Outcome],
     layers: Iterable[FaceLayer],
     job: Job,
 ) -> tuple[FaceReport, ...]:
-    """Paste the chosen faces, `layers`, onto the canvas, in place and in their order: smallest first.
+    """Paste the chosen faces of `layers` onto the canvas, in place and in their order: smallest first.
 
-    Returns what became of each of `found`, in their order.
+    Returns what became of each of `found`, in their order. Raises UsageError where one is chosen that is not
+    there.
     """
     chosen = job.options.chosen([area(face) for face in found])
-    outcomes: list[Left | GuardResult | None] = list(left_faces(job.options, found, places))
-    todo = {
-        i: place for i, place in enumerate(places) if outcomes[i] is None and isinstance(place, Placement)
-    }
+    outcomes: list[Outcome] = []
+    todo: dict[int, Placement] = {}
+    for index, place in enumerate(places):
+        if not chosen.get(index):
+            outcomes.append(skipped("strength is 0" if index in chosen else "not chosen"))
+        elif isinstance(place, Placement):
+            todo[index] = place
+            outcomes.append(failed("no model restored it"))
+        else:
+            outcomes.append(place)
     rivals = dict(zip(todo, overlapping(list(todo.values())), strict=True))
     beside = list(todo.values())
-    for layer in layers:
+    for layer in counted((layer for layer in layers if layer.index in todo), len(todo), job.progress):
         index = layer.index
         if isinstance(layer.picture, FaceError):
-            outcomes[index] = ("failed", str(layer.picture))
+            outcomes[index] = failed(str(layer.picture))
             continue
-        kept = identity_guard(layer.drift, chosen[index], job.options.guard)
-        outcomes[index] = ("skipped", kept.left) if kept.left else kept
+        kept = outcomes[index] = identity_guard(layer.drift, chosen[index], job.options.guard)
         with job.timed("paste"):
             paste(
                 canvas,
                 layer.picture,
                 todo[index],
-                strength=kept.strength,
+                strength=kept.strength or 0.0,
                 blend_offset=not job.keep,
                 neighbours=[beside[other] for other in rivals[index]],
             )
-    return tuple(
-        face_report(number, face, outcome)
-        for number, (face, outcome) in enumerate(zip(found, outcomes, strict=True), 1)
-    )
+    return tuple(map(face_report, range(1, len(found) + 1), found, outcomes))
+
+
+def counted(layers: Iterable[FaceLayer], total: int, progress: Progress) -> Iterator[FaceLayer]:
+    """The layers, each told of once the caller is done with it."""
+    progress(Stage("faces", 0, total))
+    for done, layer in enumerate(layers, 1):
+        yield layer
+        progress(Stage("faces", done, total))
 
 
 def restore_crops(
@@ -327,19 +322,9 @@ def restore_crops(
     ]
 
 
-def face_report(number: int, face: Face, outcome: Left | GuardResult | None) -> FaceReport:
-    """What became of a face: why it was left, or else how it was restored."""
-    assert outcome is not None, number
+def face_report(number: int, face: Face, outcome: Outcome) -> FaceReport:
+    """What became of a face, for the report."""
     x, y, w, h = (float(value) for value in face.box)
-    what, reason = outcome if isinstance(outcome, tuple) else ("restored", None)
-    used = outcome if isinstance(outcome, GuardResult) else None
-    return FaceReport(
-        number,
-        (x, y, w, h),
-        tuple((float(x), float(y)) for x, y in face.landmarks),
-        float(face.score),
-        what,
-        reason,
-        identity_degrees=used.degrees if used else None,
-        strength=used.strength if used else None,
-    )
+    points = tuple((float(x), float(y)) for x, y in face.landmarks)
+    told = outcome.what, outcome.reason, outcome.degrees, outcome.strength
+    return FaceReport(number, (x, y, w, h), points, float(face.score), *told)

@@ -1,7 +1,6 @@
 """How much memory tiles may take, and the tiles that fit."""
 
 import contextlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -21,14 +20,6 @@ BATCH = 8  #: most tiles in one run on a GPU. A CPU is as fast with one (measure
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Largest side of a tile without its halo, and the number of tiles in one run."""
-
-    core: int
-    batch: int
-
-
 def free_bytes() -> int:
     """What the machine, or its container, has free."""
     free = int(psutil.virtual_memory().available)
@@ -43,10 +34,12 @@ def free_share() -> int:
     return min(free_bytes() // SHARE, MOST)
 
 
-def layout(budget: int, *, scale: int, halo: int, gpu: bool) -> Layout:
-    """The largest tiles that fit into `budget` bytes, the smallest where none does; `scale` is that of the
-    largest picture that the model makes of a tile, `halo` pixels of context around it, and on a `gpu` several
-    tiles in one run are faster."""
+def layout(budget: int, *, scale: int, halo: int, gpu: bool) -> tuple[int, int]:
+    """The largest side of a tile without its halo that fits into `budget` bytes, the smallest where none
+    does, and the number of tiles in one run: on a `gpu` several are faster.
+
+    `scale` is that of the largest picture that the model makes of a tile, `halo` pixels of context around it.
+    """
     costs = {core: BYTES * (scale * (core + 2 * halo)) ** 2 for core in CORES}
     core = next((core for core in CORES if costs[core] <= budget), CORES[-1])
-    return Layout(core, min(max(budget // costs[core], 1), BATCH) if gpu else 1)
+    return core, min(max(budget // costs[core], 1), BATCH) if gpu else 1

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from threading import Lock
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -51,14 +52,6 @@ class FaceModel:
         """Of the restored face in pixels."""
         return self.size * self.scale
 
-    def require_crops(self) -> None:
-        """Raise UsageError where a photo's faces would be cut out for a model that never saw such crops."""
-        if self.whole:
-            raise UsageError(
-                f"{self.label} takes whole pictures of one face, not faces cut out of a photo: add aligned "
-                "(--aligned) for such pictures, or choose another model"
-            )
-
 
 @dataclass(frozen=True)
 class SceneModel:
@@ -68,8 +61,8 @@ class SceneModel:
     `same_size` opens the model that does the same without enlarging; None where there is none.
     `receptive_field` is how many input pixels away the surroundings matter
     (`revisage.restore.receptive_field`). `exact` opens the same network in fp32; None where a precision was
-    asked for. Half precision tells some 500 levels of a
-    picture apart: enough for 8 bits, but it shows as bands in 16. `digests` as in `FaceModel`.
+    asked for. Half precision tells some 500 levels of a picture apart: enough for 8 bits, but it shows as
+    bands in 16. `digests` as in `FaceModel`.
     """
 
     session: Session
@@ -177,19 +170,15 @@ def selectable(task: str) -> list[str]:
     return ["auto", "none", *(names if len(names) > 1 else ())]
 
 
-class _Once(Generic[T]):
-    """A value made by the first caller while the others wait; a failure is raised again to each caller."""
+def _once(make: Callable[[], T]) -> Callable[[], T]:
+    """What the first caller makes while the others wait; a failure is raised again to each caller."""
+    lock, kept = Lock(), cache(make)
 
-    def __init__(self, make: Callable[[], T]) -> None:
-        self._make = make
-        self._lock = Lock()
-        self._made: list[T] = []
+    def get() -> T:
+        with lock:
+            return kept()
 
-    def get(self) -> T:
-        with self._lock:
-            if not self._made:
-                self._made.append(self._make())
-            return self._made[0]
+    return get
 
 
 class InstalledModels:
@@ -197,11 +186,11 @@ class InstalledModels:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.face = _Once(self._open_face).get
-        self.scene = _Once(self._open_scene).get
-        self.detector = _Once(self._open_detector).get
-        self.identity = _Once(self._open_identity).get
-        self.damage = _Once(self._open_damage).get
+        self.face = _once(self._open_face)
+        self.scene = _once(self._open_scene)
+        self.detector = _once(self._open_detector)
+        self.identity = _once(self._open_identity)
+        self.damage = _once(self._open_damage)
 
     def choosing(self, model: str, scene: str) -> InstalledModels:
         for setting, task, name in (("model", "face", model), ("scene", "scene", scene)):
@@ -226,43 +215,43 @@ class InstalledModels:
         return FaceModel(session, str(model), model.spec.size, model.spec.scale or 1, digests, whole)
 
     def _open_scene(self) -> SceneModel | None:
-        if self._settings.scene == "none":
+        name = self._settings.scene
+        if name == "none":
             return None
-        mixed = zoo.mixture("scene", self._settings.scene)
-        if mixed is None:
-            return self._scene_model(zoo.resolve("scene", self._settings.scene), None)
-        return self._scene_model(mixed.first, mixed)
+        mixed = zoo.mixture("scene", name)
+        return self._scene_model(mixed.first if mixed else zoo.resolve("scene", name), mixed)
 
-    def _scene_model(self, model: zoo.Model, mixed: zoo.Mixture | None) -> SceneModel:
-        if not model.spec.scale:
-            raise ModelCorruptError(f"scene model {model.spec.name} states no scale: import it again")
-        label = str(model if mixed is None else mixed)
-        small = self._int8(model) if mixed is None else None
-        session = self._session(model.path if mixed is None else mixed.read()) if small is None else small
-        exact = None
-        if self._settings.precision == "auto":
-            # A mixture is read again: its weights are not kept for the few photos of 16 bits.
-            exact = _Once(lambda: self._session(mixed.read() if mixed else model.path, "fp32")).get
-        files = (model.path,) if mixed is None else (mixed.first.path, mixed.second.path)
+    def _scene_model(self, model: zoo.Model, mixed: zoo.Mixture | None = None) -> SceneModel:
+        spec, precision = model.spec, self._settings.precision
+        if not spec.scale:
+            raise ModelCorruptError(f"scene model {spec.name} states no scale: import it again")
+        small = self._int8(spec) if mixed is None else None
         if small is not None:
-            assert model.spec.int8 is not None
-            files = (zoo.resolve("scene", model.spec.int8).path,)
-        digests = _digests(*files)
-        control, sibling = model.spec.control == "clean", model.spec.same_size
-        same_size = None
-        if sibling is not None:
-            same_size = _Once(lambda: self._scene_model(zoo.resolve("scene", sibling), None)).get
+            session, files = small
+        elif mixed is not None:
+            session, files = self._session(mixed.read()), (mixed.first.path, mixed.second.path)
+        else:
+            session, files = self._session(model.path), (model.path,)
+        exact = same_size = None
+        if precision == "auto":
+            # A mixture is read again: its weights are not kept for the few photos of 16 bits.
+            exact = _once(lambda: self._session(mixed.read() if mixed else model.path, "fp32"))
+        if (sibling := spec.same_size) is not None:
+            same_size = _once(lambda: self._scene_model(zoo.resolve("scene", sibling)))
+        control = spec.control == "clean"
         # Cleaning hard looks furthest.
-        measured = AtStrength(session, 1) if control else session
-        reach = receptive_field(measured, model.spec.scale)
-        return SceneModel(session, label, model.spec.scale, reach, exact, digests, control, same_size)
+        reach = receptive_field(AtStrength(session, 1) if control else session, spec.scale)
+        label, digests = str(mixed or model), _digests(*files)
+        return SceneModel(session, label, spec.scale, reach, exact, digests, control, same_size)
 
-    def _int8(self, model: zoo.Model) -> Session | None:
-        """The same model in 8 bits where it has one and a CPU may choose: the same picture to the eye."""
-        if model.spec.int8 is None or self._settings.precision != "auto" or self._settings.device == "gpu":
+    def _int8(self, spec: zoo.ModelSpec) -> tuple[Session, tuple[Path, ...]] | None:
+        """The same model in 8 bits, and its file, where it has one and a CPU may choose: the same picture to
+        the eye."""
+        if spec.int8 is None or self._settings.precision != "auto" or self._settings.device == "gpu":
             return None
-        session = self._session(zoo.resolve("scene", model.spec.int8).path)
-        return session if session.info.device == "cpu" else None
+        path = zoo.resolve("scene", spec.int8).path
+        session = self._session(path)
+        return (session, (path,)) if session.info.device == "cpu" else None
 
     def _open_detector(self) -> DetectorModel:
         model = zoo.resolve("finder", "auto")
@@ -294,35 +283,4 @@ class InstalledModels:
 
 def _digests(*files: Path) -> Callable[[], tuple[str, ...]]:
     """The SHA-256 of a model's files, read once."""
-    return _Once(lambda: tuple(sha256(file) for file in files)).get
-
-
-@dataclass(frozen=True)
-class Used:
-    """The models that a photo needed, for its result."""
-
-    face: FaceModel | None = None
-    scene: SceneModel | None = None
-    identity: IdentityModel | None = None
-    finder: str | None = None  #: name and version
-
-    @property
-    def labels(self) -> dict[str, str | None]:
-        """Name and version by task."""
-        models = {"face": self.face, "scene": self.scene, "identity": self.identity}
-        labels = {task: model.label if model else None for task, model in models.items()}
-        return labels | {"finder": self.finder}
-
-    @property
-    def digests(self) -> dict[str, Callable[[], tuple[str, ...]]]:
-        """What gives the SHA-256 of the files of each model that changes pixels, by its label."""
-        return {model.label: model.digests for model in (self.face, self.scene) if model}
-
-    @property
-    def runtime(self) -> dict[str, str] | None:
-        """What the models run on."""
-        model = self.face or self.scene
-        if model is None:
-            return None
-        info = model.session.info
-        return {"backend": info.backend, "device": info.device, "precision": info.precision}
+    return _once(lambda: tuple(sha256(file) for file in files))

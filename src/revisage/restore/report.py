@@ -1,7 +1,7 @@
 """The JSON report: one entry per photo, one document around them (schema 1)."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from revisage.version import __version__
@@ -29,16 +29,12 @@ class FaceReport:
 
     def entry(self) -> dict[str, Any]:
         """The face as the report states it, in JSON types."""
-        return {
-            "number": self.number,
+        angle = self.identity_degrees
+        return asdict(self) | {
             "box": [round(value, 2) for value in self.box],
             "landmarks": [[round(x, 2), round(y, 2)] for x, y in self.landmarks],
             "score": round(self.score, 4),
-            "outcome": self.outcome,
-            "reason": self.reason,
-            "identity_degrees": None if self.identity_degrees is None else round(self.identity_degrees, 2),
-            "strength": self.strength,
-            "repaired": self.repaired,
+            "identity_degrees": None if angle is None else round(angle, 2),
         }
 
 

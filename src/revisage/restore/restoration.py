@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,10 +14,10 @@ from revisage.image import Photo
 from revisage.options import RestoreOptions
 from revisage.restore import tiles
 from revisage.restore.background import Background
-from revisage.restore.faces import FaceLayer, Left, face_report, identity_guard, left_faces, paste_faces
+from revisage.restore.faces import FaceLayer, Outcome, face_report, identity_guard, paste_faces, skipped
 from revisage.restore.job import Job
 from revisage.restore.paste import Placement
-from revisage.restore.progress import Progress, Stage, silent
+from revisage.restore.progress import Progress, silent
 from revisage.restore.report import FaceReport
 from revisage.restore.result import Result
 from revisage.restore.tone import estimate
@@ -37,7 +37,7 @@ class Restoration:
     options: RestoreOptions  #: what it was analysed for
     rest: Result  #: without any face restored; its pixels are (H scale, W scale, 3) in the photo's depth
     found: Sequence[Face]  #: from left to right
-    places: Sequence[Placement | Left]  #: of their crops on the canvas, or why they cannot be restored
+    places: Sequence[Placement | Outcome]  #: of their crops on the canvas, or why they cannot be restored
     layers: Iterable[FaceLayer]  #: the restored faces, smallest first
     face_model: str | None  #: name and version of what restored them
     level: bool  #: the photo is gray and stays so
@@ -98,11 +98,7 @@ class Restoration:
         if self.options.aligned:
             faces = (self._blend(canvas, job.options),)
         elif self.face_model is not None:
-            left = left_faces(job.options, self.found, self.places)
-            todo = {index for index, reason in enumerate(left) if reason is None}
-            wanted = (layer for layer in self.layers if layer.index in todo)
-            layers = counted(wanted, len(todo), job.progress)
-            faces = paste_faces(canvas, self.found, self.places, layers, job)
+            faces = paste_faces(canvas, self.found, self.places, self.layers, job)
         if self.level:  # channels that are equal but for float rounding
             canvas[..., 1:] = canvas[..., :1]
         tone = None
@@ -132,20 +128,14 @@ class Restoration:
         (layer,) = self.layers
         assert not isinstance(layer.picture, FaceError), layer.picture
         kept = identity_guard(layer.drift, options.strength, options.guard)
-        source = tiles.to_float(canvas)
-        canvas[...] = tiles.to_integer(source + kept.strength * (layer.picture - source), canvas.dtype)
-        left = kept.left or "strength is 0"
-        return face_report(1, self.found[0], kept if kept.strength > 0 else ("skipped", left))
+        if kept.strength:
+            source = tiles.to_float(canvas)
+            canvas[...] = tiles.to_integer(source + kept.strength * (layer.picture - source), canvas.dtype)
+        elif kept.strength == 0:
+            kept = skipped("strength is 0")
+        return face_report(1, self.found[0], kept)
 
 
 def _analysed(options: RestoreOptions) -> list[object]:
     kept = replace(options, colour="keep") if options.colour == "revive" else options
     return [getattr(kept, name) for name in ANALYSED]
-
-
-def counted(layers: Iterable[FaceLayer], total: int, progress: Progress) -> Iterator[FaceLayer]:
-    """The layers, each told of once the caller is done with it."""
-    progress(Stage("faces", 0, total))
-    for done, layer in enumerate(layers, 1):
-        yield layer
-        progress(Stage("faces", done, total))

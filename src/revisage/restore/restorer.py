@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,7 +23,7 @@ from revisage.restore.faces import (
     FaceLayer,
     across,
     area,
-    left_faces,
+    counted,
     paste_faces,
     place_faces,
     restore_crops,
@@ -31,12 +31,12 @@ from revisage.restore.faces import (
 )
 from revisage.restore.job import Job, Sketch
 from revisage.restore.memory import free_share
-from revisage.restore.models import FaceModel, IdentityModel, InstalledModels, ModelSource, Used
+from revisage.restore.models import FaceModel, IdentityModel, InstalledModels, ModelSource, SceneModel
 from revisage.restore.paste import Placement
 from revisage.restore.progress import Progress, Stage, silent
 from revisage.restore.red_eyes import without_red_eyes
 from revisage.restore.repair import repaired
-from revisage.restore.restoration import Restoration, counted
+from revisage.restore.restoration import Restoration
 from revisage.restore.result import Result
 from revisage.restore.seek import seek
 
@@ -82,12 +82,9 @@ class Restorer:
         self._models.scene()
         if options.repair != "off" and options.mask is None:
             self._models.damage()
-        model = self._models.face()
+        model, _ = self._for_faces(options)
         if model is not None:
             self._models.detector()
-            self._identity(model, options)
-            if not options.aligned:
-                model.require_crops()
 
     def restore(
         self,
@@ -229,10 +226,7 @@ class Restorer:
                 f"the result would have {width * scale} x {height * scale} pixels, "
                 f"more than the limit of {most:,}: choose a smaller scale, or raise it (--max-output-pixels)"
             )
-        model, scene = self._models.face(), self._models.scene()
-        if model is not None:
-            model.require_crops()
-        identity = self._identity(model, job.options) if model is not None else None
+        scene, (model, identity) = self._models.scene(), self._for_faces(job.options)
         found: list[Face] = []
         finder, lie = None, 0
         if model is not None or job.options.turn == "auto" or job.options.red_eyes:
@@ -243,18 +237,15 @@ class Restorer:
         if model is None:
             found = []
         places = place_faces(found, photo.size, model.side, scale) if model else []
-        left = left_faces(job.options, found, places) if model else []
+        strengths = job.options.chosen([area(face) for face in found]) if model else {}
         job.progress(Stage("find", len(found), len(found)))
 
         layers: Iterable[FaceLayer] = ()
         if model is not None:
-            smallest_first = sorted(range(len(found)), key=lambda i: area(found[i]))
-            wanted = [isinstance(place, Placement) for place in places]
-            if not job.every:
-                wanted = [reason is None for reason in left]
-            strengths = job.options.chosen([area(face) for face in found])
             todo = {
-                i: (found[i], strengths.get(i, job.options.strength)) for i in smallest_first if wanted[i]
+                i: (found[i], strengths.get(i, job.options.strength))
+                for i in sorted(range(len(found)), key=lambda i: area(found[i]))
+                if isinstance(places[i], Placement) and (job.every or strengths.get(i))
             }
             layers = restored_layers(photo.pixels, todo, model, identity, job)
             if job.every:
@@ -278,8 +269,19 @@ class Restorer:
         with job.timed("scene"):
             rest = background(job.options.clean, job.progress)
             alpha = None if photo.alpha is None else resample(photo.alpha, scale)
-        used = Used(model, scene and scene.for_photo(scale, job.options.clean), identity, finder)
-        result = _unpasted(photo, path, job, used, rest, alpha=alpha, scale=scale)
+        used = scene and scene.for_photo(scale, job.options.clean)
+        result = _unpasted(
+            photo,
+            path,
+            job,
+            rest,
+            alpha,
+            face=model,
+            identity=identity,
+            scene=used,
+            finder=finder,
+            scale=scale,
+        )
         if job.options.turn == "auto":
             result.turned, result.repair = lie, job.repair and job.repair.turned(lie)
         else:
@@ -297,21 +299,29 @@ class Restorer:
             background=background if listens else None,
         )
 
-    def _identity(self, model: FaceModel, options: RestoreOptions) -> IdentityModel | None:
-        if model.whole:  # it looks at faces on the template
-            if options.guard is not None:
+    def _for_faces(self, options: RestoreOptions) -> tuple[FaceModel | None, IdentityModel | None]:
+        """The models that restore faces and tell who they show. Raises UsageError, as `check`."""
+        model = self._models.face()
+        if model is None:
+            return None, None
+        if model.whole:
+            if not options.aligned:
+                raise UsageError(
+                    f"{model.label} takes whole pictures of one face, not faces cut out of a photo: add "
+                    "aligned (--aligned) for such pictures, or choose another model"
+                )
+            if options.guard is not None:  # it looks at faces on the template
                 raise UsageError(f"the guard cannot judge whole pictures: leave it out with {model.label}")
-            return None
+            return model, None
         identity = self._models.identity()
         if identity is None and options.guard is not None:
             raise UsageError("the guard needs an identity model, and none is installed")
-        return identity
+        return model, identity
 
     def _aligned(self, photo: Photo, path: Path | None, job: Job) -> Restoration:
-        model = self._models.face()
+        model, identity = self._for_faces(job.options)
         if model is None:
             raise UsageError("an aligned face needs a face model: choose one instead of none")
-        identity = self._identity(model, job.options)
         small = tiles.to_float(square(photo.pixels, model.size))
         with job.timed("faces"):
             crop = Crop(0, small, job.options.strength)
@@ -328,7 +338,7 @@ class Restorer:
         return Restoration(
             photo,
             job.options,
-            _unpasted(photo, path, job, Used(model, identity=identity), rest, alpha=alpha, scale=1),
+            _unpasted(photo, path, job, rest, alpha, face=model, identity=identity),
             found=(whole,),
             places=(),
             layers=(layer,),
@@ -341,13 +351,18 @@ def _unpasted(
     photo: Photo,
     path: Path | None,
     job: Job,
-    used: Used,
     rest: Background,
-    *,
     alpha: np.ndarray | None,
-    scale: int,
+    *,
+    face: FaceModel | None,
+    identity: IdentityModel | None,
+    scene: SceneModel | None = None,
+    finder: str | None = None,
+    scale: int = 1,
 ) -> Result:
     """The result before any face is on it."""
+    models = {"face": face, "scene": scene, "identity": identity}
+    changing = [model for model in (face, scene) if model]
     return Result(
         photo=replace(photo, pixels=rest.canvas, alpha=alpha, gray=photo.gray and job.keep),
         faces=(),
@@ -355,12 +370,12 @@ def _unpasted(
         size_in=photo.size,
         scale=scale,
         background=rest.method,
-        models=used.labels,
-        changed_by=(used.scene.label,) if used.scene else (),
+        models={task: model.label if model else None for task, model in models.items()} | {"finder": finder},
+        changed_by=(scene.label,) if scene else (),
         repair=job.repair,
         red_eyes=job.red_eyes,
-        runtime=used.runtime,
+        runtime=asdict(changing[0].session.info) if changing else None,
         seconds=job.seconds(),
-        digests=used.digests,
+        digests={model.label: model.digests for model in changing},
         turned=job.options.turn_by_hand,
     )

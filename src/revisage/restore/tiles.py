@@ -7,9 +7,10 @@ is mirrored, for tiles and whole alike.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
+
+from revisage.errors import RuntimeUnavailableError
 
 ALIGN = 8
 """Windows start and end on multiples of this, so that networks which unshuffle by 2 or 4, or look through
@@ -19,28 +20,13 @@ Operation = Callable[[np.ndarray], np.ndarray]
 """(N, h, w, 3) float32 in [0, 1] -> (N, h scale, w scale, 3) float32; h and w are multiples of ALIGN."""
 
 
-@dataclass(frozen=True)
-class Tile:
-    """A core rectangle in pixels of the input; cores are of one size and the last may reach outside."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-
-def plan(height: int, width: int, core: int) -> list[Tile]:
-    """Equal tiles with sides of at most `core` (a multiple of ALIGN) that cover height × width, row by row.
+def side(length: int, core: int) -> int:
+    """The side, at most `core` (a multiple of ALIGN), of equal tiles that cover a length.
 
     Equal sizes let the runtime compile one shape for the whole photo.
     """
     assert core > 0, core
     assert core % ALIGN == 0, core
-    tall, wide = _side(height, core), _side(width, core)
-    return [Tile(top, left, tall, wide) for top in range(0, height, tall) for left in range(0, width, wide)]
-
-
-def _side(length: int, core: int) -> int:
     count = -(-length // core)
     return -(-length // (count * ALIGN)) * ALIGN
 
@@ -54,15 +40,12 @@ def mirror(start: int, stop: int, length: int) -> np.ndarray:
     return np.minimum(phase, period - phase)
 
 
-def window(pixels: np.ndarray, tile: Tile, halo: int) -> np.ndarray:
-    """The tile and its halo, (height + 2 halo, width + 2 halo, 3), mirrored beyond the picture's border."""
-    top, left = tile.top - halo, tile.left - halo
-    bottom, right = tile.top + tile.height + halo, tile.left + tile.width + halo
+def window(pixels: np.ndarray, top: int, left: int, bottom: int, right: int) -> np.ndarray:
+    """(bottom - top, right - left, 3) of the picture, mirrored beyond its border."""
     if top >= 0 and left >= 0 and bottom <= pixels.shape[0] and right <= pixels.shape[1]:
         return pixels[top:bottom, left:right]
-    rows = mirror(top, bottom, pixels.shape[0])
-    columns = mirror(left, right, pixels.shape[1])
-    return pixels[rows[:, None], columns[None, :]]
+    rows, columns = mirror(top, bottom, pixels.shape[0]), mirror(left, right, pixels.shape[1])
+    return pixels[rows[:, None], columns]
 
 
 def run(
@@ -73,7 +56,7 @@ def run(
     core: int,
     halo: int,
     batch: int = 1,
-    on_tile: Callable[[int, int], None],
+    on_tile: Callable[[int, int], None] = lambda done, total: None,
 ) -> np.ndarray:
     """Apply `operation` over the picture, some tiles at a time.
 
@@ -92,18 +75,20 @@ def run(
     height, width = pixels.shape[:2]
     halo = -(-halo // ALIGN) * ALIGN
     canvas = np.empty((height * scale, width * scale, 3), pixels.dtype)
-    tiles = plan(height, width, core)
-    for start in range(0, len(tiles), batch):
-        part = tiles[start : start + batch]
-        outputs = operation(np.stack([to_float(window(pixels, tile, halo)) for tile in part]))
-        for done, (tile, output) in enumerate(zip(part, outputs, strict=True), start + 1):
-            rows = min(tile.height, height - tile.top) * scale
-            columns = min(tile.width, width - tile.left) * scale
-            edge = halo * scale
-            assert output.shape[0] == (tile.height + 2 * halo) * scale, output.shape
-            target = canvas[tile.top * scale :, tile.left * scale :][:rows, :columns]
-            target[...] = to_integer(output[edge : edge + rows, edge : edge + columns], pixels.dtype)
-            on_tile(done, len(tiles))
+    tall, wide = side(height, core), side(width, core)
+    corners = [(top, left) for top in range(0, height, tall) for left in range(0, width, wide)]
+    for start in range(0, len(corners), batch):
+        part = corners[start : start + batch]
+        sources = [window(pixels, y - halo, x - halo, y + tall + halo, x + wide + halo) for y, x in part]
+        outputs = operation(np.stack([to_float(source) for source in sources]))
+        assert outputs.shape[1] == (tall + 2 * halo) * scale, outputs.shape
+        if not np.isfinite(outputs).all():
+            raise RuntimeUnavailableError("a model gave invalid numbers here: try --precision fp32")
+        for done, ((y, x), output) in enumerate(zip(part, outputs, strict=True), start + 1):
+            target = canvas[y * scale : (y + tall) * scale, x * scale : (x + wide) * scale]
+            rows, columns = (slice(halo * scale, halo * scale + length) for length in target.shape[:2])
+            target[...] = to_integer(output[rows, columns], pixels.dtype)
+            on_tile(done, len(corners))
     return canvas
 
 

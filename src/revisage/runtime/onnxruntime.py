@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from revisage.errors import ModelCorruptError, RuntimeUnavailableError
-from revisage.runtime.session import Device, RuntimeInfo, Source, check_batch, is_finite, non_finite, title
+from revisage.runtime import session
+from revisage.runtime.session import Device, OpenedSession, RuntimeInfo, Source
 
 _GPU_PROVIDERS = ("CUDAExecutionProvider", "DmlExecutionProvider", "CoreMLExecutionProvider")
 _CPU_PROVIDER = "CPUExecutionProvider"
@@ -35,8 +36,8 @@ def gpu_providers() -> list[str]:
     return [name for name in _GPU_PROVIDERS if name in available]
 
 
-class OnnxRuntimeSession:
-    """A `Session` in fp32: for ONNX Runtime, half precision would have to be written into the file."""
+class OnnxRuntimeSession(OpenedSession):
+    """A session in fp32: for ONNX Runtime, half precision would have to be written into the file."""
 
     def __init__(
         self, source: Source, *, device: Device = "gpu", precision: str = "auto", threads: int | None = None
@@ -69,14 +70,14 @@ class OnnxRuntimeSession:
             )
         except Exception as error:
             raise ModelCorruptError(
-                f"ONNX Runtime cannot open {title(source)}: {_first_line(error)}"
+                f"ONNX Runtime cannot open {session.title(source)}: {_first_line(error)}"
             ) from None
         if device == "gpu" and self._session.get_providers()[0] == _CPU_PROVIDER:
             raise RuntimeUnavailableError(
                 f"{providers[0]} is installed but does not start (driver or CUDA libraries missing?); "
                 "use --device cpu"
             )
-        self._title = title(source)
+        self._title = session.title(source)
         self._lock = threading.Lock()
         self._input = self._session.get_inputs()[0]
         self._shape = [length if isinstance(length, int) else None for length in self._input.shape]
@@ -86,18 +87,12 @@ class OnnxRuntimeSession:
     def info(self) -> RuntimeInfo:
         return self._info
 
-    def run(self, batch: np.ndarray) -> np.ndarray:
-        outputs = self.run_all(batch)
-        assert len(outputs) == 1, f"{self._title} has {len(outputs)} outputs: use run_all"
-        return next(iter(outputs.values()))
-
     def run_all(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """As `run`, for a network of several outputs: every output by its name."""
-        batch = check_batch(batch, self._shape)
+        batch = session.check_batch(batch, self._shape)
         with self._lock:
             outputs: list[Any] = self._session.run(None, {self._input.name: batch})
-        if not is_finite(*outputs):
-            raise non_finite(self._title)
+        if not session.is_finite(*outputs):
+            raise session.non_finite(self._title)
         return {info.name: output for info, output in zip(self._session.get_outputs(), outputs, strict=True)}
 
 

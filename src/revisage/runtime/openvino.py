@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from revisage.errors import ModelCorruptError, RuntimeUnavailableError, UsageError
-from revisage.runtime import selfcheck
-from revisage.runtime.session import Precision, RuntimeInfo, Source, check_batch, is_finite, non_finite, title
+from revisage.runtime import selfcheck, session
+from revisage.runtime.session import OpenedSession, Precision, RuntimeInfo, Source
 
 _HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 _CAPABILITIES: dict[Precision, str] = {"bf16": "BF16", "fp16": "FP16"}
@@ -50,8 +50,8 @@ def cpu_precisions() -> list[Precision]:
     return ["fp32", *(name for name, capability in _CAPABILITIES.items() if capability in capabilities)]
 
 
-class OpenVinoSession:
-    """A `Session` on the CPU.
+class OpenVinoSession(OpenedSession):
+    """A session on the CPU.
 
     One request with a lock serves all threads: in latency mode OpenVINO gives every core to one run, so
     that a second request would wait inside it just the same, and hold its own buffers.
@@ -59,15 +59,15 @@ class OpenVinoSession:
 
     def __init__(self, source: Source, *, precision: str = "auto", threads: int | None = None) -> None:
         """Raises RuntimeUnavailableError (no such precision here), ModelCorruptError (not a network)."""
-        self._source = source
+        self._source, self._title = source, session.title(source)
         self._threads = threads
         self._lock = threading.Lock()
         native = cpu_precisions()
-        if precision == "auto":
-            self._precision, self._compiled = self._choose("bf16" in native)
+        if precision == "auto" and "bf16" in native:
+            self._precision, self._compiled = self._choose()
         else:
             self._precision = next((name for name in native if name == precision), "fp32")
-            if self._precision != precision:
+            if precision not in ("auto", self._precision):
                 raise RuntimeUnavailableError(
                     f"this CPU has no {precision} (it has {', '.join(native)}); use --precision auto"
                 )
@@ -82,13 +82,8 @@ class OpenVinoSession:
     def info(self) -> RuntimeInfo:
         return RuntimeInfo("openvino", "cpu", self._precision)
 
-    def run(self, batch: np.ndarray) -> np.ndarray:
-        assert len(self._compiled.outputs) == 1, f"{title(self._source)} has several outputs: use run_all"
-        return next(iter(self.run_all(batch).values()))
-
     def run_all(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """As `run`, for a network of several outputs: every output by its name."""
-        batch = check_batch(batch, self._shape)
+        batch = session.check_batch(batch, self._shape)
         with self._lock:
             outputs = self._infer(batch)
             if outputs is None and self._precision != "fp32":
@@ -97,7 +92,7 @@ class OpenVinoSession:
                 self._precision = "fp32"
                 outputs = self._infer(batch)
         if outputs is None:
-            raise non_finite(title(self._source))
+            raise session.non_finite(self._title)
         return outputs
 
     def _infer(self, batch: np.ndarray) -> dict[str, np.ndarray] | None:
@@ -106,13 +101,13 @@ class OpenVinoSession:
             self._request.infer({0: batch}, share_outputs=True)
         except RuntimeError as error:
             raise UsageError(
-                f"{title(self._source)} cannot take a batch of shape {batch.shape}: {_first_line(error)}"
+                f"{self._title} cannot take a batch of shape {batch.shape}: {_first_line(error)}"
             ) from None
         outputs = {
             name: np.array(tensor.data, np.float32)
             for name, tensor in zip(self._names, self._request.output_tensors, strict=True)
         }
-        return outputs if is_finite(*outputs.values()) else None
+        return outputs if session.is_finite(*outputs.values()) else None
 
     def _compile(self, precision: Precision) -> Any:
         config: dict[str, Any] = {
@@ -128,39 +123,35 @@ class OpenVinoSession:
             model = _core().read_model(source if isinstance(source, bytes) else str(source))
             compiled = _core().compile_model(model, "CPU", config)
         except RuntimeError as error:
-            raise ModelCorruptError(f"OpenVINO cannot open {title(source)}: {_first_line(error)}") from None
+            raise ModelCorruptError(f"OpenVINO cannot open {self._title}: {_first_line(error)}") from None
         if len(compiled.inputs) != 1:
-            raise ModelCorruptError(f"{title(source)} takes {len(compiled.inputs)} inputs, not one picture")
+            raise ModelCorruptError(f"{self._title} takes {len(compiled.inputs)} inputs, not one picture")
         return compiled
 
-    def _choose(self, has_bf16: bool) -> tuple[Precision, Any]:
-        """The format, bf16 if the CPU has it and it looks like fp32, and the network compiled in it."""
-        if not has_bf16:
-            return "fp32", self._compile("fp32")
+    def _choose(self) -> tuple[Precision, Any]:
+        """The format, bf16 if it looks like fp32, and the network compiled in it."""
         key = selfcheck.fingerprint(
             self._source, "bf16", _load().__version__, _core().get_property("CPU", "FULL_DEVICE_NAME")
         )
-        difference = selfcheck.recall(key)
-        if difference is not None:
-            chosen: Precision = "bf16" if difference.invisible else "fp32"
+        alike = selfcheck.recall(key)
+        if alike is not None:
+            chosen: Precision = "bf16" if alike else "fp32"
             return chosen, self._compile(chosen)
         full, half = self._compile("fp32"), self._compile("bf16")
-        difference = _difference(half, full)
-        selfcheck.remember(key, difference)
-        return ("bf16", half) if difference.invisible else ("fp32", full)
+        alike = _look_alike(half, full)
+        selfcheck.remember(key, alike)
+        return ("bf16", half) if alike else ("fp32", full)
 
 
-def _difference(half: Any, full: Any) -> selfcheck.Difference:
-    """The largest difference over all outputs on the probe picture."""
+def _look_alike(half: Any, full: Any) -> bool:
+    """Whether all outputs for the probe picture do."""
     shape = _lengths(full)
     if len(shape) != 4:
         raise ModelCorruptError(f"the network takes arrays of {len(shape)} axes, not batches of pictures")
     picture = selfcheck.probe(shape[2] or _PROBE_SIDE, shape[3] or _PROBE_SIDE, shape[1] or 3)
     batch = np.repeat(picture, shape[0] or 1, axis=0)
     a, b = half.create_infer_request().infer({0: batch}), full.create_infer_request().infer({0: batch})
-    differences = [selfcheck.compare(a[i], b[i]) for i in range(len(full.outputs))]
-    # max() would drop a NaN: a difference that is no number is the largest.
-    return max(differences, key=lambda d: d.max_abs if np.isfinite(d.max_abs) else np.inf)
+    return all(selfcheck.look_alike(a[i], b[i]) for i in range(len(full.outputs)))
 
 
 def _lengths(compiled: Any) -> list[int | None]:

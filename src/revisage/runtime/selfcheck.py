@@ -6,8 +6,6 @@ the difference.
 """
 
 import contextlib
-import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,25 +18,14 @@ MAX_RMS = 2 / 255
 MAX_ABS = 24 / 255
 
 
-@dataclass(frozen=True)
-class Difference:
-    """Between two outputs of one network, in units of the larger of 1 and the output's largest number."""
-
-    rms: float
-    max_abs: float
-
-    @property
-    def invisible(self) -> bool:
-        """RMS of at most 2 steps of 8 bits (42 dB) and 24 steps at any one place. False for NaN."""
-        return self.rms <= MAX_RMS and self.max_abs <= MAX_ABS
-
-
-def compare(half: np.ndarray, full: np.ndarray) -> Difference:
-    """Difference of a half-precision output from the fp32 one, arrays of equal shape."""
+def look_alike(half: np.ndarray, full: np.ndarray) -> bool:
+    """Whether a half-precision output differs invisibly from the fp32 one, arrays of equal shape: by an RMS
+    of at most 2 steps of 8 bits (42 dB) and 24 steps at any one place, a step being in units of the larger of
+    1 and the output's largest number."""
     unit = max(1.0, float(np.abs(full).max()))
-    with np.errstate(invalid="ignore"):  # infinities give NaN, which is never invisible
+    with np.errstate(invalid="ignore"):  # infinities give NaN, which is never alike
         error = (half.astype(np.float64) - full) / unit
-        return Difference(rms=float(np.sqrt(np.mean(error**2))), max_abs=float(np.abs(error).max()))
+        return bool(np.sqrt(np.mean(error**2)) <= MAX_RMS and np.abs(error).max() <= MAX_ABS)
 
 
 def probe(height: int, width: int, channels: int = 3) -> np.ndarray:
@@ -60,22 +47,20 @@ def probe(height: int, width: int, channels: int = 3) -> np.ndarray:
 
 def fingerprint(source: Source, *facts: str) -> str:
     """Key of one verdict: of the model's bytes and of whatever else it depends on (CPU, library version)."""
-    return sha256("\n".join([*facts, sha256(source)]).encode())[:32]
+    return sha256("\n".join([*facts, f"{MAX_RMS} {MAX_ABS}", sha256(source)]).encode())[:32]
 
 
-def recall(key: str) -> Difference | None:
-    """The remembered difference; None when there is none, or it cannot be read."""
-    try:
-        entry = json.loads((folder() / f"{key}.json").read_text())
-        return Difference(rms=float(entry["rms"]), max_abs=float(entry["max_abs"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def recall(key: str) -> bool | None:
+    """The remembered verdict; None when there is none, or it cannot be read."""
+    with contextlib.suppress(OSError):
+        return {b"true": True, b"false": False}.get((folder() / f"{key}.json").read_bytes())
+    return None
 
 
-def remember(key: str, difference: Difference) -> None:
-    """Keep a difference for later processes; without a writable cache folder nothing is kept."""
+def remember(key: str, alike: bool) -> None:
+    """Keep a verdict for later processes; without a writable cache folder nothing is kept."""
     with contextlib.suppress(SaveError):
-        write_atomically(folder() / f"{key}.json", json.dumps(asdict(difference)).encode())
+        write_atomically(folder() / f"{key}.json", b"true" if alike else b"false")
 
 
 def folder() -> Path:

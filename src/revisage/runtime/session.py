@@ -59,6 +59,11 @@ class Session(Protocol):
 class OpenedSession(Session, Protocol):
     """A session of a network with any number of outputs, as the runtime opens it."""
 
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        outputs = self.run_all(batch)
+        assert len(outputs) == 1, f"the network has {len(outputs)} outputs: use run_all"
+        return next(iter(outputs.values()))
+
     def run_all(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         """As `run`: every output by its name."""
         ...
