@@ -71,13 +71,6 @@ def test_a_short_film_keeps_all_faces() -> None:
     assert smoothing.link_tracks([[], []]) == []
 
 
-def test_overlap() -> None:
-    assert smoothing.overlap((0, 0, 2, 2), (0, 0, 2, 2)) == 1
-    assert smoothing.overlap((0, 0, 2, 2), (1, 0, 2, 2)) == pytest.approx(1 / 3)
-    assert smoothing.overlap((0, 0, 2, 2), (2, 0, 2, 2)) == 0
-    assert smoothing.overlap((0, 0, 0, 0), (0, 0, 0, 0)) == 0
-
-
 @pytest.mark.parametrize("scale", [1, 2])
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 def test_a_layer_is_added_where_it_was_seen(scale: int, depth: type) -> None:

@@ -291,6 +291,7 @@ def test_matching_is_one_to_one() -> None:
 def test_iou_of_known_boxes() -> None:
     others = np.array([[0, 0, 2, 2], [1, 1, 2, 2], [5, 5, 1, 1]], np.float32)
     np.testing.assert_allclose(iou(others[0], others), [1, 1 / 7, 0])
+    assert iou(np.zeros(4), np.zeros((1, 4))) == 0
 
 
 def test_losses_vanish_at_the_target_and_pull_towards_it() -> None:

@@ -12,7 +12,7 @@ from restore_stubs import StubModels, StubSession, face_at, same
 from revisage import Restorer
 from revisage.errors import UsageError
 from revisage.restore import IdentityModel, RestoreOptions
-from revisage.restore.faces import Outcome, identity_guard, measure_drift, skipped
+from revisage.restore.faces import Outcome, identity_guard, measure_drift
 
 BLACK = np.zeros((32, 32, 3), np.float32)
 
@@ -71,7 +71,7 @@ def test_the_guard_takes_shares_of_the_strength_asked_for() -> None:
 
 def test_a_face_that_drifts_too_far_is_left() -> None:
     (kept,) = guarded(model(), [BLACK], [BLACK + 1], strength=1.0, guard=10)
-    assert kept == skipped("it would drift by 90 degrees, more than the guard allows")
+    assert kept == Outcome("skipped", "it would drift by 90 degrees, more than the guard allows")
 
 
 def test_faces_of_another_size_are_brought_to_the_models() -> None:
@@ -82,14 +82,14 @@ def test_faces_of_another_size_are_brought_to_the_models() -> None:
 
 
 def test_without_a_model_nothing_is_measured() -> None:
-    assert guarded(None, [BLACK], [BLACK + 1], strength=0.7) == [Outcome(0.7)]
+    assert guarded(None, [BLACK], [BLACK + 1], strength=0.7) == [Outcome(strength=0.7)]
     assert guarded(model(), [], [], strength=1.0) == []
 
 
 def test_invalid_numbers_are_no_angle_and_pass_no_guard() -> None:
-    assert guarded(model(invalid), [BLACK], [BLACK + 1], strength=1.0) == [Outcome(1.0)]
+    assert guarded(model(invalid), [BLACK], [BLACK + 1], strength=1.0) == [Outcome(strength=1.0)]
     (kept,) = guarded(model(invalid), [BLACK], [BLACK + 1], strength=1.0, guard=90)
-    assert kept == skipped("the identity model gave invalid numbers")
+    assert kept == Outcome("skipped", "the identity model gave invalid numbers")
 
 
 def white(picture: np.ndarray) -> np.ndarray:

@@ -96,16 +96,10 @@ def claim(folder: Path, command: str, *, only_check: bool = False) -> None:
         write_atomically(mark, b"")
 
 
-def sweep(folder: Path) -> int:
-    """Remove what killed runs left of `write_atomically` below a folder; how many files that were.
-
-    The caller makes sure that nobody else writes there.
-    """
-    count = 0
+def sweep(folder: Path) -> None:
+    """Remove what killed runs left of `write_atomically` below a folder, where nobody else writes."""
     for path in folder.rglob(f"{TEMPORARY}*{PART}"):
         path.unlink(missing_ok=True)
-        count += 1
-    return count
 
 
 def sha256(source: Path | bytes) -> str:

@@ -95,8 +95,7 @@ def place_template(box: tuple[float, float, float, float]) -> np.ndarray:
     scale = (w / _BOX_256[2] + h / _BOX_256[3]) / 2
     middle = np.array([x + w / 2, y + h / 2])
     own = np.array([_BOX_256[0] + _BOX_256[2] / 2, _BOX_256[1] + _BOX_256[3] / 2])
-    points: np.ndarray = (middle + scale * (template(256) - own)).astype(np.float32)
-    return points
+    return (middle + scale * (template(256) - own)).astype(np.float32)
 
 
 def align(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
@@ -108,9 +107,8 @@ def align(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     """
     inverse = invert(matrix)
     scale = math.sqrt(abs(np.linalg.det(np.asarray(matrix, np.float64)[:, :2])))
-    corners = (
-        np.array([[-0.5, -0.5], [size, -0.5], [-0.5, size], [size, size]]) @ inverse[:, :2].T + inverse[:, 2]
-    )
+    corners = np.array([[-0.5, -0.5], [size, -0.5], [-0.5, size], [size, size]])
+    corners = corners @ inverse[:, :2].T + inverse[:, 2]
     height, width = pixels.shape[:2]
     margin = 2 + 2 / scale
     left, right = _span(corners[:, 0], margin, width)
@@ -125,12 +123,8 @@ def align(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
         local[:, 2] += local[:, :2] @ ((ratio - 1) / 2)
         local[:, :2] *= ratio
     # Not BORDER_REFLECT_101: with cubic interpolation it never returns on a part one pixel wide (OpenCV 5.0).
-    crop: np.ndarray = cv2.warpAffine(
-        part, local, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
-    )
-    if np.issubdtype(
-        crop.dtype, np.floating
-    ):  # cubic interpolation overshoots; integers saturate by themselves
+    crop = cv2.warpAffine(part, local, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+    if crop.dtype.kind == "f":  # cubic interpolation overshoots; integers saturate by themselves
         crop = np.clip(crop, part.min(), part.max())
     return crop.reshape(size, size, *pixels.shape[2:])
 

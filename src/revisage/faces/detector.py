@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from revisage.faces.align import place_template
-from revisage.faces.hints import LEAST_SCORE, seen_closely
-from revisage.faces.looks import Looks, best
+from revisage.faces.looks import LEAST_HINT, Looks, best
 from revisage.faces.network import Network
 from revisage.faces.pyramid import Level, pyramid
 from revisage.faces.rows import BOX, POINTS, SCORE, beyond, mapped, suppress
@@ -26,6 +24,7 @@ _LYING = 0.78  # mean score of the finds of a turn that make it believed where n
 _PORTRAIT = 0.4  # share of the shorter side that a face fills which is believed ...
 _LYING_PORTRAIT = 0.74  # ... from this mean score on
 _GLANCE = 640  # long side of the first search of a turned picture
+_OVERLAP = 0.3  # of two boxes, from which IoU on they are one face
 _POINTED = (1.6, 2.2, 3.2)  # how many times its longer side the looks at a given box show
 
 
@@ -44,7 +43,6 @@ class Detector:
         model: Path,
         *,
         score_threshold: float = 0.68,
-        nms_threshold: float = 0.3,
         precision: str = "auto",
         threads: int | None = None,
     ) -> None:
@@ -52,10 +50,9 @@ class Detector:
 
         Raises ModelMissingError when the file is not there, ModelCorruptError when it is no such model.
         """
-        if not 0 < score_threshold < 1 or not 0 < nms_threshold < 1:
-            raise ValueError("score_threshold and nms_threshold must lie between 0 and 1")
+        if not 0 < score_threshold < 1:
+            raise ValueError("score_threshold must lie between 0 and 1")
         self._score_threshold = score_threshold
-        self._nms_threshold = nms_threshold
         self._network = Network(model, precision=precision, threads=threads)
 
     def find(self, pixels: np.ndarray) -> list[Face]:
@@ -78,7 +75,7 @@ class Detector:
                 and rows[:, SCORE].mean() >= (_LYING_PORTRAIT if rows[:, 2:4].max() >= large else least)
             )
             found = np.concatenate([found, *believed])
-        found = suppress(found, self._nms_threshold)
+        found = suppress(found, _OVERLAP)
         order = np.argsort(-found[:, 2] * found[:, 3], kind="stable")
         return [_face(found[index]) for index in order]
 
@@ -107,19 +104,19 @@ class Detector:
         looks, candidate = Looks(self._network, image, turn), _CANDIDATE * self._score_threshold
         rows = [self._search(image, level, turn) for level in levels]
         if levels[-1].scale < 1:
-            rows.append(seen_closely(looks, rows[-1], levels[-1].scale, candidate))
+            rows.append(looks.closely(rows[-1], levels[-1].scale, candidate))
         found = np.concatenate(rows)
-        found = suppress(found[found[:, SCORE] >= candidate], self._nms_threshold)[:_MOST_LOOKS]
+        found = suppress(found[found[:, SCORE] >= candidate], _OVERLAP)[:_MOST_LOOKS]
         cut = beyond(found, image) > _CUT  # before the looks, which take the mirror image for a part of it
         found = np.concatenate([found[:0], *(looks.again(row, self._score_threshold)[None] for row in found)])
         least = np.where(cut, max(_SURE, self._score_threshold), self._score_threshold)
         keep = (found[:, SCORE] >= least) & (found[:, 2:4].min(1) >= _SMALLEST_FACE)
-        found = suppress(found[keep], self._nms_threshold)
+        found = suppress(found[keep], _OVERLAP)
         return np.concatenate([found[:0], *(looks.settled(row) for row in found)])
 
     def _search(self, image: np.ndarray, level: Level, turn: int) -> np.ndarray:
         """(n, 15) all that a level hints at, in the picture's places."""
-        rows, least = [], min(LEAST_SCORE, _CANDIDATE * self._score_threshold)
+        rows, least = [], min(LEAST_HINT, _CANDIDATE * self._score_threshold)
         for window in level.windows(turn):
             seen = self._network.rows(window.pixels, least)
             rows.append(mapped(seen[window.own(seen)], window.to_picture))
@@ -131,10 +128,7 @@ def _checked(pixels: np.ndarray) -> np.ndarray:
     """(H, W, 3) RGB of a picture of the kinds that are searched."""
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)):
         raise ValueError(f"faces are found in (H, W, 3) uint8, not in {pixels.shape} {pixels.dtype}")
-    if 0 in pixels.shape:
-        return np.zeros((*pixels.shape[:2], 3), np.uint8)
-    pixels = np.ascontiguousarray(pixels)
-    return pixels if pixels.ndim == 3 else cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+    return np.ascontiguousarray(pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2))
 
 
 def _face(row: np.ndarray) -> Face:

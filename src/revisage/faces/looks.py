@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+import cv2
 import numpy as np
 
 from revisage.faces.align import align, invert, turn_matrix
 from revisage.faces.network import Network
-from revisage.faces.rows import BOX, POINTS, SCORE, beyond, iou, mapped, mirrored
+from revisage.faces.rows import BOX, POINTS, SCORE, beyond, iou, mapped, mirrored, suppress
 
 _SIDE = 160  # of the picture of a look, in pixels ...
 _AROUND = 2.2  # ... which shows this many times the face's longer side
@@ -19,6 +20,15 @@ _SAME = 0.3  # least IoU of a find with what a look sees of it
 _TILTS = (-60, -30, 0, 30, 60)  # degrees at which a head's tilt is looked for; the weight of each is its ...
 _SHARPNESS = 8  # ... score to this power
 _LEAST_TILT = 10  # degrees; below, the looks say less than the landmarks do
+
+# Small faces that a reduced picture only hints at are seen in the picture itself, many on one sheet.
+LEAST_HINT = 0.3  # score of a hint
+_LARGEST = 24  # a hint's side in pixels of the reduced picture; what is larger has been seen
+_ZOOM = 2.0  # at most so much larger than in the reduced picture it is seen ...
+_PATCH = 96  # ... in a square of so many pixels, ...
+_ACROSS = 4  # ... so many by so many of them on a sheet
+_CORE = 32  # pixels from the middle of its square in which a face counts
+_MOST = 512  # squares of one picture
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,33 @@ class Looks:
         yield mapped(self.network.rows(picture, _LEAST_SCORE), back)
         seen = self.network.rows(np.ascontiguousarray(picture[:, ::-1]), _LEAST_SCORE)
         yield mapped(mirrored(seen, _SIDE), back)
+
+    def closely(self, hints: np.ndarray, scale: float, threshold: float) -> np.ndarray:
+        """(n, 15) what scores `threshold` or more around hints (m, 15) of the picture reduced to `scale`."""
+        zoom = min(1.0, _ZOOM * scale)
+        hints = hints[hints[:, 2:4].max(1) * scale <= _LARGEST]
+        hints[:, :2] += (hints[:, 2:4] - _CORE / zoom) / 2
+        hints[:, 2:4] = _CORE / zoom
+        hints = suppress(hints, 0.3)[:_MOST]  # one square shows neighbours together
+        middles, side = hints[:, :2] + hints[:, 2:4] / 2, round(_PATCH / zoom)
+        linear = turn_matrix(-self.turn, (1, 1))[:, :2] * side / _PATCH
+        found = [hints[:0]]
+        for first in range(0, len(middles), _ACROSS**2):
+            some = middles[first : first + _ACROSS**2]
+            sheet = np.zeros((_ACROSS * _PATCH, _ACROSS * _PATCH, 3), np.uint8)
+            for cell, middle in enumerate(some):
+                patch = cv2.getRectSubPix(self.image, (side, side), middle)
+                patch = cv2.resize(patch, (_PATCH, _PATCH), interpolation=cv2.INTER_AREA)
+                top, left = (_PATCH * place for place in divmod(cell, _ACROSS))
+                sheet[top : top + _PATCH, left : left + _PATCH] = np.rot90(patch, -self.turn // 90)
+            rows = self.network.rows(sheet, threshold)
+            places = rows[:, :2] + rows[:, 2:4] / 2
+            for cell, middle in enumerate(some):
+                corner = _PATCH * np.array(divmod(cell, _ACROSS))[::-1]
+                own = (np.abs(places - corner - (_PATCH - 1) / 2) <= _CORE).all(1)
+                matrix = np.column_stack([linear, middle - linear @ (corner + (_PATCH - 1) / 2)])
+                found.append(mapped(rows[own], matrix))
+        return np.concatenate(found)
 
     def again(self, row: np.ndarray, least: float) -> np.ndarray:
         """(15,) a find as the mean of itself and of what a closer look sees of it, straight and mirrored.

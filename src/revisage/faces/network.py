@@ -62,8 +62,7 @@ class Network:
 
 def scores(cells: np.ndarray) -> np.ndarray:
     """(cells,) of (cells, 16)."""
-    root: np.ndarray = np.sqrt(np.clip(cells[:, 0], 0, 1) * np.clip(cells[:, 1], 0, 1))
-    return root
+    return np.sqrt(np.clip(cells[:, 0], 0, 1) * np.clip(cells[:, 1], 0, 1))
 
 
 def decode(cells: np.ndarray, stride: int, columns: int, threshold: float) -> np.ndarray:

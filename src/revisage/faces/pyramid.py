@@ -43,7 +43,7 @@ class Window:
         x, y, w, h = rows[:, :4].T
         height, width = self.pixels.shape[:2]
         left, top, right, bottom = self.inner
-        keep: np.ndarray = np.maximum(w, h) <= _LARGEST_IN_TILE
+        keep = np.maximum(w, h) <= _LARGEST_IN_TILE
         keep &= (x > 1) | (not left)
         keep &= (y > 1) | (not top)
         keep &= (x + w < width - 1) | (not right)
@@ -91,8 +91,7 @@ def _reduced(picture: np.ndarray, width: int, height: int) -> np.ndarray:
         half = picture.shape[1] // 2, picture.shape[0] // 2
         even = picture[: 2 * half[1], : 2 * half[0]]
         picture = cv2.resize(even, half, interpolation=cv2.INTER_AREA)
-    reduced: np.ndarray = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
-    return reduced
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def scales(width: int, height: int) -> list[float]:

@@ -37,22 +37,19 @@ def beyond(rows: np.ndarray, image: np.ndarray) -> np.ndarray:
     """(n,) the share of its size by which each box is off `image` (H, W, 3), 0 or less inside."""
     corner, size = rows[:, :2], rows[:, 2:4]
     end = corner + size - np.array([image.shape[1], image.shape[0]])
-    share: np.ndarray = (np.maximum(-corner, end) / size).max(1)
-    return share
+    return (np.maximum(-corner, end) / size).max(1)
 
 
 def iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Intersection over union of one box with each of (n, 4+) others."""
     shared = _shared(box, others)
-    share: np.ndarray = shared / np.maximum(box[2:4].prod() + others[:, 2:4].prod(1) - shared, 1e-9)
-    return share
+    return shared / np.maximum(box[2:4].prod() + others[:, 2:4].prod(1) - shared, 1e-9)
 
 
 def _shared(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     low = np.maximum(box[:2], others[:, :2])
     high = np.minimum(box[:2] + box[2:4], others[:, :2] + others[:, 2:4])
-    area: np.ndarray = np.clip(high - low, 0, None).prod(1)
-    return area
+    return np.clip(high - low, 0, None).prod(1)
 
 
 def suppress(found: np.ndarray, overlap: float) -> np.ndarray:

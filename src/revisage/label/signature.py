@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from revisage.errors import UsageError
-from revisage.label.c2pa_library import MODELS, OFFLINE, SHA256, c2pa
+from revisage.label.signed import MODELS, OFFLINE, SHA256, c2pa
 
 _UNTRUSTED = "signingCredential.untrusted"
 

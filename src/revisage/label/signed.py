@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from revisage.errors import SigningError, UsageError
+from revisage.errors import RuntimeUnavailableError, SigningError, UsageError
 from revisage.files import open_to_others, sha256
-from revisage.label.c2pa_library import MODELS, OFFLINE, SHA256, c2pa
 from revisage.label.xmp import DIGITAL_SOURCE_TYPE
 from revisage.options import Credentials
 
@@ -26,6 +26,18 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
 _MIME = {name: f"image/{name.lower()}" for name in ("JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF")}
+
+OFFLINE: dict[str, Any] = {
+    "version": 1,
+    "core": {"allowed_network_hosts": []},  # holds for all but a time stamp server that the caller names
+    "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
+    # A thumbnail would need the original's pixels decoded outside the process that is kept for that.
+    "builder": {"thumbnail": {"enabled": False}},
+}
+"""Settings of every reader and builder."""
+
+MODELS = "revisage.models"
+SHA256 = "revisage.sha256"  #: parameters of our actions; C2PA lets a tool add its own to those it defines
 
 _PARENT = "original"
 _HINT = "how to get one that can be used is in docs/labels.md"
@@ -54,6 +66,18 @@ class Edit:
     models: Mapping[str, Sequence[str]]
     """Name and version of each model that changed pixels, with the SHA-256 of its files in hex."""
     original: Original
+
+
+def c2pa() -> ModuleType:
+    """The package. Raises RuntimeUnavailableError when it is not installed."""
+    try:
+        import c2pa as module
+    except ImportError as error:
+        raise RuntimeUnavailableError(
+            f'signed labels need another package ({error}): `pip install "revisage[sign]"`'
+        ) from None
+    library: ModuleType = module
+    return library
 
 
 def can_sign(format: str) -> bool:

@@ -58,7 +58,12 @@ def packet(label: Label, old: bytes | None = None) -> bytes:
     # None where there is none, or an earlier label put it there.
     creator = None if earlier and creator == earlier.tool else creator
     system = None if earlier and system == _system(earlier) else system
-    _forget(rdf, creator_too=creator is None, system_too=system is None)
+    stale = {(IPTC_EXT, "DigitalSourceType"), (_DCTERMS, "provenance")}
+    if creator is None:
+        stale.add((_XMP, "CreatorTool"))
+    if system is None:
+        stale |= {(IPTC_EXT, "AISystemUsed"), (IPTC_EXT, "AISystemVersionUsed")}
+    _forget(rdf, stale)
 
     description = document.createElementNS(RDF, _name(rdf, "Description"))
     description.setAttributeNS(RDF, _name(rdf, "about"), about)
@@ -140,21 +145,11 @@ def _value(rdf: minidom.Element, space: str, local: str) -> str | None:
     return None
 
 
-def _forget(rdf: minidom.Element, *, creator_too: bool, system_too: bool) -> None:
-    """Take out what an earlier label said, and the description that it leaves empty."""
-
-    def stale(node: minidom.Node) -> bool:
-        name = (node.namespaceURI, node.localName)
-        return (
-            node.namespaceURI == _OURS
-            or name in ((IPTC_EXT, "DigitalSourceType"), (_DCTERMS, "provenance"))
-            or (system_too and name in ((IPTC_EXT, "AISystemUsed"), (IPTC_EXT, "AISystemVersionUsed")))
-            or (creator_too and name == (_XMP, "CreatorTool"))
-        )
-
+def _forget(rdf: minidom.Element, stale: set[tuple[str, str]]) -> None:
+    """Take out what an earlier label said, what is `stale` (namespace, name), and descriptions left empty."""
     for description in descriptions(rdf):
         for node in properties(description):
-            if stale(node):
+            if node.namespaceURI == _OURS or (node.namespaceURI, node.localName) in stale:
                 take_out(description, node)
         if not properties(description):
             rdf.removeChild(description)

@@ -1,11 +1,4 @@
-"""Whole-photo restoration: find the faces, restore each, run the scene model over the rest, paste, report.
-
-Example::
-
-    restorer = Restorer()                       # models load on first use; share it between threads
-    result = restorer.restore("grandmother.jpg", strength=0.8)
-    result.save("grandmother.restored.jpg")
-"""
+"""Whole-photo restoration: find the faces, restore each, run the scene model over the rest, paste, report."""
 
 from revisage.faces import Face
 from revisage.options import GUARD_DEGREES, MAX_OUTPUT_PIXELS, RestoreOptions, Settings

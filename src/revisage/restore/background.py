@@ -31,20 +31,6 @@ def resample(pixels: np.ndarray, scale: int) -> np.ndarray:
     return cv2.resize(pixels, size, interpolation=cv2.INTER_LANCZOS4)
 
 
-def passes(model_scale: int, scale: int) -> int:
-    """How often the model runs over its own output to reach at least `scale`."""
-    count = 1
-    while model_scale > 1 and model_scale**count < scale:
-        count += 1
-    return count
-
-
-def halo(model_reach: int, model_scale: int, count: int) -> int:
-    """Context in photo pixels that `count` passes of the model and the filters after them read."""
-    passed = sum(model_reach / model_scale**k for k in range(count))
-    return int(np.ceil(passed)) + max(LANCZOS_RADIUS, colour.SCENE_RADIUS)
-
-
 def is_thin(height: int, width: int) -> bool:
     """Whether a photo is a line rather than a picture: of one pixel by millions, tiles would take hours."""
     return min(height, width) < THIN_SIDE and max(height, width) > THIN_ASPECT * min(height, width)
@@ -60,17 +46,12 @@ def enlarge(
     budget: int,
     on_tile: Callable[[int, int], None],
 ) -> Background:
-    """The photo at `scale` times its size.
+    """The photo, (H, W, 3) uint8 or uint16, at `scale` times its size.
 
-    Args:
-        pixels: (H, W, 3), uint8 or uint16.
-        model: None for Lanczos, which a photo that `is_thin` gets as well. A model whose scale is not the
-            asked one runs as often as needed, then its output is reduced by area or enlarged by Lanczos,
-            tile by tile.
-        keep: keep the photo's tone.
-        neutral: the photo is gray (with `keep`, its channels stay equal).
-        budget: bytes that the tiles in hand may take.
-        on_tile: called with (done, total).
+    Without a model, or where it `is_thin`, by Lanczos. A model whose scale is not the asked one runs as often
+    as needed, then its output is reduced by area or enlarged by Lanczos, tile by tile; these take at most
+    `budget` bytes, and `on_tile` is told (done, total). `keep` keeps the photo's tone, and with it the
+    channels of a `neutral` one equal.
     """
     thin = is_thin(*pixels.shape[:2])
     if model is None or thin:
@@ -78,8 +59,9 @@ def enlarge(
         on_tile(1, 1)
         method = "unchanged" if scale == 1 else "lanczos"
         return Background(canvas, f"{method}: {TOO_THIN}" if model is not None else method)
-    count = passes(model.scale, scale)
-    produced = model.scale**count
+    produced, count = model.scale, 1  # how often it runs over its own output
+    while 1 < produced < scale:
+        produced, count = produced * model.scale, count + 1
     session = model.session_for(pixels.dtype)
 
     def operation(sources: np.ndarray) -> np.ndarray:
@@ -98,18 +80,15 @@ def enlarge(
             return colour.gray(output)
         return colour.keep_scene(output, source, scale) if keep else output
 
-    around = halo(model.receptive_field, model.scale, count)
-    core, batch = memory.layout(budget, scale=produced, halo=around, gpu=session.info.device == "gpu")
-    canvas = tiles.run(pixels, operation, scale=scale, core=core, halo=around, batch=batch, on_tile=on_tile)
-    return Background(canvas, _words(model.scale, count, scale))
-
-
-def _words(model_scale: int, count: int, scale: int) -> str:
-    words = f"model x{model_scale}" + (f", {count} times" if count > 1 else "")
-    produced = model_scale**count
-    if produced == scale:
-        return words
-    return f"{words}, then {'area' if produced > scale else 'lanczos'} to x{scale}"
+    # What all passes and the filters after them read.
+    passed = sum(model.receptive_field / model.scale**k for k in range(count))
+    halo = int(np.ceil(passed)) + max(LANCZOS_RADIUS, colour.SCENE_RADIUS)
+    core, batch = memory.layout(budget, scale=produced, halo=halo, gpu=session.info.device == "gpu")
+    canvas = tiles.run(pixels, operation, scale=scale, core=core, halo=halo, batch=batch, on_tile=on_tile)
+    method = f"model x{model.scale}" + (f", {count} times" if count > 1 else "")
+    if produced != scale:
+        method += f", then {'area' if produced > scale else 'lanczos'} to x{scale}"
+    return Background(canvas, method)
 
 
 def square(pixels: np.ndarray, size: int) -> np.ndarray:

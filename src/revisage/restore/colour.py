@@ -51,13 +51,10 @@ def keep_face(restored: np.ndarray, source: np.ndarray) -> np.ndarray:
 
 
 def keep_scene(output: np.ndarray, source: np.ndarray, scale: int) -> np.ndarray:
-    """The model's background with the low band of its chroma replaced by the photo's.
+    """The model's background, (h scale, w scale, 3) float32, with the low band of its chroma replaced by that
+    of the photo, (h, w, 3), which the model was given.
 
     Fine colour comes from the model (edges sharp, noise gone), the tone from the photo.
-
-    Args:
-        output: (h scale, w scale, 3) float32.
-        source: (h, w, 3) float32, what the model was given.
     """
     small = output if scale == 1 else cv2.resize(output, source.shape[1::-1], interpolation=cv2.INTER_AREA)
     shift = source - small
@@ -70,18 +67,11 @@ def keep_scene(output: np.ndarray, source: np.ndarray, scale: int) -> np.ndarray
 
 
 def match(restored: np.ndarray, base: np.ndarray, ring: np.ndarray) -> np.ndarray:
-    """A smooth offset that takes `restored` to `base` where they meet.
+    """A smooth offset, (S, S, 3) float32, that takes `restored`, a face, to `base`, the surroundings in its
+    place, where they meet; zero where the `ring`, (S, S) in [0, 1], is empty.
 
     The difference on the ring of the seam, carried inwards by normalised convolution (Knutsson and Westin,
     CVPR 1993): large-scale casts vanish, the face's own contrast stays.
-
-    Args:
-        restored: (S, S, 3) float32, the face.
-        base: (S, S, 3) float32, the surroundings in the same place.
-        ring: (S, S) float32 in [0, 1], 0 where the surroundings say nothing.
-
-    Returns:
-        (S, S, 3) float32 to be added to `restored`; zero where the ring is empty.
     """
     side = 64
     weighted = np.dstack([(base - restored) * ring[..., None], ring])

@@ -5,7 +5,7 @@ A bad face never takes others along.
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import islice
 
 import cv2
@@ -33,18 +33,6 @@ class Crop:
     index: int
     source: np.ndarray
     strength: float
-
-
-def unfit(face: Face, size: tuple[int, int]) -> str | None:
-    """Why a face in a photo of `size` (width, height) is not worth restoring; None when it is."""
-    x, y, w, h = face.box
-    if min(w, h) < SMALLEST:
-        return f"smaller than {SMALLEST} pixels"
-    seen_w = min(x + w, size[0]) - max(x, 0)
-    seen_h = min(y + h, size[1]) - max(y, 0)
-    if max(seen_w, 0) * max(seen_h, 0) < LEAST_INSIDE * w * h:
-        return "mostly outside the picture"
-    return None
 
 
 def infer(model: FaceModel, crops: Sequence[Crop]) -> list[np.ndarray | FaceError]:
@@ -99,20 +87,10 @@ class Outcome:
     `degrees` is the angle between its embeddings before and after, None where it is not known.
     """
 
-    strength: float | None = None
-    degrees: float | None = None
     what: str = "restored"  #: or "skipped" or "failed"
     reason: str | None = None  #: of the latter two
-
-
-def skipped(reason: str) -> Outcome:
-    """Of a face that is left as it was."""
-    return Outcome(what="skipped", reason=reason)
-
-
-def failed(reason: str) -> Outcome:
-    """Of a face that cannot be restored."""
-    return Outcome(what="failed", reason=reason)
+    degrees: float | None = None
+    strength: float | None = None
 
 
 def identity_guard(drift: Drift, strength: float, guard: float | None) -> Outcome:
@@ -122,15 +100,16 @@ def identity_guard(drift: Drift, strength: float, guard: float | None) -> Outcom
     It is left where there is none, or where there is a guard and the model gave no numbers.
     """
     if not drift:
-        return Outcome(strength)
+        return Outcome(strength=strength)
     for share in SHARES:
         angle = _degrees_at(drift, strength * share)
         if guard is None or angle <= guard:
-            return Outcome(strength * share, angle if math.isfinite(angle) else None)
+            known = angle if math.isfinite(angle) else None
+            return Outcome(degrees=known, strength=strength * share)
     angle = _degrees_at(drift, strength)
     if math.isfinite(angle):
-        return skipped(f"it would drift by {angle:.0f} degrees, more than the guard allows")
-    return skipped("the identity model gave invalid numbers")
+        return Outcome("skipped", f"it would drift by {angle:.0f} degrees, more than the guard allows")
+    return Outcome("skipped", "the identity model gave invalid numbers")
 
 
 def measure_drift(
@@ -142,15 +121,12 @@ def measure_drift(
     guard: float | None,
     every: bool,
 ) -> list[Drift]:
-    """By how much each face drifts at its strength, and where that is more than the guard allows, at each of
-    its `SHARES` until one is within.
+    """By how much each face drifts at its strength, and where that is more than the guard in degrees (None:
+    any) allows, at each of its `SHARES` until one is within.
 
-    Args:
-        model: None measures nothing.
-        sources, restored: faces on the FFHQ template before and after, (S, S, 3) float32 in [0, 1] each.
-        strengths: how strongly each is to be restored, 0 to 1.
-        guard: in degrees; None: any.
-        every: measure all shares, of that strength and of 1, for `identity_guard` to judge any strength by.
+    `sources` and `restored` are faces on the FFHQ template before and after, (S, S, 3) float32 in [0, 1]
+    each. With `every`, all shares of that strength and of 1, for `identity_guard` to judge any strength by.
+    Without a model nothing is measured.
     """
     drifts: list[dict[float, float]] = [{} for _ in sources]
     if model is None or not sources:
@@ -167,7 +143,8 @@ def measure_drift(
         todo = [i for i, drift in enumerate(drifts) if at[i] not in drift and is_open(drift)]
         if todo:
             after = _embed(model, [sources[i] + at[i] * (restored[i] - sources[i]) for i in todo])
-            for index, angle in zip(todo, _degrees(before[todo], after), strict=True):
+            angles = np.degrees(np.arccos(np.clip((before[todo] * after).sum(1), -1, 1)))
+            for index, angle in zip(todo, angles.tolist(), strict=True):
                 drifts[index][at[index]] = angle
     return list(drifts)
 
@@ -190,11 +167,6 @@ def _embed(model: IdentityModel, faces: Sequence[np.ndarray]) -> np.ndarray:
     return np.asarray(embedding, np.float64).reshape(len(faces), -1)
 
 
-def _degrees(first: np.ndarray, second: np.ndarray) -> list[float]:
-    """Angles in degrees between rows of unit length."""
-    return [float(angle) for angle in np.degrees(np.arccos(np.clip((first * second).sum(1), -1, 1)))]
-
-
 @dataclass(frozen=True)
 class FaceLayer:
     """A restored face, apart from the photo: (side, side, 3) float32 in [0, 1] on the FFHQ template, in the
@@ -205,21 +177,20 @@ class FaceLayer:
     drift: Drift
 
 
-def place_faces(
-    found: Sequence[Face], size: tuple[int, int], side: int, scale: int
-) -> list[Placement | Outcome]:
-    """Where the crop of each face, `side` pixels wide, lies on the canvas of a photo of `size` (width,
-    height); or why it is not worth restoring."""
-    places: list[Placement | Outcome] = []
-    for face in found:
-        if reason := unfit(face, size):
-            places.append(skipped(reason))
-            continue
-        try:
-            places.append(place_crop(estimate(face.landmarks, side), side, scale))
-        except FaceError as error:
-            places.append(failed(str(error)))
-    return places
+def place_face(face: Face, size: tuple[int, int], side: int, scale: int) -> Placement | Outcome:
+    """Where the crop of a face, `side` pixels wide, lies on the canvas of a photo of `size` (width, height);
+    or why it is not worth restoring."""
+    x, y, w, h = face.box
+    if min(w, h) < SMALLEST:
+        return Outcome("skipped", f"smaller than {SMALLEST} pixels")
+    seen_w = min(x + w, size[0]) - max(x, 0)
+    seen_h = min(y + h, size[1]) - max(y, 0)
+    if max(seen_w, 0) * max(seen_h, 0) < LEAST_INSIDE * w * h:
+        return Outcome("skipped", "mostly outside the picture")
+    try:
+        return place_crop(estimate(face.landmarks, side), side, scale)
+    except FaceError as error:
+        return Outcome("failed", str(error))
 
 
 def across(face: Face) -> tuple[float, float]:
@@ -271,10 +242,10 @@ def paste_faces(
     todo: dict[int, Placement] = {}
     for index, place in enumerate(places):
         if not chosen.get(index):
-            outcomes.append(skipped("strength is 0" if index in chosen else "not chosen"))
+            outcomes.append(Outcome("skipped", "strength is 0" if index in chosen else "not chosen"))
         elif isinstance(place, Placement):
             todo[index] = place
-            outcomes.append(failed("no model restored it"))
+            outcomes.append(Outcome("failed", "no model restored it"))
         else:
             outcomes.append(place)
     rivals = dict(zip(todo, overlapping(list(todo.values())), strict=True))
@@ -282,7 +253,7 @@ def paste_faces(
     for layer in counted((layer for layer in layers if layer.index in todo), len(todo), job.progress):
         index = layer.index
         if isinstance(layer.picture, FaceError):
-            outcomes[index] = failed(str(layer.picture))
+            outcomes[index] = Outcome("failed", str(layer.picture))
             continue
         kept = outcomes[index] = identity_guard(layer.drift, chosen[index], job.options.guard)
         with job.timed("paste"):
@@ -326,5 +297,4 @@ def face_report(number: int, face: Face, outcome: Outcome) -> FaceReport:
     """What became of a face, for the report."""
     x, y, w, h = (float(value) for value in face.box)
     points = tuple((float(x), float(y)) for x, y in face.landmarks)
-    told = outcome.what, outcome.reason, outcome.degrees, outcome.strength
-    return FaceReport(number, (x, y, w, h), points, float(face.score), *told)
+    return FaceReport(number, (x, y, w, h), points, float(face.score), *astuple(outcome))

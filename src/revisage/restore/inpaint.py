@@ -20,11 +20,10 @@ CHUNK = 1 << 18  #: missing pixels in hand at once: they take some 100 bytes eac
 
 
 def inpaint(pixels: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """The picture filled in; what is not missing stays as it is, to the bit. Takes time by what is missing.
+    """(H, W, 3) uint8 or uint16, filled in where `missing`, (H, W) bool, not all of it.
 
-    Args:
-        pixels: (H, W, 3), uint8 or uint16. Where its channels are equal, the filling's are.
-        missing: (H, W) bool, not all of it.
+    What is not missing stays as it is, to the bit; where channels are equal, the filling's are. Takes time by
+    what is missing.
     """
     assert not missing.all()
     return _grained(_filled(pixels, missing), missing) if missing.any() else pixels

@@ -27,6 +27,7 @@ class Job:
     every: bool = False  #: restore every face, for results of any choice and strength
     sketch: Sketch | None = None
     neutral: bool = False  #: the photo is gray
+    finder: str | None = None  #: name and version of what found its faces
     repair: Repair | None = None  #: what was repaired in it
     red_eyes: int = 0  #: made dark in it
 

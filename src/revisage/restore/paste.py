@@ -106,21 +106,16 @@ def paste(
     blend_offset: bool,
     neighbours: Sequence[Placement] = (),
 ) -> None:
-    """Blend a restored face into the canvas, in place.
+    """Blend a restored face, (S, S, 3) float32 RGB that need not be clipped, into the canvas, (H, W, 3) uint8
+    or uint16, in place; `strength` 0 leaves it as it is, 1 shows the face fully.
 
     Where the photo resolves more than the model (`source_ratio` > 1), only the change the model made is
     added: canvas + up(face - down(canvas)), so the photo's bands above the model's Nyquist frequency stay.
     They stay less where the model changed the picture much, since there they hold the damage it removed.
 
-    Args:
-        canvas: (H, W, 3), uint8 or uint16.
-        face: (S, S, 3) float32, RGB; need not be clipped.
-        placement: where the face lies.
-        strength: 0 leaves the canvas as it is, 1 shows the face fully.
-        blend_offset: True limits colour matching to the rim, so that the middle has the model's colours;
-            False matches the whole face to its surroundings.
-        neighbours: the faces whose ovals meet this one; a pixel goes to the face in whose oval it lies
-            deepest.
+    `blend_offset` limits colour matching to the rim, so that the middle has the model's colours; else the
+    whole face is matched to its surroundings. `neighbours` are the faces whose ovals meet this one: a pixel
+    goes to the face in whose oval it lies deepest.
     """
     region = placement.region(canvas.shape)
     if strength == 0 or region[2] <= region[0] or region[3] <= region[1]:

@@ -14,7 +14,7 @@ from revisage.image import Photo
 from revisage.options import RestoreOptions
 from revisage.restore import tiles
 from revisage.restore.background import Background
-from revisage.restore.faces import FaceLayer, Outcome, face_report, identity_guard, paste_faces, skipped
+from revisage.restore.faces import FaceLayer, Outcome, face_report, identity_guard, paste_faces
 from revisage.restore.job import Job
 from revisage.restore.paste import Placement
 from revisage.restore.progress import Progress, silent
@@ -39,7 +39,6 @@ class Restoration:
     found: Sequence[Face]  #: from left to right
     places: Sequence[Placement | Outcome]  #: of their crops on the canvas, or why they cannot be restored
     layers: Iterable[FaceLayer]  #: the restored faces, smallest first
-    face_model: str | None  #: name and version of what restored them
     level: bool  #: the photo is gray and stays so
     background: Callable[[float, Progress], Background] | None = None
     """The rest at another `clean`; None where the scene model does not listen to it."""
@@ -94,10 +93,10 @@ class Restoration:
 
     def compose(self, canvas: np.ndarray, job: Job) -> Result:
         """The result on `canvas`, which is written to."""
-        faces: tuple[FaceReport, ...] = ()
+        faces, model = tuple[FaceReport, ...](), self.rest.models["face"]
         if self.options.aligned:
             faces = (self._blend(canvas, job.options),)
-        elif self.face_model is not None:
+        elif model is not None:
             faces = paste_faces(canvas, self.found, self.places, self.layers, job)
         if self.level:  # channels that are equal but for float rounding
             canvas[..., 1:] = canvas[..., :1]
@@ -115,7 +114,7 @@ class Restoration:
             photo=replace(self.rest.photo, pixels=canvas),
             faces=faces,
             tone=tone,
-            changed_by=((self.face_model,) if self.face_model and restored else ())
+            changed_by=((model,) if model and restored else ())
             + self.rest.changed_by
             + (repair.changed_by if repair else ()),
             models=self.rest.models | {"damage": repair.model if repair else None},
@@ -132,7 +131,7 @@ class Restoration:
             source = tiles.to_float(canvas)
             canvas[...] = tiles.to_integer(source + kept.strength * (layer.picture - source), canvas.dtype)
         elif kept.strength == 0:
-            kept = skipped("strength is 0")
+            kept = Outcome("skipped", "strength is 0")
         return face_report(1, self.found[0], kept)
 
 

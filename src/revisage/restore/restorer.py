@@ -25,7 +25,7 @@ from revisage.restore.faces import (
     area,
     counted,
     paste_faces,
-    place_faces,
+    place_face,
     restore_crops,
     restored_layers,
 )
@@ -197,10 +197,10 @@ class Restorer:
             part = framed(photo, job.options)
         job.progress(Stage("decode", 1, 1))
         job.neutral = part.gray or tone.is_neutral(part.pixels)
-        path = Path(source) if isinstance(source, str | Path) else None
         with job.timed("repair"):
             mended, job.repair = repaired(part, job.options, self._models, self.settings.limits)
-        made = (self._aligned if job.options.aligned else self._whole)(mended, path, job)
+        made = (self._aligned if job.options.aligned else self._whole)(mended, job)
+        made.rest.input = Path(source) if isinstance(source, str | Path) else None
         if not job.every:
             return made
         before = part.turned(made.rest.turned if job.options.turn == "auto" else 0)
@@ -218,7 +218,7 @@ class Restorer:
         photo = decode(source, limits=self.settings.limits, damaged=damaged)
         return photo if isinstance(source, bytes) else with_sidecar(photo, Path(source))
 
-    def _whole(self, photo: Photo, path: Path | None, job: Job) -> Restoration:
+    def _whole(self, photo: Photo, job: Job) -> Restoration:
         (width, height), scale = photo.size, job.options.factor(photo.size)
         most = self.settings.max_output_pixels
         if height * width * scale**2 > most:
@@ -228,15 +228,15 @@ class Restorer:
             )
         scene, (model, identity) = self._models.scene(), self._for_faces(job.options)
         found: list[Face] = []
-        finder, lie = None, 0
+        lie = 0
         if model is not None or job.options.turn == "auto" or job.options.red_eyes:
             with job.timed("find"):
-                photo, found, finder, lie = seek(self._models, photo, job.given, job.options)
+                photo, found, job.finder, lie = seek(self._models, photo, job.given, job.options)
         if job.options.red_eyes:
             photo, job.red_eyes = without_red_eyes(photo, found)
         if model is None:
             found = []
-        places = place_faces(found, photo.size, model.side, scale) if model else []
+        places = [place_face(face, photo.size, model.side, scale) for face in found] if model else []
         strengths = job.options.chosen([area(face) for face in found]) if model else {}
         job.progress(Stage("find", len(found), len(found)))
 
@@ -269,19 +269,8 @@ class Restorer:
         with job.timed("scene"):
             rest = background(job.options.clean, job.progress)
             alpha = None if photo.alpha is None else resample(photo.alpha, scale)
-        used = scene and scene.for_photo(scale, job.options.clean)
-        result = _unpasted(
-            photo,
-            path,
-            job,
-            rest,
-            alpha,
-            face=model,
-            identity=identity,
-            scene=used,
-            finder=finder,
-            scale=scale,
-        )
+        used = model, scene and scene.for_photo(scale, job.options.clean), identity
+        result = _unpasted(photo, job, rest, used, alpha=alpha, scale=scale)
         if job.options.turn == "auto":
             result.turned, result.repair = lie, job.repair and job.repair.turned(lie)
         else:
@@ -294,7 +283,6 @@ class Restorer:
             found,
             places,
             layers,
-            face_model=model.label if model else None,
             level=job.neutral and job.keep,
             background=background if listens else None,
         )
@@ -318,7 +306,7 @@ class Restorer:
             raise UsageError("the guard needs an identity model, and none is installed")
         return model, identity
 
-    def _aligned(self, photo: Photo, path: Path | None, job: Job) -> Restoration:
+    def _aligned(self, photo: Photo, job: Job) -> Restoration:
         model, identity = self._for_faces(job.options)
         if model is None:
             raise UsageError("an aligned face needs a face model: choose one instead of none")
@@ -338,39 +326,36 @@ class Restorer:
         return Restoration(
             photo,
             job.options,
-            _unpasted(photo, path, job, rest, alpha, face=model, identity=identity),
+            _unpasted(photo, job, rest, (model, None, identity), alpha=alpha),
             found=(whole,),
             places=(),
             layers=(layer,),
-            face_model=model.label,
             level=job.neutral and job.keep,
         )
 
 
 def _unpasted(
     photo: Photo,
-    path: Path | None,
     job: Job,
     rest: Background,
-    alpha: np.ndarray | None,
+    used: tuple[FaceModel | None, SceneModel | None, IdentityModel | None],
     *,
-    face: FaceModel | None,
-    identity: IdentityModel | None,
-    scene: SceneModel | None = None,
-    finder: str | None = None,
+    alpha: np.ndarray | None,
     scale: int = 1,
 ) -> Result:
     """The result before any face is on it."""
+    face, scene, identity = used
     models = {"face": face, "scene": scene, "identity": identity}
     changing = [model for model in (face, scene) if model]
     return Result(
         photo=replace(photo, pixels=rest.canvas, alpha=alpha, gray=photo.gray and job.keep),
         faces=(),
-        input=path,
+        input=None,
         size_in=photo.size,
         scale=scale,
         background=rest.method,
-        models={task: model.label if model else None for task, model in models.items()} | {"finder": finder},
+        models={task: model.label if model else None for task, model in models.items()}
+        | {"finder": job.finder},
         changed_by=(scene.label,) if scene else (),
         repair=job.repair,
         red_eyes=job.red_eyes,

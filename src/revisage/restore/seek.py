@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from revisage.errors import UsageError
 from revisage.faces import Face, turn_matrix, upright
 from revisage.image import Photo, eight_bits
-from revisage.options import RestoreOptions
+from revisage.options import Box, RestoreOptions
 from revisage.restore.faces import across
-from revisage.restore.models import FaceDetector, ModelSource
-
-Box = tuple[float, float, float, float]
+from revisage.restore.models import ModelSource
 
 
 def seek(
@@ -30,20 +28,15 @@ def seek(
         matrix = turn_matrix(lie, photo.size)
         photo, found = photo.turned(lie), [face.moved(matrix) for face in found]
     for box in options.boxes:
+        (x, y, w, h), (width, height) = box, photo.size
+        if not (0 <= x + w / 2 <= width and 0 <= y + h / 2 <= height):
+            numbers = ",".join(f"{number:g}" for number in box)
+            raise UsageError(f"the face {numbers} lies outside the photo of {width} x {height} pixels")
         found = [face for face in found if not _holds(box, face.box)]
-        found.append(_look(models.detector().detector, photo, box))
+        found.append(models.detector().detector.look(eight_bits(photo.pixels), box))
     if given is None or options.boxes:
         found.sort(key=across)
     return photo, found, label, lie
-
-
-def _look(detector: FaceDetector, photo: Photo, box: Box) -> Face:
-    """The face in a box that somebody has drawn."""
-    (x, y, w, h), (width, height) = box, photo.size
-    if not (0 <= x + w / 2 <= width and 0 <= y + h / 2 <= height):
-        numbers = ",".join(f"{number:g}" for number in box)
-        raise UsageError(f"the face {numbers} lies outside the photo of {width} x {height} pixels")
-    return detector.look(eight_bits(photo.pixels), box)
 
 
 def _holds(box: Box, other: Box) -> bool:

@@ -58,19 +58,11 @@ def run(
     batch: int = 1,
     on_tile: Callable[[int, int], None] = lambda done, total: None,
 ) -> np.ndarray:
-    """Apply `operation` over the picture, some tiles at a time.
+    """(H, W, 3) uint8 or uint16 -> (H scale, W scale, 3) of the same: `operation` applied in tiles.
 
-    Args:
-        pixels: (H, W, 3), uint8 or uint16.
-        operation: see `Operation`; it must not reach further than `halo`.
-        scale: factor by which the operation enlarges.
-        core: largest side of a tile without its halo.
-        halo: pixels of context on each side; rounded up to a multiple of ALIGN.
-        batch: largest number of tiles given to the operation at once.
-        on_tile: called with (done, total) after each tile.
-
-    Returns:
-        (H scale, W scale, 3) of the input's dtype. Only one batch at a time is held in floating point.
+    It must not reach further than `halo`, pixels that are rounded up to a multiple of ALIGN. Tiles without
+    these have sides of at most `core`; `batch` of them are held in floating point at once. `on_tile` is told
+    (done, total) after each. Raises RuntimeUnavailableError where a number is not finite.
     """
     height, width = pixels.shape[:2]
     halo = -(-halo // ALIGN) * ALIGN

@@ -41,8 +41,8 @@ class Tone:
     """An estimate of how a photo has faded: density of its base and what its densities are to be multiplied
     by, for red, green and blue. Zeros and ones: not at all."""
 
-    base: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    base: tuple[float, ...] = (0.0, 0.0, 0.0)
+    gain: tuple[float, ...] = (1.0, 1.0, 1.0)
 
     @property
     def changes(self) -> bool:
@@ -51,8 +51,8 @@ class Tone:
 
     def at(self, strength: float) -> Tone:
         """A part of it, 0 to 1."""
-        base = [strength * value for value in self.base]
-        return Tone(_three(base), _three(np.power(self.gain, strength)))
+        base = tuple(strength * value for value in self.base)
+        return Tone(base, tuple(np.power(self.gain, strength).tolist()))
 
     def curves(self, values: np.ndarray) -> np.ndarray:
         """(..., 3) or (..., 1) in [0, 1] -> (..., 3) in [0, 1]; each channel rises throughout."""
@@ -81,14 +81,11 @@ class Tone:
 
 
 def estimate(pixels: np.ndarray, faces: Sequence[Face] = ()) -> Tone:
-    """How the photo has faded, from its darkest and its lightest tones outside borders and faces.
+    """How the photo, (H, W, 3) uint8 or uint16, has faded, from its darkest and its lightest tones outside
+    borders and faces.
 
     A photo of one tint, gray or sepia, keeps it: all channels get one curve. Skin is no paper, so `faces` are
     left out, as far as something else is left.
-
-    Args:
-        pixels: (H, W, 3), uint8 or uint16.
-        faces: in its pixels.
     """
     values = _looked_at(pixels, faces)
     density = -np.log10(np.maximum(values, 1 / 255))
@@ -105,7 +102,7 @@ def estimate(pixels: np.ndarray, faces: Sequence[Face] = ()) -> Tone:
     most = min(reach.max(), BLACK)
     gain = 0.7 * (_over(np.log10(most / np.minimum(reach, most)), FADED) + np.log10(BLACK / most))
     gain = np.minimum(np.power(10, gain), MOST_GAIN)
-    whole = Tone(_three(base), _three(gain))
+    whole = Tone(tuple(base.tolist()), tuple(gain.tolist()))
     change = np.abs(whole.curves(values) - values).mean(axis=0).max()
     certain = float(np.clip((change - TOLD[0]) / (TOLD[1] - TOLD[0]), 0, 1))
     return whole.at(certain) if certain else Tone()
@@ -146,8 +143,3 @@ def _is_monochrome(density: np.ndarray) -> bool:
 
 def _over(value: np.ndarray, threshold: float) -> np.ndarray:
     return np.maximum(value - threshold, 0)
-
-
-def _three(values: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
-    red, green, blue = (float(value) for value in values)
-    return red, green, blue

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from revisage.errors import ModelCorruptError, RuntimeUnavailableError
+from revisage.errors import ModelCorruptError, RuntimeUnavailableError, one_line
 from revisage.runtime import session
 from revisage.runtime.session import Device, OpenedSession, RuntimeInfo, Source
 
@@ -70,7 +70,7 @@ class OnnxRuntimeSession(OpenedSession):
             )
         except Exception as error:
             raise ModelCorruptError(
-                f"ONNX Runtime cannot open {session.title(source)}: {_first_line(error)}"
+                f"ONNX Runtime cannot open {session.title(source)}: {one_line(error, 300)}"
             ) from None
         if device == "gpu" and self._session.get_providers()[0] == _CPU_PROVIDER:
             raise RuntimeUnavailableError(
@@ -103,7 +103,3 @@ def _how_to_get(device: Device) -> str:
         "no GPU is usable: install ONNX Runtime for yours (NVIDIA: `pip install revisage[gpu]`, Windows: "
         "`pip install onnxruntime-directml`, macOS: `pip install onnxruntime`), or use --device cpu"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0][:300]

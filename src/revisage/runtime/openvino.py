@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from revisage.errors import ModelCorruptError, RuntimeUnavailableError, UsageError
+from revisage.errors import ModelCorruptError, RuntimeUnavailableError, UsageError, one_line
 from revisage.runtime import selfcheck, session
 from revisage.runtime.session import OpenedSession, Precision, RuntimeInfo, Source
 
@@ -101,7 +101,7 @@ class OpenVinoSession(OpenedSession):
             self._request.infer({0: batch}, share_outputs=True)
         except RuntimeError as error:
             raise UsageError(
-                f"{self._title} cannot take a batch of shape {batch.shape}: {_first_line(error)}"
+                f"{self._title} cannot take a batch of shape {batch.shape}: {_reason(error)}"
             ) from None
         outputs = {
             name: np.array(tensor.data, np.float32)
@@ -123,7 +123,7 @@ class OpenVinoSession(OpenedSession):
             model = _core().read_model(source if isinstance(source, bytes) else str(source))
             compiled = _core().compile_model(model, "CPU", config)
         except RuntimeError as error:
-            raise ModelCorruptError(f"OpenVINO cannot open {self._title}: {_first_line(error)}") from None
+            raise ModelCorruptError(f"OpenVINO cannot open {self._title}: {_reason(error)}") from None
         if len(compiled.inputs) != 1:
             raise ModelCorruptError(f"{self._title} takes {len(compiled.inputs)} inputs, not one picture")
         return compiled
@@ -158,6 +158,5 @@ def _lengths(compiled: Any) -> list[int | None]:
     return [None if axis.is_dynamic else axis.get_length() for axis in compiled.inputs[0].get_partial_shape()]
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:300]
+def _reason(error: Exception) -> str:
+    return one_line(str(error).strip().rpartition("\n")[2], 300)  # the lines before name OpenVINO's own files

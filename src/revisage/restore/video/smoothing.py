@@ -14,6 +14,7 @@ import numpy as np
 
 from revisage.errors import FaceError
 from revisage.faces import estimate
+from revisage.faces.rows import iou
 from revisage.restore import Face, tiles
 from revisage.restore.paste import mask, place_crop, sample, warped
 
@@ -32,10 +33,11 @@ def link_tracks(frames: Sequence[Sequence[Face]]) -> list[Track]:
     tracks: list[Track] = []
     for number, faces in enumerate(frames):
         open_ = [track for track in tracks if number - max(track) <= GAP + 1]
+        boxes = np.array([face.box for face in faces]).reshape(-1, 4)
         pairs = [
-            (overlap(track[max(track)].box, face.box), t, f)
+            (overlap, t, f)
             for t, track in enumerate(open_)
-            for f, face in enumerate(faces)
+            for f, overlap in enumerate(iou(np.array(track[max(track)].box), boxes).tolist())
         ]
         taken: set[int] = set()
         given: set[int] = set()
@@ -48,15 +50,6 @@ def link_tracks(frames: Sequence[Sequence[Face]]) -> list[Track]:
     if len(frames) < 3 * SHORTEST:
         return tracks
     return [track for track in tracks if len(track) >= SHORTEST]
-
-
-def overlap(first: Sequence[float], second: Sequence[float]) -> float:
-    """Intersection over union of two boxes (x, y, width, height)."""
-    width = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
-    height = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
-    common = max(width, 0.0) * max(height, 0.0)
-    union = first[2] * first[3] + second[2] * second[3] - common
-    return common / union if union > 0 else 0.0
 
 
 def smooth_track(track: Track) -> Track:
@@ -117,15 +110,8 @@ class FaceCrops:
 def crop_face(
     before: np.ndarray, after: np.ndarray, landmarks: np.ndarray, scale: int, size: int
 ) -> FaceCrops | None:
-    """Cut a face from a frame and from the same frame restored; None where landmarks are not a face's.
-
-    Args:
-        before: (H, W, 3), uint8 or uint16.
-        after: (H scale, W scale, 3).
-        landmarks: (5, 2) in `before`.
-        scale: of `after`.
-        size: side of the crops.
-    """
+    """Cut a face, by its landmarks (5, 2) in `before`, from a frame (H, W, 3), uint8 or uint16, and from the
+    same frame restored (H scale, W scale, 3); None where landmarks are not a face's."""
     try:
         matrix = estimate(landmarks, size)
         return FaceCrops(
