@@ -55,10 +55,11 @@ def test_every_kernel_sums_to_one_and_is_point_symmetric(seed: int) -> None:
     np.testing.assert_allclose(kernel, kernel[::-1, ::-1], atol=1e-6)
 
 
-def test_generalised_with_beta_one_is_gaussian() -> None:
-    np.testing.assert_allclose(
-        kernels.generalised(15, 2.0, 1.0, 0.4, 1.0), kernels.gaussian(15, 2.0, 1.0, 0.4)
-    )
+def test_the_shape_of_a_generalised_gaussian_is_beta() -> None:
+    for beta in (0.5, 1.0, 4.0):
+        kernel = kernels.gaussian(15, 2.0, 1.0, beta=beta)
+        assert kernel[7, 9] / kernel[7, 7] == pytest.approx(math.exp(-0.5), rel=1e-5)  # one sigma away
+        assert kernel[7, 11] / kernel[7, 7] == pytest.approx(math.exp(-0.5 * 4**beta), rel=1e-5)
 
 
 def test_isotropic_gaussian_is_opencvs() -> None:

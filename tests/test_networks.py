@@ -212,7 +212,7 @@ def test_faces_of_one_batch_do_not_mix() -> None:
         ({"prior": (8, 8, 7, 4)}, "even"),
         ({"prior": (8, 8, 6)}, "prior needs 4 entries for 32 px, got 3"),
         ({"deep": (1,)}, "deep needs 4 entries for 32 px, got 1"),
-        ({"attention": 10}, "attention must be the side of a U-Net scale from 8 px on, got 10"),
+        ({"attention": 10}, "attention must be a U-Net scale's side, from 8 px on, got 10"),
         ({"condition_layers": 3}, "condition_layers must be 1 or 2, got 3"),
     ],
 )

@@ -13,7 +13,7 @@ import numpy as np
 from .compress import jpeg
 from .kernels import gaussian_blur
 from .noise import normal_field
-from .recipe import REFERENCE, Chain, Step, between, chance, clip, draw_seed, unit
+from .recipe import REFERENCE, Step, between, chance, clip, draw_seed, single_steps, unit
 from .resize import resize, scaled
 
 PAPER = (1.0, 8.0)
@@ -83,10 +83,9 @@ class Gfpgan:
         scale = unit(image)
         blurred = gaussian_blur(image, self.sigma_x * scale, self.sigma_y * scale, self.angle)
         shrink = (REFERENCE / self.factor) / (scale * REFERENCE)
+        low = blurred
         if shrink < 1:
             low = resize(blurred, scaled(height, shrink), scaled(width, shrink), "bilinear")
-        else:
-            low = blurred
         noise = self.noise / max(shrink, 1.0)
         if noise > 0:
             low = low + np.float32(noise) * normal_field(self.seed, low.shape[0], low.shape[1], 3)
@@ -95,8 +94,5 @@ class Gfpgan:
 
 def description(params: Step) -> np.ndarray:
     """(6,) float32: `Gfpgan.described` of the equation among the steps; NaN where there is none."""
-    steps = params.steps if isinstance(params, Chain) else (params,)
-    for step in steps:
-        if isinstance(step, Gfpgan):
-            return np.array(step.described(), np.float32)
-    return np.full(6, np.nan, np.float32)
+    drawn = (step.described() for step in single_steps(params) if isinstance(step, Gfpgan))
+    return np.array(next(drawn, (math.nan,) * 6), np.float32)

@@ -27,13 +27,11 @@ def _normalised(kernel: np.ndarray) -> np.ndarray:
     return (kernel / kernel.sum()).astype(np.float32)
 
 
-def gaussian(size: int, sigma_x: float, sigma_y: float, angle: float = 0.0) -> np.ndarray:
-    """Anisotropic Gaussian: (size, size) float32 summing to 1; sigmas in pixels, angle in radians."""
-    return _normalised(np.exp(-0.5 * _quadratic_form(size, sigma_x, sigma_y, angle)))
+def gaussian(size: int, sigma_x: float, sigma_y: float, angle: float = 0.0, beta: float = 1.0) -> np.ndarray:
+    """Generalised Gaussian exp(-q^beta / 2): (size, size) float32 summing to 1; beta 1 is the Gaussian.
 
-
-def generalised(size: int, sigma_x: float, sigma_y: float, angle: float, beta: float) -> np.ndarray:
-    """Generalised Gaussian exp(-q^beta / 2): (size, size) float32 summing to 1; beta 1 is the Gaussian."""
+    Sigmas in pixels, angle in radians.
+    """
     return _normalised(np.exp(-0.5 * _quadratic_form(size, sigma_x, sigma_y, angle) ** beta))
 
 
@@ -121,17 +119,11 @@ class KernelBlur:
     cutoff: float = math.pi
 
     @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        sigma: tuple[float, float] = (0.2, 3.0),
-        sizes: tuple[int, int] = (7, 21),
-        sinc_probability: float = 0.1,
-    ) -> Self:
+    def sample(cls, rng: np.random.Generator, sigma: tuple[float, float] = (0.2, 3.0)) -> Self:
         """Draw as published: sizes odd in [7, 21]; sinc 10 %; else 70 % Gaussian, 15 % generalised
         (beta in [0.5, 4]), 15 % plateau (beta in [1, 2]); isotropic to anisotropic as 45:25, 4:1, 4:1."""
-        size = 2 * int(rng.integers(sizes[0] // 2, sizes[1] // 2 + 1)) + 1
-        if chance(rng, sinc_probability):
+        size = 2 * int(rng.integers(3, 11)) + 1
+        if chance(rng, 0.1):
             return cls("sinc", size, cutoff=between(rng, math.pi / 3 if size < 13 else math.pi / 5, math.pi))
         kind, shape = _FAMILY[int(rng.choice(len(_FAMILY), p=_FAMILY_PROBABILITY))]
         sigma_x = between(rng, *sigma)
@@ -140,8 +132,7 @@ class KernelBlur:
             sigma_y, angle = between(rng, *sigma), between(rng, -math.pi, math.pi)
         beta = 1.0
         if kind != "gaussian":
-            top = 4.0 if kind == "generalised" else 2.0
-            low = 0.5 if kind == "generalised" else 1.0
+            low, top = (0.5, 4.0) if kind == "generalised" else (1.0, 2.0)
             beta = between(rng, low, 1.0) if chance(rng, 0.5) and low < 1 else between(rng, 1.0, top)
         return cls(kind, size, sigma_x, sigma_y, angle, beta)
 
@@ -149,9 +140,7 @@ class KernelBlur:
         """The (size, size) float32 kernel, summing to 1."""
         if self.kind == "sinc":
             return sinc(self.size, self.cutoff)
-        if self.kind == "gaussian":
-            return gaussian(self.size, self.sigma_x, self.sigma_y, self.angle)
-        shape = {"generalised": generalised, "plateau": plateau}[self.kind]
+        shape = plateau if self.kind == "plateau" else gaussian
         return shape(self.size, self.sigma_x, self.sigma_y, self.angle, self.beta)
 
     def apply(self, image: np.ndarray) -> np.ndarray:

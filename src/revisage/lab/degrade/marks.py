@@ -36,11 +36,10 @@ class Tear:
     @classmethod
     def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
         corner = chance(rng, 0.5)
+        turned = math.pi / 4 if corner else 0.0
         return cls(
             offset=(between(rng, 0.5, 0.64) if corner else between(rng, 0.4, 0.49)) - 0.02 * strength,
-            angle=math.pi / 2 * int(rng.integers(4))
-            + (math.pi / 4 if corner else 0)
-            + float(rng.normal(0, 0.1)),
+            angle=math.pi / 2 * int(rng.integers(4)) + turned + float(rng.normal(0, 0.1)),
             fringe=between(rng, 1.0, 7.0),
             ground=between(rng, 0.85, 1.0) if chance(rng, 0.6) else between(rng, 0.0, 0.2),
             seed=draw_seed(rng),
@@ -49,15 +48,9 @@ class Tear:
     def apply(self, image: np.ndarray) -> np.ndarray:
         rng, scale, (height, width) = np.random.default_rng(self.seed), unit(image), image.shape[:2]
         beyond = from_line(
-            rng,
-            image,
-            self.offset,
-            self.angle,
-            waver=5.0,
-            jitter=0.4 * self.fringe,
-            period=4 * self.fringe,
+            rng, image, self.offset, self.angle, waver=5.0, jitter=0.4 * self.fringe, period=4 * self.fringe
         )
-        uneven = smooth_field(int(rng.integers(2**31)), height, width, 6 * self.fringe * scale)
+        uneven = smooth_field(draw_seed(rng), height, width, 6 * self.fringe * scale)
         bare = self.fringe * np.clip(1 + uneven, 0, 3)
         for edge, gray in ((beyond + bare, 0.93), (beyond, self.ground)):
             cover = np.clip(edge * np.float32(scale) + 0.5, 0, 1)[..., None].astype(np.float32)
@@ -164,9 +157,8 @@ class Mould:
             for _ in range(int(rng.integers(5, 14))):
                 level, reach = self.opacity * rng.uniform(0.4, 1), self.radius * rng.lognormal(0, 0.4) * scale
                 line = wander(rng, centre, rng.uniform(0, 7), reach, bend=1.2, steps=12)
-                branch = wander(
-                    rng, line[rng.integers(3, 10)], rng.uniform(0, 7), reach / 2, bend=1.2, steps=8
-                )
+                fork = line[rng.integers(3, 10)]
+                branch = wander(rng, fork, rng.uniform(0, 7), reach / 2, bend=1.2, steps=8)
                 shown = int(255 * level * min(1, 0.8 * scale))
                 for path in (line, branch):
                     cv2.polylines(mask, [points(path)], False, shown, thick, cv2.LINE_AA, 4)
@@ -216,15 +208,9 @@ class Fingerprint:
 
 _STREWN = (Scratches, Dust, Hairs, Mould)
 _SHARES = (
-    (0.6, Scratches),
-    (0.5, Dust),
-    (0.25, Hairs),
-    (0.25, Flakes),
-    (0.1, Mould),
-    (0.05, Fingerprint),
-    (0.03, Tape),
-    (0.07, Tear),
-)
+    (0.6, Scratches), (0.5, Dust), (0.25, Hairs), (0.25, Flakes), (0.1, Mould), (0.05, Fingerprint),
+    (0.03, Tape), (0.07, Tear),
+)  # fmt: skip
 
 
 def sample(rng: np.random.Generator) -> Chain:
@@ -234,10 +220,9 @@ def sample(rng: np.random.Generator) -> Chain:
         crease = Crease.sample(rng)
         steps.append(replace(crease, corner=False, width=0.6 * crease.width))
     if chance(rng, 0.3):
-        steps += [stains for stains in (Stains.sample(rng, _STRENGTH),) if stains.radius <= _FOXING]
-    for share, kind in _SHARES:
-        if chance(rng, share):
-            steps.append(kind.sample(rng, _STRENGTH))
+        stains = Stains.sample(rng, _STRENGTH)
+        steps += [stains] if stains.radius <= _FOXING else []
+    steps += [kind.sample(rng, _STRENGTH) for share, kind in _SHARES if chance(rng, share)]
     if chance(rng, 0.2):  # spots: few and large
         dust = Dust.sample(rng)
         steps.append(replace(dust, count=1 + dust.count // 8, radius=4 * dust.radius))
@@ -249,9 +234,7 @@ def sample(rng: np.random.Generator) -> Chain:
 def _plain(step: Any, rng: np.random.Generator) -> Step:
     """More of them, and plainer to see; at times what a scratch pushed aside lies along it."""
     count = math.ceil(step.count * rng.uniform(1, 5))
-    step = replace(step, count=count, opacity=(1 + step.opacity) / 2)
-    return (
-        replace(step, halo=between(rng, 0.1, 0.5))
-        if isinstance(step, Scratches) and chance(rng, 0.3)
-        else step
-    )
+    changes = {"count": count, "opacity": (1 + step.opacity) / 2}
+    if isinstance(step, Scratches) and chance(rng, 0.3):
+        changes["halo"] = between(rng, 0.1, 0.5)
+    return replace(step, **changes)

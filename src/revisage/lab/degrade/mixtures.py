@@ -10,7 +10,7 @@ from .colour import Gray, colour_changes
 from .compress import Jpeg
 from .esrgan import FirstOrder, SecondOrder
 from .gfpgan import Gfpgan
-from .recipe import Chain, Step, chained, chance
+from .recipe import Chain, Step, chance
 
 Shares = tuple[tuple[float, Callable[[np.random.Generator], Step]], ...]
 
@@ -76,7 +76,7 @@ AGED_SHARES: Shares = (
 def sample_shares(rng: np.random.Generator, shares: Shares) -> Chain:
     """Draw one of `TAUGHT_SHARES`, or of others."""
     kind = int(rng.choice(len(shares), p=[share for share, _ in shares]))
-    return chained(shares[kind][1](rng))
+    return Chain((shares[kind][1](rng),))
 
 
 def sample_pattern(rng: np.random.Generator) -> Chain:

@@ -7,6 +7,8 @@ import numpy as np
 
 from .recipe import between, chance, clip, draw_seed
 
+_GRAY = 0.4  # share of noise that is the same in all channels, as published
+
 
 def normal_field(seed: int, height: int, width: int, channels: int) -> np.ndarray:
     """(height, width, channels) float32 of independent standard normal values."""
@@ -22,11 +24,9 @@ class GaussianNoise:
     seed: int
 
     @classmethod
-    def sample(
-        cls, rng: np.random.Generator, low: float = 1.0, high: float = 30.0, gray_probability: float = 0.4
-    ) -> Self:
+    def sample(cls, rng: np.random.Generator, low: float = 1.0, high: float = 30.0) -> Self:
         """``low`` and ``high`` bound sigma on the 8-bit scale."""
-        return cls(between(rng, low, high) / 255, chance(rng, gray_probability), draw_seed(rng))
+        return cls(between(rng, low, high) / 255, chance(rng, _GRAY), draw_seed(rng))
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         if self.sigma == 0:
@@ -48,10 +48,8 @@ class PoissonNoise:
     seed: int
 
     @classmethod
-    def sample(
-        cls, rng: np.random.Generator, low: float = 0.05, high: float = 3.0, gray_probability: float = 0.4
-    ) -> Self:
-        return cls(between(rng, low, high), chance(rng, gray_probability), draw_seed(rng))
+    def sample(cls, rng: np.random.Generator, low: float = 0.05, high: float = 3.0) -> Self:
+        return cls(between(rng, low, high), chance(rng, _GRAY), draw_seed(rng))
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         light = image.mean(axis=2, keepdims=True) if self.gray else image

@@ -7,7 +7,7 @@ from .ageing import DyeFading, Fading, Grain, PaperTexture, Toning, Yellowing
 from .colour import Gray
 from .damage import Crease, Dust, Hairs, Scratches, Stains
 from .marks import Fingerprint, Flakes, Mould, Tape, Tear
-from .recipe import Chain, Step, chained
+from .recipe import Chain, Step, single_steps
 
 TONE = (Gray, Toning, DyeFading, Fading, Yellowing)
 COLOURLESS = (Gray, Toning)
@@ -37,19 +37,15 @@ def zoomed(params: Step, factor: float) -> Chain:
     """
     if factor < 1:
         raise ValueError(f"factor must be at least 1, got {factor}")
-    return Chain(tuple(_zoomed(step, factor) for step in chained(params).steps))
+    return Chain(tuple(_zoomed(step, factor) for step in single_steps(params)))
 
 
-def _zoomed(step: Step, factor: float) -> Step:
-    if isinstance(step, Chain):
-        return zoomed(step, factor)
-    for kind, (lengths, dimension) in _MARKS.items():
-        if isinstance(step, kind):
-            changes = {name: getattr(step, name) * factor for name in lengths}
-            if dimension:
-                changes["count"] = max(1, round(step.count / factor**dimension))
-            return replace(step, **changes)
-    return step
+def _zoomed(step: Any, factor: float) -> Step:
+    lengths, dimension = _MARKS.get(type(step), ((), 0))
+    changes = {name: getattr(step, name) * factor for name in lengths}
+    if dimension:
+        changes["count"] = max(1, round(step.count / factor**dimension))
+    return replace(step, **changes)
 
 
 def tone(params: Step, kinds: tuple[type, ...] = TONE) -> Chain:
@@ -58,10 +54,4 @@ def tone(params: Step, kinds: tuple[type, ...] = TONE) -> Chain:
     Applied to the clean picture they give what a model should aim at that repairs damage and leaves the
     tone as it is. `kinds` narrows which: with `COLOURLESS`, fading counts as damage.
     """
-    steps: list[Step] = []
-    for step in chained(params).steps:
-        if isinstance(step, Chain):
-            steps += tone(step, kinds).steps
-        elif isinstance(step, kinds):
-            steps.append(step)
-    return Chain(tuple(steps))
+    return Chain(tuple(step for step in single_steps(params) if isinstance(step, kinds)))

@@ -11,7 +11,7 @@ recipes were tuned to by eye, less is milder, and up to 2 is sensible.
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -40,9 +40,13 @@ class Chain:
         return image
 
 
-def chained(params: Step) -> Chain:
-    """A chain as it is, any other step as a chain of one."""
-    return params if isinstance(params, Chain) else Chain((params,))
+def single_steps(params: Step) -> Iterator[Step]:
+    """The steps of a chain, and of chains in it; any other step alone."""
+    if isinstance(params, Chain):
+        for step in params.steps:
+            yield from single_steps(step)
+    else:
+        yield params
 
 
 @dataclass(frozen=True)

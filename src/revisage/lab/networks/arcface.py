@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# width, repeats, stride of the first
-_STAGES = ((64, 2, 1), (128, 2, 2), (256, 2, 2), (512, 2, 2))
+# features before and after, stride
+_STAGES = ((64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2))
 _SIZE = 128
 
 
@@ -44,14 +44,9 @@ class ArcFaceResNet18(nn.Module):
         self.bn1 = nn.BatchNorm2d(64)
         self.prelu = nn.PReLU()
         self.maxpool = nn.MaxPool2d(2)
-        stages, cin = [], 64
-        for width, repeats, stride in _STAGES:
-            units = []
-            for i in range(repeats):
-                units.append(_Unit(cin, width, stride if i == 0 else 1))
-                cin = width
-            stages.append(nn.Sequential(*units))
-        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        self.layer1, self.layer2, self.layer3, self.layer4 = (
+            nn.Sequential(_Unit(cin, cout, stride), _Unit(cout, cout, 1)) for cin, cout, stride in _STAGES
+        )
         self.bn4 = nn.BatchNorm2d(512)
         self.dropout = nn.Dropout()
         self.fc5 = nn.Linear(512 * 8 * 8, 512)
@@ -72,4 +67,4 @@ def gray_face(faces: Tensor) -> Tensor:
     """
     weights = torch.tensor((0.299, 0.587, 0.114), device=faces.device, dtype=faces.dtype)
     gray = (faces * weights.view(1, 3, 1, 1)).sum(1, keepdim=True)
-    return F.interpolate(gray, size=(_SIZE, _SIZE), mode="bilinear", align_corners=False)
+    return F.interpolate(gray, size=(_SIZE, _SIZE), mode="bilinear")

@@ -77,17 +77,15 @@ class EqualConv2d(nn.Module):
     Adam's steps have the same length for every weight; scaling in use makes them equal for every layer.
     """
 
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel: int, *, stride: int = 1, bias: bool = True
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, *, bias: bool = True) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         self.gain = 1 / math.sqrt(in_channels * kernel**2)
-        self.stride, self.padding = stride, kernel // 2
+        self.padding = kernel // 2
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight * self.gain, self.bias, self.stride, self.padding)
+        return F.conv2d(x, self.weight * self.gain, self.bias, padding=self.padding)
 
 
 class EqualLinear(nn.Module):
@@ -111,11 +109,6 @@ def activate(x: Tensor) -> Tensor:
     return F.leaky_relu(x, 0.2) * math.sqrt(2)
 
 
-def halve(x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, C, H/2, W/2) by area averaging."""
-    return F.avg_pool2d(x, 2)
-
-
 class DownBlock(nn.Module):
     """Two 3x3 convolutions and a halving, with a 1x1 convolution beside them (fig. 7c)."""
 
@@ -126,8 +119,8 @@ class DownBlock(nn.Module):
         self.skip = EqualConv2d(in_channels, out_channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = activate(self.conv2(halve(activate(self.conv1(x)))))
-        return (y + self.skip(halve(x))) * math.sqrt(0.5)
+        y = activate(self.conv2(F.avg_pool2d(activate(self.conv1(x)), 2)))
+        return (y + self.skip(F.avg_pool2d(x, 2))) * math.sqrt(0.5)
 
 
 def minibatch_deviation(x: Tensor, group: int) -> Tensor:
@@ -155,14 +148,11 @@ class Discriminator(nn.Module):
         super().__init__()
         self.config = config
         first, last = config.channels[0], config.channels[-1]
-        self.bands = (
-            FrequencyBands(config.stem, config.stem, config.power) if config.stem > 1 else nn.Identity()
-        )
-        seen = 3 * config.stem**2 * (2 if config.conditional else 1)
-        self.first = EqualConv2d(seen, first, 1 if config.stem == 1 else 3)
-        self.blocks = nn.ModuleList(
-            DownBlock(a, b) for a, b in zip(config.channels, config.channels[1:], strict=False)
-        )
+        stem = config.stem
+        self.bands = FrequencyBands(stem, stem, config.power) if stem > 1 else nn.Identity()
+        seen = 3 * stem**2 * (2 if config.conditional else 1)
+        self.first = EqualConv2d(seen, first, 1 if stem == 1 else 3)
+        self.blocks = nn.ModuleList(DownBlock(a, b) for a, b in pairwise(config.channels))
         self.conv = EqualConv2d(last + 1, last, 3)
         self.linear = EqualLinear(last * 16, last)
         self.logit = EqualLinear(last, 1)
@@ -191,8 +181,7 @@ class Discriminator(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """A small critic of fine structure, wherever it lies; it sees `FrequencyBands` of blocks of 2,
-    divided half.
+    """A small critic of fine structure, wherever it lies; it sees `FrequencyBands` of 2 x 2, divided half.
 
     forward: (N, 3, H, W) in [-1, 1] -> logits (N, 1, H/8, W/8), each of some 40 pixels. Isola et al.,
     *Image-to-Image Translation with Conditional Adversarial Networks*, CVPR 2017, §3.2.2.
@@ -215,7 +204,7 @@ class PatchDiscriminator(nn.Module):
         first, *others = self.layers
         x = activate(first(seen))
         for layer in others:
-            x = activate(layer(halve(x)))
+            x = activate(layer(F.avg_pool2d(x, 2)))
         return self.logit(x)
 
     def forward(self, picture: Tensor) -> Tensor:
@@ -223,8 +212,7 @@ class PatchDiscriminator(nn.Module):
 
 
 class ComponentDiscriminator(nn.Module):
-    """A small critic of one part of the face, whose features also serve the style loss. It sees
-    `FrequencyBands`.
+    """A small critic of one part of the face, whose features also serve the style loss.
 
     forward: (N, 3, H, W) in [-1, 1] -> (logits (N, 1, H/4, W/4), features at H, H/2 and H/4).
     """
@@ -242,7 +230,7 @@ class ComponentDiscriminator(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         features, x = [], self.bands(x)
         for layer, halved in zip(self.layers, self.halves, strict=True):
-            x = activate(layer(halve(x) if halved else x))
+            x = activate(layer(F.avg_pool2d(x, 2) if halved else x))
             features.append(x)
         return self.logit(x), [features[0], features[2], features[3]]
 
@@ -265,13 +253,8 @@ class UNetDiscriminator(nn.Module):
         self.first = nn.Conv2d(3, width, 3, 1, 1)
         self.down = nn.ModuleList(_normalised(a, b, kernel=4, stride=2) for a, b in pairwise(sizes))
         self.up = nn.ModuleList(_normalised(2 * a, a) for a in reversed(sizes[:-1]))
-        self.last = nn.Sequential(
-            _normalised(width, width),
-            nn.LeakyReLU(0.2),
-            _normalised(width, width),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(width, 1, 3, 1, 1),
-        )
+        twice = (layer for _ in range(2) for layer in (_normalised(width, width), nn.LeakyReLU(0.2)))
+        self.last = nn.Sequential(*twice, nn.Conv2d(width, 1, 3, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.leaky_relu(self.first(x), 0.2)

@@ -79,16 +79,13 @@ class GFPGANConfig:
 
     def __post_init__(self) -> None:
         levels = scales(self.size, self.stem)
-        for name, entries in (("unet", self.unet), ("prior", self.prior), ("deep", self.deep)):
-            shorter = (name == "prior" and self.residual and len(entries) in range(2, levels)) or (
-                name == "deep" and not entries
-            )
-            if len(entries) != levels and not shorter:
-                raise ValueError(f"{name} needs {levels} entries for {self.size} px, got {len(entries)}")
+        shorter = {"unet": (), "prior": range(2, levels) if self.residual else (), "deep": (0,)}
+        for name, counts in shorter.items():
+            count = len(getattr(self, name))
+            if count != levels and count not in counts:
+                raise ValueError(f"{name} needs {levels} entries for {self.size} px, got {count}")
         if self.attention and self.attention not in [4 * 2**level for level in range(1, levels)]:
-            raise ValueError(
-                f"attention must be the side of a U-Net scale from 8 px on, got {self.attention}"
-            )
+            raise ValueError(f"attention must be a U-Net scale's side, from 8 px on, got {self.attention}")
         if any(channels % 2 for channels in self.prior[1:]):
             raise ValueError(f"prior must be even numbers, CS-SFT halves them, got {self.prior}")
         if self.condition_layers not in (1, 2):
@@ -144,7 +141,7 @@ class ResBlock(nn.Module):
         self.skip = nn.Conv2d(in_channels, out_channels, 1, bias=False)
 
     def _resample(self, x: Tensor) -> Tensor:
-        return F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False)
+        return F.interpolate(x, scale_factor=self.scale, mode="bilinear")
 
     def forward(self, x: Tensor) -> Tensor:
         y = self._resample(_activate(self.conv1(x)))
@@ -166,16 +163,14 @@ class RefineBlock(nn.Module):
 
 
 class Restored(NamedTuple):
-    """What a generator makes of a batch, all in [-1, 1].
-
-    `picture` is (N, 3, size, size); `pyramid` has the U-Net's own pictures, (N, 3, s, s), from the smallest s
-    to the largest; `described`, (N, 6), is what the degradation's code says of it
-    (`revisage.lab.degrade.description`), None without a code.
-    """
+    """What a generator makes of a batch, pictures in [-1, 1]."""
 
     picture: Tensor
+    """(N, 3, size, size)."""
     pyramid: list[Tensor]
+    """The U-Net's own pictures, (N, 3, s, s), from the smallest s to the largest."""
     described: Tensor | None
+    """(N, 6): what the code says of the degradation (`revisage.lab.degrade.description`), if there is one."""
 
 
 class Condition(nn.Module):
@@ -226,10 +221,9 @@ class SelfAttention(nn.Module):
 
 
 class GFPGAN(nn.Module):
-    """Degraded face -> (restored face, the U-Net's pictures at each decoder scale).
+    """Degraded faces, (N, 3, size, size) in [-1, 1] -> `picture` and `pyramid` of `Restored`.
 
-    forward: (N, 3, size, size) in [-1, 1] -> ((N, 3, size, size), list of (N, 3, s, s) from the smallest
-    s to the largest). The list serves the pyramid restoration loss (§3.2) and is ignored in use.
+    The pyramid serves the pyramid restoration loss (§3.2) and is ignored in use.
     """
 
     def __init__(self, config: GFPGANConfig) -> None:
@@ -342,7 +336,7 @@ class GFPGAN(nn.Module):
         restored = pyramid[-1]
         if added is not None:
             if added.shape[-1] < config.size:
-                added = F.interpolate(added, size=config.size, mode="bilinear", align_corners=False)
+                added = F.interpolate(added, size=config.size, mode="bilinear")
             restored = added + restored if config.residual else added
         if config.polish:
             restored = restored + self.polish(restored)

@@ -37,21 +37,10 @@ SIZE = 256
 
 
 class _ConvUnit(nn.Module):
-    def __init__(
-        self,
-        cin: int,
-        cout: int,
-        kernel: int | tuple[int, int],
-        stride: int = 1,
-        padding: int = 0,
-        *,
-        depthwise: bool = False,
-        linear: bool = False,
-    ) -> None:
+    def __init__(self, conv: nn.Conv2d, *, linear: bool = False) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(cin, cout, kernel, stride, padding, groups=cin if depthwise else 1, bias=False)
-        self.bn = nn.BatchNorm2d(cout)
-        self.prelu = nn.Identity() if linear else nn.PReLU(cout)
+        self.conv, self.bn = conv, nn.BatchNorm2d(conv.out_channels)
+        self.prelu = nn.Identity() if linear else nn.PReLU(conv.out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.prelu(self.bn(self.conv(x)))
@@ -87,17 +76,18 @@ class MobileFaceNet(nn.Module):
     def __init__(self, config: MobileFaceNetConfig = PUBLISHED) -> None:
         super().__init__()
         self.repeats = [repeats for _, _, repeats, _ in config.stages]
-        self.conv1 = _ConvUnit(3, config.stem, 3, 2, 1)
-        self.dw_conv1 = _ConvUnit(config.stem, config.stem, 3, 1, 1, depthwise=True)
-        blocks, cin = [], config.stem
+        stem, last = config.stem, config.last
+        self.conv1 = _ConvUnit(nn.Conv2d(3, stem, 3, 2, 1, bias=False))
+        self.dw_conv1 = _ConvUnit(nn.Conv2d(stem, stem, 3, 1, 1, groups=stem, bias=False))
+        blocks, cin = [], stem
         for expansion, cout, repeats, stride in config.stages:
             for i in range(repeats):
                 blocks.append(_Bottleneck(cin, cout, stride if i == 0 else 1, expansion))
                 cin = cout
         self.blocks = nn.Sequential(*blocks)
-        self.conv2 = _ConvUnit(cin, config.last, 1)
-        self.linear7 = _ConvUnit(config.last, config.last, (7, 6), depthwise=True, linear=True)
-        self.linear1 = _ConvUnit(config.last, config.dimensions, 1, linear=True)
+        self.conv2 = _ConvUnit(nn.Conv2d(cin, last, 1, bias=False))
+        self.linear7 = _ConvUnit(nn.Conv2d(last, last, (7, 6), groups=last, bias=False), linear=True)
+        self.linear1 = _ConvUnit(nn.Conv2d(last, config.dimensions, 1, bias=False), linear=True)
 
     def parts(self) -> list[nn.Module]:
         """The network, to be run one after the other: a part for each row of the table (the first with the
@@ -110,8 +100,7 @@ class MobileFaceNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.blocks(self.dw_conv1(self.conv1(x)))
-        y = self.linear1(self.linear7(self.conv2(y)))
-        return y.flatten(1)
+        return self.linear1(self.linear7(self.conv2(y))).flatten(1)
 
 
 class Identity(nn.Module):

@@ -146,7 +146,7 @@ def brought(x: Tensor, size: int) -> Tensor:
         return x
     if x.shape[-1] > size:
         return F.avg_pool2d(x, x.shape[-1] // size)
-    return F.interpolate(x, size=(size, size), mode="bicubic", align_corners=False)
+    return F.interpolate(x, size=(size, size), mode="bicubic")
 
 
 class Critic(nn.Module):

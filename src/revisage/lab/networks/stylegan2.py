@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 def upsample2(x: Tensor) -> Tensor:
     """(N, C, H, W) -> (N, C, 2H, 2W), bilinear, half-pixel centres."""
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    return F.interpolate(x, scale_factor=2, mode="bilinear")
 
 
 class ModulatedConv2d(nn.Module):
@@ -164,14 +164,11 @@ class StyleDecoder(nn.Module):
 
     def _picture(self, level: int, x: Tensor, code: Tensor, before: Tensor | None) -> Tensor:
         new = self.rgb[level](x, code)
-        if before is not None:
-            before = upsample2(before)
+        before = None if before is None else upsample2(before)
         if level == len(self.channels) - 1 and self.shuffle > 1:
             new = F.pixel_shuffle(new, self.shuffle)
             if before is not None:
-                before = F.interpolate(
-                    before, scale_factor=self.shuffle, mode="bilinear", align_corners=False
-                )
+                before = F.interpolate(before, scale_factor=self.shuffle, mode="bilinear")
         return new if before is None else before + new
 
 
