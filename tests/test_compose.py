@@ -16,7 +16,7 @@ from revisage.errors import TrainingError
 from revisage.faces import estimate, template
 from revisage.lab.data.detector_scenes import clutter, paste, pose
 from revisage.lab.data.detector_scenes.compose import KINDS, _cover, compose
-from revisage.lab.data.detector_scenes.paste import CROP_BOX, Canvas
+from revisage.lab.data.detector_scenes.paste import CROP_BOX, Scene
 from revisage.lab.data.detector_scenes.source import HELD_OUT_SHARE, Source, load_source
 from revisage.lab.data.detector_scenes.wear import wear
 from revisage.lab.data.pictures import held_out
@@ -104,12 +104,12 @@ def test_a_face_behind_other_things_is_taken_off_the_list(source: Source) -> Non
     see."""
     dropped = 0
     for index in range(60):
-        canvas = Canvas(np.full((128, 128, 3), 255, np.uint8))
-        canvas.boxes, canvas.landmarks = [(40.0, 40.0, 30.0, 40.0)], [template(256)]
-        _cover(canvas, source, np.random.default_rng(index))
-        share = (canvas.pixels[40:80, 40:70] != 255).any(-1).mean()
-        assert (len(canvas.boxes) == 1) == (share < 0.33)
-        dropped += not canvas.boxes
+        scene = Scene(np.full((128, 128, 3), 255, np.uint8))
+        scene.add(np.array([40.0, 40.0, 30.0, 40.0]), template(256))
+        _cover(scene, source, np.random.default_rng(index))
+        share = (scene.pixels[40:80, 40:70] != 255).any(-1).mean()
+        assert (len(scene.boxes) == 1) == (share < 0.33)
+        dropped += not len(scene.boxes)
     assert 0 < dropped < 60
 
 

@@ -15,17 +15,9 @@ from hypothesis import strategies as st
 
 from revisage.errors import TrainingError
 from revisage.faces.network import STRIDES
-from revisage.faces.rows import iou
-from revisage.lab.data.detector_scenes.compose import Scene
-from revisage.lab.data.detector_scenes.scrfd import Scrfd
-from revisage.lab.data.detector_scenes.targets import (
-    Detections,
-    Teacher,
-    add_known,
-    decode,
-    match,
-    suppress,
-)
+from revisage.faces.rows import BOX, POINTS, SCORE, iou, suppress
+from revisage.lab.data.detector_scenes.paste import Scene
+from revisage.lab.data.detector_scenes.targets import Scrfd, Teacher, add_known, decode, faces_in, match
 
 torch = pytest.importorskip("torch")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -90,7 +82,7 @@ def test_the_shipped_size_is_small() -> None:
 
 def test_an_untrained_network_finds_nothing() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
-    assert len(predict(DetectorNetwork(TINY).eval(), pixels, 0.3).boxes) == 0
+    assert len(predict(DetectorNetwork(TINY).eval(), pixels, 0.3)) == 0
 
 
 @pytest.fixture(scope="module")
@@ -110,26 +102,23 @@ def test_opencv_reads_the_export_as_torch_computes_it(exported: Path, size: tupl
     rows = detector.detect(np.ascontiguousarray(pixels[..., ::-1]))[1]
     rows = np.zeros((0, 15), np.float32) if rows is None else rows
     expected = predict(network, pixels, 0.5)
-    assert len(expected.boxes) > 0
+    assert len(expected) > 0
     # Weights are stored in 16 bits: a detection near the threshold may differ, the sure ones may not.
-    found = Detections(rows[:, :4], rows[:, 4:14].reshape(-1, 5, 2), rows[:, 14])
-    for index in np.flatnonzero(expected.scores > expected.scores.max() - 0.02)[:5]:
-        nearest = iou(expected.boxes[index], found.boxes).argmax()
-        np.testing.assert_allclose(found.boxes[nearest], expected.boxes[index], rtol=0.02, atol=1)
-        np.testing.assert_allclose(found.landmarks[nearest], expected.landmarks[index], rtol=0.02, atol=1)
-        np.testing.assert_allclose(found.scores[nearest], expected.scores[index], atol=0.02)
+    for row in expected[expected[:, SCORE] > expected[:, SCORE].max() - 0.02][:5]:
+        nearest = rows[iou(row, rows).argmax()]
+        np.testing.assert_allclose(nearest[:SCORE], row[:SCORE], rtol=0.02, atol=1)
+        np.testing.assert_allclose(nearest[SCORE], row[SCORE], atol=0.02)
 
 
 def test_the_teachers_dense_outputs_decode_to_what_opencv_answers(shared: Path) -> None:
     model = shared / "models" / "yunet_2026may.onnx"
     pixels = cv2.imread(str(sorted((shared / "data" / "faces256").iterdir())[3]))[..., ::-1]
-    ours = suppress(decode(Teacher(model)(pixels), 0.6))
+    ours = faces_in(Teacher(model)(pixels), 0.6)
     rows = cv2.FaceDetectorYN.create(str(model), "", (256, 256), 0.6, 0.3, 5000).detect(
         np.ascontiguousarray(pixels[..., ::-1])
     )[1]
-    np.testing.assert_allclose(ours.boxes, rows[:, :4], atol=0.05)
-    np.testing.assert_allclose(ours.landmarks.reshape(-1, 10), rows[:, 4:14], atol=0.05)
-    np.testing.assert_allclose(ours.scores, rows[:, 14], atol=1e-3)
+    np.testing.assert_allclose(ours[:, :SCORE], rows[:, :SCORE], atol=0.05)
+    np.testing.assert_allclose(ours[:, SCORE], rows[:, SCORE], atol=1e-3)
 
 
 def test_a_missing_teacher_is_named(tmp_path: Path) -> None:
@@ -142,11 +131,11 @@ def test_the_second_teacher_sees_what_the_first_sees(shared: Path) -> None:
     second = Scrfd(shared / "models" / "scrfd_2.5g.onnx", 384)
     for path in sorted((shared / "data" / "faces256").iterdir())[:4]:
         pixels = np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])
-        ours, theirs = suppress(decode(first(pixels), 0.6)), second(pixels)
-        overlaps = iou(ours.boxes[0], theirs.boxes)
+        ours, theirs = faces_in(first(pixels), 0.6)[0], second(pixels)
+        overlaps = iou(ours, theirs)
         assert overlaps.max() > 0.6
-        off = theirs.landmarks[overlaps.argmax()] - ours.landmarks[0]
-        assert np.hypot(*off.T).mean() < 0.1 * ours.boxes[0, 2]
+        off = (theirs[overlaps.argmax(), POINTS] - ours[POINTS]).reshape(5, 2)
+        assert np.hypot(*off.T).mean() < 0.1 * ours[2]
     with pytest.raises(TrainingError, match="second=FILE"):
         Scrfd(Path("none.onnx"))
 
@@ -158,11 +147,10 @@ def test_faces_that_the_second_teacher_alone_sees_are_wanted_where_not_all_are_k
     task = DetectorTask(DetectorSettings(data=data, teacher=exported, network=TINY, size=128, validation=1))
     task.teacher = lambda pixels: blank()  # type: ignore[assignment]
     known = scene_with((40, 44, 36, 40))
-    task.second = lambda pixels: Detections(known.boxes, known.landmarks, np.ones(1))  # type: ignore[assignment]
+    task.second = lambda pixels: rows_of(known)  # type: ignore[assignment]
     scene = replace(known, boxes=known.boxes[:0], landmarks=known.landmarks[:0])
     for complete, count in ((True, 0), (False, 1)):
-        found = suppress(decode(task._targets(replace(scene, complete=complete)), 0.5))
-        assert len(found.boxes) == count
+        assert len(faces_in(task._targets(replace(scene, complete=complete)), 0.5)) == count
 
 
 def test_pictures_whose_eyes_stand_close_are_profiles(
@@ -212,10 +200,8 @@ def test_a_missed_face_is_decoded_where_it_was_put(size: float, tall: float, x: 
     box = (x * (128 - width), y * max(0.0, 128 - height), width, height)
     scene, levels = scene_with(box), blank()
     assert add_known(levels, scene) == 1
-    found = suppress(decode(levels, 0.5))
-    assert len(found.boxes) == 1
-    np.testing.assert_allclose(found.boxes[0], box, atol=0.01)
-    np.testing.assert_allclose(found.landmarks[0], scene.landmarks[0], atol=0.01)
+    [found] = faces_in(levels, 0.5)
+    np.testing.assert_allclose(found[:SCORE], rows_of(scene)[0, :SCORE], atol=0.01)
     assert add_known(levels, scene) == 0  # now it is seen
 
 
@@ -229,14 +215,13 @@ def test_a_seen_face_gets_the_scenes_landmarks_and_keeps_the_teachers_box() -> N
     add_known(levels, scene)
     other = replace(scene, landmarks=scene.landmarks + 5, boxes=scene.boxes + np.float32([2, 1, 0, 0]))
     assert add_known(levels, other) == 0
-    found = suppress(decode(levels, 0.5))
-    np.testing.assert_allclose(found.boxes, scene.boxes, atol=0.01)
-    np.testing.assert_allclose(found.landmarks, other.landmarks, atol=0.01)
+    [found] = faces_in(levels, 0.5)
+    np.testing.assert_allclose(found[BOX], scene.boxes[0], atol=0.01)
+    np.testing.assert_allclose(found[POINTS], other.landmarks.ravel(), atol=0.01)
     elsewhere = replace(scene, boxes=scene.boxes + np.float32([60, 50, 0, 0]), landmarks=scene.landmarks + 50)
     add_known(levels, elsewhere)
-    np.testing.assert_allclose(
-        suppress(decode(levels, 0.5)).landmarks[0], other.landmarks[0], atol=0.01
-    )  # another face's stay
+    # another face's stay
+    np.testing.assert_allclose(faces_in(levels, 0.5)[0, POINTS], other.landmarks.ravel(), atol=0.01)
 
 
 def test_landmarks_of_leaning_faces_are_not_asked_for() -> None:
@@ -262,21 +247,28 @@ def test_landmarks_of_leaning_faces_are_not_asked_for() -> None:
 
 def test_errors_of_landmarks_are_shares_of_the_face_that_was_found() -> None:
     scene = scene_with((40, 44, 36, 49))  # a square as large has sides of 42
-    found = Detections(scene.boxes, scene.landmarks + np.float32([3, 4]), np.ones(1, np.float32))
+    found = rows_of(replace(scene, landmarks=scene.landmarks + np.float32([3, 4])))
     assert landmark_errors(scene, found) == pytest.approx([5 / 42])
-    assert landmark_errors(scene, replace(found, boxes=scene.boxes + 30)) == []
-    assert landmark_errors(scene, suppress(decode(blank(), 0.5))) == []
+    assert landmark_errors(scene, rows_of(replace(scene, boxes=scene.boxes + 30))) == []
+    assert landmark_errors(scene, faces_in(blank(), 0.5)) == []
 
 
-def detections(*boxes: tuple[float, float, float, float]) -> Detections:
-    array = np.array(boxes, np.float32).reshape(-1, 4)
-    scores = np.linspace(0.9, 0.5, len(boxes)).astype(np.float32)
-    return Detections(array, np.zeros((len(boxes), 5, 2), np.float32), scores)
+def rows_of(scene: Scene) -> np.ndarray:
+    """The scene's faces, each of score 1."""
+    count = len(scene.boxes)
+    return np.hstack([scene.boxes, scene.landmarks.reshape(count, 10), np.ones((count, 1))])
+
+
+def detections(*boxes: tuple[float, float, float, float]) -> np.ndarray:
+    rows = np.zeros((len(boxes), 15), np.float32)
+    rows[:, BOX] = np.reshape(boxes, (-1, 4))
+    rows[:, SCORE] = np.linspace(0.9, 0.5, len(boxes))
+    return rows
 
 
 def test_suppression_keeps_the_best_of_overlapping_boxes() -> None:
-    kept = suppress(detections((0, 0, 10, 10), (1, 1, 10, 10), (50, 0, 10, 10)))
-    np.testing.assert_array_equal(kept.boxes[:, 0], [0, 50])
+    kept = suppress(detections((0, 0, 10, 10), (1, 1, 10, 10), (50, 0, 10, 10)), 0.3)
+    np.testing.assert_array_equal(kept[:, 0], [0, 50])
 
 
 def test_matching_is_one_to_one() -> None:

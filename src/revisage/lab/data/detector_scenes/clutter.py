@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFont
 
 LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789   .,&?@"))
@@ -12,7 +13,7 @@ STROKES = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_
 Draw = Callable[[], np.ndarray]
 
 
-def patchwork(draw: Draw, rng: np.random.Generator, size: int) -> np.ndarray:
+def patchwork(draw: Draw, rng: Generator, size: int) -> np.ndarray:
     """Pictures from `draw` side by side, shrunk and turned: the fine structure of a large photo.
 
     Returns (size, size, 3) uint8, as all functions here do.
@@ -27,33 +28,32 @@ def patchwork(draw: Draw, rng: np.random.Generator, size: int) -> np.ndarray:
     return canvas
 
 
-def jumble(picture: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
+def jumble(picture: np.ndarray, rng: Generator, size: int) -> np.ndarray:
     """The pieces of a picture in another order, each turned: eyes, hair and collars that make no face."""
     count = int(rng.integers(3, 8))
     side = -(-size // count)
     whole = cv2.resize(picture, (side * count, side * count), interpolation=cv2.INTER_LINEAR)
-    pieces = [
-        whole[row * side : (row + 1) * side, column * side : (column + 1) * side]
-        for row in range(count)
-        for column in range(count)
-    ]
+    pieces = [piece for row in np.vsplit(whole, count) for piece in np.hsplit(row, count)]
     order = rng.permutation(count * count)
     turned = [np.rot90(pieces[index], int(rng.integers(4))) for index in order]
     rows = [np.hstack(turned[row * count : (row + 1) * count]) for row in range(count)]
     return np.ascontiguousarray(np.vstack(rows)[:size, :size])
 
 
-def closeup(picture: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
+def part(picture: np.ndarray, rng: Generator, height: int, width: int) -> np.ndarray:
+    """(height, width, 3) of a picture, from a place drawn for it."""
+    top = rng.integers(picture.shape[0] - height + 1)
+    left = rng.integers(picture.shape[1] - width + 1)
+    return picture[top : top + height, left : left + width]
+
+
+def closeup(picture: np.ndarray, rng: Generator, size: int) -> np.ndarray:
     """A small part of a picture, much enlarged: skin, cloth, grain, as in a tile of a large scan."""
-    side = int(min(picture.shape[:2]) * rng.uniform(0.08, 0.3))
-    side = max(side, 12)
-    top = rng.integers(picture.shape[0] - side + 1)
-    left = rng.integers(picture.shape[1] - side + 1)
-    part = picture[top : top + side, left : left + side]
-    return cv2.resize(part, (size, size), interpolation=cv2.INTER_CUBIC)
+    side = max(12, int(min(picture.shape[:2]) * rng.uniform(0.08, 0.3)))
+    return cv2.resize(part(picture, rng, side, side), (size, size), interpolation=cv2.INTER_CUBIC)
 
 
-def leaves(draw: Draw, rng: np.random.Generator, size: int) -> np.ndarray:
+def leaves(draw: Draw, rng: Generator, size: int) -> np.ndarray:
     """Shaded shapes that cover one another, each cut from a picture: cloth, petals, stones, limbs, hands.
 
     The dead leaves of Lee, Mumford and Huang, *Occlusion models for natural images*, IJCV 2001, have the
@@ -65,21 +65,21 @@ def leaves(draw: Draw, rng: np.random.Generator, size: int) -> np.ndarray:
     return canvas
 
 
-def strew(canvas: np.ndarray, cloths: list[np.ndarray], rng: np.random.Generator, count: int) -> None:
+def strew(canvas: np.ndarray, cloths: list[np.ndarray], rng: Generator, count: int) -> None:
     """Lay `count` shapes cut from `cloths`, each of the canvas's size, on the canvas, in place."""
     size = canvas.shape[0]
     largest = float(np.exp(rng.uniform(np.log(size / 6), np.log(size / 1.4))))
     for _ in range(count):
         place, length = rng.uniform(0, size, 2), largest * float(np.exp(rng.uniform(-2, 0)))
-        cloth, turn = cloths[rng.integers(len(cloths))], float(rng.uniform(0, 2 * np.pi))
+        cloth, at = cloths[rng.integers(len(cloths))], np.array([*place, rng.uniform(0, 2 * np.pi)])
         if rng.random() < 0.2:
-            _hand(canvas, cloth, rng, place=place, length=length, turn=turn)
+            _hand(canvas, cloth, rng, length, at)
         else:
             outline = _blob(rng) * (length, length * rng.uniform(0.25, 1.0)) / 2
-            _leaf(canvas, cloth, rng, place=place, outline=outline, turn=turn)
+            _leaf(canvas, cloth, rng, outline, at)
 
 
-def cloth(draw: Draw, rng: np.random.Generator, size: int) -> np.ndarray:
+def cloth(draw: Draw, rng: Generator, size: int) -> np.ndarray:
     """(size, size, 3): a part of a picture, coarse or fine, or noise whose power falls with frequency."""
     if rng.random() < 0.3:
         grain = np.zeros((size, size, 1), np.float32)
@@ -94,13 +94,11 @@ def cloth(draw: Draw, rng: np.random.Generator, size: int) -> np.ndarray:
         return np.clip(tone + grain, 0, 255).astype(np.uint8)
     picture = draw()
     side = max(8, int(min(picture.shape[:2]) * np.exp(rng.uniform(-2.0, 0))))
-    top = rng.integers(picture.shape[0] - side + 1)
-    left = rng.integers(picture.shape[1] - side + 1)
-    part = np.rot90(picture[top : top + side, left : left + side], int(rng.integers(4)))
-    return cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
+    cut = np.rot90(part(picture, rng, side, side), int(rng.integers(4)))
+    return cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
 
 
-def _blob(rng: np.random.Generator) -> np.ndarray:
+def _blob(rng: Generator) -> np.ndarray:
     """(48, 2): a smooth closed outline of radius about 1, an oval or a lobed one; sometimes with corners."""
     count = 48 if rng.random() < 0.8 else int(rng.integers(3, 7))
     angle = np.linspace(0, 2 * np.pi, count, endpoint=False)
@@ -110,24 +108,22 @@ def _blob(rng: np.random.Generator) -> np.ndarray:
     return radius[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
 
 
-def _hand(
-    canvas: np.ndarray,
-    cloth: np.ndarray,
-    rng: np.random.Generator,
-    *,
-    place: np.ndarray,
-    length: float,
-    turn: float,
-) -> None:
-    """A palm and fingers, in one tone like skin: rods side by side with dark creases between."""
+def _hand(canvas: np.ndarray, cloth: np.ndarray, rng: Generator, length: float, at: np.ndarray) -> None:
+    """A palm and fingers, in one tone like skin: rods side by side with dark creases between.
+
+    `at` (3,): x, y, and how far it is turned, in radians.
+    """
+    place, turn = at[:2], at[2]
     skin = np.array([rng.uniform(70, 250), 0.0, 0.0])
     skin[1] = skin[0] * rng.uniform(0.65, 0.95)
     skin[2] = skin[1] * rng.uniform(0.75, 1.0)
     cloth = np.clip(0.25 * (cloth.astype(np.float32) - cloth.mean()) + skin, 0, 255).astype(np.uint8)
     along = np.array([np.cos(turn), np.sin(turn)])
     across = np.array([-along[1], along[0]])
-    palm = _blob(rng) * (length * 0.35, length * 0.3)
-    _leaf(canvas, cloth, rng, place=place, outline=palm, turn=turn)
+    _leaf(canvas, cloth, rng, _blob(rng) * (length * 0.35, length * 0.3), at)
+    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    oval = np.column_stack([np.cos(angle), np.sin(angle)])
+    rod = np.sign(oval) * np.abs(oval) ** 0.6
     thick, count = length * rng.uniform(0.1, 0.16), int(rng.integers(3, 6))
     for finger in range(count):
         side, bent = finger - (count - 1) / 2, rng.normal(0, 0.12)
@@ -135,23 +131,12 @@ def _hand(
         root = place + across * side * thick * 1.15 + along * length * 0.25
         heading = turn + 0.1 * side + bent
         middle = root + reach / 2 * np.array([np.cos(heading), np.sin(heading)])
-        angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-        rod = np.column_stack([np.cos(angle), np.sin(angle)])
-        rod = np.sign(rod) * np.abs(rod) ** 0.6 * (reach / 2, thick / 2)
-        _leaf(canvas, cloth, rng, place=middle, outline=rod, turn=heading)
+        _leaf(canvas, cloth, rng, rod * (reach / 2, thick / 2), np.array([*middle, heading]))
 
 
-def _leaf(
-    canvas: np.ndarray,
-    cloth: np.ndarray,
-    rng: np.random.Generator,
-    *,
-    place: np.ndarray,
-    outline: np.ndarray,
-    turn: float,
-) -> None:
+def _leaf(canvas: np.ndarray, cloth: np.ndarray, rng: Generator, outline: np.ndarray, at: np.ndarray) -> None:
     """Lay a shape of `cloth` on the canvas, in place, lit from one side, round or flat, with a dark rim."""
-    size = canvas.shape[0]
+    size, place, turn = canvas.shape[0], at[:2], at[2]
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     points = outline @ rotation.T + place
     low = np.maximum(np.floor(points.min(0)).astype(int) - 2, 0)
@@ -178,7 +163,7 @@ def _leaf(
     canvas[low[1] : high[1], low[0] : high[0]] = np.clip(mixed, 0, 255).astype(np.uint8)
 
 
-def lettering(canvas: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def lettering(canvas: np.ndarray, rng: Generator) -> np.ndarray:
     """Lines of writing over a picture: captions, stamps, number plates, a page of small print."""
     size = canvas.shape[0]
     picture = Image.fromarray(np.ascontiguousarray(canvas))
@@ -206,7 +191,7 @@ def lettering(canvas: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return made
 
 
-def emblems(canvas: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def emblems(canvas: np.ndarray, rng: Generator) -> np.ndarray:
     """Light discs and shields with dark signs in them: badges, clocks, flowers, flags, single letters."""
     size = canvas.shape[0]
     picture = Image.fromarray(np.ascontiguousarray(canvas))
@@ -237,11 +222,11 @@ def emblems(canvas: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.array(picture)
 
 
-def _word(rng: np.random.Generator, length: int) -> str:
+def _word(rng: Generator, length: int) -> str:
     return "".join(str(letter) for letter in rng.choice(LETTERS, length))
 
 
-def shapes(canvas: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def shapes(canvas: np.ndarray, rng: Generator) -> np.ndarray:
     """Ovals, boxes, spots and bars over a picture: buttons, wheels, windows, fences."""
     size = canvas.shape[0]
     canvas = np.ascontiguousarray(canvas).copy()

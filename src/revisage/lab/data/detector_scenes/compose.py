@@ -4,7 +4,6 @@ The detector learns from these. A face is pasted under a soft mask of varying sh
 stands in its own whole picture, so that neither a square edge nor a halo gives it away.
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +11,15 @@ import cv2
 import numpy as np
 
 from revisage.lab.data.detector_scenes import clutter, pose
-from revisage.lab.data.detector_scenes.paste import TURNED, Canvas, moved_box, paste_face, tone, turned
+from revisage.lab.data.detector_scenes.paste import (
+    TURNED,
+    Scene,
+    moved_box,
+    paste_face,
+    similarity,
+    tone,
+    turned,
+)
 from revisage.lab.data.detector_scenes.source import CROP, Source, read
 from revisage.lab.data.landmarks import mirror_landmarks
 
@@ -20,56 +27,35 @@ KINDS = {
     "portrait": 0.07, "few": 0.13, "crowd": 0.07, "mosaic": 0.2, "photo": 0.28, "close": 0.03,
     "clutter": 0.22,
 }  # fmt: skip
-
-
 PROFILES = 0.25  # share of whole pictures that show one, where they are known
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A composed picture and the faces that were put in.
-
-    `pixels` (S, S, 3) RGB uint8; `boxes` (n, 4) float32 x, y, w, h in pixels; `landmarks` (n, 5, 2) float32
-    in `revisage.faces.Face` order. Pictures without known landmarks bring faces that are not listed:
-    `complete` says whether the list has every face that was put in. `leaning` (m, 4), boxes likewise, are
-    parts with unlisted faces that were turned in the picture, which detectors' landmarks hardly follow.
-    """
-
-    pixels: np.ndarray
-    boxes: np.ndarray
-    landmarks: np.ndarray
-    complete: bool
-    kind: str
-    leaning: np.ndarray
 
 
 def compose(source: Source, seed: int, index: int, size: int = 256) -> Scene:
     """Scene `index` of the sequence `seed`: the same arguments give the same pixels."""
     rng = np.random.default_rng((seed, index))
     kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
-    canvas = Canvas(_background(source, rng, size))
+    scene = Scene(_background(source, rng, size), kind=kind)
     paint = {
         "portrait": _portrait, "few": _few, "crowd": _crowd, "mosaic": _mosaic, "photo": _photo,
         "close": _close, "clutter": _clutter,
     }[kind]  # fmt: skip
-    paint(canvas, source, rng)
+    paint(scene, source, rng)
     if kind != "clutter" and rng.random() < 0.15:
-        _cover(canvas, source, rng)
+        _cover(scene, source, rng)
     if rng.random() < 0.1:
-        _margin(canvas, rng)
-    pixels = canvas.pixels
+        _margin(scene, rng)
     if rng.random() < 0.15:
-        pixels = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        scene.pixels = cv2.cvtColor(cv2.cvtColor(scene.pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     if rng.random() < 0.15:
-        pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.4, 1.2))
-    boxes = np.array(canvas.boxes, np.float32).reshape(-1, 4)
-    landmarks = np.array(canvas.landmarks, np.float32).reshape(-1, 5, 2)
-    leaning = np.array(canvas.leaning, np.float32).reshape(-1, 4)
+        scene.pixels = cv2.GaussianBlur(scene.pixels, (0, 0), rng.uniform(0.4, 1.2))
+    for name in ("boxes", "landmarks", "leaning"):
+        setattr(scene, name, getattr(scene, name).astype(np.float32))
     if rng.random() < 0.5:
-        pixels, landmarks = pixels[:, ::-1], mirror_landmarks(landmarks, size)
-        boxes[:, 0] = size - 1 - boxes[:, 0] - boxes[:, 2]
-        leaning[:, 0] = size - 1 - leaning[:, 0] - leaning[:, 2]
-    return Scene(np.ascontiguousarray(pixels), boxes, landmarks, canvas.complete, kind, leaning)
+        scene.pixels = np.ascontiguousarray(scene.pixels[:, ::-1])
+        scene.landmarks = mirror_landmarks(scene.landmarks, size)
+        for boxes in (scene.boxes, scene.leaning):
+            boxes[:, 0] = size - 1 - boxes[:, 0] - boxes[:, 2]
+    return scene
 
 
 def _background(source: Source, rng: np.random.Generator, size: int) -> np.ndarray:
@@ -84,8 +70,7 @@ def _background(source: Source, rng: np.random.Generator, size: int) -> np.ndarr
     picture = _scenery(source, rng)
     height, width = picture.shape[:2]
     side = int(rng.uniform(min(0.35 * size, height, width), min(height, width)))
-    top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
-    crop = picture[top : top + side, left : left + side]
+    crop = clutter.part(picture, rng, side, side)
     crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
     return tone(np.rot90(crop, int(rng.integers(4))) if rng.random() < 0.2 else crop, rng)
 
@@ -105,9 +90,9 @@ def _scenery(source: Source, rng: np.random.Generator) -> np.ndarray:
     return cv2.addWeighted(picture, share, other, 1 - share, 0)
 
 
-def _clutter(canvas: Canvas, source: Source, rng: np.random.Generator) -> None:
+def _clutter(scene: Scene, source: Source, rng: np.random.Generator) -> None:
     """A picture made to mislead; it lists no faces, and holds none but those of the photographs."""
-    canvas.pixels = tone(_misleading(source, rng, canvas.pixels.shape[0]), rng)
+    scene.pixels = tone(_misleading(source, rng, scene.pixels.shape[0]), rng)
 
 
 def _misleading(source: Source, rng: np.random.Generator, size: int) -> np.ndarray:
@@ -133,54 +118,51 @@ def _misleading(source: Source, rng: np.random.Generator, size: int) -> np.ndarr
     return paint(ground, rng) if kind < 0.98 else ground
 
 
-def _margin(canvas: Canvas, rng: np.random.Generator) -> None:
+def _margin(scene: Scene, rng: np.random.Generator) -> None:
     """Plain strips along one or two sides: a print's border, a scanner's lid, a detector's padding."""
-    size = canvas.pixels.shape[0]
+    size = scene.pixels.shape[0]
     shade = rng.choice([0.0, 255.0, rng.uniform(0, 255)])
     covered = np.zeros((size, size), np.float32)
     for turn in rng.choice(4, int(rng.integers(1, 3)), replace=False):
         np.rot90(covered, turn)[: int(rng.uniform(0.02, 0.2) * size)] = 1.0  # a view: writes into `covered`
-    canvas.pixels = np.where(covered[..., None] > 0, np.uint8(shade), canvas.pixels)
-    _unlist(canvas, covered)
+    scene.pixels = np.where(covered[..., None] > 0, np.uint8(shade), scene.pixels)
+    _unlist(scene, covered)
 
 
-def _cover(canvas: Canvas, source: Source, rng: np.random.Generator) -> None:
+def _cover(scene: Scene, source: Source, rng: np.random.Generator) -> None:
     """A few hands and other things in front of what is there."""
-    size, before = canvas.pixels.shape[0], canvas.pixels.copy()
+    size, before = scene.pixels.shape[0], scene.pixels.copy()
     cloth = clutter.cloth(lambda: _scenery(source, rng), rng, size)
-    clutter.strew(canvas.pixels, [cloth], rng, int(rng.integers(1, 6)))
-    _unlist(canvas, (canvas.pixels != before).any(-1).astype(np.float32))
+    clutter.strew(scene.pixels, [cloth], rng, int(rng.integers(1, 6)))
+    _unlist(scene, (scene.pixels != before).any(-1).astype(np.float32))
 
 
-def _unlist(canvas: Canvas, covered: np.ndarray) -> None:
+def _unlist(scene: Scene, covered: np.ndarray) -> None:
     """Take faces off the list that lose more than a third under what is `covered`, (S, S) of 0 and 1."""
-    kept = []
-    for index, (x, y, w, h) in enumerate(canvas.boxes):
-        under = covered[max(0, int(y)) : max(0, int(y + h)), max(0, int(x)) : max(0, int(x + w))]
-        if under.sum() < 0.33 * w * h:
-            kept.append(index)
-    canvas.boxes = [canvas.boxes[index] for index in kept]
-    canvas.landmarks = [canvas.landmarks[index] for index in kept]
+    ends = np.maximum(np.hstack([scene.boxes[:, :2], scene.boxes[:, :2] + scene.boxes[:, 2:]]), 0)
+    under = [covered[top:bottom, left:right].sum() for left, top, right, bottom in ends.astype(int)]
+    kept = np.array(under) < 0.33 * scene.boxes[:, 2:].prod(1)
+    scene.boxes, scene.landmarks = scene.boxes[kept], scene.landmarks[kept]
 
 
-def _portrait(canvas: Canvas, source: Source, rng: np.random.Generator) -> None:
-    size = canvas.pixels.shape[0]
-    paste_face(canvas, source, rng, float(np.exp(rng.uniform(np.log(size * 0.25), np.log(size * 0.85)))))
+def _portrait(scene: Scene, source: Source, rng: np.random.Generator) -> None:
+    size = scene.pixels.shape[0]
+    paste_face(scene, source, rng, float(np.exp(rng.uniform(np.log(size * 0.25), np.log(size * 0.85)))))
 
 
-def _few(canvas: Canvas, source: Source, rng: np.random.Generator) -> None:
-    largest = np.log(canvas.pixels.shape[0] * 0.45)
+def _few(scene: Scene, source: Source, rng: np.random.Generator) -> None:
+    largest = np.log(scene.pixels.shape[0] * 0.45)
     for _ in range(rng.integers(1, 7)):
-        paste_face(canvas, source, rng, float(np.exp(rng.uniform(np.log(14), largest))))
+        paste_face(scene, source, rng, float(np.exp(rng.uniform(np.log(14), largest))))
 
 
-def _crowd(canvas: Canvas, source: Source, rng: np.random.Generator) -> None:
+def _crowd(scene: Scene, source: Source, rng: np.random.Generator) -> None:
     """Rows of small faces, as in a school photo, or scattered ones."""
-    size = canvas.pixels.shape[0]
+    size = scene.pixels.shape[0]
     height = float(np.exp(rng.uniform(np.log(12), np.log(40))))
     if rng.random() < 0.5:
         for _ in range(int(rng.integers(5, 18))):
-            paste_face(canvas, source, rng, height * float(np.exp(rng.normal(0, 0.2))))
+            paste_face(scene, source, rng, height * float(np.exp(rng.normal(0, 0.2))))
         return
     pitch_x, pitch_y = height * rng.uniform(1.3, 2.2), height * rng.uniform(1.4, 2.5)
     start = rng.uniform(0.2, 1.0) * size / 2
@@ -190,16 +172,16 @@ def _crowd(canvas: Canvas, source: Source, rng: np.random.Generator) -> None:
         for x in np.arange(height * 0.7 + (row % 2) * pitch_x / 2, size - height / 2, pitch_x)
     ]
     for place in [places[i] for i in rng.permutation(len(places))[:20]]:
-        paste_face(canvas, source, rng, height * float(np.exp(rng.normal(0, 0.08))), place)
+        paste_face(scene, source, rng, height * float(np.exp(rng.normal(0, 0.08))), place)
 
 
-def _mosaic(canvas: Canvas, source: Source, rng: np.random.Generator) -> None:
+def _mosaic(scene: Scene, source: Source, rng: np.random.Generator) -> None:
     """Whole pictures side by side, or one enlarged: heads on their own shoulders. Their faces are not listed.
 
     Photographs without a face stand among them, so that a tile's straight edge tells nothing.
     """
-    size = canvas.pixels.shape[0]
-    canvas.complete = False
+    size = scene.pixels.shape[0]
+    scene.complete = False
     count = int(rng.choice([1, 2, 3, 4, 5], p=[0.35, 0.25, 0.2, 0.1, 0.1]))
     edges = np.linspace(0, size, count + 1).astype(int)
     for top, bottom in pairwise(edges):
@@ -220,18 +202,18 @@ def _mosaic(canvas: Canvas, source: Source, rng: np.random.Generator) -> None:
                 continue
             if rng.random() < 0.2:
                 picture = _leaning(picture, rng)
-                canvas.leaning.append((left, top, right - left, bottom - top))
+                scene.leaning = np.vstack((scene.leaning, (left, top, right - left, bottom - top)))
             picture = tone(_random_crop(picture, rng, 0.4 if count == 1 else 0.65), rng)
             window = (int(right - left), int(bottom - top))
             shrinking = window[0] < picture.shape[1]
             how = cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
-            canvas.pixels[top:bottom, left:right] = cv2.resize(picture, window, interpolation=how)
+            scene.pixels[top:bottom, left:right] = cv2.resize(picture, window, interpolation=how)
 
 
-def _photo(canvas: Canvas, source: Source, rng: np.random.Generator) -> None:
+def _photo(scene: Scene, source: Source, rng: np.random.Generator) -> None:
     """A photograph as it was taken, whole or a part, some in an oval. Its faces are not listed."""
-    size = canvas.pixels.shape[0]
-    canvas.complete = False
+    size = scene.pixels.shape[0]
+    scene.complete = False
     picture = tone(_whole(source.photographs or source.portraits, source, rng), rng)
     scale = size / max(picture.shape[:2]) * float(np.exp(rng.uniform(np.log(0.5), np.log(2.2))))
     if scale < 1:
@@ -243,15 +225,13 @@ def _photo(canvas: Canvas, source: Source, rng: np.random.Generator) -> None:
     covered = cv2.warpAffine(np.full(picture.shape[:2], 255, np.uint8), matrix, (size, size))
     if rng.random() < 0.15:
         oval = np.zeros_like(covered)
-        axes = rng.uniform(0.3, 0.6, 2) * size
-        cv2.ellipse(
-            oval, (size // 2, size // 2), (int(axes[0]), int(axes[1])), 0, 0, 360, 255, -1, cv2.LINE_AA
-        )
+        axes = tuple(int(axis) for axis in rng.uniform(0.3, 0.6, 2) * size)
+        cv2.ellipse(oval, (size // 2, size // 2), axes, 0, 0, 360, 255, -1, cv2.LINE_AA)
         covered = cv2.min(covered, cv2.GaussianBlur(oval, (0, 0), float(rng.uniform(0.5, 0.08 * size))))
-        canvas.pixels = np.full_like(canvas.pixels, rng.uniform(150, 250))
+        scene.pixels = np.full_like(scene.pixels, rng.uniform(150, 250))
     shown = cv2.warpAffine(picture, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
     alpha = covered[..., None].astype(np.float32) / 255
-    canvas.pixels = (canvas.pixels + alpha * (shown.astype(np.float32) - canvas.pixels)).astype(np.uint8)
+    scene.pixels = (scene.pixels + alpha * (shown.astype(np.float32) - scene.pixels)).astype(np.uint8)
 
 
 def _whole(paths: tuple[Path, ...], source: Source, rng: np.random.Generator) -> np.ndarray:
@@ -266,8 +246,7 @@ def _random_crop(picture: np.ndarray, rng: np.random.Generator, smallest: float)
     side = min(picture.shape[:2])
     height = int(side * rng.uniform(smallest, 1.0))
     width = min(side, int(height * np.exp(rng.normal(0, 0.1 if rng.random() < 0.75 else 0.3))))
-    top, left = rng.integers(picture.shape[0] - height + 1), rng.integers(picture.shape[1] - width + 1)
-    return picture[top : top + height, left : left + width]
+    return clutter.part(picture, rng, height, width)
 
 
 def _leaning(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -277,17 +256,16 @@ def _leaning(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
 
 
-def _close(canvas: Canvas, source: Source, rng: np.random.Generator) -> None:
+def _close(scene: Scene, source: Source, rng: np.random.Generator) -> None:
     """One aligned crop that fills the picture or more, without any mask."""
-    size = canvas.pixels.shape[0]
+    size = scene.pixels.shape[0]
     index = int(rng.integers(len(source.faces)))
-    angle, scale = np.deg2rad(rng.normal(0, 8)), size / CROP * rng.uniform(0.95, 1.6)
-    linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    degrees = rng.normal(0, 8)
+    linear = similarity(size / CROP * rng.uniform(0.95, 1.6), degrees)
     place = rng.normal(size / 2, size * 0.08, 2)
     matrix = np.column_stack([linear, place - linear @ np.full(2, CROP / 2)])
     crop, points = turned(read(source.faces[index]), source.landmarks[index], rng)
     crop = tone(crop, rng)
     border = cv2.BORDER_REFLECT_101 if rng.random() < 0.5 else cv2.BORDER_REPLICATE
-    canvas.pixels = cv2.warpAffine(crop, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
-    canvas.boxes.append(moved_box(matrix))
-    canvas.landmarks.append(points @ linear.T + matrix[:, 2])
+    scene.pixels = cv2.warpAffine(crop, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
+    scene.add(moved_box(matrix), points @ linear.T + matrix[:, 2])

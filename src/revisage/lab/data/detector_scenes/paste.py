@@ -1,5 +1,7 @@
 """Aligned faces laid into a scene under a soft mask of varying shape, size, turn and light."""
 
+from dataclasses import dataclass, field
+
 import cv2
 import numpy as np
 
@@ -14,24 +16,34 @@ CROP_BOX = (59.0, 46.4, 138.0, 187.7)
 WORN = 0.35  # share of pasted heads with a beard, a hat or the like
 
 
-class Canvas:
-    """The picture while it is being composed."""
+@dataclass(eq=False)
+class Scene:
+    """A picture and the faces that were put in. It is composed in place.
 
-    def __init__(self, pixels: np.ndarray) -> None:
-        self.pixels = pixels
-        self.boxes: list[tuple[float, float, float, float]] = []
-        self.landmarks: list[np.ndarray] = []
-        self.leaning: list[tuple[int, int, int, int]] = []
-        self.complete = True
+    `pixels` (S, S, 3) RGB uint8; `boxes` (n, 4) x, y, w, h in pixels; `landmarks` (n, 5, 2) in
+    `revisage.faces.Face` order. Pictures without known landmarks bring faces that are not listed: `complete`
+    says whether the list has every face that was put in. `leaning` (m, 4), boxes likewise, are parts with
+    unlisted faces that were turned in the picture, which detectors' landmarks hardly follow.
+    """
 
-    def free(self, box: tuple[float, float, float, float], margin: float) -> bool:
+    pixels: np.ndarray
+    boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
+    landmarks: np.ndarray = field(default_factory=lambda: np.zeros((0, 5, 2)))
+    complete: bool = True
+    kind: str = ""
+    leaning: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
+
+    def add(self, box: np.ndarray, landmarks: np.ndarray) -> None:
+        """List one more face, (4,) and (5, 2)."""
+        self.boxes = np.vstack((self.boxes, box))
+        self.landmarks = np.concatenate((self.landmarks, landmarks[None]))
+
+    def free(self, box: np.ndarray, margin: float) -> bool:
         """Whether a face of that box, widened by `margin` of its size, would touch no earlier one."""
-        x, y, w, h = box
-        dx, dy = margin * w, margin * h
-        return all(
-            x - dx > bx + bw or bx > x + w + dx or y - dy > by + bh or by > y + h + dy
-            for bx, by, bw, bh in self.boxes
-        )
+        corner, size = box[:2], box[2:]
+        low, high = self.boxes[:, :2], self.boxes[:, :2] + self.boxes[:, 2:]
+        apart = (corner - margin * size > high) | (low > corner + size + margin * size)
+        return bool(apart.any(1).all())
 
 
 def tone(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -43,8 +55,8 @@ def tone(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.LUT(np.ascontiguousarray(pixels), table)
 
 
-def moved_box(matrix: np.ndarray) -> tuple[float, float, float, float]:
-    """The upright box of `CROP_BOX` after the similarity `matrix` (2, 3) from crop to scene."""
+def moved_box(matrix: np.ndarray) -> np.ndarray:
+    """(4,) the upright box of `CROP_BOX` after the similarity `matrix` (2, 3) from crop to scene."""
     x, y, w, h = CROP_BOX
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     cx, cy = matrix @ np.array([x + w / 2, y + h / 2, 1.0])
@@ -52,44 +64,43 @@ def moved_box(matrix: np.ndarray) -> tuple[float, float, float, float]:
     # A turned face's upright box is wider and lower than the turned box is.
     width = scale * (w * np.cos(turn) + 0.6 * h * np.sin(turn))
     height = scale * (h * np.cos(turn) + 0.6 * w * np.sin(turn))
-    return float(cx - width / 2), float(cy - height / 2), float(width), float(height)
+    return np.array([cx - width / 2, cy - height / 2, width, height])
 
 
-def _turn(rng: np.random.Generator) -> float:
-    """Degrees: mostly slight, sometimes of a face that nearly lies on its side."""
-    return float(rng.normal(0, 10) if rng.random() < 0.7 else rng.uniform(-60, 60))
+def similarity(scale: float, degrees: float) -> np.ndarray:
+    """(2, 2) that enlarges and turns."""
+    angle = np.deg2rad(degrees)
+    return scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
 def paste_face(
-    canvas: Canvas,
+    scene: Scene,
     source: Source,
     rng: np.random.Generator,
     height: float,
     centre: tuple[float, float] | None = None,
 ) -> None:
     """One aligned crop, its face `height` px high, under a soft mask; none where no place is free."""
-    size = canvas.pixels.shape[0]
+    size = scene.pixels.shape[0]
     index = int(rng.integers(len(source.faces)))
-    angle, scale = np.deg2rad(_turn(rng)), height / CROP_BOX[3]
-    linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    # Mostly turned slightly, sometimes a face that nearly lies on its side.
+    turn = rng.normal(0, 10) if rng.random() < 0.7 else rng.uniform(-60, 60)
+    scale, lowest = height / CROP_BOX[3], min(height * 0.4, size / 2)
+    linear = similarity(scale, turn)
     middle = np.array([CROP_BOX[0] + CROP_BOX[2] / 2, CROP_BOX[1] + CROP_BOX[3] / 2])
-    for _ in range(6):
-        lowest = min(height * 0.4, size / 2)
-        place = centre or rng.uniform(lowest, size - lowest, 2)
-        matrix = np.column_stack([linear, np.asarray(place) - linear @ middle])
+    drawn = (rng.uniform(lowest, size - lowest, 2) for _ in range(6))
+    for place in drawn if centre is None else [np.array(centre)]:
+        matrix = np.column_stack([linear, place - linear @ middle])
         box = moved_box(matrix)
-        if canvas.free(box, 0.05):
+        if scene.free(box, 0.05):
             break
-        if centre is not None:
-            return
     else:
         return
     crop = source.thumbnails[index] if scale * CROP < THUMBNAIL / 1.3 else read(source.faces[index])
     crop, points = turned(crop, source.landmarks[index], rng)
     mask = _mask(rng)
-    _blend(canvas.pixels, tone(crop, rng), mask, matrix, rng)
-    canvas.boxes.append(box)
-    canvas.landmarks.append(points @ linear.T.astype(np.float32) + matrix[:, 2].astype(np.float32))
+    _blend(scene.pixels, tone(crop, rng), mask, matrix, rng)
+    scene.add(box, points @ linear.T.astype(np.float32) + matrix[:, 2].astype(np.float32))
 
 
 def turned(crop: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -47,14 +47,9 @@ def turn_head(picture: np.ndarray, head: Head, turn: np.ndarray) -> np.ndarray:
     for _ in range(16):  # where did what is seen here come from? origin + depth(origin) x turn = place
         origin = 0.5 * (origin + place - head.depth(origin)[..., None] * turn)
     shift = cv2.resize((origin - place).astype(np.float32), (side, side)) * side
-    columns, rows = np.meshgrid(np.arange(side, dtype=np.float32), np.arange(side, dtype=np.float32))
-    return cv2.remap(
-        picture,
-        columns + shift[..., 0],
-        rows + shift[..., 1],
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REFLECT_101,
-    )
+    rows, columns = np.indices((side, side), np.float32)
+    x, y = columns + shift[..., 0], rows + shift[..., 1]
+    return cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
 
 
 def turn_points(points: np.ndarray, side: int, head: Head, turn: np.ndarray) -> np.ndarray:

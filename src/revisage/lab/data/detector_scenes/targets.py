@@ -1,30 +1,25 @@
-"""Dense targets for the detector: what its teacher answers on a clean scene, and what it missed."""
+"""Dense targets for the detector: what its teachers answer on a clean scene, and what they missed.
+
+Faces are rows (n, 15), as in `revisage.faces.rows`.
+"""
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from revisage.errors import TrainingError
 from revisage.faces import network
 from revisage.faces.network import STRIDES, Network
-from revisage.faces.rows import BOX, POINTS, SCORE, iou
-from revisage.lab.data.detector_scenes.compose import Scene
+from revisage.faces.rows import SCORE, iou, suppress
+from revisage.lab.data.detector_scenes.paste import Scene
+from revisage.runtime import open_session
 from revisage.zoo import read_metadata
 
 SMALLEST_FACE = 15.0  # a composed face below this many pixels is not demanded when the teacher misses it
 FAINT = 0.1  # cells below this score are asked for no landmarks
 COARSE_FROM = 110.0  # the teacher answers larger faces at stride 32, smaller ones at stride 8
-
-
-@dataclass(frozen=True)
-class Detections:
-    """Boxes (n, 4) x, y, w, h and landmarks (n, 5, 2) in pixels, scores (n)."""
-
-    boxes: np.ndarray
-    landmarks: np.ndarray
-    scores: np.ndarray
 
 
 class Teacher:
@@ -48,6 +43,46 @@ class Teacher:
         ]
 
 
+class Scrfd:
+    """SCRFD (Guo et al., *Sample and Computation Redistribution for Efficient Face Detection*, ICLR 2022) as
+    InsightFace runs it: the picture fits `side` x `side` pixels, suppression at an IoU of 0.4.
+
+    Args:
+        model: ONNX file as InsightFace publishes it, with landmarks.
+        side: a multiple of 32.
+        score: least one of an answer.
+
+    Raises TrainingError where the file is not there.
+    """
+
+    def __init__(self, model: Path, side: int = 640, score: float = 0.5) -> None:
+        if not model.is_file():
+            raise TrainingError(f"no teacher detector at {model}; --set second=FILE.onnx names one")
+        self._session = open_session(model, device="cpu", precision="fp32", threads=1)
+        self._side, self._score = side, score
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Faces in (H, W, 3) RGB uint8."""
+        factor, side = self._side / max(pixels.shape[:2]), self._side
+        small = cv2.resize(pixels, None, fx=factor, fy=factor)[:side, :side]
+        square = np.zeros((side, side, 3), np.uint8)
+        square[: small.shape[0], : small.shape[1]] = small
+        blob = (square.transpose(2, 0, 1)[None].astype(np.float32) - 127.5) / 128
+        outputs = list(self._session.run_all(blob).values())  # scores of each stride, then boxes, landmarks
+        found = []
+        for level, stride in enumerate(STRIDES):
+            score, edges, landmarks = (
+                outputs[level + 3 * kind].reshape(-1, n) for kind, n in enumerate((1, 4, 10))
+            )
+            chosen = np.flatnonzero(score[:, 0] >= self._score)
+            cell = chosen // 2  # two anchors a cell
+            corner = np.stack([cell % (side // stride), cell // (side // stride)], 1) * stride
+            low, high = corner - edges[chosen, :2] * stride, corner + edges[chosen, 2:] * stride
+            points = np.tile(corner, 5) + landmarks[chosen] * stride
+            found.append(np.hstack([np.hstack([low, high - low, points]) / factor, score[chosen]]))
+        return suppress(np.concatenate(found), 0.4)
+
+
 def add_known(levels: list[np.ndarray], scene: Scene, score: float = 0.9) -> int:
     """Write what the scene knows into the teacher's dense outputs, in place; how many faces it had missed.
 
@@ -65,7 +100,7 @@ def add_known(levels: list[np.ndarray], scene: Scene, score: float = 0.9) -> int
                 for start, side in ((max(y, 0), h), (max(x, 0), w))
             )
             level[6:, rows, columns] = np.nan
-    seen = decode(levels, 0.5).boxes
+    seen = decode(levels, 0.5)
     added = 0
     for box, landmarks in zip(scene.boxes, scene.landmarks, strict=True):
         x, y, w, h = (float(v) for v in box)
@@ -99,32 +134,26 @@ def _put_landmarks(levels: list[np.ndarray], box: np.ndarray, landmarks: np.ndar
         level[6:, rows, columns] = (landmarks / stride - corner[:, None]).reshape(-1, 10).T
 
 
-def decode(levels: list[np.ndarray], threshold: float) -> Detections:
-    """Dense outputs to every detection of at least `threshold`, before suppression."""
-    rows = np.concatenate(
+def decode(levels: list[np.ndarray], threshold: float) -> np.ndarray:
+    """Dense outputs to every face of at least `threshold`, before suppression."""
+    return np.concatenate(
         [
             network.decode(level.reshape(16, -1).T, stride, level.shape[2], threshold)
             for stride, level in zip(STRIDES, levels, strict=True)
         ]
     )
-    return Detections(rows[:, BOX], rows[:, POINTS].reshape(-1, 5, 2), rows[:, SCORE])
 
 
-def suppress(detections: Detections, overlap: float = 0.3) -> Detections:
-    """Non-maximum suppression: of those that overlap by more than `overlap` (IoU) the best stays."""
-    order = np.argsort(-detections.scores, kind="stable")
-    kept: list[int] = []
-    for index in order:
-        if not (iou(detections.boxes[index], detections.boxes[kept]) > overlap).any():
-            kept.append(int(index))
-    return Detections(detections.boxes[kept], detections.landmarks[kept], detections.scores[kept])
+def faces_in(levels: list[np.ndarray], threshold: float) -> np.ndarray:
+    """Dense outputs to faces of at least `threshold`, each once, best first."""
+    return suppress(decode(levels, threshold), 0.3)
 
 
-def match(truth: Detections, answer: Detections, overlap: float = 0.5) -> int:
+def match(truth: np.ndarray, answer: np.ndarray, overlap: float = 0.5) -> int:
     """How many faces of `truth` are found: one to one, best scores first, at an IoU of at least `overlap`."""
-    free = np.ones(len(truth.boxes), bool)
-    for index in np.argsort(-answer.scores, kind="stable"):
-        overlaps = np.where(free, iou(answer.boxes[index], truth.boxes), 0.0)
+    free = np.ones(len(truth), bool)
+    for row in answer[np.argsort(-answer[:, SCORE], kind="stable")]:
+        overlaps = np.where(free, iou(row, truth), 0.0)
         if len(overlaps) and overlaps.max() >= overlap:
             free[overlaps.argmax()] = False
     return int((~free).sum())

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from revisage.errors import TrainingError, UsageError
 from revisage.faces.network import STRIDES
-from revisage.faces.rows import iou
-from revisage.lab.data.detector_scenes.compose import Scene, compose
-from revisage.lab.data.detector_scenes.scrfd import Scrfd
+from revisage.faces.rows import BOX, POINTS, iou
+from revisage.lab.data.detector_scenes.compose import compose
+from revisage.lab.data.detector_scenes.paste import Scene
 from revisage.lab.data.detector_scenes.source import load_source, read
-from revisage.lab.data.detector_scenes.targets import Detections, Teacher, add_known, decode, match, suppress
+from revisage.lab.data.detector_scenes.targets import Scrfd, Teacher, add_known, faces_in, match
 from revisage.lab.data.loader import Sample
 from revisage.lab.degrade import RECIPES
 from revisage.lab.losses.detection import box_iou_distance, box_smooth_l1, landmark_smooth_l1, quality_focal
@@ -101,9 +101,9 @@ class DetectorTask:
     def _shows_profile(self, path: Path) -> bool:
         """Whether the eyes of the face that the teacher is surest of stand close together."""
         pixels = cv2.resize(read(path), (LOOK, LOOK), interpolation=cv2.INTER_AREA)
-        found = suppress(decode(self.teacher(pixels), self.settings.threshold))
-        apart = np.hypot(*(found.landmarks[:1, 1] - found.landmarks[:1, 0]).T)
-        return bool((apart < PROFILE * np.sqrt(found.boxes[:1, 2:].prod(1))).any())
+        found = faces_in(self.teacher(pixels), self.settings.threshold)[:1]
+        right, left = found[:, POINTS].reshape(-1, 5, 2)[:, :2].swapaxes(0, 1)
+        return bool((np.hypot(*(left - right).T) < PROFILE * np.sqrt(found[:, 2:4].prod(1))).any())
 
     def _compose(self, number: int) -> tuple[np.ndarray, list[np.ndarray]]:
         scene = compose(self.source, self.settings.seed, number, self.settings.size)
@@ -113,7 +113,8 @@ class DetectorTask:
         levels = self.teacher(scene.pixels)
         if self.second is not None and not scene.complete:
             found = self.second(scene.pixels)
-            add_known(levels, replace(scene, boxes=found.boxes, landmarks=found.landmarks))
+            points = found[:, POINTS].reshape(-1, 5, 2)
+            add_known(levels, replace(scene, boxes=found[:, BOX], landmarks=points))
         add_known(levels, scene)
         return levels
 
@@ -121,10 +122,10 @@ class DetectorTask:
         image = batch["image"].float().contiguous(memory_format=torch.channels_last)
         return detector_losses(self.network.raw(image), [batch[f"target_{stride}"] for stride in STRIDES])
 
-    def _held_out(self, index: int) -> tuple[Scene, Detections, np.ndarray]:
+    def _held_out(self, index: int) -> tuple[Scene, np.ndarray, np.ndarray]:
         """A scene, the clean targets, and its pixels under old-photo."""
         scene = compose(self.held, self.settings.seed, index, self.settings.size)
-        truth = suppress(decode(self._targets(scene), self.settings.threshold))
+        truth = faces_in(self._targets(scene), self.settings.threshold)
         return scene, truth, degrade_scene(scene.pixels, np.random.default_rng(index), "old-photo")
 
     def validate(self, network: nn.Module) -> dict[str, float]:
@@ -140,9 +141,9 @@ class DetectorTask:
             scene, truth, old = self._held_out(index)
             clean = predict(network, scene.pixels, threshold)
             errors += landmark_errors(scene, clean)
-            told = clean, predict(network, old, threshold), suppress(decode(self.teacher(old), threshold))
+            told = clean, predict(network, old, threshold), faces_in(self.teacher(old), threshold)
             for name, answer in zip(found, told, strict=True):
-                found[name] += match(truth, answer), len(truth.boxes), len(answer.boxes)
+                found[name] += match(truth, answer), len(truth), len(answer)
         figures = {"landmarks": float(np.mean(errors))} if errors else {}
         for name, (hits, faces, answers) in found.items():
             figures[f"{name}_recall"] = float(hits / max(faces, 1))
@@ -187,34 +188,35 @@ def degrade_scene(pixels: np.ndarray, rng: np.random.Generator, recipe: str | No
 
 
 @torch.no_grad()
-def predict(network: nn.Module, pixels: np.ndarray, threshold: float) -> Detections:
-    """The network's faces in (H, W, 3) RGB uint8, sides multiples of 32."""
+def predict(network: nn.Module, pixels: np.ndarray, threshold: float) -> np.ndarray:
+    """(n, 15) rows of the network's faces in (H, W, 3) RGB uint8, sides multiples of 32."""
     assert isinstance(network, DetectorNetwork)
     blob = np.ascontiguousarray(pixels[..., ::-1].transpose(2, 0, 1)[None], np.float32)
     levels = []
     for level in network.raw(torch.from_numpy(blob)):
         values = level[0].float()
         levels.append(torch.cat([values[:2].sigmoid(), values[2:]]).numpy())
-    return suppress(decode(levels, threshold))
+    return faces_in(levels, threshold)
 
 
-def landmark_errors(scene: Scene, answer: Detections) -> list[float]:
+def landmark_errors(scene: Scene, answer: np.ndarray) -> list[float]:
     """For each of the scene's faces that is found (IoU 0.5): the mean distance of the landmarks from the
     scene's, as a share of the side of a square as large as its box."""
     errors = []
     for box, landmarks in zip(scene.boxes, scene.landmarks, strict=True):
-        overlaps = iou(box, answer.boxes)
+        overlaps = iou(box, answer)
         if len(overlaps) and overlaps.max() >= 0.5:
-            off = answer.landmarks[overlaps.argmax()] - landmarks
+            off = answer[overlaps.argmax(), POINTS].reshape(5, 2) - landmarks
             errors.append(float(np.hypot(*off.T).mean() / np.sqrt(box[2] * box[3])))
     return errors
 
 
-def draw(pixels: np.ndarray, detections: Detections) -> np.ndarray:
-    """A copy of (H, W, 3) uint8 with boxes and landmarks."""
+def draw(pixels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """A copy of (H, W, 3) uint8 with the boxes and landmarks of faces."""
     picture = np.ascontiguousarray(pixels).copy()
-    for box, landmarks in zip(detections.boxes, detections.landmarks, strict=True):
-        x, y, w, h = (round(float(v)) for v in box)
+    for row in rows:
+        x, y, w, h = (round(float(v)) for v in row[BOX])
+        landmarks = row[POINTS].reshape(5, 2)
         cv2.rectangle(picture, (x, y), (x + w, y + h), (0, 255, 0), 1)
         for px, py in landmarks[np.isfinite(landmarks).all(1)]:
             cv2.circle(picture, (round(float(px)), round(float(py))), 1, (255, 255, 0), -1)
