@@ -7,6 +7,7 @@ numbers.
 """
 
 import csv
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -38,27 +39,36 @@ class Crop:
         return PurePosixPath(self.file).stem
 
 
+def read_table(table: Path, columns: Iterable[str] = ()) -> Iterator[tuple[str, dict[str, str]]]:
+    """(Where it stands, for messages; its values) of each row of a table.
+
+    Raises TrainingError when the table is missing, cannot be read or lacks one of `columns`.
+    """
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            rows = csv.DictReader(file)
+            for name in columns:
+                if name not in (rows.fieldnames or ()):
+                    raise TrainingError(f"{table} has no column {name}: `revisage prepare` makes such tables")
+            for row in rows:
+                yield f"{table}, line {rows.line_num}", row
+    except FileNotFoundError:
+        raise TrainingError(f"{table} is missing: `revisage prepare` makes it") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TrainingError(f"{table} cannot be read: {error}") from None
+
+
 def read_crops(table: Path) -> list[Crop]:
     """All rows of a table. One without a column `group` holds unrelated crops: each is its own group.
 
     Raises TrainingError, naming the line, when the table is missing or a row cannot be used.
     """
     crops: dict[str, Crop] = {}
-    try:
-        with table.open(newline="", encoding="utf-8") as file:
-            rows = csv.DictReader(file)
-            for name in ("file", "coverage", *POINT_COLUMNS):
-                if name not in (rows.fieldnames or ()):
-                    raise TrainingError(f"{table} has no column {name}: `revisage prepare` makes such tables")
-            for row in rows:
-                crop = _crop(row, f"{table}, line {rows.line_num}")
-                if crop.stem in crops:
-                    raise TrainingError(f"{table}, line {rows.line_num}: {crop.stem} is there twice")
-                crops[crop.stem] = crop
-    except FileNotFoundError:
-        raise TrainingError(f"{table} is missing: `revisage prepare` makes it beside its faces") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TrainingError(f"{table} cannot be read: {error}") from None
+    for where, row in read_table(table, ("file", "coverage", *POINT_COLUMNS)):
+        crop = _crop(row, where)
+        if crop.stem in crops:
+            raise TrainingError(f"{where}: {crop.stem} is there twice")
+        crops[crop.stem] = crop
     return list(crops.values())
 
 

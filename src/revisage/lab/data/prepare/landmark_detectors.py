@@ -11,7 +11,7 @@ import numpy as np
 from revisage import zoo
 from revisage.errors import FaceError, ModelCorruptError, RuntimeUnavailableError, UsageError
 from revisage.faces import Detector, Face, align, estimate, invert
-from revisage.lab.data.prepare.landmarks68 import COUNT, FindsLandmarks, estimator
+from revisage.lab.data.prepare.landmarks68 import COUNT, FindsLandmarks, estimate68
 
 NAMES = ("estimate", "dlib", "fan")
 
@@ -35,15 +35,15 @@ def open_landmark_detector(name: str, weights: Path | None = None) -> FindsLandm
         RuntimeUnavailableError: dlib is not installed.
     """
     find = Detector(zoo.resolve("finder").path).find
-    if name == "estimate":
-        if weights is not None:
-            raise UsageError("the estimate of 68 landmarks has no weights: choose dlib or fan for this file")
-        return estimator(find)
-    opened = {"dlib": (_dlib, "dlib-landmarks"), "fan": (_fan, "fan-landmarks")}.get(name)
-    if opened is None:
+    opened = {"dlib": _dlib, "fan": _fan}.get(name)
+    if opened is not None:
+        points = opened(weights or zoo.resolve("features", f"{name}-landmarks").path)
+    elif name != "estimate":
         raise UsageError(f"no finder of landmarks is called {name!r}; there are {', '.join(NAMES)}")
-    make, model = opened
-    points = make(zoo.resolve("features", model).path if weights is None else weights)
+    elif weights is not None:
+        raise UsageError("the estimate of 68 landmarks has no weights: choose dlib or fan for this file")
+    else:
+        points = _estimate
 
     def landmarks(picture: np.ndarray) -> np.ndarray | None:
         for face in find(picture):
@@ -54,6 +54,10 @@ def open_landmark_detector(name: str, weights: Path | None = None) -> FindsLandm
         return None
 
     return landmarks
+
+
+def _estimate(_: np.ndarray, face: Face) -> np.ndarray:
+    return estimate68(face.landmarks)
 
 
 def _dlib(path: Path) -> Callable[[np.ndarray, Face], np.ndarray]:

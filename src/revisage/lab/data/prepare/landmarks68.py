@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from revisage.faces import Face, template
+from revisage.faces import template
 
 COUNT = 68
 MIRRORED = (
@@ -50,10 +50,9 @@ def estimate68(five: np.ndarray) -> np.ndarray:
     An approximation: it follows place, size, turn and foreshortening, but not an open mouth, a raised brow or
     the shape of this face's outline.
     """
-    size = 512
-    source = np.column_stack((template(size).astype(np.float64), np.ones(5)))
+    source = np.column_stack((template(512).astype(np.float64), np.ones(5)))
     affine, *_ = np.linalg.lstsq(source, np.asarray(five, np.float64), rcond=None)
-    mean = np.column_stack((template68(size).astype(np.float64), np.ones(COUNT)))
+    mean = np.column_stack((template68(512).astype(np.float64), np.ones(COUNT)))
     return (mean @ affine).astype(np.float32)
 
 
@@ -62,13 +61,3 @@ def mirror68(points: np.ndarray, width: int) -> np.ndarray:
     mirrored = points[list(MIRRORED)].copy()
     mirrored[:, 0] = width - 1 - mirrored[:, 0]
     return mirrored
-
-
-def estimator(find: Callable[[np.ndarray], list[Face]]) -> FindsLandmarks:
-    """A detector of 68 points from one of faces with five: `estimate68` of the largest face."""
-
-    def landmarks(picture: np.ndarray) -> np.ndarray | None:
-        found = find(picture)
-        return estimate68(found[0].landmarks) if found else None
-
-    return landmarks

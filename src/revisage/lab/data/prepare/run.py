@@ -6,9 +6,9 @@ goes on; it ends with the same bytes as one that was not.
 """
 
 import json
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -37,11 +37,11 @@ def prepare(
     *,
     detector_name: str,
     workers: int = 1,
-    watch: Watch | None = None,
+    watch: Watch = lambda record, done, total: None,
 ) -> Summary:
     """Prepare the photos below `source` (by their names or first bytes; hidden ones are left out).
 
-    `finder_name` says which detector it is: with another one, as with other settings or another `source`, a
+    `detector_name` says which detector it is: with another one, as with other settings or another `source`, a
     folder that holds results is refused. `workers` photos are in hand at once, which changes no byte. A photo
     that has changed since an earlier run is done again, one that could not be read is tried again, and what
     came of one that has gone is removed.
@@ -52,13 +52,25 @@ def prepare(
         raise UsageError(f"workers {workers}: give at least 1")
     photos = find_photos(source, out)
     _claim(source, out, settings, detector_name)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="photo")
     try:
         with FileLock(out / _LOCK, timeout=0):
-            return _run(source, out, photos, detector, settings, workers=workers, watch=watch)
+            records = _still_good(source, out)
+            left = [name for name in photos if name not in records]
+            made = pool.map(lambda name: prepare_photo(source, name, out, detector, settings), left)
+            with (out / JOURNAL).open("a", encoding="ascii") as journal:
+                for done, record in enumerate(made, len(photos) - len(left) + 1):
+                    journal.write(line(record))
+                    journal.flush()
+                    records[record.source] = record
+                    watch(record, done, len(photos))
+            return finish(out, records.values(), settings.near)
     except Timeout:
         raise UsageError(f"another run is writing to {out}: wait for it, or stop it") from None
     except OSError as error:  # what a photo causes is in its record
         raise SaveError(f"{error.filename or out} cannot be written ({error.strerror or error})") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def find_photos(source: Path, out: Path) -> list[str]:
@@ -114,56 +126,15 @@ def _claim(source: Path, out: Path, settings: PrepareSettings, detector_name: st
             )
 
 
-def _run(
-    source: Path,
-    out: Path,
-    photos: list[str],
-    detector: Detector,
-    settings: PrepareSettings,
-    *,
-    workers: int,
-    watch: Watch | None,
-) -> Summary:
+def _still_good(source: Path, out: Path) -> dict[str, Record]:
+    """What an earlier run made of photos that are as they were; what it made of others is removed."""
     sweep(out)
     records = read_journal(out)
     for name, record in list(records.items()):
-        if not _stands(source, out, record):
-            remove(out, records.pop(name))
-    left = [name for name in photos if name not in records]
-    done = len(photos) - len(left)
-    with (out / JOURNAL).open("a", encoding="ascii") as journal:
-        made = _in_order(lambda name: prepare_photo(source, name, out, detector, settings), left, workers)
-        for record in made:
-            journal.write(line(record))
-            journal.flush()
-            records[record.source] = record
-            done += 1
-            if watch is not None:
-                watch(record, done, len(photos))
-    return finish(out, records.values(), settings.near)
-
-
-def _stands(source: Path, out: Path, record: Record) -> bool:
-    """Whether what an earlier run made of a photo still holds."""
-    try:
-        status = (source / record.source).stat()
-    except OSError:
-        return False
-    same = (status.st_size, status.st_mtime_ns) == (record.bytes, record.changed_ns)
-    return same and record.error is None and is_whole(out, record)
-
-
-def _in_order(make: Callable[[str], Record], names: list[str], workers: int) -> Iterator[Record]:
-    """`make` of each name by threads, in the order of the names; never more than a few ahead."""
-    waiting = iter(names)
-    queue: deque[Future[Record]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="photo")
-    try:
-        while True:
-            while len(queue) < 2 * workers and (name := next(waiting, None)) is not None:
-                queue.append(pool.submit(make, name))
-            if not queue:
-                return
-            yield queue.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+        with suppress(OSError):
+            status = (source / name).stat()
+            same = (status.st_size, status.st_mtime_ns) == (record.bytes, record.changed_ns)
+            if same and record.error is None and is_whole(out, record):
+                continue
+        remove(out, records.pop(name))
+    return records

@@ -6,7 +6,6 @@ face was found. The paper's landmarks are found on the original and on its reduc
 2019, "FAN-based attention loss"), since a reduced face is another picture to a detector.
 """
 
-import csv
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -16,7 +15,7 @@ import numpy as np
 from revisage.errors import PhotoError, SaveError, TrainingError, UsageError, one_line
 from revisage.files import claim, write_atomically
 from revisage.image import Photo, decode, eight_bits, save
-from revisage.lab.data.landmarks import resize_landmarks
+from revisage.lab.data.landmarks import read_table, resize_landmarks
 from revisage.lab.data.pictures import fit
 from revisage.lab.data.prepare.landmarks68 import COUNT, FindsLandmarks
 from revisage.lab.data.prepare.run import find_photos
@@ -109,21 +108,15 @@ def read_points(table: Path) -> dict[str, Points]:
     Raises TrainingError, naming the line, when the table cannot be read.
     """
     found: dict[str, Points] = {}
-    try:
-        with table.open(newline="", encoding="utf-8") as text:
-            rows = csv.DictReader(text)
-            for row in rows:
-                where = f"{table}, line {rows.line_num}"
-                try:
-                    values = [float(row[name]) if row[name] else np.nan for name in POINT_COLUMNS]
-                    side, file = int(row["side"]), row["file"]
-                except (KeyError, TypeError, ValueError):
-                    raise TrainingError(
-                        f"{where} is not of 68 landmarks: `revisage prepare --whole 128` makes such tables"
-                    ) from None
-                found.setdefault(file, {})[side] = np.array(values, np.float32).reshape(COUNT, 2)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TrainingError(f"{table} cannot be read: {error}") from None
+    for where, row in read_table(table):
+        try:
+            values = [float(row[name]) if row[name] else np.nan for name in POINT_COLUMNS]
+            side, file = int(row["side"]), row["file"]
+        except (KeyError, TypeError, ValueError):
+            raise TrainingError(
+                f"{where} is not of 68 landmarks: `revisage prepare --whole 128` makes such tables"
+            ) from None
+        found.setdefault(file, {})[side] = np.array(values, np.float32).reshape(COUNT, 2)
     return found
 
 
