@@ -220,7 +220,7 @@ def test_a_picture_without_a_face_has_rows_without_points(stub: type[StubDetecto
 
 def test_a_table_of_something_else_is_named(tmp_path: Path) -> None:
     table = tmp_path / "pictures.csv"
-    with pytest.raises(TrainingError, match="cannot be read"):
+    with pytest.raises(TrainingError, match="is missing"):
         read_points(table)
     table.write_text("file,side\na.png,64\n")
     with pytest.raises(TrainingError, match=r"line 2 is not of 68 landmarks: `revisage prepare --whole"):

@@ -7,24 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from revisage.faces import estimate
 from revisage.lab.networks.filters import STEMLESS, separable
 
-# Five landmarks (x, y): right eye, left eye, nose, right and left mouth corner, on the FFHQ template at
-# 512 px and on the ArcFace template at 96x112 px (Deng et al., ArcFace, CVPR 2019, code).
-_FFHQ_512 = ((192.98, 239.95), (318.90, 240.19), (256.63, 314.02), (201.26, 371.41), (313.09, 371.15))
+# Five landmarks, x and y, on the ArcFace template at 96x112 px (Deng et al., ArcFace, CVPR 2019, code).
 _ARCFACE = (
     (30.2946, 51.6963), (65.5318, 51.5014), (48.0252, 71.7366), (33.5493, 92.3655), (62.7299, 92.2041),
 )  # fmt: skip
-
-
-def _fit() -> tuple[float, float, float, float]:
-    """Least-squares similarity (a, b, tx, ty) from ArcFace pixels to FFHQ pixels at 512."""
-    rows, values = [], []
-    for (x, y), (u, v) in zip(_ARCFACE, _FFHQ_512, strict=True):
-        rows += [[x, -y, 1, 0], [y, x, 0, 1]]
-        values += [u, v]
-    a, b, tx, ty = np.linalg.lstsq(np.array(rows), np.array(values), rcond=None)[0]
-    return float(a), float(b), float(tx), float(ty)
 
 
 class ArcFaceCrop(nn.Module):
@@ -45,7 +34,7 @@ class ArcFaceCrop(nn.Module):
     def __init__(self, width: int = 96, *, smooth: bool = False) -> None:
         super().__init__()
         self.smooth = smooth
-        a, b, tx, ty = _fit()
+        (a, _, tx), (b, _, ty) = estimate(np.array(_ARCFACE), 512).tolist()  # to FFHQ pixels
         self.scale = math.hypot(a, b) * 2 / 512  # of a pixel of the crop, on a picture that is 2 wide
         margin = (width - 96) / 2
         y, x = torch.meshgrid(torch.arange(112.0), torch.arange(float(width)) - margin, indexing="ij")

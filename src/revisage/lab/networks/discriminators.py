@@ -57,11 +57,8 @@ class DiscriminatorConfig:
 
 def stylegan2_discriminator(size: int, multiplier: int = 1) -> DiscriminatorConfig:
     """The published sizes: 512 features up to 32 px, then 256 m, 128 m, 64 m, 32 m."""
-    side, channels = size, []
-    while side >= 4:
-        channels.append(512 if side <= 32 else 256 * multiplier * 64 // side)
-        side //= 2
-    return DiscriminatorConfig(size, tuple(channels))
+    sides = [size >> level for level in range(scales(size, 1))]
+    return DiscriminatorConfig(size, tuple(min(512, 16384 * multiplier // side) for side in sides))
 
 
 # Of faces of 256 px, half as large and without the finest octave, beside the input they were made from.

@@ -23,23 +23,15 @@ from revisage.lab.data.detector_scenes.paste import (
 from revisage.lab.data.detector_scenes.source import CROP, Source, read
 from revisage.lab.data.landmarks import mirror_landmarks
 
-KINDS = {
-    "portrait": 0.07, "few": 0.13, "crowd": 0.07, "mosaic": 0.2, "photo": 0.28, "close": 0.03,
-    "clutter": 0.22,
-}  # fmt: skip
 PROFILES = 0.25  # share of whole pictures that show one, where they are known
 
 
 def compose(source: Source, seed: int, index: int, size: int = 256) -> Scene:
     """Scene `index` of the sequence `seed`: the same arguments give the same pixels."""
     rng = np.random.default_rng((seed, index))
-    kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
+    kind = str(rng.choice(list(KINDS), p=[share for share, _ in KINDS.values()]))
     scene = Scene(_background(source, rng, size), kind=kind)
-    paint = {
-        "portrait": _portrait, "few": _few, "crowd": _crowd, "mosaic": _mosaic, "photo": _photo,
-        "close": _close, "clutter": _clutter,
-    }[kind]  # fmt: skip
-    paint(scene, source, rng)
+    KINDS[kind][1](scene, source, rng)
     if kind != "clutter" and rng.random() < 0.15:
         _cover(scene, source, rng)
     if rng.random() < 0.1:
@@ -269,3 +261,10 @@ def _close(scene: Scene, source: Source, rng: np.random.Generator) -> None:
     border = cv2.BORDER_REFLECT_101 if rng.random() < 0.5 else cv2.BORDER_REPLICATE
     scene.pixels = cv2.warpAffine(crop, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
     scene.add(moved_box(matrix), points @ linear.T + matrix[:, 2])
+
+
+KINDS = {
+    "portrait": (0.07, _portrait), "few": (0.13, _few), "crowd": (0.07, _crowd), "mosaic": (0.2, _mosaic),
+    "photo": (0.28, _photo), "close": (0.03, _close), "clutter": (0.22, _clutter),
+}  # fmt: skip
+"""Share of the scenes, and what paints one."""
