@@ -1,9 +1,7 @@
 """The table beside a folder of aligned crops: which picture, where its landmarks lie, whom it shows.
 
 `revisage prepare` writes `OUT/faces.csv` beside `OUT/faces/`; any table with the same named columns serves.
-Landmarks are the right eye, left eye, nose, right and left mouth corner (the person's right, which is left in
-the picture), as in `revisage.faces.Face`: x, y in pixels of the crop as stored, pixel centres at whole
-numbers.
+Landmarks are those of `revisage.faces.Face`, x, y in pixels of the crop as stored, centres at whole numbers.
 """
 
 import csv

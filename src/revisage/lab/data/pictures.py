@@ -37,12 +37,9 @@ def find_pictures(
     held: bool = False,
     share: float = HELD_OUT_SHARE,
 ) -> list[Path]:
-    """Pictures below a folder, sorted, on one side of the split.
+    """Pictures below a folder, sorted, on one side of the split: those held out with `held`, else the others.
 
-    `name` gives the string that is hashed (the file's stem unless told; the folder's name where a folder
-    holds one person). With `held` the held-out pictures are listed, otherwise all others; `share`
-    of the names are held out.
-
+    `name` gives the string that is hashed: the file's stem unless told; `share` of the names are held out.
     Raises UsageError when the folder is missing or holds none, TrainingError when none is on that side.
     """
     if not folder.is_dir():

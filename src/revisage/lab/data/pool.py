@@ -11,15 +11,10 @@ from revisage.lab.data.pictures import shuffled
 class Pool:
     """Which degraded pair a sample takes, and those pairs while they are needed.
 
-    Real-ESRGAN keeps a queue of degraded pairs and draws every batch from it, so that a batch holds many
-    kinds of degradation (Wang et al., ICCVW 2021, §4.1, "training pair pool"). Here pairs are degraded one by
-    one and a batch is mixed anyway; what the pool saves is degrading, which on a CPU costs as much as a step
-    of a small network. A block of `size` samples shares size / `reuse` pairs in random order, and each use
-    takes another patch. Which pair a sample takes depends on its number alone, so resumed trainings agree.
-
-    Attributes:
-        size: samples a block.
-        reuse: uses of a pair; divides `size`.
+    A block of `size` samples shares size / `reuse` pairs in random order, and each use takes another patch:
+    degrading costs a CPU as much as a step of a small network (Wang et al., *Real-ESRGAN*, ICCVW 2021, §4.1,
+    have such a pool to mix batches). Which pair a sample takes depends on its number alone, so that resumed
+    trainings agree.
     """
 
     def __init__(self, make: Callable[[int], Sample], *, size: int, reuse: int, seed: int) -> None:

@@ -29,8 +29,7 @@ class ColourJitter:
     """Brightness, contrast, saturation and hue, changed one after another in the order of `order`.
 
     Three factors, of which 1 changes nothing, and a turn of the colour circle in [-0.5, 0.5]; what each does
-    is as in torchvision. Published: factors uniform in [0.5, 1.5], saturation's in [0, 1.5], the turn in
-    [-0.1, 0.1], the order random.
+    is as in torchvision. Drawn as published.
     """
 
     order: tuple[str, ...]
@@ -41,10 +40,8 @@ class ColourJitter:
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> Self:
-        names = tuple(_CHANGES)
-        order = tuple(names[index] for index in rng.permutation(len(names)))
         return cls(
-            order,
+            order=tuple(str(name) for name in rng.permutation(list(_CHANGES))),
             brightness=between(rng, 0.5, 1.5),
             contrast=between(rng, 0.5, 1.5),
             saturation=between(rng, 0.0, 1.5),

@@ -18,8 +18,8 @@ from .resize import LowResolution
 class Chances:
     """Probabilities of the parts; ``strength`` multiplies how hard ageing and damage strike.
 
-    ``gray`` and ``toned`` share the pictures with colour (the rest); ``dyes`` is asked of colour prints,
-    ``yellow`` of all that are not toned, ``grain`` of all without a printing screen.
+    ``dyes`` is asked of what is neither ``gray`` nor ``toned``, ``yellow`` of all that are not toned,
+    ``grain`` of all without a printing screen.
     """
 
     blur: float = 0.5

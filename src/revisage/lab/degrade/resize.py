@@ -34,12 +34,8 @@ class LowResolution:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, low: float = 1.0, high: float = 4.0) -> Self:
-        names = tuple(FILTERS)
-        return cls(
-            between(rng, low, high),
-            names[int(rng.integers(3))],
-            ("bilinear", "bicubic")[int(rng.integers(2))],
-        )
+        factor, down = between(rng, low, high), tuple(FILTERS)[int(rng.integers(3))]
+        return cls(factor, down, ("bilinear", "bicubic")[int(rng.integers(2))])
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]

@@ -33,10 +33,7 @@ class _Unit(nn.Module):
 
 
 class ArcFaceResNet18(nn.Module):
-    """(N, 1, 128, 128) gray in [-1, 1], as `gray_face` makes it -> (N, 512) embedding.
-
-    The embedding is not normalised; compare two by the angle between them.
-    """
+    """(N, 1, 128, 128) gray in [-1, 1], as `gray_face` makes it -> (N, 512) embedding, not normalised."""
 
     def __init__(self) -> None:
         super().__init__()

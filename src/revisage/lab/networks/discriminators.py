@@ -69,10 +69,7 @@ DISCRIMINATOR_128 = replace(CLEAR_CRITIC, reduce=1, conditional=False)
 
 
 class EqualConv2d(nn.Module):
-    """Convolution with the equalised learning rate: unit weights, scaled by 1 / sqrt(fan-in) in use.
-
-    Adam's steps have the same length for every weight; scaling in use makes them equal for every layer.
-    """
+    """Convolution with the equalised learning rate: unit weights, scaled by 1 / sqrt(fan-in) in use."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, *, bias: bool = True) -> None:
         super().__init__()
@@ -86,10 +83,7 @@ class EqualConv2d(nn.Module):
 
 
 class EqualLinear(nn.Module):
-    """Linear layer with the equalised learning rate.
-
-    `rate` scales the layer's learning rate, as the mapping network's 0.01 (StyleGAN, appendix C).
-    """
+    """Likewise linear; `rate` scales the learning rate: 0.01 for the mapping network (StyleGAN, §C)."""
 
     def __init__(self, in_features: int, out_features: int, *, rate: float = 1.0) -> None:
         super().__init__()
@@ -121,9 +115,8 @@ class DownBlock(nn.Module):
 
 
 def minibatch_deviation(x: Tensor, group: int) -> Tensor:
-    """Append one map: the mean standard deviation of the features over groups of the batch.
+    """(N, C, H, W) -> (N, C + 1, H, W): appends the mean standard deviation of the features over groups.
 
-    (N, C, H, W) -> (N, C + 1, H, W). A generator that always makes the same picture is found out by it.
     Groups have the largest size up to `group` that divides N.
     """
     n, _, h, w = x.shape
@@ -240,8 +233,7 @@ class UNetDiscriminator(nn.Module):
     """A U-Net that judges every pixel: (N, 3, H, W) in [0, 1] -> logits (N, 1, H, W), one a pixel.
 
     `width` features at full size (64 as published), doubled at every halving. All convolutions but the first
-    and the last have spectral norm 1, which keeps the critic's slope, and with it the generator's gradient,
-    in bounds.
+    and the last have spectral norm 1.
     """
 
     def __init__(self, width: int = 64) -> None:

@@ -9,10 +9,7 @@ from torch import Tensor, nn
 
 
 class EdgeFace(nn.Module):
-    """(N, 3, 112, 112) RGB in [-1, 1], aligned to the ArcFace template -> (N, 512) embedding.
-
-    The embedding is not normalised; compare two by the angle between them. `network` has the published names.
-    """
+    """(N, 3, 112, 112) RGB in [-1, 1] on the ArcFace template -> (N, 512) embedding, not normalised."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -5,7 +5,7 @@ Source: Wang et al., *Towards Real-World Blind Face Restoration with Generative 
 """
 
 import math
-from collections.abc import Iterable
+import re
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -42,12 +42,10 @@ class GFPGANConfig:
     style_dim: int = 512
     """Length of one latent code."""
     latent_channels: int | None = None
-    """The bottleneck is reduced to so many channels before the linear layer that makes the codes (None: not
-    reduced, as published)."""
+    """What the bottleneck is reduced to before the codes' linear layer (None: not reduced, as published)."""
     stem: int = 1
-    """Pixel-unshuffle factor in front; the U-Net and the decoder then work at size/stem, and their pictures
-    are pixel-shuffled back. Moves work from thin full-resolution layers, which a CPU runs badly, to wider
-    ones."""
+    """Pixel-unshuffle factor in front, undone behind the U-Net and the decoder: moves work from thin layers
+    at full resolution, which a CPU runs badly, to wider ones."""
     condition_layers: int = 2
     """Convolutions from a U-Net map to (alpha, beta): 2 for each (as published) or 1 shared by both."""
     head_kernel: int = 1
@@ -59,9 +57,8 @@ class GFPGANConfig:
     """Residual blocks behind the U-Net's finest scale, where noise and JPEG blocks are told from skin and
     hair. An exported file without them can start a training with them."""
     polish: int = 0
-    """Features of a residual block over the restored picture at its full size. With a stem every block of
-    stem x stem pixels is written by itself, and edges come out serrated; it sees across. An exported file
-    without it can start a training with it."""
+    """Features of a residual block over the restored picture: it sees across the stem's blocks, whose edges
+    else come out serrated. An exported file without it can start a training with it."""
     smooth_colour: bool = False
     """Whether `STEMLESS` smooths the picture's differences from its own gray, which in photos are smooth (the
     truth keeps 50 dB): a network with a stem else leaves dots of colour in dark eyes."""
@@ -111,23 +108,19 @@ CLEAR_256 = replace(
 
 
 def published_512(multiplier: int) -> GFPGANConfig:
-    """The paper's 512 px layout: 7 steps down and up, CS-SFT on half of the channels, noise buffers.
-
-    Args:
-        multiplier: widens the layers from 64 px on; 1 in the paper, 2 in the released 1.2, 1.3 and 1.4.
-    """
+    """The layout for 512 px; `multiplier` widens it from 64 px on: 1 in the paper, 2 in 1.2, 1.3 and 1.4."""
     prior = (512, 512, 512, 512, *(width * multiplier for width in (256, 128, 64, 32)))
     return GFPGANConfig(size=512, unet=tuple(width // 2 for width in prior), prior=prior)
 
 
-def _scale(module: nn.Module, names: Iterable[str], factor: float) -> None:
-    """Multiply the initial weights of some submodules."""
-    for name in names:
-        module.get_parameter(f"{name}.weight").data.mul_(factor)
-
-
 def _activate(x: Tensor) -> Tensor:
     return F.leaky_relu(x, 0.2)
+
+
+def _two(before: int, between: int, after: int) -> nn.Sequential:
+    """Two 3x3 convolutions, from so many channels to so many."""
+    first, second = nn.Conv2d(before, between, 3, 1, 1), nn.Conv2d(between, after, 3, 1, 1)
+    return nn.Sequential(first, nn.LeakyReLU(0.2), second)
 
 
 class ResBlock(nn.Module):
@@ -181,14 +174,7 @@ class Condition(nn.Module):
         if layers == 1:
             self.joint = nn.Conv2d(channels, 2 * out, 3, 1, 1)
         else:
-            self.scale, self.shift = (
-                nn.Sequential(
-                    nn.Conv2d(channels, channels, 3, 1, 1),
-                    nn.LeakyReLU(0.2),
-                    nn.Conv2d(channels, out, 3, 1, 1),
-                )
-                for _ in range(2)
-            )
+            self.scale, self.shift = (_two(channels, channels, out) for _ in range(2))
         self.layers = layers
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -199,10 +185,7 @@ class Condition(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Every place looks at all others; (N, C, H, W) -> the same shape.
-
-    Vaswani et al., *Attention Is All You Need*, NIPS 2017, §3.2, over the places of a feature map.
-    """
+    """Vaswani et al., *Attention Is All You Need*, NIPS 2017, §3.2, over the places of (N, C, H, W)."""
 
     def __init__(self, channels: int, heads: int = 4) -> None:
         super().__init__()
@@ -218,6 +201,19 @@ class SelfAttention(nn.Module):
         seen = F.scaled_dot_product_attention(query, key, value)
         y: Tensor = self.out(seen.transpose(2, 3).reshape(n, c, h, w))
         return x + y
+
+
+# What initial weights are multiplied by.
+_GAINS = {
+    r"(down|up)\.\d+\.(conv2|skip)": math.sqrt(0.5),  # or the variance of the sum doubles at every block
+    r"refine\.\d+\.conv2": 0.05,
+    r"polish\.2": 0.02,
+    # Close to alpha = 1, beta = 0: factors beyond that multiply from scale to scale (7 times at 512 px).
+    r"conditions\.\d+\.(joint|scale\.2|shift\.2)": 0.1,
+    # What other layouts lack begins at zero, so that their weights compute what they did.
+    r"deep\.\d+\.\d+\.conv2|attention\.out|bridge|modulate\.\d+": 0.0,
+}
+_RESIDUAL_GAINS = {r"heads\.\d+|decoder\.rgb\.\d+\.conv": 0.02}
 
 
 class GFPGAN(nn.Module):
@@ -241,9 +237,7 @@ class GFPGAN(nn.Module):
             for i in range(1, top + 1)
         )
         if config.polish:
-            self.polish = nn.Sequential(
-                nn.Conv2d(3, config.polish, 3, 1, 1), nn.LeakyReLU(0.2), nn.Conv2d(config.polish, 3, 3, 1, 1)
-            )
+            self.polish = _two(3, config.polish, 3)
         self.deep = nn.ModuleList(
             nn.Sequential(*(RefineBlock(channels) for _ in range(count)))
             for channels, count in zip(unet, config.deep, strict=False)
@@ -272,37 +266,20 @@ class GFPGAN(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        for module in self.modules():
+        gains = _GAINS | (_RESIDUAL_GAINS if self.config.residual else {})
+        for name, module in self.named_modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=0.2)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        for block in (*self.down, *self.up):
-            # Two branches are summed: without this the variance doubles at every block.
-            _scale(block, ("conv2", "skip"), math.sqrt(0.5))
-        _scale(self, [f"refine.{i}.conv2" for i in range(len(self.refine))], 0.05)
-        if self.config.polish:
-            _scale(self, ["polish.2"], 0.02)
-        # What other layouts lack begins at zero, so that their weights compute what they did.
-        added = [f"deep.{i}.{k}.conv2" for i, count in enumerate(self.config.deep) for k in range(count)]
-        added += ["attention.out"] if self.config.attention else []
-        added += ["bridge"] if self.config.decoder and len(self.config.prior) < len(self.config.unet) else []
-        added += [f"modulate.{i}" for i in range(len(self.config.unet))] if self.config.code else []
-        for name in added:
-            nn.init.zeros_(self.get_parameter(f"{name}.weight"))
-            nn.init.zeros_(self.get_parameter(f"{name}.bias"))
-        if self.config.residual:
-            _scale(self, [f"heads.{i}" for i in range(len(self.heads))], 0.02)
-        if not self.config.decoder:
-            return
-        if self.config.residual:
-            _scale(self.decoder, [f"rgb.{i}.conv" for i in range(len(self.decoder.rgb))], 0.02)
-        # Close to alpha = 1, beta = 0: factors beyond that multiply from scale to scale (7 times at 512 px).
-        last = ("joint",) if self.config.condition_layers == 1 else ("scale.2", "shift.2")
-        for condition in self.conditions:
-            _scale(condition, last, 0.1)
-            if self.config.condition_layers == 2:
-                nn.init.ones_(condition.get_parameter("scale.2.bias"))
+            gain = next((gain for pattern, gain in gains.items() if re.fullmatch(pattern, name)), 1.0)
+            if gain == 0:
+                nn.init.zeros_(module.get_parameter("weight"))
+                nn.init.zeros_(module.get_parameter("bias"))
+            elif gain != 1:
+                module.get_parameter("weight").data.mul_(gain)
+            if re.fullmatch(r"conditions\.\d+\.scale\.2", name):
+                nn.init.ones_(module.get_parameter("bias"))
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         picture, pyramid, _ = self.restore(x)
@@ -330,7 +307,9 @@ class GFPGAN(nn.Module):
             if config.decoder and i <= end:
                 conditions.append(self.conditions[i - 1](features))
             if config.decoder and i == end:
-                added, drawn = self._decoded(bottleneck, conditions)
+                codes = self.codes(self.squeeze(bottleneck).flatten(1))
+                codes = codes.view(-1, self.decoder.layers, config.style_dim)
+                added, drawn = self.decoder.paint(codes, conditions)
                 if end < top:
                     features = features + self.bridge(drawn)
         restored = pyramid[-1]
@@ -371,11 +350,6 @@ class GFPGAN(nn.Module):
             return features
         gain, shift = self.modulate[scale](code)[:, :, None, None].chunk(2, dim=1)
         return features * (1 + gain) + shift
-
-    def _decoded(self, bottleneck: Tensor, conditions: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        """The decoder's picture and its last features."""
-        codes = self.codes(self.squeeze(bottleneck).flatten(1))
-        return self.decoder.paint(codes.view(-1, self.decoder.layers, self.config.style_dim), conditions)
 
 
 class UnitRange(nn.Module):

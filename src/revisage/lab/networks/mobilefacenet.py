@@ -68,10 +68,7 @@ class _Bottleneck(nn.Module):
 
 
 class MobileFaceNet(nn.Module):
-    """(N, 3, 112, 96) RGB in [-1, 1], aligned to the ArcFace template -> (N, dimensions) embedding.
-
-    The embedding is not normalised; compare two by the angle between them.
-    """
+    """(N, 3, 112, 96) RGB in [-1, 1] on the ArcFace template -> (N, dimensions) embedding, not normalised."""
 
     def __init__(self, config: MobileFaceNetConfig = PUBLISHED) -> None:
         super().__init__()
@@ -104,10 +101,7 @@ class MobileFaceNet(nn.Module):
 
 
 class Identity(nn.Module):
-    """Faces on the FFHQ template, (N, 3, S, S) RGB in [0, 1] -> (N, D) of length 1: who it is.
-
-    Two are compared by the angle between them.
-    """
+    """Faces on the FFHQ template, (N, 3, S, S) RGB in [0, 1] -> (N, D) of length 1, compared by angle."""
 
     def __init__(self, config: MobileFaceNetConfig = COMPACT_IDENTITY) -> None:
         super().__init__()

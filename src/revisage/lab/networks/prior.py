@@ -40,10 +40,7 @@ class PriorConfig:
 
 
 class FacePrior(nn.Module):
-    """Latent vectors -> faces.
-
-    forward: z (N, style_dim) ~ N(0, 1) -> (N, 3, size, size) in [-1, 1], about.
-    """
+    """Latent vectors z (N, style_dim) ~ N(0, 1) -> faces (N, 3, size, size) in [-1, 1], about."""
 
     mean: Tensor  # of W
     length: Tensor  # of paths, for their regularisation

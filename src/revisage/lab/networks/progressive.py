@@ -1,9 +1,8 @@
 """The progressive face GAN: three steps of the generator, each twice as large, and a critic that grows along.
 
-Source: Kim et al., *Progressive Face Super-Resolution via Attention
-to Facial Landmark*, BMVC 2019, which it builds on; Karras et al., *Progressive Growing of GANs*, ICLR 2018,
-for an RGB output at every size; Gulrajani et al., *Improved Training of Wasserstein GANs*, NIPS 2017, for a
-critic without batch norms.
+Source: Kim et al., *Progressive Face Super-Resolution via Attention to Facial Landmark*, BMVC 2019; an RGB
+output at every size after Karras et al., *Progressive Growing of GANs*, ICLR 2018; a critic without batch
+norms after Gulrajani et al., *Improved Training of Wasserstein GANs*, NIPS 2017.
 """
 
 from dataclasses import dataclass
@@ -24,10 +23,7 @@ SIZE = INPUT * 2**STEPS
 
 @dataclass(frozen=True)
 class ProgressiveConfig:
-    """Sizes of the generator.
-
-    Raises ValueError when numbers are missing.
-    """
+    """Sizes of the generator. Raises ValueError when numbers are missing."""
 
     widths: tuple[int, ...]
     """Features at 16, 32, 64 and 128 px."""
@@ -84,9 +80,7 @@ class Step(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
         y = activate(self.conv(x))
-        y = self.blocks(y if skip is None else y + skip)
-        assert isinstance(y, Tensor)
-        return y
+        return self.blocks(y if skip is None else y + skip)
 
 
 class Progressive(nn.Module):
@@ -150,11 +144,10 @@ def brought(x: Tensor, size: int) -> Tensor:
 
 
 class Critic(nn.Module):
-    """The critic of all three steps, without batch norms: forward(x, step) -> scores (N,), unbounded.
+    """The critic of all three steps: forward(x, step) -> scores (N,), unbounded, of (N, 3, 16 · 2^step, ...).
 
-    x is (N, 3, 32, 32), (N, 3, 64, 64) or (N, 3, 128, 128) in [-1, 1], by the step. Each size has its own way
-    in, a convolution that halves it; what follows is shared, so the critic of a step is that of the step
-    before with a layer in front. `widths`: features at 64, 32, 16, 8 and 4 px.
+    Each size has its own way in, a convolution that halves it; what follows is shared, so the critic of a
+    step is that of the step before with a layer in front. `widths`: features at 64, 32, 16, 8 and 4 px.
     """
 
     def __init__(self, widths: tuple[int, ...]) -> None:

@@ -2,9 +2,8 @@
 
 One trunk, two heads. The trunk is a two-level residual U-Net whose finest level is half the photo's size:
 noise of an enlarged picture comes in blotches, so the receptive field matters more than features at full
-resolution, and pixel-unshuffle buys it (Shi et al., CVPR 2016; the stem of Real-ESRGAN's x2 generator). The
-head for the photo's own size follows the trunk at once; doubling has residual blocks of its own before its
-head, so that cleaning a large photo does not pay for what only enlarging needs.
+resolution, and pixel-unshuffle buys it (Shi et al., CVPR 2016). Doubling has residual blocks of its own, so
+that cleaning a large photo does not pay for what only enlarging needs.
 """
 
 from dataclasses import dataclass

@@ -20,10 +20,9 @@ def upsample2(x: Tensor) -> Tensor:
 class ModulatedConv2d(nn.Module):
     """Convolution whose input channels are scaled by a style, its output optionally demodulated.
 
-    The style scales the input, one shared convolution runs for the whole batch, and the demodulation
-    factor scales the output. This equals the grouped form of the paper (eq. 1 and 3), because the
-    modulation s_i and the factor 1/sqrt(sum (s_i w_ijk)^2) are constant over positions, and it lets
-    the weights stay static at inference.
+    The style scales the input, one shared convolution runs for the whole batch, and the demodulation factor
+    scales the output: the grouped form of the paper (eq. 1 and 3), as the modulation s_i and the factor
+    1/sqrt(sum (s_i w_ijk)^2) are constant over positions, with weights that are static at inference.
 
     forward: x (N, Cin, H, W), style (N, style_dim) -> (N, Cout, H, W).
     """
@@ -108,11 +107,7 @@ class ToRGB(nn.Module):
 class StyleDecoder(nn.Module):
     """The StyleGAN2 synthesis network, whose features can be modulated on their way (CS-SFT).
 
-    Args:
-        channels: features at 4, 8, 16, ... pixels, in that order.
-        style_dim: length of one latent code.
-        shuffle: the last picture is written as 3 r² channels and pixel-shuffled by r.
-        noise: whether layers hold noise buffers.
+    `channels` are features at 4, 8, 16, ... pixels; the last picture is pixel-shuffled by `shuffle`, r.
 
     forward: codes (N, layers, style_dim); conditions one (alpha, beta) pair per resolution from 8 on,
     each (N, C/2, H, W), or None -> picture (N, 3, S r, S r) in [-1, 1].
@@ -173,10 +168,7 @@ class StyleDecoder(nn.Module):
 
 
 def channel_split_sft(features: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """Channel-split spatial feature transform (GFP-GAN, §3.4, eq. 4).
-
-    The first half of the channels passes untouched (realness), the other becomes alpha ⊙ F + beta
-    (fidelity). features (N, C, H, W); alpha, beta (N, C/2, H, W).
-    """
+    """Channel-split spatial feature transform (GFP-GAN, §3.4, eq. 4) of (N, C, H, W): the first half of the
+    channels passes untouched (realness), the other becomes alpha ⊙ F + beta (fidelity), (N, C/2, H, W)."""
     same, changed = features.chunk(2, dim=1)
     return torch.cat((same, alpha * changed + beta), dim=1)

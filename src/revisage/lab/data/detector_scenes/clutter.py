@@ -1,4 +1,7 @@
-"""Pictures without a face that a careless detector takes for one: dense texture, lettering, loose parts."""
+"""Pictures without a face that a careless detector takes for one: dense texture, lettering, loose parts.
+
+All are (size, size, 3) uint8.
+"""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -14,10 +17,7 @@ Draw = Callable[[], np.ndarray]
 
 
 def patchwork(draw: Draw, rng: Generator, size: int) -> np.ndarray:
-    """Pictures from `draw` side by side, shrunk and turned: the fine structure of a large photo.
-
-    Returns (size, size, 3) uint8, as all functions here do.
-    """
+    """Pictures from `draw` side by side, shrunk and turned: the fine structure of a large photo."""
     canvas = np.empty((size, size, 3), np.uint8)
     edges = np.linspace(0, size, int(rng.integers(1, 5)) + 1).astype(int)
     for top, bottom in pairwise(edges):
@@ -109,17 +109,13 @@ def _blob(rng: Generator) -> np.ndarray:
 
 
 def _hand(canvas: np.ndarray, cloth: np.ndarray, rng: Generator, length: float, at: np.ndarray) -> None:
-    """A palm and fingers, in one tone like skin: rods side by side with dark creases between.
-
-    `at` (3,): x, y, and how far it is turned, in radians.
-    """
+    """A palm and fingers, in one tone like skin; `at` (3,): x, y, and how far it is turned, in radians."""
     place, turn = at[:2], at[2]
     skin = np.array([rng.uniform(70, 250), 0.0, 0.0])
     skin[1] = skin[0] * rng.uniform(0.65, 0.95)
     skin[2] = skin[1] * rng.uniform(0.75, 1.0)
     cloth = np.clip(0.25 * (cloth.astype(np.float32) - cloth.mean()) + skin, 0, 255).astype(np.uint8)
-    along = np.array([np.cos(turn), np.sin(turn)])
-    across = np.array([-along[1], along[0]])
+    along, across = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     _leaf(canvas, cloth, rng, _blob(rng) * (length * 0.35, length * 0.3), at)
     angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     oval = np.column_stack([np.cos(angle), np.sin(angle)])
@@ -175,9 +171,8 @@ def lettering(canvas: np.ndarray, rng: Generator) -> np.ndarray:
         text = _word(rng, int(rng.integers(3, 60)))
         shade = (0, 255, int(rng.integers(0, 256)))[int(rng.integers(3))]
         font = ImageFont.load_default(max(6.0, height * rng.uniform(0.8, 1.2)))
-        wide = int(rng.integers(0, 2))
-        place = (rng.uniform(-30, size / 3), y)
-        drawing.text(place, text, (shade, shade, shade), font, stroke_width=wide if height > 12 else 0)
+        wide, place = int(rng.integers(0, 2)), (rng.uniform(-30, size / 3), y)
+        drawing.text(place, text, (shade,) * 3, font, stroke_width=wide if height > 12 else 0)
         y += pitch
     made = np.array(picture)
     if rng.random() < 0.6:  # hand-stamped letters stand apart and are thin

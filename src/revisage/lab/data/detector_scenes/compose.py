@@ -1,7 +1,7 @@
-"""Scenes with known faces, composed from photographs, aligned face crops and whole portraits.
+"""Scenes with known faces for the detector, composed from photographs, aligned crops and whole portraits.
 
-The detector learns from these. A face is pasted under a soft mask of varying shape, size, turn and light, or
-stands in its own whole picture, so that neither a square edge nor a halo gives it away.
+A face is pasted under a soft mask of varying shape, size, turn and light, or stands in its own whole picture,
+so that neither a square edge nor a halo gives it away.
 """
 
 from itertools import pairwise

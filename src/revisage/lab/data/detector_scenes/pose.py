@@ -10,13 +10,10 @@ GRID = 32  # the map is smooth: it is made at this size and enlarged
 
 @dataclass(frozen=True)
 class Head:
-    """Half an ellipsoid in front of a picture's plane, in shares of the picture's side.
-
-    `centre` (x, y); `radii` (x, y, z), z towards the viewer.
-    """
+    """Half an ellipsoid in front of a picture's plane, in shares of the picture's side."""
 
     centre: tuple[float, float]
-    radii: tuple[float, float, float]
+    radii: tuple[float, float, float]  # the last towards the viewer
 
     def depth(self, points: np.ndarray) -> np.ndarray:
         """How far the surface stands out at (..., 2) points; 0 outside the outline."""

@@ -45,14 +45,8 @@ class Teacher:
 
 class Scrfd:
     """SCRFD (Guo et al., *Sample and Computation Redistribution for Efficient Face Detection*, ICLR 2022) as
-    InsightFace runs it: the picture fits `side` x `side` pixels, suppression at an IoU of 0.4.
-
-    Args:
-        model: ONNX file as InsightFace publishes it, with landmarks.
-        side: a multiple of 32.
-        score: least one of an answer.
-
-    Raises TrainingError where the file is not there.
+    InsightFace runs it: the picture fits `side` x `side` pixels (a multiple of 32), suppression at an IoU of
+    0.4. `model` is an ONNX file as InsightFace publishes it, with landmarks. Raises TrainingError without it.
     """
 
     def __init__(self, model: Path, side: int = 640, score: float = 0.5) -> None:

@@ -1,7 +1,4 @@
-"""Finders of 68 landmarks behind one name each: the five-point estimate, dlib's predictor, FAN.
-
-Each takes the largest face of the project's own detector; what they differ in is what they look at inside it.
-"""
+"""Finders of 68 landmarks in the largest face of our detector: five-point estimate, dlib's predictor, FAN."""
 
 from collections.abc import Callable
 from pathlib import Path

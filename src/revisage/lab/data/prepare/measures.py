@@ -13,9 +13,8 @@ def sharpness(crop: np.ndarray) -> float:
     """How much detail of one pixel's size a crop has against detail of three: some 0.1 and less is blurred.
 
     The variance of the scale-normalised Laplacian of Gaussian (Lindeberg, *Feature detection with automatic
-    scale selection*, IJCV 1998) at sigma 1 over that at sigma 3, of the luma in the middle of the face. A
-    ratio of two neighbouring scales depends neither on contrast and light nor, as spectra of pictures follow
-    a power law, on the size; and at sigma 1 noise and JPEG blocks weigh less than for a plain Laplacian.
+    scale selection*, IJCV 1998) at sigma 1 over that at sigma 3, of the luma in the middle of the face: it
+    depends neither on contrast and light nor, as spectra of pictures follow a power law, on the size.
 
     `crop` (S, S, 3) uint8 on the FFHQ template, S at least 16, never enlarged from fewer pixels. 0 for a
     plain one.

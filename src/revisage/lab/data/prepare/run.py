@@ -74,10 +74,7 @@ def prepare(
 
 
 def find_photos(source: Path, out: Path) -> list[str]:
-    """Paths below `source`, sorted, with forward slashes; what lies in `out` is left out.
-
-    Raises UsageError when there are none, or `out` is where they lie.
-    """
+    """Paths below `source`, sorted, with forward slashes, without what lies in `out`; UsageError for none."""
     if not source.is_dir():
         raise UsageError(f"{source} is no folder: give the folder that holds the photos")
     target = out.resolve()

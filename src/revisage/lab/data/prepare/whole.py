@@ -63,9 +63,7 @@ def prepare_whole(
     """Prepare the pictures below `source`, `workers` of them at once.
 
     Returns how many, in how many a face was found, and which could not be read and are left out, each with
-    its error.
-
-    Started again it does everything again, with the same bytes.
+    its error. Started again it does everything again, with the same bytes.
 
     Raises UsageError when there are no pictures or a size cannot be used, SaveError when writing fails.
     """
