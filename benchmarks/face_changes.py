@@ -33,7 +33,7 @@ from revisage.lab.degrade.gfpgan import Gfpgan
 from revisage.lab.metrics.degrees import degrees
 from revisage.lab.metrics.psnr import psnr
 from revisage.lab.metrics.ssim import ssim
-from revisage.lab.networks.arcface_crop import ArcFaceCrop
+from revisage.lab.networks.arcface import ArcFaceCrop
 from revisage.lab.networks.gfpgan import CLEAR_256, COMPACT_256, GFPGAN
 from revisage.lab.train import presets
 from revisage.lab.train.face_losses import FaceWeights

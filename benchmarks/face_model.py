@@ -32,7 +32,7 @@ from revisage.faces import Detector, align, estimate
 from revisage.image import decode
 from revisage.lab.data.pictures import find_pictures
 from revisage.lab.degrade import RECIPES
-from revisage.lab.degrade.compress import Jpeg
+from revisage.lab.degrade.camera import Jpeg
 from revisage.lab.metrics import load
 from revisage.runtime import Session, open_session
 from revisage.zoo import resolve

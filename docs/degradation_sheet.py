@@ -16,12 +16,12 @@ import skimage.data
 
 from revisage.lab.degrade import RECIPES, Step
 from revisage.lab.degrade.ageing import DyeFading, Fading, Grain, Halftone, PaperTexture, Toning, Yellowing
+from revisage.lab.degrade.camera import scaled
 from revisage.lab.degrade.colour import Gray
 from revisage.lab.degrade.damage import Crease, Dust, Hairs, Scratches, Stains
 from revisage.lab.degrade.esrgan import SecondOrder
 from revisage.lab.degrade.kernels import KernelBlur
 from revisage.lab.degrade.marks import Fingerprint, Flakes, Mould, Tape, Tear
-from revisage.lab.degrade.resize import scaled
 
 CELL = 224
 COLUMNS = 6

@@ -14,11 +14,11 @@ from PIL import Image
 
 from revisage.errors import TrainingError
 from revisage.faces import estimate, template
-from revisage.lab.data.detector_scenes import clutter, paste, pose
+from revisage.lab.data.detector_scenes import clutter, heads, paste
 from revisage.lab.data.detector_scenes.compose import KINDS, _cover, compose
+from revisage.lab.data.detector_scenes.heads import wear
 from revisage.lab.data.detector_scenes.paste import CROP_BOX, Scene
 from revisage.lab.data.detector_scenes.source import HELD_OUT_SHARE, Source, load_source
-from revisage.lab.data.detector_scenes.wear import wear
 from revisage.lab.data.pictures import held_out
 
 
@@ -126,7 +126,7 @@ def test_small_heads_come_from_one_side_of_the_split(folder: Path) -> None:
 
 def test_a_head_that_does_not_turn_stays_as_it_is() -> None:
     picture = noise(np.random.default_rng(0), 64, 64)
-    np.testing.assert_array_equal(pose.turn_head(picture, pose.CROP_HEAD, np.zeros(2)), picture)
+    np.testing.assert_array_equal(heads.turn_head(picture, heads.CROP_HEAD, np.zeros(2)), picture)
 
 
 @settings(max_examples=30, deadline=None)
@@ -138,12 +138,12 @@ def test_what_stands_out_moves_as_its_landmarks_do(side: float, nod: float, x: f
     rows, columns = np.mgrid[0:128, 0:128]
     spot = 255 * np.exp(-((columns - centre[0]) ** 2 + (rows - centre[1]) ** 2) / (2 * 4.0**2))
     picture = np.repeat(spot[..., None], 3, 2).astype(np.uint8)
-    seen = pose.turn_head(picture, pose.CROP_HEAD, turn)[..., 0].astype(float)
-    expected = pose.turn_points(centre, 128, pose.CROP_HEAD, turn)
+    seen = heads.turn_head(picture, heads.CROP_HEAD, turn)[..., 0].astype(float)
+    expected = heads.turn_points(centre, 128, heads.CROP_HEAD, turn)
     found = np.unravel_index(seen.argmax(), seen.shape)[::-1]
     np.testing.assert_allclose(found, expected, atol=3)
     around = noise(np.random.default_rng(1), 128, 128)
-    np.testing.assert_array_equal(pose.turn_head(around, pose.CROP_HEAD, turn)[:, :8], around[:, :8])
+    np.testing.assert_array_equal(heads.turn_head(around, heads.CROP_HEAD, turn)[:, :8], around[:, :8])
 
 
 def test_a_listed_face_is_where_its_crop_was_pasted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,8 @@ from scipy.fft import dctn
 from torch import nn
 
 from revisage.lab.losses.adversarial import discriminator_logistic
-from revisage.lab.networks.dct import FrequencyBands
 from revisage.lab.networks.discriminators import Discriminator, DiscriminatorConfig
+from revisage.lab.networks.filters import FrequencyBands
 
 
 @pytest.mark.parametrize("block", [2, 4])

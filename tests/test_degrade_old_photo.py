@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from revisage.lab.degrade import old_photo
 from revisage.lab.degrade.ageing import DyeFading, Fading, Grain, Halftone, PaperTexture, Toning
+from revisage.lab.degrade.camera import normal_field
 from revisage.lab.degrade.colour import Gray
 from revisage.lab.degrade.damage import Dust, Hairs, Scratches
 from revisage.lab.degrade.fields import smooth_field, texture_field
-from revisage.lab.degrade.noise import normal_field
 from revisage.lab.degrade.recipe import Chain
 
 seeds = st.integers(0, 2**32 - 1)

@@ -10,15 +10,13 @@ from hypothesis import strategies as st
 
 from revisage.lab.degrade import RECIPES, Chain, Step, apply
 from revisage.lab.degrade.ageing import DyeFading, Fading, Grain, Halftone, PaperTexture, Toning, Yellowing
+from revisage.lab.degrade.camera import GaussianNoise, Jpeg, LowResolution, PoissonNoise
 from revisage.lab.degrade.colour import ColourJitter, ColourShift, Gray
-from revisage.lab.degrade.compress import Jpeg
 from revisage.lab.degrade.damage import Crease, Dust, Hairs, Scratches, Stains
 from revisage.lab.degrade.esrgan import FirstOrder, SecondOrder
 from revisage.lab.degrade.gfpgan import Gfpgan
 from revisage.lab.degrade.kernels import GaussianBlur, KernelBlur
 from revisage.lab.degrade.marks import Fingerprint, Flakes, Mould, Tape, Tear
-from revisage.lab.degrade.noise import GaussianNoise, PoissonNoise
-from revisage.lab.degrade.resize import LowResolution
 
 Sample = Callable[[np.random.Generator], Step]
 

@@ -11,14 +11,12 @@ from hypothesis import strategies as st
 
 from revisage.lab.degrade import RECIPES, description, kernels, mixtures
 from revisage.lab.degrade.ageing import Halftone, Toning
+from revisage.lab.degrade.camera import GaussianNoise, LowResolution, PoissonNoise, jpeg
 from revisage.lab.degrade.colour import ColourJitter, ColourShift, Gray
-from revisage.lab.degrade.compress import jpeg
 from revisage.lab.degrade.esrgan import FIRST, FirstOrder, Order, SecondOrder
 from revisage.lab.degrade.gfpgan import Gfpgan
 from revisage.lab.degrade.kernels import GaussianBlur, KernelBlur
-from revisage.lab.degrade.noise import GaussianNoise, PoissonNoise
 from revisage.lab.degrade.recipe import Chain
-from revisage.lab.degrade.resize import LowResolution
 
 seeds = st.integers(0, 2**32 - 1)
 

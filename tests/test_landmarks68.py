@@ -20,9 +20,16 @@ from revisage.errors import (
     UsageError,
 )
 from revisage.faces import Face, template
-from revisage.lab.data.prepare import landmark_detectors
-from revisage.lab.data.prepare.landmark_detectors import open_landmark_detector, peaks
-from revisage.lab.data.prepare.landmarks68 import COUNT, MIRRORED, estimate68, mirror68, template68
+from revisage.lab.data.prepare import landmarks68
+from revisage.lab.data.prepare.landmarks68 import (
+    COUNT,
+    MIRRORED,
+    estimate68,
+    mirror68,
+    open_landmark_detector,
+    peaks,
+    template68,
+)
 from revisage.lab.data.prepare.whole import points_at, prepare_whole, read_points, resized
 
 SIDE = 128
@@ -77,7 +84,7 @@ class StubDetector:
 
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> type[StubDetector]:
-    monkeypatch.setattr(landmark_detectors, "Detector", StubDetector)
+    monkeypatch.setattr(landmarks68, "Detector", StubDetector)
     monkeypatch.setattr(StubDetector, "least", 0)
     return StubDetector
 
@@ -98,7 +105,7 @@ def test_dlibs_predictor_is_asked_in_the_box_it_was_trained_on(
 ) -> None:
     """A predictor trained here on one face, whose shape it repeats wherever its box lies."""
     dlib = pytest.importorskip("dlib")
-    left, top, right, bottom = (round(edge) for edge in landmark_detectors._DLIB_BOX)
+    left, top, right, bottom = (round(edge) for edge in landmarks68._DLIB_BOX)
     box = dlib.rectangle(left, top, right, bottom)
     known = template68(512)
     shape = dlib.full_object_detection(box, [dlib.point(round(x), round(y)) for x, y in known])
@@ -230,7 +237,7 @@ def test_a_table_of_something_else_is_named(tmp_path: Path) -> None:
 def test_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(landmark_detectors, "Detector", lambda model: WholePicture())
+    monkeypatch.setattr(landmarks68, "Detector", lambda model: WholePicture())
     monkeypatch.setattr(faces, "Detector", lambda model: WholePicture())
     source = write(tmp_path / "photos", {"a/1.png": (160, 160), "a/1.webp": (100, 100)})
     assert main(["prepare", str(source), str(tmp_path / "out"), "--whole", "128"]) == 0

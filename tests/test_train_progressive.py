@@ -17,7 +17,7 @@ from train_pictures import write_pictures  # noqa: E402
 from revisage.cli import main  # noqa: E402
 from revisage.errors import TrainingError, UsageError  # noqa: E402
 from revisage.lab.data.loader import Sample  # noqa: E402
-from revisage.lab.data.prepare.landmark_detectors import open_landmark_detector  # noqa: E402
+from revisage.lab.data.prepare.landmarks68 import open_landmark_detector  # noqa: E402
 from revisage.lab.data.prepare.whole import prepare_whole, read_points  # noqa: E402
 from revisage.lab.train import checkpoint, presets  # noqa: E402
 from revisage.lab.train.loop import train  # noqa: E402

@@ -16,9 +16,9 @@ from train_pictures import write_pictures  # noqa: E402
 from revisage.errors import RevisageError, UsageError  # noqa: E402
 from revisage.lab.data.pictures import Pictures, find_pictures  # noqa: E402
 from revisage.lab.degrade import RECIPES, Chain  # noqa: E402
+from revisage.lab.degrade.camera import GaussianNoise  # noqa: E402
 from revisage.lab.degrade.damage import Scratches  # noqa: E402
 from revisage.lab.degrade.esrgan import SecondOrder  # noqa: E402
-from revisage.lab.degrade.noise import GaussianNoise  # noqa: E402
 from revisage.lab.losses.pixel import l1  # noqa: E402
 from revisage.lab.networks.compact import Compact  # noqa: E402
 from revisage.lab.networks.rrdb import RRDBNet  # noqa: E402

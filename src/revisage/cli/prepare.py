@@ -77,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _whole(options: Options, size: int) -> int:
     """`prepare` for pictures that stay whole."""
-    from revisage.lab.data.prepare.landmark_detectors import open_landmark_detector
+    from revisage.lab.data.prepare.landmarks68 import open_landmark_detector
     from revisage.lab.data.prepare.whole import PICTURES, prepare_whole
 
     find = open_landmark_detector(options.landmarks, options.landmark_weights)

@@ -8,8 +8,8 @@ from typing import Self
 import cv2
 import numpy as np
 
+from .camera import normal_field
 from .fields import TEXTURES, smooth_field, texture_field
-from .noise import normal_field
 from .recipe import between, chance, clip, draw_seed, luminance, unit
 
 

@@ -10,11 +10,9 @@ from typing import Self
 
 import numpy as np
 
-from .compress import Jpeg
+from .camera import FILTERS, GaussianNoise, Jpeg, PoissonNoise, resize, scaled
 from .kernels import KernelBlur, convolve, sinc
-from .noise import GaussianNoise, PoissonNoise
 from .recipe import between, chance, clip
-from .resize import FILTERS, resize, scaled
 
 
 @dataclass(frozen=True)

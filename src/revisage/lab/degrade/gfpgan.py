@@ -10,11 +10,9 @@ from typing import Self
 
 import numpy as np
 
-from .compress import jpeg
+from .camera import jpeg, normal_field, resize, scaled
 from .kernels import gaussian_blur
-from .noise import normal_field
 from .recipe import REFERENCE, Step, between, chance, clip, draw_seed, single_steps, unit
-from .resize import resize, scaled
 
 PAPER = (1.0, 8.0)
 HARD = (2.0, 16.0)

@@ -6,8 +6,8 @@ import numpy as np
 
 from . import esrgan, gfpgan, old_photo
 from .ageing import Grain, Halftone, PaperTexture, Toning
+from .camera import Jpeg
 from .colour import Gray, colour_changes
-from .compress import Jpeg
 from .esrgan import FirstOrder, SecondOrder
 from .gfpgan import Gfpgan
 from .recipe import Chain, Step, chance

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from .ageing import DyeFading, Fading, Grain, Halftone, PaperTexture, Toning, Yellowing
+from .camera import GaussianNoise, Jpeg, LowResolution
 from .colour import Gray
-from .compress import Jpeg
 from .damage import Crease, Dust, Hairs, Scratches, Stains
 from .kernels import GaussianBlur
-from .noise import GaussianNoise
 from .recipe import Chain, Step, chance
-from .resize import LowResolution
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,9 @@ from typing import Self
 
 import numpy as np
 
-from .compress import jpeg
+from .camera import jpeg, normal_field, resize, scaled
 from .kernels import convolve, gaussian
-from .noise import normal_field
 from .recipe import between, clip, draw_seed
-from .resize import resize, scaled
 
 SIDE = 128  # of the pictures that the table is made for
 

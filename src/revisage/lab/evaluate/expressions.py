@@ -13,9 +13,8 @@ from revisage.errors import ModelCorruptError
 from revisage.files import sha256
 from revisage.lab.data.expressions import EXPRESSIONS
 from revisage.lab.degrade import Chain
-from revisage.lab.degrade.compress import Jpeg
+from revisage.lab.degrade.camera import GaussianNoise, Jpeg
 from revisage.lab.degrade.kernels import GaussianBlur
-from revisage.lab.degrade.noise import GaussianNoise
 from revisage.lab.metrics import Metric, MetricSpec
 
 CHANGED = "expression_changed"

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from revisage.errors import ModelCorruptError, RuntimeUnavailableError
 from revisage.lab.metrics.weights import fill, read_state
-from revisage.lab.networks.arcface import ArcFaceResNet18, gray_face
-from revisage.lab.networks.arcface_crop import ArcFaceCrop
+from revisage.lab.networks.arcface import ArcFaceCrop, ArcFaceResNet18, gray_face
 from revisage.lab.networks.mobilefacenet import MobileFaceNet
 
 if TYPE_CHECKING:

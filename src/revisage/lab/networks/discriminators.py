@@ -17,8 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from revisage.lab.networks.dct import FrequencyBands
-from revisage.lab.networks.filters import separable
+from revisage.lab.networks.filters import FrequencyBands, separable
 from revisage.lab.networks.gfpgan import scales
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from revisage.lab.networks.arcface_crop import ArcFaceCrop
+from revisage.lab.networks.arcface import ArcFaceCrop
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class DenseBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         seen = x
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
-            seen = torch.cat((seen, _activate(conv(seen))), dim=1)
+            seen = torch.cat((seen, F.leaky_relu(conv(seen), 0.2)), dim=1)
         return x + _DAMPING * self.conv5(seen)
 
 
@@ -91,9 +91,5 @@ class RRDBNet(nn.Module):
         features = self.conv_first(F.pixel_unshuffle(x, self.config.unshuffle))
         features = features + self.conv_body(self.body(features))
         for conv in (self.conv_up1, self.conv_up2):
-            features = _activate(conv(F.interpolate(features, scale_factor=2, mode="nearest")))
-        return self.conv_last(_activate(self.conv_hr(features)))
-
-
-def _activate(x: Tensor) -> Tensor:
-    return F.leaky_relu(x, 0.2)
+            features = F.leaky_relu(conv(F.interpolate(features, scale_factor=2, mode="nearest")), 0.2)
+        return self.conv_last(F.leaky_relu(self.conv_hr(features), 0.2))

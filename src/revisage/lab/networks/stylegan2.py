@@ -27,18 +27,14 @@ class ModulatedConv2d(nn.Module):
     forward: x (N, Cin, H, W), style (N, style_dim) -> (N, Cout, H, W).
     """
 
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel: int, style_dim: int, *, demodulate: bool = True
-    ) -> None:
+    def __init__(self, cin: int, cout: int, kernel: int, style_dim: int, *, demodulate: bool = True) -> None:
         super().__init__()
         self.demodulate = demodulate
         self.padding = kernel // 2
-        self.modulation = nn.Linear(style_dim, in_channels)
+        self.modulation = nn.Linear(style_dim, cin)
         nn.init.normal_(self.modulation.weight, std=1 / math.sqrt(style_dim))
         nn.init.ones_(self.modulation.bias)
-        self.weight = nn.Parameter(
-            torch.randn(out_channels, in_channels, kernel, kernel) / math.sqrt(in_channels * kernel**2)
-        )
+        self.weight = nn.Parameter(torch.randn(cout, cin, kernel, kernel) / math.sqrt(cin * kernel**2))
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         scale = self.modulation(style)
@@ -62,18 +58,12 @@ class StyleConv(nn.Module):
     noise: Tensor | None
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        style_dim: int,
-        *,
-        upsample: bool = False,
-        noise_size: int | None = None,
+        self, cin: int, cout: int, style_dim: int, *, upsample: bool = False, noise_size: int | None = None
     ) -> None:
         super().__init__()
         self.upsample = upsample
-        self.conv = ModulatedConv2d(in_channels, out_channels, 3, style_dim)
-        self.bias = nn.Parameter(torch.zeros(1, out_channels, 1, 1))
+        self.conv = ModulatedConv2d(cin, cout, 3, style_dim)
+        self.bias = nn.Parameter(torch.zeros(1, cout, 1, 1))
         if noise_size is None:
             self.noise_weight = None
             self.register_buffer("noise", None)
@@ -95,9 +85,9 @@ class StyleConv(nn.Module):
 class ToRGB(nn.Module):
     """Style-modulated 1x1 convolution to `channels` (3, or 3 r² for a pixel-shuffled picture)."""
 
-    def __init__(self, in_channels: int, style_dim: int, channels: int = 3) -> None:
+    def __init__(self, cin: int, style_dim: int, channels: int = 3) -> None:
         super().__init__()
-        self.conv = ModulatedConv2d(in_channels, channels, 1, style_dim, demodulate=False)
+        self.conv = ModulatedConv2d(cin, channels, 1, style_dim, demodulate=False)
         self.bias = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from revisage.lab.losses.identity import chord, face_features
 from revisage.lab.losses.perceptual import WEIGHTS, perceptual, style
 from revisage.lab.losses.pixel import checkerboard, description, l1, laplacian, luma, pyramid
 from revisage.lab.metrics.embedders import open_edgeface
-from revisage.lab.networks.arcface_crop import ArcFaceCrop
+from revisage.lab.networks.arcface import ArcFaceCrop
 from revisage.lab.networks.filters import STEMLESS, separable
 from revisage.lab.networks.gfpgan import Restored
 from revisage.lab.networks.vgg import VGG19Features

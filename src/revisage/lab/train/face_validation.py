@@ -11,7 +11,7 @@ from revisage.lab.degrade import description as described
 from revisage.lab.metrics.degrees import degrees
 from revisage.lab.metrics.psnr import psnr
 from revisage.lab.metrics.ssim import ssim
-from revisage.lab.networks.arcface_crop import ArcFaceCrop
+from revisage.lab.networks.arcface import ArcFaceCrop
 from revisage.lab.networks.gfpgan import GFPGAN
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.faces import AlignedFaces, Embedder

@@ -14,7 +14,7 @@ from revisage.lab.data.landmarks import read_crops, read_landmarks, resize_landm
 from revisage.lab.data.pictures import Pictures, find_pictures, fit, read_picture, shuffled
 from revisage.lab.data.prepare.photo import KEPT
 from revisage.lab.metrics.weights import fill, read_state
-from revisage.lab.networks.arcface_crop import ArcFaceCrop
+from revisage.lab.networks.arcface import ArcFaceCrop
 from revisage.lab.networks.mobilefacenet import MobileFaceNet
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.pictures import from_unit, to_unit

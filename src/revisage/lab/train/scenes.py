@@ -12,9 +12,8 @@ from torch import Tensor
 from revisage.lab.data.loader import Sample
 from revisage.lab.data.pictures import Pictures
 from revisage.lab.degrade import RECIPES, Chain, apply, tone, zoomed
-from revisage.lab.degrade.compress import Jpeg
+from revisage.lab.degrade.camera import GaussianNoise, Jpeg
 from revisage.lab.degrade.kernels import gaussian_blur
-from revisage.lab.degrade.noise import GaussianNoise
 from revisage.lab.train.pictures import to_unit, unit_tensor
 
 CROWDS = (1, 2, 4)  # faces along a side of a picture of faces, which in photos are rarely as large as it is

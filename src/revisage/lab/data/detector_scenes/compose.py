@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from revisage.lab.data.detector_scenes import clutter, pose
+from revisage.lab.data.detector_scenes import clutter, heads
 from revisage.lab.data.detector_scenes.paste import (
     TURNED,
     Scene,
@@ -159,7 +159,7 @@ def _crowd(scene: Scene, source: Source, rng: np.random.Generator) -> None:
     pitch_x, pitch_y = height * rng.uniform(1.3, 2.2), height * rng.uniform(1.4, 2.5)
     start = rng.uniform(0.2, 1.0) * size / 2
     places = [
-        (x + rng.normal(0, 0.1) * height, y + rng.normal(0, 0.1) * height)
+        np.array([x, y]) + rng.normal(0, 0.1, 2) * height
         for row, y in enumerate(np.arange(start, size - height / 2, pitch_y))
         for x in np.arange(height * 0.7 + (row % 2) * pitch_x / 2, size - height / 2, pitch_x)
     ]
@@ -182,7 +182,7 @@ def _mosaic(scene: Scene, source: Source, rng: np.random.Generator) -> None:
             if count == 1 or kind < 0.6:
                 picture = _whole(source.portraits, source, rng)
                 if rng.random() < TURNED:
-                    picture = pose.turn_head(picture, pose.PORTRAIT_HEAD, pose.draw_turn(rng))
+                    picture = heads.turn_head(picture, heads.PORTRAIT_HEAD, heads.draw_turn(rng))
             elif kind < 0.75:
                 picture = read(source.faces[rng.integers(len(source.faces))])
             elif kind < 0.85:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from revisage.lab.data.detector_scenes import pose
+from revisage.lab.data.detector_scenes import heads
+from revisage.lab.data.detector_scenes.heads import wear
 from revisage.lab.data.detector_scenes.source import CROP, THUMBNAIL, Source, read
-from revisage.lab.data.detector_scenes.wear import wear
 
 TURNED = 0.35  # share of heads that are turned to the side or bowed
 # The box that goes with the landmarks of an aligned 256 px crop: left, top, width, height. It is the median
@@ -74,11 +74,7 @@ def similarity(scale: float, degrees: float) -> np.ndarray:
 
 
 def paste_face(
-    scene: Scene,
-    source: Source,
-    rng: np.random.Generator,
-    height: float,
-    centre: tuple[float, float] | None = None,
+    scene: Scene, source: Source, rng: np.random.Generator, height: float, centre: np.ndarray | None = None
 ) -> None:
     """One aligned crop, its face `height` px high, under a soft mask; none where no place is free."""
     size = scene.pixels.shape[0]
@@ -89,7 +85,7 @@ def paste_face(
     linear = similarity(scale, turn)
     middle = np.array([CROP_BOX[0] + CROP_BOX[2] / 2, CROP_BOX[1] + CROP_BOX[3] / 2])
     drawn = (rng.uniform(lowest, size - lowest, 2) for _ in range(6))
-    for place in drawn if centre is None else [np.array(centre)]:
+    for place in drawn if centre is None else [centre]:
         matrix = np.column_stack([linear, place - linear @ middle])
         box = moved_box(matrix)
         if scene.free(box, 0.05):
@@ -110,8 +106,10 @@ def turned(crop: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> tu
         crop = wear(crop, points * (crop.shape[0] / CROP), rng)
     if rng.random() >= TURNED:
         return crop, points
-    turn = pose.draw_turn(rng)
-    return pose.turn_head(crop, pose.CROP_HEAD, turn), pose.turn_points(points, CROP, pose.CROP_HEAD, turn)
+    turn = heads.draw_turn(rng)
+    return heads.turn_head(crop, heads.CROP_HEAD, turn), heads.turn_points(
+        points, CROP, heads.CROP_HEAD, turn
+    )
 
 
 def _mask(rng: np.random.Generator) -> np.ndarray:

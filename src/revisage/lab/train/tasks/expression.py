@@ -15,7 +15,7 @@ from revisage.faces import Detector
 from revisage.lab.data.expressions import EXPRESSIONS, labelled, read_crops, without_copies
 from revisage.lab.data.loader import Sample
 from revisage.lab.data.pictures import shuffled
-from revisage.lab.degrade.compress import jpeg
+from revisage.lab.degrade.camera import jpeg
 from revisage.lab.networks.expression import CROP, FRAME, Expression, ExpressionConfig
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.task import Batch, Phase

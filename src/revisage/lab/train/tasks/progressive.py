@@ -16,8 +16,7 @@ from revisage.errors import TrainingError, UsageError
 from revisage.lab.data.landmarks import resize_landmarks
 from revisage.lab.data.loader import Sample
 from revisage.lab.data.pictures import Pictures, find_pictures, fit, shuffled
-from revisage.lab.data.prepare.landmark_detectors import open_landmark_detector
-from revisage.lab.data.prepare.landmarks68 import mirror68
+from revisage.lab.data.prepare.landmarks68 import mirror68, open_landmark_detector
 from revisage.lab.data.prepare.whole import Points, points_at, read_points
 from revisage.lab.degrade.progressive import RESTORE, UPSCALE
 from revisage.lab.degrade.progressive import Progressive as Degradation
