@@ -29,6 +29,7 @@ _CURVES: dict[int, float | str] = {4: 2.2, 5: 2.8, 8: 1.0, 16: "PQ", 17: 2.6, 18
 _USUAL_GAMMAS = (1.6, 3.2)
 """Between these the models see a picture as they know pictures; what is coded otherwise is converted."""
 
+_LUMINANCE = np.array([0.2627, 0.6780, 0.0593], np.float32)  # of red, green and blue (ITU-R BT.2020)
 _REFERENCE_WHITE = 203.0  # cd/m² (ITU-R BT.2408)
 _KNEE = 0.75  # of white: what is lighter in a picture of high dynamic range is compressed
 
@@ -85,7 +86,8 @@ def _profile(stated: Stated, gray: bool) -> bytes:
 
     curve: dict[str, Any] = {"gamma": stated.gamma}
     if stated.gamma == "sRGB":
-        light = _from_srgb_curve(np.linspace(0, 1, 1024))
+        v = np.linspace(0, 1, 1024)
+        light = np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
         curve = {"transferfunction": np.rint(65535 * light).astype(np.uint16)}
     if gray:
         profile = imagecodecs.cms_profile("gray", **curve)
@@ -107,9 +109,11 @@ def _to_srgb_curve(colour: np.ndarray, gamma: float | str) -> np.ndarray:
     for row in range(0, len(colour), 256):
         band = light[colour[row : row + 256]]
         if gamma == "HLG":
-            band *= 1000 / _REFERENCE_WHITE * _luminance(band) ** 0.2  # BT.2100: system gamma 1.2
+            luminance = band if band.ndim == 2 else (band @ _LUMINANCE)[..., None]
+            band *= 1000 / _REFERENCE_WHITE * luminance**0.2  # BT.2100: system gamma 1.2
         most = band if band.ndim == 2 else band.max(axis=2, keepdims=True)
-        band *= np.where(most > _KNEE, _compressed(most) / np.maximum(most, 1e-6), 1)
+        compressed = 1 - (1 - _KNEE) * np.exp(-(most - _KNEE) / (1 - _KNEE))
+        band *= np.where(most > _KNEE, compressed / np.maximum(most, 1e-6), 1)
         out[row : row + 256] = _coded(band, colour.dtype)
     return out
 
@@ -118,21 +122,6 @@ def _coded(light: np.ndarray, depth: np.dtype) -> np.ndarray:
     """Light of 0 to 1 as samples of this type on the curve of sRGB."""
     coded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055)
     return np.asarray(np.rint(np.clip(coded, 0, 1) * np.iinfo(depth).max), depth)
-
-
-def _compressed(light: np.ndarray) -> np.ndarray:
-    room = 1 - _KNEE
-    return 1 - room * np.exp(-(light - _KNEE) / room)
-
-
-def _luminance(band: np.ndarray) -> np.ndarray:
-    weights = np.array([0.2627, 0.6780, 0.0593], np.float32)
-    found: np.ndarray = band if band.ndim == 2 else (band @ weights)[..., None]
-    return found
-
-
-def _from_srgb_curve(v: np.ndarray) -> np.ndarray:
-    return np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
 
 
 def _from_pq(v: np.ndarray) -> np.ndarray:

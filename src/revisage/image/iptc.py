@@ -1,7 +1,6 @@
 """IPTC-IIM records (IIM 4.2), and the Photoshop resources that hold them."""
 
 import struct
-from collections.abc import Iterator
 
 _PLACE = frozenset({26, 27, 90, 92, 95, 100, 101})
 """Datasets of record 2 that name a place: content location, city, sublocation, province, country."""
@@ -12,26 +11,17 @@ _IPTC = 0x0404
 
 def clean_iptc(iptc: bytes | None, *, keep_gps: bool) -> bytes | None:
     """The records as far as they are well-formed, without the place unless it is kept; None for none."""
-    kept = [
-        (iptc or b"")[start:end]
-        for record, number, start, end in _datasets(iptc or b"")
-        if keep_gps or record != 2 or number not in _PLACE
-    ]
-    return b"".join(kept) or None
-
-
-def _datasets(iptc: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """Record, number, start and end of each."""
-    at = 0
+    iptc, kept, at = iptc or b"", [], 0
     while at + 5 <= len(iptc) and iptc[at] == 0x1C:
+        record, number = iptc[at + 1], iptc[at + 2]
         length, data = int.from_bytes(iptc[at + 3 : at + 5], "big"), at + 5
         if length & 0x8000:  # an extended dataset: so many bytes of length follow
             data += length & 0x7FFF
             length = int.from_bytes(iptc[at + 5 : data], "big")
-        if data + length > len(iptc):
-            return
-        yield iptc[at + 1], iptc[at + 2], at, data + length
-        at = data + length
+        start, at = at, data + length
+        if at <= len(iptc) and (keep_gps or record != 2 or number not in _PLACE):
+            kept.append(iptc[start:at])
+    return b"".join(kept) or None
 
 
 def of_resources(resources: bytes) -> bytes | None:

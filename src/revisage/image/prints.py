@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 
 import cv2
 import numpy as np
@@ -145,7 +146,7 @@ def _parts(mask: np.ndarray) -> list[np.ndarray]:
 def _taken_apart(part: np.ndarray) -> list[cv2.typing.RotatedRect]:
     """The rectangles of the prints in one connected part."""
     whole = cv2.minAreaRect(cv2.findNonZero(part))
-    if np.count_nonzero(part) >= FULL * _area(whole):
+    if np.count_nonzero(part) >= FULL * prod(whole[1]):
         return [whole]
     padded = cv2.copyMakeBorder(part, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
@@ -157,16 +158,11 @@ def _taken_apart(part: np.ndarray) -> list[cv2.typing.RotatedRect]:
         nearest = np.stack([_distance_to(cores == i) for i in cored]).argmin(axis=0)
         pieces = [np.where(nearest == i, part, np.uint8(0)) for i in range(len(cored))]
         if min(np.count_nonzero(piece) for piece in pieces) > SMALLEST * part.size:
-            around = sum(_area(cv2.minAreaRect(cv2.findNonZero(piece))) for piece in pieces)
-            if around < TIGHTER * _area(whole):
+            around = sum(prod(cv2.minAreaRect(cv2.findNonZero(piece))[1]) for piece in pieces)
+            if around < TIGHTER * prod(whole[1]):
                 return [rectangle for piece in pieces for rectangle in _taken_apart(piece)]
     hull = cv2.contourArea(cv2.convexHull(cv2.findNonZero(part)))
-    return [whole] if hull >= SQUARE * _area(whole) else []
-
-
-def _area(rectangle: cv2.typing.RotatedRect) -> float:
-    width, height = rectangle[1]
-    return float(width * height)
+    return [whole] if hull >= SQUARE * prod(whole[1]) else []
 
 
 def _distance_to(core: np.ndarray) -> np.ndarray:

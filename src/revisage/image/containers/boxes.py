@@ -46,11 +46,8 @@ def jxl_with_metadata(jxl: bytes, meta: Metadata) -> bytes:
     )
     new = [(b"Exif", bytes(4) + meta.exif.removeprefix(EXIF_PREFIX))] if meta.exif else []
     new += [(b"xml ", meta.xmp)] if meta.xmp else []
-    return b"".join(_box(*part) for part in (*parts[:first], *new, *parts[first:]))
-
-
-def _box(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", 8 + len(body)) + kind + body
+    boxes = (*parts[:first], *new, *parts[first:])
+    return b"".join(struct.pack(">I", 8 + len(body)) + kind + body for kind, body in boxes)
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:

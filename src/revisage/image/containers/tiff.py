@@ -183,10 +183,8 @@ def _opened(data: bytes) -> Block:
 
 
 def _find_xmp(block: Block) -> Entry | None:
-    def whole(entry: Entry) -> bool:
-        return entry.kind in _ONE_BYTE_KINDS and 4 < entry.count <= len(block.bytes) - entry.data
-
-    return next((e for e in block.entries(block.first) if e.tag == _XMP and whole(e)), None)
+    found = (e for e in block.entries(block.first) if e.tag == _XMP and e.kind in _ONE_BYTE_KINDS)
+    return next((e for e in found if 4 < e.count <= len(block.bytes) - e.data), None)
 
 
 def _copied(block: Block, entry: Entry) -> _Tag:
