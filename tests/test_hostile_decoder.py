@@ -229,7 +229,7 @@ def test_it_does_not_outlive_the_process_that_forked_it(hijack: Hijack) -> None:
     data = picture(1)
     worker.send(io.BytesIO(data), len(data), DecodeLimits(seconds=60))
     deadline = time.monotonic() + 20
-    process = psutil.Process(worker._process.pid)
+    process = psutil.Process(worker.process.pid)
     while not process.children() and time.monotonic() < deadline:
         time.sleep(0.02)
     (fork,) = process.children()

@@ -38,7 +38,7 @@ class _Worker:
         if not sys.executable:
             raise PhotoError("no Python interpreter to decode with: use isolate=False for photos you trust")
         try:
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 # -P: never import from the current folder, which may be the folder of somebody's photos.
                 [sys.executable, "-P", "-W", "ignore", "-m", "revisage.image.isolation.worker"],
                 stdin=subprocess.PIPE,
@@ -50,10 +50,10 @@ class _Worker:
             )
         except OSError as error:
             raise PhotoError(f"the decoding process could not start ({error})") from error
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._stdin: BinaryIO = self._process.stdin  # type: ignore[assignment]
-        self._stdout: io.BufferedReader = self._process.stdout  # type: ignore[assignment]
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self._stdin: BinaryIO = self.process.stdin  # type: ignore[assignment]
+        self._stdout: io.BufferedReader = self.process.stdout  # type: ignore[assignment]
         _widen(self._stdout)
         with self.deadline(_START_SECONDS):
             try:
@@ -115,18 +115,18 @@ class _Worker:
 
     def alive(self) -> bool:
         """Whether it can take another photo."""
-        return self.forks and self._process.poll() is None
+        return self.forks and self.process.poll() is None
 
     def _signal(self) -> None:
         with contextlib.suppress(OSError):
             if hasattr(os, "killpg"):
-                os.killpg(self._process.pid, signal.SIGKILL)
+                os.killpg(self.process.pid, signal.SIGKILL)
             else:
-                self._process.kill()
+                self.process.kill()
 
     def kill(self) -> None:
         """End it with its fork, now, and collect it."""
-        if self._process.poll() is None:
+        if self.process.poll() is None:
             self._signal()
         self.close()
 
@@ -135,17 +135,13 @@ class _Worker:
         for stream in (self._stdin, self._stdout):
             with contextlib.suppress(OSError):
                 stream.close()
-        self._process.wait()
+        self.process.wait()
 
     def fate(self) -> int:
         """The signal that ended the process, 0 for none; waits for its end."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return max(-self._process.wait(timeout=1.0), 0)
+            return max(-self.process.wait(timeout=1.0), 0)
         return 0
-
-    def disown(self) -> None:
-        """Make as if it had ended: it is another process's child."""
-        self._process.returncode = 0
 
 
 class _Pieces(io.RawIOBase):
@@ -208,7 +204,7 @@ class _Pool:
     def forget(self) -> None:
         """Called in a fork of this process: the pipes are its parent's, and sharing them would mix photos."""
         for worker in self._idle.queue:
-            worker.disown()
+            worker.process.returncode = 0  # as if it had ended: it is another process's child
         self._idle = queue.LifoQueue(_KEEP)
 
 
