@@ -5,12 +5,12 @@ from revisage.image.encode import can_encode, encode, left_out, save
 from revisage.image.formats import FORMAT_OF_EXTENSION, format_for, format_of
 from revisage.image.isolation.pool import protection
 from revisage.image.names import output_paths
-from revisage.image.photo import Photo, eight_bits
+from revisage.image.photo import Metadata, Photo, eight_bits
 from revisage.image.sidecar import sidecar_path, with_sidecar
 from revisage.options import DecodeLimits
 
 __all__ = [
-    "FORMAT_OF_EXTENSION", "DecodeLimits", "Photo", "can_encode", "decode", "eight_bits", "encode",
-    "format_for", "format_of", "from_array", "from_pillow", "left_out", "output_paths", "protection",
+    "FORMAT_OF_EXTENSION", "DecodeLimits", "Metadata", "Photo", "can_encode", "decode", "eight_bits",
+    "encode", "format_for", "format_of", "from_array", "from_pillow", "left_out", "output_paths", "protection",
     "save", "sidecar_path", "with_sidecar",
 ]  # fmt: skip
