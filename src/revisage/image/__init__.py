@@ -11,6 +11,6 @@ from revisage.options import DecodeLimits
 
 __all__ = [
     "FORMAT_OF_EXTENSION", "DecodeLimits", "Metadata", "Photo", "can_encode", "decode", "eight_bits",
-    "encode", "format_for", "format_of", "from_array", "from_pillow", "left_out", "output_paths", "protection",
-    "save", "sidecar_path", "with_sidecar",
+    "encode", "format_for", "format_of", "from_array", "from_pillow", "left_out", "output_paths",
+    "protection", "save", "sidecar_path", "with_sidecar",
 ]  # fmt: skip
