@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 from restore_stubs import StubModels, same, twice
 
+from revisage import zoo
 from revisage.batch import (
     MANIFEST,
     Manifest,
@@ -27,9 +28,11 @@ from revisage.batch import (
     storage,
 )
 from revisage.batch import photo as steps
+from revisage.batch.settings import _models
 from revisage.cli import main
 from revisage.cli import restore as command
 from revisage.errors import PhotoError, SaveError, UsageError
+from revisage.files import sha256
 from revisage.restore import RestoreOptions, Restorer, Settings
 
 
@@ -126,19 +129,16 @@ def test_other_settings_do_everything_anew(tmp_path: Path, models: StubModels) -
 
 def test_the_fingerprint_names_the_weights(tmp_path: Path) -> None:
     plain = fingerprint(Settings(), RestoreOptions(), SaveOptions())
-    models = json.loads(plain.text)["models"]
-    assert {task: [len(digest) for digest in digests] for task, digests in models.items()} == {
-        "face": [64],
-        "scene": [64],
-        "finder": [64],
-    }
+    models = _models(Settings(), RestoreOptions())
+    for task in ("face", "scene", "finder"):
+        assert models[task] == [sha256(zoo.resolve(task).path)]
     differ = [
         fingerprint(Settings(scene="none"), RestoreOptions(), SaveOptions()),
         fingerprint(Settings(precision="fp32"), RestoreOptions(), SaveOptions()),
         fingerprint(Settings(), RestoreOptions(strength=0.5), SaveOptions()),
         fingerprint(Settings(), RestoreOptions(), SaveOptions(quality=90)),
     ]
-    assert len({plain.digest, *(other.digest for other in differ)}) == 5
+    assert len({plain, *differ}) == 5
     assert fingerprint(Settings(threads=1, memory=64), RestoreOptions(), SaveOptions()) == plain
 
 

@@ -15,11 +15,10 @@ import pytest
 from PIL import Image
 from test_archive import kills
 
-from revisage.batch import Job, Outcome, SaveOptions, plan_photos
+from revisage.batch import Job, Outcome, SaveOptions, layout, plan_photos
 from revisage.batch import restore_all as restore_in_threads
 from revisage.batch.engines import processes
-from revisage.batch.layout import Choices, Layout, calibrated, candidates
-from revisage.batch.settings import Fingerprint
+from revisage.batch.layout import Layout, calibrated, candidates, remember, remembered
 from revisage.errors import ModelMissingError, RuntimeUnavailableError
 from revisage.restore import RestoreOptions
 
@@ -148,13 +147,14 @@ def test_the_fastest_layout_restores_the_rest(gain: float, best: Layout) -> None
     assert chosen == [best]
 
 
-def test_choices_are_kept_for_the_same_settings_only(tmp_path: Path) -> None:
+def test_choices_are_kept_for_the_same_settings_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "cache" / "layouts.json"
-    Choices(path).keep(Fingerprint("one"), Layout(4, 2))
-    assert Choices(path).get(Fingerprint("one")) == Layout(4, 2)
-    assert Choices(path).get(Fingerprint("other")) is None
+    monkeypatch.setattr(layout, "choices_file", lambda: path)
+    remember("one", Layout(4, 2))
+    assert remembered("one") == Layout(4, 2)
+    assert remembered("other") is None
     path.write_text("damaged")
-    assert Choices(path).get(Fingerprint("one")) is None
+    assert remembered("one") is None
 
 
 @pytest.mark.slow

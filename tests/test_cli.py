@@ -261,8 +261,8 @@ def test_the_report_is_on_disk_while_the_work_goes_on(
     """What a kill -9 would leave: a whole report of the photos done so far, in the order of the photos."""
     report = tmp_path / "report.json"
     photos = [str(photo(tmp_path / f"{n}.png")) for n in range(3)]
-    monkeypatch.setattr(_report.Document, "EVERY", 0.0)
-    monkeypatch.setattr(_report.Document, "SHARE", 0.0)
+    monkeypatch.setattr(_report.Report, "EVERY", 0.0)
+    monkeypatch.setattr(_report.Report, "SHARE", 0.0)
     seen = []
     tell = _progress.tell
 
@@ -279,5 +279,5 @@ def test_the_report_is_on_disk_while_the_work_goes_on(
 def test_an_old_report_is_not_kept_for_a_run_that_is_killed_at_once(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     report.write_text("old")
-    _report.open_report(report)
+    _report.Report(report)
     assert json.loads(report.read_text())["photos"] == []

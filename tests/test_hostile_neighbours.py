@@ -22,13 +22,13 @@ from server_stub import DEADLY, Running, photo, running
 from revisage.batch.engines import ray as engines_ray
 from revisage.errors import UsageError
 from revisage.image import protection
+from revisage.server.files import NoRoomError, Quota
 from revisage.server.options import JobOptions
 from revisage.server.private import make_folder
 from revisage.server.problems import StoreUnavailableError
 from revisage.server.queue import postgres as postgres_module
 from revisage.server.queue.postgres import PostgresStore
 from revisage.server.queue.sqlite import SqliteStore
-from revisage.server.quota import NoRoomError, Quota
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ def test_what_must_stay_free_on_the_disk_stays_free(tmp_path: Path) -> None:
 def test_the_quota_knows_what_came_while_it_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quota = Quota(tmp_path, most=100, floor=0)
     quota.take(60)
-    monkeypatch.setattr("revisage.server.quota._size", lambda folder: quota.take(30) or 0)
+    monkeypatch.setattr("revisage.server.files._size", lambda folder: quota.take(30) or 0)
     quota.measure()
     quota.take(70)
     with pytest.raises(NoRoomError):

@@ -6,7 +6,6 @@ import base64
 import dataclasses
 import hashlib
 import io
-import json
 import sys
 import threading
 import time
@@ -386,12 +385,10 @@ def test_a_signature_counts_by_its_certificate(tmp_path: Path, authority: Author
         Path(new).write_bytes(Path(old).read_bytes())
 
     def of(sign: Credentials | None) -> str:
-        return fingerprint(Settings(), RestoreOptions(), SaveOptions(sign=sign)).text
+        return fingerprint(Settings(), RestoreOptions(), SaveOptions(sign=sign))
 
     assert of(first) == of(moved)
     stamped = dataclasses.replace(first, timestamp="http://stamp.example/")
     assert len({of(None), of(first), of(second), of(stamped)}) == 4
-    assert "key" not in json.loads(of(first))["saving"]
-    assert str(authority.folder) not in of(first)
     with pytest.raises(RevisageError, match="cannot be read"):
         of(Credentials(tmp_path / "none", tmp_path / "none"))

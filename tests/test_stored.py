@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 import time
@@ -152,42 +151,37 @@ def test_what_is_no_job_in_the_servers_folder_stays(tmp_path: Path) -> None:
     assert files(data) == set(mine)
 
 
-def test_half_written_results_are_found_once_nobody_writes_them(tmp_path: Path) -> None:
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    dead = tmp_path / "album" / f".revisage-{ended.pid}-0123456789abcdef.part"
+@pytest.fixture
+def ended() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_half_written_results_are_found_once_nobody_writes_them(tmp_path: Path, ended: int) -> None:
+    dead = tmp_path / "album" / f".revisage-{ended}-0123456789abcdef.part"
     live = dead.with_name(f".revisage-{os.getpid()}-0123456789abcdef.part")
-    film, growing = (
-        dead.with_name(".revisage-0123456789abcdef.mp4"),
-        dead.with_name(".revisage-ab12" * 1 + ".mp4"),
-    )
-    fresh = dead.with_name(".revisage-fedcba9876543210.mp4")
+    others = [dead.with_name(name) for name in ("a.jpg", ".revisage-evaluate")]
     dead.parent.mkdir()
-    for path in (dead, live, film, growing, fresh, dead.with_name("a.jpg")):
+    for path in (dead, live, *others):
         path.write_bytes(b"half")
-    day_ago = time.time() - 86_400
-    os.utime(film, (day_ago, day_ago))
     found = stored(ServerSettings(default_data()), [tmp_path / "album"])
-    assert {item.path for item in found} == {dead, film}
+    assert {item.path for item in found} == {dead}
     assert erase(found, ServerSettings(default_data())) == {}
-    assert files(tmp_path / "album") == {live, growing, fresh, dead.with_name("a.jpg")}
+    assert files(tmp_path / "album") == {live, *others}
 
 
-def test_the_sample_of_a_killed_forecast_is_found_unless_it_is_in_use(home: Path) -> None:
-    sample, foreign = home / "tmp" / "revisage-abcd_123", home / "tmp" / "revisage-notesxyz"
-    (sample / NAME).parent.mkdir(parents=True)
-    foreign.mkdir()
-    (foreign / "mine.txt").write_text("mine")
-    database = sqlite3.connect(sample / NAME)
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("CREATE TABLE photos (target TEXT)")
-    database.commit()
-    assert stored(ServerSettings(default_data())) == []
-    database.close()
+def test_the_sample_of_a_killed_forecast_is_found_unless_it_is_in_use(home: Path, ended: int) -> None:
+    sample, live = (home / "tmp" / f".revisage-{pid}-abcd_123" for pid in (ended, os.getpid()))
+    for folder in (sample, live):
+        (folder / NAME).parent.mkdir(parents=True)
+        (folder / NAME).write_text("of a run")
     (item,) = stored(ServerSettings(default_data()))
     assert item.path == sample
     assert main(["--erase", "--yes"]) == 0
-    assert files(home) == {foreign / "mine.txt"}
+    assert files(home) == {live / NAME}
+    assert not sample.exists()
 
 
 def test_kinds_and_ages_choose(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,12 +6,12 @@ from revisage.batch.manifest import NAME as MANIFEST
 from revisage.batch.manifest import Manifest, ManifestError, Standing
 from revisage.batch.meter import Meter
 from revisage.batch.plan import locations, plan_locations, plan_photos, results_folder
-from revisage.batch.settings import Fingerprint, fingerprint, make_restorer, shared_memory
+from revisage.batch.settings import fingerprint, make_restorer, shared_memory
 from revisage.batch.storage import destination
 from revisage.options import SaveOptions
 
 __all__ = [
-    "MANIFEST", "Fingerprint", "Job", "Location", "Manifest", "ManifestError", "Meter", "Outcome", "Reason",
+    "MANIFEST", "Job", "Location", "Manifest", "ManifestError", "Meter", "Outcome", "Reason",
     "SaveOptions", "Standing", "Watch", "destination", "fingerprint", "locations", "make_restorer",
     "plan_locations", "plan_photos", "restore_all", "results_folder", "shared_memory",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ records it. s and p come from runs with one and with two workers, d from the dri
 two workers the figures are computed, not measured.
 """
 
+import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -20,8 +21,8 @@ from pathlib import Path
 from revisage.batch.engines import processes
 from revisage.batch.jobs import Job, Outcome
 from revisage.batch.manifest import NAME, Manifest
-from revisage.batch.settings import Fingerprint
 from revisage.errors import UsageError
+from revisage.files import TEMPORARY
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def measure(photos: Sequence[Path], work: processes.Work, workers: int) -> tuple
 
     Raises UsageError when none of them can be restored, RevisageError when the workers cannot work.
     """
-    with tempfile.TemporaryDirectory(prefix="revisage-") as name:
+    with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{os.getpid()}-") as name:
         out = Path(name)
         jobs = [Job(path, out / f"{number}{path.suffix}") for number, path in enumerate(photos)]
         begun = [time.perf_counter()]  # and again, once the models are open
@@ -89,7 +90,7 @@ def measure(photos: Sequence[Path], work: processes.Work, workers: int) -> tuple
             for outcome in processes.restore_all(
                 jobs, work, processes=workers, on_ready=lambda: begun.append(time.perf_counter())
             ):
-                manifest.record(outcome, Fingerprint("sample"))
+                manifest.record(outcome, "sample")
                 outcomes.append(outcome)
                 end = time.perf_counter()
             driver = time.thread_time() - start

@@ -17,7 +17,6 @@ from pathlib import Path
 import platformdirs
 
 from revisage.batch.jobs import Job, Outcome
-from revisage.batch.settings import Fingerprint
 from revisage.errors import SaveError
 from revisage.files import write_atomically
 from revisage.runtime.cores import cores
@@ -91,32 +90,28 @@ def choices_file() -> Path:
     return Path(platformdirs.user_cache_dir("revisage", appauthor=False)) / "layouts.json"
 
 
-class Choices:
-    """The layouts chosen on this machine, in one small file of the user's cache."""
+def remembered(settings: str) -> Layout | None:
+    """What was chosen on this machine for settings of this fingerprint; None before."""
+    try:
+        return Layout(*map(int, _choices()[_key(settings)]))
+    except (KeyError, TypeError, ValueError):
+        return None
 
-    def __init__(self, path: Path | None = None) -> None:
-        self._path = path or choices_file()
 
-    def get(self, settings: Fingerprint) -> Layout | None:
-        """What was chosen for these settings; None before."""
-        found = self._all().get(self._key(settings))
-        try:
-            return None if found is None else Layout(*map(int, found))
-        except (TypeError, ValueError):
-            return None
+def remember(settings: str, layout: Layout) -> None:
+    """Keep a choice, if the cache can be written."""
+    known = _choices() | {_key(settings): [layout.processes, layout.threads]}
+    with contextlib.suppress(SaveError):
+        write_atomically(choices_file(), json.dumps(known, indent=1).encode())
 
-    def keep(self, settings: Fingerprint, layout: Layout) -> None:
-        """Remember a choice, if the cache can be written."""
-        known = self._all() | {self._key(settings): [layout.processes, layout.threads]}
-        with contextlib.suppress(SaveError):
-            write_atomically(self._path, json.dumps(known, indent=1).encode())
 
-    def _all(self) -> dict[str, list[int]]:
-        try:
-            known = json.loads(self._path.read_bytes())
-        except (OSError, ValueError):
-            return {}
-        return known if isinstance(known, dict) else {}
+def _choices() -> dict[str, list[int]]:
+    try:
+        known = json.loads(choices_file().read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
-    def _key(self, settings: Fingerprint) -> str:
-        return f"{platform.node()} {platform.machine()} {cores()} cores {settings.digest[:16]}"
+
+def _key(settings: str) -> str:
+    return f"{platform.node()} {platform.machine()} {cores()} cores {settings[:16]}"

@@ -17,7 +17,6 @@ from typing import Any, Self
 
 from revisage.batch import storage
 from revisage.batch.jobs import OWN, Job, Location, Outcome
-from revisage.batch.settings import Fingerprint
 from revisage.errors import SaveError
 
 NAME = ".revisage/manifest.sqlite"
@@ -25,7 +24,6 @@ VERSION = 1
 PATIENCE_SECONDS = 2.0
 
 _SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS settings (digest TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID",
     """CREATE TABLE IF NOT EXISTS photos (
         target TEXT PRIMARY KEY, source TEXT NOT NULL, stamp TEXT, digest TEXT, settings TEXT NOT NULL,
         reason TEXT, written INTEGER, entry TEXT NOT NULL, ended REAL NOT NULL) WITHOUT ROWID""",
@@ -75,14 +73,10 @@ class Manifest:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let other runs have it."""
         self._db.close()
 
-    def standing(self, jobs: Sequence[Job], settings: Fingerprint, *, retry_failed: bool = False) -> Standing:
-        """Which of the jobs are still to be done under these settings.
+    def standing(self, jobs: Sequence[Job], settings: str, *, retry_failed: bool = False) -> Standing:
+        """Which of the jobs are still to be done under these settings, known by their `fingerprint`.
 
         A photo is done when its result was made by these settings of these bytes and is still there in its
         size; the bytes are read again only where the file's stamp has changed. A photo that failed is tried
@@ -95,7 +89,7 @@ class Manifest:
             row = self._row(
                 "SELECT stamp, digest, settings, reason, written FROM photos WHERE target = ?", self.key(job)
             )
-            if row is None or row[2] != settings.digest or not self._is_settled(job, row, retry_failed):
+            if row is None or row[2] != settings or not self._is_settled(job, row, retry_failed):
                 if storage.size(job.target) is None:
                     vacant.append((self.key(job),))
                 # What lies in its place may be the result, whole or damaged, of a run of this manifest.
@@ -127,16 +121,15 @@ class Manifest:
             self._row("UPDATE photos SET stamp = ? WHERE target = ?", now, self.key(job))
         return True
 
-    def record(self, outcome: Outcome, settings: Fingerprint) -> None:
+    def record(self, outcome: Outcome, settings: str) -> None:
         """Remember what became of a photo. Raises ManifestError."""
-        self._row("INSERT OR IGNORE INTO settings VALUES (?, ?)", settings.digest, settings.text)
         self._row(
             "INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             self.key(outcome.job),
             _text(str(outcome.job.source)),
             outcome.stamp,
             outcome.digest,
-            settings.digest,
+            settings,
             outcome.reason,
             outcome.written,
             json.dumps(outcome.entry),

@@ -1,8 +1,7 @@
 """One digest of everything that decides what a photo becomes, the models' weights included."""
 
 import json
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import asdict, replace
 
 from revisage import zoo
 from revisage.files import sha256
@@ -13,20 +12,8 @@ from revisage.restore.memory import free_share
 from revisage.version import __version__
 
 
-@dataclass(frozen=True)
-class Fingerprint:
-    """What results depend on, as JSON."""
-
-    text: str
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 in hex."""
-        return sha256(self.text.encode())
-
-
-def fingerprint(settings: Settings, options: RestoreOptions, saving: SaveOptions) -> Fingerprint:
-    """The fingerprint of a run.
+def fingerprint(settings: Settings, options: RestoreOptions, saving: SaveOptions) -> str:
+    """SHA-256 in hex of what the results of a run depend on.
 
     How many photos are in hand, the memory and the limits of decoding are not part of it: they change no
     picture (tiles of another size change it by less than one level). The version of revisage is.
@@ -41,7 +28,7 @@ def fingerprint(settings: Settings, options: RestoreOptions, saving: SaveOptions
         "options": asdict(options),
         "saving": _saving(saving),
     }
-    return Fingerprint(json.dumps(values, sort_keys=True))
+    return sha256(json.dumps(values, sort_keys=True).encode())
 
 
 def _saving(saving: SaveOptions) -> dict[str, object]:

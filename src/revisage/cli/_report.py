@@ -1,13 +1,10 @@
 """The report of a run on disk while the run goes on: one JSON document, or a JSON line for each photo."""
 
-from __future__ import annotations
-
-import contextlib
 import json
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from revisage.cli._say import say
 from revisage.errors import SaveError, UsageError
@@ -17,17 +14,6 @@ from revisage.restore import document
 _HEAD = 100  # bytes: schema and tool come first
 
 LINES = frozenset({".jsonl", ".ndjson"})
-
-
-def open_report(path: Path | None, before: Iterable[dict[str, Any]] = ()) -> Document | Lines:
-    """The report that goes to `path`, begun at once with the entries of photos done `before`.
-
-    Raises UsageError when the file cannot be written.
-    """
-    try:
-        return Lines(path, before) if path and path.suffix.lower() in LINES else Document(path, before)
-    except SaveError as error:
-        raise UsageError(f"--report: {error}: choose another name") from None
 
 
 def is_report(path: Path) -> bool:
@@ -42,27 +28,32 @@ def is_report(path: Path) -> bool:
     return not head or b'"tool": "revisage ' in head
 
 
-class Document:
-    """One JSON document. It is written anew now and then, whole or not at all, so that a run that is killed
-    leaves a true report of nearly all. Every entry stays in memory; without a path nothing does."""
+class Report:
+    """Where the entries of photos go; nowhere without a path.
+
+    A line is written as soon as its photo is done. A document is written anew now and then, whole or not at
+    all, so that a run that is killed leaves a true report of nearly all; its entries stay in memory.
+    """
 
     EVERY = 10.0  # seconds
-    SHARE = 20  # at most one part in so many of the time goes into writing it
+    SHARE = 20  # at most one part in so many of the time goes into writing a document
 
     def __init__(self, path: Path | None, before: Iterable[dict[str, Any]] = ()) -> None:
-        """Raises SaveError when the file cannot be written."""
-        self._path = path
+        """Begin it with the entries of photos done `before`. Raises UsageError when it cannot be written."""
+        self._path, self._next, self._mode = path, 0.0, "w"
+        self._lines = path is not None and path.suffix.lower() in LINES
         self._entries = [] if path is None else list(before)
-        self._next = 0.0
-        self._write()
+        try:
+            self._write()
+        except SaveError as error:
+            raise UsageError(f"--report: {error}: choose another name") from None
 
     def add(self, entry: dict[str, Any]) -> None:
         """Take one photo's entry."""
-        if self._path is None:
-            return
-        self._entries.append(entry)
-        if time.monotonic() >= self._next:
-            self.write()
+        if self._path is not None:
+            self._entries.append(entry)
+            if time.monotonic() >= self._next:
+                self.write()
 
     def write(self) -> bool:
         """Bring to disk what there is; False, told on stderr, when that fails."""
@@ -70,57 +61,28 @@ class Document:
             self._write()
         except SaveError as error:
             say(f"revisage restore: {error}", error=True)
+            self._next = time.monotonic() + self.EVERY
             return False
         return True
 
-    def close(self) -> None:
-        """Nothing stays open."""
-
     def _write(self) -> None:
-        start = time.monotonic()
-        if self._path is not None:
+        if self._path is not None and self._lines:
+            entries, self._entries = self._entries, []  # at once: a signal's handler may write as well
+            try:
+                self._append(self._path, entries)
+            except OSError as error:
+                self._entries[:0] = entries
+                raise SaveError(f"{self._path} cannot be written ({error.strerror or error})") from error
+        elif self._path is not None:
+            start = time.monotonic()
             write_atomically(self._path, (json.dumps(document(self._entries), indent=2) + "\n").encode())
-        end = time.monotonic()
-        self._next = end + max(self.EVERY, self.SHARE * (end - start))
+            end = time.monotonic()
+            self._next = end + max(self.EVERY, self.SHARE * (end - start))
 
-
-class Lines:
-    """A JSON line for each photo as soon as it is done: the document's entry, with schema and tool."""
-
-    def __init__(self, path: Path, before: Iterable[dict[str, Any]] = ()) -> None:
-        """Raises SaveError when the file cannot be written."""
+    def _append(self, path: Path, entries: Iterable[dict[str, Any]]) -> None:
         head = document([])
-        self._head = {key: head[key] for key in ("schema", "tool")}
-        self._path = path
-        self._failed = False
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file: TextIO = path.open("w", encoding="utf-8")
-        except OSError as error:
-            raise self._error(error) from error
-        for entry in before:
-            self.add(entry)
-
-    def add(self, entry: dict[str, Any]) -> None:
-        try:
-            self._file.write(json.dumps(self._head | entry) + "\n")
-            self._file.flush()
-        except OSError as error:
-            if not self._failed:
-                say(f"revisage restore: {self._error(error)}", error=True)
-            self._failed = True
-
-    def write(self) -> bool:
-        if not self._failed:
-            self._file.flush()
-        return not self._failed
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._file.close()
-
-    def _error(self, error: OSError) -> SaveError:
-        return SaveError(f"{self._path} cannot be written ({error.strerror or error})")
-
-
-Report = Document | Lines  #: where the entries of photos go; the two have the same methods
+        del head["photos"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open(self._mode, encoding="utf-8") as file:
+            file.writelines(json.dumps(head | entry) + "\n" for entry in entries)
+        self._mode = "a"

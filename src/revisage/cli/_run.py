@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 
 from revisage.batch import Job, Outcome, Standing, Watch
 from revisage.batch.engines import processes, ray
-from revisage.batch.layout import Choices, Layout, calibrated, candidates
-from revisage.batch.settings import Fingerprint
+from revisage.batch.layout import Layout, calibrated, candidates, remember, remembered
 from revisage.cli._interrupt import interruptible
 from revisage.cli._progress import Live
 from revisage.cli._report import Report
@@ -95,10 +94,9 @@ ADDRESS = re.compile(r"local|auto|ray://\S+|[\w.-]+:\d+|\[[0-9a-fA-F:]+\]:\d+")
 MANY = 100  #: from so many photos on, `--processes auto` starts processes, and measures how many are best
 
 
-def in_processes(work: processes.Work, count: int | None, marks: Fingerprint) -> Engine:
+def in_processes(work: processes.Work, count: int | None, marks: str) -> Engine:
     """The engine of `count` processes, or of as many as were or are measured to be fastest."""
-    choices = Choices()
-    layout = choices.get(marks) if count is None else Layout(count, max(1, cores() // count))
+    layout = remembered(marks) if count is None else Layout(count, max(1, cores() // count))
 
     def engine(jobs: Sequence[Job], stop: threading.Event, watch: Watch) -> Outcomes:
         def run(jobs: Sequence[Job], layout: Layout, ready: Callable[[], None]) -> Outcomes:
@@ -108,7 +106,7 @@ def in_processes(work: processes.Work, count: int | None, marks: Fingerprint) ->
         if layout is not None:
             return run(jobs, layout, lambda: None)
         layouts = candidates(cores(), free_bytes())
-        return calibrated(jobs, run, layouts, lambda best: choices.keep(marks, best), stop=stop)
+        return calibrated(jobs, run, layouts, lambda best: remember(marks, best), stop=stop)
 
     return engine
 

@@ -15,7 +15,7 @@ from revisage.batch.engines.ray import connected
 from revisage.batch.photo import PHOTO_SECONDS, check_target
 from revisage.batch.storage import STANDARD, is_stream
 from revisage.cli._parse import parse
-from revisage.cli._report import is_report, open_report
+from revisage.cli._report import Report, is_report
 from revisage.cli._run import LOCAL, Engine, Run, in_processes, name_ray_address, on_ray, process_count, work
 from revisage.cli._video import Film
 from revisage.cli._video import restore as restore_film
@@ -147,14 +147,13 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
 
     if not options.resume and options.ray is None:
         engine = engine_for(len(jobs))
-        report = opened.enter_context(contextlib.closing(open_report(options.report)))
-        return Run(jobs, engine, report, lambda outcome: None)
+        return Run(jobs, engine, Report(options.report), lambda outcome: None)
     manifest = opened.enter_context(_open_manifest(options.manifest, jobs, out))
     standing = manifest.standing(jobs, marks(), retry_failed=options.retry_failed)
     engine = engine_for(len(standing.todo))
     todo = frozenset(standing.todo)
     before = manifest.entries([job for job in jobs if job not in todo])
-    report = opened.enter_context(contextlib.closing(open_report(options.report, before)))
+    report = Report(options.report, before)
     return Run(standing.todo, engine, report, lambda outcome: manifest.record(outcome, marks()), standing)
 
 
@@ -209,8 +208,7 @@ def _restore_film(options: Options) -> int:
     _check_film(film, options.saving)
     restorer = Restorer(options.settings)
     restorer.check(chosen := _restoring(options))
-    with contextlib.closing(open_report(options.report)) as report:
-        return restore_film(film, restorer, chosen, options.saving, report)
+    return restore_film(film, restorer, chosen, options.saving, Report(options.report))
 
 
 def _check(options: Options) -> None:

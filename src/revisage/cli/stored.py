@@ -9,8 +9,8 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -25,16 +25,14 @@ from revisage.files import TEMPORARY
 from revisage.label import results
 from revisage.options import Arg
 from revisage.runtime import selfcheck
-from revisage.server.retention import erase as erase_jobs
-from revisage.server.retention import retained
+from revisage.server.files import FOLDER
+from revisage.server.queue import open_store
+from revisage.server.queue.jobs import ID
 
 Kind = Literal["photos", "records", "models", "caches"]
 
-HALF_WRITTEN = re.compile(re.escape(TEMPORARY) + r"(?:(\d+)-)?[0-9a-f]{16}\.\w+")
-"""A file that a run writes before it renames it, with the number of the process where it has one."""
-
-SAMPLE = re.compile(r"revisage-\w{8}")
-"""A folder of `revisage bench archive` in the system's folder for temporary files."""
+OF_A_PROCESS = re.compile(re.escape(TEMPORARY) + r"(\d+)-.+")
+"""A file that a process writes before it renames it, or a folder for its samples."""
 
 _STATES = {
     "queued": "waiting at the server",
@@ -44,9 +42,6 @@ _STATES = {
     "poisoned": "given up by the server",
     None: "at the server without a job: arriving, or left by a crash",
 }
-
-QUIET_SECONDS = 3600.0
-"""A half-written file of no known process is taken for left behind when it has not grown for so long."""
 
 
 @dataclass(frozen=True)
@@ -118,12 +113,12 @@ def stored(settings: server.ServerSettings, folders: Sequence[Path] = ()) -> lis
 
     Raises StoreUnavailableError when the server's queue cannot be read.
     """
-    jobs = retained(settings)
-    items = [Item("photos", _STATES[job.state], job.folder, job.bytes, job.since, job.id) for job in jobs]
-    items += _files("records", "server's queue", [settings.queue_file])
-    items += _files("photos", "left by `bench archive`", _samples())
+    items = _jobs(settings) + _files("records", "server's queue", [settings.queue_file])
+    samples = Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*")
+    items += _files("photos", "left by `bench archive`", _left_behind(samples))
     for folder in folders:
-        items += _files("photos", "half written by a killed run", _half_written(folder))
+        files = _left_behind(folder.rglob(f"{TEMPORARY}*"))
+        items += _files("photos", "half written by a killed run", files)
         items += _files("records", "what --resume knows", sorted(folder.rglob(manifest.NAME)))
     items += _files("models", "model", sorted(zoo.user_folder().glob("*")))
     items += _files("caches", "whether half precision is good enough", sorted(selfcheck.folder().glob("*")))
@@ -155,12 +150,13 @@ def erase(items: Sequence[Item], settings: server.ServerSettings) -> dict[Path, 
 
     Raises StoreUnavailableError when the server's queue cannot be written.
     """
-    jobs = {item.job: item.path for item in items if item.job is not None}
-    kept_on = erase_jobs(settings, jobs.keys()) if jobs else {}  # before the queue
-    refused = {jobs[id]: reason for id, reason in kept_on.items()}
+    jobs = [item.job for item in items if item.job is not None]
+    if jobs and settings.has_queue:
+        with contextlib.closing(open_store(settings)) as store:
+            for id in jobs:
+                store.erase(id)  # before its files: a worker at it then drops its work
+    refused = {}
     for item in items:
-        if item.job is not None:
-            continue
         try:
             if item.path.suffix == ".sqlite":
                 _erase_database(item.path)
@@ -168,9 +164,26 @@ def erase(items: Sequence[Item], settings: server.ServerSettings) -> dict[Path, 
                 shutil.rmtree(item.path)
             else:
                 item.path.unlink(missing_ok=True)
+        except FileNotFoundError:  # gone meanwhile
+            pass
         except OSError as error:
             refused[item.path] = error.strerror or str(error)
     return refused
+
+
+def _jobs(settings: server.ServerSettings) -> list[Item]:
+    """The server's jobs, and folders without one. Makes neither folder nor queue."""
+    root = settings.data / FOLDER
+    folders = [path for path in root.glob("*") if ID.fullmatch(path.name) and path.is_dir()]
+    kept = {item.path.name: item for item in _files("photos", _STATES[None], folders)}
+    items = {id: replace(item, job=id) for id, item in kept.items()}
+    if settings.has_queue:
+        with contextlib.closing(open_store(settings)) as store:
+            for job in store.jobs():
+                size = kept[job.id].bytes if job.id in kept else 0
+                what = _STATES[job.state]
+                items[job.id] = Item("photos", what, root / job.id, size, job.created, job.id)
+    return sorted(items.values(), key=lambda item: item.since)
 
 
 def _files(kind: Kind, what: str, paths: Iterable[Path]) -> list[Item]:
@@ -190,47 +203,24 @@ def _beside(path: Path) -> list[Path]:
     return [name for name in names if path.suffix == ".sqlite" and name.exists()]
 
 
-def _half_written(folder: Path) -> list[Path]:
-    """Temporary files below a folder that no process is at work on."""
-    found = []
-    for path in sorted(folder.rglob(f"{TEMPORARY}*")):
-        match = HALF_WRITTEN.fullmatch(path.name)
-        if match is None or not path.is_file():
-            continue
-        quiet = time.time() - path.stat().st_mtime > QUIET_SECONDS
-        if quiet if match[1] is None else not psutil.pid_exists(int(match[1])):
-            found.append(path)
-    return found
+def _left_behind(paths: Iterable[Path]) -> list[Path]:
+    """Those that a process which has ended has left."""
+    found = [(path, OF_A_PROCESS.fullmatch(path.name)) for path in sorted(paths)]
+    return [path for path, match in found if match and not psutil.pid_exists(int(match[1]))]
 
 
-def _samples() -> Iterator[Path]:
-    """What killed runs of `bench archive` have left."""
-    for path in sorted(Path(tempfile.gettempdir()).glob("revisage-*")):
-        with contextlib.suppress(OSError):
-            known = path / manifest.NAME
-            if SAMPLE.fullmatch(path.name) and known.is_file() and not _is_used(known):
-                yield path
-
-
-def _is_used(database: Path) -> bool:
-    """Whether a process has an SQLite file open."""
-    with contextlib.closing(sqlite3.connect(database, timeout=0, isolation_level=None)) as db:
+def _erase_database(path: Path) -> None:
+    """Raises OSError, also when it is in use."""
+    with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as db:
         try:
             # In WAL mode this needs a lock that every other connection stands in the way of.
             db.execute("PRAGMA locking_mode = EXCLUSIVE")
             db.execute("BEGIN EXCLUSIVE")
             db.execute("ROLLBACK")
         except sqlite3.OperationalError:
-            return True
+            raise OSError("a program is at work with it: end it first") from None
         except sqlite3.DatabaseError:  # damaged: nobody can use it
-            return False
-    return False
-
-
-def _erase_database(path: Path) -> None:
-    """Raises OSError, also when it is in use."""
-    if _is_used(path):
-        raise OSError("a program is at work with it: end it first")
+            pass
     for file in (path, *_beside(path)):
         file.unlink(missing_ok=True)
     if path.parent.name == Path(manifest.NAME).parent.name:

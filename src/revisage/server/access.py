@@ -1,4 +1,4 @@
-"""What every request passes: HEAD, the name it asks for, its origin, its token; every answer's headers."""
+"""What every request passes: the name it asks for, its origin, its token; every answer's headers."""
 
 import hashlib
 import hmac
@@ -38,7 +38,10 @@ GUARDED = ("/v1/", "/share", "/metrics")
 
 
 class Guard:
-    """The outermost layer of the app. Sets `scope["state"]["owner"]`: whose jobs a request may see."""
+    """The outermost layer of the app. Sets a request's `owner`, whose jobs it may see, and `is_head`.
+
+    HEAD is answered as GET (RFC 9110, 9.3.2); uvicorn leaves the body out.
+    """
 
     def __init__(self, app: ASGIApp, settings: ServerSettings, metrics: Metrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
@@ -47,7 +50,9 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start = time.perf_counter()
+        start, method = time.perf_counter(), scope["method"]
+        scope = {**scope, "method": "GET"} if method == "HEAD" else scope
+        scope.setdefault("state", {}).update(owner="", is_head=method == "HEAD")
         status = 500
         begun = False
 
@@ -69,20 +74,19 @@ class Guard:
             else:
                 await answer_with(failure)(scope, receive, answer)
         except Exception:
-            log.exception("a defect: %s %s", scope["method"], scope["path"])
+            log.exception("a defect: %s %s", method, scope["path"])
             if not begun:
                 defect = Failure(500, "internal", "the server has failed; its log says why")
                 await answer_with(defect)(scope, receive, answer)
         finally:
             # The route's template, so that ids and invented paths make no new label.
             route = getattr(scope.get("route"), "path", None) or "other"
-            method = scope["method"] if scope["method"] in METHODS else "other"
-            self._metrics.requests.labels(route, method, status).inc()
+            known = method if method in METHODS else "other"
+            self._metrics.requests.labels(route, known, status).inc()
             self._metrics.request_seconds.labels(route).observe(time.perf_counter() - start)
 
     def _refusal(self, scope: MutableMapping[str, Any]) -> Failure | None:
         headers, path = Headers(scope=scope), scope["path"]
-        scope.setdefault("state", {})["owner"] = ""
         if path in OPEN:
             return None
         names = self._settings.answered_names
@@ -91,7 +95,7 @@ class Guard:
             return Failure(
                 421, "wrong-name", "this server does not answer to that name: start it with --name NAME"
             )
-        if scope["method"] not in ("GET", "HEAD", "OPTIONS") and _is_foreign(headers, host):
+        if scope["method"] not in ("GET", "OPTIONS") and _is_foreign(headers, host):
             return Failure(403, "foreign-page", "a page of another site may not use this server")
         if self._settings.tokens and path.startswith(GUARDED):
             owner = _owner(headers.get("authorization", ""), self._settings.tokens)
@@ -135,33 +139,3 @@ def answer_with(failure: Failure) -> JSONResponse:
     if failure.retry_after is not None:
         headers["retry-after"] = str(failure.retry_after)
     return JSONResponse(failure.body(), failure.status, headers, media_type="application/problem+json")
-
-
-class Head:
-    """An app that answers HEAD as GET without its body (RFC 9110, 9.3.2); a route can tell the two apart by
-    `is_head`, where GET does more than tell."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "HEAD":
-            await self._app(scope, receive, send)
-            return
-
-        async def bodiless(message: Message) -> None:
-            if message["type"] == "http.response.body":
-                message = {**message, "body": b""}
-            await send(message)
-
-        inner = {**scope, "method": "GET", "revisage.head": True}
-        try:
-            await self._app(inner, receive, bodiless)
-        finally:
-            if "route" in inner:
-                scope["route"] = inner["route"]
-
-
-def is_head(scope: Scope) -> bool:
-    """Whether the request was HEAD."""
-    return bool(scope.get("revisage.head"))

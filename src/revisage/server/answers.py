@@ -14,12 +14,11 @@ from starlette.responses import Response, StreamingResponse
 
 from revisage.image import format_of
 from revisage.image.formats import EXTENSION
-from revisage.server.access import is_head
 from revisage.server.files import CHUNK
 from revisage.server.options import MEDIA_TYPE
 from revisage.server.problems import ProblemError
 from revisage.server.queue.jobs import Job
-from revisage.server.service import Service, no_job
+from revisage.server.service import Service
 
 _RANGE = re.compile(r"bytes\s*=\s*(?P<first>[0-9]{0,18})\s*-\s*(?P<last>[0-9]{0,18})", re.IGNORECASE)
 
@@ -36,10 +35,7 @@ async def result(service: Service, job: Job, request: Request) -> Response:
     erased, 416 when it has no such part.
     """
     assert job.result is not None
-    try:
-        file, format = await asyncio.to_thread(service.files.result, job.id, job.result)
-    except FileNotFoundError:
-        raise no_job() from None
+    file, format = await asyncio.to_thread(service.files.result, job.id, job.result)
     length, tag = file.seek(0, 2), f'"{job.result}"'
     try:
         part = _part(request, length, tag)
@@ -51,7 +47,7 @@ async def result(service: Service, job: Job, request: Request) -> Response:
 
     async def chunks() -> AsyncIterator[bytes]:
         with file:
-            left = 0 if is_head(request.scope) else stop - start
+            left = 0 if request.state.is_head else stop - start
             while left and (chunk := await asyncio.to_thread(file.read, min(CHUNK, left))):
                 left -= len(chunk)
                 yield chunk
@@ -65,7 +61,7 @@ async def result(service: Service, job: Job, request: Request) -> Response:
     }
     if part is not None:
         headers["content-range"] = f"bytes {start}-{stop - 1}/{length}"
-    keep = service.settings.limits.retention_seconds or part is not None or is_head(request.scope)
+    keep = service.settings.limits.retention_seconds or part is not None or request.state.is_head
     return StreamingResponse(
         chunks(),
         200 if part is None else 206,
@@ -104,13 +100,10 @@ async def with_report(service: Service, job: Job) -> Response:
     Raises ProblemError 404 when it has been erased.
     """
     assert job.result is not None
-    try:
-        file, format = await asyncio.to_thread(service.files.result, job.id, job.result)
-        with file:
-            data = await asyncio.to_thread(file.read)
-        report = await asyncio.to_thread(service.files.report, job.id, job.result)
-    except FileNotFoundError:
-        raise no_job() from None
+    file, format = await asyncio.to_thread(service.files.result, job.id, job.result)
+    with file:
+        data = await asyncio.to_thread(file.read)
+    report = await asyncio.to_thread(service.files.report, job.id, job.result)
     boundary = secrets.token_hex(16)
     disposition = _disposition(job.name, format)
     image_head = f"content-type: {MEDIA_TYPE[format]}\r\ncontent-disposition: {disposition}"

@@ -12,7 +12,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from revisage.errors import RevisageError, UsageError
-from revisage.server.access import Guard, Head, answer_with
+from revisage.server.access import Guard, answer_with
 from revisage.server.options import JobOptions
 from revisage.server.problems import RETRY_SECONDS, Failure, ProblemError, StoreUnavailableError, failure_of
 from revisage.server.routes import Serving, at_once, problems, router
@@ -39,7 +39,7 @@ def create_app(service: Service) -> ASGIApp:
     _add_state(app)
     _add_page(app)
     _add_handlers(app)
-    return Guard(Head(app), service.settings, service.metrics)
+    return Guard(app, service.settings, service.metrics)
 
 
 def _add_state(app: FastAPI) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from revisage.server.answers import file_name
 from revisage.server.files import CHUNK, Files
+from revisage.server.problems import ProblemError
 from revisage.server.queue.jobs import Job
 
 TABLE = "restored.csv"
@@ -60,7 +61,7 @@ def stream(files: Files, jobs: Sequence[Job]) -> Iterator[bytes]:
             try:
                 source, format = files.result(job.id, job.result)
                 report = files.report(job.id, job.result)["photos"][0]
-            except FileNotFoundError:
+            except ProblemError:
                 rows.append(("", job.name, *[""] * (len(COLUMNS) - 3), "erased before it was sent"))
                 continue
             name = _free(file_name(job.name, format), taken)

@@ -148,18 +148,14 @@ class Client:
     def _send(self, method: str, path: str, photo: Photo | None, options: JobOptions) -> requests.Response:
         """A request with options, tried again while the server says so: nothing was accepted then."""
         chosen = {name: value for name, value in asdict(options).items() if value is not None}
-        query: Query = {
-            name: str(value).lower() if isinstance(value, bool) else value for name, value in chosen.items()
-        }
+        query: Query = {k: str(v).lower() if isinstance(v, bool) else v for k, v in chosen.items()}
         if isinstance(photo, str | Path):
             query["name"] = Path(photo).name
-            data: bytes | None = Path(photo).read_bytes()
-        else:
-            data = photo
+            photo = Path(photo).read_bytes()
         until = time.monotonic() + self._patience
         while True:
             try:
-                return self._request(method, path, query, data)
+                return self._request(method, path, query, photo)
             except ServerError as error:
                 pause = error.retry_after
                 if pause is None or time.monotonic() + pause > until:
@@ -203,11 +199,6 @@ class Client:
 
 def _status(view: dict[str, Any]) -> JobStatus:
     error = view.get("error")
-    return JobStatus(
-        id=view["id"],
-        name=view["name"],
-        state=view["state"],
-        ahead=view.get("ahead"),
-        progress=tuple((step["stage"], step["done"], step["total"]) for step in view["progress"]),
-        error=None if error is None else error["detail"],
-    )
+    steps = tuple((step["stage"], step["done"], step["total"]) for step in view["progress"])
+    told = None if error is None else error["detail"]
+    return JobStatus(view["id"], view["name"], view["state"], view.get("ahead"), steps, told)

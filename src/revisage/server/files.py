@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,14 +22,15 @@ from typing import Any, BinaryIO, Literal, Self
 from revisage.files import publish, sha256, sync_folder, write_atomically
 from revisage.image.formats import EXTENSION
 from revisage.server.options import JobOptions
+from revisage.server.problems import no_job
 from revisage.server.queue.jobs import ID
-from revisage.server.quota import Quota
 from revisage.version import __version__
 
 FOLDER = "jobs"  #: where the folders of jobs are, below the server's own
 ORPHAN_SECONDS = 600.0  #: age from which a folder without a job is taken for what a crash has left
 CHUNK = 1 << 18  #: bytes read or written at once
 BATCH = 500  #: ids in one question to the store
+MEASURE_SECONDS = 10.0  #: how often what lies on the disk is counted anew; in between, what arrives is added
 
 Preview = Literal["source", "before", "after", "without", "with", "mask", "thumb", "sketch"]
 """Pictures of the photo as it was read, where it was turned or cropped; of what was restored; of its result;
@@ -65,14 +67,14 @@ class Files:
         return Upload(self.upload(id), self._quota)
 
     def copy_upload(self, source: str, target: str) -> None:
-        """Give a job the upload of another one. Raises FileNotFoundError when that was erased."""
+        """Give a job the upload of another one. Raises ProblemError 404 when that was erased."""
         copy = self.upload(target)
         copy.parent.mkdir(exist_ok=True)
         try:
             os.link(self.upload(source), copy)
         except FileNotFoundError:
             copy.parent.rmdir()
-            raise
+            raise no_job() from None
         except OSError:  # a file system without hard links
             with self.upload(source).open("rb") as file, self.receive(target) as upload:
                 while chunk := file.read(CHUNK):
@@ -96,16 +98,19 @@ class Files:
         return (self.folder(id) / f"{key}.json").exists()
 
     def report(self, id: str, key: str) -> dict[str, Any]:
-        """The report of a result. Raises FileNotFoundError when it was erased."""
-        report: dict[str, Any] = json.loads((self.folder(id) / f"{key}.json").read_bytes())
+        """The report of a result. Raises ProblemError 404 when it was erased."""
+        try:
+            report: dict[str, Any] = json.loads((self.folder(id) / f"{key}.json").read_bytes())
+        except FileNotFoundError:
+            raise no_job() from None
         return report
 
     def result(self, id: str, key: str) -> tuple[BinaryIO, str]:
-        """The result, opened, and its format. Raises FileNotFoundError when it was erased."""
+        """The result, opened, and its format. Raises ProblemError 404 when it was erased."""
         for format, extension in EXTENSION.items():
             with contextlib.suppress(FileNotFoundError):
                 return (self.folder(id) / (key + extension)).open("rb"), format
-        raise FileNotFoundError(id)
+        raise no_job()
 
     def preview(self, id: str, key: str, name: Preview) -> bytes:
         """A JPEG. Raises FileNotFoundError when there is none."""
@@ -177,3 +182,52 @@ class Upload:
         sync_folder(self._target.parent.parent)
         self._done = True
         return self._digest.hexdigest()
+
+
+class NoRoomError(OSError):
+    """The folder holds as much as it may, or the disk is nearly full."""
+
+
+class Quota:
+    """Bytes below one folder, of which its files may have `most`, and `floor` must stay free on its disk. May
+    be used from any thread."""
+
+    def __init__(self, root: Path, *, most: int, floor: int) -> None:
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._root, self._most, self._floor = root, most, floor
+        self._lock = threading.Lock()
+        self._counted = 0
+        self._since = 0
+        self.measure()
+
+    def measure(self) -> None:
+        """Count what lies on the disk, whoever put it there or took it away."""
+        with self._lock:
+            before = self._since
+        counted = _size(self._root)
+        with self._lock:
+            self._counted = counted
+            self._since -= before
+
+    def take(self, count: int) -> None:
+        """Book bytes that are about to be written. Raises NoRoomError when there is no room for them."""
+        with self._lock:
+            if self._counted + self._since + count > self._most:
+                raise NoRoomError(f"the folder holds {self._most:,} bytes, which is all it may")
+            if shutil.disk_usage(self._root).free - count < self._floor:
+                raise NoRoomError(f"less than {self._floor:,} bytes are free on the disk")
+            self._since += count
+
+    def give_back(self, count: int) -> None:
+        """Book bytes as removed that were taken shortly before."""
+        with self._lock:
+            self._since -= count
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # gone meanwhile
+                total += os.lstat(os.path.join(parent, name)).st_size
+    return total

@@ -6,6 +6,8 @@ import stat
 import sys
 from pathlib import Path
 
+import psutil
+
 from revisage.errors import UsageError
 
 
@@ -50,10 +52,8 @@ def bound(memory: int) -> None:
         return
     import resource
 
-    with open("/proc/self/statm") as statm:
-        taken = int(statm.read().split()[0]) * resource.getpagesize()
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    most = taken + memory
+    most = psutil.Process().memory_info().vms + memory
     if hard != resource.RLIM_INFINITY:
         most = min(most, hard)
     resource.setrlimit(resource.RLIMIT_AS, (most, hard))

@@ -43,8 +43,17 @@ def stopping() -> ProblemError:
     return ProblemError(503, "stopping", "the server is about to stop: try again", retry_after=RETRY_SECONDS)
 
 
-class QueueFullError(RevisageError):
-    """No more jobs may wait: try again later."""
+def no_job() -> ProblemError:
+    """The answer about a job that does not exist, is erased, or is another's."""
+    return ProblemError(404, "no-job", "there is no such job, or it has been erased")
+
+
+class QueueFullError(ProblemError):
+    """No more than `capacity` jobs may wait."""
+
+    def __init__(self, capacity: int) -> None:
+        text = f"{capacity} photos are waiting already: try again later"
+        super().__init__(429, "queue-full", text, retry_after=RETRY_SECONDS)
 
 
 class StoreUnavailableError(RevisageError):

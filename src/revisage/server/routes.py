@@ -12,13 +12,12 @@ from revisage import zoo
 from revisage.options import mask_text
 from revisage.restore.models import selectable
 from revisage.server import answers, archive, events
-from revisage.server.access import is_head
 from revisage.server.files import Preview, result_key
 from revisage.server.options import FORMATS
-from revisage.server.problems import RETRY_SECONDS, ProblemError, stopping
+from revisage.server.problems import RETRY_SECONDS, ProblemError, no_job, stopping
 from revisage.server.queue.jobs import Job, State
 from revisage.server.schemas import JobsView, JobView, OptionsQuery, PhotoQuery, ProblemView, ServerView
-from revisage.server.service import Service, no_job
+from revisage.server.service import Service
 from revisage.server.upload import receive_mask
 from revisage.version import __version__
 
@@ -202,10 +201,7 @@ async def result(request: Request, service: Serving, job: Finished) -> Response:
 async def report(service: Serving, job: Finished) -> dict[str, Any]:
     """What was done, face by face: the same JSON as `revisage restore --report`."""
     assert job.result is not None
-    try:
-        return await asyncio.to_thread(service.files.report, job.id, job.result)
-    except FileNotFoundError:
-        raise no_job() from None
+    return await asyncio.to_thread(service.files.report, job.id, job.result)
 
 
 @router.get("/archive", response_class=Response, responses=_ZIP)
@@ -213,7 +209,7 @@ async def zipped(request: Request, service: Serving, job: Ids) -> Response:
     """The results of many jobs as one ZIP file, with a table of what was done."""
     jobs = [await finished_job(await service.job(id, request.state.owner)) for id in dict.fromkeys(job)]
     headers = {"content-disposition": 'attachment; filename="restored photos.zip"'}
-    content = () if is_head(request.scope) else archive.stream(service.files, jobs)
+    content = () if request.state.is_head else archive.stream(service.files, jobs)
     return StreamingResponse(content, media_type="application/zip", headers=headers)
 
 
@@ -238,7 +234,7 @@ async def follow(request: Request, service: Serving, job: Owned) -> Response:
     Events: queued, progress (stage, done, total, text), then done, failed, poisoned or erased.
     """
     headers = {"x-accel-buffering": "no"}  # nginx would collect the events
-    if is_head(request.scope):
+    if request.state.is_head:
         return Response(None, media_type="text/event-stream", headers=headers)
     return StreamingResponse(events.stream(service, job), media_type="text/event-stream", headers=headers)
 

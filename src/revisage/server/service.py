@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from starlette.requests import Request
 
-from revisage.server.files import FOLDER, Files
+from revisage.server.files import FOLDER, MEASURE_SECONDS, Files, Quota
 from revisage.server.metrics import Metrics
 from revisage.server.options import JobOptions
 from revisage.server.private import make_folder
@@ -18,11 +18,11 @@ from revisage.server.problems import (
     ProblemError,
     QueueFullError,
     StoreUnavailableError,
+    no_job,
     stopping,
 )
 from revisage.server.queue import open_store
 from revisage.server.queue.jobs import ID, Job, NewJob, new_id
-from revisage.server.quota import MEASURE_SECONDS, NoRoomError, Quota
 from revisage.server.settings import ServerSettings
 from revisage.server.supervisor import Supervisor
 from revisage.server.upload import receive
@@ -103,10 +103,7 @@ class Service:
         """Queue a job's photo with other options. Raises like `submit`, and when the photo is erased."""
         id = new_id()
         async with self._arrival():
-            try:
-                await asyncio.to_thread(self.files.copy_upload, job.id, id)
-            except FileNotFoundError:
-                raise no_job() from None
+            await asyncio.to_thread(self.files.copy_upload, job.id, id)
         return await self._queue(NewJob(id, job.owner, job.name, job.digest, options))
 
     async def job(self, id: str, owner: str) -> Job:
@@ -135,18 +132,14 @@ class Service:
                 raise stopping()
             counts = await asyncio.to_thread(self.store.counts)
             if counts["queued"] + self._arriving > self.settings.limits.queue:
-                raise self._full()
+                raise QueueFullError(self.settings.limits.queue)
             yield
-        except (OSError, NoRoomError) as error:
+        except OSError as error:
             log.error("a photo cannot be kept: %s", error)
             message = "the server cannot keep the photo: try again later"
             raise ProblemError(507, "no-space", message, retry_after=RETRY_SECONDS) from None
         finally:
             self._arriving -= 1
-
-    def _full(self) -> ProblemError:
-        text = f"{self.settings.limits.queue} photos are waiting already: try again later"
-        return ProblemError(429, "queue-full", text, retry_after=RETRY_SECONDS)
 
     async def _queue(self, new: NewJob) -> Job:
         # Where the database fails in between, the files stay: the job may exist, and if not they are swept.
@@ -154,7 +147,7 @@ class Service:
             job = await asyncio.to_thread(self.store.submit, new, capacity=self.settings.limits.queue)
         except QueueFullError:
             await asyncio.to_thread(self.files.erase, new.id)
-            raise self._full() from None
+            raise
         self.supervisor.wake()
         return job
 
@@ -192,8 +185,3 @@ class Service:
         for id in self.store.expired(seconds=limits.unclaimed_seconds):
             self._erase(id)
         self.metrics.workers.set(len(self.supervisor.pids()))
-
-
-def no_job() -> ProblemError:
-    """The answer about a job that does not exist, is erased, or is another's."""
-    return ProblemError(404, "no-job", "there is no such job, or it has been erased")

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
@@ -32,7 +32,7 @@ class _Worker:
     process: BaseProcess
     pipe: Connection
     ready: bool = False
-    broken: str | None = field(default=None)
+    broken: str | None = None
 
     def order(self, what: str) -> None:
         with contextlib.suppress(OSError):  # it is dead, and will be found so
@@ -51,7 +51,6 @@ class Supervisor:
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
         self._unreleased: list[tuple[str, int]] = []
-        self._lock = threading.Lock()
         self._draining = threading.Event()
         self._pause = RESTART_SECONDS
         self._start_at = 0.0
@@ -97,8 +96,7 @@ class Supervisor:
         self._thread.join(STOP_SECONDS)
 
     def _all(self) -> list[_Worker]:
-        with self._lock:
-            return list(self._workers)
+        return list(self._workers)  # at once; the supervisor's thread alone changes it
 
     def _join(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -129,17 +127,12 @@ class Supervisor:
     def _start_one(self) -> None:
         ours, theirs = self._context.Pipe()
         name = secrets.token_hex(8)
-        process = self._context.Process(
-            target=main,
-            args=(name, self._settings, self._models, theirs),
-            name="revisage-worker",
-            daemon=True,
-        )
+        arguments = (name, self._settings, self._models, theirs)
+        process = self._context.Process(target=main, args=arguments, name="revisage-worker", daemon=True)
         process.start()
         theirs.close()  # or its end would never be seen
         worker = _Worker(name, process, ours)
-        with self._lock:
-            self._workers.append(worker)
+        self._workers.append(worker)
         if self._draining.is_set():
             worker.order("drain")
 
@@ -158,10 +151,9 @@ class Supervisor:
             self._remove_dead(worker)
 
     def _remove_dead(self, worker: _Worker) -> None:
-        with self._lock:
-            if worker not in self._workers:
-                return
-            self._workers.remove(worker)
+        if worker not in self._workers:
+            return
+        self._workers.remove(worker)
         worker.process.join()
         worker.pipe.close()
         limits = self._settings.limits

@@ -78,41 +78,36 @@ def restore_all(
 
     Raises RevisageError when a worker cannot make its Restorer, or cannot start at all.
     """
-    with closing(_Pool(jobs, work, processes, stop or threading.Event(), on_ready)) as pool:
-        yield from pool.outcomes()
+    with closing(_Pool(jobs, work, processes, stop or threading.Event())) as pool:
+        yield from pool.outcomes(on_ready)
 
 
 class _Pool:
-    def __init__(
-        self,
-        jobs: Iterable[Job],
-        work: Work,
-        processes: int,
-        stop: threading.Event,
-        on_ready: Callable[[], None],
-    ) -> None:
+    def __init__(self, jobs: Iterable[Job], work: Work, processes: int, stop: threading.Event) -> None:
         self._jobs: Iterator[tuple[int, Job]] = iter(enumerate(jobs))
         self._next = next(self._jobs, None)
         self._work, self._stop = work, stop
         self._suspects: deque[tuple[int, Job]] = deque()
         self._deaths: dict[int, int] = {}
         self._failed_starts = 0
-        self._on_ready: Callable[[], None] | None = on_ready
         self._workers = [_start(work) for _ in range(processes if self._next else 0)]
 
-    def outcomes(self) -> Iterator[Outcome]:
+    def outcomes(self, on_ready: Callable[[], None]) -> Iterator[Outcome]:
+        while self._more() and not all(worker.ready for worker in self._workers):
+            yield from self._listen()
+        on_ready()
         while True:
-            if self._on_ready and all(worker.ready for worker in self._workers):
-                self._on_ready()
-                self._on_ready = None
-            for worker in self._workers if self._on_ready is None else ():
+            for worker in self._workers:
                 self._feed(worker)
             if not any(worker.hand for worker in self._workers) and not self._more():
                 return
-            pipes = {worker.pipe: worker for worker in self._workers}
-            for pipe in wait(list(pipes), timeout=_LOOK_SECONDS):
-                assert isinstance(pipe, Connection)
-                yield from self._hear(pipes[pipe])
+            yield from self._listen()
+
+    def _listen(self) -> Iterator[Outcome]:
+        pipes = {worker.pipe: worker for worker in self._workers}
+        for pipe in wait(list(pipes), timeout=_LOOK_SECONDS):
+            assert isinstance(pipe, Connection)
+            yield from self._hear(pipes[pipe])
 
     def _more(self) -> bool:
         """Whether there are photos to be begun."""

@@ -72,7 +72,7 @@ class JobStore(ABC):
             ),
         )
         if not rows:
-            raise QueueFullError(f"{capacity} photos are waiting already: try again later")
+            raise QueueFullError(capacity)
         return _job(rows[0])
 
     def get(self, ids: Iterable[str]) -> dict[str, Job]:
