@@ -58,10 +58,8 @@ class Terms:
 
 
 def fit(one: Run, two: Run) -> Terms:
-    """The terms that give the rates of a run with one worker and one with two.
-
-    Two workers that were more than twice as fast, as noise may have it, count as twice as fast.
-    """
+    """The terms that give the rates of a run with one worker and one with two. Two workers that were more
+    than twice as fast, as noise may have it, count as twice as fast."""
     assert (one.workers, two.workers) == (1, 2), (one, two)
     first, second = one.seconds / one.photos, two.seconds / two.photos
     driver = (one.driver + two.driver) / (one.photos + two.photos)
@@ -76,10 +74,8 @@ def sample(jobs: Sequence[Job], count: int) -> list[Job]:
 
 
 def measure(photos: Sequence[Path], work: processes.Work, workers: int) -> tuple[Run, list[Outcome]]:
-    """Restore photos into a folder that is then removed, with a manifest, as a real run does.
-
-    Raises UsageError when none of them can be restored, RevisageError when the workers cannot work.
-    """
+    """Restore photos into a folder that is then removed, with a manifest, as a real run does. Raises
+    UsageError when none of them can be restored, RevisageError when the workers cannot work."""
     with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{os.getpid()}-") as name:
         out = Path(name)
         jobs = [Job(path, out / f"{number}{path.suffix}") for number, path in enumerate(photos)]

@@ -55,10 +55,8 @@ def calibrated(
     stop: threading.Event,
     clock: Callable[[], float] = time.monotonic,
 ) -> Generator[Outcome, None, None]:
-    """Restore all photos: some by each layout, the rest by the fastest, which `chosen` is told.
-
-    The rate is of result pixels per second from when the models are open, since photos differ in size.
-    """
+    """Restore all photos: some by each layout, the rest by the fastest, which `chosen` is told. The rate is
+    of result pixels per second from when the models are open, since photos differ in size."""
     waiting = iter(jobs)
     rates: dict[Layout, float] = {}
     begun: list[float] = []

@@ -4,12 +4,12 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
+from datetime import timedelta
 
 from revisage.batch.jobs import Outcome
 
 WINDOW_SECONDS = 120.0
 """Rates are means over so much of the past: photos differ, and a machine's other work comes and goes."""
-
 
 LEAST_SHARE = 0.1  #: of a photo from which on its pace is measured
 
@@ -52,11 +52,8 @@ class Meter:
         return (self.done - photos) / seconds, (self.faces - faces) / seconds
 
     def left(self, in_hand: float = 0.0) -> str:
-        """`0:00:58 left`, or nothing before the first tile or two of a photo.
-
-        It falls, and only grows where the work has become twice as slow. `in_hand` is how much is done of the
-        photos in hand, in photos.
-        """
+        """`0:00:58 left`, or nothing before the first tile or two of a photo. It falls, and only grows where
+        the work has become twice as slow. `in_hand` is how much is done of the photos in hand, in photos."""
         pace, _ = self.rates()
         if not self.done:  # opening the models and the photo does not tell how long a tile takes
             if self._first is None and in_hand >= LEAST_SHARE:
@@ -65,23 +62,13 @@ class Meter:
             if in_hand <= share:
                 return ""
             pace = (in_hand - share) / max(self._clock() - then, 1e-9)
-        seconds = max(self.total - self.done - in_hand, 0) / max(pace, 1e-9)
+        seconds = max(self.total - self.done - in_hand, 0) / max(pace, 1e-6)
         if not self._left <= seconds < 2 * self._left:
             self._left = seconds
-        return f"{duration(self._left)} left"
+        return f"{timedelta(seconds=round(self._left))} left"
 
     def line(self, in_hand: float = 0.0) -> str:
         """`12 of 100: 1.50 photos/s, 2.10 faces/s, 1 failed, 0:00:58 left`."""
         photos, faces = self.rates()
         counts = f"{self.done:,} of {self.total:,}: {photos:.2f} photos/s, {faces:.2f} faces/s"
         return ", ".join(filter(None, [counts, f"{self.failed:,} failed", self.left(in_hand)]))
-
-
-def duration(seconds: float) -> str:
-    """`3 d 04:05:06`, `4:05:06`."""
-    days, rest = divmod(round(seconds), 86400)
-    hours, rest = divmod(rest, 3600)
-    minutes, seconds = divmod(rest, 60)
-    if days:
-        return f"{days:,} d {hours:02}:{minutes:02}:{seconds:02}"
-    return f"{hours}:{minutes:02}:{seconds:02}"

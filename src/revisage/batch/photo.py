@@ -25,9 +25,7 @@ NO_MEMORY = "not enough memory for this photo: use --scale 1 or --workers 1, or 
 
 def check_target(job: Job, saving: SaveOptions) -> None:
     """Tell, before the work and again before writing, that a file in the result's place is not to be lost.
-
-    Raises SaveError for the original or a folder, ExistsError for a file that Revisage did not make.
-    """
+    Raises SaveError for the original or a folder, ExistsError for a file that Revisage did not make."""
     if storage.same(job.source, job.target):
         raise errors.SaveError(f"{job.target} is the original and is never written to: choose another name")
     if not (saving.overwrite or job.again) and not storage.is_free(job.target):

@@ -15,16 +15,12 @@ from revisage.image.names import LONGEST, RESULT, shortened
 
 # What lies beside photos in people's folders and is none. Anything else is tried, and told if it is no photo:
 # a list of what to try would leave out, silently, the photo with an unusual name.
-# fmt: off
-COMPANIONS = frozenset(
-    {
-        ".3gp", ".aae", ".avi", ".csv", ".db", ".doc", ".docx", ".htm", ".html", ".ini", ".json", ".lnk",
-        ".m4a", ".m4v", ".md", ".mkv", ".mov", ".mp3", ".mp4", ".odt", ".onnx", ".part", ".pdf", ".py",
-        ".srt", ".sqlite", ".thm", ".tmp", ".toml", ".txt", ".wav", ".webm", ".xls", ".xlsx", ".xml",
-        ".xmp", ".yaml", ".yml", ".zip",
-    }
-)
-# fmt: on
+COMPANIONS = frozenset({
+    ".3gp", ".aae", ".avi", ".csv", ".db", ".doc", ".docx", ".htm", ".html", ".ini", ".json", ".lnk",
+    ".m4a", ".m4v", ".md", ".mkv", ".mov", ".mp3", ".mp4", ".odt", ".onnx", ".part", ".pdf", ".py",
+    ".srt", ".sqlite", ".thm", ".tmp", ".toml", ".txt", ".wav", ".webm", ".xls", ".xlsx", ".xml",
+    ".xmp", ".yaml", ".yml", ".zip",
+})  # fmt: skip
 
 
 def plan_photos(
@@ -77,10 +73,8 @@ def results_folder(folder: Path) -> Path:
 
 
 def locations(arguments: Iterable[str]) -> list[Location]:
-    """What the arguments of a command mean; a pattern that no shell has expanded stands for its files.
-
-    Raises UsageError where a pattern has none.
-    """
+    """What the arguments of a command mean; a pattern that no shell has expanded stands for its files. Raises
+    UsageError where a pattern has none."""
     places: list[Location] = []
     for argument in arguments:
         place = storage.location(argument)

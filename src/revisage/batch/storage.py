@@ -53,10 +53,8 @@ def location(text: str) -> Location:
 
 
 def stamp(source: Location) -> str | None:
-    """Size and time of a file, and what else tells its versions apart; None when it cannot be seen.
-
-    Equal stamps are taken for equal contents, as git and rsync do.
-    """
+    """Size and time of a file, and what else tells its versions apart; None when it cannot be seen. Equal
+    stamps are taken for equal contents, as git and rsync do."""
     if source == STANDARD:
         return None
     try:
@@ -126,10 +124,8 @@ def read(source: str) -> bytes:
 
 
 def write(target: Location, data: bytes, *, like: Location | None = None) -> None:
-    """Write a whole file or none; folders are made. Raises SaveError.
-
-    On this machine no account may read it that may not read the file `like`.
-    """
+    """Write a whole file or none; folders are made. Raises SaveError. On this machine no account may read it
+    that may not read the file `like`."""
     if isinstance(target, Path) and not is_stream(target):
         write_atomically(target, data, like=like if isinstance(like, Path) else None)
         return

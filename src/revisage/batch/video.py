@@ -69,7 +69,7 @@ class VideoFilm:
     def __init__(self, path: Path, limits: DecodeLimits) -> None:
         """Raises UsageError when this is no film to be restored, RuntimeUnavailableError without PyAV."""
         self.path, self._limits = path, limits
-        self.notes: list[str] = []  #: what should be known of the film; grows while frames are read
+        self.notes: dict[str, None] = {}  #: what should be known of the film; grows while frames are read
         with opened(self.path) as container:
             stream = self.picture(container)
             average, guessed = stream.average_rate, stream.guessed_rate
@@ -83,7 +83,7 @@ class VideoFilm:
             self._size = (first.width, first.height)
             turn = _turn(first)
             if turn is None:
-                self._note("its rotation is no multiple of 90° and is left out")
+                self.notes["its rotation is no multiple of 90° and is left out"] = None
             self._turn = turn or (False, False, False)
             self.turned = any(self._turn)
             aspect = pixel_aspect(stream)
@@ -198,12 +198,9 @@ class VideoFilm:
         except UsageError as error:
             return PhotoError(str(error))
         if frame.interlaced_frame:
-            self._note(
-                "it is interlaced: both fields of a frame are restored as one picture, and combs stay; "
-                "deinterlace it first for a better result"
-            )
+            self.notes["it is interlaced, and combs stay: deinterlace it first for a better result"] = None
         if (frame.width, frame.height) != self._size:
-            self._note("its size changes: all frames are brought to the size of the first")
+            self.notes["its size changes: all frames are brought to the size of the first"] = None
         depth = frame.format.components[0].bits
         range = ColorRange.JPEG if self.colour.full else ColorRange.MPEG
         rgb = frame.reformat(
@@ -218,10 +215,6 @@ class VideoFilm:
         pixels = pixels.transpose(1, 0, 2) if transpose else pixels
         pixels = pixels[:: -1 if flip else 1, :: -1 if mirror else 1]
         return Photo(np.ascontiguousarray(pixels), gray=self._gray)
-
-    def _note(self, note: str) -> None:
-        if note not in self.notes:
-            self.notes.append(note)
 
 
 def load_av() -> Any:
@@ -297,9 +290,7 @@ def _origin(container: InputContainer, stream: VideoStream) -> Fraction:
 
 def _ticks(base: Fraction, rate: Fraction | None) -> tuple[Fraction, Fraction | None]:
     """The unit of time for output, and the frame's exact duration where the unit of the file rounds it.
-
-    Matroska counts milliseconds, so that 24000/1001 frames a second are 41 or 42 of them.
-    """
+    Matroska counts milliseconds, so that 24000/1001 frames a second are 41 or 42 of them."""
     if not rate or rate.denominator not in (1, 1001) or (1 / rate / base).denominator == 1:
         return base, None
     parts = lcm(rate.numerator, base.denominator)
@@ -307,10 +298,8 @@ def _ticks(base: Fraction, rate: Fraction | None) -> tuple[Fraction, Fraction | 
 
 
 def _turn(frame: VideoFrame) -> tuple[bool, bool, bool] | None:
-    """How a frame comes upright: transposed, then mirrored, then flipped; None for other angles.
-
-    The display matrix has nine 32-bit integers, (x, y) → (a x + c y, b x + d y) with a, b, -, c, d first.
-    """
+    """How a frame comes upright: transposed, then mirrored, then flipped; None for other angles. The display
+    matrix has nine 32-bit integers, (x, y) → (a x + c y, b x + d y) with a, b, -, c, d first."""
     matrix = _side_data(frame).get("DISPLAYMATRIX")
     if matrix is None:
         return False, False, False

@@ -39,7 +39,7 @@ class Copies:
     def __init__(self, film: VideoFilm, format: str, path: Path, *, keep_gps: bool) -> None:
         """Raises UsageError when a sound can be neither copied nor decoded."""
         self.left_out: list[str] = []  # what the film has and the result has not, in words
-        self.notes: list[str] = []  # what else should be known
+        self.notes: dict[str, None] = {}  # what else should be known
         self._film, self._keep_gps = film, keep_gps
         self._planned: dict[int, bool] = {}  # index in the film: whether it is encoded anew
         self._words: list[str] = []
@@ -60,7 +60,9 @@ class Copies:
         picture = self._film.picture(source)
         for stream in source.streams:
             words = _describe(stream)
-            if stream.index == picture.index or _is_elsewhere(stream):
+            # Chapters and the time code may be data streams as well; they are kept as what they are.
+            elsewhere = stream.discard.name == "all" or "timecode" in stream.metadata
+            if stream.index == picture.index or (stream.type == "data" and elsewhere):
                 continue
             if _can_copy(trial, stream):
                 self._planned[stream.index] = False
@@ -70,7 +72,7 @@ class Copies:
                     raise UsageError(f"{path} cannot hold the film's {words}: convert that to AAC first")
                 self._planned[stream.index] = True
                 name = self._encoder.removeprefix("lib")
-                self.notes.append(f"{words} is encoded anew as {name}, which {path.suffix} can hold")
+                self.notes[f"{words} is encoded anew as {name}, which {path.suffix} can hold"] = None
             else:
                 other = f" (try {path.stem}.mkv)" if trial.format.name != "matroska" else ""
                 self.left_out.append(words + (other if stream.type in ("subtitle", "attachment") else ""))
@@ -140,19 +142,17 @@ class Copies:
                 packet.stream = self._outs[index]
                 yield packet.dts * packet.time_base, packet
         except failures() as error:
-            self.notes.append(f"sound and subtitles break off, as the film does ({reason(error)})")
+            self.notes[f"sound and subtitles break off, as the film does ({reason(error)})"] = None
         if dropped:
-            self.notes.append(
-                f"{dropped} packets of sound or subtitles without a time of their own are left out"
-            )
+            note = f"{dropped} packets of sound or subtitles without a time of their own are left out"
+            self.notes[note] = None
 
     def _encode(self, packet: Packet[Any]) -> Iterator[tuple[Fraction, Packet[Any]]]:
         out: Any = self._outs[packet.stream.index]
         try:
             frames: list[Any] = packet.decode()
         except failures():
-            self.notes.append(f"sound {packet.stream.index} has damaged parts, which are silent")
-            self.notes[:] = dict.fromkeys(self.notes)
+            self.notes[f"sound {packet.stream.index} has damaged parts, which are silent"] = None
             return
         for frame in frames:
             if frame.pts is not None:
@@ -183,11 +183,6 @@ class Copies:
             if result.streams[stream.index].metadata.get("language", "und") != language:
                 self.left_out.append(f"language {language} of stream {index}")
         return kept
-
-
-def _is_elsewhere(stream: Stream) -> bool:
-    """Whether chapters or the time code are stored in this way; they are kept as what they are."""
-    return stream.type == "data" and (stream.discard.name == "all" or "timecode" in stream.metadata)
 
 
 def _can_copy(container: OutputContainer, stream: Stream) -> bool:

@@ -61,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             _print_details()
         return 0
     if name not in COMMANDS:
-        if not _means_a_photo(name):
+        # What `restore` takes: an option, a stream, a path, a pattern or a URL.
+        if not (name.startswith("-") or any(sign in name for sign in "./\\*?~") or os.path.lexists(name)):
             spaced = next((f for n in range(2, 9) if os.path.exists(f := " ".join(arguments[:n]))), None)
             hint = did_you_mean(name, [*COMMANDS, *os.listdir()]) or "; `revisage --help` shows the commands"
             if spaced is not None:
@@ -97,11 +98,6 @@ def _exit_code(name: str, argv: Sequence[str]) -> int:
             raise
         say(f"revisage {name}: {error.name} is missing: pip install 'revisage[{EXTRAS[name]}]'", error=True)
         return 1
-
-
-def _means_a_photo(word: str) -> bool:
-    """Whether the first word is what `restore` takes: an option, a stream, a path, a pattern or a URL."""
-    return word.startswith("-") or any(sign in word for sign in "./\\*?~") or os.path.lexists(word)
 
 
 def _print_details() -> None:

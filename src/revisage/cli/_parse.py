@@ -84,9 +84,7 @@ def parse(
 
 def _without_dashes(argv: Sequence[str], options: Sequence[str]) -> list[str]:
     """The arguments without `--`, and behind it names that begin with - as paths. Raises UsageError.
-
-    (argparse loses arguments behind it where options and others may be mixed.)
-    """
+    (argparse loses arguments behind it where options and others may be mixed.)"""
     before, names = list(argv), []
     if "--" in before:
         at = before.index("--")

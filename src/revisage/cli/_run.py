@@ -39,11 +39,8 @@ class Run:
 
 
 def work(run: Run) -> int:
-    """Restore the photos; 0: every one is done, 1: some failed, now or before.
-
-    Raises KeyboardInterrupt with the exit code after Ctrl-C and other signals to end, once the report of what
-    was done is written.
-    """
+    """Restore the photos; 0: every one is done, 1: some failed, now or before. Raises KeyboardInterrupt with
+    the exit code after Ctrl-C and other signals to end, once the report of what was done is written."""
     live = Live(len(run.jobs))
     full = False
     with interruptible(run.report.write) as stop:
@@ -132,10 +129,8 @@ def name_ray_address(argv: Sequence[str]) -> list[str]:
 
 
 def process_count(text: str, photos: int) -> int | None:
-    """What `--processes` means for so many photos: 0 for none but this one, None for what is fastest.
-
-    Raises UsageError.
-    """
+    """What `--processes` means for so many photos: 0 for none but this one, None for what is fastest. Raises
+    UsageError."""
     if text == "auto":
         return 0 if photos < MANY else None
     if not text.isdecimal() or not int(text):

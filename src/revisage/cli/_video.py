@@ -45,10 +45,8 @@ class Film:
 def restore(
     film: Film, restorer: Restorer, options: RestoreOptions, saving: SaveOptions, report: Report
 ) -> int:
-    """Restore the film; 0: all frames, 1: some failed, or it could not be written, 2: bad usage.
-
-    Raises KeyboardInterrupt after Ctrl-C; of a video nothing is then written, of a folder what is done.
-    """
+    """Restore the film; 0: all frames, 1: some failed, or it could not be written, 2: bad usage. Raises
+    KeyboardInterrupt after Ctrl-C; of a video nothing is then written, of a folder what is done."""
     failed = 0
     whole: FilmReport | None = None
     try:

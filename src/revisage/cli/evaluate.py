@@ -138,10 +138,8 @@ def _run(options: Options) -> None:
 
 
 def default_methods() -> tuple[str, ...]:
-    """Input, bicubic and the first embedded model for faces and for whole photos.
-
-    Other embedded ones are for pictures of their own kind, such as thumbnails: they are asked for by name.
-    """
+    """Input, bicubic and the first embedded model for faces and for whole photos. Other embedded ones are for
+    pictures of their own kind, such as thumbnails: they are asked for by name."""
     embedded = [model.spec for model in zoo.installed() if model.embedded]
     first = {spec.task: spec.name for spec in reversed(embedded) if spec.task in ("face", "scene")}
     return ("input", "bicubic", *(first[task] for task in ("face", "scene") if task in first))

@@ -8,7 +8,7 @@ from typing import Annotated
 from revisage.cli._parse import parse
 from revisage.cli._say import say
 from revisage.errors import RuntimeUnavailableError, UsageError
-from revisage.label import Label, Signature, read, signature
+from revisage.label import Signature, read, signature
 from revisage.options import Arg
 
 MEANING = {
@@ -50,7 +50,9 @@ def _show(path: Path, roots: bytes | None) -> int:
         say(f"{path}: it cannot be read ({error.strerror or error})", error=True)
         return 1
     say(path)
-    _line("label", _labelled(read(data)))
+    label = read(data)
+    edited = label and f"edited with AI by {label.tool}: {', '.join(label.models)}"
+    _line("label", edited or "none by Revisage")
     try:
         signed = signature(data, roots)
     except RuntimeUnavailableError as error:
@@ -59,12 +61,6 @@ def _show(path: Path, roots: bytes | None) -> int:
     for name, text in _signed(signed):
         _line(name, text)
     return 1 if signed is not None and signed.state == "invalid" else 0
-
-
-def _labelled(label: Label | None) -> str:
-    if label is None:
-        return "none by Revisage"
-    return f"edited with AI by {label.tool}: {', '.join(label.models)}"
 
 
 def _signed(signed: Signature | None) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import cv2
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from revisage import faces, zoo
@@ -46,18 +45,22 @@ class Options:
 def main(argv: Sequence[str]) -> int:
     """Run the command; 0: every photo read, 1: some could not be (each named on stderr), 2: bad usage."""
     options = parse(Options, "prepare", argv)
+    if options.workers > 1:
+        cv2.setNumThreads(1)  # the photos share the cores instead
     if options.whole is not None:
         return _whole(options, options.whole)
     model = zoo.resolve("finder", "auto")
     detector = faces.Detector(model.path)
-    if options.workers > 1:
-        cv2.setNumThreads(1)  # the photos share the cores instead
     with _progress() as bar:
         task = bar.add_task("", total=None)
 
         def watch(record: Record, done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
-            _tell(record, bar.console)
+            if record.error is not None:
+                say(f"{record.source}: {record.error}", error=True)
+            elif not bar.console.is_terminal:
+                reasons = ["good" if face.reason is None else face.reason for face in record.faces]
+                say(f"{record.source}: {', '.join(reasons) or 'no face'}")
 
         summary = prepare(
             options.src,
@@ -81,8 +84,6 @@ def _whole(options: Options, size: int) -> int:
     from revisage.lab.data.prepare.whole import PICTURES, prepare_whole
 
     find = open_landmark_detector(options.landmarks, options.landmark_weights)
-    if options.workers > 1:
-        cv2.setNumThreads(1)  # the pictures share the cores instead
     with _progress() as bar:
         task = bar.add_task("", total=None)
         count, seen, failed = prepare_whole(
@@ -102,12 +103,3 @@ def _whole(options: Options, size: int) -> int:
 
 def _progress() -> Progress:
     return bar("Preparing", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-
-
-def _tell(record: Record, console: Console) -> None:
-    """A photo that could not be read, always; the others by a line each, unless there is a bar."""
-    if record.error is not None:
-        say(f"{record.source}: {record.error}", error=True)
-    elif not console.is_terminal:
-        reasons = ["good" if face.reason is None else face.reason for face in record.faces]
-        say(f"{record.source}: {', '.join(reasons) or 'no face'}")

@@ -90,10 +90,8 @@ class Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; 0: every photo done, 1: some failed (each named on stderr), 2: bad usage.
-
-    Raises KeyboardInterrupt after Ctrl-C, once the report of what was done is written.
-    """
+    """Run the command; 0: every photo done, 1: some failed (each named on stderr), 2: bad usage. Raises
+    KeyboardInterrupt after Ctrl-C, once the report of what was done is written."""
     with contextlib.ExitStack() as opened:
         options = parse(Options, "restore", name_ray_address(argv), groups=GROUPS, examples=EXAMPLES)
         return _restore_film(options) if options.video else work(_prepare(options, opened))

@@ -109,10 +109,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def stored(settings: server.ServerSettings, folders: Sequence[Path] = ()) -> list[Item]:
-    """All that is kept on this machine and below `folders`.
-
-    Raises StoreUnavailableError when the server's queue cannot be read.
-    """
+    """All that is kept on this machine and below `folders`. Raises StoreUnavailableError when the server's
+    queue cannot be read."""
     items = _jobs(settings) + _files("records", "server's queue", [settings.queue_file])
     samples = Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*")
     items += _files("photos", "left by `bench archive`", _left_behind(samples))
@@ -146,10 +144,8 @@ def table(items: Sequence[Item]) -> str:
 
 
 def erase(items: Sequence[Item], settings: server.ServerSettings) -> dict[Path, str]:
-    """Erase; returns what could not be, with the reason.
-
-    Raises StoreUnavailableError when the server's queue cannot be written.
-    """
+    """Erase; returns what could not be, with the reason. Raises StoreUnavailableError when the server's queue
+    cannot be written."""
     jobs = [item.job for item in items if item.job is not None]
     if jobs and settings.has_queue:
         with contextlib.closing(open_store(settings)) as store:

@@ -8,7 +8,7 @@ import shutil
 import textwrap
 import typing
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -85,10 +85,14 @@ def main(argv: Sequence[str]) -> int:
             hint = did_you_mean(unknown[0], known) or f"; there are {', '.join(sorted(known))}"
             raise UsageError(f"no setting {unknown[0]!r}{hint}")
         loop, settings = override(chosen.loop, changes), override(settings, changes)
-        init = None if options.init is None else _exported(options.init)
+        init = options.init  # an .onnx file, a training's folder, or an installed model
+        if init is not None and init.suffix.lower() != ".onnx" and not (init / "checkpoints").is_dir():
+            init = zoo.get(str(init)).path
         task = chosen.make(settings)
         _claim(options.out, system, chosen.name, {"task": settings, "loop": loop})
-        with _alone(options.out):
+        # Of processes that share a training the first holds it for all.
+        first = os.environ.get("RANK", "0") == "0"
+        with FileLock(options.out / ".lock", timeout=0) if first else nullcontext():
             train(task, options.out, loop, init=init)
     except Timeout:
         raise TrainingError(f"another training is writing to {options.out}") from None
@@ -117,20 +121,6 @@ def _claim(run: Path, system: str, preset: str, settings: dict[str, Any]) -> Non
             raise TrainingError(f"{run} holds another training, {what}: use another --out")
     told = {key: dataclasses.asdict(value) for key, value in settings.items()}
     write_atomically(path, (json.dumps(chosen | told, indent=2, default=str) + "\n").encode())
-
-
-def _alone(run: Path) -> AbstractContextManager[object]:
-    """Hold `run` against a second training; of processes that share one the first holds it for all.
-
-    Entering raises Timeout when another one holds it.
-    """
-    return FileLock(run / ".lock", timeout=0) if os.environ.get("RANK", "0") == "0" else nullcontext()
-
-
-def _exported(model: Path) -> Path:
-    """What --init names: a path that ends in .onnx, a training's folder, or an installed model."""
-    known = model.suffix.lower() == ".onnx" or (model / "checkpoints").is_dir()
-    return model if known else zoo.get(str(model)).path
 
 
 def _pair(text: str) -> tuple[str, str]:

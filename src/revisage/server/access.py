@@ -38,10 +38,8 @@ GUARDED = ("/v1/", "/share", "/metrics")
 
 
 class Guard:
-    """The outermost layer of the app. Sets a request's `owner`, whose jobs it may see, and `is_head`.
-
-    HEAD is answered as GET (RFC 9110, 9.3.2); uvicorn leaves the body out.
-    """
+    """The outermost layer of the app. Sets a request's `owner`, whose jobs it may see, and `is_head`. HEAD is
+    answered as GET (RFC 9110, 9.3.2); uvicorn leaves the body out."""
 
     def __init__(self, app: ASGIApp, settings: ServerSettings, metrics: Metrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics

@@ -95,10 +95,8 @@ def _part(request: Request, length: int, tag: str) -> tuple[int, int] | None:
 
 
 async def with_report(service: Service, job: Job) -> Response:
-    """The restored photo and its report in one answer: multipart/mixed (RFC 2046, 5.1.3).
-
-    Raises ProblemError 404 when it has been erased.
-    """
+    """The restored photo and its report in one answer: multipart/mixed (RFC 2046, 5.1.3). Raises ProblemError
+    404 when it has been erased."""
     assert job.result is not None
     file, format = await asyncio.to_thread(service.files.result, job.id, job.result)
     with file:

@@ -47,10 +47,8 @@ class _Pipe(io.RawIOBase):
 
 
 def stream(files: Files, jobs: Sequence[Job]) -> Iterator[bytes]:
-    """A ZIP of the results of these jobs, not compressed again, and `TABLE` with a line for each.
-
-    A result that has been erased meanwhile is named there as missing.
-    """
+    """A ZIP of the results of these jobs, not compressed again, and `TABLE` with a line for each. A result
+    that has been erased meanwhile is named there as missing."""
     pipe = _Pipe()
     taken: set[str] = {TABLE}
     rows: list[Sequence[object]] = []

@@ -99,10 +99,8 @@ class Client:
         return _status(self._send("POST", "/v1/jobs", photo, options or JobOptions()).json())
 
     def again(self, id: str, options: JobOptions) -> JobStatus:
-        """Restore the photo of a job with other options, as a new job.
-
-        Raises ServerError, UsageError where the mask is no base64.
-        """
+        """Restore the photo of a job with other options, as a new job. Raises ServerError, UsageError where
+        the mask is no base64."""
         mask = None if options.mask is None else mask_bytes(options.mask)
         rest = replace(options, mask=None)
         return _status(self._send("POST", f"/v1/jobs/{id}/again", mask, rest).json())

@@ -1,11 +1,9 @@
 """What `/metrics` shows, in Prometheus' text format."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from revisage.server.queue.jobs import State
 
@@ -18,7 +16,7 @@ class Metrics:
 
     def __init__(self, counts: Callable[[], Mapping[State, int]]) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_Queue(counts))
+        self._counts = counts
         counter = partial(Counter, registry=self._registry)
         histogram = partial(Histogram, registry=self._registry)
         self.requests = counter("revisage_requests", "Requests answered", ("route", "method", "status"))
@@ -32,19 +30,11 @@ class Metrics:
         self.stage_seconds = histogram(
             "revisage_stage_seconds", "Time of one photo in a stage", ("stage",), buckets=STAGE_SECONDS
         )
+        self._jobs = Gauge("revisage_jobs", "Jobs in the store by state", ("state",), registry=self._registry)
         self.workers = Gauge("revisage_workers", "Worker processes alive", registry=self._registry)
 
     def text(self) -> bytes:
         """All of it."""
-        return generate_latest(self._registry)
-
-
-class _Queue(Collector):
-    def __init__(self, counts: Callable[[], Mapping[State, int]]) -> None:
-        self._counts = counts
-
-    def collect(self) -> Iterator[Metric]:
-        family = GaugeMetricFamily("revisage_jobs", "Jobs in the store by state", labels=["state"])
         for state, count in self._counts().items():
-            family.add_metric([state], count)
-        yield family
+            self._jobs.labels(state).set(count)
+        return generate_latest(self._registry)

@@ -4,15 +4,12 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from revisage.image.formats import EXTENSION
 from revisage.options import EncodeOptions, RestoreOptions
 
 MEDIA_TYPE = {
     "JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "TIFF": "image/tiff", "BMP": "image/bmp",
     "HEIF": "image/heic", "AVIF": "image/avif", "JXL": "image/jxl",
 }  # fmt: skip
-
-FORMATS = tuple(sorted(EXTENSION))  #: formats that are read and written
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from revisage import zoo
+from revisage.image.formats import EXTENSION
 from revisage.options import mask_text
 from revisage.restore.models import selectable
 from revisage.server import answers, archive, events
 from revisage.server.files import Preview, result_key
-from revisage.server.options import FORMATS
 from revisage.server.problems import RETRY_SECONDS, ProblemError, no_job, stopping
 from revisage.server.queue.jobs import Job, State
 from revisage.server.schemas import JobsView, JobView, OptionsQuery, PhotoQuery, ProblemView, ServerView
@@ -21,27 +21,21 @@ from revisage.server.service import Service
 from revisage.server.upload import receive_mask
 from revisage.version import __version__
 
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_FORM = {"type": "object", "required": ["file"], "properties": {"file": _BINARY["schema"]}}
+
 _PHOTO = {
     "requestBody": {
         "required": True,
         "description": "the photo: its bytes, or a form with a part `file`",
-        "content": {
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {"file": {"type": "string", "format": "binary"}},
-                }
-            },
-        },
+        "content": {"application/octet-stream": _BINARY, "multipart/form-data": {"schema": _FORM}},
     }
 }
 
 _MASK = {
     "requestBody": {
         "description": "the bytes of a mask, for which an address is too short",
-        "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {"image/png": _BINARY},
     }
 }
 
@@ -55,8 +49,7 @@ def problems(*statuses: int) -> Responses:
 
 
 def _file(description: str, *media_types: str) -> Responses:
-    schema = {"schema": {"type": "string", "format": "binary"}}
-    return {200: {"description": description, "content": dict.fromkeys(media_types, schema)}}
+    return {200: {"description": description, "content": dict.fromkeys(media_types, _BINARY)}}
 
 
 _UPLOADING = problems(400, 408, 413, 415, 422, 429, 500, 503)
@@ -123,7 +116,7 @@ async def server(service: Serving) -> ServerView:
         guard=service.settings.guard,
         max_bytes=limits.body_bytes,
         max_pixels=limits.max_pixels,
-        formats=list(FORMATS),
+        formats=sorted(EXTENSION),
         options=options,
     )
 

@@ -88,10 +88,8 @@ class Service:
         return True
 
     async def submit(self, request: Request, owner: str, name: str, options: JobOptions) -> Job:
-        """Receive a photo and queue it. When this returns, both are on disk.
-
-        Raises ProblemError for a bad upload, a full queue, and while draining.
-        """
+        """Receive a photo and queue it. When this returns, both are on disk. Raises ProblemError for a bad
+        upload, a full queue, and while draining."""
         id = new_id()
         async with self._arrival():
             with self.files.receive(id) as upload:

@@ -132,11 +132,8 @@ class ServerSettings:
 
     @property
     def answered_names(self) -> frozenset[str]:
-        """Host names that are answered, in lower case; empty for any.
-
-        Without the check, a page of a name that was made to point at 127.0.0.1 could read this server's
-        answers (DNS rebinding).
-        """
+        """Host names that are answered, in lower case; empty for any. Without the check, a page of a name
+        that was made to point at 127.0.0.1 could read this server's answers (DNS rebinding)."""
         if self.names:
             return frozenset(name.lower() for name in self.names)
         return frozenset(LOOPBACK_NAMES) if self.loopback else frozenset()
@@ -150,10 +147,8 @@ def default_data() -> Path:
 
 
 def read_tokens(path: Path) -> tuple[str, ...]:
-    """The tokens of a file, one a line; empty lines and lines beginning with # are left out.
-
-    Raises UsageError when it cannot be read, is open to other accounts, has none, or has a short one.
-    """
+    """The tokens of a file, one a line; empty lines and lines beginning with # are left out. Raises
+    UsageError when it cannot be read, is open to other accounts, has none, or has a short one."""
     try:
         if open_to_others(path):
             raise UsageError(f"--token-file {path} is open to other accounts: `chmod 600 {path}`")

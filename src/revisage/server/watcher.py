@@ -44,10 +44,8 @@ class Watcher:
                     queue.put_nowait(jobs.get(id))
 
     async def follow(self, id: str, *, beat: float) -> AsyncIterator[Job | None]:
-        """The job whenever it has changed, and again after `beat` seconds without a change.
-
-        Ends with the job that is over, or with None when it has been erased.
-        """
+        """The job whenever it has changed, and again after `beat` seconds without a change. Ends with the job
+        that is over, or with None when it has been erased."""
         queue: asyncio.Queue[Job | None] = asyncio.Queue(maxsize=1)
         self._queues.setdefault(id, set()).add(queue)
         self.poke()

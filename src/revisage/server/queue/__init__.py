@@ -6,10 +6,8 @@ from revisage.server.settings import ServerSettings
 
 
 def open_store(settings: ServerSettings) -> JobStore:
-    """The store that the settings name.
-
-    Raises StoreUnavailableError when it cannot be opened, UsageError when psycopg is not installed.
-    """
+    """The store that the settings name. Raises StoreUnavailableError when it cannot be opened, UsageError
+    when psycopg is not installed."""
     if settings.database is None:
         from revisage.server.queue.sqlite import SqliteStore
 

@@ -42,10 +42,8 @@ class JobStore(ABC):
 
     @abstractmethod
     def _run(self, *statements: Statement, durable: bool = True) -> tuple[Rows, int]:
-        """Run statements as one transaction; rows and row count of the last.
-
-        Not `durable`: the end of the machine may undo it, the end of the process may not.
-        """
+        """Run statements as one transaction; rows and row count of the last. Not `durable`: the end of the
+        machine may undo it, the end of the process may not."""
 
     @abstractmethod
     def close(self) -> None:
@@ -149,10 +147,8 @@ class JobStore(ABC):
         )
 
     def reap(self, *, attempts: int, worker: str | None = None) -> int:
-        """Queue again the jobs whose lease has run out, or those of a `worker` known to be dead.
-
-        Those that have been started `attempts` times are poisoned instead. Returns how many jobs it were.
-        """
+        """Queue again the jobs whose lease has run out, or those of a `worker` known to be dead. Those that
+        have been started `attempts` times are poisoned instead. Returns how many jobs it were."""
         lost = "state = 'running' AND " + ("lease < {now}" if worker is None else "worker = ?")
         whose = () if worker is None else (worker,)
         if not self._rows(f"SELECT 1 FROM revisage_jobs WHERE {lost} LIMIT 1", *whose):

@@ -13,10 +13,8 @@ PATIENCE_SECONDS = 30.0  #: how long to wait for another process's transaction; 
 
 
 class SqliteStore(JobStore):
-    """WAL, so that readers and the writer do not wait for each other; every process opens its own.
-
-    The file must lie on a disk of this machine: WAL needs shared memory.
-    """
+    """WAL, so that readers and the writer do not wait for each other; every process opens its own. The file
+    must lie on a disk of this machine: WAL needs shared memory."""
 
     # unixepoch('subsec') came with SQLite 3.42 only; 2440587.5 is 1970-01-01 as a Julian day.
     words = {  # noqa: RUF012 (a constant)
