@@ -114,7 +114,7 @@ def test_a_client_that_reads_slowly_holds_one_state_of_its_job() -> None:
         for _ in range(100):
             watcher.poke()
             await asyncio.sleep(0.002)
-        (queue,) = watcher._queues["a" * 32]
+        (queue,) = watcher._ids
         assert queue.qsize() <= 1
         newest = await anext(following)
         looking.cancel()

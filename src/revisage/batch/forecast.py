@@ -1,14 +1,9 @@
-"""What an archive takes: a model of time and cost with terms measured on a sample, and its measurement.
+"""What an archive takes: a model of time and cost with terms measured on a sample (see docs/archive.md).
 
-A worker is a process with one core. Seconds per photo are
+    m(c) = s + p / c          seconds per photo with c workers on one machine (Amdahl, AFIPS 1967)
+    t(M, c) = d + m(c) / M    on M such machines
 
-    on one machine with c workers    m(c) = s + p / c        (Amdahl, AFIPS 1967)
-    on M such machines               t(M, c) = d + m(c) / M
-
-where p is what workers do side by side, s what they wait for each other on one machine (memory, disk, the
-clock that falls when all cores work), and d what the one driver does for each photo: it hands it out and
-records it. s and p come from runs with one and with two workers, d from the driver's processor time. Beyond
-two workers the figures are computed, not measured.
+p is what workers do side by side, s what they wait for each other, d what the one driver does for a photo.
 """
 
 import os

@@ -1,7 +1,6 @@
 """How many processes, and how many threads each: measured on the first photos of the archive itself.
 
-No photo is wasted on it: each candidate restores some of those that are to be restored anyway. The choice is
-kept for this machine and these settings.
+Each candidate restores some photos that are to be restored anyway.
 """
 
 import contextlib

@@ -1,9 +1,8 @@
 """What is done in an output folder: one SQLite file that outlives every run.
 
-A row belongs to one result, by its path below the output folder, and holds what made it: the SHA-256 of the
-photo and of the settings. Only the process that drives a run opens the file, and it keeps it for itself, so
-the file needs no shared memory and may lie on a network drive. A result is renamed into place before its row
-is written: a run killed in between redoes that photo and nothing else.
+Only the process that drives a run opens it, and keeps it for itself, so it needs no shared memory and may lie
+on a network drive. A result is renamed into place before its row is written: a run killed in between redoes
+that photo and nothing else.
 """
 
 import contextlib

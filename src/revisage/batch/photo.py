@@ -1,7 +1,4 @@
-"""One photo's way through a batch, in the three steps that the engines put together: read, restore, write.
-
-Both engines call these and nothing else, so their results are equal to the byte.
-"""
+"""One photo's way through a batch in three steps, the same for all engines: read, restore, write."""
 
 import errno
 import time

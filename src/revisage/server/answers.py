@@ -1,4 +1,4 @@
-"""Results on their way out."""
+"""Answers that are more than a little JSON: results, whole, in parts or with their report, and events."""
 
 import asyncio
 import json
@@ -14,13 +14,18 @@ from starlette.responses import Response, StreamingResponse
 
 from revisage.image import format_of
 from revisage.image.formats import EXTENSION
+from revisage.restore import FACES_FIRST, Stage, overall
 from revisage.server.files import CHUNK
 from revisage.server.options import MEDIA_TYPE
 from revisage.server.problems import ProblemError
 from revisage.server.queue.jobs import Job
+from revisage.server.schemas import JobView
 from revisage.server.service import Service
 
 _RANGE = re.compile(r"bytes\s*=\s*(?P<first>[0-9]{0,18})\s*-\s*(?P<last>[0-9]{0,18})", re.IGNORECASE)
+
+BEAT_SECONDS = 3.0
+"""How often a silent stream tells proxies that it is alive, and looks whether the server is to stop."""
 
 
 def link(job: Job) -> str:
@@ -126,3 +131,43 @@ def _disposition(name: str, format: str) -> str:
     """RFC 6266, the name percent-encoded: nothing in it can end the header or a quoted string."""
     encoded = quote(file_name(name, format), safe="")
     return f"attachment; filename=\"restored{EXTENSION[format]}\"; filename*=UTF-8''{encoded}"
+
+
+async def events(service: Service, job: Job) -> AsyncIterator[bytes]:
+    """The events of a job: "queued", "progress", then "done", "failed", "poisoned" or "erased".
+
+    Every stage that the job has been through is told, not every step of it. "stopping" ends the stream when
+    the server is about to stop; the job goes on when it is back.
+    """
+    told: dict[str, tuple[int, int]] = {}
+    ahead: int | None = None
+    async for now in service.watcher.follow(job.id, beat=BEAT_SECONDS):
+        if now is None:
+            yield _event("erased", {"id": job.id})
+            return
+        if now.state == "queued":
+            told.clear()  # also after the death of a worker
+            place = await asyncio.to_thread(service.store.ahead, now)
+            if place != ahead:
+                ahead = place
+                yield _event("queued", {"ahead": place})
+        if now.attempts and now.state == "running" and now.progress.keys() < told.keys():
+            told.clear()
+        for stage, (done, total) in now.progress.items():
+            if told.get(stage) != (done, total):
+                told[stage] = (done, total)
+                step = Stage(stage, done, total)
+                told_of = {"share": round(overall(step, FACES_FIRST), 4), "text": step.text}
+                yield _event("progress", {"stage": stage, "done": done, "total": total} | told_of)
+        if now.is_over:
+            yield _event(now.state, JobView.of(now).model_dump())
+            return
+        if service.draining:
+            yield _event("stopping", {"id": job.id})
+            return
+        yield b": waiting\n\n"
+
+
+def _event(name: str, data: object) -> bytes:
+    """One event; JSON has no line breaks that could end it early."""
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()

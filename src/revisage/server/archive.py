@@ -27,22 +27,16 @@ COLUMNS = (
 )
 
 
-class _Pipe(io.RawIOBase):
-    """Holds what was written until it is taken; cannot seek, so that the ZIP needs no second look."""
+class _Pipe(io.BytesIO):
+    """Holds what was written until it is taken; tells no position, so that the ZIP needs no second look."""
 
-    def __init__(self) -> None:
-        self._data = bytearray()
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self._data += data
-        return len(data)
+    def tell(self) -> int:
+        raise io.UnsupportedOperation
 
     def take(self) -> bytes:
-        data = bytes(self._data)
-        self._data.clear()
+        data = self.getvalue()
+        self.seek(0)
+        self.truncate()
         return data
 
 

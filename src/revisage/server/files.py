@@ -1,9 +1,7 @@
 """Photos, results and reports on disk: a folder for each job, nothing partial ever visible.
 
-Upload, result and report are written to a temporary name, synced and renamed. The result's key holds what
-made it (the upload's SHA-256 and the options), so an attempt that died between writing the result and
-reporting it is not repeated. A folder serves one job only: erasing it erases all of that job and nothing of
-another.
+The result's key holds what made it (the upload's SHA-256 and the options), so an attempt that died between
+writing the result and reporting it is not repeated.
 """
 
 from __future__ import annotations

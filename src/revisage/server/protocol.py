@@ -18,15 +18,14 @@ sends heads whole, so it comes nowhere near."""
 class Protocol(H11Protocol):
     """uvicorn's own, which waits for headers for ever. Between requests its keep-alive timeout holds."""
 
-    _unfinished: dict[str, dict[Protocol, None]] = {}  # noqa: RUF012 (one for the process), oldest first
-    _deadline: asyncio.TimerHandle | None = None
+    _unfinished: dict[Protocol, asyncio.TimerHandle] = {}  # noqa: RUF012 (one for the process), oldest first
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._begin()
 
     def data_received(self, data: bytes) -> None:
-        if self._deadline is None and (self.cycle is None or self.cycle.response_complete):
+        if self not in self._unfinished and (self.cycle is None or self.cycle.response_complete):
             self._begin()
         before = self.cycle
         super().data_received(data)
@@ -42,21 +41,14 @@ class Protocol(H11Protocol):
         self._end()
 
     def _begin(self) -> None:
-        others = self._unfinished.setdefault(self._address, {})
-        if len(others) >= UNFINISHED:
-            next(iter(others))._drop()
-        self._unfinished.setdefault(self._address, {})[self] = None
-        self._deadline = self.loop.call_later(HEAD_SECONDS, self._drop)
+        same = [other for other in self._unfinished if other._address == self._address]
+        if len(same) >= UNFINISHED:
+            same[0]._drop()
+        self._unfinished[self] = self.loop.call_later(HEAD_SECONDS, self._drop)
 
     def _end(self) -> None:
-        if self._deadline is None:
-            return
-        self._deadline.cancel()
-        self._deadline = None
-        others = self._unfinished[self._address]
-        del others[self]
-        if not others:
-            del self._unfinished[self._address]
+        if (deadline := self._unfinished.pop(self, None)) is not None:
+            deadline.cancel()
 
     def _drop(self) -> None:
         self._end()

@@ -12,7 +12,7 @@ from revisage import zoo
 from revisage.image.formats import EXTENSION
 from revisage.options import mask_text
 from revisage.restore.models import selectable
-from revisage.server import answers, archive, events
+from revisage.server import answers, archive
 from revisage.server.files import Preview, result_key
 from revisage.server.problems import RETRY_SECONDS, ProblemError, no_job, stopping
 from revisage.server.queue.jobs import Job, State
@@ -229,7 +229,7 @@ async def follow(request: Request, service: Serving, job: Owned) -> Response:
     headers = {"x-accel-buffering": "no"}  # nginx would collect the events
     if request.state.is_head:
         return Response(None, media_type="text/event-stream", headers=headers)
-    return StreamingResponse(events.stream(service, job), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(answers.events(service, job), media_type="text/event-stream", headers=headers)
 
 
 @router.delete("/jobs/{id}", status_code=204, responses=_ASKING)

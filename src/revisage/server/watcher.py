@@ -17,7 +17,7 @@ class Watcher:
 
     def __init__(self, store: JobStore) -> None:
         self._store = store
-        self._queues: dict[str, set[asyncio.Queue[Job | None]]] = {}
+        self._ids: dict[asyncio.Queue[Job | None], str] = {}  # of the jobs that are followed
         self._poke = asyncio.Event()
 
     def poke(self) -> None:
@@ -30,24 +30,23 @@ class Watcher:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._poke.wait(), POLL_SECONDS)
             self._poke.clear()
-            if not self._queues:
+            followed = dict(self._ids)  # others may come while the store is asked
+            if not followed:
                 continue
-            ids = list(self._queues)
             try:
-                jobs = await asyncio.to_thread(self._store.get, ids)
+                jobs = await asyncio.to_thread(self._store.get, set(followed.values()))
             except StoreUnavailableError:
                 continue
-            for id in ids:
-                for queue in self._queues.get(id, ()):
-                    if queue.full():
-                        queue.get_nowait()  # a client that reads slowly needs the newest only
-                    queue.put_nowait(jobs.get(id))
+            for queue, id in followed.items():
+                if queue.full():
+                    queue.get_nowait()  # a client that reads slowly needs the newest only
+                queue.put_nowait(jobs.get(id))
 
     async def follow(self, id: str, *, beat: float) -> AsyncIterator[Job | None]:
         """The job whenever it has changed, and again after `beat` seconds without a change. Ends with the job
         that is over, or with None when it has been erased."""
         queue: asyncio.Queue[Job | None] = asyncio.Queue(maxsize=1)
-        self._queues.setdefault(id, set()).add(queue)
+        self._ids[queue] = id
         self.poke()
         last: Job | None = None
         try:
@@ -65,6 +64,4 @@ class Watcher:
                 if job is None or job.is_over:
                     return
         finally:
-            self._queues[id].discard(queue)
-            if not self._queues[id]:
-                del self._queues[id]
+            del self._ids[queue]
