@@ -171,7 +171,7 @@ class Bench:
         return counts
 
     def restore(self, job: Job) -> tuple[str, dict[str, float]]:
-        return restore_job(job, self.files, self.restorer, self.last, lambda stage: None)
+        return restore_job(job, self.files, self.restorer, self.last, lambda stage: None, guard=None)
 
     def run(self, data: bytes, options: JobOptions) -> bytes:
         job = queued(self.files, data, options)
@@ -275,7 +275,7 @@ def test_watching_can_stop_a_job_and_leaves_nothing(tmp_path: Path) -> None:
             raise PhotoError("stopped")
 
     with pytest.raises(PhotoError, match="stopped"):
-        restore_job(job, bench.files, bench.restorer, bench.last, stop)
+        restore_job(job, bench.files, bench.restorer, bench.last, stop, guard=None)
     assert [path.name for path in bench.files.folder(job.id).iterdir()] == ["upload"]
 
 

@@ -85,9 +85,8 @@ class Manifest:
         vacant: list[tuple[str]] = []
         restored = failed = 0
         for job in jobs:
-            row = self._row(
-                "SELECT stamp, digest, settings, reason, written FROM photos WHERE target = ?", self.key(job)
-            )
+            chosen = "SELECT stamp, digest, settings, reason, written FROM photos WHERE target = ?"
+            row = self._row(chosen, self.key(job))
             if row is None or row[2] != settings or not self._is_settled(job, row, retry_failed):
                 if storage.size(job.target) is None:
                     vacant.append((self.key(job),))
@@ -161,13 +160,10 @@ class Manifest:
         try:
             yield
         except (OSError, sqlite3.Error) as error:
+            text = f"cannot be used ({error}): if it is damaged, remove it and all is done anew"
             if "locked" in str(error):
-                text = f"another run is at work with {self._path}: wait for it, or end it"
-            else:
-                text = (
-                    f"{self._path} cannot be used ({error}): if it is damaged, remove it and all is done anew"
-                )
-            raise ManifestError(text) from error
+                text = "is taken, another run is at work: wait for it, or end it"
+            raise ManifestError(f"{self._path} {text}") from error
 
 
 def _text(name: str) -> str:

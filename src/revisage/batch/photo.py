@@ -64,21 +64,15 @@ def read(job: Job, limits: DecodeLimits, *, damaged: bool = False) -> Read:
 
 
 def restore(
-    found: Read,
-    restorer: Restorer,
-    options: RestoreOptions,
-    progress: Progress | None = None,
-    *,
-    seconds: float = PHOTO_SECONDS,
+    found: Read, restorer: Restorer, options: RestoreOptions, progress: Progress | None, *, seconds: float
 ) -> Result:
     """Restore the photo. Raises as `Restorer.restore`; PhotoTooLargeError when it takes more `seconds`."""
     until = time.monotonic() + seconds
 
     def watch(stage: Stage) -> None:
         if time.monotonic() > until:
-            raise errors.PhotoTooLargeError(
-                f"it takes longer than {seconds:g} s: choose a smaller --scale, or raise --photo-seconds"
-            )
+            how = "choose a smaller --scale, or raise --photo-seconds"
+            raise errors.PhotoTooLargeError(f"it takes longer than {seconds:g} s: {how}")
         if progress is not None:
             progress(stage)
 
@@ -116,9 +110,7 @@ def _original(job: Job, marks: Marks, format: str) -> Original:
     """The photo's file, read again: it would be in the way while the models have the memory."""
     data = job.source.read_bytes() if isinstance(job.source, Path) else storage.read(job.source)
     if sha256(data) != marks.digest:
-        raise errors.SigningError(
-            f"{job.source} was changed while it was restored: run the same command again"
-        )
+        raise errors.SigningError(f"{job.source} was changed meanwhile: run the same command again")
     return Original(data, format, PurePosixPath(str(job.source)).name)
 
 
@@ -129,9 +121,8 @@ def failed(
     reason = reason or reason_of(error)
     if reason == "internal":
         # A defect of ours must not cost the user the other photos of a long run; it is named as one.
-        error = errors.RevisageError(
-            f"internal error ({type(error).__name__}: {error}); please report it with this photo"
-        )
+        why = f"{type(error).__name__}: {error}"
+        error = errors.RevisageError(f"internal error ({why}); please report it with this photo")
     elif reason == "memory":
         error = errors.RevisageError(NO_MEMORY)
     elif isinstance(error, OSError):

@@ -23,11 +23,11 @@ COMPANIONS = frozenset({
 })  # fmt: skip
 
 
+Writable = Callable[[str], bool]  #: whether results may have a format
+
+
 def plan_photos(
-    inputs: Sequence[Path],
-    out: Path | None,
-    writable: Callable[[str], bool] = can_encode,
-    format: str | None = None,
+    inputs: Sequence[Path], out: Path | None, writable: Writable = can_encode, format: str | None = None
 ) -> list[Job]:
     """The photos below `inputs` (files, and folders with all that is in them) and where each result goes.
 
@@ -91,7 +91,7 @@ def locations(arguments: Iterable[str]) -> list[Location]:
 def plan_locations(
     inputs: Sequence[Location],
     out: Location | None,
-    writable: Callable[[str], bool] = can_encode,
+    writable: Writable = can_encode,
     format: str | None = None,
 ) -> list[Job]:
     """`plan`, where a folder of photos, or `out`, may also be a URL for fsspec, and one photo and its result
@@ -173,7 +173,7 @@ def _targets(  # noqa: PLR0917 (one call)
     roots: Sequence[Path],
     inputs: Sequence[Path],
     out: Path | None,
-    writable: Callable[[str], bool],
+    writable: Writable,
     format: str | None,
 ) -> list[Path]:
     if out is None:

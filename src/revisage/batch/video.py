@@ -104,9 +104,7 @@ class VideoFilm:
         if stream is None:
             raise UsageError(f"{self.path} has no moving pictures: give a film")
         if stream.codec_context is None:
-            raise UsageError(
-                f"{self.path}: its pictures are of a kind that cannot be decoded: convert it first"
-            )
+            raise UsageError(f"{self.path}: its pictures cannot be decoded: convert it first")
         return stream
 
     def frames(self) -> Iterator[Frame]:
@@ -142,18 +140,14 @@ class VideoFilm:
 
     def _check(self, frame: VideoFrame) -> None:
         """Raises UsageError for frames that are too large, or that would be wrong in 8 bits or RGB."""
+        size = f"{frame.width} × {frame.height} pixels"
         if frame.width * frame.height > self._limits.max_pixels:
-            raise UsageError(
-                f"{self.path}: frames of {frame.width} × {frame.height} pixels are more than "
-                f"{self._limits.max_pixels:,}; --max-pixels allows more"
-            )
+            raise UsageError(f"{self.path}: frames of {size} are too large; --max-pixels allows more")
         dolby = {"DOVI_METADATA", "DOVI_RPU_BUFFER"} & _side_data(frame).keys()
         hdr = HDR.get(frame.color_trc) or ("Dolby Vision" if dolby else None)
         if hdr:
-            raise UsageError(
-                f"{self.path} has high dynamic range, {hdr}: models would flatten it. "
-                "Convert it to standard range (BT.709) with a tone mapping of your choice first"
-            )
+            how = "convert it to standard range (BT.709) by a tone mapping of your choice first"
+            raise UsageError(f"{self.path} has high dynamic range, {hdr}, which models would flatten: {how}")
 
     def _colour(self, frame: VideoFrame) -> Colour:
         matrix = frame.colorspace
@@ -164,10 +158,8 @@ class VideoFilm:
         if rgb or matrix in (0, 3):
             matrix, full = UNSPECIFIED, full and not rgb
         if matrix != UNSPECIFIED and matrix not in MATRICES and not self._gray:
-            raise UsageError(
-                f"{self.path} has the colour matrix {matrix} of ITU-T H.273, which cannot be converted: "
-                "convert the film to BT.709 first"
-            )
+            unknown = f"the colour matrix {matrix} of ITU-T H.273, which is unknown here"
+            raise UsageError(f"{self.path} has {unknown}: convert the film to BT.709 first")
         used = matrix if matrix in MATRICES else usual_matrix((frame.width, frame.height))
         tagged = 0 if rgb else frame.color_range or (2 if full else 0)
         return Colour(matrix, frame.color_trc, frame.color_primaries, full, tagged, used)

@@ -121,10 +121,8 @@ class VideoSink:
             self._notes.append("a row or column is repeated at the border: such films have even sizes")
         if colour.matrix == video.UNSPECIFIED and video.usual_matrix((width, height)) != colour.used:
             colour = replace(colour, matrix=colour.used)
-            self._notes.append(
-                f"the film's colours are untagged; the result is tagged {video.MATRICES[colour.used][0]}, "
-                "which players would not guess for its size"
-            )
+            tagged = f"is tagged {video.MATRICES[colour.used][0]}, which its size does not tell players"
+            self._notes.append(f"the film's colours are untagged; the result {tagged}")
         self._colour = colour
         stream: VideoStream = out.add_stream(encoder, rate=film.rate or Fraction(25), options=settings)
         context = stream.codec_context

@@ -116,8 +116,6 @@ def _text(figures: dict[str, Any]) -> str:
     for row in figures["forecast"]:
         columns = [row[key][name] for name in PHOTOS for key in ("days", "core_hours", "dollars")]
         lines.append(table.format(row["machines"], row["photos_per_hour"], *columns))
-    lines.append(
-        f"One run keeps up to {figures['most_machines']:,} machines busy; for more, divide the archive by "
-        "folders."
-    )
+    most = f"One run keeps up to {figures['most_machines']:,} machines busy"
+    lines.append(f"{most}; for more, divide the archive by folders.")
     return "\n".join(lines)

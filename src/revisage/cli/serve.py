@@ -84,9 +84,8 @@ def _welcome(options: Options, settings: ServerSettings, port: int) -> None:
             segno.make(url, error="l").terminal(compact=True)
     say("Ctrl+C ends it.")
     if options.open and sys.stdout is not None and sys.stdout.isatty() and _has_screen():
-        threading.Thread(
-            target=webbrowser.open, args=[address(settings.host, port) + key], daemon=True
-        ).start()
+        url = address(settings.host, port) + key
+        threading.Thread(target=webbrowser.open, args=[url], daemon=True).start()
 
 
 def _has_screen() -> bool:

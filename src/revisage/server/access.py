@@ -90,9 +90,7 @@ class Guard:
         names = self._settings.answered_names
         host = headers.get("host", "")
         if names and _name_of(host) not in names:
-            return Failure(
-                421, "wrong-name", "this server does not answer to that name: start it with --name NAME"
-            )
+            return Failure(421, "wrong-name", "the server has another name: start it with --name NAME")
         if scope["method"] not in ("GET", "OPTIONS") and _is_foreign(headers, host):
             return Failure(403, "foreign-page", "a page of another site may not use this server")
         if self._settings.tokens and path.startswith(GUARDED):

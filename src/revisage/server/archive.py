@@ -15,16 +15,9 @@ from revisage.server.queue.jobs import Job
 
 TABLE = "restored.csv"
 COLUMNS = (
-    "file",
-    "photo",
-    "width",
-    "height",
-    "faces found",
-    "faces restored",
-    "largest change of identity in degrees",
-    "models",
-    "notes",
-)
+    "file", "photo", "width", "height", "faces found", "faces restored",
+    "largest change of identity in degrees", "models", "notes",
+)  # fmt: skip
 
 
 class _Pipe(io.BytesIO):

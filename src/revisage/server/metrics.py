@@ -21,10 +21,7 @@ class Metrics:
         histogram = partial(Histogram, registry=self._registry)
         self.requests = counter("revisage_requests", "Requests answered", ("route", "method", "status"))
         self.request_seconds = histogram(
-            "revisage_request_seconds",
-            "Time to the last byte of an answer",
-            ("route",),
-            buckets=REQUEST_SECONDS,
+            "revisage_request_seconds", "Time to an answer's last byte", ("route",), buckets=REQUEST_SECONDS
         )
         self.ended = counter("revisage_jobs_ended", "Jobs ended by this server's workers", ("outcome",))
         self.stage_seconds = histogram(

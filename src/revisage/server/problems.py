@@ -83,7 +83,6 @@ def failure_of(error: BaseException) -> Failure:
             lines = str(error).splitlines()
             return Failure(status, code, lines[0] if lines else code)
     if isinstance(error, MemoryError):
-        return Failure(
-            503, "out-of-memory", "the server has too little memory for this photo: ask for a smaller scale"
-        )
+        text = "the server has too little memory for this photo: ask for a smaller scale"
+        return Failure(503, "out-of-memory", text)
     return Failure(500, "internal", "the server has failed at this photo; its log says why")

@@ -57,13 +57,7 @@ class LastPhoto:
 
 
 def restore_job(
-    job: Job,
-    files: Files,
-    restorer: Restorer,
-    last: LastPhoto,
-    watch: Progress,
-    *,
-    guard: float | None = None,
+    job: Job, files: Files, restorer: Restorer, last: LastPhoto, watch: Progress, *, guard: float | None
 ) -> tuple[str, dict[str, float]]:
     """Restore a job's photo and publish the result, unless an earlier attempt has.
 

@@ -96,9 +96,8 @@ class ServerSettings:
 
     def __post_init__(self) -> None:
         if not self.loopback and not self.tokens:
-            raise UsageError(
-                f"--host {self.host} lets other machines in: give --token-file FILE, or keep to 127.0.0.1"
-            )
+            how = "give --token-file FILE, or keep to 127.0.0.1"
+            raise UsageError(f"--host {self.host} lets other machines in: {how}")
         if not 0 <= self.port <= 65_535:
             raise UsageError(f"--port {self.port}: give a number from 0 to 65535")
         if self.workers < 0:
@@ -158,11 +157,8 @@ def read_tokens(path: Path) -> tuple[str, ...]:
         raise UsageError(f"--token-file {path} cannot be read ({why})") from error
     tokens = tuple(line for line in lines if line and not line.startswith("#"))
     if not tokens:
-        raise UsageError(
-            f"--token-file {path} has no token: write one a line, such as `openssl rand -hex 32` makes"
-        )
+        raise UsageError(f"--token-file {path} has no token: write one a line, as of `openssl rand -hex 32`")
     if any(len(token) < TOKEN_LENGTH or not token.isascii() or " " in token for token in tokens):
-        raise UsageError(
-            f"--token-file {path}: each token must have at least {TOKEN_LENGTH} ASCII characters and no space"
-        )
+        wish = f"at least {TOKEN_LENGTH} ASCII characters and no space"
+        raise UsageError(f"--token-file {path}: each token must have {wish}")
     return tokens

@@ -111,10 +111,8 @@ async def _form(request: Request, upload: Upload, limits: Limits) -> str:
             raise ProblemError(422, "no-file", text)
         for name in form:
             if name != "file":
-                text = (
-                    f"{name}: a form has only the photo; options stand in the address, such as ?strength=0.8"
-                )
-                raise ProblemError(422, "bad-option", text)
+                text = "a form has only the photo; options stand in the address, such as ?strength=0.8"
+                raise ProblemError(422, "bad-option", f"{name}: {text}")
         while chunk := await part.read(CHUNK):
             await asyncio.to_thread(upload.write, chunk)
         return part.filename or ""
@@ -123,6 +121,5 @@ async def _form(request: Request, upload: Upload, limits: Limits) -> str:
 
 
 def _too_long(limits: Limits) -> ProblemError:
-    return ProblemError(
-        413, "too-long", f"the request has more than {limits.body_bytes:,} bytes: send a smaller file"
-    )
+    text = f"the request has more than {limits.body_bytes:,} bytes: send a smaller file"
+    return ProblemError(413, "too-long", text)

@@ -156,10 +156,8 @@ class _Pool:
         if not worker.ready:
             self._failed_starts += 1
             if self._failed_starts > DEATHS:
-                code = worker.process.exitcode
-                raise RuntimeUnavailableError(
-                    f"a worker process cannot start (exit code {code}): use --processes 1"
-                )
+                why = f"exit code {worker.process.exitcode}"
+                raise RuntimeUnavailableError(f"no worker process can start ({why}): use --processes 1")
         for number, job in worker.hand.items():
             self._deaths[number] = self._deaths.get(number, 0) + 1
             if self._deaths[number] >= DEATHS and worker.alone:

@@ -225,7 +225,7 @@ class _Restoring:
         if not _ray().get(self._gate.enter.remote(number)):
             return _state(number, job, None, None)
         try:
-            result = photo.restore(found, self._restorer, self._options, seconds=self._seconds)
+            result = photo.restore(found, self._restorer, self._options, None, seconds=self._seconds)
         except Exception as error:
             return _state(number, job, photo.failed(job, error, found.marks), None)
         return _state(number, job, found.marks, result)

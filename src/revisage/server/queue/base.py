@@ -163,9 +163,8 @@ class JobStore(ABC):
 
     def expired(self, *, seconds: float) -> list[str]:
         """Ids of the jobs that ended at least `seconds` ago."""
-        return [
-            row[0] for row in self._rows("SELECT id FROM revisage_jobs WHERE ended <= {now} - ?", seconds)
-        ]
+        rows = self._rows("SELECT id FROM revisage_jobs WHERE ended <= {now} - ?", seconds)
+        return [row[0] for row in rows]
 
     def jobs(self) -> list[Job]:
         """All jobs, in the order in which they came."""

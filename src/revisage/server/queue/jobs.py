@@ -18,9 +18,7 @@ ID = re.compile(r"[0-9a-f]{32}")
 
 Progress = Mapping[str, tuple[int, int]]  #: steps done and steps in all by stage, in the order of the stages
 
-POISONED = Failure(
-    422, "poisoned", "restoring this photo has ended the worker each time: it is not tried again"
-)
+POISONED = Failure(422, "poisoned", "this photo has ended its worker each time: it is not tried again")
 
 
 def new_id() -> str:
