@@ -321,6 +321,7 @@ def test_without_pyav_it_says_what_to_install(
 ) -> None:
     (tmp_path / "film.mp4").touch()
     monkeypatch.setitem(sys.modules, "av", None)
+    monkeypatch.delitem(sys.modules, "revisage.batch.video")
     assert restore(tmp_path / "film.mp4", tmp_path / "out.mp4") == 1
     assert 'pip install "revisage[video]", or give a folder of frames' in capsys.readouterr().err
 

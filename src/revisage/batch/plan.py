@@ -62,7 +62,7 @@ def plan_photos(
     if not any(photo.exists() for photo in photos):
         raise absent(photos[0])
     targets = _targets(photos, roots, inputs, out, writable, format)
-    _require_writable({_existing(target.parent) for target in targets}, out)
+    _require_writable({target.parent for target in targets}, out)
     return [Job(*pair) for pair in zip(photos, targets, strict=True)]
 
 
@@ -137,21 +137,18 @@ def _join(folder: Location, name: Path) -> Location:
 
 def _require_writable(folders: set[Path], out: Path | None) -> None:
     """Tell now what would else be told for every photo after its work is done."""
-    refusals = {}
-    for folder in folders:
+    refusals: dict[Path, str] = {}
+    # Of each the nearest above it that is there.
+    above = {next(path for path in (one, *one.absolute().parents) if path.exists()) for one in folders}
+    for folder in above:
         try:
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
             refusals[folder] = error.strerror or str(error)
-    if refusals and (out is not None or len(refusals) == len(folders)):
+    if refusals and (out is not None or len(refusals) == len(above)):
         folder, reason = min(refusals.items())
         raise UsageError(f"nothing can be written to {folder} ({reason}): choose another place with -o")
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
-    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 
 
 def _is_result(photo: Path, names: set[Path]) -> bool:
@@ -214,7 +211,7 @@ def _plan_stream(inputs: Sequence[Location], out: Location | None, format: str |
     if not isinstance(out, Path) or out.is_dir() or not out.suffix:
         raise UsageError(f"{out}: a photo from standard input has no name; name its result, such as out.jpg")
     _check_name(out, format)
-    _require_writable({_existing(out.parent)}, out)
+    _require_writable({out.parent}, out)
     return Job(source, out)
 
 

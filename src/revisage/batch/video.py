@@ -1,10 +1,8 @@
-"""The frames of a video file, each with its time, by PyAV, which brings FFmpeg along.
+"""The frames of a video file, each with its time, by PyAV (`revisage[video]`), which brings FFmpeg along.
 
 Frames are decoded one at a time. Of the file system only the film itself is open to FFmpeg: a playlist in it
 cannot name another file or open a connection. What FFmpeg makes of the file is otherwise as safe as it is.
 """
-
-from __future__ import annotations
 
 import contextlib
 import struct
@@ -13,18 +11,20 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import av
 import numpy as np
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange
+from av.video.reformatter import Interpolation as Flags
+from av.video.stream import VideoStream
 
-from revisage.errors import PhotoError, RevisageError, RuntimeUnavailableError, UsageError
+from revisage.errors import PhotoError, RevisageError, UsageError
 from revisage.image import DecodeLimits, Photo
 from revisage.restore.video.film import Frame
-
-if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.video.frame import VideoFrame
-    from av.video.stream import VideoStream
 
 HDR = {16: "PQ (SMPTE ST 2084)", 18: "HLG (ARIB STD-B67)"}
 """Transfer characteristics of high dynamic range, by their numbers in ITU-T H.273."""
@@ -38,6 +38,11 @@ MATRICES = {
 
 FULL_BY_DEFAULT = frozenset({"mjpeg", "ffv1", "rawvideo", "png", "huffyuv", "ffvhuff", "utvideo"})
 """Codecs whose untagged gray has the full range, as FFmpeg takes it."""
+
+FAILURES = (av.FFmpegError, OSError, ValueError)  #: what PyAV raises for files that cannot be read or written
+
+SCALING = Flags.BICUBIC | Flags.ACCURATE_RND | Flags.FULL_CHR_H_INT | Flags.FULL_CHR_H_INP
+"""Conversions without the shortcuts of libswscale."""
 
 MOST_TICKS = 1 << 31  #: MP4 counts time in fewer parts of a second
 
@@ -67,7 +72,7 @@ class VideoFilm:
     """The frames of a video file, upright, in 8 or 16 bits for a channel."""
 
     def __init__(self, path: Path, limits: DecodeLimits) -> None:
-        """Raises UsageError when this is no film to be restored, RuntimeUnavailableError without PyAV."""
+        """Raises UsageError when this is no film to be restored."""
         self.path, self._limits = path, limits
         self.notes: dict[str, None] = {}  #: what should be known of the film; grows while frames are read
         with opened(self.path) as container:
@@ -95,8 +100,6 @@ class VideoFilm:
 
     def picture(self, container: InputContainer) -> VideoStream:
         """The stream of moving pictures that is restored. Raises UsageError."""
-        from av.stream import Disposition
-
         streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
         best = container.streams.best("video")
         stream = next((s for s in streams if best is not None and s.index == best.index), None)
@@ -183,8 +186,6 @@ class VideoFilm:
         return round(time / self.tick) * self.tick
 
     def _photo(self, frame: VideoFrame) -> Photo | RevisageError:
-        from av.video.reformatter import ColorRange
-
         try:
             self._check(frame)
         except UsageError as error:
@@ -200,7 +201,7 @@ class VideoFilm:
             format="rgb24" if depth <= 8 else "rgb48le",
             src_colorspace=MATRICES[self.colour.used][1],
             src_color_range=None if frame.format.is_rgb or frame.format.has_palette else range,
-            interpolation=scaling(),
+            interpolation=SCALING,
         )
         pixels = rgb.to_ndarray()
         transpose, mirror, flip = self._turn
@@ -209,26 +210,15 @@ class VideoFilm:
         return Photo(np.ascontiguousarray(pixels), gray=self._gray)
 
 
-def load_av() -> Any:
-    """PyAV. Raises RuntimeUnavailableError when it is not installed."""
-    try:
-        import av
-    except ImportError:
-        how = 'pip install "revisage[video]", or give a folder of frames'
-        raise RuntimeUnavailableError(f"a video file needs PyAV: {how}") from None
-    return av
-
-
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[InputContainer]:
     """A video file to be read from its beginning. Raises UsageError."""
-    av = load_av()
     with contextlib.ExitStack() as stack:
         try:
             file = stack.enter_context(path.open("rb"))
             container = av.open(file, "r", io_open=_refuse, metadata_errors="replace")
             stack.enter_context(container)
-        except failures() as error:
+        except FAILURES as error:
             raise UsageError(f"{path} is no film that can be read ({reason(error)})") from error
         yield container
 
@@ -236,18 +226,6 @@ def opened(path: Path) -> Iterator[InputContainer]:
 def pixel_aspect(stream: VideoStream) -> Fraction:
     """Width of a pixel by its height, as the file stores pictures; 1 where it does not tell."""
     return stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or Fraction(1)
-
-
-def failures() -> tuple[type[Exception], ...]:
-    """What PyAV raises for files that cannot be read or written."""
-    return (load_av().FFmpegError, OSError, ValueError)
-
-
-def scaling() -> int:
-    """Flags of libswscale for conversions without its shortcuts."""
-    from av.video.reformatter import Interpolation as Flags
-
-    return Flags.BICUBIC | Flags.ACCURATE_RND | Flags.FULL_CHR_H_INT | Flags.FULL_CHR_H_INP
 
 
 def reason(error: BaseException) -> str:
@@ -267,9 +245,9 @@ def _decode(container: InputContainer, stream: VideoStream) -> Iterator[VideoFra
                 yield from packet.decode()
             except EOFError:
                 return
-            except failures() as error:
+            except FAILURES as error:
                 yield PhotoError(f"it is damaged ({reason(error)})")
-    except failures() as error:
+    except FAILURES as error:
         yield PhotoError(f"the film breaks off ({reason(error)})")
 
 

@@ -8,15 +8,15 @@ from fractions import Fraction
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from revisage.batch.video import VideoFilm, failures, load_av, opened, reason
+import av
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+from revisage.batch.video import FAILURES, VideoFilm, opened, reason
 from revisage.errors import UsageError
-
-if TYPE_CHECKING:
-    from av.container import InputContainer, OutputContainer
-    from av.packet import Packet
-    from av.stream import Stream
 
 OWN = frozenset(
     {"major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id", "rotate", "duration"}
@@ -46,7 +46,6 @@ class Copies:
         self._outs: dict[int, Stream] = {}
         self._open = contextlib.ExitStack()
         self._next: tuple[Fraction, Packet[Any]] | None = None
-        av = load_av()
         with opened(film.path) as source, av.open(BytesIO(), "w", format=format) as trial:
             self.tags = _tags(source.metadata, keep_gps=keep_gps)
             self._encoder = SOUND.get(format, "aac")
@@ -99,7 +98,7 @@ class Copies:
         self._next = next(self._packets, None)
 
     def _encoded(self, out: OutputContainer, template: Any) -> Any:
-        rates = load_av().Codec(self._encoder, "w").audio_rates or [template.sample_rate]
+        rates = av.Codec(self._encoder, "w").audio_rates or [template.sample_rate]
         rate = template.sample_rate if template.sample_rate in rates else 48000
         stream: Any = out.add_stream(self._encoder, rate=rate, bit_rate=SOUND_BITS)
         unnamed = template.layout.name.endswith("channels")  # old formats only count them
@@ -141,7 +140,7 @@ class Copies:
                 packet.pts = packet.dts if packet.pts is None else packet.pts - shift
                 packet.stream = self._outs[index]
                 yield packet.dts * packet.time_base, packet
-        except failures() as error:
+        except FAILURES as error:
             self.notes[f"sound and subtitles break off, as the film does ({reason(error)})"] = None
         if dropped:
             note = f"{dropped} packets of sound or subtitles without a time of their own are left out"
@@ -151,7 +150,7 @@ class Copies:
         out: Any = self._outs[packet.stream.index]
         try:
             frames: list[Any] = packet.decode()
-        except failures():
+        except FAILURES:
             self.notes[f"sound {packet.stream.index} has damaged parts, which are silent"] = None
             return
         for frame in frames:

@@ -12,23 +12,25 @@ import secrets
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
+import av
 import numpy as np
+from av.container import OutputContainer
+from av.packet import Packet
+from av.video.format import VideoFormat
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange
+from av.video.stream import VideoStream
 
 from revisage.batch import video
-from revisage.batch.video import VideoFilm, failures
+from revisage.batch.video import FAILURES, VideoFilm
 from revisage.batch.video_copy import Copies
 from revisage.errors import SaveError, UsageError
 from revisage.files import PART, TEMPORARY, publish
 from revisage.options import SaveOptions
 from revisage.restore import Result
 from revisage.restore.video.film import Frame
-
-if TYPE_CHECKING:
-    from av.container import OutputContainer
-    from av.packet import Packet
-    from av.video.stream import VideoStream
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 """FFmpeg's name of what a file of this name holds."""
@@ -67,7 +69,7 @@ class VideoSink:
         return self
 
     def __exit__(self, *error: object) -> None:
-        with contextlib.suppress(*failures()):
+        with contextlib.suppress(*FAILURES):
             self._closing.close()
         with contextlib.suppress(OSError):
             self._temporary.unlink()
@@ -83,7 +85,7 @@ class VideoSink:
             if self._out is None:
                 self._start(result)
             self._encode(result.pixels, frame.time, frame.duration)
-        except failures() as error:
+        except FAILURES as error:
             raise self._failed(error) from error
         return str(self._path)
 
@@ -99,7 +101,7 @@ class VideoSink:
             self._closing.close()
             report = self._report()
             publish(self._temporary, self._path)
-        except failures() as error:
+        except FAILURES as error:
             raise self._failed(error) from error
         return report
 
@@ -107,7 +109,6 @@ class VideoSink:
         return SaveError(f"{self._path} cannot be written ({video.reason(error)})")
 
     def _start(self, result: Result) -> None:
-        av = video.load_av()
         film, colour = self._film, self._film.colour
         self._path.parent.mkdir(parents=True, exist_ok=True)
         options = {"movflags": "+faststart"} if self._format in ("mp4", "mov") else {}
@@ -124,7 +125,8 @@ class VideoSink:
             tagged = f"is tagged {video.MATRICES[colour.used][0]}, which its size does not tell players"
             self._notes.append(f"the film's colours are untagged; the result {tagged}")
         self._colour = colour
-        stream: VideoStream = out.add_stream(encoder, rate=film.rate or Fraction(25), options=settings)
+        stream = out.add_stream(encoder, rate=film.rate or Fraction(25), options=settings)
+        assert isinstance(stream, VideoStream)
         context = stream.codec_context
         more = (width % 2, height % 2) if self._even else (0, 0)
         context.width, context.height = width + more[0], height + more[1]
@@ -155,9 +157,6 @@ class VideoSink:
         self._out.metadata.update(tags)
 
     def _encode(self, pixels: np.ndarray, time: Fraction, duration: Fraction) -> None:
-        from av.video.frame import VideoFrame
-        from av.video.reformatter import ColorRange
-
         colour, tick = self._colour, self._film.tick
         rows, columns = self._height - pixels.shape[0], self._width - pixels.shape[1]
         assert 0 <= min(rows, columns) <= max(rows, columns) <= 1, pixels.shape
@@ -167,7 +166,7 @@ class VideoSink:
             format=self._stored,
             dst_colorspace=video.MATRICES[colour.used][1],
             dst_color_range=ColorRange.JPEG if colour.full else ColorRange.MPEG,
-            interpolation=video.scaling(),
+            interpolation=video.SCALING,
         )
         frame.colorspace, frame.color_range = colour.matrix, colour.tagged_range
         frame.color_trc, frame.color_primaries = colour.transfer, colour.primaries
@@ -219,8 +218,6 @@ def _storage(pixel_format: str, container: str) -> tuple[str, str, dict[str, str
     decoding, and would tell a wrong length where the rate varies. The constant rate factors are hard to tell
     from the frames.
     """
-    from av.video.format import VideoFormat
-
     format = VideoFormat(pixel_format, 64, 64)
     chroma = "420"
     if len(format.components) >= 3 and not format.is_rgb and format.chroma_height() == 64:

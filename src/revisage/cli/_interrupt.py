@@ -12,15 +12,9 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 
 
 class Stop(threading.Event):
-    """Set by the first signal."""
+    """Set by the first signal, whose number it has."""
 
-    number: int | None = None
-    """Which signal that was."""
-
-    @property
-    def code(self) -> int:
-        """The exit code that shells give a program which a signal has ended."""
-        return 128 + (self.number or signal.SIGINT)
+    number: int = signal.SIGINT
 
 
 @contextlib.contextmanager

@@ -64,7 +64,7 @@ def work(run: Run) -> int:
     if full:
         say(f"revisage restore: {FULL}{'' if run.before is None else AND_GO_ON}", error=True)
     elif left:
-        raise KeyboardInterrupt(stop.code)
+        raise KeyboardInterrupt(128 + stop.number)  # as shells tell what a signal has ended
     failed = live.meter.failed + (run.before.failed if run.before else 0)
     return 1 if failed or full or not written else 0
 

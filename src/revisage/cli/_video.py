@@ -1,24 +1,29 @@
 """`revisage restore --video`: a film in, a restored film out."""
 
+from __future__ import annotations
+
 import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.progress import TaskID
 
 from revisage.batch import SaveOptions
 from revisage.batch.frames import FolderFilm, FolderSink
-from revisage.batch.video import VideoFilm
-from revisage.batch.video_sink import FilmReport, VideoSink
 from revisage.cli._bar import bar
 from revisage.cli._interrupt import interruptible
 from revisage.cli._report import Report
 from revisage.cli._say import say
-from revisage.errors import RevisageError, UsageError
+from revisage.errors import RevisageError, RuntimeUnavailableError, UsageError
 from revisage.files import absent
 from revisage.restore import RestoreOptions, Restorer, failure
 from revisage.restore.video.film import restore_film
+
+if TYPE_CHECKING:
+    from revisage.batch.video import VideoFilm
+    from revisage.batch.video_sink import FilmReport, VideoSink
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ def restore(
                 if entry["error"] is not None:
                     failed += 1
                     say(f"{entry['input']}: {entry['error']}", error=True)
-            if isinstance(sink, VideoSink) and not stop.is_set():
+            if not isinstance(sink, FolderSink) and not stop.is_set():
                 whole = sink.finish()
                 named = {"output": str(film.out), "status": "restored", "error": None, "film": asdict(whole)}
                 report.add(failure(film.source, RevisageError("")) | named)  # after those of its frames
@@ -95,6 +100,12 @@ def _sink(
         frames = FolderFilm(film.source, restorer.settings.limits, options.damaged)
         yield frames, FolderSink(film.out, saving)
         return
+    try:
+        from revisage.batch.video import VideoFilm
+        from revisage.batch.video_sink import VideoSink
+    except ImportError:
+        how = 'pip install "revisage[video]", or give a folder of frames'
+        raise RuntimeUnavailableError(f"a video file needs PyAV: {how}") from None
     source = VideoFilm(film.source, restorer.settings.limits)
     with VideoSink(film.out, source, saving) as sink:
         yield source, sink

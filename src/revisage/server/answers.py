@@ -28,11 +28,6 @@ BEAT_SECONDS = 3.0
 """How often a silent stream tells proxies that it is alive, and looks whether the server is to stop."""
 
 
-def link(job: Job) -> str:
-    """The header that says where the report of a result is (RFC 8288)."""
-    return f'</v1/jobs/{job.id}/report>; rel="describedby"; type="application/json"'
-
-
 async def result(service: Service, job: Job, request: Request) -> Response:
     """The restored photo as a file to keep, or the part of it that the request asks for (RFC 9110, 14).
 
@@ -62,7 +57,7 @@ async def result(service: Service, job: Job, request: Request) -> Response:
         "content-length": str(stop - start),
         "content-disposition": _disposition(job.name, format),
         "etag": tag,
-        "link": link(job),
+        "link": f'</v1/jobs/{job.id}/report>; rel="describedby"; type="application/json"',  # RFC 8288
     }
     if part is not None:
         headers["content-range"] = f"bytes {start}-{stop - 1}/{length}"

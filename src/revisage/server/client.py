@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,9 +84,10 @@ class Client:
         self, url: str, token: str | None = None, *, seconds: float = 600.0, patience: float = 60.0
     ) -> None:
         self._url = url.rstrip("/")
-        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        self._seconds = seconds
         self._patience = patience
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        timeout = (CONNECT_SECONDS, seconds)
+        self._ask = partial(requests.request, headers=headers, timeout=timeout, allow_redirects=False)
 
     def restore(self, photo: Photo, options: JobOptions | None = None) -> Restored:
         """Restore a photo and wait for it. Raises ServerError, OSError when the file cannot be read."""
@@ -166,20 +168,10 @@ class Client:
         path: str,
         query: Query | None = None,
         data: bytes | None = None,
-        *,
         stream: bool = False,
     ) -> requests.Response:
         try:
-            answer = requests.request(
-                method,
-                self._url + path,
-                params=query,
-                data=data,
-                headers=self._headers,
-                stream=stream,
-                timeout=(CONNECT_SECONDS, self._seconds),
-                allow_redirects=False,
-            )
+            answer = self._ask(method, self._url + path, params=query, data=data, stream=stream)
         except requests.RequestException as error:
             wrong = isinstance(error, ValueError)  # what requests raises for an address that it cannot use
             hint = "give it as http://NAME:PORT" if wrong else "is `revisage serve` running there?"
