@@ -23,45 +23,47 @@ class Meter:
         self._clock = clock
         self._start = clock()
         self._left = math.inf
-        self._first: tuple[float, float] | None = None
-        self._past: deque[tuple[float, int, int]] = deque([(self._start, 0, 0)])
+        self._past: deque[tuple[float, float, int]] = deque([(clock(), 0.0, 0)])  # time, photos, faces
 
     @property
     def done(self) -> int:
         """Photos whose outcome is known."""
         return self.restored + self.failed
 
-    def add(self, outcome: Outcome) -> None:
-        """Count one photo."""
+    def add(self, outcome: Outcome, in_hand: float = 0.0) -> None:
+        """Count one photo. `in_hand` is how much is done of the photos in hand, in photos."""
         if outcome.error is None:
             self.restored += 1
             self.faces += sum(face["outcome"] == "restored" for face in outcome.entry["faces"])
         else:
             self.failed += 1
         now = self._clock()
-        self._past.append((now, self.done, self.faces))
+        self._past.append((now, self.done + in_hand, self.faces))
         while len(self._past) > 2 and self._past[1][0] < now - WINDOW_SECONDS:
             self._past.popleft()
 
-    def rates(self) -> tuple[float, float]:
-        """Photos and faces per second of late; zeros before the first."""
+    def rates(self, in_hand: float = 0.0) -> tuple[float, float]:
+        """Photos and faces per second of late."""
         then, photos, faces = self._past[0]
-        seconds = self._clock() - then
-        if seconds <= 0 or not self.done:
-            return 0.0, 0.0
-        return (self.done - photos) / seconds, (self.faces - faces) / seconds
+        seconds = max(self._clock() - then, 1e-9)
+        return max(self.done + in_hand - photos, 0) / seconds, (self.faces - faces) / seconds
 
     def left(self, in_hand: float = 0.0) -> str:
-        """`0:00:58 left`, or nothing before the first tile or two of a photo. It falls, and only grows where
-        the work has become twice as slow. `in_hand` is how much is done of the photos in hand, in photos."""
-        pace, _ = self.rates()
-        if not self.done:  # opening the models and the photo does not tell how long a tile takes
-            if self._first is None and in_hand >= LEAST_SHARE:
-                self._first = self._clock(), in_hand
-            then, share = self._first or (0.0, in_hand)
-            if in_hand <= share:
+        """`0:00:58 left`, or nothing before the first tile or two of a photo.
+
+        It falls, and only grows where the work has become twice as slow.
+        """
+        if not self.done and not self._past[0][1]:
+            if in_hand < LEAST_SHARE:
                 return ""
-            pace = (in_hand - share) / max(self._clock() - then, 1e-9)
+            self._past[0] = (
+                self._clock(),
+                in_hand,
+                0,
+            )  # opening models and photo does not tell how long a tile takes
+        pace, _ = self.rates(in_hand)
+        if not pace:
+            return ""
         seconds = max(self.total - self.done - in_hand, 0) / max(pace, 1e-6)
         if not self._left <= seconds < 2 * self._left:
             self._left = seconds
@@ -69,6 +71,6 @@ class Meter:
 
     def line(self, in_hand: float = 0.0) -> str:
         """`12 of 100: 1.50 photos/s, 2.10 faces/s, 1 failed, 0:00:58 left`."""
-        photos, faces = self.rates()
+        photos, faces = self.rates(in_hand)
         counts = f"{self.done:,} of {self.total:,}: {photos:.2f} photos/s, {faces:.2f} faces/s"
         return ", ".join(filter(None, [counts, f"{self.failed:,} failed", self.left(in_hand)]))

@@ -143,22 +143,18 @@ def reason_of(error: Exception) -> Reason:
     """What kind of error befell a photo."""
     cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
     number = cause.errno if isinstance(cause, OSError) else None
-    if isinstance(error, errors.ExistsError):
-        return "exists"
-    if isinstance(error, errors.SaveError):
+    if isinstance(error, errors.SaveError) and not isinstance(error, errors.ExistsError):
         if number is None:
             return "unencodable"
         return "disk-full" if number in (errno.ENOSPC, errno.EDQUOT) else "unwritable"
     if isinstance(cause, OSError):
         gone = number in (errno.ENOENT, errno.ENOTDIR) or isinstance(cause, FileNotFoundError)
         return "vanished" if gone else "unreadable"
-    for kind, reason in _REASONS.items():
-        if isinstance(error, kind):
-            return reason
-    return "internal"
+    return next((reason for kind, reason in _REASONS.items() if isinstance(error, kind)), "internal")
 
 
 _REASONS: dict[type[Exception], Reason] = {
+    errors.ExistsError: "exists",
     errors.UnsupportedFormatError: "unsupported",
     errors.PhotoTooLargeError: "too-large",
     errors.PhotoError: "damaged",

@@ -61,7 +61,19 @@ def plan_photos(
     photos, roots = [photo for photo, _ in found], [root for _, root in found]
     if not any(photo.exists() for photo in photos):
         raise absent(photos[0])
-    targets = _targets(photos, roots, inputs, out, writable, format)
+    if out is None:
+        targets = output_paths(photos, writable=writable, format=format)
+    elif len(inputs) == 1 and not inputs[0].is_dir() and not out.is_dir() and out.suffix:
+        _check_name(out, format)
+        if out.resolve() == photos[0].resolve():
+            raise UsageError(f"{out} is the original and is never written to: choose another name")
+        targets = [out]
+    else:
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"{out} is a file: several photos need a folder")
+        if not out.exists() and format_of(out) is not None:
+            raise UsageError(f"{out} is the name of one photo: several photos need a folder")
+        targets = output_paths(photos, out, roots=roots, writable=writable, format=format)
     _require_writable({target.parent for target in targets}, out)
     return [Job(*pair) for pair in zip(photos, targets, strict=True)]
 
@@ -163,28 +175,6 @@ def _is_result(photo: Path, names: set[Path]) -> bool:
     ending = RESULT + photo.suffix  # perhaps of a name that had to be shortened
     beside = [other.name for other in names if other.parent == photo.parent]
     return any(shortened(other, ending) == photo.name for other in beside)
-
-
-def _targets(  # noqa: PLR0917 (one call)
-    photos: Sequence[Path],
-    roots: Sequence[Path],
-    inputs: Sequence[Path],
-    out: Path | None,
-    writable: Writable,
-    format: str | None,
-) -> list[Path]:
-    if out is None:
-        return output_paths(photos, writable=writable, format=format)
-    if len(inputs) == 1 and not inputs[0].is_dir() and not out.is_dir() and out.suffix:
-        _check_name(out, format)
-        if out.resolve() == photos[0].resolve():
-            raise UsageError(f"{out} is the original and is never written to: choose another name")
-        return [out]
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file: several photos need a folder")
-    if not out.exists() and format_of(out) is not None:
-        raise UsageError(f"{out} is the name of one photo: several photos need a folder")
-    return output_paths(photos, out, roots=roots, writable=writable, format=format)
 
 
 def _check_name(out: Path, format: str | None) -> None:

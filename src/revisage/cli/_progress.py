@@ -50,7 +50,7 @@ class Live:
         tell(outcome)
         with self._lock:
             self._in_hand.pop(outcome.job, None)
-            self.meter.add(outcome)
+            self.meter.add(outcome, sum(self._in_hand.values()))
         if self._progress.disable and time.monotonic() - self._told >= EVERY_SECONDS:
             self._told = time.monotonic()
             print(self.meter.line(), file=sys.stderr, flush=True)

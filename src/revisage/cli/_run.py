@@ -23,9 +23,6 @@ Outcomes = Generator[Outcome, None, None]
 Engine = Callable[[Sequence[Job], threading.Event, Watch], Outcomes]
 """Restores photos and yields what became of each; once the event is set, it begins no more."""
 
-FULL = "the disk is full: make room and run the same command again"
-AND_GO_ON = "; it goes on where this run ended"
-
 
 @dataclass(frozen=True)
 class Run:
@@ -62,7 +59,10 @@ def work(run: Run) -> int:
     left = len(run.jobs) - live.meter.done
     _summary(run, live, left)
     if full:
-        say(f"revisage restore: {FULL}{'' if run.before is None else AND_GO_ON}", error=True)
+        go_on = "" if run.before is None else "; it goes on where this run ended"
+        say(
+            f"revisage restore: the disk is full: make room and run the same command again{go_on}", error=True
+        )
     elif left:
         raise KeyboardInterrupt(128 + stop.number)  # as shells tell what a signal has ended
     failed = live.meter.failed + (run.before.failed if run.before else 0)

@@ -41,9 +41,7 @@ class Film:
             raise UsageError(f"{self.out} is the original and is never written to: choose another name")
         if self.source.is_dir() and (self.out.suffix or self.out.is_file()) and not self.out.is_dir():
             raise UsageError(f"{self.out}: the results of a folder of frames go into a folder")
-        if not self.source.is_dir() and self.out.is_dir():
-            raise UsageError(f"{self.out} is a folder: name the video file to be written, such as film.mp4")
-        if not self.source.is_dir() and not self.out.suffix:
+        if not self.source.is_dir() and (self.out.is_dir() or not self.out.suffix):
             raise UsageError(f"{self.out}: name the video file to be written, such as film.mp4")
 
 

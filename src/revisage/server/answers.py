@@ -81,14 +81,10 @@ def _part(request: Request, length: int, tag: str) -> tuple[int, int] | None:
     if asked is None or request.headers.get("if-range", tag) != tag:
         return None
     first, last = asked["first"], asked["last"]
-    if not first and not last:
+    if not (first or last) or (first and last and int(last) < int(first)):
         return None
-    if not first:
-        start, stop = max(0, length - int(last)), length
-    else:
-        start, stop = int(first), min(length, int(last) + 1) if last else length
-        if last and int(last) < start:
-            return None
+    start = int(first) if first else max(0, length - int(last))
+    stop = min(length, int(last) + 1) if first and last else length
     if start >= stop:
         raise ProblemError(416, "no-such-range", f"the result has {length:,} bytes: ask for some of these")
     return start, stop
