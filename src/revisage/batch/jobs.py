@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-Location = Path | str
-"""Where a file is: a path of this machine, or a URL that fsspec opens, such as s3://bucket/photo.jpg."""
+Location = Path | str  #: a path of this machine, or a URL that fsspec opens, such as s3://bucket/photo.jpg
 
 Reason = Literal[
     "damaged", "unsupported", "too-large", "unencodable", "crashed", "internal", "bad-option",

@@ -22,9 +22,7 @@ from revisage.runtime.cores import cores
 
 PROCESS_BYTES = 1536 << 20  #: memory that a process with two photos of some ten megapixels in hand may take
 PHOTOS_PER_PROCESS = 6  #: photos that a candidate restores for each of its processes before it is judged
-
-GAIN = 1.05
-"""A layout of more processes, which take more memory, must be so many times as fast as one of fewer."""
+GAIN = 1.05  #: a layout of more processes, which take more memory, must be so many times as fast
 
 
 @dataclass(frozen=True)

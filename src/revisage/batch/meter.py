@@ -8,9 +8,7 @@ from datetime import timedelta
 
 from revisage.batch.jobs import Outcome
 
-WINDOW_SECONDS = 120.0
-"""Rates are means over so much of the past: photos differ, and a machine's other work comes and goes."""
-
+WINDOW_SECONDS = 120.0  #: rates are means over so much of the past: photos and machines' load differ
 LEAST_SHARE = 0.1  #: of a photo from which on its pace is measured
 
 

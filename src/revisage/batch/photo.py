@@ -14,9 +14,7 @@ from revisage.label import Original, can_sign, results
 from revisage.options import SaveOptions
 from revisage.restore import Progress, RestoreOptions, Restorer, Result, Stage, failure
 
-PHOTO_SECONDS = 3600.0
-"""Longest time to restore one photo where none is given: for large scans on slow machines."""
-
+PHOTO_SECONDS = 3600.0  #: longest time to restore one photo where none is given: large scans on slow machines
 NO_MEMORY = "not enough memory for this photo: use --scale 1 or --workers 1, or close other programs"
 
 
@@ -110,7 +108,7 @@ def _original(job: Job, marks: Marks, format: str) -> Original:
     """The photo's file, read again: it would be in the way while the models have the memory."""
     data = job.source.read_bytes() if isinstance(job.source, Path) else storage.read(job.source)
     if sha256(data) != marks.digest:
-        raise errors.SigningError(f"{job.source} was changed meanwhile: run the same command again")
+        raise errors.SigningError(f"{job.source} was changed while restored: run the same command again")
     return Original(data, format, PurePosixPath(str(job.source)).name)
 
 

@@ -117,8 +117,8 @@ class VideoSink:
         self._out = self._closing.enter_context(out)
         height, width = result.pixels.shape[:2]
         self._stored, encoder, settings = _storage(film.pixel_format, self._format)
-        self._even = not self._stored.startswith("yuv444")
-        if self._even and (width % 2 or height % 2):
+        more = (0, 0) if self._stored.startswith("yuv444") else (width % 2, height % 2)
+        if any(more):
             self._notes.append("a row or column is repeated at the border: such films have even sizes")
         if colour.matrix == video.UNSPECIFIED and video.usual_matrix((width, height)) != colour.used:
             colour = replace(colour, matrix=colour.used)
@@ -128,7 +128,6 @@ class VideoSink:
         stream = out.add_stream(encoder, rate=film.rate or Fraction(25), options=settings)
         assert isinstance(stream, VideoStream)
         context = stream.codec_context
-        more = (width % 2, height % 2) if self._even else (0, 0)
         context.width, context.height = width + more[0], height + more[1]
         context.pix_fmt = self._stored
         context.time_base = film.tick
@@ -186,8 +185,6 @@ class VideoSink:
             for copied in self._copies.until(packet.pts * packet.time_base):
                 self._out.mux(copied)
             self._out.mux(packet)
-
-    # What became of it
 
     def _report(self) -> FilmReport:
         """Read the file again, so that the report tells what is there."""

@@ -24,8 +24,7 @@ from revisage.server.service import Service
 
 _RANGE = re.compile(r"bytes\s*=\s*(?P<first>[0-9]{0,18})\s*-\s*(?P<last>[0-9]{0,18})", re.IGNORECASE)
 
-BEAT_SECONDS = 3.0
-"""How often a silent stream tells proxies that it is alive, and looks whether the server is to stop."""
+BEAT_SECONDS = 3.0  #: how often a silent stream tells proxies that it is alive, and looks whether to end
 
 
 async def result(service: Service, job: Job, request: Request) -> Response:

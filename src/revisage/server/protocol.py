@@ -7,8 +7,7 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEAD_SECONDS = 10.0
-"""How long a request's line and headers may take to arrive, and a new connection may stay silent."""
+HEAD_SECONDS = 10.0  #: how long a request's head may take to arrive, and a new connection may stay silent
 
 UNFINISHED = 64
 """Connections of one address that may be without a whole head; the oldest gives way to one more. A proxy

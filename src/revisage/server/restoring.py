@@ -19,9 +19,7 @@ from revisage.server.queue.jobs import Job
 
 log = logging.getLogger(__name__)
 
-PREVIEW_SIDE = 3200
-"""Longest side of a preview in pixels: whatever is doubled without being asked is shown pixel by pixel."""
-
+PREVIEW_SIDE = 3200  #: longest side of a preview: what is doubled without being asked is shown pixel by pixel
 THUMB_SIDE = 192  #: longest side of a thumbnail in pixels
 MEMORY = 512 << 20  #: bytes that the last photo may take between two jobs; a larger one is analysed again
 

@@ -19,9 +19,7 @@ from revisage.server.worker import Models, Told, main
 
 log = logging.getLogger(__name__)
 
-RESTART_SECONDS = 0.2
-"""Pause before a dead worker is replaced, doubled up to `MAX_RESTART_SECONDS` while they die at the start."""
-
+RESTART_SECONDS = 0.2  #: pause before a dead worker is replaced, doubled while they die at the start, up to:
 MAX_RESTART_SECONDS = 30.0
 STOP_SECONDS = 2.0  #: how long a worker may take to give its job back before it is killed
 

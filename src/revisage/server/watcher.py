@@ -8,8 +8,7 @@ from revisage.server.problems import StoreUnavailableError
 from revisage.server.queue.base import JobStore
 from revisage.server.queue.jobs import Job
 
-POLL_SECONDS = 0.25
-"""How often the store is asked; sooner when a worker of this server says that something changed."""
+POLL_SECONDS = 0.25  #: how often the store is asked; sooner when a worker of this server has news
 
 
 class Watcher:

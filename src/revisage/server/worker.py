@@ -33,9 +33,7 @@ log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.5  #: how often an idle worker looks for jobs that other machines have added
 PROGRESS_SECONDS = 0.2  #: how often progress within one stage is told at most
-
-GRACE_SECONDS = 5.0
-"""How long beyond the time without progress a model may compute before its process is ended."""
+GRACE_SECONDS = 5.0  #: how long beyond the time without progress a model may compute until its process ends
 
 Models = Callable[[], ModelSource]
 """Where a worker gets its models: a function of a module, so that a process can be told of it by name."""

@@ -31,10 +31,7 @@ Maker = Callable[[int | None], Restorer]
 a function of a module or a partial of one."""
 
 DEATHS = 3  #: a photo is given up when so many workers died with it, the last time with nothing else in hand
-
-GRACE_SECONDS = 30.0
-"""How long beyond its time a photo may be in a model, which nothing interrupts, until its process ends."""
-
+GRACE_SECONDS = 30.0  #: how long beyond its time a photo may be in a model until its process ends
 _LOOK_SECONDS = 0.2  #: how soon a stop is seen while no outcome comes
 
 

@@ -29,19 +29,11 @@ from revisage.options import SaveOptions
 from revisage.restore import Result
 from revisage.runtime.cores import cores
 
-LIGHT_CPUS = 0.1
-"""What Ray books for an actor that reads or writes: much of it is waiting, and decoding is a child's."""
-
-HEAVY_SHARE = 0.8
-"""What it books of each core of a Restorer, so that reading and writing find room on the same machine."""
-
-SERVED = 4
-"""Restorers on CPUs that one actor can read for, or write for: it takes a tenth of the time or less."""
-
+LIGHT_CPUS = 0.1  #: what Ray books for an actor that reads or writes: it waits, and decoding is a child's
+HEAVY_SHARE = 0.8  #: what it books of each core of a Restorer, so that the others find room on the machine
+SERVED = 4  #: Restorers on CPUs that one actor reads or writes for: it takes a tenth of the time or less
 RETRIES = 3  #: how often Ray tries a photo again whose worker died, before it is tried alone
-
-AHEAD = 2
-"""Photos given to an actor at once; how many more lie decoded between stages, Ray bounds by its memory."""
+AHEAD = 2  #: photos given to an actor at once; how many more lie between stages, Ray bounds by its memory
 
 
 @dataclass(frozen=True)

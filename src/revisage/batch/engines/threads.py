@@ -14,9 +14,7 @@ from revisage.restore import RestoreOptions, Restorer, Stage
 
 USUAL = SaveOptions()
 Watch = Callable[[Job, Stage], None]
-
-_AHEAD = 16
-"""Photos per worker that may be done while an earlier one is in hand; of them only outcomes are kept."""
+_AHEAD = 16  #: photos per worker that may be done while an earlier one is in hand; outcomes are kept
 
 
 def restore_all(
