@@ -45,13 +45,9 @@ class Read:
 
 
 def read(job: Job, limits: DecodeLimits, *, damaged: bool = False) -> Read:
-    """Decode the photo. Raises PhotoError, OSError.
-
-    The stamp is taken first: a file that changes while it is read has another one at the next run, and its
-    digest is then found to differ from what was read here or later.
-    """
+    """Decode the photo. Raises PhotoError, OSError."""
     start = time.perf_counter()
-    stamp = storage.stamp(job.source)
+    stamp = storage.stamp(job.source)  # first: a file that changes meanwhile has another one at the next run
     if isinstance(job.source, Path):
         photo = with_sidecar(decode(job.source, limits=limits, damaged=damaged), job.source)
         seconds = time.perf_counter() - start

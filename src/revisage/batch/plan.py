@@ -22,7 +22,6 @@ COMPANIONS = frozenset({
     ".xmp", ".yaml", ".yml", ".zip",
 })  # fmt: skip
 
-
 Writable = Callable[[str], bool]  #: whether results may have a format
 
 

@@ -1,9 +1,7 @@
-"""Files of this machine, and of any place that fsspec reaches, by the same few calls.
+"""Files of this machine (`Path`), and of any place that fsspec reaches (`str`, a URL), by the same few calls.
 
-A local file is a `Path`, written by `revisage.files`; a `str` is a URL (s3://, gs://, memory://) and needs
-the package fsspec, and for most places one more, such as s3fs. Writing to a URL is whole or not at all
-where the place publishes an object when its upload ends, as object stores do; elsewhere (sftp, a mounted
-drive by URL) a hidden temporary file is moved into place.
+Writing to a URL is whole or not at all where the place publishes an object when its upload ends, as object
+stores do; elsewhere (sftp, a mounted drive by URL) a hidden temporary file is moved into place.
 """
 
 import hashlib
@@ -19,7 +17,6 @@ from revisage.files import PART, TEMPORARY, sha256, typed, write_atomically
 from revisage.label import results
 
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "memory"})
-
 
 STANDARD = "-"  #: standard input as a source, standard output as a target
 

@@ -28,7 +28,6 @@ NAMES = {"audio": "sound", "subtitle": "subtitles", "attachment": "attached file
 SOUND = {"webm": "libopus"}  #: encoders of sounds that a container cannot hold as they are; AAC elsewhere
 SOUND_BITS = 192_000  #: bits per second of a sound that is encoded anew
 
-
 LAYOUTS = {1: "mono", 2: "stereo", 4: "quad", 6: "5.1", 8: "7.1"}  #: what a number of channels usually is
 
 

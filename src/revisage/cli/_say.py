@@ -6,11 +6,8 @@ import unicodedata
 
 
 def printable(text: str) -> str:
-    """The text with what a terminal would obey, or not show, as an escape: `\\x1b`, `\\n`, `\\u202e`.
-
-    A file's name may hold anything but a slash: an escape sequence that rewrites the screen, a line break
-    that forges a line, bytes that are no UTF-8 (which Python keeps as lone surrogates).
-    """
+    """The text with what a terminal would obey, or not show, as an escape: `\\x1b`, `\\n`, `\\u202e`. Names
+    of files may hold anything but a slash, also bytes that are no UTF-8 (for Python lone surrogates)."""
     return "".join(
         c if c.isprintable() or unicodedata.category(c) == "Zs" else c.encode("unicode_escape").decode()
         for c in text

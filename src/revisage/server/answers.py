@@ -28,11 +28,8 @@ BEAT_SECONDS = 3.0  #: how often a silent stream tells proxies that it is alive,
 
 
 async def result(service: Service, job: Job, request: Request) -> Response:
-    """The restored photo as a file to keep, or the part of it that the request asks for (RFC 9110, 14).
-
-    Where retention is 0 it is erased once it has been sent whole. Raises ProblemError 404 when it has been
-    erased, 416 when it has no such part.
-    """
+    """The restored photo, or the part of it that is asked for (RFC 9110, 14). Where retention is 0 it is
+    erased once it has been sent whole. Raises ProblemError: 404 erased, 416 no such part."""
     assert job.result is not None
     file, format = await asyncio.to_thread(service.files.result, job.id, job.result)
     length, tag = file.seek(0, 2), f'"{job.result}"'
@@ -71,11 +68,8 @@ async def result(service: Service, job: Job, request: Request) -> Response:
 
 
 def _part(request: Request, length: int, tag: str) -> tuple[int, int] | None:
-    """First byte and the one after the last that are asked for; None for all.
-
-    A header that is no single range of bytes counts as none, as RFC 9110 allows, and so does one for a file
-    with another tag. Raises ProblemError 416.
-    """
+    """First byte, and the one after the last, of a single range of bytes that is asked for; None for all (RFC
+    9110). Raises ProblemError 416."""
     asked = _RANGE.fullmatch(request.headers.get("range", "").strip())
     if asked is None or request.headers.get("if-range", tag) != tag:
         return None
@@ -124,11 +118,8 @@ def _disposition(name: str, format: str) -> str:
 
 
 async def events(service: Service, job: Job) -> AsyncIterator[bytes]:
-    """The events of a job: "queued", "progress", then "done", "failed", "poisoned" or "erased".
-
-    Every stage that the job has been through is told, not every step of it. "stopping" ends the stream when
-    the server is about to stop; the job goes on when it is back.
-    """
+    """A job's events as they happen: every stage that it has been through, not every step of it; then its
+    end, or "stopping" when the server is about to stop; the job goes on when it is back."""
     told: dict[str, tuple[int, int]] = {}
     ahead: int | None = None
     async for now in service.watcher.follow(job.id, beat=BEAT_SECONDS):

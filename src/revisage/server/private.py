@@ -22,12 +22,8 @@ def keep_private() -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """The folder of a server, for its account only where it is new.
-
-    An older one that other accounts may read stays as it is, for it may hold more than a server's files; what
-    the server puts there is for its account only. Raises UsageError where others may write to it: they could
-    take files away and put theirs in their place, and where it cannot be made.
-    """
+    """The folder of a server, for its account only where it is new; others may read an older one, for it may
+    hold more. Raises UsageError where it cannot be made, or where others could replace files in it."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:

@@ -57,11 +57,9 @@ class LastPhoto:
 def restore_job(
     job: Job, files: Files, restorer: Restorer, last: LastPhoto, watch: Progress, *, guard: float | None
 ) -> tuple[str, dict[str, float]]:
-    """Restore a job's photo and publish the result, unless an earlier attempt has.
-
-    `watch` is told of every step and may raise to stop; `guard` is for a job that names none. Returns the
-    result's key and the seconds by stage. Raises what `Restorer.restore` and encoding raise.
-    """
+    """Restore a job's photo and publish the result, unless an earlier attempt has. Returns its key, and
+    seconds by stage. `watch` may raise to stop; `guard` is for a job without one. Raises as
+    `Restorer.restore`."""
     sweep(files.folder(job.id))  # of what a killed attempt has left half written
     key = result_key(job.digest, job.options)
     if files.is_published(job.id, key):

@@ -9,19 +9,13 @@ from revisage.options import explained, only_in_python
 from revisage.server.options import JobOptions
 from revisage.server.queue.jobs import Job, State
 
-
-def _parameters() -> dict[str, Any]:
-    """The fields of `JobOptions`, with their help, as pydantic takes them."""
-    told = explained(JobOptions)
-    hints = get_type_hints(JobOptions, include_extras=True)
-    return {
-        field.name: (hints[field.name], Field(field.default, description=told[field.name]))
-        for field in fields(JobOptions)
-        if not only_in_python(hints[field.name])
-    }
-
-
-_Parameters: Any = create_model("_Parameters", __config__=ConfigDict(extra="forbid"), **_parameters())
+_TOLD, _HINTS = explained(JobOptions), get_type_hints(JobOptions, include_extras=True)
+_FIELDS: dict[str, Any] = {
+    field.name: (_HINTS[field.name], Field(field.default, description=_TOLD[field.name]))
+    for field in fields(JobOptions)
+    if not only_in_python(_HINTS[field.name])
+}
+_Parameters: Any = create_model("_Parameters", __config__=ConfigDict(extra="forbid"), **_FIELDS)
 
 
 class OptionsQuery(_Parameters):  # type: ignore[misc]  # its fields are those of JobOptions

@@ -2,9 +2,8 @@
 
 Three stages of Ray Data, each a pool of actors: some read, some hold a Restorer each, some write. Tasks would
 do for reading and writing, but Ray keeps no more idle processes than it has free cores, and starting them
-anew cost as much as the restoring. Only the driver, this process, sees the outcomes and keeps
-the manifest. Each photo is a block of its own, so Ray does again what dies with a worker or a node, photo by
-photo; a photo that kills its workers is found by trying it alone.
+anew cost as much as the restoring. Each photo is a block of its own, so Ray does again what dies with a
+worker or a node, photo by photo; a photo that kills its workers is found by trying it alone.
 """
 
 import contextlib

@@ -23,7 +23,6 @@ SCHEMA = (
     "CREATE INDEX IF NOT EXISTS revisage_jobs_photo ON revisage_jobs (digest)",
 )
 
-
 Statement = tuple[str, Sequence[Any]]  #: SQL, and the values of its parameters
 Rows = list[tuple[Any, ...]]
 
