@@ -47,10 +47,8 @@ class Meter:
         return max(self.done + in_hand - photos, 0) / seconds, (self.faces - faces) / seconds
 
     def left(self, in_hand: float = 0.0) -> str:
-        """`0:00:58 left`, or nothing before the first tile or two of a photo.
-
-        It falls, and only grows where the work has become twice as slow.
-        """
+        """`0:00:58 left`, or nothing before the first tile or two of a photo. It falls, and only grows where
+        the work has become twice as slow."""
         if not self.done and not self._past[0][1]:
             if in_hand < LEAST_SHARE:
                 return ""

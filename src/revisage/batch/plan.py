@@ -106,10 +106,8 @@ def plan_locations(
     format: str | None = None,
 ) -> list[Job]:
     """`plan`, where a folder of photos, or `out`, may also be a URL for fsspec, and one photo and its result
-    may be streams ("-" is standard input, and output).
-
-    With a URL there is one folder of photos, `out` is a folder, and the two do not lie in one another.
-    """
+    may be streams ("-" is standard input, and output). With a URL there is one folder of photos, `out` is a
+    folder, and the two do not lie in one another."""
     if storage.STANDARD in inputs or (out is not None and storage.is_stream(out)):
         return [_plan_stream(inputs, out, format)]
     paths = [path for path in inputs if isinstance(path, Path)]

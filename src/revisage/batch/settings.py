@@ -51,8 +51,7 @@ def _models(settings: Settings, options: RestoreOptions) -> dict[str, list[str]]
         if mixed is None:
             found[task] = [sha256(zoo.resolve(task, name).path)]
         else:
-            found[task] = [sha256(model.path) for model in (mixed.first, mixed.second)]
-            found[task].append(f"{mixed.weight:g}")
+            found[task] = [sha256(mixed.first.path), sha256(mixed.second.path), f"{mixed.weight:g}"]
     if options.repair != "off" and options.mask is None:
         found["damage"] = [sha256(zoo.resolve("damage").path)]
     if "face" in found:

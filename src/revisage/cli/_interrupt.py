@@ -19,11 +19,9 @@ class Stop(threading.Event):
 
 @contextlib.contextmanager
 def interruptible(keep: Callable[[], object] = lambda: None) -> Iterator[Stop]:
-    """The first of `SIGNALS` sets the event, so that no more photos are begun; another ends the process.
-
-    An exception in its place could not end the threads in the inference library, nor tell what they wrote.
-    `keep` is called at the first signal: a service is often killed soon after.
-    """
+    """The first of `SIGNALS` sets the event, so that no more photos are begun; another ends the process. An
+    exception in its place could not end the threads in the inference library, nor tell what they wrote.
+    `keep` is called at the first signal: a service is often killed soon after."""
     stop = Stop()
     taken: dict[signal.Signals, Any] = {}
 

@@ -42,11 +42,9 @@ def parse(
     groups: Mapping[str, Sequence[str]] | None = None,
     examples: str | None = None,
 ) -> Options:
-    """Parse `argv` into the dataclass `options` for the command `prog`.
-
-    In the help, `groups` has names of fields by their headings, the others are for experts, and `examples` is
-    the end. Raises Exit after --help (0) and after bad arguments (2), which are told on stderr.
-    """
+    """Parse `argv` into the dataclass `options` for the command `prog`. In the help, `groups` has names of
+    fields by their headings, the others are for experts, and `examples` is the end. Raises Exit after --help
+    (0) and after bad arguments (2), which are told on stderr."""
     parser = _Parser(
         prog=f"revisage {prog}",
         description=(options.__doc__ or "").replace("\n    ", "\n"),

@@ -29,11 +29,9 @@ def is_report(path: Path) -> bool:
 
 
 class Report:
-    """Where the entries of photos go; nowhere without a path.
-
-    A line is written as soon as its photo is done. A document is written anew now and then, whole or not at
-    all, so that a run that is killed leaves a true report of nearly all; its entries stay in memory.
-    """
+    """Where the entries of photos go; nowhere without a path. A line is written as soon as its photo is done.
+    A document is written anew now and then, whole or not at all, so that a run that is killed leaves a true
+    report of nearly all; its entries stay in memory."""
 
     EVERY = 10.0  # seconds
     SHARE = 20  # at most one part in so many of the time goes into writing a document

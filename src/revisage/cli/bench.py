@@ -7,11 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from annotated_types import Interval
+
 from revisage.batch import make_restorer, plan_photos, shared_memory
 from revisage.batch.engines.processes import Work
 from revisage.batch.forecast import Terms, fit, measure, sample
 from revisage.cli._parse import parse
-from revisage.errors import UsageError
 from revisage.files import write_atomically
 from revisage.options import Arg, ModelSettings, RestoreOptions, SaveOptions, Settings
 from revisage.restore.report import STAGES
@@ -31,11 +32,11 @@ class Options:
     """What to measure."""
     photos: Annotated[Path, Arg(metavar="DIR", positional=True)]
     """Photos as the archive has them."""
-    sample: int = 16
+    sample: Annotated[int, Interval(ge=2)] = 16
     """Photos to restore in each run, spread evenly over DIR."""
-    price: float = 0.04
+    price: Annotated[float, Interval(ge=0)] = 0.04
     """Dollars for a core for an hour."""
-    cores: int | None = None
+    cores: Annotated[int | None, Interval(ge=1)] = None
     """Cores of the machines to be computed for; this machine's if not given."""
     restoring: RestoreOptions = field(default_factory=RestoreOptions)
     models: ModelSettings = field(default_factory=ModelSettings)
@@ -46,8 +47,6 @@ class Options:
 def main(argv: Sequence[str]) -> int:
     """Run the command; 0: measured, 1: it could not be, 2: bad usage."""
     options = parse(Options, "bench", argv)
-    if options.sample < 2 or options.price < 0 or (options.cores is not None and options.cores < 1):
-        raise UsageError("--sample must be at least 2, --price at least 0 and --cores at least 1")
     figures = _measured(options)
     if options.out is not None:
         write_atomically(options.out, (json.dumps(figures, indent=2) + "\n").encode())
@@ -103,10 +102,9 @@ def _text(figures: dict[str, Any]) -> str:
         f"{of['restored']} restored",
         "time: " + ", ".join(f"{stage} {share:.0%}" for stage, share in of["stages"].items()),
     ]
-    for run in figures["runs"]:
-        rate = 3600 * run["photos"] / run["seconds"]
-        lines.append(f"measured with {run['workers']} x 1 core: {rate:,.0f} photos/hour")
+    rates = {run["workers"]: 3600 * run["photos"] / run["seconds"] for run in figures["runs"]}
     lines += [
+        *(f"measured with {n} x 1 core: {rate:,.0f} photos/hour" for n, rate in rates.items()),
         f"seconds per photo: {terms['parallel']:.3f} side by side, {terms['shared']:.3f} in turns on a "
         f"machine, {terms['driver']:.5f} in the driver",
         "",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+from annotated_types import Interval
 
 from revisage.batch import plan_photos
 from revisage.cli._bar import tracked
@@ -33,7 +34,7 @@ class Options:
     """A file, whose extension names the format, or a folder, where TIFF and BMP stay and others become PNG.
     A folder of photos needs a folder."""
     recipe: Annotated[str, Arg(metavar="NAME", help=f"How to degrade: {', '.join(RECIPES)}.")] = "old-photo"
-    seed: int = 0
+    seed: Annotated[int, Interval(ge=0)] = 0
     """What happens to a photo depends on this number and on the photo's name only."""
     overwrite: bool = False
     """Also write over files that Revisage did not make. The photo itself is never written over."""
@@ -42,8 +43,6 @@ class Options:
 def main(argv: Sequence[str]) -> int:
     """Run the command; 0: every photo done, 1: some failed (each named on stderr), 2: bad usage."""
     options = parse(Options, "degrade", argv)
-    if options.seed < 0:
-        raise UsageError("--seed must be 0 or more")
     if options.recipe not in RECIPES:
         hint = did_you_mean(options.recipe, RECIPES) or f"; there are {', '.join(RECIPES)}"
         raise UsageError(f"no recipe {options.recipe!r}{hint}")

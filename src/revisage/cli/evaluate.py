@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from annotated_types import Interval
+
 from revisage import zoo
 from revisage.cli._bar import tracked
 from revisage.cli._parse import Exit, parse
@@ -78,7 +80,7 @@ class Options:
     """Where the models run."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of the models; in fp32 different machines agree best."""
-    threads: int | None = None
+    threads: Annotated[int | None, Interval(ge=1)] = None
     """Cores for the models; all if not given."""
 
 
@@ -102,8 +104,6 @@ def _run(options: Options) -> None:
     from revisage.lab.evaluate.tables import gaps_markdown, markdown
 
     if options.threads is not None:
-        if options.threads < 1:
-            raise UsageError(f"--threads takes at least 1, not {options.threads}")
         evaluate.limit_threads(options.threads)
     data = evaluate.select(_data(options), split=options.split, limit=options.limit)
     claim(options.out, "evaluate", only_check=True)  # taken below, when nothing else can be refused

@@ -8,6 +8,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Annotated
 
+from annotated_types import Interval
+
 from revisage import batch
 from revisage.batch import Job, Location, Manifest
 from revisage.batch.engines.processes import Work
@@ -74,7 +76,7 @@ class Options:
     timestamp: Annotated[str | None, Arg(metavar="URL")] = None
     """With --sign: a time stamp server, so that the signatures outlast the certificate; the only thing that
     signing asks of the network, and the server gets no part of the photo."""
-    workers: int = 2
+    workers: Annotated[int, Interval(ge=1)] = 2
     """Photos in hand at once: one is read or written while another is in the models; each takes memory."""
     processes: Annotated[str, Arg(metavar="auto|N")] = "auto"
     """Processes that share the cores, each with --workers photos in hand; auto: from 100 photos on, as many
@@ -85,7 +87,7 @@ class Options:
     video: bool = False
     """The input is a film: a folder of frames in the order of their names, or a video file.
     Faces are followed through it, so that they do not flicker."""
-    photo_seconds: float = PHOTO_SECONDS
+    photo_seconds: Annotated[float, Interval(gt=0)] = PHOTO_SECONDS
     """Longest time for one photo; one that takes longer fails, and the others go on."""
 
 
@@ -210,10 +212,6 @@ def _restore_film(options: Options) -> int:
 
 
 def _check(options: Options) -> None:
-    if options.workers < 1:
-        raise UsageError(f"--workers {options.workers}: give at least 1")
-    if not options.photo_seconds > 0:
-        raise UsageError(f"--photo-seconds {options.photo_seconds:g}: give more than 0")
     process_count(options.processes, 0)
     if not options.resume and options.ray is None and (options.retry_failed or options.manifest is not None):
         raise UsageError("--retry-failed and --manifest go with --resume")

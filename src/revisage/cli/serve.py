@@ -50,7 +50,7 @@ class Options:
     guard: Annotated[float | Literal["off"], Arg(metavar="DEGREES|off")] = GUARD_DEGREES
     """Restore a face less, or leave it, that would drift further from who it shows, where a request names no
     angle."""
-    workers: int = 1
+    workers: Annotated[int, Interval(ge=0)] = 1
     """Processes that restore, each with its own models; 0: other machines on the same queue do the work."""
     database: Annotated[str | None, Arg(metavar="postgresql://…")] = None
     """Queue that several machines share; they need a common --data folder as well."""

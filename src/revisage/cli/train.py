@@ -163,11 +163,9 @@ def _shown(value: Any) -> str:
 
 
 def override(settings: Any, changes: dict[str, str]) -> Any:
-    """A copy of a frozen dataclass with those of its fields that `changes` names read from text.
-
-    Setting `images` clears `hours` and the other way round, since a training has one length. Raises
-    UsageError when a text does not fit its field.
-    """
+    """A copy of a frozen dataclass with those of its fields that `changes` names read from text. Setting
+    `images` clears `hours` and the other way round, since a training has one length. Raises UsageError when a
+    text does not fit its field."""
     from revisage.lab.train.settings import change, flat
 
     known, hints = flat(settings), typing.get_type_hints(type(settings))

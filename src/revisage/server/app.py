@@ -77,8 +77,7 @@ def _add_page(app: FastAPI) -> None:
     @app.post("/share", include_in_schema=False)
     async def share(request: Request, service: Serving) -> RedirectResponse:
         """A photo that was shared to the installed page, which then follows its job."""
-        options = JobOptions(previews=True)
-        job = await service.submit(request, request.state.owner, "", options)
+        job = await service.submit(request, request.state.owner, "", JobOptions(previews=True))
         return RedirectResponse(f"./?job={job.id}", 303)
 
     @app.get("/docs", include_in_schema=False)

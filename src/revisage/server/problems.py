@@ -80,8 +80,7 @@ def failure_of(error: BaseException) -> Failure:
         return error.failure
     for kind, status, code in _PHOTO_ERRORS:
         if isinstance(error, kind):
-            lines = str(error).splitlines()
-            return Failure(status, code, lines[0] if lines else code)
+            return Failure(status, code, (str(error).splitlines() or [code])[0])
     if isinstance(error, MemoryError):
         text = "the server has too little memory for this photo: ask for a smaller scale"
         return Failure(503, "out-of-memory", text)

@@ -10,7 +10,7 @@ from annotated_types import Interval
 from revisage.errors import UsageError
 from revisage.files import open_to_others
 from revisage.image import DecodeLimits
-from revisage.options import GUARD_DEGREES, Arg, Checked, OnlyInPython, RestoreOptions
+from revisage.options import GUARD_DEGREES, Arg, Checked, OnlyInPython
 
 TOKEN_LENGTH = 16  #: characters of the shortest token; `openssl rand -hex 32` makes a good one
 UNCLAIMED_SECONDS = 3600.0  #: how long a result waits for its first download where retention is 0
@@ -74,20 +74,21 @@ class Limits(Checked):
 
 
 @dataclass(frozen=True)
-class ServerSettings:
+class ServerSettings(Checked):
     """One server. Raises UsageError when another machine could reach it and no token is set, or a value makes
     no sense."""
 
     data: Path  #: folder of the photos, results and, without `database`, the queue
     host: str = "127.0.0.1"  #: address to listen on
-    port: int = 8000  #: 0 takes a free one
+    port: Annotated[int, Interval(ge=0, le=65_535)] = 8000  #: 0 takes a free one
     tokens: tuple[str, ...] = field(default=(), repr=False)
     """Who may use the API; empty lets everybody who reaches the address."""
     names: tuple[str, ...] = ()
     """Values of the Host header that are answered; empty means any (only with tokens) or, on a loopback
     address, the names of this machine."""
-    workers: int = 1  #: processes that restore; 0 leaves the work to other machines on the same queue
-    guard: float | None = GUARD_DEGREES
+    workers: Annotated[int, Interval(ge=0)] = 1
+    """Processes that restore; 0 leaves the work to other machines on the same queue."""
+    guard: Annotated[float | None, Interval(ge=0, le=180)] = GUARD_DEGREES
     """Largest angle in degrees, 0 to 180, by which a face may drift (`RestoreOptions.guard`) where a request
     names none and an identity model is installed; None for any angle."""
     database: str | None = field(default=None, repr=False)
@@ -98,11 +99,7 @@ class ServerSettings:
         if not self.loopback and not self.tokens:
             how = "give --token-file FILE, or keep to 127.0.0.1"
             raise UsageError(f"--host {self.host} lets other machines in: {how}")
-        if not 0 <= self.port <= 65_535:
-            raise UsageError(f"--port {self.port}: give a number from 0 to 65535")
-        if self.workers < 0:
-            raise UsageError(f"--workers {self.workers}: give 0 or more")
-        RestoreOptions(guard=self.guard)
+        super().__post_init__()
         if self.database is not None and not self.database.startswith(("postgresql://", "postgres://")):
             raise UsageError("--database must begin with postgresql://; leave it out for SQLite")
 

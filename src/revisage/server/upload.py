@@ -23,10 +23,8 @@ MASK_BYTES = 128 << 10  #: of a mask, which is kept with its job
 
 async def receive(request: Request, upload: Upload, limits: Limits, *, name: str) -> str:
     """Write the photo of a request's body (the file itself, or the part `file` of a form) to `upload`.
-
     Returns the file name of the form, or else `name`, cleaned. Raises ProblemError: 413 too long, 408 too
-    slow, 415 no allowed picture format, 422 more pixels than allowed by its header, or no photo in it.
-    """
+    slow, 415 no allowed picture format, 422 more pixels than allowed by its header, or no photo in it."""
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limits.body_bytes:
         raise _too_long(limits)
