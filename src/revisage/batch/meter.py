@@ -52,11 +52,8 @@ class Meter:
         if not self.done and not self._past[0][1]:
             if in_hand < LEAST_SHARE:
                 return ""
-            self._past[0] = (
-                self._clock(),
-                in_hand,
-                0,
-            )  # opening models and photo does not tell how long a tile takes
+            # Opening the models and the photo does not tell how long a tile takes.
+            self._past[0] = self._clock(), in_hand, 0
         pace, _ = self.rates(in_hand)
         if not pace:
             return ""

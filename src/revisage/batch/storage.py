@@ -180,7 +180,7 @@ def filesystem(url: str) -> Any:
 
         return url_to_fs(url)[0]
     except ImportError as error:
-        how = 'pip install "revisage[ray]"`, and s3fs for s3://, gcsfs for gs://'
-        raise UsageError(f"{url} needs another package ({error}): `{how}") from None
+        how = '`pip install "revisage[ray]"`, and s3fs for s3://, gcsfs for gs://'
+        raise UsageError(f"{url} needs another package ({error}): {how}") from None
     except ValueError as error:
         raise UsageError(f"{url}: {error}") from None
