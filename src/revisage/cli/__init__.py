@@ -27,12 +27,8 @@ COMMANDS = {
     "bench": "measure what restoring an archive takes on this machine",
 }
 
-EXTRAS = {
-    "train": "train",
-    "evaluate": "train",
-    "export": "train",
-    "serve": "serve",
-}  #: which a command needs
+# Which extra a command needs.
+EXTRAS = {"train": "train", "evaluate": "train", "export": "train", "serve": "serve"}
 
 USAGE = f"""usage: revisage PHOTO|FOLDER... [OPTIONS]
        revisage COMMAND [OPTIONS]

@@ -60,9 +60,8 @@ def work(run: Run) -> int:
     _summary(run, live, left)
     if full:
         go_on = "" if run.before is None else "; it goes on where this run ended"
-        say(
-            f"revisage restore: the disk is full: make room and run the same command again{go_on}", error=True
-        )
+        text = "the disk is full: make room and run the same command again"
+        say(f"revisage restore: {text}{go_on}", error=True)
     elif left:
         raise KeyboardInterrupt(128 + stop.number)  # as shells tell what a signal has ended
     failed = live.meter.failed + (run.before.failed if run.before else 0)
