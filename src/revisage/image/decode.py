@@ -85,10 +85,7 @@ def from_array(array: np.ndarray) -> Photo:
 
 
 def from_pillow(image: Image.Image) -> Photo:
-    """A Photo of a Pillow image of any mode, its EXIF orientation applied.
-
-    Raises PhotoError when the image cannot be loaded.
-    """
+    """A Photo of a Pillow image of any mode, turned by its EXIF. Raises PhotoError where it cannot load."""
     format = "JPEG" if image.format in ("JPEG", "MPO") else image.format or "PNG"
     if 0 in image.size:
         raise PhotoError("the Pillow image has no pixels")

@@ -108,10 +108,7 @@ def _damage(error: Exception, format: str) -> PhotoError:
 
 
 def checked_format(head: bytes, max_pixels: int) -> str:
-    """The format of a file by its first `HEAD_BYTES` bytes, with all that these alone decide.
-
-    Raises PhotoError when empty, UnsupportedFormatError, PhotoTooLargeError.
-    """
+    """The format by a file's first `HEAD_BYTES` bytes. Raises PhotoError and its kinds for what they tell."""
     if not head:
         raise PhotoError("the file is empty")
     format = sniff(head)
@@ -127,10 +124,7 @@ def checked_format(head: bytes, max_pixels: int) -> str:
 
 
 def load_plugins(format: str) -> None:
-    """Import what decoding (or encoding) a format and reading its metadata need.
-
-    The worker does so before it forks: a fork can open no file, so what is not here by then is missing.
-    """
+    """Import what a format and its metadata need, before the worker forks: a fork can open no file."""
     for plugin in (*PLUGINS[format], "xml.dom.expatbuilder", "encodings.utf_8_sig", "encodings.utf_16"):
         name, _, codec = plugin.partition(":")
         module: Any = importlib.import_module(name)

@@ -44,10 +44,7 @@ def jxl_pages(data: bytes) -> int:
 
 
 def _jxl_header(data: bytes) -> tuple[int, bool]:
-    """Bits a sample, and whether it is an animation (ISO/IEC 18181-1, annex D).
-
-    16 bits for floats, and where the header would have to be read further.
-    """
+    """Bits a sample, 16 for floats and where it takes more to tell; whether it is animated (18181-1, D)."""
     at = data.find(b"\xff\x0a", 0 if data[:2] == b"\xff\x0a" else 32) + 2
     bits, place = int.from_bytes(data[at : at + 64], "little"), 0
 

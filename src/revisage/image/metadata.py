@@ -109,10 +109,7 @@ def _drop_thumbnails(block: Block) -> None:
 
 
 def valid_icc(profile: bytes | None, space: str) -> bytes | None:
-    """The profile when its header is one and its colour space is `space` ("RGB ", "GRAY", "CMYK"), else None.
-
-    ICC.1:2022, 7.2: size in bytes 0–3, data colour space in 16–19, signature "acsp" in 36–39.
-    """
+    """The profile if it is one (ICC.1:2022, 7.2) of the colour space "RGB ", "GRAY" or "CMYK", else None."""
     if not profile or len(profile) < 132 or profile[36:40] != b"acsp":
         return None
     if int.from_bytes(profile[:4], "big") > len(profile):

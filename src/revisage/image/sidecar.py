@@ -11,10 +11,7 @@ _MOST_BYTES = 4 << 20
 
 
 def with_sidecar(photo: Photo, path: Path) -> Photo:
-    """The photo of a file with what the XMP file beside it says, which counts before the file's own XMP.
-
-    One that cannot be read is told in `notes`.
-    """
+    """The photo with what the XMP file beside it says, which counts before its own; `notes` tell bad ones."""
     names = (f"{path.name}.xmp", f"{path.name}.XMP", f"{path.stem}.xmp", f"{path.stem}.XMP")
     with contextlib.suppress(OSError):
         beside = next((side for name in names if (side := path.with_name(name)).is_file()), None)

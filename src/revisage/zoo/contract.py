@@ -134,11 +134,7 @@ def _metadata(walk: protobuf.Walk) -> dict[str, str]:
 
 
 def _refuse_external(walk: protobuf.Walk, tensor: protobuf.Field) -> None:
-    """Raise when a tensor names a place outside the file.
-
-    That may be any file, and for OpenVINO, which knows ONNX Runtime's marker of memory, any address of this
-    process.
-    """
+    """A place outside the file may be any file, and for OpenVINO any address of this process."""
     for part in walk.inside(tensor):
         if part.number == protobuf.TENSOR_EXTERNAL_DATA or (
             part.number == protobuf.TENSOR_DATA_LOCATION and (part.wire != protobuf.VARINT or part.value != 0)

@@ -84,10 +84,7 @@ def mixture(task: str, text: str) -> Mixture | None:
 
 
 def _weights(model: bytes) -> tuple[list[tuple[slice, np.dtype]], list[bytes]]:
-    """Where the floating-point weights of a model lie, with their types, and the rest of its graph.
-
-    Raises MalformedError.
-    """
+    """Where a model's floating-point weights lie, typed, and the rest of its graph. Raises MalformedError."""
     walk = protobuf.Walk(io.BytesIO(model))
     graph = next((field for field in walk.whole() if field.number == protobuf.MODEL_GRAPH), None)
     if graph is None:

@@ -58,10 +58,7 @@ def find_checkpoint(spec: ModelSpec) -> Path | None:
 
 
 def intact(model: Model) -> bool:
-    """Whether a model's file is the catalogue's; True for the user's own, which nothing says more about.
-
-    Raises ModelError when the file cannot be read.
-    """
+    """Whether a file is the catalogue's; True for the user's own. Raises ModelError when unreadable."""
     if model.spec.sha256 is None:
         return True
     if model.spec.checkpoint is not None:
@@ -71,10 +68,7 @@ def intact(model: Model) -> bool:
 
 
 def installed() -> list[Model]:
-    """The models on this machine: the catalogue's, in its order, then the user's own by name.
-
-    Contracts are read, weights are not: a damaged file shows up when it is resolved.
-    """
+    """The models here: the catalogue's in order, then the user's own. `resolve` tells which are damaged."""
     return _survey()[0]
 
 

@@ -10,10 +10,7 @@ _REPLACE = {
 
 
 def read_xmp(data: bytes, format: str | None = None) -> bytes | None:
-    """The XMP packet as it lies in a file of `format`, by default that of its first bytes; None without one.
-
-    Raises ValueError when the file is malformed.
-    """
+    """The XMP packet in a file of `format`, by default told by its head. Raises ValueError when malformed."""
     if data[:256].lstrip(b"\xef\xbb\xbf \r\n\t").startswith((b"<?xpacket", b"<x:xmpmeta", b"<?xml")):
         return data  # the packet in a file of its own
     read = _READ.get(format or sniff(data[:HEAD_BYTES]) or "")
@@ -31,20 +28,14 @@ def read_xmp(data: bytes, format: str | None = None) -> bytes | None:
 
 
 def replace_xmp(data: bytes, format: str, xmp: bytes) -> bytes:
-    """The JPEG, PNG, WEBP or TIFF with this packet as its only one, all else as it was.
-
-    Raises ValueError when the file is malformed or cannot hold the packet.
-    """
+    """The JPEG, PNG, WEBP or TIFF with this packet as its only one. Raises ValueError where that fails."""
     if format not in _REPLACE:
         raise ValueError(f"no packet can be put into {format}")
     return _REPLACE[format](data, xmp)
 
 
 def declared_size(head: bytes, format: str) -> tuple[int, int] | None:
-    """Width and height as the header states them, for the formats whose decoder allocates on opening.
-
-    `head` is the file's first `HEAD_BYTES` bytes.
-    """
+    """Width and height in a file's first `HEAD_BYTES`, of the formats whose decoder allocates on opening."""
     if format == "PNG":
         return png.declared_size(head)
     if format == "WEBP" and len(head) >= 30:

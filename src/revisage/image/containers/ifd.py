@@ -71,10 +71,7 @@ class Block:
         struct.pack_into(self.order + code, self.bytes, at, value)
 
     def entries(self, ifd: int) -> list[Entry]:
-        """The directory at an offset.
-
-        Raises ValueError when it reaches beyond the block, OverlongError when it has too many entries.
-        """
+        """The entries at an offset. Raises ValueError outside the block, OverlongError beyond `MAX_ENTRIES`."""
         count = self.number(ifd, "H")
         if ifd < 8 or ifd + 2 + 12 * count > len(self.bytes):
             raise ValueError("directory outside the block")
@@ -115,10 +112,7 @@ class Block:
             self.put(at, "I", 0)
 
     def integers(self, entry: Entry) -> list[int]:
-        """The value of a SHORT or LONG entry; empty when it is something else or lies outside the block.
-
-        Raises OverlongError for more than `MAX_ENTRIES`.
-        """
+        """A SHORT or LONG value; empty for others and outside. Raises OverlongError beyond `MAX_ENTRIES`."""
         code = {_SHORT: "H", _LONG: "I"}.get(entry.kind)
         if code is None or entry.data + entry.nbytes > len(self.bytes):
             return []
@@ -148,10 +142,7 @@ class Block:
         self.put(ifd, "H", len(kept))
 
     def wipe(self, stretches: Iterable[tuple[int, int]]) -> None:
-        """Zero stretches of (start, length), each byte once however they overlap.
-
-        What reaches beyond the block is ignored.
-        """
+        """Zero stretches of (start, length) within the block, each byte once however they overlap."""
         done = 0
         for start, length in sorted(stretches):
             begin, stop = max(start, done), min(start + length, len(self.bytes))

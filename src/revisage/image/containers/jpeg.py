@@ -62,10 +62,7 @@ def read_xmp(data: bytes) -> bytes | None:
 
 
 def replace_xmp(data: bytes, xmp: bytes) -> bytes:
-    """The file with this packet as its only one, behind JFIF and EXIF.
-
-    Raises ValueError when the segments are malformed or the packet cannot be spread over several.
-    """
+    """The file with this packet as its only one, behind JFIF and EXIF. Raises ValueError where that fails."""
     leading: list[bytes] = [data[:2]]
     others: list[bytes] = []
     rest = 2

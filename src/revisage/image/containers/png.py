@@ -108,10 +108,7 @@ def read_words(texts: Mapping[str, str]) -> tuple[bytes | None, list[tuple[str, 
 
 
 def replace_xmp(data: bytes, xmp: bytes) -> bytes:
-    """The file with this packet as its only one, right behind the header.
-
-    Raises ValueError when the chunks are malformed.
-    """
+    """The file with this packet as its only one, behind the header. Raises ValueError when malformed."""
     kept = [data[start:end] for kind, start, end in _chunks(data) if not _is_xmp(data, kind, start)]
     return with_metadata(b"".join([_SIGNATURE, *kept]), Metadata(xmp=xmp))
 
@@ -126,10 +123,7 @@ def _is_xmp(data: bytes, kind: bytes, start: int) -> bool:
 
 
 def _text(rest: bytes) -> bytes | None:
-    """The text of an iTXt chunk, given what follows its keyword.
-
-    That is: compression flag and method, language, translated keyword, text.
-    """
+    """The text of an iTXt chunk behind its keyword: compression flag and method, language, keyword, text."""
     parts = rest[2:].split(b"\0", 2)
     if len(parts) != 3:
         return None

@@ -45,10 +45,7 @@ class _Tag:
 
 
 def write_tiff(pages: Sequence[Photo]) -> bytes:
-    """A TIFF of pages with their metadata, deflated with horizontal prediction.
-
-    Raises SaveError when the file would pass TIFF's 4 GiB.
-    """
+    """A TIFF of pages with their metadata, deflated as differences. Raises SaveError beyond TIFF's 4 GiB."""
     first = pages[0].exif
     body = bytearray(first.removeprefix(EXIF_PREFIX) if first else b"II*\0\x08\0\0\0")
     order, link = "<" if body[:2] == b"II" else ">", 4

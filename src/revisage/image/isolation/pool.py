@@ -274,10 +274,7 @@ def _environment() -> dict[str, str]:
 
 
 def protection() -> str:
-    """What holds a decoder that a hostile file has taken over, in words. Starts the decoding process.
-
-    Raises PhotoError when it cannot start.
-    """
+    """What holds a decoder taken over by a hostile file, in words. Raises PhotoError when it cannot start."""
     worker = _pool.take()
     _pool.give_back(worker)
     return ", ".join(["a process for every photo", "limits", *worker.protection])
