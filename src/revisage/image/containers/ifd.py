@@ -71,7 +71,7 @@ class Block:
         struct.pack_into(self.order + code, self.bytes, at, value)
 
     def entries(self, ifd: int) -> list[Entry]:
-        """The entries at an offset. Raises ValueError outside the block, OverlongError beyond `MAX_ENTRIES`."""
+        """Entries at an offset. Raises ValueError outside the block, OverlongError beyond `MAX_ENTRIES`."""
         count = self.number(ifd, "H")
         if ifd < 8 or ifd + 2 + 12 * count > len(self.bytes):
             raise ValueError("directory outside the block")
