@@ -337,19 +337,13 @@ class Settings(ModelSettings):
 
 @dataclass(frozen=True)
 class Credentials:
-    """Who signs. Only the paths are kept: the files are read for each signature and then forgotten.
+    """Who signs. Only the paths are kept: the files are read for each signature and then forgotten."""
 
-    Args:
-        certificate: PEM file of the signer's certificate, followed by those that lead to its root.
-        key: PEM file of the certificate's private key, without a passphrase.
-        timestamp: address of an RFC 3161 time stamp server, asked at every signature; with its answer a
-            signature stays valid when the certificate has expired, for who trusts the server's root. None:
-            nothing is asked.
-    """
-
-    certificate: str | Path
-    key: str | Path
+    certificate: str | Path  #: PEM file of the signer's certificate, followed by those that lead to its root
+    key: str | Path  #: PEM file of the certificate's private key, without a passphrase
     timestamp: str | None = None
+    """Address of an RFC 3161 time stamp server, asked at every signature (None: nothing is); with its answer
+    a signature stays valid when the certificate has expired, for who trusts the server's root."""
 
 
 Format = Literal["auto", "avif", "bmp", "heic", "heif", "jpeg", "jpg", "jxl", "png", "tif", "tiff", "webp"]

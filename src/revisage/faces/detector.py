@@ -138,18 +138,13 @@ def _face(row: np.ndarray) -> Face:
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """One face in a picture, in the picture's pixels.
+    """One face in a picture, in the picture's pixels."""
 
-    Attributes:
-        box: x, y, width, height; it may reach over the picture's edge.
-        landmarks: (5, 2) float32 x, y: right eye, left eye, nose, right and left mouth corner. Right is the
-            person's right, which is left in the picture.
-        score: confidence in [0, 1].
-    """
-
-    box: tuple[float, float, float, float]
+    box: tuple[float, float, float, float]  #: x, y, width, height; it may reach over the picture's edge
     landmarks: np.ndarray
-    score: float
+    """(5, 2) float32 x, y: right eye, left eye, nose, right and left mouth corner. Right is the person's
+    right, which is left in the picture."""
+    score: float  #: confidence in [0, 1]
 
     def moved(self, matrix: np.ndarray) -> Face:
         """The same face where the similarity `matrix` (2, 3) moves the picture."""

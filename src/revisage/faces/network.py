@@ -43,21 +43,15 @@ class Network:
         whole = cv2.copyMakeBorder(pixels, 0, below, 0, beside, cv2.BORDER_CONSTANT)
         outputs = self._session.run_all(cv2.dnn.blobFromImage(whole, swapRB=True))
         return [
-            np.concatenate(
-                [outputs[f"{kind}_{stride}"].reshape(-1, n) for kind, n in CHANNELS.items()], axis=1
-            )
+            np.hstack([outputs[f"{kind}_{stride}"].reshape(-1, n) for kind, n in CHANNELS.items()])
             for stride in STRIDES
         ]
 
     def rows(self, pixels: np.ndarray, threshold: float) -> np.ndarray:
         """(n, 15) every prediction in (H, W, 3) RGB uint8 that scores `threshold` or more, unsuppressed."""
         width = -(-pixels.shape[1] // max(STRIDES)) * max(STRIDES)
-        return np.concatenate(
-            [
-                decode(cells, stride, width // stride, threshold)
-                for stride, cells in zip(STRIDES, self.dense(pixels), strict=True)
-            ]
-        )
+        levels = zip(STRIDES, self.dense(pixels), strict=True)
+        return np.concatenate([decode(cells, n, width // n, threshold) for n, cells in levels])
 
 
 def scores(cells: np.ndarray) -> np.ndarray:

@@ -170,7 +170,7 @@ def _jpeg(photo: Photo, quality: int) -> bytes:
 
 def _webp(photo: Photo, quality: int) -> bytes:
     buffer = io.BytesIO()
-    _pillow(replace(photo, gray=False)).save(buffer, "WEBP", quality=quality)
+    to_pillow(replace(photo, gray=False)).save(buffer, "WEBP", quality=quality)
     return webp.with_metadata(buffer.getvalue(), photo)
 
 
@@ -199,7 +199,7 @@ def _heif(photo: Photo, quality: int) -> bytes:
 
 
 def _avif(photo: Photo, quality: int) -> bytes:
-    image = _pillow(replace(photo, gray=photo.gray and photo.alpha is None))  # which has no LA
+    image = to_pillow(replace(photo, gray=photo.gray and photo.alpha is None))  # which has no LA
     buffer = io.BytesIO()
     image.save(
         buffer,
@@ -234,7 +234,7 @@ def _jxl(photo: Photo, quality: int) -> bytes:
 def _bmp(photo: Photo, quality: int) -> bytes:
     if photo.alpha is None:
         buffer = io.BytesIO()
-        _pillow(photo).save(buffer, "BMP", dpi=photo.dpi or (0, 0))
+        to_pillow(photo).save(buffer, "BMP", dpi=photo.dpi or (0, 0))
         return buffer.getvalue()
     # Pillow writes the old header, whose fourth byte readers ignore; version 4 states an alpha mask.
     width, height = photo.size
@@ -259,7 +259,7 @@ def _subsampling(quality: int) -> str:
     return "4:4:4" if quality >= _FULL_CHROMA_QUALITY else "4:2:0"
 
 
-def _pillow(photo: Photo) -> Image.Image:
+def to_pillow(photo: Photo) -> Image.Image:
     """The photo as an 8-bit Pillow image of mode L, LA, RGB or RGBA."""
     from PIL import Image
 

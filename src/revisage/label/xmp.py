@@ -3,18 +3,8 @@
 from dataclasses import dataclass
 from xml.dom import minidom
 
-from revisage.image.xmp import (
-    EMPTY,
-    IPTC_EXT,
-    RDF,
-    XMLNS,
-    child,
-    descriptions,
-    parse_xmp,
-    properties,
-    take_out,
-    text_of,
-)
+from revisage.image import xmp
+from revisage.image.xmp import EMPTY, IPTC_EXT, RDF, XMLNS, descriptions
 
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 """IPTC's term: an existing picture altered by a trained model."""
@@ -95,9 +85,9 @@ def packet(label: Label, old: bytes | None = None) -> bytes:
     return (_BEGIN + body + _END).encode()
 
 
-def label_of(xmp: bytes | None) -> Label | None:
+def label_of(data: bytes | None) -> Label | None:
     """The label in a packet; None when there is none or the packet is not well-formed."""
-    document = _parse(xmp)
+    document = _parse(data)
     if document is None:
         return None
     return _label_in(document.getElementsByTagNameNS(RDF, "RDF")[0])
@@ -115,13 +105,13 @@ def _label_in(rdf: minidom.Element) -> Label | None:
         return None
     models: list[str] = []
     for element in rdf.getElementsByTagNameNS(_OURS, "Models"):
-        models += [text_of(item) for item in element.getElementsByTagNameNS(RDF, "li")]
+        models += [xmp.text_of(item) for item in element.getElementsByTagNameNS(RDF, "li")]
     return Label(tool, tuple(models))
 
 
-def _parse(xmp: bytes | None) -> minidom.Document | None:
+def _parse(data: bytes | None) -> minidom.Document | None:
     """The packet as a tree that holds an rdf:RDF; None when it is not one, or not safe to parse."""
-    document = parse_xmp(xmp)
+    document = xmp.parse_xmp(data)
     if document is None or not document.getElementsByTagNameNS(RDF, "RDF"):
         return None
     try:
@@ -140,18 +130,18 @@ def _value(rdf: minidom.Element, space: str, local: str) -> str | None:
     for description in descriptions(rdf):
         if description.hasAttributeNS(space, local):
             return str(description.getAttributeNS(space, local))
-        if (found := child(description, space, local)) is not None:
-            return text_of(found).strip() or str(found.getAttributeNS(RDF, "resource"))
+        if (found := xmp.child(description, space, local)) is not None:
+            return xmp.text_of(found).strip() or str(found.getAttributeNS(RDF, "resource"))
     return None
 
 
 def _forget(rdf: minidom.Element, stale: set[tuple[str, str]]) -> None:
     """Take out what an earlier label said, what is `stale` (namespace, name), and descriptions left empty."""
     for description in descriptions(rdf):
-        for node in properties(description):
+        for node in xmp.properties(description):
             if node.namespaceURI == _OURS or (node.namespaceURI, node.localName) in stale:
-                take_out(description, node)
-        if not properties(description):
+                xmp.take_out(description, node)
+        if not xmp.properties(description):
             rdf.removeChild(description)
 
 

@@ -57,7 +57,7 @@ class FaceModel:
 class SceneModel:
     """Session: (N, 3, H, W) -> (N, 3, H scale, W scale).
 
-    With `control`, (N, 4, H, W): the last channel is how strongly to clean, 0 to 1, which `cleaning` fixes.
+    With `control`, (N, 4, H, W): the last channel is how strongly to clean, 0 to 1, which `for_photo` fixes.
     `same_size` opens the model that does the same without enlarging; None where there is none.
     `receptive_field` is how many input pixels away the surroundings matter
     (`revisage.restore.receptive_field`). `exact` opens the same network in fp32; None where a precision was
@@ -76,7 +76,7 @@ class SceneModel:
 
     def for_photo(self, scale: int, clean: float) -> SceneModel:
         """The model for enlarging a photo `scale` times and cleaning it as strongly as told, 0 to 1."""
-        model = self._for_scale(scale)
+        model = self.same_size() if scale == 1 and self.same_size is not None else self
         if not model.control:
             return model
         exact = model.exact
@@ -84,15 +84,7 @@ class SceneModel:
             model,
             session=AtStrength(model.session, clean),
             exact=None if exact is None else lambda: AtStrength(exact(), clean),
-            control=False,
         )
-
-    def listens(self, scale: int) -> bool:
-        """Whether it can be told how strongly to clean a photo that it enlarges `scale` times."""
-        return self._for_scale(scale).control
-
-    def _for_scale(self, scale: int) -> SceneModel:
-        return self.same_size() if scale == 1 and self.same_size is not None else self
 
     def session_for(self, depth: np.dtype) -> Session:
         """The session that keeps the gradations of pixels of this type, uint8 or uint16."""

@@ -46,15 +46,8 @@ def install(file: Path, name: str | None = None) -> Path:
         if chosen not in zoo.CATALOGUE:
             raise UsageError(f"{target} exists and differs; remove it or give another name with --as NAME")
     network = published.read(file)
-    contract = Contract(
-        name=chosen,
-        task=network.task,
-        size=network.size,
-        scale=network.scale,
-        version=spec.version if spec is not None else "1",
-        licence=spec.licence if spec is not None else "as its authors state",
-        source=source,
-    )
+    version, licence = (spec.version, spec.licence) if spec is not None else ("1", "as its authors state")
+    contract = Contract(chosen, network.task, network.size, network.scale, version, licence, source=source)
     try:
         partial = target.parent / PARTIAL
         partial.mkdir(parents=True, exist_ok=True)

@@ -15,20 +15,8 @@ from revisage.files import absent
 from revisage.image import Photo, decode, eight_bits, from_array, from_pillow, with_sidecar
 from revisage.image.prints import framed
 from revisage.options import RestoreOptions, Settings
-from revisage.restore import colour as tone
-from revisage.restore import tiles
+from revisage.restore import colour, faces, tiles
 from revisage.restore.background import Background, enlarge, resample, square
-from revisage.restore.faces import (
-    Crop,
-    FaceLayer,
-    across,
-    area,
-    counted,
-    paste_faces,
-    place_face,
-    restore_crops,
-    restored_layers,
-)
 from revisage.restore.job import Job, Sketch
 from revisage.restore.memory import free_share
 from revisage.restore.models import FaceModel, IdentityModel, InstalledModels, ModelSource, SceneModel
@@ -188,7 +176,7 @@ class Restorer:
     def find(self, source: Source) -> list[Face]:
         """The faces of a photo, from left to right, in its upright pixels. Raises PhotoError, ModelError."""
         pixels = eight_bits(self._open(source).pixels)
-        return sorted(self._models.detector().detector.find(pixels), key=across)
+        return sorted(self._models.detector().detector.find(pixels), key=faces.across)
 
     def _layered(self, source: Source, job: Job) -> Restoration:
         """The restoration whose faces are restored while its layers are read."""
@@ -196,7 +184,7 @@ class Restorer:
             photo = self._open(source, damaged=job.options.damaged)
             part = framed(photo, job.options)
         job.progress(Stage("decode", 1, 1))
-        job.neutral = part.gray or tone.is_neutral(part.pixels)
+        job.neutral = part.gray or colour.is_neutral(part.pixels)
         with job.timed("repair"):
             mended, job.repair = repaired(part, job.options, self._models, self.settings.limits)
         made = (self._aligned if job.options.aligned else self._whole)(mended, job)
@@ -236,23 +224,24 @@ class Restorer:
             photo, job.red_eyes = without_red_eyes(photo, found)
         if model is None:
             found = []
-        places = [place_face(face, photo.size, model.side, scale) for face in found] if model else []
-        strengths = job.options.chosen([area(face) for face in found]) if model else {}
+        places = [faces.place_face(face, photo.size, model.side, scale) for face in found] if model else []
+        strengths = job.options.chosen([faces.area(face) for face in found]) if model else {}
         job.progress(Stage("find", len(found), len(found)))
 
-        layers: Iterable[FaceLayer] = ()
+        layers: Iterable[faces.FaceLayer] = ()
         if model is not None:
             todo = {
                 i: (found[i], strengths.get(i, job.options.strength))
-                for i in sorted(range(len(found)), key=lambda i: area(found[i]))
+                for i in sorted(range(len(found)), key=lambda i: faces.area(found[i]))
                 if isinstance(places[i], Placement) and (job.every or strengths.get(i))
             }
-            layers = restored_layers(photo.pixels, todo, model, identity, job)
+            layers = faces.restored_layers(photo.pixels, todo, model, identity, job)
             if job.every:
-                layers = tuple(counted(layers, len(todo), job.progress))
+                layers = tuple(faces.counted(layers, len(todo), job.progress))
             if job.sketch is not None and todo:
                 canvas = resample(photo.pixels, scale)
-                paste_faces(canvas, found, places, layers, Job(replace(job.options, faces="all", strength=1)))
+                shown = Job(replace(job.options, faces="all", strength=1))
+                faces.paste_faces(canvas, found, places, layers, shown)
                 job.sketch(photo, replace(photo, pixels=canvas, alpha=None))
 
         def background(clean: float, progress: Progress) -> Background:
@@ -269,13 +258,12 @@ class Restorer:
         with job.timed("scene"):
             rest = background(job.options.clean, job.progress)
             alpha = None if photo.alpha is None else resample(photo.alpha, scale)
-        used = model, scene and scene.for_photo(scale, job.options.clean), identity
-        result = _unpasted(photo, job, rest, used, alpha=alpha, scale=scale)
+        used = scene and scene.for_photo(scale, job.options.clean)
+        result = _unpasted(photo, job, rest, (model, used, identity), alpha=alpha, scale=scale)
         if job.options.turn == "auto":
             result.turned, result.repair = lie, job.repair and job.repair.turned(lie)
         else:
             result.turn_offered = lie
-        listens = scene is not None and scene.listens(scale)
         return Restoration(
             photo,
             job.options,
@@ -284,7 +272,7 @@ class Restorer:
             places,
             layers,
             level=job.neutral and job.keep,
-            background=background if listens else None,
+            background=background if used and used.control else None,
         )
 
     def _for_faces(self, options: RestoreOptions) -> tuple[FaceModel | None, IdentityModel | None]:
@@ -312,8 +300,8 @@ class Restorer:
             raise UsageError("an aligned face needs a face model: choose one instead of none")
         small = tiles.to_float(square(photo.pixels, model.size))
         with job.timed("faces"):
-            crop = Crop(0, small, job.options.strength)
-            (layer,) = restore_crops(model, identity, [crop], job)
+            crop = faces.Crop(0, small, job.options.strength)
+            (layer,) = faces.restore_crops(model, identity, [crop], job)
         if isinstance(layer.picture, FaceError):
             raise layer.picture
         job.progress(Stage("faces", 1, 1))

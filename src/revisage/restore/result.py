@@ -12,7 +12,7 @@ import numpy as np
 
 from revisage.errors import SaveError, SigningError, UsageError
 from revisage.files import copy_date, write_atomically
-from revisage.image import Photo, can_encode, eight_bits, encode, format_for, left_out, sidecar_path
+from revisage.image import Photo, can_encode, encode, format_for, left_out, sidecar_path, to_pillow
 from revisage.image.xmp import clean_xmp
 from revisage.label import Edit, Label, Original, add, can_sign, packet, results, sign
 from revisage.label.xmp import label_of
@@ -67,12 +67,7 @@ class Result:
     @property
     def image(self) -> Image.Image:
         """The result for Pillow in 8 bits per channel: L, LA, RGB or RGBA."""
-        from PIL import Image
-
-        pixels = self.photo.pixels[..., :1] if self.photo.gray else self.photo.pixels
-        if self.photo.alpha is not None:
-            pixels = np.dstack([pixels, self.photo.alpha])
-        return Image.fromarray(eight_bits(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels))
+        return to_pillow(self.photo)
 
     def save(
         self,

@@ -40,14 +40,12 @@ def open_session(
             raise ModelMissingError(f"there is no model file {source}")
 
     if device != "cpu":
-        from revisage.runtime import onnxruntime
+        from revisage.runtime.onnxruntime import OnnxRuntimeSession, gpu_providers
 
         gpu_can = precision in ("auto", "fp32")
-        if device == "gpu" or (gpu_can and onnxruntime.gpu_providers()):
+        if device == "gpu" or (gpu_can and gpu_providers()):
             try:
-                return onnxruntime.OnnxRuntimeSession(
-                    source, device="gpu", precision=precision, threads=threads
-                )
+                return OnnxRuntimeSession(source, device="gpu", precision=precision, threads=threads)
             except RuntimeUnavailableError:
                 # "auto" with a provider that is installed but does not start, such as CUDA without a driver.
                 if device == "gpu":

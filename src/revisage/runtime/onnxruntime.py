@@ -55,6 +55,7 @@ class OnnxRuntimeSession(OpenedSession):
         if device == "gpu" and not providers:
             raise RuntimeUnavailableError(_how_to_get(device))
 
+        self._title = session.title(source)
         options = ort.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         # Tiles come in many sizes: a plan of memory per size would never be let go. DirectML needs both.
@@ -70,14 +71,13 @@ class OnnxRuntimeSession(OpenedSession):
             )
         except Exception as error:
             raise ModelCorruptError(
-                f"ONNX Runtime cannot open {session.title(source)}: {one_line(error, 300)}"
+                f"ONNX Runtime cannot open {self._title}: {one_line(error, 300)}"
             ) from None
         if device == "gpu" and self._session.get_providers()[0] == _CPU_PROVIDER:
             raise RuntimeUnavailableError(
                 f"{providers[0]} is installed but does not start (driver or CUDA libraries missing?); "
                 "use --device cpu"
             )
-        self._title = session.title(source)
         self._lock = threading.Lock()
         self._input = self._session.get_inputs()[0]
         self._shape = [length if isinstance(length, int) else None for length in self._input.shape]
