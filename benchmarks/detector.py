@@ -35,12 +35,11 @@ import numpy as np
 
 from revisage import zoo
 from revisage.faces import Detector, upright
-from revisage.faces.rows import iou
+from revisage.faces.rows import BOX, POINTS, SCORE, iou
 from revisage.image import decode
 from revisage.lab.data.detector_scenes.compose import compose
-from revisage.lab.data.detector_scenes.scrfd import Scrfd
 from revisage.lab.data.detector_scenes.source import load_source
-from revisage.lab.data.detector_scenes.targets import Detections, match
+from revisage.lab.data.detector_scenes.targets import Scrfd, match
 from revisage.lab.degrade import RECIPES
 
 SCENE_SIZE = 320
@@ -57,10 +56,10 @@ class Tally:
     def __init__(self) -> None:
         self._counts: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(5))
 
-    def add(self, name: str, truth: Detections, taught: Detections, answer: Detections) -> None:
+    def add(self, name: str, truth: np.ndarray, taught: np.ndarray, answer: np.ndarray) -> None:
         """`truth` and what the teachers agree on in the untouched picture, and the answers to count."""
         found, learned = match(truth, answer), match(taught, answer)
-        self._counts[name] += (len(truth.boxes), found, len(answer.boxes), len(taught.boxes), learned)
+        self._counts[name] += (len(truth), found, len(answer), len(taught), learned)
 
     def row(self) -> str:
         """Recall, precision and recall of the agreed faces, each with its interval."""
@@ -74,19 +73,15 @@ class Tally:
         return " | ".join(cells)
 
 
-def search(detector: Detector, pixels: np.ndarray) -> Detections:
-    faces = detector.find(pixels)
-    return Detections(
-        np.array([face.box for face in faces], np.float32).reshape(-1, 4),
-        np.array([face.landmarks for face in faces], np.float32).reshape(-1, 5, 2),
-        np.array([face.score for face in faces], np.float32),
-    )
+def search(detector: Detector, pixels: np.ndarray) -> np.ndarray:
+    """Rows (n, 15) of what is found."""
+    rows = [[*face.box, *np.ravel(face.landmarks), face.score] for face in detector.find(pixels)]
+    return np.array(rows, np.float32).reshape(-1, 15)
 
 
-def agreed(first: Detections, second: Detections) -> Detections:
+def agreed(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """The faces of the first that the second sees as well."""
-    both = [bool((iou(box, second.boxes) >= AGREE).any()) for box in first.boxes]
-    return Detections(first.boxes[both], first.landmarks[both], first.scores[both])
+    return first[[bool((iou(row, second) >= AGREE).any()) for row in first]]
 
 
 def aged(pixels: np.ndarray, seed: int) -> np.ndarray:
@@ -100,7 +95,7 @@ def photos(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
         yield path.stem, pixels if pixels.dtype == np.uint8 else (pixels // 257).astype(np.uint8)
 
 
-def marked() -> dict[str, Detections]:
+def marked() -> dict[str, np.ndarray]:
     """The faces that a person sees, by photo."""
     boxes = defaultdict(list)
     with MARKED.open(newline="") as file:
@@ -109,9 +104,11 @@ def marked() -> dict[str, Detections]:
     return {name: plain(np.array(rows, np.float32)) for name, rows in boxes.items()}
 
 
-def plain(boxes: np.ndarray) -> Detections:
-    count = len(boxes)
-    return Detections(boxes.reshape(-1, 4), np.zeros((count, 5, 2), np.float32), np.ones(count, np.float32))
+def plain(boxes: np.ndarray) -> np.ndarray:
+    """Rows of boxes alone."""
+    rows = np.zeros((len(boxes), 15), np.float32)
+    rows[:, BOX], rows[:, SCORE] = boxes.reshape(-1, 4), 1
+    return rows
 
 
 def by_group(folder: Path, detector: Detector) -> None:
@@ -148,17 +145,15 @@ def wilson(hits: int, count: int, z: float = 1.96) -> tuple[float, float]:
     return (share + extra / 2 - half) / (1 + extra), (share + extra / 2 + half) / (1 + extra)
 
 
-def draw(path: Path, pixels: np.ndarray, *, truth: Detections, ours: Detections, theirs: Detections) -> None:
+def draw(path: Path, pixels: np.ndarray, *, truth: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> None:
     picture = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
     thick = max(1, round(max(picture.shape) / 500))
-    for detections, colour in ((truth, (255, 255, 255)), (theirs, (0, 0, 255)), (ours, (0, 255, 0))):
-        for box, landmarks, score in zip(
-            detections.boxes, detections.landmarks, detections.scores, strict=True
-        ):
-            x, y, w, h = (round(float(v)) for v in box)
+    for rows, colour in ((truth, (255, 255, 255)), (theirs, (0, 0, 255)), (ours, (0, 255, 0))):
+        for row in rows:
+            x, y, w, h = (round(float(v)) for v in row[BOX])
             cv2.rectangle(picture, (x, y), (x + w, y + h), colour, thick)
-            cv2.putText(picture, f"{score:.2f}", (x, y), cv2.FONT_HERSHEY_PLAIN, thick, colour, thick)
-            for px, py in landmarks:
+            cv2.putText(picture, f"{row[SCORE]:.2f}", (x, y), cv2.FONT_HERSHEY_PLAIN, thick, colour, thick)
+            for px, py in row[POINTS].reshape(5, 2):
                 cv2.circle(picture, (round(float(px)), round(float(py))), thick, colour, -1)
     scale = min(1.0, 700 / max(picture.shape))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -192,7 +187,7 @@ def main() -> None:
     }
     tallies: dict[tuple[str, str, str], Tally] = defaultdict(Tally)
 
-    def count(data: str, name: str, clean: np.ndarray, truth: Detections, *lives: np.ndarray) -> None:
+    def count(data: str, name: str, clean: np.ndarray, truth: np.ndarray, *lives: np.ndarray) -> None:
         """Count all detectors' answers on a picture and on its aged copies."""
         answers = {who: find(clean) for who, find in searches.items()}
         known = agreed(answers["yunet"], answers["scrfd"])

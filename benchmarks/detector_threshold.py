@@ -22,10 +22,10 @@ from detector import aged, search
 
 from revisage import zoo
 from revisage.faces import Detector
-from revisage.faces.rows import iou
+from revisage.faces.rows import SCORE, iou
 from revisage.lab.data.detector_scenes.compose import compose
 from revisage.lab.data.detector_scenes.source import Source, load_source, read
-from revisage.lab.data.detector_scenes.targets import Detections, match
+from revisage.lab.data.detector_scenes.targets import match
 
 THRESHOLDS = (0.5, 0.55, 0.6, 0.62, 0.64, 0.66, 0.68, 0.7, 0.72, 0.75, 0.8)
 PORTRAITS, SCENES = 120, 120
@@ -48,10 +48,6 @@ def pictures(source: Source) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             yield scene.pixels, scene.boxes
 
 
-def chosen(detections: Detections, keep: np.ndarray) -> Detections:
-    return Detections(detections.boxes[keep], detections.landmarks[keep], detections.scores[keep])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="default threshold of the face finder")
     parser.add_argument("--shared", type=Path, default=Path(__file__).parents[2] / "shared")
@@ -63,13 +59,13 @@ def main() -> None:
     counts = np.zeros((len(THRESHOLDS), 3), int)  # faces, found, false
     for index, (clean, put) in enumerate(pictures(load_source(options.shared / "data", validation=True))):
         taught = search(teacher, clean)
-        truth = chosen(taught, taught.scores >= 0.6)
-        known = np.concatenate([taught.boxes, put])
+        truth = taught[taught[:, SCORE] >= 0.6]
+        known = np.concatenate([taught[:, :4], put])
         answer = search(detector, aged(clean, index) if index % 2 else clean)
         for row, threshold in enumerate(THRESHOLDS):
-            sure = chosen(answer, answer.scores >= threshold)
-            false = sum(not (iou(box, known) > 0.3).any() for box in sure.boxes)
-            counts[row] += len(truth.boxes), match(truth, sure), false
+            sure = answer[answer[:, SCORE] >= threshold]
+            false = sum(not (iou(box, known) > 0.3).any() for box in sure)
+            counts[row] += len(truth), match(truth, sure), false
     print(f"{Path(model).name}\n| threshold | recall | false finds | precision |\n|---|---|---|---|")
     for threshold, (faces, found, false) in zip(THRESHOLDS, counts, strict=True):
         precision = found / max(found + false, 1)

@@ -97,6 +97,11 @@ MISTAKES = {
     f"{PHOTO} --face 120,80": (
         "revisage restore: face '120,80': give X,Y,W,H in pixels, such as 120,80,60,75"
     ),
+    f"{PHOTO} --aligned --face 1,1,9,9": (
+        "revisage restore: face is for photos, and an aligned picture is one face as a whole: leave out "
+        "either"
+    ),
+    f"{PHOTO} --report -": "revisage restore: --report - is no file: name a file, such as report.json",
     f"{PHOTO} -- --strength 0.5": (
         "revisage restore: --strength stands behind --, where names of files stand: put it before"
     ),

@@ -111,6 +111,8 @@ def test_a_bad_photo_fails_its_job_with_the_same_words(server: Running) -> None:
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
+        ("/v1/jobs?strength=0.2&strength=0.9", (422, "bad-option")),
+        ("/v1/jobs?face=1,2,3,4&face=1,2,3,4&name=a&name=b", (422, "bad-option")),
         ("/v1/jobs?strength=2", (422, "bad-option")),
         ("/v1/jobs?strength=nan", (422, "bad-option")),
         ("/v1/jobs?scale=3", (422, "bad-option")),

@@ -228,7 +228,10 @@ class RestoreOptions(Checked):
         object.__setattr__(self, "faces", _joined(faces))
         super().__post_init__()
         self._numbers()
-        assert len(self.boxes) == len(self.face)
+        if self.boxes and self.aligned:
+            raise UsageError(
+                "face is for photos, and an aligned picture is one face as a whole: leave out either"
+            )
         assert self.part is None or self.crop != "off"
 
     @property

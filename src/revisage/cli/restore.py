@@ -257,6 +257,8 @@ def _check_report(options: Options, jobs: Sequence[Job]) -> None:
         return
     if report.is_dir():
         raise UsageError(f"--report {report} is a folder: name a file")
+    if str(report) == STANDARD:
+        raise UsageError("--report - is no file: name a file, such as report.json")
     there = report.resolve()
     for job in jobs:
         if isinstance(job.source, Path) and there == job.source.resolve():

@@ -74,6 +74,7 @@ Serving = Annotated[Service, Depends(the_service)]
 Options = Annotated[OptionsQuery, Query()]
 Photo = Annotated[PhotoQuery, Query()]
 Ids = Annotated[list[str], Query(max_length=1000)]
+SEVERAL = ("face", "job")  #: parameters that may be given several times
 
 
 async def owned_job(request: Request, service: Serving, id: str) -> Job:
@@ -95,8 +96,16 @@ async def finished_job(job: Owned) -> Job:
 
 Finished = Annotated[Job, Depends(finished_job)]
 
-at_once = APIRouter(prefix="/v1")
-router = APIRouter(prefix="/v1", tags=["jobs"])
+
+def given_once(request: Request) -> None:
+    """Raises ProblemError for a parameter given twice that has one value: which was meant is not known."""
+    names = [name for name, _ in request.query_params.multi_items() if name not in SEVERAL]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ProblemError(422, "bad-option", f"{twice}: give it once")
+
+
+at_once = APIRouter(prefix="/v1", dependencies=[Depends(given_once)])
+router = APIRouter(prefix="/v1", tags=["jobs"], dependencies=[Depends(given_once)])
 
 
 @at_once.get("/server", responses=problems(), tags=["server"])
