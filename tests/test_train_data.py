@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from revisage.lab.data.loader import Sample
+from revisage.lab.data.pictures import REACH, SIGMA, sharpen
 from revisage.lab.data.pool import Pool
-from revisage.lab.data.sharpen import REACH, SIGMA, sharpen
 
 
 def number_of(index: int) -> Sample:

@@ -34,9 +34,7 @@ def labelled(folder: Path, *, held: bool) -> list[tuple[Path, int]]:
         paths = sorted(p for p in (folder / name).glob("*") if p.suffix.lower() in SUFFIXES)
         chosen = [p for p in paths if held_out(f"{name}/{p.stem}", HELD_OUT) == held]
         if not chosen:
-            raise TrainingError(
-                f"no pictures in {folder / name}: give a folder with the folders {', '.join(EXPRESSIONS)}"
-            )
+            raise TrainingError(f"no pictures in {folder / name}: give folders {', '.join(EXPRESSIONS)}")
         rows += [(path, number) for path in chosen]
     return rows
 
@@ -65,15 +63,13 @@ def _normalised(pictures: np.ndarray) -> np.ndarray:
 def _crop(picture: np.ndarray, find: Find, size: int, frame: np.ndarray) -> np.ndarray:
     side = np.array(picture.shape[1::-1], np.float64)
     large = cv2.resize(picture, (_DETECTION_SIDE, _DETECTION_SIDE), interpolation=cv2.INTER_CUBIC)
-    found = find(
-        cv2.copyMakeBorder(large, _AROUND, _AROUND, _AROUND, _AROUND, borderType=cv2.BORDER_REPLICATE)
-    )
-    points = np.array(_FER) * side - 0.5
+    found = find(cv2.copyMakeBorder(large, *(_AROUND,) * 4, borderType=cv2.BORDER_REPLICATE))
+    points = usual = np.array(_FER) * side - 0.5
     if found:
         points = (found[0].landmarks - _AROUND + 0.5) * (side / _DETECTION_SIDE) - 0.5
     try:
         matrix = estimate(points, 256)
     except FaceError:
-        matrix = estimate(np.array(_FER) * side - 0.5, 256)
+        matrix = estimate(usual, 256)
     matrix = frame[:, :2] @ matrix + np.column_stack([np.zeros((2, 2)), frame[:, 2]])
     return cv2.cvtColor(align(picture, matrix, size), cv2.COLOR_RGB2GRAY)

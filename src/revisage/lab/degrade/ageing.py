@@ -108,9 +108,7 @@ class Toning:
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         # A quadratic through the three tones of each channel: smooth, so no tone makes a visible edge.
-        shadow, middle, light = (
-            np.array(tone, np.float32) for tone in (self.shadow, self.middle, self.light)
-        )
+        shadow, middle, light = np.array([self.shadow, self.middle, self.light], np.float32)
         gray = luminance(image)[..., None]
         square = 2 * (light + shadow) - 4 * middle
         return clip(shadow + gray * ((light - shadow - square) + gray * square))

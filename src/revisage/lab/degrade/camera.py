@@ -97,9 +97,8 @@ class PoissonNoise:
 def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     """``image`` after one JPEG round trip at ``quality`` (1 to 100), chroma at half size as is usual."""
     eight_bit = np.rint(image * 255).astype(np.uint8)
-    done, data = cv2.imencode(
-        ".jpg", cv2.cvtColor(eight_bit, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
-    )
+    eight_bit = cv2.cvtColor(eight_bit, cv2.COLOR_RGB2BGR)
+    done, data = cv2.imencode(".jpg", eight_bit, [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert done
     decoded = cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     return decoded.astype(np.float32) * np.float32(1 / 255)

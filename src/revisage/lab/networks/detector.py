@@ -72,12 +72,9 @@ class DetectorNetwork(nn.Module):
         self.config = config or DetectorConfig()
         w2, w4, w8, w16, w32 = self.config.widths
         d4, d8, d16, d32 = self.config.depths
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, w2, 3, 2, 1, bias=False), nn.BatchNorm2d(w2), nn.ReLU(), _stage(w2, w4, d4)
-        )
-        self.stages = nn.ModuleList(
-            [_stage(w4, w8, d8), _stage(w8, w16, d16), _stage(w16, w32, d32, kernel=5)]
-        )
+        first = nn.Conv2d(3, w2, 3, 2, 1, bias=False)
+        self.stem = nn.Sequential(first, nn.BatchNorm2d(w2), nn.ReLU(), _stage(w2, w4, d4))
+        self.stages = nn.ModuleList([_stage(w4, w8, d8), _stage(w8, w16, d16), _stage(w16, w32, d32, 5)])
         width = self.config.pyramid
         self.laterals = nn.ModuleList(
             [nn.Sequential(nn.Conv2d(w, width, 1, bias=False), nn.BatchNorm2d(width)) for w in (w8, w16, w32)]
@@ -106,7 +103,7 @@ class DetectorNetwork(nn.Module):
         return tuple(outputs)
 
 
-def _stage(inputs: int, outputs: int, depth: int, *, kernel: int = 3) -> nn.Sequential:
+def _stage(inputs: int, outputs: int, depth: int, kernel: int = 3) -> nn.Sequential:
     """One halving block and `depth` residual ones."""
     first = Separable(inputs, outputs, stride=2)
     return nn.Sequential(first, *[Separable(outputs, outputs, kernel=kernel) for _ in range(depth)])

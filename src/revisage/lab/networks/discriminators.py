@@ -179,9 +179,8 @@ class PatchDiscriminator(nn.Module):
     def __init__(self, width: int = 32) -> None:
         super().__init__()
         self.bands = FrequencyBands(2, 2, 0.5)
-        self.layers = nn.ModuleList(
-            EqualConv2d(a, b, 3) for a, b in ((12, width), (width, 2 * width), (2 * width, 2 * width))
-        )
+        widths = (12, width, 2 * width, 2 * width)
+        self.layers = nn.ModuleList(EqualConv2d(a, b, 3) for a, b in pairwise(widths))
         self.logit = EqualConv2d(2 * width, 1, 3)
 
     def see(self, picture: Tensor) -> Tensor:
@@ -209,10 +208,8 @@ class ComponentDiscriminator(nn.Module):
     def __init__(self, width: int = 32) -> None:
         super().__init__()
         self.bands = FrequencyBands(2, 1)
-        self.layers = nn.ModuleList(
-            EqualConv2d(a, b, 3)
-            for a, b in ((12, width), (width, 2 * width), (2 * width, 4 * width), (4 * width, 4 * width))
-        )
+        widths = (12, width, 2 * width, 4 * width, 4 * width)
+        self.layers = nn.ModuleList(EqualConv2d(a, b, 3) for a, b in pairwise(widths))
         self.halves = (False, True, False, True)  # halved in front of these
         self.logit = EqualConv2d(4 * width, 1, 3)
 

@@ -62,8 +62,5 @@ class Expression(nn.Module):
 
 
 def _layer(before: int, after: int, stride: int = 1, kernel: int = 3) -> list[nn.Module]:
-    return [
-        nn.Conv2d(before, after, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(after),
-        nn.ReLU(inplace=True),
-    ]
+    convolution = nn.Conv2d(before, after, kernel, stride, kernel // 2, bias=False)
+    return [convolution, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]

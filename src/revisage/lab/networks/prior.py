@@ -48,13 +48,10 @@ class FacePrior(nn.Module):
     def __init__(self, config: PriorConfig) -> None:
         super().__init__()
         self.config = config
-        self.mapping = nn.ModuleList(
-            EqualLinear(config.style_dim, config.style_dim, rate=0.01) for _ in range(config.mapping)
-        )
-        self.decoder = StyleDecoder(
-            config.channels, config.style_dim, shuffle=config.stem, noise=config.noise
-        )
-        self.register_buffer("mean", torch.zeros(config.style_dim))
+        width = config.style_dim
+        self.mapping = nn.ModuleList(EqualLinear(width, width, rate=0.01) for _ in range(config.mapping))
+        self.decoder = StyleDecoder(config.channels, width, shuffle=config.stem, noise=config.noise)
+        self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("length", torch.zeros(()))
 
     def codes(self, z: Tensor) -> Tensor:

@@ -37,10 +37,8 @@ class VGG19Features(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             elif isinstance(layer, nn.ReLU):
                 layer.inplace = False  # it would overwrite the features before activation
-        self.register_buffer("mean", torch.tensor((0.485, 0.456, 0.406)).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer(
-            "deviation", torch.tensor((0.229, 0.224, 0.225)).view(1, 3, 1, 1), persistent=False
-        )
+        for name, values in (("mean", (0.485, 0.456, 0.406)), ("deviation", (0.229, 0.224, 0.225))):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False)
         if state is None:
             return

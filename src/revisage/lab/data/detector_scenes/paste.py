@@ -106,10 +106,8 @@ def turned(crop: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> tu
         crop = wear(crop, points * (crop.shape[0] / CROP), rng)
     if rng.random() >= TURNED:
         return crop, points
-    turn = heads.draw_turn(rng)
-    return heads.turn_head(crop, heads.CROP_HEAD, turn), heads.turn_points(
-        points, CROP, heads.CROP_HEAD, turn
-    )
+    turn, head = heads.draw_turn(rng), heads.CROP_HEAD
+    return heads.turn_head(crop, head, turn), heads.turn_points(points, CROP, head, turn)
 
 
 def _mask(rng: np.random.Generator) -> np.ndarray:

@@ -118,9 +118,8 @@ def _dlib(path: Path) -> Callable[[np.ndarray, Face], np.ndarray]:
     try:
         import dlib
     except ImportError:
-        raise RuntimeUnavailableError(
-            "landmarks by dlib need it: pip install 'revisage[landmarks]', or use the estimate"
-        ) from None
+        message = "landmarks by dlib need it: pip install 'revisage[landmarks]', or use the estimate"
+        raise RuntimeUnavailableError(message) from None
     try:
         predictor = dlib.shape_predictor(str(path))
     except RuntimeError as error:

@@ -66,8 +66,7 @@ def _record(text: bytes) -> Record | None:
     with contextlib.suppress(ValueError, TypeError, KeyError):
         values: dict[str, Any] = json.loads(text)
         faces = tuple(
-            Crop(**face | {"landmarks": tuple((x, y) for x, y in face["landmarks"])})
-            for face in values["faces"]
+            Crop(**face | {"landmarks": tuple(map(tuple, face["landmarks"]))}) for face in values["faces"]
         )
         return Record(**values | {"faces": faces})
     return None
@@ -137,7 +136,7 @@ def remove(out: Path, record: Record) -> None:
 def is_whole(out: Path, record: Record) -> bool:
     """Whether every crop of a record is there."""
     return all(
-        (out / KEPT / face.file).is_file() or (out / DROPPED / face.file).is_file() for face in record.faces
+        any((out / folder / face.file).is_file() for folder in (KEPT, DROPPED)) for face in record.faces
     )
 
 

@@ -111,9 +111,8 @@ def read_points(table: Path) -> dict[str, Points]:
             values = [float(row[name]) if row[name] else np.nan for name in POINT_COLUMNS]
             side, file = int(row["side"]), row["file"]
         except (KeyError, TypeError, ValueError):
-            raise TrainingError(
-                f"{where} is not of 68 landmarks: `revisage prepare --whole 128` makes such tables"
-            ) from None
+            message = f"{where} is not of 68 landmarks: `revisage prepare --whole 128` makes such tables"
+            raise TrainingError(message) from None
         found.setdefault(file, {})[side] = np.array(values, np.float32).reshape(COUNT, 2)
     return found
 

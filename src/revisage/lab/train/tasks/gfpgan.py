@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from revisage.errors import UsageError
 from revisage.lab.data.landmarks import mirror_landmarks
 from revisage.lab.data.loader import Sample
-from revisage.lab.data.sharpen import sharpen
+from revisage.lab.data.pictures import sharpen
 from revisage.lab.degrade import COLOURLESS, RECIPES, apply, tone
 from revisage.lab.degrade import description as described
 from revisage.lab.losses.adversarial import discriminator_logistic, generator_logistic
@@ -84,7 +84,7 @@ class FaceSettings:
     loss_weights: FaceWeights = field(default_factory=FaceWeights)
     """Of the losses."""
     sharpen: float = 0.0
-    """Amount by which the truth is sharpened (`revisage.lab.data.sharpen`, as Real-ESRGAN does, with a
+    """Amount by which the truth is sharpened (`revisage.lab.data.pictures`, as Real-ESRGAN does, with a
     deviation of a 128th of the picture's side) for L1, Laplacian, pyramid and checkerboard; the other losses
     see the plain truth. A network that is unsure gives the mean of what may be, which is soft."""
     components: str = "none"

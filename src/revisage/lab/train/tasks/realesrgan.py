@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from revisage.errors import UsageError
 from revisage.lab.architectures import build
 from revisage.lab.data.loader import Sample
-from revisage.lab.data.pictures import Pictures, find_pictures, shuffled
+from revisage.lab.data.pictures import Pictures, find_pictures, sharpen, shuffled
 from revisage.lab.data.pool import Pool
-from revisage.lab.data.sharpen import sharpen
 from revisage.lab.degrade import RECIPES, Chain, apply, tone, zoomed
 from revisage.lab.degrade.esrgan import SecondOrder
 from revisage.lab.losses.adversarial import generator_logistic
