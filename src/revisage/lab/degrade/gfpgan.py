@@ -45,15 +45,8 @@ class Gfpgan:
         sigma_y, angle = sigma_x, 0.0
         if chance(rng, 0.5):
             sigma_y, angle = between(rng, 0.2, blur), between(rng, -math.pi, math.pi)
-        return cls(
-            sigma_x,
-            sigma_y,
-            angle,
-            between(rng, *factors),
-            between(rng, 0.0, 15.0) / 255,
-            int(rng.integers(60, 101)),
-            draw_seed(rng),
-        )
+        factor, noise = between(rng, *factors), between(rng, 0.0, 15.0) / 255
+        return cls(sigma_x, sigma_y, angle, factor, noise, int(rng.integers(60, 101)), draw_seed(rng))
 
     def described(self) -> tuple[float, ...]:
         """(6,) numbers of about unit size, without jumps: log of the mean sigma, how much longer one axis of

@@ -54,15 +54,11 @@ class Progressive:
     def sample(cls, rng: np.random.Generator, ranges: Ranges = RESTORE) -> Self:
         """k odd in [1, kernel], sigma in [0, sigma], s in its range, delta in [0, delta] / 255, q in
         [quality, 100], each uniform."""
-        return cls(
-            ranges.u,
-            2 * int(rng.integers(0, ranges.kernel // 2 + 1)) + 1,
-            between(rng, 0.0, ranges.sigma),
-            int(rng.integers(ranges.s[0], ranges.s[1] + 1)),
-            between(rng, 0.0, ranges.delta) / 255,
-            int(rng.integers(ranges.quality, 101)),
-            draw_seed(rng),
-        )
+        kernel = 2 * int(rng.integers(0, ranges.kernel // 2 + 1)) + 1
+        sigma = between(rng, 0.0, ranges.sigma)
+        s = int(rng.integers(ranges.s[0], ranges.s[1] + 1))
+        noise, quality = between(rng, 0.0, ranges.delta) / 255, int(rng.integers(ranges.quality, 101))
+        return cls(ranges.u, kernel, sigma, s, noise, quality, draw_seed(rng))
 
     def low(self, image: np.ndarray) -> np.ndarray:
         """The outcome of the equation: (H, W, 3) -> (H u / 128, W u / 128, 3)."""

@@ -34,15 +34,13 @@ class Compact(nn.Module):
         body: list[nn.Module] = [nn.Conv2d(3, width, 3, 1, 1), nn.PReLU(width)]
         for _ in range(config.layers):
             body += [nn.Conv2d(width, width, 3, 1, 1), nn.PReLU(width)]
-        body.append(nn.Conv2d(width, 3 * config.scale**2, 3, 1, 1))
-        self.body = nn.Sequential(*body)
+        last = nn.Conv2d(width, 3 * config.scale**2, 3, 1, 1)
+        self.body = nn.Sequential(*body, last)
         for module in self.body:
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=0.25)
                 assert module.bias is not None
                 nn.init.zeros_(module.bias)
-        last = self.body[-1]
-        assert isinstance(last, nn.Conv2d)
         last.weight.data *= 0.05
 
     def forward(self, x: Tensor) -> Tensor:

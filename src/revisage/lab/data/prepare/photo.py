@@ -16,7 +16,6 @@ from revisage.image import DecodeLimits, Photo, decode, eight_bits, save
 from revisage.lab.data.prepare.measures import coverage, fingerprint, sharpness
 from revisage.options import QUALITY, Arg, Checked, Share
 
-FORMATS = {"png": ".png", "webp": ".webp"}
 KEPT, DROPPED = "faces", "dropped"
 _LEAST_SIDE = 32  # of the crop that sharpness is measured on
 _LONGEST_STEM = 80  # characters of a photo's name that go into a crop's
@@ -104,7 +103,7 @@ def prepare_photo(
         return Record(source, length, changed, digest, "not enough memory for this photo", ())
     crops = []
     for number, face in enumerate(found):
-        name = crop_name(source, digest, number, FORMATS[settings.format])
+        name = crop_name(source, digest, number, f".{settings.format}")
         try:
             crop, picture = _cut(pixels, face, name, settings)
         except FaceError:
@@ -116,10 +115,7 @@ def prepare_photo(
 
 
 def crop_name(source: str, digest: str, number: int, suffix: str) -> str:
-    """The file of a face's crop: its photo's name, and what makes it the only one of its name in any folder.
-
-    It depends on the photo alone, not on which others are there, and is the same on every system.
-    """
+    """The file of a face's crop, the only one of its name in any folder; it depends on the photo alone."""
     name = readable(source)
     own = sha256(f"{name}\0{digest}".encode())[:10]
     return f"{PurePosixPath(name).stem[:_LONGEST_STEM]}-{own}-{number}{suffix}"
@@ -137,6 +133,10 @@ def _cut(pixels: np.ndarray, face: Face, name: str, settings: PrepareSettings) -
     points = face.landmarks.astype(np.float64) @ matrix[:, :2].T + matrix[:, 2]
     height, width = pixels.shape[:2]
     covered, sharp = coverage(invert(matrix), settings.size, width, height), sharpness(detail)
+    reasons = {
+        "uncertain": face.score < settings.score, "small": scale > settings.enlarge,
+        "cut off": covered < settings.coverage, "blurred": sharp < settings.sharpness,
+    }  # fmt: skip
     crop = Crop(
         file=name,
         score=round(face.score, 4),
@@ -145,21 +145,9 @@ def _cut(pixels: np.ndarray, face: Face, name: str, settings: PrepareSettings) -
         sharpness=round(sharp, 4),
         landmarks=tuple((round(float(x), 2), round(float(y), 2)) for x, y in points),
         fingerprint=fingerprint(picture).hex(),
-        reason=_reason(face.score, scale, covered, sharp, settings),
+        reason=next((name for name, holds in reasons.items() if holds), None),
     )
     return crop, picture
-
-
-def _reason(
-    score: float, scale: float, covered: float, sharp: float, settings: PrepareSettings
-) -> str | None:
-    if score < settings.score:
-        return "uncertain"
-    if scale > settings.enlarge:
-        return "small"
-    if covered < settings.coverage:
-        return "cut off"
-    return "blurred" if sharp < settings.sharpness else None
 
 
 def readable(text: str) -> str:
