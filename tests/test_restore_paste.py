@@ -146,7 +146,7 @@ def test_overlapping_faces_share_without_a_hard_edge() -> None:
     canvas = np.full((120, 200, 3), 128, np.uint8)
     left = paste.place_crop(similarity(0, SIZE / 100, 70, 60), SIZE, 1)
     right = paste.place_crop(similarity(0, SIZE / 100, 120, 60), SIZE, 1)
-    assert paste.overlapping([left, right]) == [[1], [0]]
+    assert paste.overlapping([left, right]) == [[right], [left]]
     out = canvas.copy()
     for placement, value, other in ((left, 0.0, right), (right, 1.0, left)):
         face = np.full((SIZE, SIZE, 3), value, np.float32)

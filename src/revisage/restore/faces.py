@@ -249,7 +249,6 @@ def paste_faces(
         else:
             outcomes.append(place)
     rivals = dict(zip(todo, overlapping(list(todo.values())), strict=True))
-    beside = list(todo.values())
     for layer in counted((layer for layer in layers if layer.index in todo), len(todo), job.progress):
         index = layer.index
         if isinstance(layer.picture, FaceError):
@@ -263,7 +262,7 @@ def paste_faces(
                 todo[index],
                 strength=kept.strength or 0.0,
                 blend_offset=not job.keep,
-                neighbours=[beside[other] for other in rivals[index]],
+                neighbours=rivals[index],
             )
     return tuple(map(face_report, range(1, len(found) + 1), found, outcomes))
 

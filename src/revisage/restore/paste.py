@@ -43,8 +43,11 @@ class Placement:
         """What is around the oval on a canvas of `shape`, cut to it; may be empty."""
         angles = np.linspace(0, 2 * np.pi, 64, endpoint=False)
         unit = np.stack([np.cos(angles), np.sin(angles)], 1) * 1.02
-        points = (np.array(CENTRE) + unit * RADII) * self.size - 0.5
-        return _cut(_apply(invert(self.to_crop), points), shape)
+        points = _apply(invert(self.to_crop), (np.array(CENTRE) + unit * RADII) * self.size - 0.5)
+        low, high = np.floor(points.min(axis=0)) - 1, np.ceil(points.max(axis=0)) + 2
+        left, top = np.clip(low, 0, shape[1::-1]).astype(int).tolist()
+        right, bottom = np.clip(high, 0, shape[1::-1]).astype(int).tolist()
+        return left, top, right, bottom
 
     def radius(self, block: Block) -> np.ndarray:
         """(h, w) float32: the oval's radius at each pixel of a block; 0 in the middle, 1 at the edge."""
@@ -64,8 +67,8 @@ def place_crop(matrix: np.ndarray, size: int, scale: int) -> Placement:
     return Placement(size, np.column_stack([linear, shift]).astype(np.float64), 1 / _zoom(matrix))
 
 
-def overlapping(placements: Sequence[Placement]) -> list[list[int]]:
-    """For each placement, the indices of the others whose ovals may overlap it."""
+def overlapping(placements: Sequence[Placement]) -> list[list[Placement]]:
+    """For each placement the others whose ovals may overlap it."""
     centres = np.array(
         [_apply(invert(p.to_crop), np.array([CENTRE]) * p.size - 0.5)[0] for p in placements]
     ).reshape(-1, 2)
@@ -73,7 +76,7 @@ def overlapping(placements: Sequence[Placement]) -> list[list[int]]:
     overlaps = []
     for index, centre in enumerate(centres):
         near = np.hypot(*(centres - centre).T) < radius + radius[index]
-        overlaps.append([int(other) for other in np.flatnonzero(near) if other != index])
+        overlaps.append([placements[other] for other in np.flatnonzero(near).tolist() if other != index])
     return overlaps
 
 
@@ -90,11 +93,9 @@ def sample(canvas: np.ndarray, placement: Placement) -> np.ndarray:
 def inside(canvas_shape: tuple[int, ...], placement: Placement) -> np.ndarray:
     """(S, S) float32: 1 where the crop lies within the canvas, 0 outside."""
     axis = np.arange(placement.size, dtype=np.float64)
-    x, y = np.meshgrid(axis, axis)
-    points = _apply(invert(placement.to_crop), np.stack([x.ravel(), y.ravel()], 1))
-    height, width = canvas_shape[:2]
-    within = (points >= -0.5).all(1) & (points[:, 0] <= width - 0.5) & (points[:, 1] <= height - 0.5)
-    return within.reshape(placement.size, placement.size).astype(np.float32)
+    points = _apply(invert(placement.to_crop), np.stack(np.meshgrid(axis, axis), -1))
+    within = (points >= -0.5) & (points <= np.array(canvas_shape[1::-1]) - 0.5)
+    return np.asarray(within.all(-1), np.float32)
 
 
 def paste(
@@ -195,14 +196,6 @@ def _zoom(matrix: np.ndarray) -> float:
 
 def _apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return points @ matrix[:, :2].T + matrix[:, 2]
-
-
-def _cut(points: np.ndarray, shape: tuple[int, ...]) -> Block:
-    low = np.floor(points.min(axis=0)).astype(int) - 1
-    high = np.ceil(points.max(axis=0)).astype(int) + 2
-    left, right = np.clip((low[0], high[0]), 0, shape[1])
-    top, bottom = np.clip((low[1], high[1]), 0, shape[0])
-    return int(left), int(top), int(right), int(bottom)
 
 
 def _smooth(t: np.ndarray) -> np.ndarray:
