@@ -193,10 +193,8 @@ def _name_axes(model: onnx.ModelProto) -> None:
             dims[axis].dim_param = name
     for output in model.graph.output:
         for axis, dim in enumerate(output.type.tensor_type.shape.dim):
-            if dim.dim_param in symbols:
-                dim.dim_param = symbols[dim.dim_param]
-            elif dim.dim_param:
-                dim.dim_param = f"{output.name}_{axis}"
+            if dim.dim_param:
+                dim.dim_param = symbols.get(dim.dim_param, f"{output.name}_{axis}")
 
 
 def _name_reshaped(model: onnx.ModelProto, network: nn.Module) -> None:

@@ -101,7 +101,8 @@ def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) ->
 def page(results: Results, out: Path) -> str:
     """The text of OUT/index.html, whose pictures lie in OUT/pictures; it asks nothing of other machines."""
     shown = columns(results, out)
-    left, right = 0, max(range(len(results.methods)), key=lambda i: (_is_model(shown[i][0]), -i))
+    plain = [title in ("input", "bicubic", "truth") for title, _ in shown[: len(results.methods)]]
+    left, right = 0, plain.index(False) if False in plain else 0
     addresses = [quote(folder.relative_to(out).as_posix()) + "/" for _, folder in shown]
     choices = [_options([title for title, _ in shown], chosen) for chosen in (left, right)]
     figures = "\n".join(
@@ -113,10 +114,6 @@ def page(results: Results, out: Path) -> str:
         table=_table(results), caption=html.escape(caption(results)), left=choices[0], right=choices[1],
         figures=figures, columns=json.dumps(addresses).replace("<", "\\u003c"),
     )  # fmt: skip
-
-
-def _is_model(title: str) -> bool:
-    return title not in ("input", "bicubic", "truth")
 
 
 def _options(titles: list[str], chosen: int) -> str:

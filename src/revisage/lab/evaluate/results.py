@@ -88,12 +88,9 @@ class Results:
     labels: Labels | None = None
     """Groups of the pictures; None without."""
 
-    def summary(self, method: str, metric: str) -> Summary:
-        """A figure. Those of sets have no interval: every draw would need all features again."""
-        return self._figures[method][metric]
-
     @cached_property
-    def _figures(self) -> dict[str, dict[str, Summary]]:
+    def figures(self) -> dict[str, dict[str, Summary]]:
+        """Method -> metric -> figure. Those of sets have no interval: every draw would need all features."""
         sets, n = self.sets, len(self.names)
         return {
             method: {
@@ -136,7 +133,7 @@ class Results:
     @property
     def document(self) -> dict[str, Any]:
         """All of it in JSON types: the layout of results.json."""
-        figures = {method: _entries(self._figures[method]) for method in self.methods}
+        figures = {method: _entries(self.figures[method]) for method in self.methods}
         whole: dict[str, Any] = {"schema": 1, **self.facts, "methods": figures}
         if self.labels is not None:
             whole["groups"] = {column: _entries(methods) for column, methods in self.grouped.items()}

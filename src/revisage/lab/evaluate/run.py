@@ -48,33 +48,22 @@ def evaluate(
     reference: Path | None = None,
     track: Track = lambda items, name: items,
 ) -> Results:
-    """Measure methods on data.
+    """Measure methods, by their labels, on data.
 
-    Args:
-        data, methods, metrics: see `revisage.lab.evaluate`.
-        out: folder for the pictures; what an earlier run left there is used where it is still right.
-        labels: groups of the pictures.
-        reference: folder of pictures that metrics of sets compare with; the truths if not given.
-        track: for a progress bar.
+    What an earlier run left in the folder `out` is used where it is still right. `labels` make groups of the
+    pictures, `reference` is a folder of pictures that metrics of sets compare with instead of the truths, and
+    `track` is for a progress bar.
 
-    Raises:
-        UsageError: a picture cannot be read, or is too small for a metric; no picture holds a face.
-        ModelError: a model fails.
-        SaveError: the folder cannot be written.
+    Raises UsageError (a picture cannot be read, or is too small for a metric; no picture holds a face),
+    ModelError (a model fails), SaveError (the folder cannot be written).
     """
     paths = [] if reference is None else find_pictures(reference)
     run = _Run(data, methods, metrics, out)
-    names, rows, left_out = [], [], []
-    for item in track(data.items, "Measuring"):
-        row = run.measure(item)
-        if row is None:
-            left_out.append(item.name)
-        else:
-            names.append(item.name)
-            rows.append(row)
-    if not names:
+    measured = {item.name: run.measure(item) for item in track(data.items, "Measuring")}
+    rows = {name: row for name, row in measured.items() if row is not None}
+    if not rows:
         raise UsageError("no face was found in any picture")
-    kept = [item for item in data.items if item.name in set(names)]
+    kept = [item for item in data.items if item.name in rows]
     sets = {}
     for metric in metrics:
         if metric.spec.kind == "set":
@@ -88,18 +77,18 @@ def evaluate(
                 for label, folder in run.folders.items()
             }
     return Results(
-        names=tuple(names),
+        names=tuple(rows),
         methods=tuple(methods),
         metrics=tuple(metric.spec for metric in metrics),
-        values=np.stack(rows),
+        values=np.stack(list(rows.values())),
         sets=sets,
         facts={
             "tool": f"revisage {__version__}",
             "versions": _versions(),
             "data": {
                 "kind": data.kind,
-                "pictures": len(names),
-                "without_face": left_out,
+                "pictures": len(rows),
+                "without_face": [name for name in measured if name not in rows],
                 "sha256": data.sha256(),
                 "recipe": data.recipe if data.kind == "clean" else None,
                 "seed": data.seed if data.kind == "clean" else None,

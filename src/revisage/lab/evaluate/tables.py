@@ -13,7 +13,7 @@ def rows(results: Results) -> list[tuple[str, list[tuple[str, bool]]]]:
     """Each method with its cells, and whether each is the best of its column."""
     found = []
     for method in results.methods:
-        figures = [(results.summary(method, spec.name), spec) for spec in results.metrics]
+        figures = [(results.figures[method][spec.name], spec) for spec in results.metrics]
         cells = [(cell(figure, spec), method in best(results, spec)) for figure, spec in figures]
         found.append((method, cells))
     return found
@@ -124,7 +124,7 @@ def number(value: float, spec: MetricSpec) -> str:
 
 def best(results: Results, spec: MetricSpec) -> set[str]:
     """The methods whose printed mean is the best; none where all are the same by definition."""
-    means = {method: results.summary(method, spec.name).mean for method in results.methods}
+    means = {method: results.figures[method][spec.name].mean for method in results.methods}
     known = [value for value in means.values() if not math.isnan(value)]
     if spec.name == UNSTABLE or len(known) < 2:
         return set()

@@ -13,11 +13,9 @@ from revisage.errors import TrainingError
 
 @dataclass(frozen=True)
 class DistributedContext:
-    """This process among those that train together.
-
-    Every process takes its share of each batch; gradients are averaged before every update, so that all
-    processes hold the same weights. With one process nothing is exchanged.
-    """
+    """This process among those that train together. Every process takes its share of each batch; gradients
+    are averaged before every update, so that all processes hold the same weights. With one process nothing is
+    exchanged."""
 
     rank: int
     """Number of this process; 0 alone logs, validates and saves."""

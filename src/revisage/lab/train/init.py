@@ -91,10 +91,8 @@ def _exported(path: Path) -> Weights:
 @torch.no_grad()
 def measure_norms(network: nn.Module, sample: Callable[[int], Sample]) -> None:
     """Give batch norms the statistics of what they see of the training samples (key "image"), in place.
-
     Averaged weights want it: the statistics they come with are of the weights that were trained. Izmailov et
-    al., *Averaging Weights Leads to Wider Optima*, UAI 2018, §3.2.
-    """
+    al., *Averaging Weights Leads to Wider Optima*, UAI 2018, §3.2."""
     if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
         return
     starts, device = range(0, CALIBRATION, CALIBRATION_BATCH), device_of(network)

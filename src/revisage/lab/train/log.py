@@ -13,8 +13,6 @@ from torch.utils.tensorboard import SummaryWriter
 from revisage.files import write_atomically
 from revisage.lab.train.settings import LoopSettings
 
-LIVE_SECONDS = 1.0
-
 
 class Log:
     """Averages losses between log lines; shows speed, time left and the share spent waiting for data. On a
@@ -31,8 +29,7 @@ class Log:
         self._settings = settings
         self._values: dict[str, list[float]] = defaultdict(list)
         self.skipped = 0
-        self._begun = self._shown = time.monotonic()
-        self._images, self._waited = images, 0.0
+        self._begun, self._images, self._waited = time.monotonic(), images, 0.0
         self._console = Console(highlight=False)
         self._live = self._console.status("starting") if self._path and self._console.is_terminal else None
         if self._live:
@@ -56,27 +53,17 @@ class Log:
         else:
             left = (self._settings.hours or 0) * 3600 - seconds
         share = (waited - self._waited) / max(span, 1e-9)
-        if self._live and now - self._shown >= LIVE_SECONDS:
-            self._shown = now
-            self._live.update(
-                f"{images:,} images  {speed:.1f} images/s  {max(left, 0) / 60:.0f} min left  "
-                f"{share:.0%} waiting for data"
-            )
+        to_go = f"{max(left, 0) / 60:.0f} min left"
+        if self._live:
+            waits = f"{share:.0%} waiting for data"
+            self._live.update(f"{images:,} images  {speed:.1f} images/s  {to_go}  {waits}")
         if span < self._settings.log_every and not force:
             return
         means = {name: sum(values) / len(values) for name, values in self._values.items()}
         means |= {"rate": rate, "images/s": speed, "data wait": share, "skipped": float(self.skipped)}
-        self._write("train", means, images, f"{max(left, 0) / 60:.0f} min left")
+        self.write("train", means, images, to_go)
         self._values.clear()
         self._begun, self._images, self._waited = now, images, waited
-
-    def validation(self, figures: dict[str, float], images: int) -> None:
-        """Write figures on held-out data."""
-        self._write("validation", figures, images, "held out")
-
-    def gradient_norms(self, lengths: dict[str, float], images: int) -> None:
-        """Write how long each loss's own gradient is."""
-        self._write("gradient_norms", lengths, images, "gradient norms")
 
     def picture(self, pixels: np.ndarray, images: int) -> None:
         """Keep a grid of samples, (H, W, 3) uint8, as a PNG file and on the board."""
@@ -91,7 +78,8 @@ class Log:
         elif self._path is not None:
             print(text, flush=True)
 
-    def _write(self, group: str, values: dict[str, float], images: int, title: str) -> None:
+    def write(self, group: str, values: dict[str, float], images: int, title: str) -> None:
+        """Write figures: a line after `title`, rows and curves of the `group`."""
         if self._path is None or self._board is None:
             return
         with self._path.open("a", newline="") as file:

@@ -74,11 +74,9 @@ def _leave_alone_the_rest(phase: Phase, state: State) -> None:
 def gradient_norms(
     phase: Phase, state: State, batch: Batch, settings: LoopSettings, context: DistributedContext
 ) -> dict[str, float]:
-    """Length of the gradient of each loss of a phase by itself, weighted as it is in the sum.
-
-    A loss whose gradient is a hundredth of another's has no say, whatever its value. `batch` is as the phase
-    was given it. Weights and buffers stay as they are.
-    """
+    """Length of the gradient of each loss of a phase by itself, weighted as it is in the sum. A loss whose
+    gradient is a hundredth of another's has no say, whatever its value. `batch` is as the phase was given it.
+    Weights and buffers stay as they are."""
     network, scaler = state.networks[phase.network], state.scalers[phase.network]
     _leave_alone_the_rest(phase, state)
     buffers = [(b, b.clone()) for other in state.networks.values() for b in other.buffers()]
@@ -174,7 +172,8 @@ def train(  # noqa: PLR0915
             if context.rank == 0 and (over or state.seconds - validated >= settings.validate_every):
                 validated = state.seconds
                 for phase, given in several.values():
-                    log.gradient_norms(gradient_norms(phase, state, given, settings, context), state.images)
+                    lengths = gradient_norms(phase, state, given, settings, context)
+                    log.write("gradient_norms", lengths, state.images, "gradient norms")
                 _validate(task, state, log, None if settings.light else folder)
                 last = time.monotonic()
             if save and not settings.light:
@@ -189,7 +188,7 @@ def _validate(task: Task, state: State, log: Log, folder: Path | None) -> None:
     """Figures and samples of the averaged network; kept in `folder` as the best when it is."""
     measure_norms(state.ema.network, task.sample)
     figures = task.validate(state.ema.network)
-    log.validation(figures, state.images)
+    log.write("validation", figures, state.images, "held out")
     log.picture(task.pictures(state.ema.network), state.images)
     if figures[task.best] > state.best:
         state.best = figures[task.best]
@@ -205,5 +204,5 @@ def _begin(task: Task, state: State, folder: Path, init: Path | None) -> list[st
     if saved is not None or init is None:
         return []
     fresh = start_from(task.networks[task.averaged], init)
-    state.ema.restart(task.networks[task.averaged])
+    state.ema.network.load_state_dict(task.networks[task.averaged].state_dict())
     return fresh

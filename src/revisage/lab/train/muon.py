@@ -17,11 +17,9 @@ _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """(N, R, C) -> (N, R, C): singular values brought to about 1 (0.7 to 1.2; the least ones to less).
-
-    Five steps of the quintic Newton-Schulz iteration of Jordan et al., *Muon: An optimizer for hidden layers
-    in neural networks*, 2024. Only matrix products, for which bfloat16 is exact enough (as there).
-    """
+    """(N, R, C) -> (N, R, C): singular values brought to about 1 (0.7 to 1.2; the least ones to less). Five
+    steps of the quintic Newton-Schulz iteration of Jordan et al., *Muon: An optimizer for hidden layers in
+    neural networks*, 2024. Only matrix products, for which bfloat16 is exact enough (as there)."""
     a, b, c = _COEFFICIENTS
     turned = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if turned else matrices

@@ -28,10 +28,8 @@ def autocast(precision: Precision, device: torch.device) -> torch.autocast:
 @cache
 def bf16_is_quick(device: str) -> bool:
     """Whether matrix products in bfloat16 are native to a kind of device and take less time than in float32.
-
-    A processor without the instructions computes them a hundred times as slowly, and some that have them
-    gain nothing: so both are asked, the instructions first. Measured once in a process.
-    """
+    A processor without the instructions computes them a hundred times as slowly, and some that have them gain
+    nothing: so both are asked, the instructions first. Measured once in a process."""
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return _native_on_cpu() and _seconds(torch.bfloat16) < _seconds(torch.float32)

@@ -127,10 +127,8 @@ class _Blur:
 
 def under_marks(low: Tensor, clean: Tensor) -> Tensor:
     """Which pixels lie under marks; (N, 3, h, w) and (N, 3, h r, w r) in [0, 1] -> bool (N, 1, h r, w r).
-
     They are told from other damage by being much changed and few: none are in a picture where more than
-    `SMALL` of the pixels changed by more than `MARKED`.
-    """
+    `SMALL` of the pixels changed by more than `MARKED`."""
     scale = clean.shape[-1] // low.shape[-1]
     changed = (F.avg_pool2d(clean, scale) - low).abs().amax(dim=1, keepdim=True) > MARKED
     changed &= changed.float().mean(dim=(2, 3), keepdim=True) <= SMALL

@@ -28,10 +28,6 @@ class EMA:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.half_life = half_life
 
-    def restart(self, network: nn.Module) -> None:
-        """Take the network's weights as they are."""
-        self.network.load_state_dict(network.state_dict())
-
     @torch.no_grad()
     def update(self, network: nn.Module, batch: int, images: int) -> None:
         half_life = min(self.half_life, max(images, 1) * 0.1)

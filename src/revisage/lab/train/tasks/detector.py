@@ -129,11 +129,9 @@ class DetectorTask:
         return scene, truth, degrade_scene(scene.pixels, np.random.default_rng(index), "old-photo")
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Recall and precision against the clean targets, on held-out scenes clean and under old-photo.
-
-        The teacher's own figures under old-photo stand beside them. `landmarks` is the mean distance from the
-        scene's own on clean scenes, as a share of the face's side.
-        """
+        """Recall and precision against the clean targets, on held-out scenes clean and under old-photo. The
+        teacher's own figures under old-photo stand beside them. `landmarks` is the mean distance from the
+        scene's own on clean scenes, as a share of the face's side."""
         errors: list[float] = []
         found = {name: np.zeros(3) for name in ("clean", "old_photo", "teacher_old_photo")}
         threshold = self.settings.threshold
@@ -192,10 +190,8 @@ def predict(network: nn.Module, pixels: np.ndarray, threshold: float) -> np.ndar
     """(n, 15) rows of the network's faces in (H, W, 3) RGB uint8, sides multiples of 32."""
     assert isinstance(network, DetectorNetwork)
     blob = np.ascontiguousarray(pixels[..., ::-1].transpose(2, 0, 1)[None], np.float32)
-    levels = []
-    for level in network.raw(torch.from_numpy(blob)):
-        values = level[0].float()
-        levels.append(torch.cat([values[:2].sigmoid(), values[2:]]).numpy())
+    raw = [level[0].float() for level in network.raw(torch.from_numpy(blob))]
+    levels = [torch.cat([values[:2].sigmoid(), values[2:]]).numpy() for values in raw]
     return faces_in(levels, threshold)
 
 
