@@ -103,8 +103,6 @@ def _run(options: Options) -> None:
     from revisage.lab import evaluate
     from revisage.lab.evaluate.tables import gaps_markdown, markdown
 
-    if options.threads is not None:
-        evaluate.limit_threads(options.threads)
     data = evaluate.select(_data(options), split=options.split, limit=options.limit)
     claim(options.out, "evaluate", only_check=True)  # taken below, when nothing else can be refused
     names = _listed(options.metrics)
@@ -115,15 +113,15 @@ def _run(options: Options) -> None:
         labels = evaluate.read_labels(options.groups, [item.name for item in data.items])
         for column in labels.left_out:
             say(f"revisage evaluate: {column} has too many labels to make groups", error=True)
+    settings = evaluate.MethodSettings(
+        aligned=data.view.direct, device=options.device, precision=options.precision, threads=options.threads
+    )
     metrics = evaluate.open_metrics(
         names,
         data,
         weights=options.weights,
         expression=options.expression_model,
         reference=options.reference is not None,
-    )
-    settings = evaluate.MethodSettings(
-        aligned=data.view.direct, device=options.device, precision=options.precision, threads=options.threads
     )
     methods = evaluate.open_methods(_listed(options.methods) or default_methods(), settings, data)
     claim(options.out, "evaluate")

@@ -18,7 +18,7 @@ from revisage.lab.evaluate.data import (
     pairs_of,
     select,
 )
-from revisage.lab.evaluate.measure import limit_threads, open_metrics
+from revisage.lab.evaluate.measure import open_metrics
 from revisage.lab.evaluate.methods import Method, MethodSettings, open_methods
 from revisage.lab.evaluate.reports import write_reports
 from revisage.lab.evaluate.results import Labels, Results, read_labels
@@ -26,6 +26,6 @@ from revisage.lab.evaluate.run import evaluate
 
 __all__ = [
     "STANDARD_TESTS", "Data", "Labels", "Method", "MethodSettings", "Results", "StandardTest", "View",
-    "clean_pictures", "evaluate", "limit_threads", "open_methods", "open_metrics", "outputs_only", "pairs_of",
-    "read_labels", "select", "write_reports",
+    "clean_pictures", "evaluate", "open_methods", "open_metrics", "outputs_only", "pairs_of", "read_labels",
+    "select", "write_reports",
 ]  # fmt: skip

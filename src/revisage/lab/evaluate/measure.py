@@ -70,11 +70,6 @@ def open_metrics(
     return [opened[name] for name in chosen]
 
 
-def limit_threads(count: int) -> None:
-    """Let the metrics use so many threads of the CPU."""
-    torch.set_num_threads(count)
-
-
 class MetricInputs:
     """What a metric sees of a picture: all of it, or the face in it.
 

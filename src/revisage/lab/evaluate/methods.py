@@ -14,6 +14,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
 from revisage import runtime, zoo
 from revisage.errors import FaceError, ModelError, UsageError
@@ -51,13 +52,16 @@ class Method:
 
 
 def open_methods(texts: Sequence[str], settings: MethodSettings, data: Data) -> dict[str, Method]:
-    """The methods that the texts name by the label that each has in tables, their models opened.
+    """The methods that the texts name by the label that each has in tables, their models opened. Metrics use
+    as many threads as they do.
 
     Raises:
         UsageError: a text is none of the above, two have one label, or a folder lacks a picture of the data.
         ModelError: a model is unknown, missing or corrupt.
         RuntimeUnavailableError: a library that a checkpoint needs is missing.
     """
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)  # for the metrics
     methods: dict[str, Method] = {}
     for text in texts:
         label, chain = _labelled(text.strip())
