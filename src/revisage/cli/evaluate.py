@@ -117,11 +117,7 @@ def _run(options: Options) -> None:
         aligned=data.view.direct, device=options.device, precision=options.precision, threads=options.threads
     )
     metrics = evaluate.open_metrics(
-        names,
-        data,
-        weights=options.weights,
-        expression=options.expression_model,
-        reference=options.reference is not None,
+        names, data, options.weights, options.expression_model, reference=options.reference is not None
     )
     methods = evaluate.open_methods(_listed(options.methods) or default_methods(), settings, data)
     claim(options.out, "evaluate")

@@ -31,7 +31,6 @@ def names() -> list[str]:
 def open_metrics(
     wanted: Sequence[str],
     data: Data,
-    *,
     weights: Path | None = None,
     expression: str = "auto",
     reference: bool = False,
