@@ -64,7 +64,7 @@ def export(
     output_names: Sequence[str] = ("output",),
     input_max: float = 1.0,
 ) -> Parity:
-    """Write a network as ONNX with its contract in the metadata.
+    """Write a network as ONNX with its contract in the metadata; returns the measured differences.
 
     Args:
         network: takes one (N, 3, H, W) float32 tensor, or (N, 4, H, W) where the contract has a control, and
@@ -80,9 +80,6 @@ def export(
             arithmetic that a free batch puts into reshapes; float16 weights it reads, as OpenCV 5 does.
         output_names: one per output, in the network's order.
         input_max: inputs lie in [0, input_max]; only the check uses it.
-
-    Returns:
-        The measured differences.
 
     Raises:
         UsageError: the arguments do not fit each other or the network.

@@ -56,10 +56,8 @@ def quantise(model: Path, pictures: Path, out: Path) -> float:
             entry.value = out.stem
     write_atomically(out, quantised.SerializeToString())
     full, small = (OpenVinoSession(path, precision="fp32") for path in (model, out))
-    errors = []
-    for number in range(SAMPLES, SAMPLES + CHECKED):
-        sample = _sample(photos, number, channels)
-        errors.append(np.square(small.run(sample) - full.run(sample)).mean())
+    others = (_sample(photos, number, channels) for number in range(SAMPLES, SAMPLES + CHECKED))
+    errors = [np.square(small.run(sample) - full.run(sample)).mean() for sample in others]
     ratio = float(-10 * np.log10(errors).mean())
     if ratio < LEAST_DB:
         out.unlink()

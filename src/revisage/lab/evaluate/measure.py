@@ -70,11 +70,9 @@ def open_metrics(
 
 
 class MetricInputs:
-    """What a metric sees of a picture: all of it, or the face in it.
-
-    Metrics of faces want them on the FFHQ template. Where the pictures are not, the largest face is found in
-    the true picture (the low one, where there is none) and every method's picture is cut in the same place.
-    """
+    """What a metric sees of a picture: all of it, or the face in it. Metrics of faces want them on the FFHQ
+    template. Where the pictures are not, the largest face is found in the true picture (the low one, where
+    there is none) and every method's picture is cut in the same place."""
 
     def __init__(self, data: Data) -> None:
         self._aligned = data.view.faces

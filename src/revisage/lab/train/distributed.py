@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 
 from revisage.errors import TrainingError
 
@@ -65,10 +65,6 @@ class DistributedContext:
         shared = torch.tensor(value, dtype=torch.float64, device=self.device)
         dist.broadcast(shared, src=0)
         return float(shared)
-
-    def move(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The batch on this process's device."""
-        return {key: value.to(self.device, non_blocking=True) for key, value in batch.items()}
 
 
 def init_distributed(device: str) -> DistributedContext:

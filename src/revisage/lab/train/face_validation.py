@@ -1,6 +1,7 @@
 """Held-out faces that a face model in training is measured on and looked at."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,23 +22,15 @@ RECIPES_HELD = ("paper", "hard")
 _BATCH = 8
 
 
+@dataclass(frozen=True)
 class HeldFaces:
-    """Degraded the same way in every run: picture i with the seed i.
+    """Degraded the same way in every run: picture i with the seed i. Measured with PSNR and SSIM, and with
+    `embedder`, `edge` (EdgeFace) and `lpips` where there are these."""
 
-    Args:
-        faces: held-out ones, clean.
-        embedder, edge, lpips: what there is to measure with, beside PSNR and SSIM.
-    """
-
-    def __init__(
-        self,
-        faces: AlignedFaces,
-        embedder: Embedder | None = None,
-        edge: nn.Module | None = None,
-        lpips: Callable[[Tensor, Tensor], Tensor] | None = None,
-    ) -> None:
-        self.faces, self.embedder, self.edge, self.lpips = faces, embedder, edge, lpips
-        self.crop = ArcFaceCrop(112)
+    faces: AlignedFaces
+    embedder: Embedder | None
+    edge: nn.Module | None
+    lpips: Callable[[Tensor, Tensor], Tensor] | None
 
     def pairs(self, recipe: str) -> tuple[Tensor, Tensor, np.ndarray]:
         """Degraded and clean, (N, 3, S, S) in [-1, 1], and what was drawn, (N, 6)."""
@@ -87,7 +80,8 @@ class HeldFaces:
         """EdgeFace's embeddings, (N, 512)."""
         assert self.edge is not None
         self.edge.to(faces.device)
-        return torch.cat([self.edge(self.crop(part)) for part in faces.split(_BATCH)])
+        crop = ArcFaceCrop(112)
+        return torch.cat([self.edge(crop(part)) for part in faces.split(_BATCH)])
 
     def _measured(self, picture: Tensor, clean: Tensor) -> dict[str, float]:
         a, b = picture * 0.5 + 0.5, clean * 0.5 + 0.5

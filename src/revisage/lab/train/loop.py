@@ -139,7 +139,7 @@ def train(  # noqa: PLR0915
     several: dict[str, tuple[Phase, Batch]] = {}
     with closing(log), closing(iter(loader)) as batches:
         for made in batches:
-            batch = context.move(made)
+            batch = {key: value.to(context.device, non_blocking=True) for key, value in made.items()}
             torch.manual_seed((settings.seed + state.images + (context.rank << 40)) % 2**63)
             rate = learning_rate(settings, state.images, state.seconds)
             number = state.images // settings.batch
