@@ -47,7 +47,11 @@ def read_state(path: Path, key: str | None = None) -> dict[str, Any]:
     archive (.npz) of named arrays does too; those of 16 bits become float32. Raises ModelCorruptError when
     the file is something else."""
     if path.suffix == ".npz":
-        return _read_archive(path)
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                return {name: torch.from_numpy(archive[name].astype(np.float32)) for name in archive.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ModelCorruptError(f"{path} is not a numpy archive of weights: {one_line(error)}") from None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
@@ -58,14 +62,6 @@ def read_state(path: Path, key: str | None = None) -> dict[str, Any]:
         raise ModelCorruptError(f"{path} holds no state dict")
     # Training on several GPUs leaves this prefix.
     return {name.removeprefix("module."): value for name, value in state.items()}
-
-
-def _read_archive(path: Path) -> dict[str, Any]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: torch.from_numpy(archive[name].astype(np.float32)) for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelCorruptError(f"{path} is not a numpy archive of weights: {one_line(error)}") from None
 
 
 def fill(network: torch.nn.Module, state: dict[str, Any], path: Path) -> torch.nn.Module:
