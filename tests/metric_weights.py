@@ -15,8 +15,7 @@ from torchvision.models.vgg import cfgs, make_layers
 
 from revisage import zoo
 from revisage.files import sha256
-from revisage.lab.networks.arcface import ArcFaceResNet18
-from revisage.lab.networks.edgeface import EdgeFace
+from revisage.lab.networks.arcface import ArcFaceResNet18, EdgeFace
 from revisage.lab.networks.mobilefacenet import MobileFaceNet
 
 

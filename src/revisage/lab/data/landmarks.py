@@ -77,8 +77,7 @@ def _crop(row: dict[str, str], where: str) -> Crop:
         raise TrainingError(f"{where}: a number is missing or is none") from None
     if not np.isfinite((coverage, *values)).all():
         raise TrainingError(f"{where}: a number is not finite")
-    file = row["file"]
-    if not file:
+    if not (file := row["file"]):
         raise TrainingError(f"{where}: no file is named")
     landmarks = np.array(values, np.float32).reshape(5, 2)
     return Crop(file, landmarks, coverage, row.get("group") or PurePosixPath(file).stem)

@@ -1,10 +1,7 @@
 """Face embeddings that identity is measured with: one table, one function a network."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -14,11 +11,8 @@ from torch import Tensor
 
 from revisage.errors import ModelCorruptError, RuntimeUnavailableError
 from revisage.lab.metrics.weights import fill, read_state
-from revisage.lab.networks.arcface import ArcFaceCrop, ArcFaceResNet18, gray_face
+from revisage.lab.networks.arcface import ArcFaceCrop, ArcFaceResNet18, EdgeFace, gray_face
 from revisage.lab.networks.mobilefacenet import MobileFaceNet
-
-if TYPE_CHECKING:
-    from revisage.lab.networks.edgeface import EdgeFace
 
 Embedder = Callable[[Tensor], Tensor]
 """Faces on the FFHQ template, (N, 3, S, S) RGB in [0, 1] -> (N, D), to be compared by angle."""
@@ -47,12 +41,11 @@ def open_edgeface(path: Path) -> EdgeFace:
     """The network with the weights of a numpy archive, fixed. Raises RuntimeUnavailableError without timm,
     ModelCorruptError when a weight is missing or of another shape."""
     try:
-        from revisage.lab.networks.edgeface import EdgeFace
+        network = EdgeFace().eval().requires_grad_(False)
     except ModuleNotFoundError as error:
         if error.name != "timm":
             raise
         raise RuntimeUnavailableError("EdgeFace needs timm: pip install 'revisage[train]'") from None
-    network = EdgeFace().eval().requires_grad_(False)
     fill(network.network, read_state(path), path)
     return network
 

@@ -1,4 +1,4 @@
-"""ArcFace (Deng et al., CVPR 2019): its template, and its ResNet-18 on gray faces, which GFP-GAN trains with.
+"""ArcFace (Deng et al., CVPR 2019): its template, its ResNet-18 on gray faces, and EdgeFace, on its template.
 
 §3.1: the improved residual unit, "IR". Layer names follow the published `arcface_resnet18.pth`.
 """
@@ -103,8 +103,7 @@ class ArcFaceResNet18(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.maxpool(self.prelu(self.bn1(self.conv1(x))))
         y = self.layer4(self.layer3(self.layer2(self.layer1(y))))
-        y = self.dropout(self.bn4(y)).flatten(1)
-        return self.bn5(self.fc5(y))
+        return self.bn5(self.fc5(self.dropout(self.bn4(y)).flatten(1)))
 
 
 def gray_face(faces: Tensor) -> Tensor:
@@ -116,3 +115,21 @@ def gray_face(faces: Tensor) -> Tensor:
     weights = torch.tensor((0.299, 0.587, 0.114), device=faces.device, dtype=faces.dtype)
     gray = (faces * weights.view(1, 3, 1, 1)).sum(1, keepdim=True)
     return F.interpolate(gray, size=(_SIZE, _SIZE), mode="bilinear")
+
+
+class EdgeFace(nn.Module):
+    """(N, 3, 112, 112) RGB in [-1, 1] on the ArcFace template -> (N, 512) embedding, not normalised.
+
+    EdgeFace-XS, which stays near itself when a face is degraded: George et al., *EdgeFace: Efficient Face
+    Recognition Model for Edge Devices*, 2023; EdgeNeXt (Maaz et al., 2022) in its extra small size, by timm.
+    """
+
+    def __init__(self) -> None:
+        import timm
+
+        super().__init__()
+        self.network: nn.Module = timm.create_model("edgenext_x_small", pretrained=False)
+        self.network.reset_classifier(512)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x)

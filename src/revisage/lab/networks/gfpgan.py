@@ -295,9 +295,7 @@ class GFPGAN(nn.Module):
             scales.append(features)
         code = self.code(scales[-2].mean((2, 3))) if config.code else None
         features = self._modulated(_activate(self.bottleneck(features)), code, 0)
-        if self.deep:
-            features = self.deep[0](features)
-        bottleneck = features
+        bottleneck = features = self.deep[0](features) if self.deep else features
 
         pyramid, conditions, added = [], [], None
         end, top = len(config.prior) - 1, len(self.up)

@@ -107,9 +107,8 @@ class Progressive(nn.Module):
 
     def _initialise(self) -> None:
         for name, module in self.named_modules():
-            if isinstance(module, nn.ConvTranspose2d):
-                taps = 4  # of its sixteen make one pixel
-                nn.init.normal_(module.weight, std=(1.92 / (module.in_channels * taps)) ** 0.5)
+            if isinstance(module, nn.ConvTranspose2d):  # four of its sixteen taps make one pixel
+                nn.init.normal_(module.weight, std=(1.92 / (module.in_channels * 4)) ** 0.5)
             elif isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=0.2)
                 assert module.bias is not None

@@ -197,8 +197,7 @@ def _mosaic(scene: Scene, source: Source, rng: np.random.Generator) -> None:
                 scene.leaning = np.vstack((scene.leaning, (left, top, right - left, bottom - top)))
             picture = tone(_random_crop(picture, rng, 0.4 if count == 1 else 0.65), rng)
             window = (int(right - left), int(bottom - top))
-            shrinking = window[0] < picture.shape[1]
-            how = cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
+            how = cv2.INTER_AREA if window[0] < picture.shape[1] else cv2.INTER_CUBIC
             scene.pixels[top:bottom, left:right] = cv2.resize(picture, window, interpolation=how)
 
 

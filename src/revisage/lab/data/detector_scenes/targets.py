@@ -66,7 +66,7 @@ class Scrfd:
         found = []
         for level, stride in enumerate(STRIDES):
             score, edges, landmarks = (
-                outputs[level + 3 * kind].reshape(-1, n) for kind, n in enumerate((1, 4, 10))
+                outputs[level + 3 * k].reshape(-1, n) for k, n in enumerate((1, 4, 10))
             )
             chosen = np.flatnonzero(score[:, 0] >= self._score)
             cell = chosen // 2  # two anchors a cell
