@@ -81,7 +81,7 @@ def main() -> None:
             if number == WARM_UP:
                 spans.clear()
             waiting, begun = loader.waited, time.perf_counter()
-            batch = spread.move(next(batches))
+            batch = {key: value.to(spread.device) for key, value in next(batches).items()}
             due = [p for p in phases if number % p.interval == 0]
             counter = Flops() if number < WARM_UP else None
             with counter or nullcontext():

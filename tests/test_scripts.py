@@ -1,7 +1,8 @@
-"""Scripts of the project that no other test runs: what they import is there."""
+"""Scripts of the project that no other test runs: what they import is there, and the small ones work."""
 
 import ast
 import importlib
+import runpy
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,19 @@ def test_what_a_script_imports_of_the_package_is_there(path: Path) -> None:
             for name in node.names:
                 if not hasattr(module, name.name):
                     importlib.import_module(f"{node.module}.{name.name}")
+
+
+def test_the_speed_of_a_training_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for package in ("torch", "tensorboard", "onnx"):
+        pytest.importorskip(package)
+    from train_pictures import write_pictures
+
+    data = write_pictures(tmp_path)
+    arguments = ["--system", "realesrgan", "--preset", "tiny", "--steps", "1", "--threads", "1"]
+    monkeypatch.setattr("sys.argv", ["training.py", "--data", str(data), *arguments])
+    main = runpy.run_path(str(ROOT / "benchmarks/training.py"))["main"]
+    monkeypatch.setitem(main.__globals__, "SIDE", 64)  # of the matrices that the rate is compared with
+    main()
+    assert "images/s" in capsys.readouterr().out
