@@ -205,6 +205,14 @@ def test_gray_stays_one_channel_where_the_format_has_it(format: str) -> None:
     assert decode(encode(coloured, format="PNG"), isolate=False).icc is None
 
 
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1)])
+def test_a_gray_line_or_dot_can_be_written(size: tuple[int, int], format: str) -> None:
+    again = decode(encode(from_array(np.full(size, 200, np.uint8)), format=format), isolate=False)
+    assert again.pixels.shape == (*size, 3)
+    assert np.abs(again.pixels.astype(int) - 200).max() < 4
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_jpeg_is_flattened_on_white(dtype: type) -> None:
     top = np.iinfo(dtype).max

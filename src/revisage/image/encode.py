@@ -161,7 +161,7 @@ def _jpeg(photo: Photo, quality: int) -> bytes:
 
     # The same libjpeg as Pillow's and the same file, without Pillow's copy of four bytes a pixel.
     data = imagecodecs.jpeg8_encode(
-        eight_bits(_flattened(photo).colour),
+        eight_bits(_interleaved(_flattened(photo))),
         level=quality,
         subsampling="444" if quality >= _FULL_CHROMA_QUALITY else "420",
     )
