@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
-from revisage.errors import TrainingError, one_line
+from revisage.errors import ModelError, TrainingError, one_line
 from revisage.files import sha256
 from revisage.lab.architectures import describe, name_of
 from revisage.lab.data.loader import Sample
@@ -83,6 +83,8 @@ def _exported(path: Path) -> Weights:
                 return Weights(checkpoint.wide(beside["weights"]), beside["architecture"], beside["config"])
         model = onnx.load(str(path), load_external_data=False)
         arrays = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+    except ModelError as error:
+        raise TrainingError(str(error)) from None
     except Exception as error:
         raise TrainingError(f"cannot read {path}: {one_line(error)}") from None
     return Weights({name.removesuffix(".fp16"): torch.tensor(array) for name, array in arrays.items()})
