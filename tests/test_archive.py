@@ -300,6 +300,17 @@ def test_lines_are_on_disk_while_the_work_goes_on(tmp_path: Path, monkeypatch: p
     assert len(report.read_text().splitlines()) == 4
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_pipe_gets_all_lines_of_a_report(tmp_path: Path, models: StubModels) -> None:
+    source, pipe = album(tmp_path / "in", count=2), tmp_path / "report.jsonl"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE) as reader:
+        run(source, tmp_path / "out", "--report", str(pipe))
+        assert reader.stdout is not None
+        lines = reader.stdout.read().splitlines()
+    assert sorted(json.loads(line)["status"] for line in lines) == ["failed", "restored", "restored"]
+
+
 @pytest.mark.usefixtures("models")
 @pytest.mark.parametrize(
     ("arguments", "message"),

@@ -1,10 +1,12 @@
 """The report of a run on disk while the run goes on: one JSON document, or a JSON line for each photo."""
 
+import contextlib
 import json
 import time
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from revisage.cli._say import say
 from revisage.errors import SaveError, UsageError
@@ -38,7 +40,8 @@ class Report:
 
     def __init__(self, path: Path | None, before: Iterable[dict[str, Any]] = ()) -> None:
         """Begin it with the entries of photos done `before`. Raises UsageError when it cannot be written."""
-        self._path, self._next, self._mode = path, 0.0, "w"
+        self._path, self._next = path, 0.0
+        self._file: TextIO | None = None
         self._lines = path is not None and path.suffix.lower() in LINES
         self._entries = [] if path is None else list(before)
         try:
@@ -65,11 +68,9 @@ class Report:
 
     def _write(self) -> None:
         if self._path is not None and self._lines:
-            entries, self._entries = self._entries, []  # at once: a signal's handler may write as well
             try:
-                self._append(self._path, entries)
+                self._append(self._path)
             except OSError as error:
-                self._entries[:0] = entries
                 raise SaveError(f"{self._path} cannot be written ({error.strerror or error})") from error
         elif self._path is not None:
             start = time.monotonic()
@@ -77,10 +78,18 @@ class Report:
             end = time.monotonic()
             self._next = end + max(self.EVERY, self.SHARE * (end - start))
 
-    def _append(self, path: Path, entries: Iterable[dict[str, Any]]) -> None:
+    def _append(self, path: Path) -> None:
         head = document([])
         del head["photos"]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open(self._mode, encoding="utf-8") as file:
-            file.writelines(json.dumps(head | entry) + "\n" for entry in entries)
-        self._mode = "a"
+        if self._file is None:  # kept open: a pipe's reader would take its closing for the end
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("w", encoding="utf-8")
+            weakref.finalize(self, _close, self._file)
+        entries, self._entries = self._entries, []  # at once: a signal's handler may write as well
+        self._file.writelines(json.dumps(head | entry) + "\n" for entry in entries)
+        self._file.flush()  # what fails stays in the buffer and is tried again
+
+
+def _close(file: TextIO) -> None:
+    with contextlib.suppress(OSError):
+        file.close()
