@@ -84,7 +84,7 @@ def _exported(path: Path) -> Weights:
         model = onnx.load(str(path), load_external_data=False)
         arrays = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
     except ModelError as error:
-        raise TrainingError(str(error)) from None
+        raise TrainingError(f"cannot read weights: {error}") from None
     except Exception as error:
         raise TrainingError(f"cannot read {path}: {one_line(error)}") from None
     return Weights({name.removesuffix(".fp16"): torch.tensor(array) for name, array in arrays.items()})
