@@ -132,9 +132,10 @@ def test_a_finished_job_is_over(store: JobStore) -> None:
 
 def test_a_silent_worker_loses_its_job_and_cannot_finish_it(store: JobStore) -> None:
     new = store.submit(job(), capacity=9)
-    silent = store.claim("silent", seconds=0.05)
+    silent = store.claim("silent", seconds=60)
     assert silent is not None
     assert store.reap(attempts=3) == 0
+    assert store.renew(silent, seconds=0.05)
     time.sleep(0.1)
     assert store.reap(attempts=3) == 1
     other = store.claim("other", seconds=60)
