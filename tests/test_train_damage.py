@@ -14,7 +14,7 @@ pytest.importorskip("onnx")
 from train_pictures import write_pictures  # noqa: E402
 
 from revisage.cli import main  # noqa: E402
-from revisage.errors import UsageError  # noqa: E402
+from revisage.errors import ModelCorruptError, UsageError  # noqa: E402
 from revisage.lab.degrade import RECIPES, Chain, apply  # noqa: E402
 from revisage.lab.degrade.ageing import Fading, Grain  # noqa: E402
 from revisage.lab.degrade.damage import Scratches  # noqa: E402
@@ -40,6 +40,27 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tiny(data: Path, **changes: Any) -> DamageTask:
     return DamageTask(change(presets.choose("damage", "tiny").task(data), changes))
+
+
+def test_the_trunk_is_squeezenets_and_stays_as_it_is(pictures: Path, tmp_path: Path) -> None:
+    torchvision = pytest.importorskip("torchvision")
+    published = torchvision.models.squeezenet1_1(weights=None)
+    torch.save(published.state_dict(), tmp_path / "squeezenet.pth")
+    sizes = DamageConfig((8, 8, 16, 16), 1, trunk=True)
+    with pytest.raises(UsageError, match="squeezenet=FILE"):
+        tiny(pictures, network=sizes)
+    task = tiny(pictures, network=sizes, squeezenet=tmp_path / "squeezenet.pth")
+    trunk = task.networks["damage"].get_submodule("trunk")
+    x = torch.rand(1, 3, 96, 64)
+    maps = trunk(x)
+    assert [tuple(m.shape[1:]) for m in maps] == [(128, 24, 16), (256, 12, 8), (384, 6, 4)]
+    x = (x - trunk.mean) / trunk.deviation
+    unpadded = published.features[:2](x[..., 1:, 1:])
+    torch.testing.assert_close(trunk.features[:2](x)[..., 1:, 1:], unpadded)
+    assert [phase.fixed for phase in task.phases()] == [("trunk.",)]
+    torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "squeezenet.pth")
+    with pytest.raises(ModelCorruptError, match=r"squeezenet\.pth"):
+        tiny(pictures, network=sizes, squeezenet=tmp_path / "squeezenet.pth")
 
 
 def smooth(side: int = 128) -> np.ndarray:

@@ -14,6 +14,11 @@ from revisage.errors import ModelCorruptError
 
 PERCEPTUAL_LAYERS = {"conv1_2": 2, "conv2_2": 7, "conv3_4": 16, "conv4_4": 25, "conv5_4": 34}
 """Where among the layers these convolutions are (stage _ place in it)."""
+IMAGENET = {
+    "mean": torch.tensor((0.485, 0.456, 0.406)).view(1, 3, 1, 1),
+    "deviation": torch.tensor((0.229, 0.224, 0.225)).view(1, 3, 1, 1),
+}
+"""Of the pictures that torchvision's networks were trained on, RGB in [0, 1]."""
 
 
 class VGG19Features(nn.Module):
@@ -37,8 +42,8 @@ class VGG19Features(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             elif isinstance(layer, nn.ReLU):
                 layer.inplace = False  # it would overwrite the features before activation
-        for name, values in (("mean", (0.485, 0.456, 0.406)), ("deviation", (0.229, 0.224, 0.225))):
-            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+        for name, values in IMAGENET.items():
+            self.register_buffer(name, values.clone(), persistent=False)
         self.requires_grad_(False)
         if state is None:
             return

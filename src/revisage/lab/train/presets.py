@@ -201,8 +201,8 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
     "progressive-upscale": _progressive(encoder=False),
     "progressive-restore": _progressive(encoder=True),
     "damage": (
-        Preset("small", DamageSettings,
-               LoopSettings(images=150_000, batch=8, rate=1.5e-3, warmup=1000, ema=4000, optimizer="muon")),
+        Preset("small", partial(DamageSettings, network=DamageConfig(blocks=1, trunk=True)),
+               LoopSettings(images=500_000, batch=16, rate=2e-3, warmup=1000, ema=4000, optimizer="muon")),
         Preset("tiny",
                partial(DamageSettings, network=DamageConfig((8, 8, 16, 16), 1), patch=64, around=80, pool=32,
                        reuse=4, validation=4),

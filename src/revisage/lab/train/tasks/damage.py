@@ -20,6 +20,7 @@ from revisage.lab.data.pictures import Pictures, find_pictures, shuffled
 from revisage.lab.data.pool import Pool
 from revisage.lab.degrade import RECIPES, Chain, apply, old_photo, zoomed
 from revisage.lab.degrade.damage import points, wander
+from revisage.lab.metrics.weights import fill, read_state
 from revisage.lab.networks.damage import STRIDE, Damage, DamageConfig
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.pictures import grid, to_unit, unit_tensor
@@ -60,6 +61,7 @@ class DamageSettings:
         faces: aligned faces; None goes without.
         untouched: old photos as they are found, with marks of their own that nobody has drawn round; None
             goes without.
+        squeezenet: torchvision's weights for the network's trunk, which are fixed.
         network: sizes.
         faces_share, untouched_share: shares of the samples from these folders.
         unmarked: share of the samples without marks.
@@ -78,6 +80,7 @@ class DamageSettings:
     more: Path | None = None
     faces: Path | None = None
     untouched: Path | None = None
+    squeezenet: Path | None = None
     network: DamageConfig = DEFAULT
     faces_share: float = 0.25
     untouched_share: float = 0.15
@@ -122,10 +125,17 @@ class DamageTask:
         self.untouched = Pictures(find_pictures(settings.untouched)) if settings.untouched else None
         self.pool = Pool(self._piece, size=settings.pool, reuse=settings.reuse, seed=settings.seed)
         torch.manual_seed(settings.seed)
-        self.networks: dict[str, nn.Module] = {"damage": Damage(settings.network)}
+        network = Damage(settings.network)
+        if settings.network.trunk:
+            if settings.squeezenet is None:
+                raise UsageError("the trunk needs squeezenet=FILE, torchvision's squeezenet1_1")
+            state = read_state(settings.squeezenet)
+            ours = {name: state[name] for name in network.trunk.state_dict() if name in state}
+            fill(network.trunk, ours, settings.squeezenet)
+        self.networks: dict[str, nn.Module] = {"damage": network}
 
     def phases(self) -> list[Phase]:
-        return [Phase("damage", "damage", self._losses)]
+        return [Phase("damage", "damage", self._losses, fixed=("trunk.",))]
 
     def sample(self, index: int) -> Sample:
         """ "photo" (3, S, S) in [0, 1], "mask" (1, S, S), 1 under marks, "weight" (1, S, S); S: `patch`."""
