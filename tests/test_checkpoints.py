@@ -27,7 +27,7 @@ def refused(path: Path, words: str) -> None:
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("group", ["params_ema", "params", None])
+@pytest.mark.parametrize("group", ["params_ema", "params-ema", "params", "state_dict", "model", "net", None])
 def test_weights_may_lie_in_a_group(group: str | None, tmp_path: Path) -> None:
     state = compact_state()
     assert_same(checkpoints.read(save(tmp_path / "x.pth", state, group)), state)
@@ -43,6 +43,14 @@ def assert_same(got: dict[str, np.ndarray], state: State) -> None:
 def test_averaged_weights_are_taken_before_the_last_step_of_training(tmp_path: Path) -> None:
     torch.save({"params": compact_state(seed=1), "params_ema": compact_state(seed=2)}, tmp_path / "x.pth")
     assert_same(checkpoints.read(tmp_path / "x.pth"), compact_state(seed=2))
+
+
+@pytest.mark.parametrize("prefix", ["module.", "netG."])
+def test_a_wrapper_that_was_saved_with_the_network_is_taken_off(prefix: str, tmp_path: Path) -> None:
+    state = compact_state()
+    wrapped = {prefix + name: value for name, value in state.items()}
+    torch.save({"epoch": 3, "state_dict": wrapped, "optimizer": {"lr": 0.1}}, tmp_path / "x.pth")
+    assert_same(checkpoints.read(tmp_path / "x.pth"), state)
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])

@@ -77,6 +77,14 @@ def test_a_missing_half_is_named(tmp_path: Path) -> None:
         ncnn.read(file)
 
 
+def test_the_numbers_of_another_network_are_refused(tmp_path: Path) -> None:
+    """Too many of them once gave a model of noise: what is left over was not looked at."""
+    file, other = (save_ncnn(tmp_path / kind, STATES[kind]) for kind in ("compact", "rrdb"))
+    file.with_suffix(".bin").write_bytes(other.with_suffix(".bin").read_bytes())
+    with pytest.raises(ModelCorruptError, match=r"compact\.bin holds more .* is .*compact\.param its own"):
+        ncnn.read(file)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -85,6 +93,9 @@ def test_a_missing_half_is_named(tmp_path: Path) -> None:
         (lambda text, data: (text.replace("7767517", "7767516"), data), "no ncnn graph"),
         (lambda text, data: (text.replace("6=", "6=1"), data), "no sound sizes"),
         (lambda text, data: (text.replace("0=8 ", "0=zero "), data), "no sound sizes"),
+        (lambda text, data: (text.replace("0=8 ", "0=0 "), data), "no sound sizes"),
+        (lambda text, data: (text.replace("1=3", "1=0"), data), "no sound sizes"),
+        (lambda text, data: (text, data + bytes(64)), "holds more"),
         (lambda text, data: ("7767517\n1 1\nInput in 0 1 data\n", data), "no known network"),
         (lambda text, data: (text, b"\x38\x4b\x0d\x00" + data[4:]), "8-bit"),
         (lambda text, data: (text, data[:4] + b"\x00\x7c" + data[6:]), "not finite"),

@@ -23,7 +23,9 @@ from revisage.zoo import ncnn
 
 SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".safetensors"}) | ncnn.SUFFIXES
 
-_GROUPS = ("params_ema", "params")  # the averaged weights are the ones their authors restore with
+# The averaged weights are the ones their authors restore with; the rest as training frameworks nest them.
+_GROUPS = ("params_ema", "params-ema", "params", "state_dict", "model", "net")
+_PREFIXES = ("module.", "netG.")  # of a network that was wrapped as it was saved
 _MAX_STEPS = 1_000_000  # of a pickle; a large network takes some 20,000
 _MAX_HEADER = 1 << 24  # bytes of a safetensors header
 
@@ -59,7 +61,7 @@ class _RefusedError(Exception):
 
 
 def read(file: Path) -> dict[str, np.ndarray]:
-    """The tensors of a checkpoint by name, float32 and finite: of `params_ema`, else `params`, else the top.
+    """The tensors of a checkpoint by name, float32 and finite: of the first of `_GROUPS` there, else the top.
 
     Left out are those of integers.
     `file` is a checkpoint of PyTorch, a .safetensors file, or one of the two files of an ncnn model.
@@ -123,7 +125,8 @@ def _tensors(content: object, data: Callable[[_Storage], bytes], length: int) ->
         if not np.isfinite(values).all():
             raise _RefusedError(f"{label} holds numbers that are not finite")
         state[str(key)] = values
-    return state
+    prefix = next((p for p in _PREFIXES if all(key.startswith(p) for key in state)), "")
+    return {key.removeprefix(prefix): values for key, values in state.items()}
 
 
 def _zipped(archive: zipfile.ZipFile, length: int) -> tuple[object, Callable[[_Storage], bytes]]:

@@ -100,16 +100,18 @@ def _numbers(
                 slopes.append(numbers.take(width, "<f4"))
                 continue
             side, biased, count = int(values["1"]), values.get("5", "0") == "1", int(values["6"])
-            incoming = count // (width * side * side)
-            if min(width, side, incoming) < 1 or incoming * width * side * side != count:
+            incoming, rest = divmod(count, width * side * side)
+            if min(width, side, incoming) < 1 or rest:
                 raise ValueError
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, ZeroDivisionError):
             raise ModelCorruptError(f"{param}: the layer {words[1][:80]!r} has no sound sizes") from None
         kernel = numbers.kernel(count).reshape(width, incoming, side, side)
         convolutions.append((kernel, numbers.take(width, "<f4") if biased else np.zeros(width, np.float32)))
         channels = width
     if not convolutions or channels % 3:
         raise ModelCorruptError(f"{param} is of no known network: its last layer writes no RGB picture")
+    if numbers.at != len(numbers.data):
+        raise ModelCorruptError(f"{numbers.file} holds more than the layers known here take: is {param} its own?")
     return convolutions, slopes
 
 
