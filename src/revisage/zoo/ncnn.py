@@ -111,7 +111,7 @@ def _numbers(
     if not convolutions or channels % 3:
         raise ModelCorruptError(f"{param} is of no known network: its last layer writes no RGB picture")
     if numbers.at != len(numbers.data):
-        raise ModelCorruptError(f"{numbers.file} holds more than the layers known here take: is {param} its own?")
+        raise ModelCorruptError(f"{numbers.file} holds more than {param} tells of: they are not of one model")
     return convolutions, slopes
 
 
