@@ -182,6 +182,19 @@ def test_a_part_is_taken_of_the_photo_as_it_stands_turned_and_straightened() -> 
     assert np.array_equal(plain, photo.pixels[:, 200:])
 
 
+@pytest.mark.parametrize("share", [0.002601, 0.0026, 0.00261, 0.0005, 1e-9])
+def test_a_small_part_is_cut_where_it_lies(share: float) -> None:
+    column = np.arange(4000)
+    photo = from_array(
+        np.repeat(np.stack([column // 256, column % 256, column * 0], 1)[None], 9, axis=0).astype(np.uint8)
+    )
+    part = framed(photo, RestoreOptions(crop=(0.8, 0, share, 1))).pixels[0].astype(int)
+    expected = np.arange(3200, 3200 + max(1, round(4000 * share)))
+    assert np.abs(256 * part[:, 0] + part[:, 1] - expected).max() <= 1
+    turned = framed(photo, RestoreOptions(crop=(0.8, 0, share, 1), straighten=0.1)).pixels
+    assert turned[0, 0, 0] == 10, "of what is left at column 2,676, and not a corner of the photo"
+
+
 @pytest.mark.parametrize("crop", ["half", "0,0,1", "0.5,0,0.6,1", "-0.1,0,1,1", "0,0,0,1", "0,0,nan,1"])
 def test_a_part_outside_the_photo_is_refused(crop: str) -> None:
     with pytest.raises(UsageError, match=r"^crop '.*': give off, print, or X,Y,W,H in shares"):

@@ -73,6 +73,25 @@ def test_gray_stays_gray_and_sepia_its_tint() -> None:
     assert len(set(tone.base)) == len(set(tone.gain)) == 1
 
 
+@pytest.mark.parametrize("level", [60, 100, 128, 160])
+def test_a_picture_of_hardly_any_tones_tells_nothing_of_fading(level: int) -> None:
+    wall = np.full((120, 160, 3), level, np.uint8)
+    assert not estimate(wall).changes
+    wall[::3] += 9  # about as much as its grain
+    assert not estimate(wall).changes
+
+
+def test_strength_0_and_what_has_not_faded_stay_to_the_bit_in_16_bits() -> None:
+    restorer = Restorer(model="none", scene="none")
+    deep = scene().astype(np.uint16) * 257
+    deep[0, :16] = np.arange(16)[:, None]  # less than one part in 4,095
+    flat = deep // 3 + 20000
+    for photo, revive in ((deep, 1), (flat, 0)):
+        result = restorer.restore(photo, scale=1, colour="revive", revive=revive)
+        assert np.array_equal(result.pixels, photo)
+    assert not np.array_equal(restorer.restore(flat, scale=1, colour="revive").pixels, flat)
+
+
 def test_plain_borders_and_faces_say_nothing() -> None:
     inner = faded(scene(), (0.35, 0.9, 0.9), (1, 1, 1))
     framed = np.pad(inner, ((20, 20), (20, 20), (0, 0)), constant_values=255)

@@ -65,9 +65,11 @@ def cut(photo: Photo, print: Print) -> Photo:
     width, height = (max(1, round(length)) for length in print.size)
     source = print.corners[:3]
     target = np.array([(0, 0), (width, 0), (width, height)], np.float32) - 0.5
+    last = np.array(photo.size) - (width, height)
     matrix = cv2.getAffineTransform(source, target)
     if abs(print.angle) < 0.05:  # only moved, by whole pixels: nothing is resampled
-        matrix[:] = (1, 0, round(matrix[0, 2])), (0, 1, round(matrix[1, 2]))
+        left, top = (min(max(0, round(at)), most) for at, most in zip(source[0] + 0.5, last, strict=True))
+        matrix = np.array([(1.0, 0.0, -left), (0.0, 1.0, -top)])
 
     def cut_out(plane: np.ndarray) -> np.ndarray:
         size, edge = (width, height), cv2.BORDER_REPLICATE
@@ -103,7 +105,7 @@ def framed(photo: Photo, options: RestoreOptions) -> Photo:
     whole = sides / (np.cos(turn) + max(sides) / min(sides) * np.sin(abs(turn)))
     back = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     across, down = (sides - 1) / 2 + back @ ((np.array([x + w / 2, y + h / 2]) - 0.5) * whole)
-    width, height = whole * (w, h)
+    width, height = np.maximum(whole * (w, h), 1)
     return cut(photo, Print((float(across), float(down)), (float(width), float(height)), -options.straighten))
 
 

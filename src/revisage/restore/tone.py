@@ -29,6 +29,10 @@ LIGHTEST = 0.22  #: density from which the lightest tones are rather those of a 
 TOLD = (0.05, 0.09)
 """Mean change of a channel below which the photo counts as not faded, and from which it counts as faded."""
 
+SPAN = (0.1, 0.2)
+"""Density between the lightest and the darkest tones up to which they tell nothing, as of fog or a bare wall,
+and from which they tell all."""
+
 MOST_GAIN, MOST_BASE = 2.0, 0.26
 """So that noise does not explode: values differ at most 3.6 times as much as before."""
 
@@ -62,6 +66,8 @@ class Tone:
 
     def apply(self, canvas: np.ndarray) -> None:
         """Change (H, W, 3) uint8 or uint16, contiguous, in place."""
+        if not self.changes:
+            return
         most = np.iinfo(canvas.dtype).max
         table = np.rint(self.curves(np.arange(most + 1)[:, None] / most) * most).astype(canvas.dtype)
         if canvas.dtype == np.uint8:
@@ -104,7 +110,7 @@ def estimate(pixels: np.ndarray, faces: Sequence[Face] = ()) -> Tone:
     gain = np.minimum(np.power(10, gain), MOST_GAIN)
     whole = Tone(tuple(base.tolist()), tuple(gain.tolist()))
     change = np.abs(whole.curves(values) - values).mean(axis=0).max()
-    certain = float(np.clip((change - TOLD[0]) / (TOLD[1] - TOLD[0]), 0, 1))
+    certain = float(np.interp(change, TOLD, (0, 1)) * np.interp((dark - light).max(), SPAN, (0, 1)))
     return whole.at(certain) if certain else Tone()
 
 
