@@ -93,7 +93,8 @@ def test_results_of_an_earlier_run_are_written_anew(tmp_path: Path) -> None:
     first = photo(tmp_path / "a.jpg")
     result = photo(tmp_path / "a.restored.jpg")
     other = photo(tmp_path / "b.restored.jpg")  # no b beside it: a photo like any other
-    assert plan_photos([first, result, other], None) == [
+    masks = [photo(tmp_path / name) for name in ("a.restored.mask.png", "b.restored.mask.png")]
+    assert plan_photos([first, result, other, *masks], None) == [
         Job(first, result),
         Job(other, tmp_path / "b.restored.restored.jpg"),
     ]

@@ -12,7 +12,7 @@ from skimage import data
 from revisage import Restorer
 from revisage.cli import main
 from revisage.errors import PhotoError, UsageError
-from revisage.image import decode, from_array, save
+from revisage.image import decode, encode, from_array, save
 from revisage.image.prints import Print, cut, find_prints, framed
 from revisage.options import RestoreOptions
 
@@ -127,6 +127,29 @@ def test_the_command_writes_each_print_once(tmp_path: Path, capsys: pytest.Captu
     save(from_array(PICTURES[1]), tmp_path / "one.png")
     assert main(["split", str(tmp_path / "one.png"), "-o", str(out)]) == 1
     assert "no prints" in capsys.readouterr().err
+
+
+def test_every_page_is_split_and_no_scan_is_written_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    album, other = tmp_path / "album.tif", tmp_path / "album-1.tif"
+    pages = [from_array(page) for page in (scan(THREE[:1]), scan([]), scan(THREE))]
+    album.write_bytes(encode(pages[0], format="TIFF", further=pages[1:]))
+    save(pages[0], other)
+    command = ["split", str(album), str(other)]
+    assert main([*command, "-o", str(tmp_path / "out"), "--preview"]) == 0
+    previews = {f"album-preview-{page}.jpg" for page in (1, 3)} | {"album-1-preview.jpg"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == previews
+    assert main([*command, "-o", str(tmp_path / "out")]) == 0
+    assert "4 prints, none on page 2" in capsys.readouterr().out
+    prints = {f"album-{n}.tif" for n in range(1, 5)} | {"album-1-1.tif"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == previews | prints
+    before = other.read_bytes()
+    assert main([*command, "-o", str(tmp_path), "--overwrite"]) == 1
+    assert "album-1.tif is a scan and is never written to" in capsys.readouterr().err
+    assert other.read_bytes() == before
+    assert main([*command, "-o", str(tmp_path / "out"), "--max-pixels", "1000"]) == 1
+    assert "raise the limit (--max-pixels)" in capsys.readouterr().err
 
 
 def test_a_scan_of_one_print_is_cropped_before_it_is_restored() -> None:

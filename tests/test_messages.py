@@ -101,6 +101,12 @@ MISTAKES = {
         "revisage restore: face is for photos, and an aligned picture is one face as a whole: leave out "
         "either"
     ),
+    f"{PHOTO} scans --face 1,1,9,9": (
+        "revisage restore: --face is a box on one photo: name that photo alone"
+    ),
+    f"split {PHOTO} album/{PHOTO} -o out": (
+        "revisage split: several scans are called grandmother: give each a folder of its own"
+    ),
     f"{PHOTO} --report -": "revisage restore: --report - is no file: name a file, such as report.json",
     f"{PHOTO} -- --strength 0.5": (
         "revisage restore: --strength stands behind --, where names of files stand: put it before"

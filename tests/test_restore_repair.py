@@ -233,6 +233,15 @@ def test_the_mask_turns_with_the_photo() -> None:
     assert np.array_equal(np.rot90(auto.repair.mask, -1), mask)
 
 
+@pytest.mark.parametrize("angle", [0, 90, 180, 270])
+def test_the_mask_of_a_turned_photo_may_be_given_back(angle: int) -> None:
+    make = restorer(face=same, faces=[face_at(160, 120, 120, angle=angle)])
+    first = make.restore(marked(), scale=1, turn="auto", mask=mask_png(marks()))
+    again = make.restore(marked(), scale=1, turn="auto", mask=first.repair.png())
+    assert first.turned == -angle % 360
+    assert np.array_equal(again.pixels, first.pixels)
+
+
 def test_masks_that_cannot_be_used(tmp_path: Path) -> None:
     def refused(mask: object) -> str:
         with pytest.raises(UsageError) as told:
@@ -244,7 +253,8 @@ def test_masks_that_cannot_be_used(tmp_path: Path) -> None:
     assert "cannot be read" in refused(b"no picture")
     assert "cannot be opened" in refused(tmp_path / "none.png")
     assert "another shape" in refused(mask_png(np.zeros((100, 100), bool)))
-    assert "whole photo" in refused(mask_png(np.ones((HEIGHT, WIDTH), bool)))
+    assert "marks 100% of the photo" in refused(mask_png(np.ones((HEIGHT, WIDTH), bool)))
+    assert "damage is white, and what is intact black" in refused(mask_png(~marks()))
 
 
 def test_a_mask_of_any_size_and_of_painted_layers() -> None:

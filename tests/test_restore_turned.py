@@ -70,7 +70,7 @@ def test_a_face_that_was_missed_is_added_by_hand(astronaut: np.ndarray) -> None:
     assert [face.box for face in again.faces] == [box], "it takes the place of the one that was found there"
 
 
-@pytest.mark.parametrize("box", ["600,20,50,50", "20,-80,50,50"])
+@pytest.mark.parametrize("box", ["600,20,50,50", "20,-80,50,50", "-1e8,-1e8,2.0000002e8,2.0000002e8"])
 def test_a_face_outside_the_photo_is_an_error(astronaut: np.ndarray, box: str) -> None:
     with pytest.raises(UsageError, match="outside the photo of 512 x 512 pixels"):
         restorer_with().restore(astronaut, scale=1, face=box)

@@ -11,7 +11,7 @@ from revisage.batch.jobs import Job, Location
 from revisage.errors import UsageError
 from revisage.files import absent
 from revisage.image import can_encode, format_of, output_paths
-from revisage.image.names import LONGEST, RESULT, shortened
+from revisage.image.names import LONGEST, MASK, RESULT, shortened
 
 # What lies beside photos in people's folders and is none. Anything else is tried, and told if it is no photo:
 # a list of what to try would leave out, silently, the photo with an unusual name.
@@ -32,9 +32,10 @@ def plan_photos(
 
     A named file is always tried; one that does not exist fails like any other, unless none exists. In a
     folder, hidden files and files that usually lie beside photos (`COMPANIONS`) are left out, and so is
-    `out` when it lies inside. `NAME.restored.EXT` is left out, and written anew, where NAME is there as well:
-    `restore *.jpg` twice must not restore the results of the first time. A photo of a format that is not
-    `writable` becomes a PNG, and with `format` every photo one of that, where `out` does not name the file.
+    `out` when it lies inside. `NAME.restored.EXT` and `NAME.mask.png` are left out, and written anew, where
+    NAME is there as well: `restore *` twice must not restore the results of the first time. A photo of a
+    format that is not `writable` becomes a PNG, and with `format` every photo one of that, where `out` does
+    not name the file.
     Without `out` a photo's result goes beside it, those of a folder into `results_folder`.
 
     Raises UsageError when no input exists, nor the second of two without `out`, a folder has no photo, or
@@ -161,7 +162,10 @@ def _require_writable(folders: set[Path], out: Path | None) -> None:
 
 
 def _is_result(photo: Path, names: set[Path]) -> bool:
-    """Whether `photo` is the result of another one, given the names of all without their extensions."""
+    """Whether `photo` is the result of another one, or the mask beside one, given the names of all without
+    their extensions."""
+    if photo.name.endswith(MASK) and photo.with_name(photo.name.removesuffix(MASK)) in names:
+        return True
     if not photo.stem.endswith(RESULT):
         return False
     name = photo.with_name(photo.stem.removesuffix(RESULT))

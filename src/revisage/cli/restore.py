@@ -113,6 +113,8 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
         return can_encode(format) and (options.sign is None or can_sign(format))
 
     jobs = batch.plan_locations(places, out, writable, format)
+    if options.restoring.face and len(jobs) > 1:
+        raise UsageError("--face is a box on one photo: name that photo alone")
     _check(options)
     _check_stream(options, jobs[0])
     _check_place(options, jobs)

@@ -1,7 +1,9 @@
 """`revisage split`: the prints that lie on one scan, each straightened and in a file of its own."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,15 +14,16 @@ from revisage.files import copy_date
 from revisage.image import Photo, can_encode, decode, format_of, from_array, save
 from revisage.image.prints import cut, find_prints, outlined
 from revisage.label import results
-from revisage.options import Arg
+from revisage.options import Arg, DecodeLimits
 
 
 @dataclass(frozen=True)
 class Options:
     """Find the prints that lie on scans, straighten each and write it as NAME-1.EXT, NAME-2.EXT and so on.
 
-    They are counted row by row, from the upper left. Depth, colour profile and metadata stay; a print that
-    lies straight is only cut out. What cannot be written in the scan's format becomes PNG.
+    They are counted row by row, from the upper left, and through all pages. Depth, colour profile and
+    metadata stay; a print that lies straight is only cut out. What cannot be written in the scan's format
+    becomes PNG.
     """
 
     scans: Annotated[tuple[Path, ...], Arg(metavar="SCAN", positional=True)]
@@ -30,7 +33,10 @@ class Options:
     preview: bool = False
     """Write only NAME-preview.jpg: the scan with the outlines and numbers of what would be cut out."""
     overwrite: bool = False
-    """Also write over files that Revisage did not make."""
+    """Also write over files that Revisage did not make. A scan is never written over."""
+    damaged: bool = False
+    """Of a damaged file, such as one that ends early, take what is there."""
+    limits: DecodeLimits = field(default_factory=DecodeLimits)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -38,6 +44,9 @@ def main(argv: Sequence[str]) -> int:
     options = parse(Options, "split", argv)
     if not options.scans or options.out.is_file():
         raise UsageError("name scans, and a folder with -o")
+    names = Counter(scan.stem.casefold() for scan in options.scans)
+    if twice := next((scan for scan in options.scans if names[scan.stem.casefold()] > 1), None):
+        raise UsageError(f"several scans are called {twice.stem}: give each a folder of its own")
     failed = 0
     for scan in options.scans:
         try:
@@ -50,25 +59,36 @@ def main(argv: Sequence[str]) -> int:
 
 def _split(scan: Path, options: Options) -> str:
     """Write the prints of a scan; returns how many, in words. Raises RevisageError, OSError."""
-    photo = decode(scan)
-    prints = find_prints(photo.pixels)
-    if not prints:
-        raise PhotoError("no prints before a lid of one colour are found")
-    if options.preview:
-        files = {f"{scan.stem}-preview.jpg": from_array(outlined(photo.pixels, prints))}
-    else:
-        kept = format_of(scan) is not None and can_encode(photo.format)
-        suffix = scan.suffix if kept else ".png"
-        files = {f"{scan.stem}-{n}{suffix}": cut(photo, one) for n, one in enumerate(prints, 1)}
-    _write(files, scan, options)
-    return f"{len(prints)} print{'s' if len(prints) > 1 else ''}"
+    read = partial(decode, scan, limits=options.limits, damaged=options.damaged)
+    first, count, empty = read(), 0, list[str]()
+    for note in first.notes:
+        say(f"{scan}: {note}", error=True)
+    for number in range(first.pages):
+        photo = read(page=number) if number else first
+        prints = find_prints(photo.pixels)
+        if options.preview:
+            page = f"-{number + 1}" if first.pages > 1 else ""
+            files = {f"{scan.stem}-preview{page}.jpg": from_array(outlined(photo.pixels, prints, count))}
+        else:
+            kept = format_of(scan) is not None and can_encode(photo.format)
+            suffix = scan.suffix if kept else ".png"
+            files = {f"{scan.stem}-{count + n}{suffix}": cut(photo, one) for n, one in enumerate(prints, 1)}
+        if prints:
+            _write(files, scan, options)
+        else:
+            empty.append(str(number + 1))
+        count += len(prints)
+    if not count:
+        raise PhotoError("no prints are found: leave some of a lid of one colour around each, and scan again")
+    none = f", none on page {', '.join(empty)}" if empty else ""
+    return f"{count} print{'s' if count > 1 else ''}{none}"
 
 
 def _write(files: dict[str, Photo], scan: Path, options: Options) -> None:
     targets = {options.out / name: photo for name, photo in files.items()}
     for target in targets:
-        if target.exists() and target.samefile(scan):
-            raise UsageError(f"{target} is the scan and is never written to: choose another folder")
+        if target.exists() and any(target.samefile(one) for one in options.scans if one.exists()):
+            raise UsageError(f"{target} is a scan and is never written to: choose another folder")
         results.check_free(target, overwrite=options.overwrite)
     for target, photo in targets.items():
         results.remember(save(photo, target, like=scan).read_bytes())

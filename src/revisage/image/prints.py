@@ -109,12 +109,13 @@ def framed(photo: Photo, options: RestoreOptions) -> Photo:
     return cut(photo, Print((float(across), float(down)), (float(width), float(height)), -options.straighten))
 
 
-def outlined(pixels: np.ndarray, prints: list[Print]) -> np.ndarray:
-    """(H', W', 3) uint8, at most 1,000 pixels long: the scan with the prints' outlines and numbers."""
+def outlined(pixels: np.ndarray, prints: list[Print], before: int = 0) -> np.ndarray:
+    """(H', W', 3) uint8, at most 1,000 pixels long: the scan with the prints' outlines and numbers, which go
+    on from those on pages `before`."""
     factor = min(1.0, SIDE / max(pixels.shape[:2]))
     size = tuple(max(1, round(length * factor)) for length in pixels.shape[1::-1])
     small = eight_bits(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
-    for number, print in enumerate(prints, 1):
+    for number, print in enumerate(prints, before + 1):
         corners = np.rint(print.corners * factor).astype(np.int32)
         cv2.polylines(small, [corners], True, (230, 30, 30), 3, cv2.LINE_AA)
         place = (int(corners[0, 0]) + 10, int(corners[0, 1]) + 40)

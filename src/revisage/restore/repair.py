@@ -42,12 +42,13 @@ class Repair:
     """What was repaired."""
 
     mask: np.ndarray
-    """(H, W) bool, what was filled, in pixels of the photo as it was cropped and turned by hand."""
+    """(H, W) bool, what was filled, in pixels of the result at scale 1."""
     model: str | None  #: name and version of what found the damage; None for a mask drawn by hand
     found: float
     """Share of the pixels that was marked, 0 to 1; more than `MOST` by a model is left as it was."""
     digests: Mapping[str, Callable[[], tuple[str, ...]]] = field(default_factory=dict)
     """What gives the SHA-256 in hex of the model's file, by its name and version."""
+    turn: int = 0  #: degrees clockwise by which the mask was turned with the photo, after the repair
 
     @property
     def changed_by(self) -> tuple[str, ...]:
@@ -78,11 +79,11 @@ class Repair:
 
     def turned(self, degrees: int) -> Self:
         """The same for the photo turned clockwise by a multiple of 90 degrees."""
-        return replace(self, mask=np.rot90(self.mask, -degrees // 90))
+        return replace(self, mask=np.rot90(self.mask, -degrees // 90), turn=self.turn + degrees)
 
     def png(self) -> bytes:
-        """The mask as a file that `mask` takes: damage is white."""
-        return encode(from_array(self.mask.astype(np.uint8) * 255), format="PNG")
+        """The mask as a file that `mask` takes, as the photo lay before it was turned: damage is white."""
+        return encode(from_array(np.rot90(self.mask, self.turn // 90) * np.uint8(255)), format="PNG")
 
     def entry(self) -> dict[str, Any]:
         """What the report states, in JSON types."""
@@ -141,7 +142,7 @@ def damage_in(pixels: np.ndarray, model: DamageModel, *, thin: bool) -> np.ndarr
 def mask_by_hand(text: str, size: tuple[int, int], limits: DecodeLimits) -> np.ndarray:
     """The mask of `RestoreOptions.mask` for a photo of `size` (width, height): (H, W) bool.
 
-    Raises UsageError where it is no picture, of another aspect, or marks everything.
+    Raises UsageError where it is no picture, of another aspect, or marks nearly everything.
     """
     try:
         picture = decode(mask_bytes(text), limits=limits)
@@ -158,8 +159,10 @@ def mask_by_hand(text: str, size: tuple[int, int], limits: DecodeLimits) -> np.n
         white &= eight_bits(picture.alpha) > 127
     way = cv2.INTER_AREA if wide > width else cv2.INTER_LINEAR
     mask = cv2.resize(white.astype(np.uint8) * np.uint8(255), size, interpolation=way) > 127
-    if mask.all():
-        raise UsageError("the mask marks the whole photo: leave black what is not damaged")
+    if mask.mean() > 1 - MOST:
+        raise UsageError(
+            f"the mask marks {mask.mean():.0%} of the photo: damage is white, and what is intact black"
+        )
     return mask
 
 

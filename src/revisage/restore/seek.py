@@ -29,7 +29,7 @@ def seek(
         photo, found = photo.turned(lie), [face.moved(matrix) for face in found]
     for box in options.boxes:
         (x, y, w, h), (width, height) = box, photo.size
-        if not (0 <= x + w / 2 <= width and 0 <= y + h / 2 <= height):
+        if not (0 <= x + w / 2 <= width and 0 <= y + h / 2 <= height and w * h <= 4 * width * height):
             numbers = ",".join(f"{number:g}" for number in box)
             raise UsageError(f"the face {numbers} lies outside the photo of {width} x {height} pixels")
         found = [face for face in found if not _holds(box, face.box)]
