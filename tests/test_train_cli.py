@@ -343,6 +343,10 @@ def test_a_run_has_one_training_at_a_time(
     with FileLock(scene_run / ".lock"):
         assert command("realesrgan", pictures, scene_run, *QUICK) == 1
         assert one_line(capsys) == f"revisage train: another training is writing to {scene_run}\n"
+        assert command("realesrgan", pictures, scene_run, *QUICK, "rate=1e-4") == 1
+        assert one_line(capsys)
+        told = json.loads((scene_run / "settings.json").read_text())
+        assert told["loop"]["rate"] == 5e-3  # still those of the training that goes on
         monkeypatch.setenv("RANK", "1")  # a process beside the one that holds it
         assert command("realesrgan", pictures, scene_run, *QUICK) == 0
 
@@ -380,6 +384,10 @@ def test_what_fails_says_so_in_one_line(
     (tmp_path / "file").write_text("in the way")
     assert command("realesrgan", pictures, tmp_path / "file", *QUICK) == 1
     assert "cannot be written" in one_line(capsys)
+    for text in ("", "{", "[1]", "7"):
+        (tmp_path / "run" / "settings.json").write_text(text)
+        assert command("realesrgan", pictures, tmp_path / "run", *QUICK) == 1
+        assert "settings.json is damaged" in one_line(capsys)
 
 
 def test_an_interrupted_training_ends_with_130(
@@ -432,6 +440,33 @@ def test_export_needs_a_run(scene_run: Path, tmp_path: Path, capsys: pytest.Capt
     assert main(["export", str(scene_run), str(tmp_path / "model.pb")]) == 2
     assert "must end in .onnx" in one_line(capsys)
     assert not list(tmp_path.iterdir())
+
+
+def test_export_refuses_what_no_model_can_be_called(
+    scene_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for option, text, words in (
+        ("--name", "a b", "cannot name a model"),
+        ("--version", "1\n2", "version must be one line"),
+        ("--licence", " ", "licence must be one line"),
+    ):
+        assert main(["export", str(scene_run), str(tmp_path / "model.onnx"), option, text]) == 2
+        assert words in one_line(capsys)
+    assert not list(tmp_path.iterdir())
+
+
+def test_export_says_where_it_cannot_write(
+    scene_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert main(["export", str(scene_run), str(tmp_path / "file" / "model.onnx")]) == 1
+    assert "cannot be written" in one_line(capsys)
+
+
+def test_a_file_of_any_name_holds_a_model_that_has_one(scene_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "été 2.onnx"
+    assert main(["export", str(scene_run), str(out)]) == 0
+    assert re.fullmatch(r"[\w.-]+", read_contract(out).name, re.ASCII)
 
 
 def test_publish_takes_the_best_or_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -256,6 +256,12 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
         checkpoint.load(path)
 
 
+def test_what_a_kill_left_half_written_goes_with_the_next_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / ".images-0000000004.pt.part").write_bytes(b"half")
+    path = checkpoint.save_numbered(tmp_path, 8, {"images": 8})
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
     class Payload:
         def __reduce__(self) -> tuple[Any, ...]:
@@ -267,18 +273,23 @@ def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
-def test_checkpoints_are_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("failure", [OSError("no space left"), RuntimeError("[enforce fail at inline_con")])
+def test_checkpoints_are_written_whole(
+    failure: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     state = {"networks": {"a": torch.ones(2)}}
     path = checkpoint.save(tmp_path, "best", state)
 
-    def full(*_: object) -> None:
-        raise OSError("disk full")
+    def full(_: object, file: Path) -> None:
+        file.write_bytes(b"begun")
+        raise failure
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(TrainingError, match=r"best\.pt cannot be written: is the disk full"):
         checkpoint.save(tmp_path, "best", {})
     assert_same(checkpoint.load(path), state)
     assert checkpoint.newest(tmp_path) is None
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from revisage.cli._say import say
 from revisage.errors import ModelError, UsageError
 from revisage.options import Arg
 from revisage.zoo.contract import read_contract
+from revisage.zoo.spec import name_of
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Options:
     out: Annotated[Path, Arg(metavar="OUT.onnx", positional=True)]
     """The file to write."""
     name: str | None = None
-    """The model's name; OUT without its extension by default."""
+    """The model's name; OUT without its extension by default, signs that a name cannot have as "-"."""
     version: str = "1"
     """The model's version."""
     licence: str = "own weights"
@@ -68,17 +69,20 @@ def main(argv: Sequence[str]) -> int:
     from revisage.lab.quantise import quantise
     from revisage.lab.train.publish import publish
 
-    parity = publish(
-        options.run,
-        options.out,
-        name=options.name or options.out.stem,
-        version=options.version,
-        licence=options.licence,
-        newest=options.newest,
-        mix=_mixed(options.mix),
-        scale=options.scale,
-    )
-    decibels = quantise(options.out, options.int8, small) if options.int8 is not None else None
+    try:
+        parity = publish(
+            options.run,
+            options.out,
+            name=options.name or name_of(options.out) or options.out.stem,
+            version=options.version,
+            licence=options.licence,
+            newest=options.newest,
+            mix=_mixed(options.mix),
+            scale=options.scale,
+        )
+        decibels = quantise(options.out, options.int8, small) if options.int8 is not None else None
+    except OSError as error:
+        raise ModelError(f"{options.out} cannot be written: {error.strerror or error}") from None
     difference = f"{parity.max_abs:.2g} (allowed {parity.tolerance:.2g})"
     say(f"{options.out}: largest difference from the network {difference}")
     if decibels is not None:

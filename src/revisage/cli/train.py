@@ -89,10 +89,11 @@ def main(argv: Sequence[str]) -> int:
         if init is not None and init.suffix.lower() != ".onnx" and not (init / "checkpoints").is_dir():
             init = zoo.get(str(init)).path
         task = chosen.make(settings)
-        _claim(options.out, system, chosen.name, {"task": settings, "loop": loop})
+        options.out.mkdir(parents=True, exist_ok=True)
         # Of processes that share a training the first holds it for all.
         first = os.environ.get("RANK", "0") == "0"
         with FileLock(options.out / ".lock", timeout=0) if first else nullcontext():
+            _claim(options.out, system, chosen.name, {"task": settings, "loop": loop})
             train(task, options.out, loop, init=init)
     except Timeout:
         raise TrainingError(f"another training is writing to {options.out}") from None
@@ -112,10 +113,12 @@ def _system(options: Options) -> str:
 
 def _claim(run: Path, system: str, preset: str, settings: dict[str, Any]) -> None:
     """Write down in `run` what is trained there. Raises TrainingError when it holds another training."""
-    run.mkdir(parents=True, exist_ok=True)
     path, chosen = run / "settings.json", {"system": system, "preset": preset}
     if path.exists():
-        before = json.loads(path.read_text())
+        try:
+            before = dict(json.loads(path.read_text()))
+        except (TypeError, ValueError):
+            raise TrainingError(f"{path} is damaged: delete it to go on from its checkpoints") from None
         if any(before.get(key) != value for key, value in chosen.items()):
             what = f"{before.get('preset')} of {before.get('system')}"
             raise TrainingError(f"{run} holds another training, {what}: use another --out")

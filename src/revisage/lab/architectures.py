@@ -110,12 +110,15 @@ def export_network(
     network: nn.Module, path: Path, *, name: str, version: str, licence: str, scale: int = 2
 ) -> Parity:
     """Write one of the `ARCHITECTURES` as ONNX; see `revisage.lab.export.export` and `Contract`. Raises
-    UsageError for a network that is no model to restore with."""
+    UsageError for a network that is no model to restore with, or a name or text that none can have."""
     entry = ARCHITECTURES.get(name_of(network))
     if entry is None or entry.contract is None:
         raise UsageError(f"a {name_of(network)} cannot be exported: it restores nothing by itself")
     config: Any = network.config
     fields = {"size": None, "scale": None, **entry.contract(config, scale)}
-    contract = Contract(name=name, version=version, licence=licence, **fields)
+    try:
+        contract = Contract(name=name, version=version, licence=licence, **fields)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     how = {"example_size": (contract.size or EXAMPLE,) * 2, **entry.export}
     return export(entry.deployed(network, scale), path, contract=contract, **how)

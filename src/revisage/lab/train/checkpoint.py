@@ -1,6 +1,7 @@
 """Checkpoints: named objects in one file, written whole or not at all, that say which network they are of."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,18 +44,23 @@ class Weights:
 
 
 def save(folder: Path, name: str, state: dict[str, Any]) -> Path:
-    """Write `state` as folder/name.pt through a temporary file, fsync and rename."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write `state` as folder/name.pt through a temporary file, fsync and rename. Raises TrainingError."""
     path, temporary = folder / f"{name}.pt", folder / f".{name}.pt.part"
-    torch.save(state, temporary)
-    publish(temporary, path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.save(state, temporary)
+        publish(temporary, path)
+    except (OSError, RuntimeError) as error:  # a full disk is the latter to torch
+        with suppress(OSError):
+            temporary.unlink()
+        raise TrainingError(f"{path} cannot be written: is the disk full? ({one_line(error)})") from None
     return path
 
 
 def save_numbered(folder: Path, images: int, state: dict[str, Any]) -> Path:
-    """Save as the newest checkpoint and remove all but the newest few."""
+    """Save as the newest checkpoint and remove all but the newest few, and what a kill left half written."""
     path = save(folder, f"images-{images:010d}", state)
-    for old in sorted(folder.glob("images-*.pt"))[:-KEEP]:
+    for old in [*sorted(folder.glob("images-*.pt"))[:-KEEP], *folder.glob(".*.part")]:
         old.unlink()
     return path
 
