@@ -13,6 +13,7 @@ from PIL import Image
 pytest.importorskip("torch")
 
 from evaluate_stubs import Brighter, brighter, picture, write_pictures
+from skimage.data import astronaut
 
 from revisage import cli
 from revisage.cli.evaluate import default_methods
@@ -31,6 +32,8 @@ from revisage.lab.evaluate import (
     write_reports,
 )
 from revisage.lab.evaluate.data import read, reduced
+from revisage.lab.metrics import METRICS as METRICS_TABLE
+from revisage.lab.metrics import Metric
 from revisage.zoo import CATALOGUE, Model
 from revisage.zoo.spec import EMBEDDED
 
@@ -160,6 +163,13 @@ def test_x4_gives_a_quarter_of_each_side_and_keeps_flat_colours(tmp_path: Path) 
     assert np.abs(reduced(stripes, 4)[2:-2, 2:-2].astype(int) - 100).max() <= 8
 
 
+def test_x4_wants_four_pixels(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "clean", 1, side=3)
+    data = clean_pictures(tmp_path / "clean", recipe="none", seed=0, view=View("x4"))
+    with pytest.raises(UsageError, match=r"0\.png: 3x3 is too small for --setting x4"):
+        run(data, brighter(0), tmp_path / "out")
+
+
 def test_a_smaller_choice_is_part_of_a_larger_one(tmp_path: Path) -> None:
     data = clean(tmp_path, 12)
     chosen = {n: {item.name for item in select(data, limit=n).items} for n in (3, 7, 12)}
@@ -193,6 +203,26 @@ def test_faces_that_are_not_found_are_named_and_left_out(tmp_path: Path) -> None
     assert results.names == ("0.png", "2.png", "below/3.png")
     assert results.facts["data"]["without_face"] == ["1.png"]
     assert read(tmp_path / "out/pictures/truth/0.png").shape == (64, 64, 3)
+
+
+def test_a_reference_set_is_cut_to_its_faces_as_the_results_are(tmp_path: Path) -> None:
+    """Or a distance of identities would compare faces with whole photos."""
+    folder, photo = tmp_path / "photos", astronaut()
+    folder.mkdir()
+    for name, shown in (("left", photo), ("right", photo[:, ::-1]), ("wall", np.full_like(photo, 90))):
+        Image.fromarray(np.ascontiguousarray(shown)).save(folder / f"{name}.png")
+    seen = []
+
+    def features(pictures: Any) -> Any:
+        seen.append(tuple(pictures.shape))
+        return pictures.mean((2, 3))
+
+    metric = Metric(METRICS_TABLE["frechet_identity"].spec, {}, features)
+    results = evaluate(
+        outputs_only(folder, view=View()), brighter(0), [metric], tmp_path / "out", reference=folder
+    )
+    assert results.sets["frechet_identity"]["+0"] == pytest.approx(0, abs=1e-9)
+    assert seen == [(1, 3, 256, 256)] * 4  # nobody is on the wall
 
 
 def test_pairs_must_fit_each_other_and_the_setting(tmp_path: Path) -> None:

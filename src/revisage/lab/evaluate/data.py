@@ -112,6 +112,8 @@ class Data:
             truth = align(truth, matrix, self.view.align)
         truth = self._sized(truth)
         height, width = (side - side % self.view.scale for side in truth.shape[:2])
+        if not height or not width:
+            raise UsageError(f"{item.name}: {_size(truth)} is too small for --setting {self.view.setting}")
         truth = np.ascontiguousarray(truth[:height, :width])
         return reduced(self._degraded(truth, item.name), self.view.scale), truth
 

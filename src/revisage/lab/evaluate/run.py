@@ -24,7 +24,7 @@ from revisage.files import sha256, write_atomically
 from revisage.image import Photo, encode
 from revisage.lab.data.pictures import fit
 from revisage.lab.evaluate.data import Data, Item, Pair, find_pictures, read, stem
-from revisage.lab.evaluate.measure import MetricInputs, to_batch
+from revisage.lab.evaluate.measure import MetricInputs
 from revisage.lab.evaluate.methods import Method
 from revisage.lab.evaluate.results import Labels, Results
 from revisage.lab.metrics import Metric, describe
@@ -71,7 +71,7 @@ def evaluate(
             if reference is None:
                 truth = run.gathered(metric, truth_folder(out), track(kept, f"{name} of the truth"))
             else:
-                truth = metric.gathered(to_batch([read(path)]) for path in paths)
+                truth = metric.gathered(run.references(metric, paths))
             sets[name] = {
                 label: run.gathered(metric, folder, track(kept, f"{name} of {label}")).distance(truth)
                 for label, folder in run.folders.items()
@@ -188,6 +188,14 @@ class _Run:
             return metric(batch[:-1], batch[-1:].expand_as(batch[:-1])).tolist()
         except UsageError as error:
             raise UsageError(f"{item.name}: {error}") from None
+
+    def references(self, metric: Metric, paths: Iterable[Path]) -> Iterator[Tensor]:
+        """The pictures of a reference set, cut as the results are."""
+        for path in paths:
+            picture = read(path)
+            batch = self._inputs.batch(metric, str(path), [picture], picture)
+            if batch is not None:
+                yield batch
 
     def gathered(self, metric: Metric, folder: Path, items: Iterable[Item]) -> Gathered:
         """What a metric of sets keeps of the pictures in a folder of results."""
