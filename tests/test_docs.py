@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import shlex
 import sys
@@ -17,6 +19,7 @@ sys.path.insert(0, str(DOCS))
 import check_links  # noqa: E402
 from run_page import Step, run, steps  # noqa: E402
 
+from revisage import cli  # noqa: E402
 from revisage.zoo import CATALOGUE  # noqa: E402
 
 PICTURE = re.compile(r"!\[[^]]*\]\(([^)]+)\)")
@@ -105,6 +108,47 @@ def test_the_trainings_that_the_pages_show_have_settings_that_exist() -> None:
         assert set(changes) <= set(flat(preset.loop) | flat(settings)), command
         override(preset.loop, changes)
         override(settings, changes)
+
+
+COMMAND = re.compile(
+    r"(?:^|`|\$ )(?:[A-Z_]+=\S+ )*(revisage|python (?:benchmarks|docs)/[\w/]+\.py) ([^`\n]+)", re.MULTILINE
+)
+
+
+def told_options() -> list[tuple[Path, list[str], str]]:
+    """Each option that a page gives to a command of ours: the page, the command's words, the option."""
+    found = []
+    for page in [*pages(), *(ROOT / "benchmarks").glob("*.md"), *CARDS.glob("*.md")]:
+        for program, rest in COMMAND.findall(page.read_text().replace("\\\n", " ")):
+            words = [*program.split(), *re.split(r" +[>#|&;]", rest)[0].split()]
+            found += [(page, words, word.partition("=")[0]) for word in words if re.match(r"--?[a-z]", word)]
+    return found
+
+
+def test_the_options_that_the_pages_give_exist() -> None:
+    from revisage.cli import COMMANDS
+
+    told = told_options()
+    assert len(told) > 250
+    texts: dict[tuple[str, ...], str] = {}
+    for page, words, option in told:
+        if words[0] == "python":
+            text = texts.setdefault((words[1],), (ROOT / words[1]).read_text())
+            assert f'"{option}"' in text, (page, words)
+            continue
+        key = tuple(
+            words[1:3] if words[1] == "models" else words[1:2] if words[1] in COMMANDS else ("restore",)
+        )
+        if option not in ("--help", "--version"):
+            text = texts.get(key) or texts.setdefault(key, help_text(*key))
+            assert re.search(rf"(?<![\w-]){option}(?![\w-])", text), (page, words)
+
+
+def help_text(*command: str) -> str:
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown):
+        assert cli.main([*command, "--help"]) == 0
+    return shown.getvalue()
 
 
 def test_the_help_of_every_command_is_asked_for() -> None:
