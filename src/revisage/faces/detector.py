@@ -85,12 +85,16 @@ class Detector:
         Its landmarks are what the detector sees there, however faintly and however the head is turned; the
         template's, upright, with a score of 0 where it sees nothing.
         """
-        looks, place = Looks(self._network, _checked(pixels), 0), np.array(box, np.float32)
-        ways = ((turn, around) for around in _POINTED for turn in (0, 90, 180, 270))
-        seen = best(np.concatenate([rows for way in ways for rows in looks.sights(place, *way)]), place)
-        if not len(seen):
+        image, place = _checked(pixels), np.array(box, np.float32)
+        seen: list[tuple[float, int, np.ndarray]] = []
+        for turn in (0, 90, 180, 270):
+            looks = Looks(self._network, image, turn)
+            rows = np.concatenate([rows for n in _POINTED for rows in looks.sights(place, around=n)])
+            seen += [(row[SCORE], turn, row) for row in best(rows, place)]
+        if not seen:
             return Face(box, place_template(box), 0.0)
-        return replace(_face(seen[0]), box=box)
+        _, turn, row = max(seen, key=lambda one: one[0])
+        return replace(_face(Looks(self._network, image, turn).settled(row, given=True)[0]), box=box)
 
     def _turned(self, image: np.ndarray, levels: list[Level], turn: int) -> np.ndarray:
         """(n, 15) faces of the picture turned clockwise by `turn`: a glance first, which nearly always

@@ -94,18 +94,18 @@ class Looks:
                 break
         return np.append(rows[:, :SCORE].mean(0), rows[:, SCORE].sum() / 3)
 
-    def settled(self, row: np.ndarray) -> np.ndarray:
+    def settled(self, row: np.ndarray, *, given: bool = False) -> np.ndarray:
         """(0 or 1, 15) a find with the landmarks of a tilted head tilted as it is, or nothing.
 
         The detector sees a tilted head as upright. Its tilt is where looks at several turns score best; at
         that turn the landmarks are right. Emblems, leaves and faces that hang upside down look no more like
-        a face there than turned by 90, 180 or 270 degrees.
+        a face there than turned by 90, 180 or 270 degrees, and are dropped unless somebody has `given` them.
         """
         tilt = self._tilt(row)
         if not tilt and row[SCORE] >= _CERTAIN:
             return row[None]
         look = self._mean(row, tilt)
-        if row[SCORE] < _CERTAIN:
+        if row[SCORE] < _CERTAIN and not given:
             # A look at a face that is cut shows its mirror image, too: there the search counts as well.
             cut = beyond(row[None], self.image)[0] > 0
             stands = max(look[SCORE], row[SCORE]) if cut else look[SCORE]
