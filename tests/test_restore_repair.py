@@ -334,6 +334,14 @@ def test_red_eyes_become_dark_and_keep_their_catchlight(depth: int) -> None:
     assert untouched.red_eyes == 0
 
 
+def test_red_eyes_of_an_aligned_face() -> None:
+    left, top = (round(middle - SIDE / 2) for middle in (160, 120))
+    crop = with_eyes((200, 30, 40))[top : top + round(SIDE), left : left + round(SIDE)]
+    result = restorer(face=same, size=200).restore(crop, aligned=True, red_eyes=True, strength=0)
+    assert result.red_eyes == 2
+    assert (result.pixels != crop).any(axis=2).sum() > 100
+
+
 @pytest.mark.parametrize(
     ("colour", "skin"),
     [

@@ -298,6 +298,12 @@ class Restorer:
         model, identity = self._for_faces(job.options)
         if model is None:
             raise UsageError("an aligned face needs a face model: choose one instead of none")
+        width, height = photo.size
+        points = np.zeros((0, 2)) if model.whole else template(model.side)
+        scaled = points * (width / model.side, height / model.side)
+        whole = Face((0.0, 0.0, float(width), float(height)), scaled, 1.0)
+        if job.options.red_eyes and not model.whole:
+            photo, job.red_eyes = without_red_eyes(photo, (whole,))
         small = tiles.to_float(square(photo.pixels, model.size))
         with job.timed("faces"):
             crop = faces.Crop(0, small, job.options.strength)
@@ -305,10 +311,6 @@ class Restorer:
         if isinstance(layer.picture, FaceError):
             raise layer.picture
         job.progress(Stage("faces", 1, 1))
-        width, height = photo.size
-        points = np.zeros((0, 2)) if model.whole else template(model.side)
-        scaled = points * (width / model.side, height / model.side)
-        whole = Face((0.0, 0.0, float(width), float(height)), scaled, 1.0)
         rest = Background(square(photo.pixels, model.side).copy(), "none: an aligned face")
         alpha = None if photo.alpha is None else square(photo.alpha, model.side)
         return Restoration(
