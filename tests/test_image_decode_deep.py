@@ -96,6 +96,14 @@ def test_16_bit_tiff_keeps_its_depth(options: dict[str, object]) -> None:
     assert np.array_equal(photo.pixels, array)
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_16_bit_tiff_with_alpha_comes_back_from_the_decoding_process(channels: int) -> None:
+    photo = from_array(np.random.default_rng(3).integers(0, 65536, (7, 5, channels)).astype(np.uint16))
+    found = decode(encode(photo, format="TIFF"))
+    assert np.array_equal(found.pixels, photo.pixels)
+    assert np.array_equal(found.alpha, photo.alpha) if channels in (2, 4) else found.alpha is None
+
+
 def test_planar_and_inverted_16_bit_tiff() -> None:
     array = np.random.default_rng(4).integers(0, 65536, (3, 6, 5)).astype(np.uint16)
     planar = decode(bytes(imagecodecs.tiff_encode(array, planarconfig=2, photometric=2)), isolate=False)

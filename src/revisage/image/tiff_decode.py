@@ -158,7 +158,7 @@ def _deep_planes(data: bytes, directory: _Directory, icc: bytes | None) -> Plane
         colour = 65535 - colour
     alpha, extra = None, (*directory.several(_EXTRA, ()), 0)[0]
     if extra in (1, 2) and samples > colours:
-        alpha = scale_wide(array[..., colours])
+        alpha = np.ascontiguousarray(scale_wide(array[..., colours]))
         if extra == 1:
             colour = _straight(colour, alpha)
     if colours == 1:
