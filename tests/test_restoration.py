@@ -130,6 +130,14 @@ def test_a_scene_model_that_does_not_listen_is_not_run_again(photo: np.ndarray) 
     assert not models.scene_session.batches
 
 
+def test_a_strength_of_cleaning_that_changes_nothing_is_told(photo: np.ndarray) -> None:
+    deaf, hears = (Restorer(models=models) for models in (StubModels(scene=twice), Models()))
+    (note,) = deaf.restore(photo, clean=0.9).notes
+    assert note.startswith("clean changes nothing with stub-scene 1")
+    assert not deaf.restore(photo).notes
+    assert not hears.restore(photo, clean=0.9).notes
+
+
 @pytest.mark.parametrize(
     "changes", [{"scale": 1}, {"colour": "enhance"}, {"aligned": True}, {"turn": 90}, {"face": "1,2,3,4"}]
 )
