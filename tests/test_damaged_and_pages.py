@@ -11,13 +11,14 @@ import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
-from restore_stubs import StubModels, same
+from restore_stubs import StubModels, same, twice
 
 from revisage.cli import main
 from revisage.cli import restore as command
 from revisage.errors import DamagedError, PhotoError, PhotoTooLargeError, UsageError
 from revisage.image import Photo, decode, encode, from_array
 from revisage.image.containers import tiff
+from revisage.label import read
 from revisage.restore import Restorer
 
 PLAIN = ["--model", "none", "--scene", "none", "--scale", "1"]
@@ -225,6 +226,16 @@ def test_pages_that_are_too_much_together_are_refused() -> None:
     restorer = Restorer(models=StubModels(), max_output_pixels=1500)
     with pytest.raises(PhotoTooLargeError, match="its 3 pages"):
         restorer.restore(many(pages()), pages="all", scale=1)
+
+
+def test_the_label_tells_what_was_done_to_any_page() -> None:
+    sharp = np.random.default_rng(0).choice(np.uint8([4, 90, 180, 255]), (40, 60, 1)).repeat(3, axis=2)
+    faded = sharp // 3 + np.uint8(90)
+    result = Restorer(models=StubModels(scene=twice)).restore(
+        many([sharp, faded]), pages="all", scale=2, colour="revive"
+    )
+    assert [page.tone.changes for page in (result, *result.further)] == [False, True]
+    assert read(result.encode("TIFF")).models == ("stub-scene 1", "tones by estimate")
 
 
 def test_what_does_not_fit_a_page_names_it() -> None:

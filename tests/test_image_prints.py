@@ -64,6 +64,14 @@ def test_prints_are_found_on_any_lid(lid: int, noise: float) -> None:
         assert one.angle == pytest.approx(true.angle, abs=0.5)
 
 
+@pytest.mark.parametrize("lid", [LIDS["white"], LIDS["black"]])
+def test_faded_prints_are_found_where_nothing_else_is(lid: int) -> None:
+    faint = lid + 0.2 * (scan(THREE, lid, 0) - float(lid))
+    faint += np.random.default_rng(0).normal(0, 2, faint.shape)
+    found = find_prints(np.clip(np.rint(faint), 0, 255).astype(np.uint8))
+    assert [overlap(one, true) > 0.95 for one, true in zip(found, THREE, strict=True)] == [True] * 3
+
+
 def test_prints_that_touch_are_taken_apart() -> None:
     touching = [
         Print((330.0, 300.0), (440.0, 320.0), 2.0),

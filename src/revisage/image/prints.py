@@ -20,7 +20,9 @@ SQUARE = 0.93  #: share of it that a print's convex hull fills: somebody before 
 LID = 0.65  #: share of the scan's rim that is lid
 CORE = 60  #: pixels of what is left of a print, seen small, when the prints fall apart
 TIGHTER = 0.97  #: share of one rectangle around all that those around each may take together
-STANDS_OUT = 12.0  #: distance in Lab from the lid's colour above which a pixel is no lid; more on a noisy one
+STANDS_OUT = (12.0, 6.0)
+"""Distance in Lab from the lid's colour above which a pixel is no lid, more on a noisy one; and where nothing
+is found so, as of faded prints."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,12 @@ def find_prints(pixels: np.ndarray) -> list[Print]:
     factor = min(1.0, SIDE / max(height, width))
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     small = cv2.medianBlur(eight_bits(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)), 5)
-    mask = _no_lid(small)
-    if mask is None:
-        return []
-    found = [rectangle for part in _parts(mask) for rectangle in _taken_apart(part)]
-    prints = [_print(rectangle, width / size[0], height / size[1]) for rectangle in found]
-    return _in_reading_order(prints)
+    for least in STANDS_OUT:
+        mask = _no_lid(small, least)
+        parts = [] if mask is None else _parts(mask)
+        if found := [rectangle for part in parts for rectangle in _taken_apart(part)]:
+            return _in_reading_order([_print(one, width / size[0], height / size[1]) for one in found])
+    return []
 
 
 def cut(photo: Photo, print: Print) -> Photo:
@@ -123,8 +125,9 @@ def outlined(pixels: np.ndarray, prints: list[Print], before: int = 0) -> np.nda
     return small
 
 
-def _no_lid(small: np.ndarray) -> np.ndarray | None:
-    """(h, w) uint8: 255 where something lies before the lid; None where the rim is not mostly lid."""
+def _no_lid(small: np.ndarray, least: float) -> np.ndarray | None:
+    """(h, w) uint8: 255 where something lies before the lid, from a distance of `least` on; None where the
+    rim is not mostly lid."""
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     rim = np.ones(small.shape[:2], bool)
     margin = max(2, min(small.shape[:2]) // 60)
@@ -132,9 +135,9 @@ def _no_lid(small: np.ndarray) -> np.ndarray | None:
     lid = np.median(lab[rim], axis=0)
     distance = np.linalg.norm(lab - lid, axis=2)
     spread = float(np.median(distance[rim]))
-    if np.quantile(distance[rim], LID) > STANDS_OUT:
+    if np.quantile(distance[rim], LID) > least:
         return None
-    mask = (distance > max(STANDS_OUT, 6 * spread)).astype(np.uint8) * 255
+    mask = (distance > max(least, 6 * spread)).astype(np.uint8) * 255
     return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, _disc(2)))
 
 

@@ -152,8 +152,10 @@ class Result:
     ) -> tuple[Photo, Finish]:
         """The photo with the label in its XMP, which all encoders but BMP's write; and what puts it into
         files whose encoder had to leave a large XMP out, and then signs them."""
-        revived = ("tones by estimate",) if self.tone and self.tone.changes else ()
-        filled = ("damage filled by estimate",) if self.repair and self.repair.mask.any() else ()
+        pages = (self, *self.further)
+        revived = ("tones by estimate",) if any(one.tone and one.tone.changes for one in pages) else ()
+        repairs = [one.repair for one in pages if one.repair is not None]
+        filled = ("damage filled by estimate",) if any(one.mask.any() for one in repairs) else ()
         before = label_of(self.photo.xmp)  # of a result that is restored again: its models were at it too
         models = dict.fromkeys((before.models if before else ()) + self.changed_by + revived + filled)
         mark = Label(f"revisage {__version__}", tuple(models))
