@@ -135,6 +135,7 @@ def test_a_strength_of_cleaning_that_changes_nothing_is_told(photo: np.ndarray) 
     (note,) = deaf.restore(photo, clean=0.9).notes
     assert note.startswith("clean changes nothing with stub-scene 1")
     assert not deaf.restore(photo).notes
+    assert not deaf.analyse(photo, clean=0.9).render(clean=0.5).notes
     assert not hears.restore(photo, clean=0.9).notes
 
 

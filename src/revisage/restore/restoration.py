@@ -109,9 +109,12 @@ class Restoration:
         if repair is not None:
             faces = tuple(replace(face, repaired=repair.touches(face.box)) for face in faces)
         restored = any(face.outcome == "restored" for face in faces)
+        notes, deaf = self.rest.photo.notes, None if self.can_clean else self.rest.models["scene"]
+        if deaf and job.options.clean != RestoreOptions.clean:
+            notes += (f"clean changes nothing with {deaf}, which always cleans as it was trained to",)
         return replace(
             self.rest,
-            photo=replace(self.rest.photo, pixels=canvas),
+            photo=replace(self.rest.photo, pixels=canvas, notes=notes),
             faces=faces,
             tone=tone,
             changed_by=((model,) if model and restored else ())

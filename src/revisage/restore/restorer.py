@@ -259,9 +259,6 @@ class Restorer:
             rest = background(job.options.clean, job.progress)
             alpha = None if photo.alpha is None else resample(photo.alpha, scale)
         used = scene and scene.for_photo(scale, job.options.clean)
-        if used and not used.control and job.options.clean != RestoreOptions.clean:
-            note = f"clean changes nothing with {used.label}, which always cleans as it was trained to"
-            photo = replace(photo, notes=(*photo.notes, note))
         result = _unpasted(photo, job, rest, (model, used, identity), alpha=alpha, scale=scale)
         if job.options.turn == "auto":
             result.turned, result.repair = lie, job.repair and job.repair.turned(lie)
