@@ -13,6 +13,7 @@ from restore_stubs import StubModels, face_at, same
 
 from revisage.cli import main
 from revisage.cli import restore as command
+from revisage.cli._parse import parse
 from revisage.errors import PhotoError, UsageError
 from revisage.options import RestoreOptions
 from revisage.restore import Restorer
@@ -103,6 +104,9 @@ MISTAKES = {
     ),
     f"{PHOTO} scans --face 1,1,9,9": (
         "revisage restore: --face is a box on one photo: name that photo alone"
+    ),
+    "split scans -o out": (
+        "revisage split: name scans, not a folder of them, and a folder for the prints with -o"
     ),
     f"split {PHOTO} album/{PHOTO} -o out": (
         "revisage split: several scans are called grandmother: give each a folder of its own"
@@ -226,6 +230,11 @@ def test_a_mistake_in_python_is_a_typed_error(
 
 def test_one_box_need_not_be_in_a_list() -> None:
     assert RestoreOptions(face=(120, 80, 60, 75)) == RestoreOptions(face=((120, 80, 60, 75),))
+
+
+def test_a_box_may_begin_left_of_the_photo() -> None:
+    options = parse(command.Options, "restore", [PHOTO, "--face", "-20,-5,60,75", "--straighten", "-.5"])
+    assert (options.restoring.face, options.restoring.straighten) == (("-20,-5,60,75",), -0.5)
 
 
 def test_behind_two_dashes_a_name_may_begin_with_one(

@@ -54,6 +54,7 @@ def parse(
         add_help=False,
         allow_abbrev=False,
     )
+    parser._negative_number_matcher = re.compile(r"-[\d.][\d.,-]*$")  # also a box such as -20,-5,60,75
     sections = {name: parser.add_argument_group(name) for name in ("arguments", *(groups or ()))}
     others = parser.add_argument_group("expert" if groups else "options")
     headings = {name: heading for heading, names in (groups or {}).items() for name in names}

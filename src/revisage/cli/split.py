@@ -42,8 +42,8 @@ class Options:
 def main(argv: Sequence[str]) -> int:
     """Run the command; 0: every scan done, 1: some failed (each named on stderr), 2: bad usage."""
     options = parse(Options, "split", argv)
-    if not options.scans or options.out.is_file():
-        raise UsageError("name scans, and a folder with -o")
+    if options.out.is_file() or any(scan.is_dir() for scan in options.scans):
+        raise UsageError("name scans, not a folder of them, and a folder for the prints with -o")
     names = Counter(scan.stem.casefold() for scan in options.scans)
     if twice := next((scan for scan in options.scans if names[scan.stem.casefold()] > 1), None):
         raise UsageError(f"several scans are called {twice.stem}: give each a folder of its own")
