@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from restore_stubs import StubSession, twice
+from restore_stubs import Picture, StubSession, twice
 
+from revisage.errors import ModelCorruptError
 from revisage.image import from_array
 from revisage.restore import Restorer, SceneModel, Settings, background, memory
 from revisage.restore.models import InstalledModels
@@ -32,6 +33,15 @@ def test_a_pixelwise_model_reaches_nowhere_and_a_far_one_all_the_way() -> None:
     assert receptive_field(StubSession(lambda picture: picture**2), 1) == 1
     far = StubSession(lambda picture: picture + np.roll(picture, -LONGEST, axis=1))
     assert receptive_field(far, 1) == LONGEST
+
+
+@pytest.mark.parametrize(
+    ("picture", "scale"), [(twice, 1), (twice, 4), (lambda x: x, 2), (lambda x: x[..., :1], 1)]
+)
+def test_a_scale_that_is_not_the_models_is_told(picture: Picture, scale: int) -> None:
+    """Else the photo would fail in the middle of its tiles, as if the program were at fault."""
+    with pytest.raises(ModelCorruptError, match=f"metadata say scale {scale}: correct revisage.scale"):
+        receptive_field(StubSession(picture), scale)
 
 
 def test_the_reach_is_in_pixels_of_the_input() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from revisage.errors import ModelCorruptError
 from revisage.runtime import Session
 
 LONGEST = 128  #: pixels of the photo up to which the reach is measured, and the answer where it is longer
@@ -29,15 +30,21 @@ _HEIGHT = 32
 def receptive_field(session: Session, scale: int) -> int:
     """Pixels of the input, 1 to LONGEST, beyond which the surroundings make no visible difference.
 
-    `scale` is the network's. Twice as many runs of a picture of 32 x 256 pixels as there are strips: some
-    hundredths of a second for a compact network.
+    `scale` is the network's; ModelCorruptError is raised where it is not. Twice as many runs of a picture of
+    32 x 256 pixels as there are strips: some hundredths of a second for a compact network.
     """
     return max(_measured(session, scale, *pair) for pair in _strips(np.random.default_rng(0)))
 
 
 def _measured(session: Session, scale: int, strip: np.ndarray, other: np.ndarray) -> int:
     exchanged = np.concatenate((strip[..., :LONGEST], other[..., LONGEST:]), axis=3)
-    difference = session.run(exchanged) - session.run(strip)
+    output = session.run(strip)
+    if output.shape[1:] != (3, _HEIGHT * scale, 2 * LONGEST * scale):
+        raise ModelCorruptError(
+            f"the scene model gives {output.shape} for {strip.shape}, and its metadata say scale {scale}: "
+            "correct revisage.scale in its file, and import it again"
+        )
+    difference = session.run(exchanged) - output
     change = np.sqrt(np.square(difference[..., : LONGEST * scale]).mean(axis=(0, 1, 2)))
     rounding = min(float(np.median(change[: len(change) // 4])), _ROUNDING)
     seen = np.flatnonzero(change > max(VISIBLE, _ABOVE * rounding))
