@@ -374,13 +374,12 @@ def test_where_the_subject_is_goes_when_the_picture_is_turned_or_enlarged() -> N
     exif = Image.Exif()
     exif[0x8769] = {0x9214: (10, 10), 0xA002: 30, 0xA003: 20, 0x9003: "2001:01:01 00:00:00"}
     block = EXIF_PREFIX + exif.tobytes().removeprefix(EXIF_PREFIX)
-    kept, larger = Image.Exif(), Image.Exif()
-    kept.load(decode(encode(gray(exif=block), format="JPEG")).exif)
-    big = Photo(pixels=np.zeros((40, 60, 3), np.uint8), exif=block)
-    larger.load(decode(encode(big, format="JPEG")).exif)
-    assert tuple(kept.get_ifd(0x8769)[0x9214]) == (10, 10)
-    assert 0x9214 not in larger.get_ifd(0x8769)
-    assert larger.get_ifd(0x8769)[0x9003] == "2001:01:01 00:00:00"
+    big, small = (Photo(pixels=np.zeros((20 * n, 30 * n, 3), np.uint8), exif=block) for n in (2, 1))
+    moved = (big, small.turned(180), framed(big, RestoreOptions(crop=(0, 0, 0.5, 0.5))))
+    for photo in (small, *moved):
+        found = Image.Exif()
+        found.load(decode(encode(photo, format="JPEG")).exif)
+        assert (0x9003 in found.get_ifd(0x8769), 0x9214 in found.get_ifd(0x8769)) == (True, photo is small)
 
 
 def test_the_reported_regions_and_place(shared: Path, tmp_path: Path) -> None:

@@ -32,6 +32,11 @@ def exif_for(
     return _edited(exif, partial(_fit, size=size, keep_gps=keep_gps, orientation=orientation))
 
 
+def without_subject(exif: bytes | None) -> bytes | None:
+    """The block without where the main subject is, which is elsewhere in a picture that was turned or cut."""
+    return _edited(exif, _drop_subject)
+
+
 def _fit(block: Block, size: tuple[int, int], *, keep_gps: bool, orientation: bool) -> None:
     directories = [block.first]
     inner = block.pointer(block.first, tags.EXIF_IFD)
@@ -51,7 +56,7 @@ def _fit(block: Block, size: tuple[int, int], *, keep_gps: bool, orientation: bo
                     moved = moved or block.integers(entry) != [value]
                     block.set_integer(entry, value)
         if moved:
-            _drop_subject(block, ifd)
+            _drop_subject(block)
     _set_upright(block)  # again: a Photo may have been made by hand
     if not orientation:
         block.remove(block.first, tags.ORIENTATION)
@@ -72,16 +77,15 @@ def _edited(exif: bytes | None, *edits: Callable[[Block], None]) -> bytes | None
 def _set_upright(block: Block) -> None:
     entry = block.find(block.first, tags.ORIENTATION)
     if entry is not None and block.integers(entry) != [1]:
-        inner = block.pointer(block.first, tags.EXIF_IFD)
-        if inner is not None:
-            _drop_subject(block, inner)
+        _drop_subject(block)
         block.set_integer(entry, 1)
 
 
-def _drop_subject(block: Block, ifd: int) -> None:
-    """Where the main subject is, which is elsewhere in the new picture."""
-    for tag in _SUBJECT:
-        block.remove(ifd, tag)
+def _drop_subject(block: Block) -> None:
+    inner = block.pointer(block.first, tags.EXIF_IFD)
+    for ifd in (block.first, *([] if inner is None else [inner])):
+        for tag in _SUBJECT:
+            block.remove(ifd, tag)
 
 
 def _drop_thumbnails(block: Block) -> None:

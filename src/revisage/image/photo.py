@@ -61,6 +61,8 @@ class Photo(Metadata):
 
     def turned(self, degrees: int) -> Photo:
         """The photo turned clockwise by a multiple of 90 degrees, with the regions in its XMP."""
+        from revisage.image.metadata import without_subject  # here, for containers know this module
+
         if degrees % 360 == 0:
             return self
 
@@ -70,7 +72,8 @@ class Photo(Metadata):
         alpha = None if self.alpha is None else turn(self.alpha)
         dpi = self.dpi if self.dpi is None or degrees % 180 == 0 else self.dpi[::-1]
         xmp = clean_xmp(self.xmp, orientation={90: 6, 180: 3, 270: 8}[degrees % 360])
-        return replace(self, pixels=turn(self.pixels), alpha=alpha, dpi=dpi, xmp=xmp)
+        exif = without_subject(self.exif)
+        return replace(self, pixels=turn(self.pixels), alpha=alpha, dpi=dpi, exif=exif, xmp=xmp)
 
     @property
     def colour(self) -> np.ndarray:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from revisage.errors import PhotoError
+from revisage.image.metadata import without_subject
 from revisage.image.photo import Photo, eight_bits
 from revisage.image.xmp import clean_xmp
 from revisage.options import RestoreOptions
@@ -81,8 +82,8 @@ def cut(photo: Photo, print: Print) -> Photo:
     scan, whole = photo.size, np.array((width, height))
     shares = np.column_stack((matrix[:, :2] * scan, matrix @ (-0.5, -0.5, 1) + 0.5)) / whole[:, None]
     a, b, c, d, e, f = map(float, shares.ravel())
-    xmp = clean_xmp(photo.xmp, way=(a, b, c, d, e, f))
-    return replace(photo, pixels=cut_out(photo.pixels), alpha=alpha, xmp=xmp)
+    xmp, exif = clean_xmp(photo.xmp, way=(a, b, c, d, e, f)), without_subject(photo.exif)
+    return replace(photo, pixels=cut_out(photo.pixels), alpha=alpha, exif=exif, xmp=xmp)
 
 
 def cropped(photo: Photo) -> Photo:
