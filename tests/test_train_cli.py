@@ -463,6 +463,20 @@ def test_export_says_where_it_cannot_write(
     assert "cannot be written" in one_line(capsys)
 
 
+def test_export_leaves_a_checkpoint_of_others_that_lies_where_its_weights_go(
+    scene_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "model.pt"
+    torch.save({"weights": torch.ones(2)}, own)
+    before, command = own.read_bytes(), ["export", str(scene_run), str(tmp_path / "model.onnx")]
+    assert main(command) == 2
+    assert "model.pt, where weights to go on from are written, is no file of Revisage" in one_line(capsys)
+    assert list(tmp_path.iterdir()) == [own]
+    assert own.read_bytes() == before
+    assert main([*command, "--overwrite"]) == 0
+    assert main(command) == 0  # over what it wrote itself
+
+
 def test_a_file_of_any_name_holds_a_model_that_has_one(scene_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "été 2.onnx"
     assert main(["export", str(scene_run), str(out)]) == 0

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from revisage.cli._parse import parse
 from revisage.cli._say import say
-from revisage.errors import ModelError, UsageError
+from revisage.errors import ModelError, TrainingError, UsageError
 from revisage.options import Arg
 from revisage.zoo.contract import read_contract
 from revisage.zoo.spec import name_of
@@ -33,7 +33,7 @@ class Options:
     """Of a scene model: also write OUT-int8.onnx, the same in 8-bit integers, which is faster on a CPU; a
     folder of photographs to measure ranges on. Needs revisage[int8]."""
     overwrite: bool = False
-    """Also write over a file that is no model of Revisage."""
+    """Also write over files that Revisage did not make."""
     newest: bool = False
     """Take the newest checkpoint, not the one with the best validation figure."""
     mix: Annotated[str | None, Arg(metavar="FILE.onnx:SHARE")] = None
@@ -47,6 +47,16 @@ def _is_model(path: Path) -> bool:
     except ModelError:
         return False
     return True
+
+
+def _is_companion(path: Path) -> bool:
+    """Whether a file holds what an export writes beside its model."""
+    from revisage.lab.train import checkpoint
+
+    try:
+        return "onnx" in checkpoint.load(path)
+    except TrainingError:
+        return False
 
 
 def _mixed(text: str | None) -> tuple[Path, float] | None:
@@ -67,7 +77,13 @@ def main(argv: Sequence[str]) -> int:
         if path.exists() and not options.overwrite and not _is_model(path):
             raise UsageError(f"{path} is no model of Revisage: choose another name, or give --overwrite")
     from revisage.lab.quantise import quantise
+    from revisage.lab.train.init import companion
     from revisage.lab.train.publish import publish
+
+    beside = companion(options.out)
+    if beside.exists() and not options.overwrite and not _is_companion(beside):
+        where = f"{beside}, where weights to go on from are written"
+        raise UsageError(f"{where}, is no file of Revisage: choose another name, or give --overwrite")
 
     try:
         parity = publish(
