@@ -309,6 +309,7 @@ def test_other_weights_are_refused(name: str, tmp_path: Path) -> None:
     torch.save({"conv1.weight": torch.zeros(3)}, tmp_path / "other.pth")
     with pytest.raises(ModelCorruptError, match=r"other\.pth does not hold"):
         EMBEDDERS[name](tmp_path / "other.pth")
-    (tmp_path / "text.pth").write_text("no checkpoint")
-    with pytest.raises(ModelCorruptError, match="not a PyTorch checkpoint"):
-        EMBEDDERS[name](tmp_path / "text.pth")
+    for text in ("no checkpoint", "hello", "{}", "\0\0\0\0"):
+        (tmp_path / "text.pth").write_text(text)
+        with pytest.raises(ModelCorruptError, match="not a PyTorch checkpoint"):
+            EMBEDDERS[name](tmp_path / "text.pth")

@@ -251,6 +251,10 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"cannot read checkpoint .*images-0000000008") as caught:
         train(Toy(), tmp_path, SETTINGS)
     assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith("delete it to start from the one before")
+    with pytest.raises(TrainingError) as caught:  # a prior, say, is not to be given up
+        checkpoint.load(path.rename(tmp_path / "prior.pt"))
+    assert "delete" not in str(caught.value)
     torch.save([1, 2], path)
     with pytest.raises(TrainingError, match="not a checkpoint of this program"):
         checkpoint.load(path)

@@ -130,9 +130,8 @@ def load(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise TrainingError(
-            f"cannot read checkpoint {path} ({one_line(error)}): delete it to start from the one before"
-        ) from None
+        hint = ": delete it to start from the one before" if path.name.startswith("images-") else ""
+        raise TrainingError(f"cannot read checkpoint {path} ({one_line(error)}){hint}") from None
     if not isinstance(state, dict):
         raise TrainingError(f"{path} is not a checkpoint of this program")
     return state
