@@ -173,6 +173,19 @@ def test_two_models_differ_in_their_identity_by_their_weights(tmp_path: Path, da
     assert identities[0] != identities[1]
 
 
+def test_two_models_of_ncnn_differ_by_the_file_of_their_numbers(tmp_path: Path, data: Data) -> None:
+    """Their graphs are the same: a run that is started again must not take one's results for the other's."""
+    pytest.importorskip("spandrel")
+    from checkpoints import compact_state, save_ncnn
+
+    identities = []
+    for seed in (0, 1):
+        path = save_ncnn(tmp_path / "same", compact_state(seed=seed))
+        (method,) = open_methods([str(path)], FP32, data).values()
+        identities.append(method.identity)
+    assert identities[0] != identities[1]
+
+
 def test_embedded_models_aligned_and_whole(data: Data) -> None:
     pixels = picture(3, 96)
     for text in ("revisage-face-256", "revisage-scene-x2", "restore"):

@@ -10,7 +10,7 @@ from revisage.errors import ModelError, ModelMissingError, UsageError
 from revisage.files import publish, sha256
 from revisage.runtime import open_session
 from revisage.runtime.selfcheck import probe
-from revisage.zoo import Contract, ncnn, published
+from revisage.zoo import Contract, checkpoints, published
 from revisage.zoo.store import PARTIAL
 
 TOLERANCE = 2 / 255  #: of pictures in [0, 1]: how far weights of 16 bits may move them from those of 32
@@ -30,7 +30,7 @@ def install(file: Path, name: str | None = None) -> Path:
         ModelMissingError: there is no such file, or the model folder cannot be written to.
         ModelCorruptError: the file is damaged, unsafe to read, or of no known network.
     """
-    numbers = file.with_suffix(".bin") if file.suffix.lower() in ncnn.SUFFIXES else file
+    numbers = checkpoints.numbers_of(file)
     try:
         source = sha256(numbers)
     except OSError as error:

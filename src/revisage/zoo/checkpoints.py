@@ -92,6 +92,11 @@ def read(file: Path) -> dict[str, np.ndarray]:
         raise ModelCorruptError(f"{file} is no whole {kind}: get it again") from None
 
 
+def numbers_of(file: Path) -> Path:
+    """The file that tells a checkpoint from others: of the two of an ncnn model the one with the numbers."""
+    return file.with_suffix(".bin") if file.suffix.lower() in ncnn.SUFFIXES else file
+
+
 def _tensors(content: object, data: Callable[[_Storage], bytes], length: int) -> dict[str, np.ndarray]:
     """The arrays of what a file of `length` bytes holds, whose storages' bytes `data` gives."""
     if not isinstance(content, dict):

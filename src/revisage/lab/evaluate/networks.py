@@ -15,7 +15,7 @@ from revisage.restore import FaceModel, InstalledModels, SceneModel
 from revisage.restore.receptive_field import receptive_field
 from revisage.runtime import RuntimeInfo, Session
 from revisage.runtime.session import check_batch, is_finite, non_finite
-from revisage.zoo import Contract, published
+from revisage.zoo import Contract, checkpoints, published
 
 _PROBE = 64  # side of the picture that a network's scale is measured with
 
@@ -25,7 +25,7 @@ class Network(InstalledModels):
 
     def __init__(self, file: Path, model: FaceModel | SceneModel) -> None:
         super().__init__(Settings())
-        self.label, self.sha256 = file.stem, sha256(file)
+        self.label, self.sha256 = file.stem, sha256(checkpoints.numbers_of(file))
         self.face = lambda: model if isinstance(model, FaceModel) else None
         self.scene = lambda: model if isinstance(model, SceneModel) else None
         self.identity = lambda: None  # evaluation has its own measures of likeness
