@@ -205,7 +205,9 @@ def test_faces_that_are_not_found_are_named_and_left_out(tmp_path: Path) -> None
     assert read(tmp_path / "out/pictures/truth/0.png").shape == (64, 64, 3)
 
 
-def test_a_reference_set_is_cut_to_its_faces_as_the_results_are(tmp_path: Path) -> None:
+def test_a_reference_set_is_cut_to_its_faces_as_the_results_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Or a distance of identities would compare faces with whole photos."""
     folder, photo = tmp_path / "photos", astronaut()
     folder.mkdir()
@@ -223,6 +225,18 @@ def test_a_reference_set_is_cut_to_its_faces_as_the_results_are(tmp_path: Path) 
     )
     assert results.sets["frechet_identity"]["+0"] == pytest.approx(0, abs=1e-9)
     assert seen == [(1, 3, 256, 256)] * 4  # nobody is on the wall
+
+    # A picture of the same name has another face in another place.
+    Image.fromarray(np.ascontiguousarray(photo[:, ::-1])).save(folder / "left.png")
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("left", "right"):
+        Image.fromarray(photo).save(other / f"{name}.png")
+    monkeypatch.chdir(other)
+    kept = evaluate(
+        outputs_only(folder, view=View()), brighter(0), [metric], tmp_path / "2", reference=Path()
+    )
+    assert kept.sets["frechet_identity"]["+0"] < 1e-4  # the same face, mirrored
 
 
 def test_pairs_must_fit_each_other_and_the_setting(tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ class _Run:
         """The pictures of a reference set, cut as the results are."""
         for path in paths:
             picture = read(path)
-            batch = self._inputs.batch(metric, str(path), [picture], picture)
+            batch = self._inputs.batch(metric, str(path.resolve()), [picture], picture)
             if batch is not None:
                 yield batch
 
