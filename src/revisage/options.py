@@ -389,7 +389,7 @@ class SaveOptions(EncodeOptions):
     overwrite: bool = False
     """Also write over files that Revisage did not make. An original is never written over."""
     save_mask: bool = False
-    """Also write what was repaired, white on black, to NAME.mask.png beside the result: to paint on, and to
-    give back with --mask."""
+    """Also write what was repaired, of many pages in the first, white on black to NAME.mask.png beside the
+    result: to paint on, and to give back with --mask."""
     date: Literal["keep", "now"] = "keep"
     """When the result's file was last changed: keep the photo's date, by which albums are sorted, or now."""
