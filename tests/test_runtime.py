@@ -99,6 +99,10 @@ def test_several_outputs_by_name(tmp_path: Path) -> None:
         outputs = session.run_all(batch())
         assert list(outputs) == ["output", "output1"]
         np.testing.assert_array_equal(outputs["output"], -outputs["output1"])
+        with pytest.raises(
+            ModelCorruptError, match="the model has 2 outputs: export it with the picture alone"
+        ):
+            session.run(batch())
 
 
 def test_a_fixed_size_takes_no_other(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ class Session(Protocol):
 
         Raises:
             UsageError: the batch has another shape or type than the network takes.
-            ModelCorruptError: the network gives non-finite numbers even in fp32.
+            ModelCorruptError: the network gives non-finite numbers even in fp32, or several outputs.
         """
 
 
@@ -61,7 +61,8 @@ class OpenedSession(Session, Protocol):
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         outputs = self.run_all(batch)
-        assert len(outputs) == 1, f"the network has {len(outputs)} outputs: use run_all"
+        if len(outputs) != 1:
+            raise ModelCorruptError(f"the model has {len(outputs)} outputs: export it with the picture alone")
         return next(iter(outputs.values()))
 
     def run_all(self, batch: np.ndarray) -> dict[str, np.ndarray]:
