@@ -60,8 +60,8 @@ class GFPGANConfig:
     """Features of a residual block over the restored picture: it sees across the stem's blocks, whose edges
     else come out serrated. An exported file without it can start a training with it."""
     smooth_colour: bool = False
-    """Whether `STEMLESS` smooths the picture's differences from its own gray, which in photos are smooth (the
-    truth keeps 50 dB): a network with a stem else leaves dots of colour in dark eyes."""
+    """Whether the picture's differences from its own gray are smoothed: a network with a stem else leaves
+    dots of colour in dark eyes."""
     deep: tuple[int, ...] = ()
     """Residual blocks behind each U-Net scale on the way up, from 4 pixels on; () for none."""
     attention: int = 0
