@@ -18,7 +18,7 @@ from revisage.runtime.onnxruntime import OnnxRuntimeSession
 from revisage.runtime.openvino import OpenVinoSession
 from revisage.runtime.session import check_batch, is_finite
 
-pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 FP32_TOLERANCE = 1e-5
@@ -103,6 +103,28 @@ def test_several_outputs_by_name(tmp_path: Path) -> None:
             ModelCorruptError, match="the model has 2 outputs: export it with the picture alone"
         ):
             session.run(batch())
+
+
+@pytest.mark.parametrize("change", ["whole numbers", "a second input"])
+def test_what_takes_no_picture_of_floats_is_not_opened(change: str, tmp_path: Path) -> None:
+    """Of whole numbers a picture in [0, 1] would be black."""
+    path = conv_network(tmp_path / "other.onnx")
+    model = onnx.load(path)
+    graph, name = model.graph, model.graph.input[0].name
+    if change == "whole numbers":
+        for node in graph.node:
+            node.input[:] = ["floats" if used == name else used for used in node.input]
+        graph.node.insert(0, onnx.helper.make_node("Cast", [name], ["floats"], to=onnx.TensorProto.FLOAT))
+        graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.UINT8
+    else:
+        graph.input.append(onnx.helper.make_tensor_value_info("w", onnx.TensorProto.FLOAT, [1]))
+        graph.node.append(onnx.helper.make_node("Identity", ["w"], ["w2"]))
+        graph.output.append(onnx.helper.make_tensor_value_info("w2", onnx.TensorProto.FLOAT, [1]))
+    onnx.save(model, path)
+    with pytest.raises(ModelCorruptError, match=r"takes (u8|2 inputs)"):
+        OpenVinoSession(path)
+    with pytest.raises(ModelCorruptError, match=r"not one picture in tensor\(float\)"):
+        OnnxRuntimeSession(path, device="cpu")
 
 
 def test_a_fixed_size_takes_no_other(tmp_path: Path) -> None:

@@ -79,7 +79,10 @@ class OnnxRuntimeSession(OpenedSession):
                 "use --device cpu"
             )
         self._lock = threading.Lock()
-        self._input = self._session.get_inputs()[0]
+        self._input, *others = self._session.get_inputs()
+        if others or self._input.type != "tensor(float)":
+            kinds = ", ".join(each.type for each in (self._input, *others))
+            raise ModelCorruptError(f"{self._title} takes {kinds}, not one picture in tensor(float)")
         self._shape = [length if isinstance(length, int) else None for length in self._input.shape]
         self._info = RuntimeInfo("onnxruntime", device, "fp32")
 

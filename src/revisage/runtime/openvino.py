@@ -126,6 +126,8 @@ class OpenVinoSession(OpenedSession):
             raise ModelCorruptError(f"OpenVINO cannot open {self._title}: {_reason(error)}") from None
         if len(compiled.inputs) != 1:
             raise ModelCorruptError(f"{self._title} takes {len(compiled.inputs)} inputs, not one picture")
+        if not (kind := compiled.inputs[0].element_type).is_real():
+            raise ModelCorruptError(f"{self._title} takes {kind.to_string()}, not floats from 0 to 1")
         return compiled
 
     def _choose(self) -> tuple[Precision, Any]:
