@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 import torch.distributed as dist  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from revisage.errors import UsageError  # noqa: E402
+from revisage.errors import TrainingError, UsageError  # noqa: E402
 from revisage.lab.train import muon  # noqa: E402
 from revisage.lab.train.muon import Muon, orthogonalise  # noqa: E402
 from revisage.lab.train.settings import LoopSettings  # noqa: E402
@@ -160,3 +160,25 @@ def test_processes_turn_a_share_each_and_have_all(tmp_path: Path) -> None:
 def test_an_optimizer_that_nobody_knows_is_refused() -> None:
     with pytest.raises(UsageError, match="adam, muon"):
         replace(LoopSettings(images=1), optimizer="sgd")
+
+
+@pytest.mark.parametrize("first", ["adam", "muon"])
+def test_a_training_goes_on_with_the_optimizer_it_had(first: str, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    pytest.importorskip("onnx")
+    from train_toy import SETTINGS, Toy
+
+    from revisage.lab.train.loop import train
+
+    def toy() -> Toy:
+        made = Toy()
+        wide = nn.Conv2d(1, 16, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1), nn.Conv2d(16, 1, 3)
+        made.networks["student"] = nn.Sequential(*wide)
+        return made
+
+    begun = replace(SETTINGS, optimizer=first, images=8)
+    train(toy(), tmp_path, begun)
+    train(toy(), tmp_path, replace(begun, images=16))
+    other = "adam" if first == "muon" else "muon"
+    with pytest.raises(TrainingError, match="its optimizer was another one"):
+        train(toy(), tmp_path, replace(begun, optimizer=other, images=24))

@@ -30,7 +30,7 @@ class Weights:
         network = self.fresh()
         try:
             network.load_state_dict(self.tensors)
-        except RuntimeError as error:
+        except (RuntimeError, TypeError) as error:
             reason = str(error).splitlines()[-1].strip()
             raise TrainingError(f"the weights are not of a {self.architecture}: {reason}") from None
         return network

@@ -49,12 +49,17 @@ class Muon(torch.optim.Adam):
         super().__init__(network.parameters(), betas=betas)
         self.momentum = momentum
 
+    @staticmethod
+    def turns(p: Tensor) -> bool:
+        """Whether a parameter is one of the kernels; the others are Adam's."""
+        return p.ndim == 4 and min(len(p), p[0].numel()) >= ROWS
+
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One update, at the learning rate of the first parameter group."""
         alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for p in self.param_groups[0]["params"]:
-            if p.grad is not None and p.ndim == 4 and min(len(p), p[0].numel()) >= ROWS:
+            if p.grad is not None and self.turns(p):
                 matrix = p.grad.reshape(len(p), -1)
                 alike[matrix.shape].append((p, matrix))
                 p.grad = None  # Adam passes over it

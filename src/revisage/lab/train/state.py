@@ -85,6 +85,10 @@ class State:
             for group in GROUPS:
                 for name, item in getattr(self, group).items():
                     item.load_state_dict(saved[group][name])
+            for optimizer in self.optimizers.values():
+                for p, kept in optimizer.state.items():
+                    if ("exp_avg_sq" in kept) == (isinstance(optimizer, Muon) and optimizer.turns(p)):
+                        raise ValueError("its optimizer was another one")
             self.ema.network.load_state_dict(saved["ema"])
             self.images, self.seconds = int(saved["images"]), float(saved["seconds"])
             self.best = float(saved["best"])
