@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,13 +13,23 @@ def picture(seed: int, height: int = 32, width: int = 32) -> np.ndarray:
     return np.random.default_rng(seed).random((height, width, 3), np.float32)
 
 
-@given(st.integers(0, 99), st.integers(0, 99))
-def test_the_face_keeps_its_luma_and_takes_the_photos_tone(one: int, other: int) -> None:
-    restored = picture(one)
+def coarse(picture: np.ndarray) -> np.ndarray:
+    """Means of squares of 32 pixels."""
+    return cv2.resize(picture, None, fx=1 / 32, fy=1 / 32, interpolation=cv2.INTER_AREA)
+
+
+@given(st.integers(0, 99), st.integers(0, 99), st.floats(0.5, 1.5), st.floats(-0.2, 0.2))
+def test_the_face_keeps_its_detail_and_takes_the_photos_tone(
+    one: int, other: int, contrast: float, offset: float
+) -> None:
     tone = np.float32([0.1, 0.0, -0.15])
-    source = np.clip(colour.gray(picture(other)) * 0.5 + 0.25, 0, 1) + tone
-    kept = colour.keep_face(restored, source)
-    assert np.allclose(colour.luma(kept), colour.luma(restored), atol=1e-5)
+    shade = np.linspace(0.25, 0.75, 256, dtype=np.float32)[:, None, None].repeat(256, 1)
+    source = shade + 0.1 * (colour.gray(picture(other, 256, 256)) - 0.5) + tone
+    detail = 0.3 * (colour.gray(picture(one, 256, 256)) - 0.5)
+    kept = colour.keep_face((shade - 0.5) * np.float32(contrast) + np.float32(0.5 + offset) + detail, source)
+    assert np.abs(coarse(colour.luma(kept)) - coarse(colour.luma(source))).max() < 0.06
+    fine = colour.luma(kept) - colour.luma(source)
+    assert np.corrcoef((fine - cv2.blur(fine, (9, 9))).ravel(), (detail[..., 0]).ravel())[0, 1] > 0.8
     chroma = kept - colour.luma(kept)[..., None]
     assert np.allclose(chroma, tone - colour.luma(tone[None, None])[0, 0], atol=1e-4)
 

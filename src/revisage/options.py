@@ -184,7 +184,7 @@ class RestoreOptions(Checked):
     shape and any size: that is repaired, and nothing else. In Python a Path or bytes of such a file, by HTTP
     its bytes as base64."""
     colour: Annotated[Literal["keep", "enhance", "revive"], Arg(aliases=("--color",))] = "keep"
-    """keep the photo's colours (gray stays gray, sepia sepia); let the model enhance them; or revive what has
+    """keep the photo's tone and colours (sepia stays sepia); let the model enhance them; or revive what has
     faded, as far as the photo itself tells it: an estimate."""
     revive: Share = 1.0
     """How much of the estimated fading is undone, with --colour revive."""

@@ -9,6 +9,7 @@ import numpy as np
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  #: ITU-R BT.601 luma weights of R, G, B
 GUIDE_RADIUS = 1 / 64  #: half the side of the guided filter's window, as a share of the crop's side
 GUIDE_NOISE = 0.02  #: standard deviation of luma up to which its changes count as noise
+FACE_BLUR = 3 / 64  #: sigma of the band in which a face keeps the photo's tone, as a share of the crop's side
 SCENE_BLUR = 4  #: sigma in photo pixels of the band in which the background keeps the photo's colours
 SCENE_RADIUS = 3 * SCENE_BLUR  #: pixels of context that `keep_scene` reads around each pixel
 
@@ -30,13 +31,16 @@ def gray(rgb: np.ndarray) -> np.ndarray:
 
 
 def keep_face(restored: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """Luma of the restored face, chroma of the photo's. Both (S, S, 3) float32; the result is not clipped.
+    """Detail of the restored face; tone and chroma of the photo's. Both (S, S, 3) float32; the result is not
+    clipped.
 
+    The low band of the luma is the photo's: a model that takes shade or a dark print for fading would change it.
     The photo's chroma is averaged locally against its noise and blocks; its edges come back along the
     restored luma, by the local linear model of chroma on luma of the guided filter (He et al., ECCV 2010).
     A toned photo keeps its tone, and lips their red.
     """
     before, after = luma(source), luma(restored)
+    after += cv2.GaussianBlur(before - after, (0, 0), FACE_BLUR * len(after), borderType=cv2.BORDER_REFLECT_101)
     chroma = source - before[..., None]
     side = 2 * round(restored.shape[0] * GUIDE_RADIUS) + 1
 

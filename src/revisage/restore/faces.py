@@ -68,7 +68,8 @@ def enlarged(source: np.ndarray, side: int) -> np.ndarray:
 def coloured(output: np.ndarray, source: np.ndarray, job: Job) -> np.ndarray:
     """The model's face in the colours asked for, (S, S, 3), clipped to [0, 1]."""
     if job.keep:
-        output = colour.gray(output) if job.neutral else colour.keep_face(output, source)
+        output = colour.keep_face(output, source)
+        output = colour.gray(output) if job.neutral else output
     return np.clip(output, 0, 1)
 
 
