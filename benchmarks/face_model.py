@@ -1,16 +1,19 @@
 """Face models against their input on held-out people: the tables and the sheet of the model's card.
 
     python benchmarks/face_model.py [--models NAME-or-FILE ...] [--count 300] [--seed 0] [--sheet FILE.png]
-                                    [--sets faces256 lfw128] [--shared ../shared]
+                                    [--sets faces256 lfw128] [--damages NAME ...] [--keep]
+                                    [--shared ../shared]
 
-Sets: held-out pictures of faces256 (split by the hash of the name; training leaves out everybody who looks
-like one of them), and held-out people of lfw128, found and aligned by the shipped detector. Recipes: "paper",
-GFP-GAN's degradation, "hard", the same of a face half as large, and nearly clean faces; picture i is degraded
-with the seed (seed, i). PSNR in dB and SSIM over RGB at 256 px, 8 bits; LPIPS (SqueezeNet) and the angle of
-EdgeFace, both losses of version 4; the identity angle in degrees and the Fréchet distance of embeddings of
-MobileFaceNet, which did not train it to know people. A Fréchet distance falls with the number of pictures:
-compare it at equal n only. 95 % intervals by bootstrap over pictures; in brackets the change against the
-input. At the end the time of one face, which means something on an idle machine only.
+Sets: held-out pictures of faces256 (split by the hash of the name; training leaves out everybody who
+looks like one of them), and held-out people of lfw128, found and aligned by the shipped detector.
+Recipes: "paper", GFP-GAN's degradation, "hard", the same of a face half as large, and nearly clean faces;
+on request "old-photo", against the truth in the tone of the print; picture i is degraded with the seed
+(seed, i). With --keep the result has the photo's tone and colours, as restoring gives them without
+`--colour`. PSNR in dB and SSIM over RGB at 256 px, 8 bits; LPIPS (SqueezeNet) and the angle of EdgeFace,
+both losses since version 4; the identity angle in degrees and the Fréchet distance of embeddings of
+MobileFaceNet, which did not train it to know people. A Fréchet distance falls with the number of
+pictures: compare it at equal n only. 95 % intervals by bootstrap over pictures; in brackets the change
+against the input. At the end the time of one face, which means something on an idle machine only.
 
 --sheet draws the first eight held-out faces under each recipe, unpicked: input, each model, truth.
 """
@@ -18,7 +21,7 @@ input. At the end the time of one face, which means something on an idle machine
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -31,13 +34,15 @@ from PIL import Image
 from revisage.faces import Detector, align, estimate
 from revisage.image import decode
 from revisage.lab.data.pictures import find_pictures
-from revisage.lab.degrade import RECIPES
+from revisage.lab.degrade import RECIPES, apply, tone
 from revisage.lab.degrade.camera import Jpeg
 from revisage.lab.metrics import load
+from revisage.restore.colour import keep_face
 from revisage.runtime import Session, open_session
 from revisage.zoo import resolve
 
 SIZE = 256
+OLD = "old-photo"
 METRICS = {
     "psnr": ("PSNR dB", 2),
     "ssim": ("SSIM", 3),
@@ -93,7 +98,15 @@ def damages(seed: int) -> dict[str, Callable[[int, np.ndarray], np.ndarray]]:
         "JPEG, quality 60": lambda i, face: Jpeg(60).apply(face),
         "half the size": lambda i, face: half(face),
         "blur of 1 px": lambda i, face: cv2.GaussianBlur(face, (0, 0), 1),
+        OLD: partial(by_recipe, OLD, seed),
     }
+
+
+def aim(damage: str, seed: int, i: int, face: np.ndarray) -> np.ndarray:
+    """Picture i undamaged; where the damage changes the tone, in that tone."""
+    if damage != OLD:
+        return face
+    return apply(face, tone(RECIPES[OLD].sample(np.random.default_rng((seed, i)))))
 
 
 def tensor(picture: np.ndarray) -> torch.Tensor:
@@ -103,28 +116,30 @@ def tensor(picture: np.ndarray) -> torch.Tensor:
     )
 
 
-def restored(session: Session, low: torch.Tensor) -> torch.Tensor:
-    """What a model makes of (1, 3, S, S), rounded to 8 bits."""
-    return tensor(session.run(low.numpy())[0].transpose(1, 2, 0))
+def restored(session: Session, low: torch.Tensor, keep: bool = False) -> torch.Tensor:
+    """What a model makes of (1, 3, S, S), rounded to 8 bits; with `keep` in the photo's tone."""
+    output = session.run(low.numpy())[0].transpose(1, 2, 0)
+    if keep:
+        output = keep_face(output, low.numpy()[0].transpose(1, 2, 0))
+    return tensor(output)
 
 
 @torch.no_grad()
 def measure(
-    faces: list[np.ndarray],
-    damage: Callable[[int, np.ndarray], np.ndarray],
-    sessions: dict[str, Session],
-    weights: Path,
+    faces: list[np.ndarray], damage: str, sessions: Mapping[str, Session], options: argparse.Namespace
 ) -> dict[str, dict[str, np.ndarray]]:
     """By row ("input", each model) and metric: (N,) figures, or (1,) where it is one of all."""
-    loaded = dict(zip(METRICS, load(list(METRICS), weights), strict=True))
+    loaded = dict(zip(METRICS, load(list(METRICS), options.shared / "models"), strict=True))
+    degraded = damages(options.seed)[damage]
     of_sets = loaded.pop("frechet_identity")
     found: dict[str, dict[str, list[float]]] = {row: {} for row in ("input", *sessions)}
     truths, kept = of_sets.gather(), {row: of_sets.gather() for row in found}
     for i, face in enumerate(faces):
-        truth, low = tensor(face / 255), tensor(damage(i, face.astype(np.float32) / 255))
+        clean = face.astype(np.float32) / 255
+        truth, low = tensor(aim(damage, options.seed, i, clean)), tensor(degraded(i, clean))
         truths.add(of_sets(truth))
         for row, values in found.items():
-            picture = low if row == "input" else restored(sessions[row], low)
+            picture = low if row == "input" else restored(sessions[row], low, options.keep)
             kept[row].add(of_sets(picture))
             for name, metric in loaded.items():
                 values.setdefault(name, []).append(float(metric(picture, truth)))
@@ -154,7 +169,7 @@ def cell(name: str, values: np.ndarray | None, before: np.ndarray | None) -> str
     return text
 
 
-def sheet(faces: list[np.ndarray], sessions: dict[str, Session], seed: int) -> Image.Image:
+def sheet(faces: list[np.ndarray], sessions: Mapping[str, Session], seed: int) -> Image.Image:
     """A row a face: input, each model, truth; on the left under "paper", on the right under "hard"."""
     rows = []
     for i, face in enumerate(faces):
@@ -173,7 +188,8 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path(__file__).parents[2] / "shared")
     parser.add_argument("--models", nargs="+", default=["auto"])
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
-    parser.add_argument("--damages", nargs="+", default=list(damages(0)))
+    parser.add_argument("--damages", nargs="+", default=[name for name in damages(0) if name != OLD])
+    parser.add_argument("--keep", action="store_true")
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sheet", type=Path)
@@ -191,7 +207,7 @@ def main() -> None:
     for chosen in options.sets:
         faces = SETS[chosen](options.shared, options.count)
         for damage in options.damages:
-            figures = measure(faces, damages(options.seed)[damage], sessions, options.shared / "models")
+            figures = measure(faces, damage, sessions, options)
             for row, values in figures.items():
                 before = figures["input"] if row in sessions else {}
                 cells = [cell(name, values.get(name), before.get(name)) for name in METRICS]

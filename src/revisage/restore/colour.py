@@ -40,7 +40,9 @@ def keep_face(restored: np.ndarray, source: np.ndarray) -> np.ndarray:
     A toned photo keeps its tone, and lips their red.
     """
     before, after = luma(source), luma(restored)
-    after += cv2.GaussianBlur(before - after, (0, 0), FACE_BLUR * len(after), borderType=cv2.BORDER_REFLECT_101)
+    after += cv2.GaussianBlur(
+        before - after, (0, 0), FACE_BLUR * len(after), borderType=cv2.BORDER_REFLECT_101
+    )
     chroma = source - before[..., None]
     side = 2 * round(restored.shape[0] * GUIDE_RADIUS) + 1
 
