@@ -34,7 +34,7 @@ def keep_face(restored: np.ndarray, source: np.ndarray) -> np.ndarray:
     """Detail of the restored face; tone and chroma of the photo's. Both (S, S, 3) float32; the result is not
     clipped.
 
-    The low band of the luma is the photo's: a model that takes shade or a dark print for fading would change it.
+    The low band of the luma is the photo's: a model that takes dark skin for a faded print would change it.
     The photo's chroma is averaged locally against its noise and blocks; its edges come back along the
     restored luma, by the local linear model of chroma on luma of the guided filter (He et al., ECCV 2010).
     A toned photo keeps its tone, and lips their red.
