@@ -59,13 +59,17 @@ def models() -> StubModels:
 
 
 def drifting_models() -> StubModels:
-    """The face model paints white, which turns the identity model's embedding by 90 degrees from black's."""
+    """The face model paints squares, which turn the identity model's embedding away from one colour's."""
+
+    def squares(face: np.ndarray) -> np.ndarray:
+        row, column = np.indices(face.shape[:2]) * 8 // len(face)
+        return ((row + column) % 2)[..., None].repeat(3, 2).astype(np.float32)
 
     def turned(picture: np.ndarray) -> np.ndarray:
-        turn = float(picture.mean()) * math.pi / 2
+        turn = float(picture.std(axis=(0, 1)).mean()) * 2 * math.pi / 3
         return np.float32([[[math.cos(turn), math.sin(turn)]]])
 
-    return StubModels(np.ones_like, twice, [face_at(60, 60, 50)], identity=turned)
+    return StubModels(squares, twice, [face_at(60, 60, 50)], identity=turned)
 
 
 def broken_models() -> StubModels:

@@ -239,7 +239,7 @@ def test_an_album_is_restored_on_a_phone(open_page: Callable[..., Page], server:
     added(page, server, *[(f"{n}.png", photo(n)) for n in range(1, 5)])
     page.get_by_role("button", name="Zoom to face 1").tap()
     page.get_by_role("button", name="Zoom in").tap()
-    page.wait_for_function("window.revisage.viewer.percent >= 200")
+    page.wait_for_function("() => window.revisage.viewer.percent >= 200")
     page.get_by_label("Restore face 2").tap()
     data = downloaded(page, page.get_by_role("button", name="Download all 4"))
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -361,7 +361,7 @@ def test_faces_and_strengths_change_the_picture_without_the_server(page: Page, s
     assert box is not None
     scale = page.evaluate("() => { const v = window.revisage.viewer; return v.percent / 100; }")
     middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.wait_for_function("window.revisage.viewer.shown.choosing")
+    page.wait_for_function("() => window.revisage.viewer.shown.choosing")
     page.mouse.click(middle[0] + (120 - 220) * scale, middle[1])
     page.get_by_role("checkbox", name="Restore face 1", checked=False).wait_for()
     one = shown(page)
