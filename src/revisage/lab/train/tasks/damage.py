@@ -61,11 +61,13 @@ class DamageSettings:
         faces: aligned faces; None goes without.
         untouched: old photos as they are found, with marks of their own that nobody has drawn round; None
             goes without.
-        squeezenet: torchvision's weights for the network's trunk, which are fixed.
+        squeezenet: torchvision's weights for the network's trunk.
+        fixed_trunk: whether they stay as they are.
         network: sizes.
         faces_share, untouched_share: shares of the samples from these folders.
         unmarked: share of the samples without marks.
         belonging: share of the samples with writing, wires and the like.
+        plain: share of the photographs that are not printed first.
         patch: side of the network's input in pixels.
         around: side of the piece that is drawn on, from which patches are cut.
         pool, reuse: a block of `pool` samples shares pieces, each used `reuse` times.
@@ -81,11 +83,13 @@ class DamageSettings:
     faces: Path | None = None
     untouched: Path | None = None
     squeezenet: Path | None = None
+    fixed_trunk: bool = True
     network: DamageConfig = DEFAULT
     faces_share: float = 0.25
     untouched_share: float = 0.15
-    unmarked: float = 0.2
-    belonging: float = 0.5
+    unmarked: float = 0.25
+    belonging: float = 0.4
+    plain: float = 0.35
     patch: int = 160
     around: int = 224
     pool: int = 4000
@@ -97,7 +101,7 @@ class DamageSettings:
     def __post_init__(self) -> None:
         check(
             self,
-            shares=("faces_share", "untouched_share", "unmarked", "belonging"),
+            shares=("faces_share", "untouched_share", "unmarked", "belonging", "plain"),
             counts=("validation",),
         )
         if self.patch % STRIDE or not STRIDE <= self.patch <= self.around:
@@ -135,7 +139,8 @@ class DamageTask:
         self.networks: dict[str, nn.Module] = {"damage": network}
 
     def phases(self) -> list[Phase]:
-        return [Phase("damage", "damage", self._losses, fixed=("trunk.",))]
+        fixed = ("trunk.",) if self.settings.fixed_trunk else ()
+        return [Phase("damage", "damage", self._losses, fixed=fixed)]
 
     def sample(self, index: int) -> Sample:
         """ "photo" (3, S, S) in [0, 1], "mask" (1, S, S), 1 under marks, "weight" (1, S, S); S: `patch`."""
@@ -160,7 +165,8 @@ class DamageTask:
         if rng.random() < settings.belonging:
             picture = with_belongings(rng, picture)
         marks = RECIPES["marks"].sample(rng) if rng.random() >= settings.unmarked else None
-        photo, mask = marked_photo(rng, vary(rng, to_unit(picture)), marks=marks, printed=not old)
+        printed = not old and rng.random() >= settings.plain
+        photo, mask = marked_photo(rng, vary(rng, to_unit(picture)), marks=marks, printed=printed)
         wide = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((WIDE, WIDE), np.uint8))
         weight = np.where(wide > 0, np.float32(BROAD), np.float32(1))
         if old:
@@ -264,6 +270,58 @@ def wires(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return made
 
 
+def twigs(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Bare branches, before a light sky or light themselves: each splits into thinner ones."""
+    side, made = picture.shape[0], picture.copy()
+    tone = int(rng.choice([rng.integers(0, 80), rng.integers(180, 256)], p=[0.75, 0.25]))
+    ends = []
+    for _ in range(int(rng.integers(1, 5))):
+        heading = rng.uniform(0, 2 * np.pi)
+        start = side * (0.5 - 0.6 * np.array([np.cos(heading), np.sin(heading)])) + rng.normal(0, 40, 2)
+        ends.append((start, heading + rng.normal(0, 0.3), side * rng.uniform(0.2, 0.6), rng.uniform(1, 6)))
+    for _ in range(80):
+        if not ends:
+            break
+        start, heading, length, thick = ends.pop(0)
+        line = wander(rng, start, heading, length, bend=0.5, steps=10)
+        shade = (int(np.clip(tone + rng.normal(0, 12), 0, 255)),) * 3
+        cv2.polylines(made, [points(line)], False, shade, max(1, round(thick)), cv2.LINE_AA, 4)
+        if length > 10:
+            for place in rng.integers(3, 11, int(rng.integers(2, 4))):
+                turn = heading + rng.choice([-1, 1]) * rng.uniform(0.3, 0.9)
+                ends.append((line[place], turn, length * rng.uniform(0.4, 0.8), thick * 0.6))
+    return made
+
+
+def hatching(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Strokes of a pen, a burin or a crayon side by side, at times crossed, as deep as the picture is dark."""
+    side = picture.shape[0]
+    gray = cv2.GaussianBlur(picture, (0, 0), 2).mean(axis=2, dtype=np.float32) / 255
+    paper, ink = rng.uniform(0.8, 1.0), rng.uniform(0.0, 0.3)
+    kept = (gray if rng.random() < 0.5 else np.float32(1)) * np.ones_like(gray)
+    y, x = np.mgrid[:side, :side].astype(np.float32)
+    angle, pitch = rng.uniform(0, np.pi), rng.uniform(3, 9)
+    strokes = np.zeros_like(gray)
+    for turn in (0.0, rng.uniform(0.6, 1.6))[: int(rng.integers(1, 3))]:
+        across = x * np.cos(angle + turn) + y * np.sin(angle + turn)
+        bent = 2 * cv2.GaussianBlur(rng.normal(0, 15, gray.shape).astype(np.float32), (0, 0), 12)
+        wave = 0.5 + 0.5 * np.cos((across + bent) * np.float32(2 * np.pi / pitch))
+        strokes = np.maximum(strokes, np.clip((wave - gray) * 4, 0, 1))
+    made = paper * kept + strokes * (ink - paper * kept)
+    return np.repeat((255 * np.clip(made, 0, 1)).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def glints(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Light on metal, glass, water and wet eyes: where the picture is locally lightest it is burnt out."""
+    soft = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.5, 1.5))).astype(np.float32)
+    detail = (soft - cv2.GaussianBlur(soft, (0, 0), float(rng.uniform(3, 12)))).max(axis=2)
+    limit = float(np.percentile(detail, rng.uniform(96, 99.7)))
+    burnt = np.clip((detail - limit) / max(float(detail.max()) - limit, 8) * rng.uniform(2, 6), 0, 1)
+    return (
+        np.rint(picture + burnt[..., None] * (rng.uniform(230, 255) - picture)).clip(0, 255).astype(np.uint8)
+    )
+
+
 def tufts(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Hair, whiskers, grass, wrinkles: many fine strokes along one another, in tones of the picture."""
     side, made = picture.shape[0], picture.copy()
@@ -310,6 +368,7 @@ def stars(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 BELONGINGS = {
-    lettering: 0.26, emblems: 0.12, shapes: 0.13, wires: 0.18, tufts: 0.16, border: 0.12, stars: 0.03,
+    lettering: 0.2, emblems: 0.08, shapes: 0.1, wires: 0.12, twigs: 0.12, tufts: 0.12, hatching: 0.06,
+    glints: 0.08, border: 0.1, stars: 0.02,
 }  # fmt: skip
 """What is drawn as a part of the photo, and its share: (S, S, 3) uint8 and a generator -> the same shape."""
