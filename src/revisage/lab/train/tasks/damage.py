@@ -294,7 +294,7 @@ def twigs(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def hatching(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Strokes of a pen, a burin or a crayon side by side, at times crossed, as deep as the picture is dark."""
+    """Strokes of a pen or burin side by side, at times crossed, the deeper the darker the picture is."""
     side = picture.shape[0]
     gray = cv2.GaussianBlur(picture, (0, 0), 2).mean(axis=2, dtype=np.float32) / 255
     paper, ink = rng.uniform(0.8, 1.0), rng.uniform(0.0, 0.3)
