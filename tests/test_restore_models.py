@@ -15,6 +15,7 @@ from revisage.errors import ModelCorruptError, ModelMissingError, UnknownModelEr
 from revisage.options import Settings
 from revisage.restore import InstalledModels, Restorer
 from revisage.restore.models import selectable
+from revisage.runtime import openvino
 from revisage.zoo import Model, ModelSpec
 
 
@@ -106,6 +107,34 @@ def test_check_opens_what_will_be_needed(opened: list[str]) -> None:
     assert [line.split()[0] for line in opened] == ["scene"]
     with pytest.raises(UnknownModelError):
         Restorer(model="nobody").check()
+
+
+@pytest.mark.parametrize(
+    ("native", "small", "taken"),
+    [
+        (["fp32"], "fp32", "int8"),
+        (["fp32", "bf16"], "bf16", "int8"),
+        (["fp32", "bf16"], "fp32", "plain"),  # with AMX integers have no kernels beside bf16: slower than it
+    ],
+)
+def test_integers_are_taken_where_they_are_the_quickest(
+    native: list[str], small: str, taken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = replace(model("scene", None, 2).spec, int8="some-scene-int8")
+    files = {"auto": Model(spec, Path("plain.onnx")), "some-scene-int8": Model(spec, Path("int8.onnx"))}
+
+    def open_session(path: Path, **_: object) -> StubSession:
+        session = StubSession(twice)
+        session.info = replace(session.info, precision=small if path.stem == "int8" else native[-1])
+        opened.append(path.stem)
+        return session
+
+    opened: list[str] = []
+    monkeypatch.setattr(zoo, "resolve", lambda task, name="auto": files[name])
+    monkeypatch.setattr(runtime, "open_session", open_session)
+    monkeypatch.setattr(openvino, "cpu_precisions", lambda: native)
+    assert InstalledModels(Settings()).scene() is not None
+    assert opened[-1] == taken
 
 
 def test_a_failure_to_open_is_told_each_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import platformdirs
@@ -16,7 +17,7 @@ from revisage.errors import ModelCorruptError, ModelMissingError, RuntimeUnavail
 from revisage.runtime import RuntimeInfo, cores, onnxruntime, open_session, openvino, selfcheck
 from revisage.runtime.onnxruntime import OnnxRuntimeSession
 from revisage.runtime.openvino import OpenVinoSession
-from revisage.runtime.session import check_batch, is_finite
+from revisage.runtime.session import Precision, check_batch, is_finite
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -258,6 +259,23 @@ def test_auto_takes_fp32_when_the_difference_shows(
 ) -> None:
     monkeypatch.setattr(selfcheck, "MAX_RMS", 1e-6)
     for _ in range(2):  # measured, then remembered
+        assert open_session(scene, device="cpu").info.precision == "fp32"
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_auto_takes_fp32_when_the_network_has_no_kernels_for_less(
+    scene: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compile_ = OpenVinoSession._compile
+
+    def no_half(self: OpenVinoSession, precision: Precision) -> Any:
+        if precision != "fp32":
+            raise ModelCorruptError("No suitable implementations")  # as networks of integers say with AMX
+        return compile_(self, precision)
+
+    monkeypatch.setattr(OpenVinoSession, "_compile", no_half)
+    monkeypatch.setattr(openvino, "cpu_precisions", lambda: ["fp32", "bf16"])
+    for _ in range(2):  # tried, then remembered
         assert open_session(scene, device="cpu").info.precision == "fp32"
     assert len(list(cache.iterdir())) == 1
 

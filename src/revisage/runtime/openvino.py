@@ -4,6 +4,7 @@ A network with free axes is compiled once and takes every size. Against compilin
 0-10 % (compact scene and face models, 2 cores, fp32 and bf16), and it keeps one copy of the weights.
 """
 
+import contextlib
 import sys
 import threading
 from functools import lru_cache
@@ -139,8 +140,10 @@ class OpenVinoSession(OpenedSession):
         if alike is not None:
             chosen: Precision = "bf16" if alike else "fp32"
             return chosen, self._compile(chosen)
-        full, half = self._compile("fp32"), self._compile("bf16")
-        alike = _look_alike(half, full)
+        full, half = self._compile("fp32"), None
+        with contextlib.suppress(ModelCorruptError):  # networks of integers have no such kernels for AMX
+            half = self._compile("bf16")
+        alike = half is not None and _look_alike(half, full)
         selfcheck.remember(key, alike)
         return ("bf16", half) if alike else ("fp32", full)
 
