@@ -109,7 +109,8 @@ def test_the_command_restores_what_is_there_and_says_how_much(
     out, report = tmp_path / "out.jpg", tmp_path / "report.json"
     arguments = ["restore", str(source), "-o", str(out), "--report", str(report), *PLAIN]
     assert main(arguments) == 1
-    assert "about 95% of the picture is there; --damaged restores that" in capsys.readouterr().err
+    told = "about 95% of the picture is there; `revisage restore --damaged` restores that"
+    assert told in capsys.readouterr().err
     assert not out.exists()
     assert main([*arguments, "--damaged"]) == 0
     assert "about 95% of it is there" in capsys.readouterr().err

@@ -69,7 +69,8 @@ def read(data: bytes, max_pixels: int, *, page: int = 0, damaged: bool = False) 
             raise _damage(error, format) from error
         if not damaged:
             raise DamagedError(
-                f"it is damaged: about {part.there:.0%} of the picture is there; --damaged restores that"
+                f"it is damaged: about {part.there:.0%} of the picture is there; "
+                "`revisage restore --damaged` restores that"
             ) from error
         found = replace(part, notes=(*part.notes, f"damaged: about {part.there:.0%} of it is there"))
     left = (f"{name} is left out" for mark, name in _ATTACHMENTS.items() if re.search(mark, data))
