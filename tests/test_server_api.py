@@ -139,7 +139,7 @@ def test_other_options_need_no_upload(server: Running) -> None:
 def test_a_photo_may_do_without_a_model(server: Running) -> None:
     offered = requests.get(server.url + "/v1/server", timeout=5).json()["options"]
     assert offered["scene"]["enum"][:2] == offered["model"]["enum"][:2] == ["auto", "none"]
-    assert offered["repair"]["enum"] == ["off"]  # no model finds damage
+    assert offered["repair"]["enum"] == ["off", "light", "full"]
     job = server.client.submit(photo(78), JobOptions(scene="none"))
     assert server.client.wait(job.id).state == "done"
     assert server.client.report(job.id)["photos"][0]["models"]["scene"] is None

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from revisage import zoo
 from revisage.image.formats import EXTENSION
 from revisage.options import mask_text
 from revisage.restore.models import selectable
@@ -115,8 +114,6 @@ async def server(service: Serving) -> ServerView:
     options = OptionsQuery.model_json_schema()["properties"]
     for name, task in (("model", "face"), ("scene", "scene")):
         options[name]["enum"] = await asyncio.to_thread(selectable, task)
-    if not any(model.spec.task == "damage" for model in await asyncio.to_thread(zoo.installed)):
-        options["repair"]["enum"] = ["off"]
     return ServerView(
         version=__version__,
         local=service.settings.local,
