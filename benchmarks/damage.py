@@ -5,8 +5,9 @@
 Held-out photos of `scenes` and `scenes_more`, a piece of 256 px each, with marks as the training draws them
 (other seeds than its validation): overlap (intersection over union) of probability above 0.5 with the drawn
 mask, its 95 % interval by bootstrap over pieces, precision and recall, over all pixels; the same for pieces
-that have one kind of mark alone. Then the share of pixels marked on pieces without marks: printed and aged,
-as they are, held-out faces, and with things that belong to a photo drawn on them. Then milliseconds for 2.5
+that have one kind of mark alone. Then the share of pixels marked on pieces without marks, above 0.5 and by
+`--repair full` and `light`, which want more: printed and aged, as they are, held-out faces, and with things
+that belong to a photo drawn on them; `portraits`, old ones, have some marks. Then milliseconds for 2.5
 megapixels, the copy that a larger photo is looked at by. With --sheet the photos of `photos`, each beside
 what is marked on it.
 """
@@ -29,6 +30,8 @@ from revisage.lab.networks.damage import STRIDE
 from revisage.lab.train.pictures import to_unit
 from revisage.lab.train.scenes import piece
 from revisage.lab.train.tasks.damage import BELONGINGS, marked_photo
+from revisage.restore import DamageModel
+from revisage.restore.repair import damage_in
 from revisage.runtime import Session, open_session
 from revisage.zoo import resolve
 
@@ -107,6 +110,7 @@ def main() -> None:
     session = open_session(options.model or resolve("damage").path, device="cpu")
     photos = held_photos(data)
     faces = Pictures(find_pictures(data / "faces256", held=True)[:100])
+    portraits = Pictures(sorted((data / "portraits").glob("*.*")))
 
     print("| marks | overlap | precision | recall | pieces |\n|---|---|---|---|---|")
     tables: dict[str, list[np.ndarray]] = {"all": []}
@@ -117,18 +121,24 @@ def main() -> None:
     for name in sorted(tables, key=lambda name: -len(tables[name])):
         print(f"| {name} | {row(np.concatenate(tables[name]))} |")
 
-    print("\n| nothing to find | share marked |\n|---|---|")
+    print("\n| nothing to find | share marked | --repair full | light |\n|---|---|---|---|")
     empty: dict[str, Iterable[np.ndarray]] = {
         "photos, printed and aged": unmarked(photos, options.draws),
         "photos as they are": (to_unit(photos[i]) for i in range(len(photos))),
         "faces as they are": (to_unit(faces[i]) for i in range(len(faces))),
+        "historical portraits": (to_unit(portraits[i]) for i in range(len(portraits))),
     }
     for draw in BELONGINGS:
         drawn = [to_unit(draw(np.ascontiguousarray(clean), rng)) for rng, clean in pieces(photos, 1)]
         empty[f"{draw.__name__} drawn on photos"] = drawn
+    model = DamageModel(session, "", tuple)
     for name, pictures in empty.items():
-        shares = [float(found(session, picture).mean()) for picture in pictures]
-        print(f"| {name} | {100 * np.mean(shares):.3f} % |")
+        shares = []
+        for picture in pictures:
+            pixels = np.rint(255 * picture).astype(np.uint8)
+            filled = (damage_in(pixels, model, thin=thin).mean() for thin in (False, True))
+            shares.append([found(session, picture).mean(), *filled])
+        print(f"| {name} | {' | '.join(f'{100 * share:.3f} %' for share in np.mean(shares, axis=0))} |")
 
     batch = np.random.default_rng(0).random((1, 3, *COPY), np.float32)
     session.run(batch)

@@ -173,10 +173,17 @@ def test_light_leaves_what_is_wide() -> None:
 
 def test_a_weak_mark_counts_only_where_it_touches_a_sure_one() -> None:
     picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)  # its red is the probability
-    picture[100:104, 50:150], picture[100:104, 50:60], picture[30:34, 50:150] = 170, 230, 170
+    picture[100:104, 50:150], picture[100:104, 50:60], picture[30:34, 50:150] = 215, 250, 215
     mask = damage_in(picture, StubModels(damage=lambda picture: picture[..., :1]).damage(), thin=False)
     assert mask[100:104, 50:150].all()
     assert not mask[:90].any()
+
+
+def test_what_is_not_seen_in_the_mirror_image_too_is_no_damage() -> None:
+    def on_the_left(picture: np.ndarray) -> np.ndarray:
+        return np.float32(np.indices(picture.shape[:2])[1][..., None] < 20)
+
+    assert not damage_in(scenery(), StubModels(damage=on_the_left).damage(), thin=False).any()
 
 
 @pytest.mark.parametrize(("height", "width"), [(2001, 1403), (37, 53), (1, 5000)])
@@ -190,7 +197,7 @@ def test_any_size_gives_a_mask_of_the_photo(height: int, width: int) -> None:
 
 def test_a_model_that_marks_the_picture_itself_changes_nothing() -> None:
     def half(picture: np.ndarray) -> np.ndarray:
-        return np.float32(np.indices(picture.shape[:2])[1][..., None] % 160 < 80)
+        return np.float32(np.indices(picture.shape[:2])[0][..., None] % 160 < 80)
 
     result = restorer(damage=half).restore(scenery(), scale=1, repair="full")
     assert np.array_equal(result.pixels, scenery())
