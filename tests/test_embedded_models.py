@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -26,11 +27,13 @@ from revisage.lab.networks.progressive import SIZE, brought  # noqa: E402
 from revisage.lab.train.tasks.progressive import HELD_OUT, degraded, person, sized  # noqa: E402
 from revisage.options import RestoreOptions, Settings  # noqa: E402
 from revisage.restore.models import InstalledModels  # noqa: E402
+from revisage.restore.repair import damage_in  # noqa: E402
 from revisage.runtime import open_session  # noqa: E402
 from revisage.zoo import CATALOGUE, resolve  # noqa: E402
 from revisage.zoo.spec import EMBEDDED  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import damage  # noqa: E402
 import face_model  # noqa: E402
 
 
@@ -148,3 +151,14 @@ def test_an_even_picture_keeps_its_level(scale: int, level: int) -> None:
     sheet = np.full((64, 80, 3), level, np.uint8)
     canvas = Restorer(device="cpu", model="none").restore(sheet, scale=scale).pixels
     assert abs(canvas.mean() - level) < 1
+
+
+def test_damage_is_found_where_it_is_drawn_and_hardly_elsewhere(shared: Path) -> None:
+    photos = damage.held_photos(shared / "data")
+    session = open_session(resolve("damage").path, device="cpu")
+    pairs = [pair for _, pair in islice(damage.marked(photos, 1), 24)]
+    counts = damage.counted(session, pairs).sum(axis=0)
+    assert counts[0] > 0.4 * counts[1]
+    model = InstalledModels(Settings(device="cpu")).damage()
+    clean = [damage_in(np.ascontiguousarray(photos[i]), model, thin=True).mean() for i in range(24)]
+    assert np.mean(clean) < 0.001
