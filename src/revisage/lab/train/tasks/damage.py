@@ -279,7 +279,7 @@ def twigs(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         heading = rng.uniform(0, 2 * np.pi)
         start = side * (0.5 - 0.6 * np.array([np.cos(heading), np.sin(heading)])) + rng.normal(0, 40, 2)
         ends.append((start, heading + rng.normal(0, 0.3), side * rng.uniform(0.2, 0.6), rng.uniform(1, 6)))
-    for _ in range(80):
+    for _ in range(80):  # branches at most
         if not ends:
             break
         start, heading, length, thick = ends.pop(0)
@@ -298,7 +298,7 @@ def hatching(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     side = picture.shape[0]
     gray = cv2.GaussianBlur(picture, (0, 0), 2).mean(axis=2, dtype=np.float32) / 255
     paper, ink = rng.uniform(0.8, 1.0), rng.uniform(0.0, 0.3)
-    kept = (gray if rng.random() < 0.5 else np.float32(1)) * np.ones_like(gray)
+    ground = paper * (gray if rng.random() < 0.5 else np.ones_like(gray))
     y, x = np.mgrid[:side, :side].astype(np.float32)
     angle, pitch = rng.uniform(0, np.pi), rng.uniform(3, 9)
     strokes = np.zeros_like(gray)
@@ -307,7 +307,7 @@ def hatching(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         bent = 2 * cv2.GaussianBlur(rng.normal(0, 15, gray.shape).astype(np.float32), (0, 0), 12)
         wave = 0.5 + 0.5 * np.cos((across + bent) * np.float32(2 * np.pi / pitch))
         strokes = np.maximum(strokes, np.clip((wave - gray) * 4, 0, 1))
-    made = paper * kept + strokes * (ink - paper * kept)
+    made = ground + strokes * (ink - ground)
     return np.repeat((255 * np.clip(made, 0, 1)).astype(np.uint8)[..., None], 3, axis=2)
 
 
@@ -317,9 +317,8 @@ def glints(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     detail = (soft - cv2.GaussianBlur(soft, (0, 0), float(rng.uniform(3, 12)))).max(axis=2)
     limit = float(np.percentile(detail, rng.uniform(96, 99.7)))
     burnt = np.clip((detail - limit) / max(float(detail.max()) - limit, 8) * rng.uniform(2, 6), 0, 1)
-    return (
-        np.rint(picture + burnt[..., None] * (rng.uniform(230, 255) - picture)).clip(0, 255).astype(np.uint8)
-    )
+    made = picture + burnt[..., None] * (rng.uniform(230, 255) - picture)
+    return np.rint(made).clip(0, 255).astype(np.uint8)
 
 
 def tufts(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
