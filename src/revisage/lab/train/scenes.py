@@ -90,7 +90,7 @@ def patches(rng: np.random.Generator, pair: Sample, patch: int, around: int) -> 
 def held_pair(photo: np.ndarray, kind: str, seed: int, scale: int) -> tuple[np.ndarray, np.ndarray]:
     """Low and clean held-out photo as (3, H, W) in [0, 1], of (H, W, 3) uint8; `kind` is a recipe, "clean",
     which is only shrunken, or "camera"."""
-    clean, unit = to_unit(photo), 4 * scale
+    clean, unit = to_unit(photo), 8 * scale
     clean = clean[: clean.shape[0] // unit * unit, : clean.shape[1] // unit * unit]
     low = shrink(clean, scale)
     if kind != "clean":

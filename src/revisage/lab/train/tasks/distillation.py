@@ -37,6 +37,7 @@ DEFAULT_STRENGTH = 0.5
 KEEPS = 0.25  # strengths under it aim at what the teacher leaves, not at the truth
 PATTERNED = 0.5  # strengths up to it keep a pattern that belongs to the photo
 COARSE = 8  # side in pixels of the squares whose mean is held to the truth's
+ROUNDING = 0.51 / 255  # by so much a photo that is to stay as it is may differ from what it aims at
 VALIDATION = ("clean", "camera", "old-photo")
 
 
@@ -48,6 +49,8 @@ class StudentWeights:
     """LPIPS over SqueezeNet."""
     coarse: float = 0.5
     """L1 distance to the truth of the means of squares of 8 pixels."""
+    harmless: float = 3.0
+    """Further L1 distance at x1 to a photo that is to stay as it is."""
 
 
 @dataclass(frozen=True)
@@ -223,6 +226,9 @@ class StudentTask:
         for scale, fake in zip((1, 2), fakes, strict=True):
             target, truth = (F.avg_pool2d(batch[key], 2 // scale) for key in ("target", "truth"))
             losses |= {f"{key}_x{scale}": loss for key, loss in self._losses(fake, target, truth).items()}
+            if scale == 1:
+                stays = (target - batch["low"]).abs().amax((1, 2, 3), keepdim=True) <= ROUNDING
+                losses["harmless"] = self.settings.loss_weights.harmless * l1(fake * stays, target * stays)
         return losses
 
     def _losses(self, fake: Tensor, target: Tensor, truth: Tensor) -> dict[str, Tensor]:
