@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from revisage.lab.networks.filters import BINOMIAL, smoothed
 
 
 def l1(fake: Tensor, real: Tensor) -> Tensor:
@@ -32,14 +35,11 @@ def checkerboard(picture: Tensor, real: Tensor, period: int) -> Tensor:
     (pixel-shuffle) can fool a discriminator with such a pattern at next to no cost in other losses.
     """
     error = picture.float() - real
-    channels = error.shape[1]
-    box = torch.ones(period, device=error.device) / period
-    smooth = F.conv1d(box.view(1, 1, -1), box.view(1, 1, -1), padding=period - 1)  # two boxes: centred
-    kernel = (smooth.view(1, 1, -1, 1) * smooth.view(1, 1, 1, -1)).expand(channels, 1, -1, -1)
-    margin = (period - 1,) * 4
-    sharp = error - F.conv2d(F.pad(error, margin, mode="reflect"), kernel, groups=channels)
-    phases = F.pixel_unshuffle(sharp, period)
-    return F.avg_pool2d(phases, 3, stride=1).square().mean()
+    box = np.full(period, 1 / period)
+    sharp = error - smoothed(error, tuple(np.convolve(box, box).tolist()))  # two boxes: centred
+    comb = (1 / 3, *(0.0,) * (period - 1), 1 / 3, *(0.0,) * (period - 1), 1 / 3)
+    inner = (..., *(slice(period, -period),) * 2)  # where all three lie in the picture
+    return smoothed(sharp, comb)[inner].float().square().mean()
 
 
 def laplacian(fake: Tensor, real: Tensor, levels: int = 4) -> Tensor:
@@ -53,28 +53,21 @@ def laplacian(fake: Tensor, real: Tensor, levels: int = 4) -> Tensor:
     total, zero = torch.zeros((), device=error.device), torch.zeros_like
     for _ in range(levels):
         coarse = half(error)
-        fine = error - _smooth(F.interpolate(coarse, scale_factor=2.0, mode="nearest"))
+        fine = error - smoothed(F.interpolate(coarse, scale_factor=2.0, mode="nearest"), BINOMIAL)
         total = total + l1(fine, zero(fine))
         error = coarse
     return total + l1(error, zero(error))
 
 
 def luma(picture: Tensor) -> Tensor:
-    """(N, 3, H, W) RGB as gray of three equal channels (ITU-R BT.601)."""
+    """(N, 3, H, W) RGB -> gray, (N, 1, H, W) (ITU-R BT.601)."""
     weights = torch.tensor([0.299, 0.587, 0.114], device=picture.device).view(1, 3, 1, 1)
-    return (picture * weights).sum(1, keepdim=True).expand_as(picture)
+    return (picture * weights).sum(1, keepdim=True)
 
 
 def half(picture: Tensor) -> Tensor:
     """The next level of a pyramid: (N, C, H, W) smoothed by a binomial filter and averaged to half."""
-    return F.avg_pool2d(_smooth(picture), 2)
-
-
-def _smooth(x: Tensor) -> Tensor:
-    line = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=x.device) / 16
-    kernel = line.expand(x.shape[1], 1, -1)
-    x = F.pad(x, (2, 2, 2, 2), mode="replicate")
-    return F.conv2d(F.conv2d(x, kernel[..., None], groups=x.shape[1]), kernel[:, :, None], groups=x.shape[1])
+    return smoothed(picture, BINOMIAL, 2)
 
 
 def description(said: Tensor, drawn: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from revisage.faces import estimate
-from revisage.lab.networks.filters import STEMLESS, separable
+from revisage.lab.networks.filters import STEMLESS, smoothed
 
 # Five landmarks, x and y, on the ArcFace template at 96x112 px (Deng et al., ArcFace, CVPR 2019, code).
 _ARCFACE = (
@@ -32,7 +32,6 @@ class ArcFaceCrop(nn.Module):
     """
 
     grid: Tensor
-    line: Tensor
 
     def __init__(self, width: int = 96, *, smooth: bool = False) -> None:
         super().__init__()
@@ -45,14 +44,13 @@ class ArcFaceCrop(nn.Module):
         # Template positions are pixel centres at 512; grid_sample takes [-1, 1] from edge to edge.
         grid = torch.stack(((2 * u + 1) / 512 - 1, (2 * v + 1) / 512 - 1), dim=-1)
         self.register_buffer("grid", grid[None])
-        self.register_buffer("line", torch.tensor(STEMLESS), persistent=False)
 
     def forward(self, x: Tensor, shifts: Tensor | None = None) -> Tensor:
         # From 512 px the step is over 2 source pixels: shrink first, or the crop would alias.
         if x.shape[-1] > 256:
             x = F.interpolate(x, size=(256, 256), mode="area")
         if self.smooth:
-            x = separable(x, self.line)
+            x = smoothed(x, STEMLESS)
         grid = self.grid.expand(x.shape[0], -1, -1, -1)
         if shifts is not None:
             grid = grid + (shifts * self.scale)[:, None, None].to(grid.dtype)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from revisage.lab.networks.filters import FrequencyBands, separable
+from revisage.lab.networks.filters import BINOMIAL, FrequencyBands, smoothed
 from revisage.lab.networks.gfpgan import scales
 
 
@@ -145,14 +145,11 @@ class Discriminator(nn.Module):
         self.conv = EqualConv2d(last + 1, last, 3)
         self.linear = EqualLinear(last * 16, last)
         self.logit = EqualLinear(last, 1)
-        self.register_buffer("line", torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16, persistent=False)
-
-    line: Tensor
 
     def see(self, picture: Tensor) -> Tensor:
         """(N, 3, H, W) in [-1, 1] -> (N, C, h, w), what of it is judged."""
         if self.config.reduce > 1:
-            picture = F.avg_pool2d(separable(picture, self.line), self.config.reduce)
+            picture = smoothed(picture, BINOMIAL, self.config.reduce)
         return self.bands(picture)
 
     def judge(self, seen: Tensor, given: Tensor | None = None) -> Tensor:

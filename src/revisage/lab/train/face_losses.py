@@ -16,11 +16,13 @@ from revisage.lab.losses.perceptual import WEIGHTS, perceptual, style
 from revisage.lab.losses.pixel import checkerboard, description, l1, laplacian, luma, pyramid
 from revisage.lab.metrics.embedders import open_edgeface
 from revisage.lab.networks.arcface import ArcFaceCrop
-from revisage.lab.networks.filters import STEMLESS, separable
+from revisage.lab.networks.filters import STEMLESS, smoothed
 from revisage.lab.networks.gfpgan import Restored
 from revisage.lab.networks.vgg import VGG19Features
 from revisage.lab.train.faces import Embedder
 from revisage.lab.train.task import Batch
+
+MOVED = 2  # half of the stem's blocks
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ class FaceWeights:
     checkerboard: float = 0.0
     """Against a pattern of the stem's blocks, with which a generator fools discriminators, identity loss and
     sharpened truth; for a network with a stem."""
+    equivariance: float = 0.0
+    """L1 distance from what the network makes of the same face mirrored and moved by `MOVED` pixels: what
+    differs sits on the stem's blocks or on its padding, not on the face."""
     adversarial: float = 0.0
     """The discriminator's; 0 trains by reconstruction alone, without components."""
     patches: float = 0.0
@@ -107,7 +112,7 @@ class PictureLosses:
             losses["identity"] = lambda: self.faces.identity(fake[some], clean[some])
         if lpips is not None:
             losses["lpips"] = lambda: lpips(
-                *(_half(luma(p.float()) * 0.5 + 0.5) for p in (shown, clean))
+                *(_half_gray(p).expand(-1, 3, -1, -1) for p in (shown, clean))
             ).mean()
         if vgg is not None:
             losses["perceptual"] = lambda: perceptual(*seen())
@@ -119,8 +124,16 @@ class PictureLosses:
         return {name: weight * loss() for name, (weight, loss) in weighted.items() if weight or name == "l1"}
 
 
-def _half(picture: Tensor) -> Tensor:
-    return F.avg_pool2d(separable(picture, torch.tensor(STEMLESS, device=picture.device)), 2)
+def _half_gray(picture: Tensor) -> Tensor:
+    return smoothed(luma(picture.float()) * 0.5 + 0.5, STEMLESS, 2)
+
+
+def equivariance(network: Callable[[Tensor], Restored], low: Tensor, fake: Tensor) -> Tensor:
+    """L = mean |fake - mirrored(network(mirrored and moved low))|, where both show the face; (N, 3, S, S)."""
+    with torch.no_grad():
+        moved = F.pad(low.flip(3), (MOVED, 0, MOVED, 0), mode="replicate")[..., :-MOVED, :-MOVED]
+        other = network(moved).picture[..., MOVED:, MOVED:]
+    return l1(fake.flip(3)[..., :-MOVED, :-MOVED], other)
 
 
 class FaceLosses(nn.Module):

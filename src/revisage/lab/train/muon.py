@@ -26,7 +26,9 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     x = x / x.flatten(1).norm(dim=1).clamp(min=1e-12)[:, None, None]
     for _ in range(ITERATIONS):
         gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+        step = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        step.diagonal(dim1=1, dim2=2).add_(a)
+        x = step @ x
     return x.mT if turned else x
 
 

@@ -29,7 +29,7 @@ from revisage.lab.networks.discriminators import (
 from revisage.lab.networks.gfpgan import CLEAR_256, GFPGAN, GFPGANConfig
 from revisage.lab.networks.vgg import VGG19Features
 from revisage.lab.train.critics import R1_INTERVAL, logistic, penalty
-from revisage.lab.train.face_losses import FaceLosses, FaceWeights, PictureLosses
+from revisage.lab.train.face_losses import FaceLosses, FaceWeights, PictureLosses, equivariance
 from revisage.lab.train.face_validation import HeldFaces
 from revisage.lab.train.faces import AlignedFaces, Embedder, Mixed, split
 from revisage.lab.train.pictures import from_unit
@@ -228,6 +228,10 @@ class FaceTask:
         shown = restored.picture.clamp(-1, 1)  # what a file can hold is what is judged
         batch["fake"] = shown.detach()
         losses = self.losses(restored, batch)
+        if weights.equivariance:
+            some = slice(max(1, round(self.settings.identity_share * len(shown) / 2)))
+            distance = equivariance(generator.restore, batch["low"][some], restored.picture[some])
+            losses["equivariance"] = weights.equivariance * distance
         judged = _judged(batch | {"shown": shown})
         if len(judged["shown"]):
             for name in CRITICS:
