@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from scipy.fft import dctn
 from torch import nn
 
+from revisage.lab.filters import FrequencyBands
 from revisage.lab.losses.adversarial import discriminator_logistic
 from revisage.lab.networks.discriminators import Discriminator, DiscriminatorConfig
-from revisage.lab.networks.filters import FrequencyBands
 
 
 @pytest.mark.parametrize("block", [2, 4])

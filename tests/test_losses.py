@@ -7,8 +7,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import torch.nn.functional as F  # noqa: E402
 from torch import Tensor  # noqa: E402
 
+from revisage.lab.filters import SOFT, separable, smoothed  # noqa: E402
 from revisage.lab.losses.detection import box_iou_distance, box_smooth_l1, landmark_smooth_l1, quality_focal  # noqa: E402
 from revisage.lab.losses.identity import chord, face_features, hint, identity  # noqa: E402
 from revisage.lab.losses.pixel import checkerboard, description, half, l1, laplacian, pyramid  # noqa: E402
@@ -126,6 +128,13 @@ def test_no_loss_for_equal_inputs_and_a_step_down_the_gradient_helps(
     before = loss(fake, real)
     assert before > 0
     assert loss(fake - 0.1 * gradient(before, fake), real) < before
+
+
+@pytest.mark.parametrize("shrink", [1, 2, 4])
+def test_filters_by_a_matrix_are_filters(shrink: int) -> None:
+    x = torch.rand(2, 3, 24, 40)
+    wanted = F.avg_pool2d(separable(x, torch.tensor(SOFT)), shrink)
+    torch.testing.assert_close(smoothed(x, SOFT, shrink), wanted)
 
 
 def test_the_laplacian_counts_every_band_alike() -> None:

@@ -15,12 +15,12 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from revisage.errors import ModelCorruptError  # noqa: E402
 from revisage.faces import template  # noqa: E402
+from revisage.lab.filters import smooth_colour  # noqa: E402
 from revisage.lab.metrics.degrees import degrees  # noqa: E402
 from revisage.lab.metrics.embedders import open_edgeface  # noqa: E402
 from revisage.lab.networks.arcface import ArcFaceCrop  # noqa: E402
 from revisage.lab.networks.compact import Compact, CompactConfig  # noqa: E402
 from revisage.lab.networks.detector import OUTPUT_NAMES, DetectorConfig, DetectorNetwork  # noqa: E402
-from revisage.lab.networks.filters import smooth_colour  # noqa: E402
 from revisage.lab.networks.gfpgan import (  # noqa: E402
     CLEAR_256,
     COMPACT_256,

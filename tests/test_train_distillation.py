@@ -76,6 +76,20 @@ def test_what_needs_nothing_is_its_own_target(files: dict[str, Path]) -> None:
             np.testing.assert_allclose(sample["low"], small, atol=0.51 / 255)
 
 
+def test_what_is_to_stay_weighs_more_at_its_own_size(files: dict[str, Path]) -> None:
+    def losses(**shares: float) -> dict[str, float]:
+        none = {"clean": 0.0, "pattern": 0.0, "kept": 0.0, "aged": 0.0, "ramps": 0.0}
+        task = tiny(files, **(none | shares))
+        torch.nn.init.ones_(task.networks["generator"].head_x1.bias)
+        sample = task.sample(0)
+        batch = {key: torch.from_numpy(np.asarray(value))[None] for key, value in sample.items()}
+        return {name: float(loss.detach()) for name, loss in task.phases()[0].losses(batch).items()}
+
+    clean, damaged = losses(clean=1.0), losses(aged=1.0)
+    assert clean["harmless"] == pytest.approx(3 * clean["l1_x1"])
+    assert damaged["harmless"] == 0
+
+
 def test_a_pattern_stays_at_low_strengths_and_is_the_teachers_at_high_ones(files: dict[str, Path]) -> None:
     task = tiny(files, clean=0.0, pattern=1.0, kept=0.0, aged=0.0, ramps=0.0)
     strengths = set()

@@ -20,6 +20,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 pytest.importorskip("onnx")
 
+import torch.nn.functional as F  # noqa: E402
 from torch import Tensor  # noqa: E402
 from train_pictures import write_pictures  # noqa: E402
 
@@ -31,12 +32,12 @@ from revisage.lab.data.pictures import held_out  # noqa: E402
 from revisage.lab.degrade import RECIPES  # noqa: E402
 from revisage.lab.losses.components import COMPONENTS  # noqa: E402
 from revisage.lab.networks.discriminators import Discriminator, DiscriminatorConfig  # noqa: E402
-from revisage.lab.networks.gfpgan import GFPGAN, GFPGANConfig  # noqa: E402
+from revisage.lab.networks.gfpgan import GFPGAN, GFPGANConfig, Restored  # noqa: E402
 from revisage.lab.networks.prior import PriorConfig  # noqa: E402
 from revisage.lab.train import checkpoint, presets  # noqa: E402
 from revisage.lab.train.critics import R1_INTERVAL  # noqa: E402
 from revisage.lab.train.distributed import DistributedContext, init_distributed  # noqa: E402
-from revisage.lab.train.face_losses import FaceWeights  # noqa: E402
+from revisage.lab.train.face_losses import FaceWeights, equivariance  # noqa: E402
 from revisage.lab.train.faces import split  # noqa: E402
 from revisage.lab.train.init import start_from  # noqa: E402
 from revisage.lab.train.loop import step, train  # noqa: E402
@@ -102,15 +103,35 @@ def run_step(task: Task, batch: Batch) -> dict[str, float]:
 
 
 def test_every_loss_of_the_paper_is_there(faces: Path) -> None:
-    stats = run_step(task := task_of(faces, checkerboard=50.0), batch_of(task))
+    stats = run_step(task := task_of(faces, checkerboard=50.0, equivariance=0.5), batch_of(task))
     losses = {key for key in stats if not key.endswith("gradient")}
     assert losses == {
         *(f"generator/{n}" for n in ("l1", "laplacian", "pyramid", "description", "adversarial", "patches")),
-        *(f"generator/{n}" for n in ("checkerboard", "component", "matching", "style")),
+        *(f"generator/{n}" for n in ("checkerboard", "equivariance", "component", "matching", "style")),
         *("discriminator/logistic", "penalty/r1", "patches/logistic", "patches_penalty/r1"),
         *(f"components/{component.name}" for component in COMPONENTS),
     }
     assert all(np.isfinite(value) and value > 0 for value in stats.values()), stats
+
+
+def test_equivariance_sees_what_stays_where_the_face_moves() -> None:
+    def blurred(x: Tensor) -> Restored:
+        return Restored(F.avg_pool2d(x, 3, 1, 1, count_include_pad=False), [], None)
+
+    pattern = torch.zeros(1, 1, 32, 32)
+    pattern[..., ::4, ::4] = 1  # of a stem of 4
+
+    def dotted(x: Tensor) -> Restored:
+        return Restored(blurred(x).picture + pattern, [], None)
+
+    low = torch.rand(1, 3, 32, 32)
+    still = equivariance(blurred, low, blurred(low).picture)
+    assert float(still) < 0.02
+    assert float(equivariance(dotted, low, dotted(low).picture) - still) == pytest.approx(2 / 16, rel=0.2)
+    fake = blurred(low).picture.requires_grad_()
+    equivariance(dotted, low, fake).backward()
+    assert fake.grad is not None
+    assert fake.grad.abs().sum() > 0
 
 
 def test_a_phase_changes_its_own_network_alone(faces: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from revisage.lab.networks.filters import BINOMIAL, smoothed
+from revisage.lab.filters import BINOMIAL, smoothed
 
 
 def l1(fake: Tensor, real: Tensor) -> Tensor:

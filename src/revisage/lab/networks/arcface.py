@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from revisage.faces import estimate
-from revisage.lab.networks.filters import STEMLESS, smoothed
+from revisage.lab.filters import STEMLESS, smoothed
 
 # Five landmarks, x and y, on the ArcFace template at 96x112 px (Deng et al., ArcFace, CVPR 2019, code).
 _ARCFACE = (

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from revisage.lab.networks.filters import BINOMIAL, FrequencyBands, smoothed
+from revisage.lab.filters import BINOMIAL, FrequencyBands, smoothed
 from revisage.lab.networks.gfpgan import scales
 
 

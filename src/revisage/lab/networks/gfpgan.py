@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from revisage.lab.networks.filters import smooth_colour
+from revisage.lab.filters import smooth_colour
 from revisage.lab.networks.stylegan2 import StyleDecoder
 
 DESCRIBED = 6
