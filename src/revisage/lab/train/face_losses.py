@@ -140,7 +140,8 @@ class FaceLosses(nn.Module):
     """Losses on who is seen and on how eyes and mouths look, through frozen embeddings.
 
     Their crops are smoothed first (`ArcFaceCrop`) and moved by up to `reach` pixels, each step by others:
-    else a generator learns patterns that sit between the pixels of one crop.
+    else a generator learns patterns that sit between the pixels of one crop. They are gray, or it learns dots
+    of colour in eyes.
 
     Args:
         mobile: MobileFaceNet, whose rows give the features, and the identity where `edge` is None.
@@ -166,7 +167,7 @@ class FaceLosses(nn.Module):
         shifts = self.shifts(len(fake), fake.device)
         maps = []
         for faces in (fake, real):
-            x, seen = self.crops["96"](faces.float(), shifts), []
+            x, seen = self._crop(faces, shifts, "96"), []
             for row in self.rows:
                 x = row(x)
                 seen.append(x)
@@ -181,7 +182,11 @@ class FaceLosses(nn.Module):
         if network is None:
             assert self.mobile is not None, "no embedding for the identity loss"
             network = self.mobile.network  # without a crop
-        crop = self.crops["96" if self.edge is None else "112"]
+        width = "96" if self.edge is None else "112"
         with torch.no_grad():
-            wanted = network(crop(real.float(), shifts))
-        return chord(network(crop(fake.float(), shifts)), wanted)
+            wanted = network(self._crop(real, shifts, width))
+        return chord(network(self._crop(fake, shifts, width)), wanted)
+
+    def _crop(self, faces: Tensor, shifts: Tensor, width: str) -> Tensor:
+        crop: Tensor = self.crops[width](luma(faces.float()), shifts)
+        return crop.expand(-1, 3, -1, -1)
