@@ -17,7 +17,7 @@ from revisage import cli  # noqa: E402
 from revisage.errors import ModelCorruptError, ModelMissingError  # noqa: E402
 from revisage.runtime import open_session  # noqa: E402
 from revisage.runtime.selfcheck import probe  # noqa: E402
-from revisage.zoo import Contract, ncnn, published  # noqa: E402
+from revisage.zoo import Contract, checkpoints, ncnn, published  # noqa: E402
 
 SHARED = Path(__file__).parents[2] / "shared" / "models"
 STATES = {"compact": compact_state(), "rrdb": rrdb_state()}
@@ -75,6 +75,24 @@ def test_a_missing_half_is_named(tmp_path: Path) -> None:
     file.with_suffix(".bin").unlink()
     with pytest.raises(ModelMissingError, match=r"m\.bin"):
         ncnn.read(file)
+
+
+@pytest.mark.parametrize("capitals", [(".param",), (".bin",), (".param", ".bin")])
+def test_capitals_are_of_the_same_model(
+    capitals: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache"))
+    file = save_ncnn(tmp_path / "m", STATES["compact"])
+    wanted = ncnn.read(file)
+    halves = [file.with_suffix(suffix) for suffix in (".param", ".bin")]
+    named = [
+        half.with_suffix(half.suffix.upper() if half.suffix in capitals else half.suffix) for half in halves
+    ]
+    for half, name in zip(halves, named, strict=True):
+        half.rename(name)
+    for name in named:
+        assert all(np.array_equal(values, wanted[key]) for key, values in checkpoints.read(name).items())
+        assert main(["import", str(name), "--as", f"of{name.suffix.lower()}"]) == 0
 
 
 def test_the_numbers_of_another_network_are_refused(tmp_path: Path) -> None:

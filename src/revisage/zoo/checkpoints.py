@@ -70,7 +70,7 @@ def read(file: Path) -> dict[str, np.ndarray]:
     """
     suffix = file.suffix.lower()
     if suffix in ncnn.SUFFIXES:
-        return ncnn.read(file.with_suffix(".param"))
+        return ncnn.read(file)
     kind = "safetensors file" if suffix == ".safetensors" else "PyTorch checkpoint"
     try:
         with file.open("rb") as stream:
@@ -94,7 +94,7 @@ def read(file: Path) -> dict[str, np.ndarray]:
 
 def numbers_of(file: Path) -> Path:
     """The file that tells a checkpoint from others: of the two of an ncnn model the one with the numbers."""
-    return file.with_suffix(".bin") if file.suffix.lower() in ncnn.SUFFIXES else file
+    return ncnn.half(file, ".bin") if file.suffix.lower() in ncnn.SUFFIXES else file
 
 
 def _tensors(content: object, data: Callable[[_Storage], bytes], length: int) -> dict[str, np.ndarray]:

@@ -51,14 +51,20 @@ class _Numbers:
         return table.take(self.take(count, "u1"))
 
 
-def read(param: Path) -> dict[str, np.ndarray]:
+def half(file: Path, suffix: str) -> Path:
+    """Of the two files of a model, one of which is `file`, that of `suffix`, also in capitals."""
+    ways = [file.with_suffix(way) for way in (suffix, suffix.upper())]
+    return file if file.suffix.lower() == suffix else next((way for way in ways if way.exists()), ways[0])
+
+
+def read(file: Path) -> dict[str, np.ndarray]:
     """Tensors by the names of the network's PyTorch checkpoint, float32, finite; kernels (out, in, h, w).
 
-    `param` is the `.param` file; the `.bin` of the same name lies beside it.
+    `file` is the `.param` or the `.bin` file; the other one lies beside it by the same name.
 
     Raises ModelMissingError (a file is not there), ModelCorruptError (damaged, or of another network).
     """
-    numbers = param.with_suffix(".bin")
+    param, numbers = half(file, ".param"), half(file, ".bin")
     try:
         text = param.read_text("utf-8")
         if numbers.stat().st_size > MAX_BYTES:
