@@ -278,6 +278,12 @@ def test_auto_takes_fp32_when_the_network_has_no_kernels_for_less(
     for _ in range(2):  # tried, then remembered
         assert open_session(scene, device="cpu").info.precision == "fp32"
     assert len(list(cache.iterdir())) == 1
+    with pytest.raises(
+        RuntimeUnavailableError, match="does not run in bf16 on this CPU; use --precision auto"
+    ):
+        open_session(scene, device="cpu", precision="bf16")
+    with pytest.raises(ModelCorruptError):  # the file is at fault, not its format
+        open_session(b"no network", device="cpu", precision="bf16")
 
 
 def test_half_precision_that_fails_is_left_for_good(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:

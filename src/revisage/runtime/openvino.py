@@ -72,7 +72,13 @@ class OpenVinoSession(OpenedSession):
                 raise RuntimeUnavailableError(
                     f"this CPU has no {precision} (it has {', '.join(native)}); use --precision auto"
                 )
-            self._compiled = self._compile(self._precision)
+            try:
+                self._compiled = self._compile(self._precision)
+            except ModelCorruptError:
+                self._compile("fp32")  # raises where the file is at fault
+                raise RuntimeUnavailableError(
+                    f"{self._title} does not run in {precision} on this CPU; use --precision auto"
+                ) from None
         self._shape = _lengths(self._compiled)
         # A tensor may have names from inside the file as well: this is the output's.
         nodes = [output.get_node() for output in self._compiled.outputs]
