@@ -185,6 +185,6 @@ def test_it_is_trained_exported_and_run(pictures: Path, tmp_path: Path) -> None:
 
 
 def test_a_patch_that_does_not_fit_is_refused(pictures: Path) -> None:
-    for wrong in ({"patch": 60}, {"patch": 96, "around": 80}):
+    for wrong in ({"patch": 60}, {"patch": 96, "around": 80}, {"around": 10**30}):
         with pytest.raises(UsageError, match="multiple of 16"):
             tiny(pictures, **wrong)

@@ -189,6 +189,7 @@ def test_its_file_gives_what_the_network_gives(teacher: Path, tmp_path: Path) ->
         ({"hints": -1.0}, "hints must not be below 0"),
         ({"validation": 0}, "validation must be at least 1"),
         ({"pool": 10, "reuse": 3}, r"pool \(10\) must be a multiple of reuse \(3\)"),
+        ({"pool": 10**30, "reuse": 1}, "both from 1 to 16777216"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(

@@ -22,7 +22,7 @@ class LoopSettings(Checked):
     hours: Annotated[float | None, Interval(gt=0)] = None
     """Length in hours of training time instead (summed over restarts); the learning rate then follows the
     clock. Exactly one of the two is set."""
-    batch: Annotated[int, Interval(gt=0)] = 8
+    batch: Annotated[int, Interval(ge=1, le=1 << 20)] = 8
     """Images a step, over all processes."""
     rate: Annotated[float, Interval(gt=0)] = 1e-3
     """Peak learning rate of Adam; warmed up, then cosine to zero. A phase may have a multiple of it."""
@@ -42,7 +42,7 @@ class LoopSettings(Checked):
     """"bf16" or "fp16" autocast (fp16 with a scaled loss), "fp32", or "auto": bf16 where that is quicker."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """"auto" (a GPU where there is one), "cpu" or "cuda"."""
-    threads: Annotated[int | None, Interval(gt=0)] = None
+    threads: Annotated[int | None, Interval(ge=1, le=4096)] = None
     """Cores for the arithmetic; None takes all."""
     loaders: Annotated[int, Interval(gt=0)] = 1
     """Threads that prepare samples."""
@@ -58,7 +58,7 @@ class LoopSettings(Checked):
     light: bool = False
     """Save the averaged weights in half precision and nothing else, in files of at most 15 MiB: for a machine
     that is lent for minutes. Such a training cannot be resumed; `--init` goes on from it."""
-    seed: Annotated[int, Interval(ge=0)] = 0
+    seed: Annotated[int, Interval(ge=0, le=(1 << 63) - 1)] = 0
     """Of what a step draws in torch. Samples and initial weights have the task's own seed."""
 
     def __post_init__(self) -> None:
@@ -108,11 +108,11 @@ def check(
     for name in counts:
         if getattr(settings, name) < 1:
             raise UsageError(f"{name} must be at least 1, got {getattr(settings, name)}")
-    if unit is not None and (settings.patch % unit or not unit <= settings.patch <= settings.around):
-        wish = f"a multiple of {unit} and at most around ({settings.around})"
+    if unit is not None and (settings.patch % unit or not unit <= settings.patch <= settings.around <= 4096):
+        wish = f"a multiple of {unit} and at most around ({settings.around}), itself at most 4096"
         raise UsageError(f"patch must be {wish}, got {settings.patch}")
     if getattr(settings, "recipe", "face") not in RECIPES:
         raise UsageError(f"no recipe {settings.recipe!r}; there are {', '.join(RECIPES)}")
     pool, reuse = getattr(settings, "pool", 1), getattr(settings, "reuse", 1)
-    if reuse < 1 or pool < 1 or pool % reuse:
-        raise UsageError(f"pool ({pool}) must be a multiple of reuse ({reuse}), both at least 1")
+    if not 1 <= reuse <= pool <= 1 << 24 or pool % reuse:
+        raise UsageError(f"pool ({pool}) must be a multiple of reuse ({reuse}), both from 1 to {1 << 24}")
