@@ -141,6 +141,8 @@ class Restorer:
         if options.pages != "all" or result.photo.page is None or result.photo.pages == 1:
             return result
         done, most = [result], self.settings.max_output_pixels
+        if options.mask is not None:  # drawn on the first
+            options = replace(options, mask=None, repair="off")
         for number in range(1, result.photo.pages):
             try:
                 page = replace(result.photo.page(number), pages=1)
