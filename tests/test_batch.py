@@ -93,13 +93,20 @@ def test_results_of_an_earlier_run_are_written_anew(tmp_path: Path) -> None:
     first = photo(tmp_path / "a.jpg")
     result = photo(tmp_path / "a.restored.jpg")
     other = photo(tmp_path / "b.restored.jpg")  # no b beside it: a photo like any other
-    masks = [photo(tmp_path / name) for name in ("a.restored.mask.png", "b.restored.mask.png")]
+    names = ("a.restored.jpg.mask.png", "b.restored.jpg.mask.png", "a.restored.tif.mask.png")
+    masks = [photo(tmp_path / name) for name in names]  # the last one's result is gone
     assert plan_photos([first, result, other, *masks], None) == [
         Job(first, result),
         Job(other, tmp_path / "b.restored.restored.jpg"),
     ]
     assert plan_photos([result], None) == [Job(result, tmp_path / "a.restored.restored.jpg")]
     assert [job.source for job in plan_photos([tmp_path], tmp_path / "out")] == [first, other]
+
+
+@pytest.mark.parametrize("name", [".restored.jpg", ".mask.png", ".restored.jpg.mask.png"])
+def test_a_name_that_is_nothing_but_an_ending(name: str, tmp_path: Path) -> None:
+    source = photo(tmp_path / name)
+    assert [job.source for job in plan_photos([source], tmp_path / "out")] == [source]
 
 
 @pytest.mark.parametrize(

@@ -288,7 +288,7 @@ def test_on_the_command_line_a_mask_goes_out_and_in(tmp_path: Path, monkeypatch:
     source.write_bytes(png(marked()))
     line = [str(source), "-o", str(out), "--scale", "1", "--report", str(report)]
     assert main([*line, "--repair", "light", "--save-mask"]) == 0
-    beside = out.with_name("b.mask.png")
+    beside = out.with_name("b.png.mask.png")
     first = np.asarray(Image.open(out))
     (entry,) = json.loads(report.read_text())["photos"]
     assert entry["repair"]["model"] == "stub-damage 1"
@@ -301,10 +301,50 @@ def test_on_the_command_line_a_mask_goes_out_and_in(tmp_path: Path, monkeypatch:
     assert Image.open(beside).size == (4, 4)
 
 
+def test_masks_of_photos_of_one_name_lie_beside_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "Restorer", lambda *_, **__: restorer(damage=by_lightness))
+    Image.fromarray(marked()).save(tmp_path / "a.png")
+    Image.fromarray(marked(thick=True)).save(tmp_path / "a.tif")
+    line = [str(tmp_path), "-o", str(tmp_path / "out"), "--scale", "1", "--repair", "full", "--save-mask"]
+    for _ in range(2):
+        assert main(line) == 0
+        names = ["a.png", "a.png.mask.png", "a.tif", "a.tif.mask.png"]
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+        shares = [np.mean(np.asarray(Image.open(tmp_path / "out" / name)) > 0) for name in names[1::2]]
+        assert shares[0] < shares[1]
+
+
+def test_the_mask_of_a_long_name_is_saved(tmp_path: Path) -> None:
+    path = tmp_path / f"{'n' * 250}.png"
+    restorer().restore(marked(), scale=1, mask=mask_png(marks())).save(path, save_mask=True)
+    assert len(list(tmp_path.glob("*.mask.png"))) == 1
+
+
+def test_a_mask_that_would_not_be_saved_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.png").write_bytes(png(marked()))
+    line = ["restore", str(tmp_path / "a.png"), "--save-mask"]
+    assert main([*line, "-o", str(tmp_path / "b.png")]) == 2
+    assert "add --repair full, or a --mask" in capsys.readouterr().err
+    assert main([*line, "--repair", "full", "-o", "-"]) == 2
+    assert "--save-mask writes beside the result" in capsys.readouterr().err
+
+
+def test_a_mask_is_of_the_first_page() -> None:
+    stream, other = io.BytesIO(), np.ascontiguousarray(marked()[::-1])
+    Image.fromarray(marked()).save(stream, "TIFF", save_all=True, append_images=[Image.fromarray(other)])
+    result = restorer(damage=by_lightness).restore(
+        stream.getvalue(), scale=1, pages="all", repair="full", mask=mask_png(marks())
+    )
+    assert (result.pixels != marked()).any()
+    assert np.array_equal(result.further[0].pixels, other)
+
+
 def test_python_saves_the_mask_and_a_job_carries_one(tmp_path: Path) -> None:
     result = restorer().restore(marked(), scale=1, mask=mask_png(marks()))
     result.save(tmp_path / "a.png", SaveOptions(save_mask=True))
-    again = JobOptions(mask=tmp_path / "a.mask.png")
+    again = JobOptions(mask=tmp_path / "a.png.mask.png")
     assert JobOptions.from_json(again.to_json()) == again
     assert np.array_equal(mask_by_hand(again.mask, (WIDTH, HEIGHT), DecodeLimits()), marks())
 

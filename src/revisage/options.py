@@ -181,8 +181,8 @@ class RestoreOptions(Checked):
     (light), or also stains, creases and torn places (full)."""
     mask: Annotated[str | None, Arg(metavar="FILE")] = None
     """A picture that is white where the photo, turned by hand, straightened and cropped, is damaged, of its
-    shape and any size: that is repaired, and nothing else. In Python a Path or bytes of such a file, by HTTP
-    its bytes as base64."""
+    shape and any size: that is repaired, and nothing else; of many pages the first. In Python a Path or bytes
+    of such a file, by HTTP its bytes as base64."""
     colour: Annotated[Literal["keep", "enhance", "revive"], Arg(aliases=("--color",))] = "keep"
     """keep the photo's tone and colours (sepia stays sepia); let the model enhance them; or revive what has
     faded, as far as the photo itself tells it: an estimate."""
@@ -389,7 +389,7 @@ class SaveOptions(EncodeOptions):
     overwrite: bool = False
     """Also write over files that Revisage did not make. An original is never written over."""
     save_mask: bool = False
-    """Also write what was repaired, of many pages in the first, white on black to NAME.mask.png beside the
+    """Also write what was repaired, of many pages in the first, white on black to FILE.mask.png beside the
     result: to paint on, and to give back with --mask."""
     date: Literal["keep", "now"] = "keep"
     """When the result's file was last changed: keep the photo's date, by which albums are sorted, or now."""

@@ -32,9 +32,9 @@ def plan_photos(
 
     A named file is always tried; one that does not exist fails like any other, unless none exists. In a
     folder, hidden files and files that usually lie beside photos (`COMPANIONS`) are left out, and so is
-    `out` when it lies inside. `NAME.restored.EXT` and `NAME.mask.png` are left out, and written anew, where
-    NAME is there as well: `restore *` twice must not restore the results of the first time. A photo of a
-    format that is not `writable` becomes a PNG, and with `format` every photo one of that, where `out` does
+    `out` when it lies inside. `NAME.restored.EXT` and `NAME.EXT.mask.png` are left out, and written anew,
+    where NAME is there as well: `restore *` twice must not restore the results of the first time. A photo of
+    a format that is not `writable` becomes a PNG, and with `format` every photo one of that, where `out` does
     not name the file.
     Without `out` a photo's result goes beside it, those of a folder into `results_folder`.
 
@@ -164,11 +164,12 @@ def _require_writable(folders: set[Path], out: Path | None) -> None:
 def _is_result(photo: Path, names: set[Path]) -> bool:
     """Whether `photo` is the result of another one, or the mask beside one, given the names of all without
     their extensions."""
-    if photo.name.endswith(MASK) and photo.with_name(photo.name.removesuffix(MASK)) in names:
-        return True
-    if not photo.stem.endswith(RESULT):
+    stem = Path(photo.name.removesuffix(MASK)).stem
+    name = photo.parent / stem.removesuffix(RESULT)
+    if photo.name.endswith(MASK):
+        return name in names or photo.parent / stem in names
+    if not stem.endswith(RESULT):
         return False
-    name = photo.with_name(photo.stem.removesuffix(RESULT))
     if name in names:
         return True
     if len(os.fsencode(photo.name)) < LONGEST - 4:

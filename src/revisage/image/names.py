@@ -9,7 +9,7 @@ from revisage.image.encode import can_encode
 from revisage.image.formats import EXTENSION, format_of
 
 RESULT = ".restored"  #: what is put behind the name of a photo whose result lies beside it
-MASK = ".mask.png"  #: in place of a result's extension, where the mask of its repair lies
+MASK = ".mask.png"  #: what is put behind the name of a result's file, where the mask of its repair lies
 LONGEST = 255  #: bytes of the longest name that the usual file systems take
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from revisage.errors import SaveError, SigningError, UsageError
 from revisage.files import copy_date, write_atomically
 from revisage.image import Photo, can_encode, encode, format_for, left_out, sidecar_path, to_pillow
-from revisage.image.names import MASK
+from revisage.image.names import MASK, shortened
 from revisage.image.xmp import clean_xmp
 from revisage.label import Edit, Label, Original, add, can_sign, packet, results, sign
 from revisage.label.xmp import label_of
@@ -118,7 +118,7 @@ class Result:
             photo, _ = self._finish(None, replace(options, sign=None), None)
             files[sidecar] = clean_xmp(photo.xmp, keep_gps=options.keep_gps, size=photo.size) or b""
         if options.save_mask and self.repair is not None:
-            files[path.with_suffix(MASK)] = self.repair.png()
+            files[path.with_name(shortened(path.name, MASK))] = self.repair.png()
         for beside, data in files.items():
             if options.overwrite or results.is_free(beside):
                 write_atomically(beside, data, like=self.input)
