@@ -153,6 +153,13 @@ def test_a_mask_that_marks_nothing_is_told() -> None:
     assert np.array_equal(result.pixels, marked())
 
 
+def test_a_speck_is_told_as_more_than_nothing() -> None:
+    speck = np.zeros((HEIGHT, WIDTH), bool)
+    speck[100:102, 100:102] = True
+    result = restorer().restore(marked(), scale=1, mask=mask_png(speck))
+    assert result.notes == ("under 0.1% of it was damaged and is repaired",)
+
+
 def test_the_model_marks_and_the_label_tells() -> None:
     result = restorer(damage=by_lightness).restore(marked(thick=True), scale=1, repair="full")
     assert psnr(result.pixels, scenery()) > psnr(marked(thick=True), scenery()) + 6

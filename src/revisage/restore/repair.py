@@ -69,7 +69,8 @@ class Repair:
             )
         if not self.mask.any():
             return f"{self.found:.0%} of it looks damaged, too much to be so: it is left; draw a mask"
-        return f"{self.share:.1%} of it was damaged and is repaired"
+        share = f"{self.share:.1%}" if self.share >= 0.0005 else "under 0.1%"
+        return f"{share} of it was damaged and is repaired"
 
     def touches(self, box: tuple[float, float, float, float]) -> bool:
         """Whether something was filled in a box: x, y, width, height in the mask's pixels."""
