@@ -28,10 +28,8 @@ def _matrix(line: tuple[float, ...], size: int, shrink: int) -> Tensor:
 
 
 def smoothed(x: Tensor, line: tuple[float, ...], shrink: int = 1) -> Tensor:
-    """(N, C, H, W) filtered as by `separable`, then the mean of each square of `shrink` pixels.
-
-    As products with a matrix for each side, which a training does several times as fast on a CPU.
-    """
+    """As `separable`, then the mean of each square of `shrink` pixels. Products with a matrix for each side:
+    a training does these several times as fast on a CPU."""
     down, across = (_matrix(line, length, shrink).to(x.device) for length in x.shape[2:])
     return down.mT @ (x.contiguous() @ across)
 

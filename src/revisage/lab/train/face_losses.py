@@ -22,8 +22,6 @@ from revisage.lab.networks.vgg import VGG19Features
 from revisage.lab.train.faces import Embedder
 from revisage.lab.train.task import Batch
 
-MOVED = 2  # half of the stem's blocks
-
 
 @dataclass(frozen=True)
 class FaceWeights:
@@ -53,8 +51,8 @@ class FaceWeights:
     """Against a pattern of the stem's blocks, with which a generator fools discriminators, identity loss and
     sharpened truth; for a network with a stem."""
     equivariance: float = 0.0
-    """L1 distance from what the network makes of the same face mirrored and moved by `MOVED` pixels: what
-    differs sits on the stem's blocks or on its padding, not on the face."""
+    """L1 distance from what the network makes of the same face mirrored and moved by 2 pixels: what differs
+    sits on the stem's blocks, not on the face."""
     adversarial: float = 0.0
     """The discriminator's; 0 trains by reconstruction alone, without components."""
     patches: float = 0.0
@@ -129,11 +127,10 @@ def _half_gray(picture: Tensor) -> Tensor:
 
 
 def equivariance(network: Callable[[Tensor], Restored], low: Tensor, fake: Tensor) -> Tensor:
-    """L = mean |fake - mirrored(network(mirrored and moved low))|, where both show the face; (N, 3, S, S)."""
+    """L = mean |fake - network(low, mirrored and moved by 2 px), moved and mirrored back|; (N, 3, S, S)."""
     with torch.no_grad():
-        moved = F.pad(low.flip(3), (MOVED, 0, MOVED, 0), mode="replicate")[..., :-MOVED, :-MOVED]
-        other = network(moved).picture[..., MOVED:, MOVED:]
-    return l1(fake.flip(3)[..., :-MOVED, :-MOVED], other)
+        other = network(F.pad(low.flip(3), (2, 0, 2, 0), mode="replicate")[..., :-2, :-2]).picture
+    return l1(fake.flip(3)[..., :-2, :-2], other[..., 2:, 2:])
 
 
 class FaceLosses(nn.Module):
@@ -182,11 +179,10 @@ class FaceLosses(nn.Module):
         if network is None:
             assert self.mobile is not None, "no embedding for the identity loss"
             network = self.mobile.network  # without a crop
-        width = "96" if self.edge is None else "112"
+        crops = [self._crop(faces, shifts, "96" if self.edge is None else "112") for faces in (fake, real)]
         with torch.no_grad():
-            wanted = network(self._crop(real, shifts, width))
-        return chord(network(self._crop(fake, shifts, width)), wanted)
+            wanted = network(crops[1])
+        return chord(network(crops[0]), wanted)
 
     def _crop(self, faces: Tensor, shifts: Tensor, width: str) -> Tensor:
-        crop: Tensor = self.crops[width](luma(faces.float()), shifts)
-        return crop.expand(-1, 3, -1, -1)
+        return self.crops[width](luma(faces.float()), shifts).expand(-1, 3, -1, -1)
