@@ -23,8 +23,8 @@ SOFT = tuple(np.convolve(_BLOCKLESS, cv2.getGaussianKernel(9, 1.6)[:, 0]).tolist
 @cache
 def _matrix(line: tuple[float, ...], size: int, shrink: int) -> Tensor:
     """(size, size / shrink): what a row of pixels is multiplied by to be filtered and averaged."""
-    padded = F.pad(torch.eye(size)[:, None], (len(line) // 2,) * 2, mode="replicate")
-    return F.conv1d(padded, torch.tensor(line).view(1, 1, -1))[:, 0].unflatten(1, (-1, shrink)).mean(2)
+    rows = cv2.filter2D(np.eye(size, dtype=np.float32), -1, np.array([line]), borderType=cv2.BORDER_REPLICATE)
+    return torch.from_numpy(rows).unflatten(1, (-1, shrink)).mean(2)
 
 
 def smoothed(x: Tensor, line: tuple[float, ...], shrink: int = 1) -> Tensor:

@@ -48,8 +48,8 @@ class FaceWeights:
     description: float = 0.02
     """What a network with a `code` says of the degradation."""
     checkerboard: float = 0.0
-    """Against a pattern of the stem's blocks, with which a generator fools discriminators, identity loss and
-    sharpened truth; for a network with a stem."""
+    """Against a pattern of the stem's blocks, with which a generator fools discriminators and identity loss;
+    for a network with a stem."""
     equivariance: float = 0.0
     """L1 distance from what the network makes of the same face mirrored and moved by 2 pixels: what differs
     sits on the stem's blocks, not on the face."""
@@ -84,9 +84,8 @@ class PictureLosses:
     """Side of the blocks that `checkerboard` is against."""
 
     def __call__(self, restored: Restored, batch: Batch) -> dict[str, Tensor]:
-        """Weighted, by name. `batch` has "clean", and "sharp" and "drawn" where they are used."""
+        """Weighted, by name. `batch` has "clean", and "drawn" where it is used."""
         fake, clean = restored.picture, batch["clean"]
-        aim = batch.get("sharp", clean)
         shown = fake.clamp(-1, 1)  # what a file can hold is what is judged
         some = slice(max(1, round(self.share * len(clean))))
         vgg, lpips, said = self.vgg, self.lpips, restored.described
@@ -98,9 +97,9 @@ class PictureLosses:
             return vgg(fake), vgg(clean)
 
         losses: dict[str, Callable[[], Tensor]] = {
-            "l1": lambda: l1(fake, aim),
-            "laplacian": lambda: laplacian(fake, aim),
-            "pyramid": lambda: pyramid(restored.pyramid, aim),
+            "l1": lambda: l1(fake, clean),
+            "laplacian": lambda: laplacian(fake, clean),
+            "pyramid": lambda: pyramid(restored.pyramid, clean),
         }
         if said is not None:
             losses["description"] = lambda: description(said, batch["drawn"])
@@ -116,7 +115,7 @@ class PictureLosses:
             losses["perceptual"] = lambda: perceptual(*seen())
             losses["vgg_style"] = lambda: style(*seen(), WEIGHTS)
         if self.stem > 1:
-            losses["checkerboard"] = lambda: checkerboard(shown, aim, self.stem)
+            losses["checkerboard"] = lambda: checkerboard(shown, clean, self.stem)
         weighted = {name: (getattr(self.weights, name), loss) for name, loss in losses.items()}
         # L1 is there even without a weight: an update wants a sum.
         return {name: weight * loss() for name, (weight, loss) in weighted.items() if weight or name == "l1"}

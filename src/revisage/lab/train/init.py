@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from revisage.errors import ModelError, TrainingError, one_line
@@ -68,26 +68,34 @@ def companion(path: Path) -> Path:
 
 
 def save_companion(network: nn.Module, path: Path) -> None:
-    """Write all weights of a network beside its exported file, in half precision."""
-    state = describe(network) | {"weights": checkpoint.halved(network), "onnx": sha256(path)}
-    checkpoint.save(path.parent, path.stem, state)
+    """Write the weights of a network that its exported file lacks beside it, in half precision."""
+    there, none = _tensors(path), torch.empty(0)
+    halves = checkpoint.halved(network).items()
+    rest = {k: v for k, v in halves if not v.equal(there.get(f"network.{k}", none).to(v.dtype))}
+    checkpoint.save(path.parent, path.stem, describe(network) | {"weights": rest, "onnx": sha256(path)})
 
 
 def _exported(path: Path) -> Weights:
-    """Those beside an ONNX file, or those of the file itself."""
+    """Those of an ONNX file, and those beside it."""
     try:
         read_metadata(path)  # refuses weights in another file
+        tensors = _tensors(path)
         if companion(path).is_file():
             beside = checkpoint.load(companion(path))
             if beside.get("onnx") == sha256(path):
-                return Weights(checkpoint.wide(beside["weights"]), beside["architecture"], beside["config"])
-        model = onnx.load(str(path), load_external_data=False)
-        arrays = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+                rest = checkpoint.wide(beside["weights"])
+                return Weights(tensors | rest, beside["architecture"], beside["config"])
     except ModelError as error:
         raise TrainingError(f"cannot read weights: {error}") from None
     except Exception as error:
         raise TrainingError(f"cannot read {path}: {one_line(error)}") from None
-    return Weights({name.removesuffix(".fp16"): torch.tensor(array) for name, array in arrays.items()})
+    return Weights(tensors)
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    model = onnx.load(str(path), load_external_data=False)
+    arrays = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+    return {name.removesuffix(".fp16"): torch.tensor(array) for name, array in arrays.items()}
 
 
 @torch.no_grad()

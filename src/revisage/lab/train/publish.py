@@ -30,8 +30,8 @@ def publish(
     same network, as a rule the one that the training started from, and the share, 0 to 1, that its weights
     get in the mean: what an adversarial training overdoes becomes less (Wang et al., *Deep Network
     Interpolation*, CVPR 2019). Weights that the file lacks are those with which a training
-    of seed 0 begins. `scale` chooses one of the two pictures of a `Scene`; other networks have one. All
-    weights go beside `path` as well (`revisage.lab.train.init.companion`).
+    of seed 0 begins. `scale` chooses one of the two pictures of a `Scene`; other networks have one.
+    Weights that the file lacks go beside `path` (`revisage.lab.train.init.companion`).
 
     Raises TrainingError without a checkpoint or when it, or the file, is of another network, UsageError for a
     share that is none or a network with batch norms, ModelError when the export differs.

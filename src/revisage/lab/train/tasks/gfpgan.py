@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from revisage.errors import UsageError
 from revisage.lab.data.landmarks import mirror_landmarks
 from revisage.lab.data.loader import Sample
-from revisage.lab.data.pictures import sharpen
 from revisage.lab.degrade import COLOURLESS, RECIPES, apply, tone
 from revisage.lab.degrade import description as described
 from revisage.lab.losses.adversarial import discriminator_logistic, generator_logistic
@@ -83,10 +82,6 @@ class FaceSettings:
     whole faces, which losses on faces need."""
     loss_weights: FaceWeights = field(default_factory=FaceWeights)
     """Of the losses."""
-    sharpen: float = 0.0
-    """Amount by which the truth is sharpened (`revisage.lab.data.pictures`, as Real-ESRGAN does, with a
-    deviation of a 128th of the picture's side) for L1, Laplacian, pyramid and checkerboard; the other losses
-    see the plain truth. A network that is unsure gives the mean of what may be, which is soft."""
     components: str = "none"
     """"none", or the losses on eyes, nose and mouth: "discriminators", with feature "matching" as well, or
     with the Gram "style" loss besides."""
@@ -192,7 +187,7 @@ class FaceTask:
         return phases
 
     def sample(self, index: int) -> Sample:
-        """ "low" and "clean" (3, S, S) in [-1, 1]; where they are used "sharp", likewise, "landmarks" (5, 2),
+        """ "low" and "clean" (3, S, S) in [-1, 1]; where they are used "landmarks" (5, 2),
         "drawn" (6,), which describes the degradation, and "judged" (), whether discriminators may take the
         face for a real one."""
         settings = self.settings
@@ -214,8 +209,6 @@ class FaceTask:
             sample["drawn"] = described(drawn)
         if settings.more is not None and settings.loss_weights.adversarial:
             sample["judged"] = np.array(faces is self.training.folders[0])
-        if settings.sharpen:
-            sample["sharp"] = from_unit(sharpen(clean, settings.sharpen, settings.network.size / 128))
         if settings.component_losses:
             points = faces.landmarks(i)
             sample["landmarks"] = mirror_landmarks(points, faces.size) if mirrored else points
