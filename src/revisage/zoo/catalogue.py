@@ -17,8 +17,8 @@ _IMAGENET = "code BSD-3-Clause; trained on ImageNet"
 # Name, task, size, scale, version, licence; then the rest by name.
 # fmt: off
 _ALL = (
-    ModelSpec("revisage-face-256", "face", 256, 1, "5", _RESEARCH, bytes=21_322_240,
-              sha256="0df97db7e6899db30c90e9514b39ead1b6d57749a9f05cf7e06f77d70ba90e3e",
+    ModelSpec("revisage-face-256", "face", 256, 1, "6", _RESEARCH, bytes=21_322_240,
+              sha256="fdf629b8ef7b254c18fa1ccd7fdc1460f043a002f426727e47f3bd246db44759",
               description="restores one aligned face, 256 px, compact GFP-GAN"),
     ModelSpec("revisage-scene-x2", "scene", None, 2, "7", _RESEARCH, bytes=3_420_085, control="clean",
               same_size="revisage-scene-x1", int8="revisage-scene-x2-int8",

@@ -98,7 +98,8 @@ PAPER_512, PAPER_CRITIC = published_512(1), stylegan2_discriminator(512)
 # LPIPS and EdgeFace are fooled by patterns of the stem's blocks, so the loss against these comes with them.
 RECONSTRUCTION = partial(
     FaceSettings, identity_share=1.0, loss_weights=FaceWeights(
-        laplacian=0.3, pyramid=0.1, lpips=0.8, features=0.1, identity=0.28, checkerboard=2000.0))
+        laplacian=0.3, pyramid=0.1, lpips=1.2, features=0.1, identity=0.35, checkerboard=1000.0,
+        equivariance=1.0))
 PAPER_WEIGHTS = FaceWeights(
     l1=0.1, pyramid=1.0, vgg_style=50.0, features=0.0, identity=10.0, adversarial=0.1, component=1.0,
     matching=1.0, style=200.0, r1=10.0)
