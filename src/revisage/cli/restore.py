@@ -115,6 +115,8 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
     jobs = batch.plan_locations(places, out, writable, format)
     if options.restoring.face and len(jobs) > 1:
         raise UsageError("--face is a box on one photo: name that photo alone")
+    if options.saving.save_mask and options.restoring.repair == "off" and options.restoring.mask is None:
+        raise UsageError("--save-mask writes what was repaired: add --repair full, or a --mask")
     if options.saving.save_mask and any(not isinstance(job.target, Path) for job in jobs):
         raise UsageError(
             "--save-mask writes beside the result: name a file or folder of this machine with -o"
@@ -221,8 +223,6 @@ def _check(options: Options) -> None:
     process_count(options.processes, 0)
     if not options.resume and options.ray is None and (options.retry_failed or options.manifest is not None):
         raise UsageError("--retry-failed and --manifest go with --resume")
-    if options.saving.save_mask and options.restoring.repair == "off" and options.restoring.mask is None:
-        raise UsageError("--save-mask writes what was repaired: add --repair full, or a --mask")
 
 
 def _check_place(options: Options, jobs: Sequence[Job]) -> None:
