@@ -134,14 +134,14 @@ def test_the_embedded_model_in_tiles_equals_one_pass(
 
 @pytest.mark.parametrize("gray", [False, True])
 def test_a_ramp_of_16_bits_stays_smooth(gray: bool) -> None:
-    """The embedded model at its default precision: no step as coarse as an eighth of one in 8 bits."""
+    """The embedded model at its default precision: no step as coarse as a sixteenth of one in 8 bits."""
     ramp = np.linspace(20_000, 22_000, 256).astype(np.uint16)
     source = np.tile(ramp, (40, 1)) if gray else np.tile(ramp[:, None], (40, 1, 3))
     row = Restorer(model="none").restore(source, scale=2).pixels[40, 16:-16, 1].astype(int)
     ideal = np.interp((np.arange(16, 496) + 0.5) / 2 - 0.5, np.arange(256), ramp)
-    assert len(np.unique(row)) > 0.5 * len(row)  # 9 in 8 bits
+    assert len(np.unique(row)) > 0.8 * len(row)
     bands = (row - ideal) - cv2.blur((row - ideal)[None], (33, 1))[0]
-    assert np.abs(bands).max() < 32
+    assert np.abs(bands).max() < 16
 
 
 def test_only_16_bits_and_no_named_precision_ask_for_the_exact_network(scene: SceneModel) -> None:

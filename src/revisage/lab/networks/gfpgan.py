@@ -104,7 +104,7 @@ CLEAR_256 = replace(
     code=128,
     smooth_colour=True,
 )  # fmt: skip
-"""The layout of versions 4 and 5: work moved from the finest scale to the ones that see more of the face."""
+"""The layout of versions 4 to 6: work moved from the finest scale to the ones that see more of the face."""
 
 
 def published_512(multiplier: int) -> GFPGANConfig:

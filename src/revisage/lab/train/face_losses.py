@@ -48,11 +48,10 @@ class FaceWeights:
     description: float = 0.02
     """What a network with a `code` says of the degradation."""
     checkerboard: float = 0.0
-    """Against a pattern of the stem's blocks, with which a generator fools discriminators and identity loss;
-    for a network with a stem."""
+    """Against a pattern of the stem's blocks, which fools discriminators and identity loss; needs a stem."""
     equivariance: float = 0.0
-    """L1 distance from what the network makes of the same face mirrored and moved by 2 pixels: what differs
-    sits on the stem's blocks, not on the face."""
+    """L1 distance, of a quarter of each batch, from what the network makes of the same face mirrored and
+    moved by 2 pixels: what differs sits on the stem's blocks, not on the face."""
     adversarial: float = 0.0
     """The discriminator's; 0 trains by reconstruction alone, without components."""
     patches: float = 0.0

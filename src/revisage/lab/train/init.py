@@ -25,8 +25,8 @@ CALIBRATION_BATCH = 16
 def start_from(network: nn.Module, path: Path) -> list[str]:
     """Copy weights made earlier into `network`, in place; returns the layers that keep their fresh weights.
 
-    `path` is an exported model or the folder of a training. Of a model the weights beside it (`companion`)
-    are taken, where they are there, else those of the file itself, whose tensors are named as the network's,
+    `path` is an exported model or the folder of a training. Of a model those beside it (`companion`) are
+    taken, where they are there, and for the rest the file's own, whose tensors are named as the network's,
     with the wrapper's prefix in front and `.fp16` behind those in half precision. A layer of which there is
     nothing at all stays fresh: the file has none that only a training uses, and may be of a smaller network.
 

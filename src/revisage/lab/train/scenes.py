@@ -14,6 +14,7 @@ from revisage.lab.data.pictures import Pictures
 from revisage.lab.degrade import RECIPES, Chain, apply, tone, zoomed
 from revisage.lab.degrade.camera import GaussianNoise, Jpeg
 from revisage.lab.degrade.kernels import gaussian_blur
+from revisage.lab.networks.scene import STRIDE
 from revisage.lab.train.pictures import to_unit, unit_tensor
 
 CROWDS = (1, 2, 4)  # faces along a side of a picture of faces, which in photos are rarely as large as it is
@@ -90,7 +91,7 @@ def patches(rng: np.random.Generator, pair: Sample, patch: int, around: int) -> 
 def held_pair(photo: np.ndarray, kind: str, seed: int, scale: int) -> tuple[np.ndarray, np.ndarray]:
     """Low and clean held-out photo as (3, H, W) in [0, 1], of (H, W, 3) uint8; `kind` is a recipe, "clean",
     which is only shrunken, or "camera"."""
-    clean, unit = to_unit(photo), 8 * scale
+    clean, unit = to_unit(photo), STRIDE * scale
     clean = clean[: clean.shape[0] // unit * unit, : clean.shape[1] // unit * unit]
     low = shrink(clean, scale)
     if kind != "clean":

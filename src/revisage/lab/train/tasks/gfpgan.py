@@ -222,7 +222,7 @@ class FaceTask:
         batch["fake"] = shown.detach()
         losses = self.losses(restored, batch)
         if weights.equivariance:
-            some = slice(max(1, round(self.settings.identity_share * len(shown) / 2)))
+            some = slice((len(shown) + 3) // 4)
             distance = equivariance(generator.restore, batch["low"][some], restored.picture[some])
             losses["equivariance"] = weights.equivariance * distance
         judged = _judged(batch | {"shown": shown})
