@@ -2,11 +2,10 @@
 
     python benchmarks/tone.py --shared ../shared [--count 100] [--seed 1]
 
-Colour photographs of BSDS500, reduced to 256 pixels; three draws of each by the steps of
-`revisage.lab.degrade`: dyes (DyeFading), print (Yellowing in three of ten, Fading), both. CIEDE2000 to the
-photograph, mean over pixels, before and after, by how far the draw has moved the picture; the share that
-came out worse by more than 0.5; how far the photographs themselves are moved; and milliseconds for 12
-megapixels. Faces are not looked for.
+Colour photographs of BSDS500, which the model has not seen, reduced to 256 pixels; three draws of each by
+`revisage.lab.degrade.fadings`: of the dyes, of the print, of both. CIEDE2000 to the photograph, mean over
+pixels, before and after, by how far the draw has moved the picture; the share that came out worse by more
+than 0.5; how far the photographs themselves are moved; and milliseconds for 12 megapixels.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ import numpy as np
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from revisage.image import decode, eight_bits
-from revisage.lab.degrade import apply
-from revisage.lab.degrade.ageing import DyeFading, Fading, Yellowing
-from revisage.lab.degrade.recipe import Chain, Step, chance
+from revisage.lab.degrade import apply, fadings
+from revisage.options import Settings
+from revisage.restore import InstalledModels
 from revisage.restore.colour import is_neutral
 from revisage.restore.tone import estimate
 
@@ -30,15 +29,12 @@ SIDE = 256
 CLASSES = ((0, 5), (5, 10), (10, 15), (15, 100))
 
 
-def draws(rng: np.random.Generator) -> list[Step]:
-    yellow: tuple[Step, ...] = (Yellowing.sample(rng),) if chance(rng, 0.3) else ()
-    dyes, fading = DyeFading.sample(rng), Fading.sample(rng)
-    return [dyes, Chain((*yellow, fading)), Chain((dyes, *yellow, fading))]
+MODEL = InstalledModels(Settings()).tone()
 
 
 def revived(pixels: np.ndarray) -> np.ndarray:
     canvas = pixels.copy()
-    estimate(canvas).apply(canvas)
+    estimate(canvas, MODEL).apply(canvas)
     return canvas
 
 
@@ -60,7 +56,7 @@ def main() -> None:
         factor = SIDE / max(pixels.shape[:2])
         clean = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         moved.append(distance(clean, revived(clean)))
-        for kind, step in enumerate(draws(np.random.default_rng((options.seed, index)))):
+        for kind, step in enumerate(fadings(np.random.default_rng((options.seed, index)))):
             faded = np.rint(apply(clean.astype(np.float32) / 255, step) * 255).astype(np.uint8)
             rows.append((kind, distance(faded, clean), distance(revived(faded), clean)))
     print(

@@ -19,6 +19,7 @@ from revisage.restore import (
     Restorer,
     Result,
     SceneModel,
+    ToneModel,
 )
 from revisage.runtime import RuntimeInfo
 
@@ -70,11 +71,13 @@ class StubModels:
         identity: Picture | None = None,
         *,
         damage: Picture | None = None,
+        tone: Picture | None = None,
     ) -> None:
         self.face_session = StubSession(face) if face else None
         self.scene_session = StubSession(scene) if scene else None
         self.identity_session = StubSession(identity) if identity else None
         self.damage_session = StubSession(damage) if damage else None
+        self.tone_session = StubSession(tone) if tone else None
         self._detector = StubDetector(faces)
         self._size = size
 
@@ -96,6 +99,12 @@ class StubModels:
         if self.damage_session is None:
             raise ModelMissingError("no damage model")
         return DamageModel(self.damage_session, "stub-damage 1", lambda: ("digest of damage",))
+
+    def tone(self) -> ToneModel:
+        """`tone` gives (1, 9, 1): black points, white points and gammas."""
+        if self.tone_session is None:
+            raise ModelMissingError("no tone model")
+        return ToneModel(self.tone_session, "stub-tone 1", lambda: ("digest of tone",))
 
     def choosing(self, model: str, scene: str) -> StubModels:
         """None of either by "none"; other names are taken as "auto"."""

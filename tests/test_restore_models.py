@@ -67,6 +67,7 @@ def test_models_open_on_first_use_and_once(opened: list[str]) -> None:
         "identity": None,
         "finder": "some-finder 3",
         "damage": None,
+        "tone": None,
     }
     assert {model: digest() for model, digest in results[0].digests.items()} == {
         "some-face 3": ("digest of face.onnx",),
@@ -77,7 +78,7 @@ def test_models_open_on_first_use_and_once(opened: list[str]) -> None:
 def test_none_opens_nothing(opened: list[str]) -> None:
     result = Restorer(model="none", scene="none").restore(PHOTO)
     assert opened == []
-    assert set(result.models) == {"face", "scene", "identity", "finder", "damage"}
+    assert set(result.models) == {"face", "scene", "identity", "finder", "damage", "tone"}
     assert set(result.models.values()) == {None}
 
 

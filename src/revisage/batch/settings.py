@@ -54,6 +54,8 @@ def _models(settings: Settings, options: RestoreOptions) -> dict[str, list[str]]
             found[task] = [sha256(mixed.first.path), sha256(mixed.second.path), f"{mixed.weight:g}"]
     if options.repair != "off" and options.mask is None:
         found["damage"] = [sha256(zoo.resolve("damage").path)]
+    if options.colour == "revive":
+        found["tone"] = [sha256(zoo.resolve("tone").path)]
     if "face" in found:
         found["finder"] = [sha256(zoo.resolve("finder").path)]
         if options.guard is not None:

@@ -23,7 +23,7 @@ from revisage.files import typed, write_atomically
 from revisage.options import Arg
 
 System = Literal[
-    "prior", "gfpgan", "realesrgan", "progressive", "damage", "finder", "identity", "expressions"
+    "prior", "gfpgan", "realesrgan", "progressive", "damage", "tone", "finder", "identity", "expressions"
 ]
 SYSTEMS: tuple[str, ...] = typing.get_args(System)
 COMMON = frozenset(
@@ -39,12 +39,12 @@ class Options:
 
     system: Annotated[System, Arg(metavar="SYSTEM", positional=True)]
     """prior (StyleGAN2 on faces), gfpgan (restoring faces), realesrgan (whole photos),
-    progressive (small faces), damage (finding marks), finder, identity (face embedding), or expressions
-    (their classifier)."""
+    progressive (small faces), damage (finding marks), tone (how a photo has faded), finder, identity (face
+    embedding), or expressions (their classifier)."""
     data: Path
-    """Training pictures: aligned faces for prior, gfpgan and identity, photographs for realesrgan and damage,
-    one folder of whole pictures per person for progressive, a folder with scenes, faces256 and lfw128 for
-    finder, one folder of faces per expression for expressions."""
+    """Training pictures: aligned faces for prior, gfpgan and identity, photographs for realesrgan, damage and
+    tone, one folder of whole pictures per person for progressive, a folder with scenes, faces256 and lfw128
+    for finder, one folder of faces per expression for expressions."""
     out: Annotated[Path, Arg(metavar="RUN")]
     """Folder for checkpoints, samples and logs."""
     objective: Literal["upscale", "restore"] | None = None

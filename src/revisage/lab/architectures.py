@@ -24,6 +24,7 @@ from revisage.lab.networks.progressive import SIZE as RESTORED
 from revisage.lab.networks.progressive import Progressive, ProgressiveConfig
 from revisage.lab.networks.rrdb import RRDBConfig, RRDBNet
 from revisage.lab.networks.scene import OneScale, Scene, SceneConfig
+from revisage.lab.networks.tone import ToneConfig, ToneNetwork
 from revisage.zoo import Contract
 
 EXAMPLE = 64
@@ -64,6 +65,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "scene": Architecture(
         SceneConfig, Scene, lambda _, scale: {"task": "scene", "scale": scale, "control": "clean"}, OneScale),
     "damage": Architecture(DamageConfig, Damage, lambda *_: {"task": "damage"}),
+    "tone": Architecture(ToneConfig, ToneNetwork, lambda *_: {"task": "tone"}),
     "identity": Architecture(MobileFaceNetConfig, Identity, lambda *_: {"task": "identity", "size": SIZE}),
     "expression": Architecture(
         ExpressionConfig, Expression, lambda *_: {"task": "expression", "size": FACE}),

@@ -10,6 +10,7 @@ from revisage.restore.models import (
     InstalledModels,
     ModelSource,
     SceneModel,
+    ToneModel,
 )
 from revisage.restore.progress import FACES_FIRST, Progress, Stage, overall
 from revisage.restore.repair import Repair
@@ -21,6 +22,6 @@ from revisage.restore.result import Result
 __all__ = [
     "FACES_FIRST", "GUARD_DEGREES", "MAX_OUTPUT_PIXELS", "DamageModel", "DetectorModel", "Face", "FaceModel",
     "FaceReport", "IdentityModel", "InstalledModels", "ModelSource", "Progress", "Repair", "Restoration",
-    "RestoreOptions", "Restorer", "Result", "SceneModel", "Settings", "Stage", "document", "failure",
-    "overall",
+    "RestoreOptions", "Restorer", "Result", "SceneModel", "Settings", "Stage", "ToneModel", "document",
+    "failure", "overall",
 ]  # fmt: skip

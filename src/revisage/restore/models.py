@@ -134,6 +134,16 @@ class DamageModel:
     digests: Callable[[], tuple[str, ...]] = tuple
 
 
+@dataclass(frozen=True)
+class ToneModel:
+    """Session: (N, 3, H, W), a small copy of the photo -> (N, 9), levels that undo its fading: black points
+    of red, green and blue, white points, gammas."""
+
+    session: Session
+    label: str
+    digests: Callable[[], tuple[str, ...]] = tuple
+
+
 class ModelSource(Protocol):
     """Where a Restorer gets its models; None means the caller chose to do without.
 
@@ -146,6 +156,7 @@ class ModelSource(Protocol):
     def detector(self) -> DetectorModel: ...
     def identity(self) -> IdentityModel | None: ...
     def damage(self) -> DamageModel: ...
+    def tone(self) -> ToneModel: ...
 
     def choosing(self, model: str, scene: str) -> ModelSource:
         """The same with a face and scene model of these names, as `selectable` gives them, or "auto" for the
@@ -183,6 +194,7 @@ class InstalledModels:
         self.detector = _once(self._open_detector)
         self.identity = _once(self._open_identity)
         self.damage = _once(self._open_damage)
+        self.tone = _once(self._open_tone)
 
     def choosing(self, model: str, scene: str) -> InstalledModels:
         for setting, task, name in (("model", "face", model), ("scene", "scene", scene)):
@@ -191,7 +203,8 @@ class InstalledModels:
         mine = self._settings
         face, rest = mine.model if model == "auto" else model, mine.scene if scene == "auto" else scene
         other = InstalledModels(replace(mine, model=face, scene=rest))
-        other.detector, other.identity, other.damage = self.detector, self.identity, self.damage
+        other.detector, other.identity = self.detector, self.identity
+        other.damage, other.tone = self.damage, self.tone
         other.face = self.face if face == mine.model else other.face
         other.scene = self.scene if rest == mine.scene else other.scene
         return other
@@ -267,6 +280,10 @@ class InstalledModels:
     def _open_damage(self) -> DamageModel:
         model = zoo.resolve("damage", "auto")
         return DamageModel(self._session(model.path), str(model), _digests(model.path))
+
+    def _open_tone(self) -> ToneModel:
+        model = zoo.resolve("tone", "auto")
+        return ToneModel(self._session(model.path, "fp32"), str(model), _digests(model.path))
 
     def _session(self, source: Path | bytes, precision: str | None = None) -> Session:
         chosen = self._settings

@@ -20,7 +20,7 @@ from revisage.restore.paste import Placement
 from revisage.restore.progress import Progress, silent
 from revisage.restore.report import FaceReport
 from revisage.restore.result import Result
-from revisage.restore.tone import estimate
+from revisage.restore.tone import Tone
 
 ANALYSED = (
     "scale", "face", "turn", "colour", "aligned", "damaged", "straighten", "crop", "repair", "mask",
@@ -40,6 +40,7 @@ class Restoration:
     places: Sequence[Placement | Outcome]  #: of their crops on the canvas, or why they cannot be restored
     layers: Iterable[FaceLayer]  #: the restored faces, smallest first
     level: bool  #: the photo is gray and stays so
+    tone: Callable[[], Tone]  #: estimates how it has faded
     background: Callable[[float, Progress], Background] | None = None
     """The rest at another `clean`; None where the scene model does not listen to it."""
     before: Photo | None = None  #: what of it is restored, as it was, where the layers are kept
@@ -100,12 +101,11 @@ class Restoration:
             faces = paste_faces(canvas, self.found, self.places, self.layers, job)
         if self.level:  # channels that are equal but for float rounding
             canvas[..., 1:] = canvas[..., :1]
-        tone = None
+        tone, repair = None, self.rest.repair
         if job.options.colour == "revive":
             with job.timed("paste"):
-                tone = estimate(self.photo.pixels, self.found).at(job.options.revive)
+                tone = self.tone().at(job.options.revive)
                 tone.apply(canvas)
-        repair = self.rest.repair
         if repair is not None:
             faces = tuple(replace(face, repaired=repair.touches(face.box)) for face in faces)
         restored = any(face.outcome == "restored" for face in faces)
@@ -119,9 +119,13 @@ class Restoration:
             tone=tone,
             changed_by=((model,) if model and restored else ())
             + self.rest.changed_by
-            + (repair.changed_by if repair else ()),
-            models=self.rest.models | {"damage": repair.model if repair else None},
-            digests=self.rest.digests | dict(repair.digests if repair else {}),
+            + (repair.changed_by if repair else ())
+            + (tone.changed_by if tone else ()),
+            models=self.rest.models
+            | {"damage": repair.model if repair else None, "tone": tone.model if tone else None},
+            digests=self.rest.digests
+            | dict(repair.digests if repair else {})
+            | dict(tone.digests if tone else {}),
             seconds=job.seconds(),
         )
 

@@ -27,6 +27,7 @@ from revisage.restore.repair import repaired
 from revisage.restore.restoration import Restoration
 from revisage.restore.result import Result
 from revisage.restore.seek import seek
+from revisage.restore.tone import estimate
 
 Source = str | Path | bytes | Image.Image | np.ndarray | Photo
 
@@ -274,6 +275,7 @@ class Restorer:
             places,
             layers,
             level=job.neutral and job.keep,
+            tone=lambda: estimate(photo.pixels, self._models.tone()),
             background=background if used and used.control else None,
         )
 
@@ -323,6 +325,7 @@ class Restorer:
             places=(),
             layers=(layer,),
             level=job.neutral and job.keep,
+            tone=lambda: estimate(photo.pixels, self._models.tone()),
         )
 
 

@@ -1,40 +1,28 @@
-"""Fading undone: what a photo's tones may have been, estimated from the photo alone.
-
-It works in density, D = -log10 v of the encoded value: a dye that fades loses a share of its density, and a
-stain adds some. So each channel gets D' = gain (D - base), by the darkest and the lightest tones there are.
-"""
+"""Fading undone: what a photo's tones may have been, as a model estimates it from the photo alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
 import numpy as np
 
-from revisage.faces import Face
 from revisage.image import eight_bits
+from revisage.restore.models import ToneModel
 
-SIDE = 256  #: longest side of the small picture that is looked at: grain, specks and scratches vanish in it
-END = 0.004  #: share of the pixels that count as the darkest tones, and as the lightest
-BLACK = 0.95  #: density that the darkest tones of nearly every photograph reach
+SIDE = 48
+"""Of the small picture that is looked at, whatever the photo's shape: grain, specks and scratches vanish."""
 
-STAIN, FOG, FADED = 0.1, 0.03, 0.04
-"""What is left alone, since good photos differ as much: a tint of the lightest tones and a veil over all of
-them in density, and the difference between the channels' ranges as log10 of their ratio."""
+LOOK = 256  #: longest side of the copy in which a plain border is looked for
 
-LIGHTEST = 0.22  #: density from which the lightest tones are rather those of a dark scene than of white paper
-
-TOLD = (0.05, 0.09)
+TOLD = (0.015, 0.03)
 """Mean change of a channel below which the photo counts as not faded, and from which it counts as faded."""
 
-SPAN = (0.1, 0.2)
-"""Density between the lightest and the darkest tones up to which they tell nothing, as of fog or a bare wall,
-and from which they tell all."""
-
-MOST_GAIN, MOST_BASE = 2.0, 0.26
-"""So that noise does not explode: values differ at most 3.6 times as much as before."""
+SPAN = (0.2, 0.35)
+"""Between the lightest and the darkest values up to which they tell nothing, as of fog or a bare wall, and
+from which they tell all."""
 
 MONOCHROME = 0.012
 """Median distance in density from one tint per tone up to which a photo is gray or toned, not in colour."""
@@ -42,27 +30,37 @@ MONOCHROME = 0.012
 
 @dataclass(frozen=True)
 class Tone:
-    """An estimate of how a photo has faded: density of its base and what its densities are to be multiplied
-    by, for red, green and blue. Zeros and ones: not at all."""
+    """An estimate of how a photo has faded, as the levels that undo it: of red, green and blue the values
+    that become black and white, and the power in between. Zeros and ones: not at all."""
 
-    base: tuple[float, ...] = (0.0, 0.0, 0.0)
-    gain: tuple[float, ...] = (1.0, 1.0, 1.0)
+    black: tuple[float, ...] = (0.0, 0.0, 0.0)
+    white: tuple[float, ...] = (1.0, 1.0, 1.0)
+    gamma: tuple[float, ...] = (1.0, 1.0, 1.0)
+    model: str | None = None  #: name and version of what has estimated it
+    digests: Mapping[str, Callable[[], tuple[str, ...]]] = field(default_factory=dict, compare=False)
+    """What gives the SHA-256 in hex of the model's file, by its name and version."""
 
     @property
     def changes(self) -> bool:
         """Whether it is any."""
-        return self != Tone()
+        return (self.black, self.white, self.gamma) != (Tone.black, Tone.white, Tone.gamma)
+
+    @property
+    def changed_by(self) -> tuple[str, ...]:
+        """The model where something is changed by its estimate."""
+        return (self.model,) if self.model is not None and self.changes else ()
 
     def at(self, strength: float) -> Tone:
         """A part of it, 0 to 1."""
-        base = tuple(strength * value for value in self.base)
-        return Tone(base, tuple(np.power(self.gain, strength).tolist()))
+        black = tuple(strength * value for value in self.black)
+        white = tuple(1 - strength * (1 - value) for value in self.white)
+        gamma = tuple(np.power(self.gamma, strength).tolist())
+        return replace(self, black=black, white=white, gamma=gamma)
 
     def curves(self, values: np.ndarray) -> np.ndarray:
         """(..., 3) or (..., 1) in [0, 1] -> (..., 3) in [0, 1]; each channel rises throughout."""
-        density = -np.log10(np.maximum(values, 1 / 4095))
-        revived = np.power(10, -np.maximum((density - self.base) * self.gain, 0))
-        return np.where(values > 0, revived, 0)
+        black = np.array(self.black)
+        return np.power(np.clip((values - black) / (self.white - black), 0, 1), self.gamma)
 
     def apply(self, canvas: np.ndarray) -> None:
         """Change (H, W, 3) uint8 or uint16, contiguous, in place."""
@@ -79,56 +77,40 @@ class Tone:
 
     def entry(self) -> dict[str, Any]:
         """What the report says."""
-        return {
-            "estimate": True,
-            "base": [round(value, 3) for value in self.base],
-            "gain": [round(value, 3) for value in self.gain],
-        }
+        levels = {key: [round(v, 3) for v in getattr(self, key)] for key in ("black", "white", "gamma")}
+        return {"estimate": True, "model": self.model, **levels}
 
 
-def estimate(pixels: np.ndarray, faces: Sequence[Face] = ()) -> Tone:
-    """How the photo, (H, W, 3) uint8 or uint16, has faded, from its darkest and its lightest tones outside
-    borders and faces.
+def estimate(pixels: np.ndarray, model: ToneModel) -> Tone:
+    """How the photo, (H, W, 3) uint8 or uint16, has faded, its plain border left out.
 
-    A photo of one tint, gray or sepia, keeps it: all channels get one curve. Skin is no paper, so `faces` are
-    left out, as far as something else is left.
+    A photo of one tint, gray or sepia, keeps it: all channels get one curve.
     """
-    values = _looked_at(pixels, faces)
-    density = -np.log10(np.maximum(values, 1 / 255))
-    order = np.argsort(density.mean(axis=1))
-    count = max(1, round(END * len(order)))
-    light, dark = (np.median(density[part], axis=0) for part in (order[:count], order[-count:]))
-    if _is_monochrome(density[order]):
-        light, dark = np.full(3, light.min()), np.full(3, dark.max())
-    veil = light.min()
-    paper = 1 / (1 + (veil / LIGHTEST) ** 4)
-    base = paper * (0.8 * _over(light - veil, STAIN) + 0.7 * _over(veil, FOG))
-    base = np.minimum(base, MOST_BASE)
-    reach = np.maximum(dark - base, 0.1)
-    most = min(reach.max(), BLACK)
-    gain = 0.7 * (_over(np.log10(most / np.minimum(reach, most)), FADED) + np.log10(BLACK / most))
-    gain = np.minimum(np.power(10, gain), MOST_GAIN)
-    whole = Tone(tuple(base.tolist()), tuple(gain.tolist()))
-    change = np.abs(whole.curves(values) - values).mean(axis=0).max()
-    certain = float(np.interp(change, TOLD, (0, 1)) * np.interp((dark - light).max(), SPAN, (0, 1)))
-    return whole.at(certain) if certain else Tone()
+    values = _looked_at(pixels)
+    toned = _is_monochrome(values.reshape(-1, 3))
+    if toned:
+        values = values.mean(axis=2, keepdims=True).repeat(3, axis=2)
+    small = cv2.resize(values, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    levels = model.session.run(np.ascontiguousarray(small.transpose(2, 0, 1)[None], np.float32))
+    levels = levels.astype(np.float64).reshape(3, 3)
+    if toned:
+        levels = levels.mean(axis=1, keepdims=True).repeat(3, axis=1)
+    none = Tone(model=model.label, digests={model.label: model.digests})
+    black, white, gamma = (tuple(row.tolist()) for row in levels)
+    whole = replace(none, black=black, white=white, gamma=gamma)
+    change = np.abs(whole.curves(small) - small).mean(axis=(0, 1)).max()
+    span = np.ptp(np.quantile(small.mean(axis=2), (0.004, 0.996)))
+    certain = float(np.interp(change, TOLD, (0, 1)) * np.interp(span, SPAN, (0, 1)))
+    return whole.at(certain) if certain else none
 
 
-def _looked_at(pixels: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
-    """(N, 3) float in [0, 1]: the small picture without its plain border and its faces."""
-    factor = min(1, SIDE / max(pixels.shape[:2]))
+def _looked_at(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 3) float in [0, 1]: a small copy without its plain border."""
+    factor = min(1, LOOK / max(pixels.shape[:2]))
     size = tuple(max(1, round(length * factor)) for length in pixels.shape[1::-1])
-    small = eight_bits(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)).astype(np.float64) / 255
-    wanted = np.ones(small.shape[:2], bool)
-    for face in faces:
-        x, y, width, height = (value * factor for value in face.box)
-        left, top = max(0, round(x - width / 4)), max(0, round(y - height / 4))
-        wanted[top : round(y + 1.25 * height), left : round(x + 1.25 * width)] = False
-    if wanted.mean() < 0.2:
-        wanted[:] = True
+    small = eight_bits(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)).astype(np.float32) / 255
     rows, columns = (_inner(small.std(axis=axis).mean(axis=1)) for axis in (1, 0))
-    inner = wanted[rows, columns]
-    return small[rows, columns][inner] if inner.any() else small.reshape(-1, 3)
+    return small[rows, columns]
 
 
 def _inner(spread: np.ndarray) -> slice:
@@ -140,12 +122,10 @@ def _inner(spread: np.ndarray) -> slice:
     return slice(min(busy[0], quarter), max(busy[-1] + 1, len(spread) - quarter))
 
 
-def _is_monochrome(density: np.ndarray) -> bool:
-    """Whether (N, 3) pixels, from light to dark, have one tint for each tone."""
+def _is_monochrome(values: np.ndarray) -> bool:
+    """Whether (N, 3) pixels have one tint for each tone."""
+    density = -np.log10(np.maximum(values, 1 / 255))
+    density = density[np.argsort(density.mean(axis=1))]
     tint = density[:, :2] - density[:, 2:]
     tones = np.array_split(tint, min(16, len(tint)))
     return bool(np.mean([np.abs(tone - np.median(tone, axis=0)).mean() for tone in tones]) < MONOCHROME)
-
-
-def _over(value: np.ndarray, threshold: float) -> np.ndarray:
-    return np.maximum(value - threshold, 0)

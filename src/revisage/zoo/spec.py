@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-Task = Literal["face", "scene", "damage", "finder", "identity", "expression", "features"]
+Task = Literal["face", "scene", "damage", "tone", "finder", "identity", "expression", "features"]
 TASKS: tuple[str, ...] = get_args(Task)
 Framing = Literal["template", "whole"]
 FRAMINGS: tuple[str, ...] = get_args(Framing)

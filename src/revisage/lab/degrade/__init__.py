@@ -13,6 +13,7 @@ import numpy as np
 from . import marks, mixtures, old_photo
 from .esrgan import FirstOrder, SecondOrder
 from .gfpgan import HARD, Gfpgan, description
+from .mixtures import fadings
 from .pieces import COLOURLESS, tone, zoomed
 from .progressive import UPSCALE, Progressive
 from .recipe import Chain, Recipe, Step, apply, rng_for
@@ -36,5 +37,6 @@ _SAMPLES: dict[str, Callable[[np.random.Generator], Step]] = {
 RECIPES: dict[str, Recipe] = {name: Recipe(name, sample) for name, sample in _SAMPLES.items()}
 
 __all__ = [
-    "COLOURLESS", "RECIPES", "Chain", "Recipe", "Step", "apply", "description", "rng_for", "tone", "zoomed",
+    "COLOURLESS", "RECIPES", "Chain", "Recipe", "Step", "apply", "description", "fadings", "rng_for", "tone",
+    "zoomed",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from . import esrgan, gfpgan, old_photo
-from .ageing import Grain, Halftone, PaperTexture, Toning
+from .ageing import DyeFading, Fading, Grain, Halftone, PaperTexture, Toning, Yellowing
 from .camera import Jpeg
 from .colour import Gray, colour_changes
 from .esrgan import FirstOrder, SecondOrder
@@ -85,3 +85,10 @@ def sample_pattern(rng: np.random.Generator) -> Chain:
     if kind < 0.7:
         return Chain((PaperTexture.sample(rng, 1.5),))
     return Chain((Grain.sample(rng),))
+
+
+def fadings(rng: np.random.Generator, strength: float = 1.0) -> tuple[Step, Step, Step]:
+    """A photo whose dyes have faded, one whose paper and contrast have, and one with both."""
+    yellow: tuple[Step, ...] = (Yellowing.sample(rng, strength),) if chance(rng, 0.3) else ()
+    dyes, fading = DyeFading.sample(rng, strength), Fading.sample(rng, strength)
+    return dyes, Chain((*yellow, fading)), Chain((dyes, *yellow, fading))

@@ -69,9 +69,10 @@ def companion(path: Path) -> Path:
 
 def save_companion(network: nn.Module, path: Path) -> None:
     """Write the weights of a network that its exported file lacks beside it, in half precision."""
-    there, none = _tensors(path), torch.empty(0)
-    halves = checkpoint.halved(network).items()
-    rest = {k: v for k, v in halves if not v.equal(there.get(f"network.{k}", none).to(v.dtype))}
+    # What is written may be the network itself, or a module that holds it.
+    there = {name.removeprefix("network."): tensor for name, tensor in _tensors(path).items()}
+    halves, none = checkpoint.halved(network).items(), torch.empty(0)
+    rest = {k: v for k, v in halves if not v.equal(there.get(k, none).to(v.dtype))}
     checkpoint.save(path.parent, path.stem, describe(network) | {"weights": rest, "onnx": sha256(path)})
 
 

@@ -32,11 +32,12 @@ from revisage.lab.train.tasks.progressive import (
     Schedule,
 )
 from revisage.lab.train.tasks.realesrgan import RRDB_X2, SceneSettings, SceneTask, SceneWeights
+from revisage.lab.train.tasks.tone import ToneSettings, ToneTask
 
 TASKS: dict[type, Callable[[Any], Task]] = {
     PriorSettings: PriorTask, FaceSettings: FaceTask, SceneSettings: SceneTask, StudentSettings: StudentTask,
     ProgressiveSettings: ProgressiveTask, DamageSettings: DamageTask, DetectorSettings: DetectorTask,
-    IdentitySettings: IdentityTask, ExpressionSettings: ExpressionTask,
+    IdentitySettings: IdentityTask, ExpressionSettings: ExpressionTask, ToneSettings: ToneTask,
 }  # fmt: skip
 """Settings -> what they are of."""
 
@@ -208,6 +209,11 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
                partial(DamageSettings, network=DamageConfig((8, 8, 16, 16), 1), patch=64, around=80, pool=32,
                        reuse=4, validation=4),
                TINY_LOOP),
+    ),
+    "tone": (
+        Preset("small", ToneSettings,
+               LoopSettings(images=2_000_000, batch=48, rate=1.5e-3, warmup=10_000, ema=5000, clip=5.0)),
+        Preset("tiny", partial(ToneSettings, validation=4), TINY_LOOP),
     ),
     "finder": (
         Preset("small", partial(DetectorSettings, size=192),
