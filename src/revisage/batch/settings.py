@@ -54,10 +54,10 @@ def _models(settings: Settings, options: RestoreOptions) -> dict[str, list[str]]
             found[task] = [sha256(mixed.first.path), sha256(mixed.second.path), f"{mixed.weight:g}"]
     if options.repair != "off" and options.mask is None:
         found["damage"] = [sha256(zoo.resolve("damage").path)]
-    if "face" in found:
+    if "face" in found or options.turn == "auto" or options.red_eyes:
         found["finder"] = [sha256(zoo.resolve("finder").path)]
-        if options.guard is not None:
-            found["identity"] = [sha256(zoo.resolve("identity").path)]
+    if "face" in found and options.guard is not None:
+        found["identity"] = [sha256(zoo.resolve("identity").path)]
     return found
 
 

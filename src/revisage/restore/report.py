@@ -49,6 +49,7 @@ def failure(source: object, error: BaseException) -> dict[str, Any]:
     return {
         "input": str(source),
         "output": None,
+        "beside": [],
         "status": "failed",
         "error": lines[0] if lines else type(error).__name__,
         "size_in": None,
