@@ -152,8 +152,10 @@ def test_other_settings_do_everything_anew(tmp_path: Path, models: StubModels) -
 def test_the_fingerprint_names_the_weights(tmp_path: Path) -> None:
     plain = fingerprint(Settings(), RestoreOptions(), SaveOptions())
     models = _models(Settings(), RestoreOptions())
-    for task in ("face", "scene", "finder"):
+    for task in ("face", "finder"):
         assert models[task] == [sha256(zoo.resolve(task).path)]
+    used = [f"revisage-scene-{kind}" for kind in ("x2", "x2-int8", "x1", "x1-int8")]
+    assert models["scene"] == [sha256(zoo.resolve("scene", name).path) for name in used]
     differ = [
         fingerprint(Settings(scene="none"), RestoreOptions(), SaveOptions()),
         fingerprint(Settings(precision="fp32"), RestoreOptions(), SaveOptions()),
