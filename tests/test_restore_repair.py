@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -336,8 +337,9 @@ def test_a_mask_that_would_not_be_saved_is_told(tmp_path: Path, capsys: pytest.C
     line = ["restore", str(tmp_path / "a.png"), "--save-mask"]
     assert main([*line, "-o", str(tmp_path / "b.png")]) == 2
     assert "add --repair full, or a --mask" in capsys.readouterr().err
-    assert main([*line, "--repair", "full", "-o", "-"]) == 2
-    assert "--save-mask writes beside the result" in capsys.readouterr().err
+    for stream in ("-", os.devnull):
+        assert main([*line, "--repair", "full", "-o", stream]) == 2
+        assert "--save-mask writes beside the result" in capsys.readouterr().err
 
 
 def test_one_mask_is_of_one_photo_and_told_before_it(
