@@ -10,6 +10,7 @@ import numpy as np
 
 from revisage.errors import PhotoError, UsageError
 from revisage.image import Photo, decode, eight_bits, encode, from_array
+from revisage.image.prints import disc
 from revisage.options import DecodeLimits, RestoreOptions, mask_bytes
 from revisage.restore import tiles
 from revisage.restore.background import is_thin
@@ -136,10 +137,10 @@ def damage_in(pixels: np.ndarray, model: DamageModel, *, thin: bool) -> np.ndarr
     _, parts = cv2.connectedComponents((likely >= POSSIBLE).astype(np.uint8))
     marked = np.isin(parts, np.unique(parts[likely >= LIKELY])).astype(np.uint8)
     if thin:
-        wide = cv2.morphologyEx(marked, cv2.MORPH_OPEN, _disc(max(3, round(THIN * max(size) / 2))))
+        wide = cv2.morphologyEx(marked, cv2.MORPH_OPEN, disc(max(3, round(THIN * max(size) / 2))))
         sizes = [np.bincount(parts.ravel(), weights=pixels.ravel()) for pixels in (marked, wide)]
         marked[(sizes[1] > WIDE * sizes[0])[parts]] = 0
-    marked = cv2.dilate(marked, _disc(1)) * np.uint8(255)  # the soft edges of a mark are damage too
+    marked = cv2.dilate(marked, disc(1)) * np.uint8(255)  # the soft edges of a mark are damage too
     return cv2.resize(marked, (width, height), interpolation=cv2.INTER_LINEAR) > 127
 
 
@@ -173,7 +174,3 @@ def mask_by_hand(text: str, size: tuple[int, int], limits: DecodeLimits) -> np.n
         )
     way = cv2.INTER_AREA if wide > width else cv2.INTER_LINEAR
     return cv2.resize(white, size, interpolation=way) > 127
-
-
-def _disc(radius: int) -> np.ndarray:
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))
