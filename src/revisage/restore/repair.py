@@ -160,7 +160,7 @@ def drawn(text: str, limits: DecodeLimits) -> np.ndarray:
         raise UsageError(
             f"the mask marks {white.mean():.0%} of the photo: damage is white, and what is intact black"
         )
-    return white * np.uint8(255)
+    return np.where(white, np.uint8(255), np.uint8(0))
 
 
 def mask_by_hand(text: str, size: tuple[int, int], limits: DecodeLimits) -> np.ndarray:
