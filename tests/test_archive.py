@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from restore_stubs import StubModels, same, twice
+from restore_stubs import StubModels, StubSession, same, twice
 
 from revisage import zoo
 from revisage.batch import (
@@ -106,6 +106,28 @@ def test_only_what_is_new_changed_or_missing_is_done(tmp_path: Path, models: Stu
     assert worked(models) == 0
 
 
+def test_a_photo_whose_mask_or_xmp_file_is_gone_is_done_again(tmp_path: Path, models: StubModels) -> None:
+    source, out = album(tmp_path / "in", bad=0), tmp_path / "out"
+    (source / "2.xmp").write_text("<x:xmpmeta xmlns:x='adobe:ns:meta/'/>")
+    models.damage_session = StubSession(lambda picture: np.zeros((*picture.shape[:2], 1)))
+    save = ("--repair", "full", "--save-mask")
+    assert run(source, out, *save) == 0
+    assert worked(models) == 6
+    Image.new("L", (40, 30), "white").save(out / "0.png.mask.png")  # painted on
+    (out / "1.png.mask.png").unlink()
+    (out / "2.xmp").unlink()
+    assert run(source, out, *save) == 0
+    assert worked(models) == 2
+    assert (out / "1.png.mask.png").exists()
+    assert (out / "2.xmp").exists()
+    assert run(source, out, *save) == 0
+    assert worked(models) == 0
+    (out / "1.png.mask.png").unlink()
+    assert run(source, out, "--repair", "full") == 0
+    assert worked(models) == 6
+    assert not (out / "1.png.mask.png").exists()
+
+
 def test_a_change_that_keeps_size_and_differs_in_time_only_is_found(
     tmp_path: Path, models: StubModels
 ) -> None:
@@ -130,8 +152,10 @@ def test_other_settings_do_everything_anew(tmp_path: Path, models: StubModels) -
 def test_the_fingerprint_names_the_weights(tmp_path: Path) -> None:
     plain = fingerprint(Settings(), RestoreOptions(), SaveOptions())
     models = _models(Settings(), RestoreOptions())
-    for task in ("face", "scene", "finder"):
+    for task in ("face", "finder"):
         assert models[task] == [sha256(zoo.resolve(task).path)]
+    used = [f"revisage-scene-{kind}" for kind in ("x2", "x2-int8", "x1", "x1-int8")]
+    assert models["scene"] == [sha256(zoo.resolve("scene", name).path) for name in used]
     differ = [
         fingerprint(Settings(scene="none"), RestoreOptions(), SaveOptions()),
         fingerprint(Settings(precision="fp32"), RestoreOptions(), SaveOptions()),
@@ -139,6 +163,9 @@ def test_the_fingerprint_names_the_weights(tmp_path: Path) -> None:
         fingerprint(Settings(), RestoreOptions(), SaveOptions(quality=90)),
     ]
     assert len({plain, *differ}) == 5
+    for options in (RestoreOptions(turn="auto"), RestoreOptions(red_eyes=True)):
+        assert list(_models(Settings(model="none", scene="none"), options)) == ["finder"]
+    assert not _models(Settings(model="none", scene="none"), RestoreOptions(turn="90"))
     assert fingerprint(Settings(threads=1, memory=64), RestoreOptions(), SaveOptions()) == plain
 
 

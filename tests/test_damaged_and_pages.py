@@ -11,11 +11,12 @@ import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
-from restore_stubs import StubModels, same, twice
+from restore_stubs import StubModels, face_at, same, twice
 
 from revisage.cli import main
 from revisage.cli import restore as command
 from revisage.errors import DamagedError, PhotoError, PhotoTooLargeError, UsageError
+from revisage.faces import Face
 from revisage.image import Photo, decode, encode, from_array
 from revisage.image.containers import tiff
 from revisage.label import read
@@ -239,12 +240,24 @@ def test_the_label_tells_what_was_done_to_any_page() -> None:
     assert read(result.encode("TIFF")).models == ("stub-scene 1", "tones by estimate")
 
 
+def in_large(pixels: np.ndarray) -> list[Face]:
+    return [face_at(40, 30, 30)] if pixels.shape[0] > 30 else []
+
+
 def test_what_does_not_fit_a_page_names_it() -> None:
-    with pytest.raises(UsageError, match="page 2: the face 40,30,20,20 lies outside"):
-        Restorer(models=StubModels(face=same)).restore(
+    with pytest.raises(UsageError, match="page 2: there is no face 1"):
+        Restorer(models=StubModels(face=same, faces=in_large)).restore(
             many([np.zeros((60, 80, 3), np.uint8), np.zeros((20, 20, 3), np.uint8)]),
-            pages="all", scale=1, face="40,30,20,20",
+            pages="all", scale=1, faces="1",
         )  # fmt: skip
+
+
+def test_the_box_of_a_face_is_of_the_first_page() -> None:
+    result = Restorer(models=StubModels(face=same)).restore(
+        many([np.zeros((60, 80, 3), np.uint8), np.zeros((70, 90, 3), np.uint8)]),
+        pages="all", scale=1, face="40,30,20,20",
+    )  # fmt: skip
+    assert [len(page.faces) for page in (result, *result.further)] == [1, 0]
 
 
 def test_a_gain_map_and_a_film_are_told(shared: Path) -> None:

@@ -103,7 +103,7 @@ MISTAKES = {
         "either"
     ),
     f"{PHOTO} scans --face 1,1,9,9": (
-        "revisage restore: --face is a box on one photo: name that photo alone"
+        "revisage restore: --face and --mask are for one photo: name that photo alone, one in each run"
     ),
     "split scans -o out": (
         "revisage split: name scans, not a folder of them, and a folder for the prints with -o"

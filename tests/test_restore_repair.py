@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -21,10 +23,11 @@ from revisage.errors import ModelError, RuntimeUnavailableError, UsageError
 from revisage.faces import Detector
 from revisage.image import decode, encode, from_array
 from revisage.options import DecodeLimits, RestoreOptions, SaveOptions
-from revisage.restore import Restorer
+from revisage.restore import Restorer, Result
 from revisage.restore.inpaint import inpaint
 from revisage.restore.red_eyes import without_red_eyes
 from revisage.restore.repair import MOST, damage_in, mask_by_hand
+from revisage.restore.video.film import Frame, restore_film
 from revisage.server.options import JobOptions
 
 FACES = sorted(Path(__file__).parents[2].glob("shared/data/faces256/*"))[::66][:100]
@@ -334,8 +337,43 @@ def test_a_mask_that_would_not_be_saved_is_told(tmp_path: Path, capsys: pytest.C
     line = ["restore", str(tmp_path / "a.png"), "--save-mask"]
     assert main([*line, "-o", str(tmp_path / "b.png")]) == 2
     assert "add --repair full, or a --mask" in capsys.readouterr().err
-    assert main([*line, "--repair", "full", "-o", "-"]) == 2
-    assert "--save-mask writes beside the result" in capsys.readouterr().err
+    for stream in ("-", os.devnull):
+        assert main([*line, "--repair", "full", "-o", stream]) == 2
+        assert "--save-mask writes beside the result" in capsys.readouterr().err
+
+
+def test_one_mask_is_of_one_photo_and_told_before_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "Restorer", lambda *_, **__: restorer())
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(png(marked()))
+    mask, wrong, full = tmp_path / "mask", tmp_path / "wrong", tmp_path / "full"
+    mask.write_bytes(mask_png(marks()))
+    wrong.write_bytes(b"no picture")
+    full.write_bytes(mask_png(~marks()))
+    out = str(tmp_path / "out")
+    both = ["restore", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "-o", out]
+    assert main([*both, "--mask", str(mask)]) == 2
+    assert "--mask are for one photo: name that photo alone" in capsys.readouterr().err
+    for file, message in ((wrong, "the mask cannot be read"), (full, "what is intact black")):
+        for photo in (["restore", str(tmp_path / "a.png")], ["restore", str(tmp_path), "--video"]):
+            assert main([*photo, "-o", out, "--mask", str(file), "--processes", "2"]) == 2
+            assert message in capsys.readouterr().err
+    assert not Path(out).exists()
+    assert main(["restore", str(tmp_path / "a.png"), "-o", out, "--mask", str(mask)]) == 0
+
+
+def test_a_mask_of_another_shape_ends_a_film_at_its_first_frame(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "Restorer", lambda *_, **__: restorer())
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(png(marked()))
+    mask = tmp_path / "mask.txt"
+    mask.write_bytes(mask_png(np.eye(30, 90) > 0))
+    assert main(["restore", str(tmp_path), "--video", "-o", str(tmp_path / "out"), "--mask", str(mask)]) == 2
+    assert capsys.readouterr().err.count("another shape than the photo") == 1
 
 
 def test_a_mask_is_of_the_first_page() -> None:
@@ -386,6 +424,17 @@ def test_red_eyes_become_dark_and_keep_their_catchlight(depth: int) -> None:
     untouched = restorer(faces=[FACE]).restore(photo, scale=1)
     assert np.array_equal(untouched.pixels, photo)
     assert untouched.red_eyes == 0
+
+
+def test_red_eyes_of_a_film_need_no_face_model() -> None:
+    frames = [Frame(str(number), from_array(with_eyes((200, 30, 40)))) for number in range(3)]
+    written: list[Result] = []
+    sink = SimpleNamespace(begin=lambda *, faces: None, write=lambda frame, result: written.append(result))
+    film = SimpleNamespace(frames=lambda: iter(frames))
+    models = StubModels(faces=[FACE])
+    options = RestoreOptions(red_eyes=True, scale=1)
+    list(restore_film(film, sink, Restorer(models=models, model="none"), options))
+    assert [result.red_eyes for result in written] == [2, 2, 2]
 
 
 def test_red_eyes_of_an_aligned_face() -> None:

@@ -171,8 +171,8 @@ class RestoreOptions(Checked):
     """all, largest, or numbers, counted from 1, left to right: 1,3. A number may have a strength of its own:
     1,3:0.6. In Python also as numbers, or as {1: 1, 3: 0.6}."""
     face: Annotated[tuple[str, ...], Arg(metavar="X,Y,W,H", repeated=True)] = ()
-    """The box of a face that was missed, in pixels of the photo as it stands in the report, once or several
-    times. In Python also four numbers, or several times four."""
+    """The box of a face that was missed, in pixels of the photo as it stands in the report, of many pages the
+    first; once or several times. In Python also four numbers, or several times four."""
     turn: Literal["keep", "auto", "90", "180", "270"] = "keep"
     """Turn the result clockwise by so many degrees; auto: until its faces stand upright. Faces are found and
     restored however the photo lies."""

@@ -78,14 +78,14 @@ class Manifest:
         """Which of the jobs are still to be done under these settings, known by their `fingerprint`.
 
         A photo is done when its result was made by these settings of these bytes and is still there in its
-        size; the bytes are read again only where the file's stamp has changed. A photo that failed is tried
-        again when the reason lay outside it, or with `retry_failed`.
+        size, with the files beside it; the bytes are read again only where the file's stamp has changed. A
+        photo that failed is tried again when the reason lay outside it, or with `retry_failed`.
         """
         todo: list[Job] = []
         vacant: list[tuple[str]] = []
         restored = failed = 0
         for job in jobs:
-            chosen = "SELECT stamp, digest, settings, reason, written FROM photos WHERE target = ?"
+            chosen = "SELECT stamp, digest, settings, reason, written, entry FROM photos WHERE target = ?"
             row = self._row(chosen, self.key(job))
             if row is None or row[2] != settings or not self._is_settled(job, row, retry_failed):
                 if storage.size(job.target) is None:
@@ -105,10 +105,12 @@ class Manifest:
         return Standing(todo, restored, failed)
 
     def _is_settled(self, job: Job, row: Sequence[Any], retry_failed: bool) -> bool:
-        stamp, digest, _, reason, written = row
+        stamp, digest, _, reason, written, entry = row
         if reason is not None and (retry_failed or reason not in OWN):
             return False
-        if reason is None and storage.size(job.target) != written:
+        beside = [Path(job.target).with_name(name) for name in json.loads(entry).get("beside", ())]
+        there = storage.size(job.target) == written and all(one.exists() for one in beside)
+        if reason is None and not there:
             return False
         now = storage.stamp(job.source)
         if now is None:

@@ -48,19 +48,24 @@ def _models(settings: Settings, options: RestoreOptions) -> dict[str, list[str]]
         if name == "none":
             continue
         mixed = zoo.mixture(task, name) if task == "scene" else None
-        if mixed is None:
-            found[task] = [sha256(zoo.resolve(task, name).path)]
-        else:
-            found[task] = [sha256(mixed.first.path), sha256(mixed.second.path), f"{mixed.weight:g}"]
+        found[task] = _digests(mixed.first if mixed else zoo.resolve(task, name))
+        if mixed is not None:
+            found[task] += [sha256(mixed.second.path), f"{mixed.weight:g}"]
     if options.repair != "off" and options.mask is None:
         found["damage"] = [sha256(zoo.resolve("damage").path)]
     if options.colour == "revive":
         found["tone"] = [sha256(zoo.resolve("tone").path)]
-    if "face" in found:
+    if "face" in found or options.turn == "auto" or options.red_eyes:
         found["finder"] = [sha256(zoo.resolve("finder").path)]
-        if options.guard is not None:
-            found["identity"] = [sha256(zoo.resolve("identity").path)]
+    if "face" in found and options.guard is not None:
+        found["identity"] = [sha256(zoo.resolve("identity").path)]
     return found
+
+
+def _digests(model: zoo.Model) -> list[str]:
+    """SHA-256 of a model's file, and of those that do its work in 8 bits or at the photo's own size."""
+    twins = (zoo.resolve(model.spec.task, name) for name in (model.spec.int8, model.spec.same_size) if name)
+    return [sha256(model.path), *(digest for twin in twins for digest in _digests(twin))]
 
 
 def make_restorer(settings: Settings, threads: int | None) -> Restorer:

@@ -27,6 +27,7 @@ from revisage.image import can_encode, format_of
 from revisage.label import can_sign, check, results
 from revisage.options import Arg, Credentials, RestoreOptions, SaveOptions, Settings, mask_text
 from revisage.restore import Restorer
+from revisage.restore.repair import drawn
 
 GROUPS = {
     "everyday": (
@@ -113,11 +114,11 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
         return can_encode(format) and (options.sign is None or can_sign(format))
 
     jobs = batch.plan_locations(places, out, writable, format)
-    if options.restoring.face and len(jobs) > 1:
-        raise UsageError("--face is a box on one photo: name that photo alone")
+    if (options.restoring.face or options.restoring.mask is not None) and len(jobs) > 1:
+        raise UsageError("--face and --mask are for one photo: name that photo alone, one in each run")
     if options.saving.save_mask and options.restoring.repair == "off" and options.restoring.mask is None:
         raise UsageError("--save-mask writes what was repaired: add --repair full, or a --mask")
-    if options.saving.save_mask and any(not isinstance(job.target, Path) for job in jobs):
+    if options.saving.save_mask and any(isinstance(job.target, str) or is_stream(job.target) for job in jobs):
         raise UsageError(
             "--save-mask writes beside the result: name a file or folder of this machine with -o"
         )
@@ -166,9 +167,12 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
 
 
 def _restoring(options: Options) -> RestoreOptions:
-    """What the photos want, with the mask itself for its file."""
-    mask = options.restoring.mask
-    return options.restoring if mask is None else replace(options.restoring, mask=mask_text(typed(mask)))
+    """What the photos want, with the mask itself for its file. Raises UsageError for one that is no mask."""
+    if options.restoring.mask is None:
+        return options.restoring
+    mask = mask_text(typed(options.restoring.mask))
+    drawn(mask, options.settings.limits)
+    return replace(options.restoring, mask=mask)
 
 
 def _saving(options: Options) -> SaveOptions:

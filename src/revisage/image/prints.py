@@ -139,12 +139,12 @@ def _no_lid(small: np.ndarray, least: float) -> np.ndarray | None:
     if np.quantile(distance[rim], LID) > least:
         return None
     mask = (distance > max(least, 6 * spread)).astype(np.uint8) * 255
-    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, _disc(2)))
+    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc(2)))
 
 
 def _parts(mask: np.ndarray) -> list[np.ndarray]:
     """The connected parts that are large enough for a print, each a mask without holes."""
-    joined = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _disc(max(2, min(mask.shape) // 200)))
+    joined = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, disc(max(2, min(mask.shape) // 200)))
     contours, _ = cv2.findContours(joined, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     large = [contour for contour in contours if cv2.contourArea(contour) > SMALLEST * mask.size]
     return [cv2.drawContours(np.zeros_like(mask), [contour], -1, 255, cv2.FILLED) for contour in large]
@@ -162,7 +162,8 @@ def _taken_apart(part: np.ndarray) -> list[cv2.typing.RotatedRect]:
         cored = [i for i in range(1, count) if stats[i, cv2.CC_STAT_AREA] > CORE]
         if not 2 <= len(cored) <= 1 / SMALLEST:
             continue
-        nearest = np.stack([_distance_to(cores == i) for i in cored]).argmin(axis=0)
+        away = [cv2.distanceTransform((cores != i).astype(np.uint8), cv2.DIST_L2, 5) for i in cored]
+        nearest = np.argmin(away, axis=0)
         pieces = [np.where(nearest == i, part, np.uint8(0)) for i in range(len(cored))]
         if min(np.count_nonzero(piece) for piece in pieces) > SMALLEST * part.size:
             around = sum(prod(cv2.minAreaRect(cv2.findNonZero(piece))[1]) for piece in pieces)
@@ -170,10 +171,6 @@ def _taken_apart(part: np.ndarray) -> list[cv2.typing.RotatedRect]:
                 return [rectangle for piece in pieces for rectangle in _taken_apart(piece)]
     hull = cv2.contourArea(cv2.convexHull(cv2.findNonZero(part)))
     return [whole] if hull >= SQUARE * prod(whole[1]) else []
-
-
-def _distance_to(core: np.ndarray) -> np.ndarray:
-    return np.asarray(cv2.distanceTransform((~core).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5))
 
 
 def _print(rectangle: cv2.typing.RotatedRect, across: float, down: float) -> Print:
@@ -198,5 +195,6 @@ def _in_reading_order(prints: list[Print]) -> list[Print]:
     return ordered
 
 
-def _disc(radius: int) -> np.ndarray:
+def disc(radius: int) -> np.ndarray:
+    """(2 radius + 1, 2 radius + 1) uint8: 1 within the disc."""
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))

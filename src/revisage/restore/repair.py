@@ -10,6 +10,7 @@ import numpy as np
 
 from revisage.errors import PhotoError, UsageError
 from revisage.image import Photo, decode, eight_bits, encode, from_array
+from revisage.image.prints import disc
 from revisage.options import DecodeLimits, RestoreOptions, mask_bytes
 from revisage.restore import tiles
 from revisage.restore.background import is_thin
@@ -136,39 +137,40 @@ def damage_in(pixels: np.ndarray, model: DamageModel, *, thin: bool) -> np.ndarr
     _, parts = cv2.connectedComponents((likely >= POSSIBLE).astype(np.uint8))
     marked = np.isin(parts, np.unique(parts[likely >= LIKELY])).astype(np.uint8)
     if thin:
-        wide = cv2.morphologyEx(marked, cv2.MORPH_OPEN, _disc(max(3, round(THIN * max(size) / 2))))
+        wide = cv2.morphologyEx(marked, cv2.MORPH_OPEN, disc(max(3, round(THIN * max(size) / 2))))
         sizes = [np.bincount(parts.ravel(), weights=pixels.ravel()) for pixels in (marked, wide)]
         marked[(sizes[1] > WIDE * sizes[0])[parts]] = 0
-    marked = cv2.dilate(marked, _disc(1)) * np.uint8(255)  # the soft edges of a mark are damage too
+    marked = cv2.dilate(marked, disc(1)) * np.uint8(255)  # the soft edges of a mark are damage too
     return cv2.resize(marked, (width, height), interpolation=cv2.INTER_LINEAR) > 127
 
 
-def mask_by_hand(text: str, size: tuple[int, int], limits: DecodeLimits) -> np.ndarray:
-    """The mask of `RestoreOptions.mask` for a photo of `size` (width, height): (H, W) bool.
+def drawn(text: str, limits: DecodeLimits) -> np.ndarray:
+    """The mask of `RestoreOptions.mask` in its own size: (h, w) uint8, 255 where it is white.
 
-    Raises UsageError where it is no picture, of another aspect, or marks nearly everything.
+    Raises UsageError where it is no picture, or marks nearly everything.
     """
     try:
         picture = decode(mask_bytes(text), limits=limits)
     except PhotoError as error:
         raise UsageError(f"the mask cannot be read: {error}") from error
-    (wide, tall), (width, height) = picture.size, size
+    white = eight_bits(picture.pixels).min(axis=2) > 127
+    if picture.alpha is not None:
+        white &= eight_bits(picture.alpha) > 127
+    if white.mean() > 1 - MOST:
+        raise UsageError(
+            f"the mask marks {white.mean():.0%} of the photo: damage is white, and what is intact black"
+        )
+    return np.where(white, np.uint8(255), np.uint8(0))
+
+
+def mask_by_hand(text: str, size: tuple[int, int], limits: DecodeLimits) -> np.ndarray:
+    """`drawn` for a photo of `size` (width, height), (H, W) bool."""
+    white = drawn(text, limits)
+    (tall, wide), (width, height) = white.shape, size
     if abs(wide * height - tall * width) > max(width, height, ASPECT * wide * height):
         raise UsageError(
             f"the mask of {wide} x {tall} pixels has another shape than the photo of {width} x {height}: "
             "paint on a copy of the photo as it is turned, straightened and cropped"
         )
-    white = eight_bits(picture.pixels).min(axis=2) > 127
-    if picture.alpha is not None:
-        white &= eight_bits(picture.alpha) > 127
     way = cv2.INTER_AREA if wide > width else cv2.INTER_LINEAR
-    mask = cv2.resize(white.astype(np.uint8) * np.uint8(255), size, interpolation=way) > 127
-    if mask.mean() > 1 - MOST:
-        raise UsageError(
-            f"the mask marks {mask.mean():.0%} of the photo: damage is white, and what is intact black"
-        )
-    return mask
-
-
-def _disc(radius: int) -> np.ndarray:
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))
+    return cv2.resize(white, size, interpolation=way) > 127

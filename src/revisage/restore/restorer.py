@@ -72,7 +72,7 @@ class Restorer:
         if options.repair != "off" and options.mask is None:
             self._models.damage()
         model, _ = self._for_faces(options)
-        if model is not None:
+        if model is not None or options.turn == "auto" or options.red_eyes:
             self._models.detector()
 
     def restore(
@@ -142,8 +142,8 @@ class Restorer:
         if options.pages != "all" or result.photo.page is None or result.photo.pages == 1:
             return result
         done, most = [result], self.settings.max_output_pixels
-        if options.mask is not None:  # drawn on the first
-            options = replace(options, mask=None, repair="off")
+        # Boxes and a mask are drawn on the first.
+        options = replace(options, face=(), mask=None, repair="off" if options.mask else options.repair)
         for number in range(1, result.photo.pages):
             try:
                 page = replace(result.photo.page(number), pages=1)

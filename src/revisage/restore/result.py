@@ -50,6 +50,7 @@ class Result:
     """What gives the SHA-256 in hex of the files of each model, by its name and version."""
     further: tuple[Result, ...] = ()  #: the other pages of the file, where all were asked for
     output: Path | None = None  #: where the result was saved last
+    beside: tuple[str, ...] = ()  #: names of the files that then belong beside it
     left_out: tuple[str, ...] = ()  #: what the file that was written last could not hold
     turned: int = 0  #: degrees clockwise by which `options.turn` has turned the photo
     turn_offered: int = 0  #: degrees clockwise by which its faces say it should be turned
@@ -119,6 +120,7 @@ class Result:
             files[sidecar] = clean_xmp(photo.xmp, keep_gps=options.keep_gps, size=photo.size) or b""
         if options.save_mask and self.repair is not None:
             files[path.with_name(shortened(path.name, MASK))] = self.repair.png()
+        self.beside = tuple(path.name for path in files)
         for beside, data in files.items():
             if options.overwrite or results.is_free(beside):
                 write_atomically(beside, data, like=self.input)
@@ -192,6 +194,7 @@ class Result:
         return {
             "input": None if self.input is None else str(self.input),
             "output": None if self.output is None else str(self.output),
+            "beside": list(self.beside),
             "status": "restored",
             "error": None,
             "size_in": list(self.size_in),

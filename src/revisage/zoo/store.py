@@ -8,7 +8,7 @@ file name without the ending is the model's name.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -157,8 +157,8 @@ def _survey() -> tuple[list[Model], dict[Path, str]]:
     catalogue_files = {spec.file for spec in CATALOGUE.values()}
     own: dict[str, Model] = {}
     refused: dict[Path, str] = {}
-    for path in _onnx_files():
-        if path.name in catalogue_files:
+    for path in (path for folder in folders() for path in sorted(folder.glob("*"))):
+        if path.suffix.lower() != ".onnx" or path.name in catalogue_files or not path.is_file():
             continue
         try:
             model = _by_path(path)
@@ -169,14 +169,6 @@ def _survey() -> tuple[list[Model], dict[Path, str]]:
         if first is not model:
             refused[path] = f"{path}: {first.path} has the same name and comes first"
     return models + [own[name] for name in sorted(own)], refused
-
-
-def _onnx_files() -> Iterator[Path]:
-    for folder in folders():
-        if folder.is_dir():
-            yield from sorted(
-                path for path in folder.iterdir() if path.suffix.lower() == ".onnx" and path.is_file()
-            )
 
 
 def _by_path(path: Path) -> Model:

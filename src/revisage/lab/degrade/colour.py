@@ -73,10 +73,6 @@ def colour_changes(rng: np.random.Generator) -> tuple[Step, ...]:
     return tuple(kind.sample(rng) for probability, kind in kinds if chance(rng, probability))
 
 
-def _brighten(image: np.ndarray, factor: float) -> np.ndarray:
-    return clip(image * np.float32(factor))
-
-
 def _contrast(image: np.ndarray, factor: float) -> np.ndarray:
     mean = np.float32(luminance(image).mean())
     return clip(mean + (image - mean) * np.float32(factor))
@@ -94,5 +90,6 @@ def _turn_hue(image: np.ndarray, turn: float) -> np.ndarray:
 
 
 _CHANGES: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
-    "brightness": _brighten, "contrast": _contrast, "saturation": _saturate, "hue": _turn_hue,
+    "brightness": lambda image, factor: clip(image * np.float32(factor)),
+    "contrast": _contrast, "saturation": _saturate, "hue": _turn_hue,
 }  # fmt: skip

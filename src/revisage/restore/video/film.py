@@ -78,13 +78,14 @@ def restore_film(
     A frame that cannot be read or restored is a failed entry, and the rest goes on; what cannot be written
     ends the film. Once `stop` is set, no more frames are begun.
 
-    Raises UsageError where the options are not for films, SaveError, ModelError.
+    Raises UsageError where the options are not for films, or not for the first frame, SaveError, ModelError.
     """
     if options.aligned or options.faces != "all":
         raise UsageError("a film takes neither --aligned nor --faces: all faces are followed through it")
     stop = stop or threading.Event()
-    faces = _find(film, restorer, told, stop)
-    sink.begin(faces=any(faces))
+    restores = restorer.settings.model != "none"
+    faces = _find(film, restorer, told, stop) if restores or options.red_eyes else []
+    sink.begin(faces=restores and any(faces))
     held: deque[_Held] = deque()
     crops: dict[int, dict[int, FaceCrops]] = {}
     for number, frame in enumerate(film.frames()):
@@ -96,6 +97,8 @@ def restore_film(
                 raise frame.photo
             result = restorer.restore(frame.photo, options, found=list(by_track.values()))
         except RevisageError as error:
+            if number == 0 and isinstance(error, UsageError):
+                raise
             yield failure(frame.name, error)
         else:
             restored = _crop_faces(frame.photo, result, by_track, crops, number)
@@ -112,8 +115,6 @@ def restore_film(
 def _find(film: Film, restorer: Restorer, told: Told, stop: threading.Event) -> list[dict[int, Face]]:
     """For each frame the smoothed faces in it, by track, from left to right."""
     found: list[list[Face]] = []
-    if restorer.settings.model == "none":
-        return []
     for number, frame in enumerate(film.frames()):
         if stop.is_set():
             break
