@@ -5,6 +5,7 @@ import { MARGIN, View } from "./view.js";
 
 const VEIL = 0.6; // opacity of a mask
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const BEFORE = 0.2; // of a photo is seen as it was until the line is moved: the result comes first
 const GRIP = 28; // how near the line a drag takes it, in pixels
 
 export class Viewer extends View {
@@ -37,9 +38,13 @@ export class Viewer extends View {
     const scale = before.pictures && this.scale();
     this.shown = { ...before, ...fields };
     const { photo, mode, pictures } = this.shown;
-    if (photo !== before.photo) this.fit();
-    else if (scale && pictures && mode !== before.mode && !this.isWhole) this.zoomBy(scale / this.scale());
+    if (photo !== before.photo) {
+      this.fit();
+      this.isNew = true;
+    } else if (scale && pictures && mode !== before.mode && !this.isWhole) this.zoomBy(scale / this.scale());
     else if (percent !== this.percent) this.moved();
+    if (this.isNew && pictures) this.moveLine(this.toStage([BEFORE, 0])[0] / Math.max(1, this.width));
+    this.isNew &&= !pictures;
     this.redraw();
   }
 
@@ -140,7 +145,7 @@ export class Viewer extends View {
   }
 
   #toggle(at) {
-    if (this.shown.brush) return; // two dabs
+    if (this.shown.brush || this.shown.choosing) return; // two dabs
     if (!this.isWhole) this.fit();
     else this.zoomTo(Math.max(200, 2 * this.percent), at);
   }
@@ -258,8 +263,19 @@ export class Viewer extends View {
     }
     if (this.drag.moved) return;
     const face = this.#faceAt(at);
-    if (this.shown.choosing && face >= 0) this.tapped(face);
+    if (this.shown.choosing) this.#choose(face, this.toPicture(at));
     else if (this.drag.line) this.moveLine(at[0] / this.width);
+  }
+
+  /** The face that was tapped, or one that was missed there: as large as the others are. */
+  #choose(face, at) {
+    const { boxes, pictures: { size } } = this.shown;
+    const inside = at.every((share) => share > 0 && share < 1);
+    const sizes = boxes.filter(Boolean).map(([, , w, h]) => Math.sqrt(w * h)).sort((a, b) => a - b);
+    const side = sizes[sizes.length >> 1] ?? Math.min(...size) / 4;
+    const corner = at.map((share, k) => Math.min(size[k] - side, Math.max(0, share * size[k] - side / 2)));
+    if (face >= 0) this.tapped(face);
+    else if (inside) this.drawn([...corner, side, side]);
   }
 
   pointercancel(event) {
