@@ -1210,7 +1210,9 @@ def test_a_missed_face_is_tapped_and_taken_back(page: Page, server: Running) -> 
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     with page.expect_request("**/again?*"):
         page.mouse.click(x, y)
-    left, top, w, h = (int(side) for side in page.evaluate("revisage.current.settings.run.face[0].split(',')"))
+    left, top, w, h = (
+        int(side) for side in page.evaluate("revisage.current.settings.run.face[0].split(',')")
+    )
     assert (left + w / 2, top + h / 2) == pytest.approx((110, 60), abs=2)
     assert 35 < w < 60, "as large as the others"
     page.get_by_role("button", name="Undo").click()
@@ -1222,7 +1224,9 @@ def test_the_result_comes_first(page: Page, server: Running) -> None:
     """Most of what is seen is the result, and of what failed and what did not it is the latter."""
     opened(page, server).set_input_files("#files", files(("bad.png", b"no photo"), ("a.png", photo())))
     page.wait_for_function("() => revisage.current.name === 'a.png' && revisage.viewer?.shown.pictures")
-    assert viewer(page, "toPicture([revisage.viewer.line * revisage.viewer.width, 0])[0]") == pytest.approx(0.2)
+    assert viewer(page, "toPicture([revisage.viewer.line * revisage.viewer.width, 0])[0]") == pytest.approx(
+        0.2
+    )
     page.locator(".film button").first.click()
     page.get_by_role("heading", name="bad.png").wait_for()
 

@@ -70,11 +70,10 @@ export const Remedies = ({ photo }) => html`
 function summary({ report, isDone, weights }) {
   if (!isDone) return "";
   const n = report.faces.length;
-  const sizes = new Set([report.size_in, report.size_out].map((size) => size.join(" × ")));
   const notes = report.notes.filter((note) => !note.includes("--turn")); // that is offered below
   const done = weights.filter((weight) => weight > 0).length;
   const people = n === 0 ? say("no-face") : say("restored", { n, done });
-  return `${people} ${[...sizes].join(" → ")} ${say("pixels")}. ${notes.map((note) => `${capital(note.replace(/: --.*/, ""))}.`).join(" ")}`;
+  return html`${people} <span class="wide">${report.size_in.join(" × ")} → ${report.size_out.join(" × ")} ${say("pixels")}.</span> ${notes.map((note) => `${capital(note.replace(/: --.*/, ""))}.`).join(" ")}`;
 }
 
 function Presets({ session, settings }) {
