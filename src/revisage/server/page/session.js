@@ -235,7 +235,7 @@ export class Session {
     const { framing } = this;
     this.show({ framing: null, closed: Date.now(), focus: ".look" });
     const wanted = framing && Object.entries(asOptions(framing));
-    if (!apply || !wanted?.some(([name, value]) => value !== (this.current.ran[name] ?? this.server.options[name].default))) return;
+    if (!apply || !wanted?.some(([name, value]) => value !== (this.current.settings.run[name] ?? this.server.options[name].default))) return;
     this.place = {}; // the picture will be another one
     if (this.current.settings.run.mask) this.say(say("frame.unpainted"));
     this.set(({ run }) => {

@@ -43,9 +43,16 @@ export class Viewer extends View {
       this.isNew = true;
     } else if (scale && pictures && mode !== before.mode && !this.isWhole) this.zoomBy(scale / this.scale());
     else if (percent !== this.percent) this.moved();
-    if (this.isNew && pictures) this.moveLine(this.toStage([BEFORE, 0])[0] / Math.max(1, this.width));
-    this.isNew &&= !pictures;
+    this.#rest();
     this.redraw();
+  }
+
+  /** The line where it lies until it is moved. */
+  #rest() {
+    const { shown: { pictures }, width, line } = this;
+    if (!this.isNew || !pictures || !width || !this.isWhole) return;
+    this.line = this.toStage([BEFORE, 0])[0] / width;
+    if (this.line !== line) this.moved();
   }
 
   get place() {
@@ -60,6 +67,7 @@ export class Viewer extends View {
 
   moveLine(share) {
     this.line = Math.min(1, Math.max(0, share));
+    this.isNew = false;
     this.moved();
   }
 
@@ -123,6 +131,7 @@ export class Viewer extends View {
     this.canvas.height = Math.round(box.height * this.ratio);
     if (scale) this.zoomBy(scale / this.scale()); // who looks at 200 % goes on doing so
     else this.moved();
+    this.#rest();
     this.draw(); // at once: a canvas of another size is empty
   }
 
