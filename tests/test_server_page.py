@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import requests
-from PIL import Image
+from PIL import Image, ImageFilter
 from server_stub import SLOW, TOKEN, Running, photo, running
 
 from revisage.cli import main
@@ -355,7 +355,7 @@ def test_faces_and_strengths_change_the_picture_without_the_server(page: Page, s
     assert np.abs((whole + none) / 2 - half).max() <= 2
     assert np.abs(whole - none)[first].mean() > 5
     strength.fill("100")
-    page.get_by_role("button", name="Choose faces in the photo").click()
+    page.get_by_role("button", name="Choose or add faces").click()
     page.evaluate("window.revisage.viewer.fit()")
     box = page.locator(".stage").bounding_box()
     assert box is not None
@@ -763,7 +763,7 @@ def test_axe_finds_nothing(
     check("busy")
     page.wait_for_function("() => window.revisage.photos[1].state === 'done'")
     page.locator(".stage:not(.bare)").wait_for()
-    page.get_by_role("button", name="Choose faces in the photo").click()
+    page.get_by_role("button", name="Choose or add faces").click()
     check("done")
     page.get_by_role("button", name="Turn, straighten, crop").click()
     page.locator(".part").wait_for()
@@ -881,7 +881,7 @@ def test_the_page_is_small_and_paints_before_any_script(page: Page, server: Runn
 
 def test_a_missed_face_is_drawn_by_hand(page: Page, server: Running) -> None:
     added(page, server, ("a.png", photo()))
-    page.get_by_role("button", name="Choose faces in the photo").click()
+    page.get_by_role("button", name="Choose or add faces").click()
     box = page.locator(".stage").bounding_box()
     assert box is not None
     x, y = box["x"] + 0.45 * box["width"], box["y"] + 0.45 * box["height"]
@@ -1139,3 +1139,105 @@ def test_the_brush_paints_where_the_photo_was_turned_by_itself(page: Page, serve
     assert picture.shape == (200, 100)
     y, x = (float(axis.mean()) for axis in np.nonzero(picture))
     assert (x, y) == pytest.approx((20, 180), abs=1), "turned by 90 degrees it is where it was painted"
+
+
+@pytest.mark.parametrize("framed", [{}, {"turn": "90", "straighten": 5, "crop": "0.1,0.1,0.8,0.8"}])
+def test_what_is_painted_on_a_close_up_is_what_is_filled(
+    page: Page, server: Running, framed: dict[str, Any]
+) -> None:
+    noise = Image.fromarray(np.random.default_rng(3).integers(0, 255, (200, 320), dtype=np.uint8))
+    stream = io.BytesIO()
+    noise.convert("RGB").save(stream, "PNG")
+    added(page, server, ("a.png", stream.getvalue()))
+    if framed:
+        page.evaluate("framed => revisage.set(({ run }) => Object.assign(run, framed), true)", framed)
+        page.wait_for_function("() => revisage.current.ran.turn && revisage.current.pictures")
+    before = shown(page)
+    painting(page)
+    page.evaluate("revisage.viewer.zoomTo(400, revisage.viewer.toStage([0.7, 0.8]))")
+    box = page.locator(".stage canvas").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.6 * box["height"], steps=5)
+    page.mouse.up()
+    drawn = page.evaluate("revisage.brush.file()")
+    painted = Image.open(io.BytesIO(base64.b64decode(drawn))).convert("L")
+    repaired(page)
+    changed = np.abs(shown(page) - before).max(2) > 24
+    painted = painted.resize(changed.shape[::-1], Image.Resampling.NEAREST)
+    wide = np.asarray(painted.filter(ImageFilter.MaxFilter(35))) > 0
+    narrow = np.asarray(painted.filter(ImageFilter.MinFilter(5))) > 0
+    assert narrow.sum() > 100
+    assert changed[~wide].mean() < 0.001, "nothing else is changed"
+    assert changed[narrow].mean() > 0.7, "all of it is filled"
+
+
+def test_turning_a_painted_photo_says_that_the_paint_is_gone(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", scratched()))
+    painting(page)
+    page.mouse.click(*on_screen(page, 160, 152))
+    repaired(page)
+    page.keyboard.press("r")
+    page.get_by_role("button", name="Apply").click()
+    page.locator(".frame-tools").wait_for(state="detached")
+    assert page.evaluate("window.revisage.current.settings.run.mask"), "nothing was turned"
+    page.keyboard.press("r")
+    page.get_by_role("button", name="Turn to the left").click()
+    page.get_by_role("button", name="Apply").click()
+    page.get_by_text("paint it again").wait_for()
+
+
+def test_escape_leaves_but_loses_no_strokes(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", scratched()))
+    painting(page)
+    page.mouse.click(*on_screen(page, 160, 152))
+    page.keyboard.press("Escape")
+    page.keyboard.press("z")
+    assert not page.evaluate("window.revisage.brush.canUndo")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Turn, straighten, crop").click()
+    page.locator(".frame-tools").wait_for()
+    page.keyboard.press("Escape")
+    page.locator(".frame-tools").wait_for(state="detached")
+
+
+def test_a_missed_face_is_tapped_and_taken_back(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", photo()))
+    page.get_by_role("button", name="Choose or add faces").click()
+    box = page.locator(".stage").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    with page.expect_request("**/again?*"):
+        page.mouse.click(x, y)
+    left, top, w, h = (
+        int(side) for side in page.evaluate("revisage.current.settings.run.face[0].split(',')")
+    )
+    assert (left + w / 2, top + h / 2) == pytest.approx((110, 60), abs=2)
+    sides = page.evaluate("revisage.current.faces.map(({ box: [, , w, h] }) => Math.sqrt(w * h))")
+    assert min(sides) - 1 < w < max(sides) + 1, "as large as the others"
+    page.get_by_role("button", name="Undo").click()
+    page.wait_for_function("() => !revisage.current.isBusy && revisage.current.pictures")
+    assert page.evaluate("revisage.current.ran") == {}
+
+
+def test_the_result_comes_first(page: Page, server: Running) -> None:
+    """Most of what is seen is the result, and of what failed and what did not it is the latter."""
+    opened(page, server).set_input_files("#files", files(("bad.png", b"no photo"), ("a.png", photo())))
+    page.wait_for_function("() => revisage.current.name === 'a.png' && revisage.viewer?.shown.pictures")
+    assert viewer(page, "toPicture([revisage.viewer.line * revisage.viewer.width, 0])[0]") == pytest.approx(
+        0.2
+    )
+    page.locator(".film button").first.click()
+    page.get_by_role("heading", name="bad.png").wait_for()
+
+
+def test_a_photo_goes_on_when_the_server_is_back(page: Page, tmp_path: Path) -> None:
+    with running(tmp_path) as first:
+        opened(page, first.ready(120))
+        first.stop()
+    page.set_input_files("#files", files(("a.png", photo())))
+    page.locator(".failures").get_by_text("does not answer").wait_for()
+    with running(tmp_path, port=int(first.url.rsplit(":", 1)[1])):
+        done(page, 1)
+        page.locator(".failures").wait_for(state="detached")

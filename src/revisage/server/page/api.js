@@ -1,6 +1,6 @@
 // The HTTP API as the page uses it.
 
-import { say } from "./words.js";
+import { has, say } from "./words.js";
 
 const TOKEN = "revisage-token";
 
@@ -33,7 +33,14 @@ async function call(method, path, { body, query, signal, keepalive } = {}) {
   if (answer.ok) return answer;
   const problem = await answer.json().catch(() => ({ code: "http", detail: `the server answers ${answer.status}` }));
   const retry = Number(answer.headers.get("Retry-After")) || null;
-  throw new Problem(answer.status, problem.code, sentence(problem.detail), retry);
+  throw told({ ...problem, status: answer.status }, retry);
+}
+
+let most = 0; // million pixels that the server takes
+
+/** What the server says, in words of the page where it has some. */
+export function told({ status, code, detail }, retry) {
+  return new Problem(status, code, has(`error.${code}`) ? say(`error.${code}`, { most }) : sentence(detail), retry);
 }
 
 export function sentence(text) {
@@ -58,7 +65,23 @@ async function patiently(send, waiting, signal) {
 
 const json = async (...request) => (await call(...request)).json();
 
-export const aboutServer = () => json("GET", "v1/server");
+export async function aboutServer() {
+  const server = await json("GET", "v1/server");
+  most = Math.floor(server.max_pixels / 1e6);
+  return server;
+}
+
+/** Until the server answers again. */
+export async function back() {
+  for (;;) {
+    await pause(2);
+    try {
+      return await call("GET", "readyz");
+    } catch {
+      // it is still starting
+    }
+  }
+}
 
 export const status = (id) => json("GET", `v1/jobs/${id}`);
 

@@ -1,6 +1,6 @@
 // Damage painted by hand: the mask of a repair, and the tools that it is painted with.
 
-import { iconButton } from "./icons.js";
+import { iconButton, wordButton } from "./icons.js";
 import { TINT } from "./layers.js";
 import { html } from "./vendor/preact-htm.js";
 import { say } from "./words.js";
@@ -144,14 +144,14 @@ export function BrushTools({ session, brush }) {
     change();
     session.changed();
   };
-  const way = (name, erases) => iconButton(name, set(() => { brush.erases = erases; }), { "aria-pressed": brush.erases === erases });
+  const way = (name, erases) => wordButton(name, set(() => { brush.erases = erases; }), { "aria-pressed": brush.erases === erases });
   return html`
     <div class="tools brush-tools" role="toolbar" aria-label=${say("brush")}>
       <div class="segments">${way("brush.paint", false)}${way("brush.erase", true)}</div>
       <label class="slide"><span>${say("brush.size")}</span>
         <input type="range" min=${SIZES[0]} max=${SIZES[1]} value=${brush.size} onInput=${(event) => set(() => { brush.size = Number(event.target.value); })()} /></label>
-      ${iconButton("undo", set(() => brush.undo()), { disabled: !brush.canUndo })}
-      ${iconButton("brush.clear", set(() => brush.clear()))}
+      ${wordButton("undo", set(() => brush.undo()), { disabled: !brush.canUndo })}
+      ${wordButton("brush.clear", set(() => brush.clear()))}
       ${iconButton("zoom.out", () => session.viewer.zoomOut())}
       ${iconButton("zoom.in", () => session.viewer.zoomIn())}
       <span class="space" />

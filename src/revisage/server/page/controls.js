@@ -22,7 +22,7 @@ export function Controls({ session, photo }) {
   const declared = Object.entries(session.server?.options ?? {}).filter(([name, { enum: choices }]) =>
     !ELSEWHERE.includes(name) && choices?.length !== 1 && (name !== "revive" || settings.run.colour === "revive") && (name !== "model" || choices.length > 2));
   const some = photo.weights.length > 0;
-  const faces = some && html`<${Faces} session=${session} photo=${photo} />`;
+  const faces = (some || photo.pictures) && html`<${Faces} session=${session} photo=${photo} />`;
   const first = isNarrow(); // directly below the picture
   const cleans = report?.can_clean ?? true;
   const options = (which) => declared.filter(which).map((option) => html`<${Option} session=${session} settings=${settings} option=${option} />`);
@@ -70,9 +70,10 @@ export const Remedies = ({ photo }) => html`
 function summary({ report, isDone, weights }) {
   if (!isDone) return "";
   const n = report.faces.length;
+  const notes = report.notes.filter((note) => !note.includes("--turn")); // that is offered below
   const done = weights.filter((weight) => weight > 0).length;
   const people = n === 0 ? say("no-face") : say("restored", { n, done });
-  return `${people} ${report.size_in.join(" × ")} → ${report.size_out.join(" × ")} ${say("pixels")}. ${report.notes.map((note) => `${capital(note)}.`).join(" ")}`;
+  return html`${people} <span class="wide">${report.size_in.join(" × ")} → ${report.size_out.join(" × ")} ${say("pixels")}.</span> ${notes.map((note) => `${capital(note.replace(/: --.*/, ""))}.`).join(" ")}`;
 }
 
 function Presets({ session, settings }) {
@@ -131,7 +132,7 @@ function Faces({ session, photo }) {
   return html`
     <section class="faces" aria-label=${say("faces")}>
       <div class="label"><h3>${say("faces")}</h3>
-        ${iconButton("choosing", () => session.show({ choosing: !session.choosing }), { "aria-pressed": session.choosing })}</div>
+        <button disabled=${!photo.pictures} aria-pressed=${session.choosing} onClick=${() => session.show({ choosing: !session.choosing })}>${icon("choosing")}${say("choosing")}</button></div>
       ${session.choosing && html`<p class="hint">${say("choosing.hint")}</p>`}
       <ul>${photo.faces.map((face, n) => html`<${Face} key=${n} session=${session} photo=${photo} face=${face} n=${n} />`)}</ul>
       ${angles.length > 0 && html`<details class="more"><summary>${say("angle")}</summary>

@@ -40,4 +40,8 @@ const PATHS = {
 export const iconButton = (name, onClick, more = {}) => html`
   <button class="icon" aria-label=${say(name)} title=${say(name)} onClick=${onClick} ...${more}>${icon(name)}</button>`;
 
+/** The same with its words, which a narrow page leaves out. */
+export const wordButton = (name, onClick, more = {}) => html`
+  <button class="worded" aria-label=${say(name)} title=${say(name)} onClick=${onClick} ...${more}>${icon(name)}<span class="wide">${say(name)}</span></button>`;
+
 export const icon = (name) => html`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><path d=${PATHS[name]} /></svg>`;

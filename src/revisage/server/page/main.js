@@ -4,6 +4,7 @@ import { setToken } from "./api.js";
 import { BRUSH_KEYS } from "./brush.js";
 import { dropped } from "./files.js";
 import { Session } from "./session.js";
+import { fullScreen } from "./views.js";
 import { say } from "./words.js";
 
 const given = new URLSearchParams(location.hash.slice(1)).get("token"); // of the address that --lan prints
@@ -48,7 +49,7 @@ const KEYS = {
   ArrowDown: (viewer) => viewer.panBy(0, -60),
   b: () => session.show({ mode: session.mode === "wipe" ? "side" : "wipe" }),
   o: () => session.show({ original: true }),
-  f: () => session.fullScreen(),
+  f: fullScreen,
   c: () => session.show({ choosing: !session.choosing }),
   r: () => session.openFrame(),
   p: () => session.openBrush(),
@@ -61,9 +62,17 @@ const KEYS = {
   "?": () => document.getElementById("help").showModal(),
 };
 
+/** Out of what is being done with the photo, unless that would lose something. */
+function leave() {
+  if (session.framing) session.endFrame(false);
+  else if (session.brush && !session.brush.canUndo) session.endBrush(false);
+  else if (session.choosing) session.show({ choosing: false });
+}
+
 const WHILE_PAINTING = ["+", "=", "-", "0", "1", "2", "?"];
 
 document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !event.target.closest("dialog")) return leave();
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, dialog")) return;
   const { brush, viewer } = session;
   const act = brush && !WHILE_PAINTING.includes(event.key) ? BRUSH_KEYS[event.key] : KEYS[event.key];

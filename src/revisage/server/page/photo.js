@@ -141,6 +141,8 @@ export class Photo {
       if (signal.aborted || problem.name === "AbortError") return;
       this.#tell({ problem, state: "failed", pending: this.isDone ? null : this.pending });
       if (this.isDone) this.settings.run = { ...this.ran };
+      if (problem.status === 0) this.session.lost();
+      else if (!this.isDone) this.session.failed(this);
     }
   }
 
@@ -178,7 +180,7 @@ export class Photo {
       if (name === "done") return;
       if (name === "failed" || name === "poisoned") {
         if (id !== this.source) this.#forget(id);
-        throw new api.Problem(data.error.status, data.error.code, api.sentence(data.error.detail));
+        throw api.told(data.error);
       }
       if (name === "erased") {
         this.jobs.delete(id);
@@ -249,11 +251,18 @@ export class Photo {
       if (id !== this.job) return;
       this.pictures = { ...layered(before, base, withAll, this.#boxesIn([base.width, base.height])), mask: painted && tinted(painted) };
       withAll?.close();
+      this.loading = null;
     } catch (problem) {
-      this.problem = problem;
+      this.problem = problem; // and `loading` stays: what fails is not asked for again at once
+      if (problem.status === 0) this.session.lost();
     }
-    this.loading = null;
     this.session.changed();
+  }
+
+  /** The server is there again. */
+  resume() {
+    if (!this.isDone) this.restore({ following: this.pending });
+    else this.#tell({ problem: null, loading: null, state: "done" });
   }
 
   /** Take what is shown now as what is compared with, or again the photo. */
@@ -340,6 +349,20 @@ export class Photo {
 export const isOfOne = ([name, value]) => [...FRAME, "face", "mask"].includes(name) && !["auto", "print"].includes(value);
 
 export const forOthers = ({ run, ...rest }) => ({ ...rest, run: Object.fromEntries(Object.entries(run).filter((option) => !isOfOne(option))) });
+
+/** What was shared to the page by another program: the server has it already. */
+export function shared() {
+  const id = new URLSearchParams(location.search).get("job");
+  return id ? [{ key: id, settings: {}, source: id, pending: id, jobs: [id] }] : [];
+}
+
+export function stored(storage, name) {
+  try {
+    return JSON.parse(storage.getItem(name));
+  } catch {
+    return null;
+  }
+}
 
 export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { Brush } from "./brush.js";
 import { follow, save } from "./files.js";
 import { asOptions, openFrame } from "./frame.js";
-import { Photo, Places, forOthers, isOfOne, same } from "./photo.js";
+import { Photo, Places, forOthers, isOfOne, same, shared, stored } from "./photo.js";
 import { sharePicture } from "./share.js";
 import { html, render } from "./vendor/preact-htm.js";
 import { App } from "./views.js";
@@ -14,6 +14,7 @@ const SENT_AT_ONCE = 2;
 const FOLLOWED_AT_ONCE = 3; // a browser has six connections to a server
 const KEPT_LOADED = 3; // photos whose pictures are held in memory
 const UNDO_SECONDS = 8;
+const SEEN_SECONDS = 20; // what can be undone once its result is seen
 const SETTLING = 600; // milliseconds in which the second half of a double click deletes nothing
 const PHOTOS = "revisage.photos"; // where they are remembered for the browser
 const VIEW = "revisage.view"; // and what is seen of them for this tab
@@ -73,8 +74,18 @@ export class Session {
       this.needsToken = problem.status === 401;
       if (!this.needsToken) this.trouble = problem.message;
       else if (api.hasToken()) this.trouble = say("token.wrong");
+      if (problem.status === 0) this.lost();
     }
     this.changed();
+  }
+
+  /** The server does not answer: go on by itself when it does. */
+  lost() {
+    this.returning ??= api.back().then(() => {
+      this.returning = null;
+      if (!this.#attached) this.start();
+      else for (const photo of this.photos) if (photo.problem?.status === 0) photo.resume();
+    });
   }
 
   add(files) {
@@ -90,12 +101,8 @@ export class Session {
         Object.assign(photo, { state: "failed", problem: new api.Problem(413, "too-long", text) });
       } else photo.restore();
     }
-    this.choose(this.current ?? added.find((photo) => photo.problem === null) ?? added[0] ?? null);
-    this.#showThumbs(added);
-  }
-
-  async #showThumbs(photos) {
-    for (const photo of photos) await photo.showThumb(); // one after the other: each is decoded whole
+    this.choose(this.current ?? added.find((photo) => photo.problem === null) ?? added[0] ?? null, true);
+    added.reduce((before, photo) => before.then(() => photo.showThumb()), Promise.resolve()); // one after the other: each is decoded whole
   }
 
   async #reattach() {
@@ -111,7 +118,7 @@ export class Session {
     this.#batch = batch && { ...batch, keys: new Set(batch.keys) };
     this.#attached = true;
     this.show({ mode, place });
-    this.choose(this.current ?? this.photos.find(({ key }) => key === (given[0]?.key ?? current)) ?? this.photos[0] ?? null);
+    this.choose(this.current ?? this.photos.find(({ key }) => key === (given[0]?.key ?? current)) ?? this.photos[0] ?? null, true);
     this.scroll = scroll;
     if (deleted) this.#offerUndo(deleted, removed.at);
     for (const one of saved.filter((one) => isGone(one) && one.until < Date.now())) { // which has been closed since
@@ -143,15 +150,21 @@ export class Session {
     for (const other of this.#loaded.splice(KEPT_LOADED)) other.unload();
   }
 
-  choose(photo) {
+  choose(photo, byItself = false) {
+    if (!byItself) this.wanted = photo;
     if (this.brush && photo !== this.current) this.endBrush(true); // what was painted is not lost
     const anew = this.current === photo ? {} : { choosing: false, framing: null, marked: -1, face: -1, scroll: null };
     this.show({ current: photo, ...anew });
   }
 
+  /** What came out well is seen first, not what failed. */
+  failed(photo) {
+    const other = this.photos.find(({ state }) => state !== "failed");
+    if (other && photo === this.current && photo !== this.wanted) this.choose(other, true);
+  }
+
   step(by) {
-    const at = this.photos.indexOf(this.current);
-    const next = this.photos[at + by];
+    const next = this.photos[this.photos.indexOf(this.current) + by];
     if (next) this.choose(next);
   }
 
@@ -221,12 +234,14 @@ export class Session {
   endFrame(apply) {
     const { framing } = this;
     this.show({ framing: null, closed: Date.now(), focus: ".look" });
-    if (!apply || !framing) return;
+    const wanted = framing && Object.entries(asOptions(framing));
+    if (!apply || !wanted?.some(([name, value]) => value !== (this.current.settings.run[name] ?? this.server.options[name].default))) return;
     this.place = {}; // the picture will be another one
+    if (this.current.settings.run.mask) this.say(say("frame.unpainted"));
     this.set(({ run }) => {
       delete run.face; // its boxes would be elsewhere
       delete run.mask;
-      for (const [name, value] of Object.entries(asOptions(framing))) this.put(run, name, value);
+      for (const [name, value] of wanted) this.put(run, name, value);
     }, true);
   }
 
@@ -256,7 +271,13 @@ export class Session {
     const photo = this.current;
     const scale = photo.report.size_in[0] / photo.pictures.size[0];
     const text = box.map((side) => Math.round(side * scale)).join(",");
-    this.set(({ run }) => { run.face = [...(run.face ?? []), text]; }, true);
+    const { face: before = [] } = photo.settings.run;
+    const put = (boxes) => this.set(({ run }) => {
+      if (boxes.length) run.face = boxes;
+      else delete run.face;
+    }, true, [photo]);
+    put([...before, text]);
+    this.say(say("face.added"), { text: say("undo"), act: () => { this.show({ toast: null }); put(before); } }, SEEN_SECONDS);
   }
 
   /** How strongly a face of the current photo is restored: 0 leaves it, null: as strongly as all. */
@@ -274,9 +295,8 @@ export class Session {
   /** How far the photos that were added together are: {share, left in seconds, done, total}; null for none. */
   get progress() {
     const busy = this.photos.filter((photo) => photo.isBusy);
-    if (busy.length === 0) this.#batch = null;
-    else this.#batch ??= { since: Date.now(), keys: new Set() };
-    if (this.#batch === null) return { share: null };
+    this.#batch = busy.length ? this.#batch ?? { since: Date.now(), keys: new Set() } : null;
+    if (!this.#batch) return { share: null };
     for (const { key } of busy) this.#batch.keys.add(key);
     const all = this.photos.filter(({ key }) => this.#batch.keys.has(key));
     const share = all.reduce((sum, photo) => sum + (photo.isBusy ? photo.share : 1), 0) / all.length;
@@ -374,24 +394,5 @@ export class Session {
     } catch (problem) {
       if (problem.name !== "AbortError") this.say(problem.message);
     }
-  }
-
-  fullScreen() {
-    if (document.fullscreenElement) document.exitFullscreen();
-    else document.querySelector(".look")?.requestFullscreen?.();
-  }
-}
-
-/** What was shared to the page by another program: the server has it already. */
-function shared() {
-  const id = new URLSearchParams(location.search).get("job");
-  return id ? [{ key: id, settings: {}, source: id, pending: id, jobs: [id] }] : [];
-}
-
-function stored(storage, name) {
-  try {
-    return JSON.parse(storage.getItem(name));
-  } catch {
-    return null;
   }
 }

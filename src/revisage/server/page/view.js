@@ -12,6 +12,7 @@ export class View {
   line = 0.5; // between before and after, in shares of the stage's width
   width = 0; // of the stage, in pixels
   height = 0;
+  isNew = false; // nobody has moved the line of this photo yet
 
   /** Called when any of these has changed. */
   moved() {}
@@ -75,6 +76,7 @@ export class View {
     const [width, height] = this.shown.pictures.size;
     this.centre = [(x + w / 2) / width, (y + h / 2) / height];
     this.line = 0.5;
+    this.isNew = false;
   }
 
   panBy(dx, dy) {

@@ -5,6 +5,7 @@ import { MARGIN, View } from "./view.js";
 
 const VEIL = 0.6; // opacity of a mask
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const BEFORE = 0.2; // of a photo is seen as it was until the line is moved: the result comes first
 const GRIP = 28; // how near the line a drag takes it, in pixels
 
 export class Viewer extends View {
@@ -37,10 +38,21 @@ export class Viewer extends View {
     const scale = before.pictures && this.scale();
     this.shown = { ...before, ...fields };
     const { photo, mode, pictures } = this.shown;
-    if (photo !== before.photo) this.fit();
-    else if (scale && pictures && mode !== before.mode && !this.isWhole) this.zoomBy(scale / this.scale());
+    if (photo !== before.photo) {
+      this.fit();
+      this.isNew = true;
+    } else if (scale && pictures && mode !== before.mode && !this.isWhole) this.zoomBy(scale / this.scale());
     else if (percent !== this.percent) this.moved();
+    this.#rest();
     this.redraw();
+  }
+
+  /** The line where it lies until it is moved. */
+  #rest() {
+    const { shown: { pictures }, width, line } = this;
+    if (!this.isNew || !pictures || !width || !this.isWhole) return;
+    this.line = this.toStage([BEFORE, 0])[0] / width;
+    if (this.line !== line) this.moved();
   }
 
   get place() {
@@ -55,6 +67,7 @@ export class Viewer extends View {
 
   moveLine(share) {
     this.line = Math.min(1, Math.max(0, share));
+    this.isNew = false;
     this.moved();
   }
 
@@ -118,6 +131,7 @@ export class Viewer extends View {
     this.canvas.height = Math.round(box.height * this.ratio);
     if (scale) this.zoomBy(scale / this.scale()); // who looks at 200 % goes on doing so
     else this.moved();
+    this.#rest();
     this.draw(); // at once: a canvas of another size is empty
   }
 
@@ -140,7 +154,7 @@ export class Viewer extends View {
   }
 
   #toggle(at) {
-    if (this.shown.brush) return; // two dabs
+    if (this.shown.brush || this.shown.choosing) return; // two dabs
     if (!this.isWhole) this.fit();
     else this.zoomTo(Math.max(200, 2 * this.percent), at);
   }
@@ -258,8 +272,19 @@ export class Viewer extends View {
     }
     if (this.drag.moved) return;
     const face = this.#faceAt(at);
-    if (this.shown.choosing && face >= 0) this.tapped(face);
+    if (this.shown.choosing) this.#choose(face, this.toPicture(at));
     else if (this.drag.line) this.moveLine(at[0] / this.width);
+  }
+
+  /** The face that was tapped, or one that was missed there: as large as the others are. */
+  #choose(face, at) {
+    const { boxes, pictures: { size } } = this.shown;
+    const inside = at.every((share) => share > 0 && share < 1);
+    const sizes = boxes.filter(Boolean).map(([, , w, h]) => Math.sqrt(w * h)).sort((a, b) => a - b);
+    const side = sizes[sizes.length >> 1] ?? Math.min(...size) / 4;
+    const corner = at.map((share, k) => Math.min(size[k] - side, Math.max(0, share * size[k] - side / 2)));
+    if (face >= 0) this.tapped(face);
+    else if (inside) this.drawn([...corner, side, side]);
   }
 
   pointercancel(event) {

@@ -144,7 +144,7 @@ function Failures({ session }) {
   if (!failed.length) return null;
   return html`
     <details class="failures" open=${failed.length < 3 && !isNarrow()}>
-      <summary>${icon("warning")}<span role="alert">${say("failures", { n: failed.length })}</span></summary>
+      <summary>${icon("warning")}<span role="alert">${say("failures", { n: failed.length })}</span>${icon("next")}</summary>
       <ul>${failed.map((photo) => html`
         <li key=${photo.key}><button class="link" onClick=${() => session.choose(photo)}>${photo.name}</button> <span>${photo.problem.message}</span>
           <${Remedies} photo=${photo} />
@@ -229,8 +229,13 @@ function Tools({ session, photo }) {
       <button class="percent" disabled=${off} title=${say("zoom.on")} aria-label=${say("zoom.now", { n: viewer?.percent ?? 100 })}
         onClick=${() => viewer.zoomOn()}>${off ? "–" : `${viewer?.percent ?? 100} %`}</button>
       ${button("zoom.in", () => viewer.zoomIn())}
-      ${document.fullscreenEnabled && button("full", () => session.fullScreen())}
+      ${document.fullscreenEnabled && button("full", fullScreen)}
     </div>`;
+}
+
+export function fullScreen() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else document.querySelector(".look")?.requestFullscreen?.();
 }
 
 function Film({ session }) {
