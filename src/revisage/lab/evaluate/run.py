@@ -22,8 +22,8 @@ from torch import Tensor
 from revisage.errors import UsageError
 from revisage.files import sha256, write_atomically
 from revisage.image import Photo, encode
-from revisage.lab.data.pictures import fit
-from revisage.lab.evaluate.data import Data, Item, Pair, find_pictures, read, stem
+from revisage.lab.data.pictures import all_pictures, fit
+from revisage.lab.evaluate.data import Data, Item, Pair, read, stem
 from revisage.lab.evaluate.measure import MetricInputs
 from revisage.lab.evaluate.methods import Method
 from revisage.lab.evaluate.results import Labels, Results
@@ -57,7 +57,7 @@ def evaluate(
     Raises UsageError (a picture cannot be read, or is too small for a metric; no picture holds a face),
     ModelError (a model fails), SaveError (the folder cannot be written).
     """
-    paths = [] if reference is None else find_pictures(reference)
+    paths = [] if reference is None else all_pictures(reference)
     run = _Run(data, methods, metrics, out)
     measured = {item.name: run.measure(item) for item in track(data.items, "Measuring")}
     rows = {name: row for name, row in measured.items() if row is not None}
