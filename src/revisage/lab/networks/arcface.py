@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from revisage.faces import estimate
-from revisage.lab.filters import STEMLESS, smoothed
+from revisage.lab.filters import STEMLESS, luma, smoothed
 
 # Five landmarks, x and y, on the ArcFace template at 96x112 px (Deng et al., ArcFace, CVPR 2019, code).
 _ARCFACE = (
@@ -110,9 +110,7 @@ def gray_face(faces: Tensor) -> Tensor:
     The whole crop, without a crop to another template and without smoothing before it shrinks: so GFP-GAN
     feeds this network in training.
     """
-    weights = torch.tensor((0.299, 0.587, 0.114), device=faces.device, dtype=faces.dtype)
-    gray = (faces * weights.view(1, 3, 1, 1)).sum(1, keepdim=True)
-    return F.interpolate(gray, size=(_SIZE, _SIZE), mode="bilinear")
+    return F.interpolate(luma(faces), size=(_SIZE, _SIZE), mode="bilinear")
 
 
 class EdgeFace(nn.Module):
