@@ -8,6 +8,11 @@ from revisage.version import __version__
 
 SCHEMA = 1
 STAGES = ("decode", "repair", "find", "faces", "scene", "paste", "encode")
+_KEYS = (
+    "input", "output", "status", "error", "size_in", "size_out", "scale", "turned", "turn_offered",
+    "background", "models", "runtime", "seconds", "tone", "repair", "red_eyes", "faces", "there", "pages",
+    "pages_left", "further_pages", "notes",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,27 +51,15 @@ def document(photos: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 def failure(source: object, error: BaseException) -> dict[str, Any]:
     """The entry of a photo that could not be restored; it has the keys of every other entry."""
     lines = str(error).splitlines()
-    return {
+    return dict.fromkeys(_KEYS) | {
         "input": str(source),
-        "output": None,
         "status": "failed",
         "error": lines[0] if lines else type(error).__name__,
-        "size_in": None,
-        "size_out": None,
-        "scale": None,
         "turned": 0,
         "turn_offered": 0,
-        "background": None,
-        "models": {"face": None, "scene": None, "finder": None, "identity": None, "damage": None},
-        "runtime": None,
+        "models": dict.fromkeys(("face", "scene", "finder", "identity", "damage")),
         "seconds": dict.fromkeys(STAGES, 0.0),
-        "tone": None,
-        "repair": None,
-        "red_eyes": None,
         "faces": [],
-        "there": None,
-        "pages": None,
-        "pages_left": None,
         "further_pages": [],
         "notes": [],
     }

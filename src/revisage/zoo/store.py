@@ -8,7 +8,8 @@ file name without the ending is the model's name.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
@@ -157,8 +158,8 @@ def _survey() -> tuple[list[Model], dict[Path, str]]:
     catalogue_files = {spec.file for spec in CATALOGUE.values()}
     own: dict[str, Model] = {}
     refused: dict[Path, str] = {}
-    for path in _onnx_files():
-        if path.name in catalogue_files:
+    for path in (path for folder in folders() if folder.is_dir() for path in sorted(folder.iterdir())):
+        if path.suffix.lower() != ".onnx" or not path.is_file() or path.name in catalogue_files:
             continue
         try:
             model = _by_path(path)
@@ -171,30 +172,12 @@ def _survey() -> tuple[list[Model], dict[Path, str]]:
     return models + [own[name] for name in sorted(own)], refused
 
 
-def _onnx_files() -> Iterator[Path]:
-    for folder in folders():
-        if folder.is_dir():
-            yield from sorted(
-                path for path in folder.iterdir() if path.suffix.lower() == ".onnx" and path.is_file()
-            )
-
-
 def _by_path(path: Path) -> Model:
     contract = read_contract(path)
-    spec = ModelSpec(
-        name=name_of(path) or contract.name,
-        task=contract.task,
-        size=contract.size,
-        scale=contract.scale,
-        version=contract.version,
-        licence=contract.licence,
-        file=path.name,
-        bytes=path.stat().st_size,
-        description=f"your own ({contract.name})",
-        framing=contract.framing,
-        control=contract.control,
-    )
-    return Model(spec, path)
+    stated = asdict(contract) | {"name": name_of(path) or contract.name}
+    del stated["source"]
+    told, size = f"your own ({contract.name})", path.stat().st_size
+    return Model(ModelSpec(**stated, file=path.name, bytes=size, description=told), path)
 
 
 def get(name: str) -> Model:
