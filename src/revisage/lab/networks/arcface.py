@@ -113,19 +113,13 @@ def gray_face(faces: Tensor) -> Tensor:
     return F.interpolate(luma(faces), size=(_SIZE, _SIZE), mode="bilinear")
 
 
-class EdgeFace(nn.Module):
+def new_edgeface() -> nn.Module:
     """(N, 3, 112, 112) RGB in [-1, 1] on the ArcFace template -> (N, 512) embedding, not normalised.
 
     EdgeFace-XS, which stays near itself when a face is degraded: George et al., *EdgeFace: Efficient Face
     Recognition Model for Edge Devices*, 2023; EdgeNeXt (Maaz et al., 2022) in its extra small size, by timm.
     """
+    import timm
 
-    def __init__(self) -> None:
-        import timm
-
-        super().__init__()
-        self.network: nn.Module = timm.create_model("edgenext_x_small", pretrained=False)
-        self.network.reset_classifier(512)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.network(x)
+    network: nn.Module = timm.create_model("edgenext_x_small", pretrained=False, num_classes=512)
+    return network
