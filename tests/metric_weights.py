@@ -15,7 +15,7 @@ from torchvision.models.vgg import cfgs, make_layers
 
 from revisage import zoo
 from revisage.files import sha256
-from revisage.lab.networks.arcface import ArcFaceResNet18, EdgeFace
+from revisage.lab.networks.arcface import ArcFaceResNet18, new_edgeface
 from revisage.lab.networks.mobilefacenet import MobileFaceNet
 
 
@@ -64,7 +64,7 @@ def write(folder: Path) -> None:
             {"net_state_dict": state} if name == "mobilefacenet" else state,
             folder / zoo.CATALOGUE[name].file,
         )
-    edge = {name: value.numpy() for name, value in EdgeFace().network.state_dict().items()}
+    edge = {name: value.numpy() for name, value in new_edgeface().state_dict().items()}
     np.savez(folder / zoo.CATALOGUE["edgeface"].file, allow_pickle=False, **edge)
     write_niqe(folder)
     (folder / zoo.CATALOGUE["dlib-face"].file).write_bytes(b"random")

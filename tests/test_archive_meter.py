@@ -6,11 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from revisage.batch import (
-    Job,
-    Meter,
-    Outcome,
-)
+from revisage.batch import Job, Outcome
+from revisage.cli._progress import Meter
 from revisage.restore import Stage, overall
 
 

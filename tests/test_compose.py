@@ -14,10 +14,11 @@ from PIL import Image
 
 from revisage.errors import TrainingError
 from revisage.faces import estimate, template
+from revisage.faces.align import BOX_256
 from revisage.lab.data.detector_scenes import clutter, heads, paste
 from revisage.lab.data.detector_scenes.compose import KINDS, _cover, compose
 from revisage.lab.data.detector_scenes.heads import wear
-from revisage.lab.data.detector_scenes.paste import CROP_BOX, Scene
+from revisage.lab.data.detector_scenes.paste import Scene
 from revisage.lab.data.detector_scenes.source import HELD_OUT_SHARE, Source, load_source
 from revisage.lab.data.pictures import held_out
 
@@ -177,7 +178,7 @@ def test_the_crops_box_is_the_teachers_answer(shared: Path) -> None:
     for path in sorted((shared / "data" / "faces256").iterdir())[::220]:
         with Image.open(path) as image:
             boxes += [face.box for face in detector.find(np.asarray(image.convert("RGB")))[:1]]
-    np.testing.assert_allclose(np.median(boxes, axis=0), CROP_BOX, atol=10)
+    np.testing.assert_allclose(np.median(boxes, axis=0), BOX_256, atol=10)
 
 
 @pytest.mark.parametrize("size", [32, 96, 250])

@@ -20,12 +20,12 @@ from revisage.errors import (
     UsageError,
 )
 from revisage.faces import Face, template
+from revisage.lab.data.landmarks import mirror_landmarks
 from revisage.lab.data.prepare import landmarks68
 from revisage.lab.data.prepare.landmarks68 import (
     COUNT,
     MIRRORED,
     estimate68,
-    mirror68,
     open_landmark_detector,
     peaks,
     template68,
@@ -63,8 +63,9 @@ def test_the_estimate_follows_place_size_and_turn(degrees: float, zoom: float) -
 def test_the_mirror_image_has_the_mirrored_estimate() -> None:
     five = template(SIDE) + np.random.default_rng(0).normal(0, 2, (5, 2)).astype(np.float32)
     flipped = five[[1, 0, 2, 4, 3]] * (-1, 1) + (SIDE - 1, 0)
-    np.testing.assert_allclose(mirror68(estimate68(five), SIDE), estimate68(flipped), atol=1.0)
-    np.testing.assert_allclose(mirror68(mirror68(estimate68(five), SIDE), SIDE), estimate68(five), atol=1e-4)
+    once = mirror_landmarks(estimate68(five), SIDE, MIRRORED)
+    np.testing.assert_allclose(once, estimate68(flipped), atol=1.0)
+    np.testing.assert_allclose(mirror_landmarks(once, SIDE, MIRRORED), estimate68(five), atol=1e-4)
 
 
 class StubDetector:

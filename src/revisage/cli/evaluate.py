@@ -150,14 +150,13 @@ def _data(options: Options) -> Data:
         raise UsageError("--test NAME and --data DIR go together")
     if (options.clean is None) != (options.recipe is None):
         raise UsageError("--clean DIR and --recipe NAME go together; --recipe none degrades nothing")
+    view = evaluate.View(options.setting, options.aligned, options.align, options.size, options.whole)
     if options.test is not None and options.data is not None:
         if options.test not in evaluate.STANDARD_TESTS:
             raise UsageError(f"no test {options.test!r}; there are {', '.join(evaluate.STANDARD_TESTS)}")
-        told = (options.setting != "same-size", options.aligned, options.align, options.size, options.whole)
-        if any(told):
+        if view != evaluate.View():
             raise UsageError("--test sets the setting, the alignment and the size itself")
         return evaluate.STANDARD_TESTS[options.test].data(options.data, seed=options.seed)
-    view = evaluate.View(options.setting, options.aligned, options.align, options.size, options.whole)
     if options.clean is not None and options.recipe is not None:
         return evaluate.clean_pictures(options.clean, recipe=options.recipe, seed=options.seed, view=view)
     if options.pairs is not None:

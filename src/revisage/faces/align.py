@@ -14,8 +14,8 @@ _FFHQ_512 = (
     (192.98138, 239.94708), (318.90277, 240.1936), (256.63416, 314.01935), (201.26117, 371.41043),
     (313.08905, 371.15118),
 )  # fmt: skip
-# The box of a face in its crop at 256 px, x, y, width, height: the median of YuNet's on such crops.
-_BOX_256 = (59.0, 46.4, 138.0, 187.7)
+BOX_256 = (59.0, 46.4, 138.0, 187.7)
+"""Of a face in its crop at 256 px, x, y, width, height: the median of YuNet's on such crops."""
 # Five points of a face seen from any side follow the template's variance by well over half; points in
 # another order, or scattered ones, do not.
 _LEAST_EXPLAINED = 0.2
@@ -92,9 +92,9 @@ def upright(landmarks: Iterable[np.ndarray]) -> int:
 def place_template(box: tuple[float, float, float, float]) -> np.ndarray:
     """(5, 2) float32: where the landmarks of an upright face lie whose box is x, y, width, height."""
     x, y, w, h = box
-    scale = (w / _BOX_256[2] + h / _BOX_256[3]) / 2
+    scale = (w / BOX_256[2] + h / BOX_256[3]) / 2
     middle = np.array([x + w / 2, y + h / 2])
-    own = np.array([_BOX_256[0] + _BOX_256[2] / 2, _BOX_256[1] + _BOX_256[3] / 2])
+    own = np.array([BOX_256[0] + BOX_256[2] / 2, BOX_256[1] + BOX_256[3] / 2])
     return (middle + scale * (template(256) - own)).astype(np.float32)
 
 

@@ -11,13 +11,14 @@ from revisage.errors import PhotoError
 from revisage.image import colour
 from revisage.image.containers import tiff
 from revisage.image.iptc import clean_iptc
-from revisage.image.metadata import clean_exif, valid_dpi, valid_icc
+from revisage.image.metadata import clean_exif, valid_dpi
 from revisage.image.planes import (
     Planes,
     check_page,
     check_pixels,
     oriented,
     planes_from_pillow,
+    planes_of,
     scale_wide,
     share_there,
 )
@@ -161,9 +162,7 @@ def _deep_planes(data: bytes, directory: _Directory, icc: bytes | None) -> Plane
         alpha = np.ascontiguousarray(scale_wide(array[..., colours]))
         if extra == 1:
             colour = _straight(colour, alpha)
-    if colours == 1:
-        return Planes(np.ascontiguousarray(colour[..., 0]), alpha, icc=valid_icc(icc, "GRAY"))
-    return Planes(np.ascontiguousarray(colour), alpha, icc=valid_icc(icc, "RGB "))
+    return replace(planes_of(colour, icc), alpha=alpha)
 
 
 def _straight(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:

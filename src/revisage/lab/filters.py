@@ -43,10 +43,15 @@ def separable(x: Tensor, line: Tensor) -> Tensor:
     return F.conv2d(x, kernel[..., None], groups=channels)
 
 
+def luma(picture: Tensor) -> Tensor:
+    """(N, 3, H, W) RGB -> gray, (N, 1, H, W) (ITU-R BT.601)."""
+    return (picture * picture.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
 def smooth_colour(picture: Tensor) -> Tensor:
-    """(N, 3, H, W) RGB with its gray (ITU-R BT.601) as it is and what differs from that smoothed:
-    eyes hardly see colour so fine (of faces256 46.7 dB stay)."""
-    gray = (picture * picture.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    """(N, 3, H, W) RGB with its gray as it is and what differs from that smoothed: eyes hardly see colour so
+    fine (of faces256 46.7 dB stay)."""
+    gray = luma(picture)
     return gray + separable(picture - gray, picture.new_tensor(SOFT))
 
 

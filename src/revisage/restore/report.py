@@ -57,7 +57,7 @@ def failure(source: object, error: BaseException) -> dict[str, Any]:
         "error": lines[0] if lines else type(error).__name__,
         "turned": 0,
         "turn_offered": 0,
-        "models": {"face": None, "scene": None, "finder": None, "identity": None, "damage": None},
+        "models": dict.fromkeys(("face", "scene", "finder", "identity", "damage", "tone")),
         "seconds": dict.fromkeys(STAGES, 0.0),
         "faces": [],
         "further_pages": [],

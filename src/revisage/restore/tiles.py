@@ -33,9 +33,7 @@ def side(length: int, core: int) -> int:
 
 def mirror(start: int, stop: int, length: int) -> np.ndarray:
     """Indices start..stop of a signal of `length` mirrored at its ends (edge sample not repeated)."""
-    if length == 1:
-        return np.zeros(stop - start, np.intp)
-    period = 2 * (length - 1)
+    period = max(2 * (length - 1), 1)
     phase = np.arange(start, stop) % period
     return np.minimum(phase, period - phase)
 

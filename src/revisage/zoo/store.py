@@ -9,6 +9,7 @@ file name without the ending is the model's name.
 
 import os
 from collections.abc import Iterable
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
@@ -173,20 +174,10 @@ def _survey() -> tuple[list[Model], dict[Path, str]]:
 
 def _by_path(path: Path) -> Model:
     contract = read_contract(path)
-    spec = ModelSpec(
-        name=name_of(path) or contract.name,
-        task=contract.task,
-        size=contract.size,
-        scale=contract.scale,
-        version=contract.version,
-        licence=contract.licence,
-        file=path.name,
-        bytes=path.stat().st_size,
-        description=f"your own ({contract.name})",
-        framing=contract.framing,
-        control=contract.control,
-    )
-    return Model(spec, path)
+    stated = asdict(contract) | {"name": name_of(path) or contract.name}
+    del stated["source"]
+    told, size = f"your own ({contract.name})", path.stat().st_size
+    return Model(ModelSpec(**stated, file=path.name, bytes=size, description=told), path)
 
 
 def get(name: str) -> Model:

@@ -88,9 +88,10 @@ def read_landmarks(table: Path) -> dict[str, np.ndarray]:
     return {crop.stem: crop.landmarks for crop in read_crops(table)}
 
 
-def mirror_landmarks(points: np.ndarray, width: int) -> np.ndarray:
-    """(..., 5, 2) in a picture `width` pixels wide -> in its mirror image, right and left renamed."""
-    mirrored = points[..., MIRRORED, :].copy()
+def mirror_landmarks(points: np.ndarray, width: int, order: tuple[int, ...] = MIRRORED) -> np.ndarray:
+    """(..., 5, 2) in a picture `width` pixels wide -> in its mirror image, right and left renamed; other
+    landmarks by their `order`, what each is called there."""
+    mirrored = points[..., order, :].copy()
     mirrored[..., 0] = width - 1 - mirrored[..., 0]
     return mirrored
 

@@ -47,19 +47,26 @@ def find_pictures(
     `name` gives the string that is hashed: the file's stem unless told; `share` of the names are held out.
     Raises UsageError when the folder is missing or holds none, TrainingError when none is on that side.
     """
-    if not folder.is_dir():
-        raise UsageError(f"no folder {folder}: give the folder that holds the training pictures")
     name = name or (lambda path: path.stem)
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    paths = all_pictures(folder, "the training pictures")
     chosen = [p for p in paths if held_out(name(p), share) == held]
-    if not paths:
-        raise UsageError(f"no pictures in {folder}: give the folder that holds the training pictures")
     if not chosen:
         raise TrainingError(
             f"no pictures for {'validation' if held else 'training'} among the {len(paths)} in {folder}: "
             f"{share:.0%} of the names are held out, a person's or group's together; add more people"
         )
     return chosen
+
+
+def all_pictures(folder: Path, what: str = "pictures") -> list[Path]:
+    """Those of a folder and below, sorted. Raises UsageError, which asks for `what`, when there are none."""
+    wish = f"give the folder that holds {what}"
+    if not folder.is_dir():
+        raise UsageError(f"no folder {folder}: {wish}")
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not paths:
+        raise UsageError(f"no pictures in {folder}: {wish}")
+    return paths
 
 
 def read_picture(path: Path) -> np.ndarray:

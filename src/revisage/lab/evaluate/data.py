@@ -15,7 +15,7 @@ from revisage.errors import FaceError, PhotoError, UsageError
 from revisage.faces import Detector, align, estimate
 from revisage.files import sha256
 from revisage.image import decode, eight_bits
-from revisage.lab.data.pictures import SUFFIXES, fit, held_out
+from revisage.lab.data.pictures import all_pictures, fit, held_out
 from revisage.lab.degrade import RECIPES, rng_for
 from revisage.options import Checked
 
@@ -216,16 +216,6 @@ def reduced(picture: np.ndarray, scale: int) -> np.ndarray:
     return np.array(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
 
 
-def find_pictures(folder: Path) -> list[Path]:
-    """All pictures of a folder and below, sorted. Raises UsageError when there are none."""
-    if not folder.is_dir():
-        raise UsageError(f"no folder {folder}")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    if not paths:
-        raise UsageError(f"no pictures in {folder} ({', '.join(sorted(SUFFIXES))})")
-    return paths
-
-
 def read(path: Path) -> np.ndarray:
     """One picture, (H, W, 3) RGB uint8. Raises UsageError naming it when it cannot be read."""
     try:
@@ -235,7 +225,7 @@ def read(path: Path) -> np.ndarray:
 
 
 def _listed(folder: Path) -> dict[str, Path]:
-    listed = {path.relative_to(folder).as_posix(): path for path in find_pictures(folder)}
+    listed = {path.relative_to(folder).as_posix(): path for path in all_pictures(folder)}
     stems: dict[str, str] = {}
     for name in listed:
         other = stems.setdefault(stem(name), name)
@@ -278,7 +268,7 @@ class StandardTest:
 
     def data(self, folder: Path, *, seed: int = 0) -> Data:
         """The test on the user's copy. Raises UsageError when that has another number of pictures."""
-        found = len(find_pictures(folder))
+        found = len(all_pictures(folder))
         if found != self.count:
             raise UsageError(
                 f"{self.name} has {self.count:,} pictures ({self.about}), {folder} has {found:,}: give the "

@@ -1,7 +1,7 @@
 """Metrics ready for evaluation, the table's and those of expressions, each fed with what it looks at."""
 
-from collections.abc import Callable, Sequence
-from functools import cache, cached_property
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +10,14 @@ from torch import Tensor
 
 from revisage import zoo
 from revisage.errors import UsageError
-from revisage.faces import Detector, align
+from revisage.faces import Detector
 from revisage.lab import metrics
 from revisage.lab.evaluate import expressions
-from revisage.lab.evaluate.data import Data, face_matrix
+from revisage.lab.evaluate.data import Data
 from revisage.lab.metrics import Metric
 
 DEFAULT = ("psnr", "ssim", "ms_ssim", "niqe", "degrees")
 DEFAULT_ALONE = ("niqe",)
-FACE_SIDE = 256  # of the crop that face metrics get of a picture that is no aligned face
-
-_FACE_CROPS = "FFHQ template"
 
 
 def names() -> list[str]:
@@ -67,33 +64,6 @@ def open_metrics(
         classifier = expressions.ModelClassifier(expression)
         opened |= {name: make(classifier) for name, make in expressions.METRICS.items() if name in chosen}
     return [opened[name] for name in chosen]
-
-
-class MetricInputs:
-    """What a metric sees of a picture: all of it, or the face in it. Metrics of faces want them on the FFHQ
-    template. Where the pictures are not, the largest face is found in the true picture (the low one, where
-    there is none) and every method's picture is cut in the same place."""
-
-    def __init__(self, data: Data) -> None:
-        self._aligned = data.view.faces
-        self._matrices: dict[str, np.ndarray | None] = {}
-
-    @cached_property
-    def _find(self) -> Callable[[np.ndarray], np.ndarray | None]:
-        return face_matrix(FACE_SIDE)
-
-    def batch(
-        self, metric: Metric, name: str, pictures: Sequence[np.ndarray], truth: np.ndarray
-    ) -> Tensor | None:
-        """Pictures that show what `truth` does, as a metric takes them; None where it lacks a face."""
-        if not self._aligned and _FACE_CROPS in metric.spec.crop:
-            if name not in self._matrices:
-                self._matrices[name] = self._find(truth)
-            matrix = self._matrices[name]
-            if matrix is None:
-                return None
-            pictures = [align(picture, matrix, FACE_SIDE) for picture in pictures]
-        return to_batch(pictures)
 
 
 def to_batch(pictures: Sequence[np.ndarray]) -> Tensor:

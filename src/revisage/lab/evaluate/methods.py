@@ -19,9 +19,9 @@ import torch
 from revisage import runtime, zoo
 from revisage.errors import FaceError, ModelError, UsageError
 from revisage.files import sha256, typed
-from revisage.lab.data.pictures import fit
+from revisage.lab.data.pictures import all_pictures, fit
 from revisage.lab.evaluate import networks
-from revisage.lab.evaluate.data import Data, find_pictures, read, stem
+from revisage.lab.evaluate.data import Data, read, stem
 from revisage.options import Precision, RestoreOptions, Settings
 from revisage.restore import Restorer
 from revisage.zoo import checkpoints
@@ -153,7 +153,7 @@ _PLAIN: dict[str, Method] = {
 
 def _results(folder: Path, data: Data) -> Method:
     """Pictures made elsewhere, with the data's names but for the extension."""
-    paths = {stem(p.relative_to(folder).as_posix()): p for p in find_pictures(folder)}
+    paths = {stem(p.relative_to(folder).as_posix()): p for p in all_pictures(folder)}
     missing = [item.name for item in data.items if stem(item.name) not in paths]
     if missing:
         raise UsageError(

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ import numpy as np
 from torch import Tensor
 
 from revisage.errors import UsageError
+from revisage.faces import align
 from revisage.files import sha256, write_atomically
 from revisage.image import Photo, encode
-from revisage.lab.data.pictures import fit
-from revisage.lab.evaluate.data import Data, Item, Pair, find_pictures, read, stem
-from revisage.lab.evaluate.measure import MetricInputs
+from revisage.lab.data.pictures import all_pictures, fit
+from revisage.lab.evaluate.data import Data, Item, Pair, face_matrix, read, stem
+from revisage.lab.evaluate.measure import to_batch
 from revisage.lab.evaluate.methods import Method
 from revisage.lab.evaluate.results import Labels, Results
 from revisage.lab.metrics import Metric, describe
@@ -35,6 +37,7 @@ Track = Callable[[Sequence[Item], str], Iterable[Item]]
 """Wraps the pictures of a pass over the data, with its name, to show how far it is."""
 
 PICTURES = "pictures"
+FACE_SIDE = 256  # of the crop that face metrics get of a picture that is no aligned face
 LIBRARIES = ("numpy", "opencv-python-headless", "openvino", "pillow", "torch", "torchmetrics")
 
 
@@ -57,7 +60,7 @@ def evaluate(
     Raises UsageError (a picture cannot be read, or is too small for a metric; no picture holds a face),
     ModelError (a model fails), SaveError (the folder cannot be written).
     """
-    paths = [] if reference is None else find_pictures(reference)
+    paths = [] if reference is None else all_pictures(reference)
     run = _Run(data, methods, metrics, out)
     measured = {item.name: run.measure(item) for item in track(data.items, "Measuring")}
     rows = {name: row for name, row in measured.items() if row is not None}
@@ -71,7 +74,7 @@ def evaluate(
             if reference is None:
                 truth = run.gathered(metric, truth_folder(out), track(kept, f"{name} of the truth"))
             else:
-                truth = metric.gathered(run.references(metric, paths))
+                truth = run.features(metric, ((str(path.resolve()), path, path) for path in paths))
             sets[name] = {
                 label: run.gathered(metric, folder, track(kept, f"{name} of {label}")).distance(truth)
                 for label, folder in run.folders.items()
@@ -127,7 +130,7 @@ class _Run:
         self._data, self._methods, self._out = data, list(methods.values()), out
         self._metrics = metrics
         self._each = [metric for metric in metrics if metric.spec.kind != "set"]
-        self._inputs = MetricInputs(data)
+        self._matrices: dict[str, np.ndarray | None] = {}
         self.folders = {label: folder_of(out, label, i) for i, label in enumerate(methods)}
         self._folders = list(self.folders.values())
         self._made_by = [_digest([method.identity, data.view.scale]) for method in self._methods]
@@ -181,7 +184,7 @@ class _Run:
         # Without a truth the low picture stands for it: a face's expression can be compared with that.
         low, truth = pair
         truth = fit(low, *restored[0].shape[:2]) if truth is None else truth
-        batch = self._inputs.batch(metric, item.name, [*restored, truth], truth)
+        batch = self._batch(metric, item.name, [*restored, truth], truth)
         if batch is None:
             return [math.nan] * len(missing)
         try:
@@ -189,26 +192,41 @@ class _Run:
         except UsageError as error:
             raise UsageError(f"{item.name}: {error}") from None
 
-    def references(self, metric: Metric, paths: Iterable[Path]) -> Iterator[Tensor]:
-        """The pictures of a reference set, cut as the results are."""
-        for path in paths:
-            picture = read(path)
-            batch = self._inputs.batch(metric, str(path.resolve()), [picture], picture)
-            if batch is not None:
-                yield batch
+    @cached_property
+    def _find(self) -> Callable[[np.ndarray], np.ndarray | None]:
+        return face_matrix(FACE_SIDE)
+
+    def _batch(
+        self, metric: Metric, name: str, pictures: Sequence[np.ndarray], truth: np.ndarray
+    ) -> Tensor | None:
+        """Pictures that show what `truth` does, as a metric takes them: as they are, or the face in them.
+        Metrics of faces want them on the FFHQ template. Where the pictures are not, the largest face is found
+        in the true picture (the low one, where there is none) and all are cut in the same place; None where
+        it lacks a face."""
+        if not self._data.view.faces and "FFHQ template" in metric.spec.crop:
+            if name not in self._matrices:
+                self._matrices[name] = self._find(truth)
+            matrix = self._matrices[name]
+            if matrix is None:
+                return None
+            pictures = [align(picture, matrix, FACE_SIDE) for picture in pictures]
+        return to_batch(pictures)
 
     def gathered(self, metric: Metric, folder: Path, items: Iterable[Item]) -> Gathered:
         """What a metric of sets keeps of the pictures in a folder of results."""
+        truths = truth_folder(self._out) if self._data.has_truth else folder
+        names = (item.name for item in items)
+        return self.features(metric, ((n, picture_of(folder, n), picture_of(truths, n)) for n in names))
 
-        def batches() -> Iterator[Tensor]:
-            truths = truth_folder(self._out) if self._data.has_truth else folder
-            for item in items:
-                picture, truth = (read(picture_of(place, item.name)) for place in (folder, truths))
-                batch = self._inputs.batch(metric, item.name, [picture], truth)
-                if batch is not None:
-                    yield batch
+    def features(self, metric: Metric, pictures: Iterable[tuple[str, Path, Path]]) -> Gathered:
+        """What it keeps of pictures, each with its name and the picture that tells where its face is."""
 
-        return metric.gathered(batches())
+        def batches() -> Iterator[Tensor | None]:
+            for name, path, truth in pictures:
+                picture = read(path)
+                yield self._batch(metric, name, [picture], picture if truth == path else read(truth))
+
+        return metric.gathered(batch for batch in batches() if batch is not None)
 
 
 def _note_path(folder: Path, name: str) -> Path:

@@ -59,12 +59,6 @@ def laplacian(fake: Tensor, real: Tensor, levels: int = 4) -> Tensor:
     return total + l1(error, zero(error))
 
 
-def luma(picture: Tensor) -> Tensor:
-    """(N, 3, H, W) RGB -> gray, (N, 1, H, W) (ITU-R BT.601)."""
-    weights = torch.tensor([0.299, 0.587, 0.114], device=picture.device).view(1, 3, 1, 1)
-    return (picture * weights).sum(1, keepdim=True)
-
-
 def half(picture: Tensor) -> Tensor:
     """The next level of a pyramid: (N, C, H, W) smoothed by a binomial filter and averaged to half."""
     return smoothed(picture, BINOMIAL, 2)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from revisage.errors import ModelCorruptError, RuntimeUnavailableError
 from revisage.lab.metrics.weights import fill, read_state
-from revisage.lab.networks.arcface import ArcFaceCrop, ArcFaceResNet18, EdgeFace, gray_face
+from revisage.lab.networks.arcface import ArcFaceCrop, ArcFaceResNet18, gray_face, new_edgeface
 from revisage.lab.networks.mobilefacenet import MobileFaceNet
 
 Embedder = Callable[[Tensor], Tensor]
@@ -37,17 +37,16 @@ def edgeface(path: Path) -> Embedder:
     return lambda faces: network(crop(faces * 2 - 1))
 
 
-def open_edgeface(path: Path) -> EdgeFace:
+def open_edgeface(path: Path) -> torch.nn.Module:
     """The network with the weights of a numpy archive, fixed. Raises RuntimeUnavailableError without timm,
     ModelCorruptError when a weight is missing or of another shape."""
     try:
-        network = EdgeFace().eval().requires_grad_(False)
+        network = new_edgeface()
     except ModuleNotFoundError as error:
         if error.name != "timm":
             raise
         raise RuntimeUnavailableError("EdgeFace needs timm: pip install 'revisage[train]'") from None
-    fill(network.network, read_state(path), path)
-    return network
+    return fill(network, read_state(path), path)
 
 
 def arcface(path: Path) -> Embedder:

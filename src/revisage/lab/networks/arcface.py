@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from revisage.faces import estimate
-from revisage.lab.filters import STEMLESS, smoothed
+from revisage.lab.filters import STEMLESS, luma, smoothed
 
 # Five landmarks, x and y, on the ArcFace template at 96x112 px (Deng et al., ArcFace, CVPR 2019, code).
 _ARCFACE = (
@@ -110,24 +110,16 @@ def gray_face(faces: Tensor) -> Tensor:
     The whole crop, without a crop to another template and without smoothing before it shrinks: so GFP-GAN
     feeds this network in training.
     """
-    weights = torch.tensor((0.299, 0.587, 0.114), device=faces.device, dtype=faces.dtype)
-    gray = (faces * weights.view(1, 3, 1, 1)).sum(1, keepdim=True)
-    return F.interpolate(gray, size=(_SIZE, _SIZE), mode="bilinear")
+    return F.interpolate(luma(faces), size=(_SIZE, _SIZE), mode="bilinear")
 
 
-class EdgeFace(nn.Module):
+def new_edgeface() -> nn.Module:
     """(N, 3, 112, 112) RGB in [-1, 1] on the ArcFace template -> (N, 512) embedding, not normalised.
 
     EdgeFace-XS, which stays near itself when a face is degraded: George et al., *EdgeFace: Efficient Face
     Recognition Model for Edge Devices*, 2023; EdgeNeXt (Maaz et al., 2022) in its extra small size, by timm.
     """
+    import timm
 
-    def __init__(self) -> None:
-        import timm
-
-        super().__init__()
-        self.network: nn.Module = timm.create_model("edgenext_x_small", pretrained=False)
-        self.network.reset_classifier(512)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.network(x)
+    network: nn.Module = timm.create_model("edgenext_x_small", pretrained=False, num_classes=512)
+    return network

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from revisage.lab.filters import STEMLESS, smoothed
+from revisage.lab.filters import STEMLESS, luma, smoothed
 from revisage.lab.losses.identity import chord, face_features
 from revisage.lab.losses.perceptual import WEIGHTS, perceptual, style
-from revisage.lab.losses.pixel import checkerboard, description, l1, laplacian, luma, pyramid
+from revisage.lab.losses.pixel import checkerboard, description, l1, laplacian, pyramid
 from revisage.lab.metrics.embedders import open_edgeface
 from revisage.lab.networks.arcface import ArcFaceCrop
 from revisage.lab.networks.gfpgan import Restored

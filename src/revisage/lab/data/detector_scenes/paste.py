@@ -5,14 +5,12 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from revisage.faces.align import BOX_256
 from revisage.lab.data.detector_scenes import heads
 from revisage.lab.data.detector_scenes.heads import wear
 from revisage.lab.data.detector_scenes.source import CROP, THUMBNAIL, Source, read
 
 TURNED = 0.35  # share of heads that are turned to the side or bowed
-# The box that goes with the landmarks of an aligned 256 px crop: left, top, width, height. It is the median
-# of what the teacher detector answers on the crops, so both kinds of target mean the same by a face's box.
-CROP_BOX = (59.0, 46.4, 138.0, 187.7)
 WORN = 0.35  # share of pasted heads with a beard, a hat or the like
 
 
@@ -56,8 +54,8 @@ def tone(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def moved_box(matrix: np.ndarray) -> np.ndarray:
-    """(4,) the upright box of `CROP_BOX` after the similarity `matrix` (2, 3) from crop to scene."""
-    x, y, w, h = CROP_BOX
+    """(4,) the upright box of `BOX_256` after the similarity `matrix` (2, 3) from crop to scene."""
+    x, y, w, h = BOX_256
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     cx, cy = matrix @ np.array([x + w / 2, y + h / 2, 1.0])
     turn = abs(float(np.arctan2(matrix[1, 0], matrix[0, 0])))
@@ -81,9 +79,9 @@ def paste_face(
     index = int(rng.integers(len(source.faces)))
     # Mostly turned slightly, sometimes a face that nearly lies on its side.
     turn = rng.normal(0, 10) if rng.random() < 0.7 else rng.uniform(-60, 60)
-    scale, lowest = height / CROP_BOX[3], min(height * 0.4, size / 2)
+    scale, lowest = height / BOX_256[3], min(height * 0.4, size / 2)
     linear = similarity(scale, turn)
-    middle = np.array([CROP_BOX[0] + CROP_BOX[2] / 2, CROP_BOX[1] + CROP_BOX[3] / 2])
+    middle = np.array([BOX_256[0] + BOX_256[2] / 2, BOX_256[1] + BOX_256[3] / 2])
     drawn = (rng.uniform(lowest, size - lowest, 2) for _ in range(6))
     for place in drawn if centre is None else [centre]:
         matrix = np.column_stack([linear, place - linear @ middle])

@@ -59,13 +59,6 @@ def estimate68(five: np.ndarray) -> np.ndarray:
     return (mean @ affine).astype(np.float32)
 
 
-def mirror68(points: np.ndarray, width: int) -> np.ndarray:
-    """(68, 2) in a picture `width` pixels wide -> in its mirror image, right and left renamed."""
-    mirrored = points[list(MIRRORED)].copy()
-    mirrored[:, 0] = width - 1 - mirrored[:, 0]
-    return mirrored
-
-
 NAMES = ("estimate", "dlib", "fan")
 
 # dlib's predictor was trained on the boxes of dlib's own detector. On the FFHQ template at 512 px their

@@ -171,6 +171,7 @@ class FaceTask:
         stem = settings.network.stem
         self.losses = PictureLosses(weights, self.face_losses, settings.identity_share, vgg, lpips, stem)
         self.validation = HeldFaces(self.held, self.embedder, self.face_losses.edge, lpips)
+        self.validate, self.pictures = self.validation.figures, self.validation.sheet
 
     def phases(self) -> list[Phase]:
         settings, rate = self.settings, self.settings.critic_rate
@@ -294,14 +295,6 @@ class FaceTask:
         for name, critic, ours, truth in self._parts(judged, judged["fake"]):
             losses[name] = discriminator_logistic(critic(truth)[0], critic(ours)[0])
         return losses
-
-    def validate(self, network: nn.Module) -> dict[str, float]:
-        """See `HeldFaces.figures`."""
-        return self.validation.figures(network)
-
-    def pictures(self, network: nn.Module) -> np.ndarray:
-        """See `HeldFaces.sheet`."""
-        return self.validation.sheet(network)
 
 
 def _judged(batch: Batch) -> Batch:

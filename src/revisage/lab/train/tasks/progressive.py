@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from revisage.errors import TrainingError, UsageError
-from revisage.lab.data.landmarks import resize_landmarks
+from revisage.lab.data.landmarks import mirror_landmarks, resize_landmarks
 from revisage.lab.data.loader import Sample
 from revisage.lab.data.pictures import Pictures, find_pictures, fit, shuffled
-from revisage.lab.data.prepare.landmarks68 import mirror68, open_landmark_detector
+from revisage.lab.data.prepare.landmarks68 import MIRRORED, open_landmark_detector
 from revisage.lab.data.prepare.whole import Points, points_at, read_points
 from revisage.lab.degrade.progressive import RESTORE, UPSCALE
 from revisage.lab.degrade.progressive import Progressive as Degradation
@@ -171,7 +171,7 @@ class ProgressiveTask:
         clean, points = sized(self.training[i]), self._points(i)
         if rng.random() < 0.5:
             clean = np.ascontiguousarray(clean[:, ::-1])
-            points = {side: mirror68(found, side) for side, found in points.items()}
+            points = {side: mirror_landmarks(found, side, MIRRORED) for side, found in points.items()}
         low = degraded(clean, rng, encoder=settings.network.encoder)
         if not settings.network.encoder and rng.random() < RETURNED:
             low = returned(low)
