@@ -377,17 +377,6 @@ def test_pictures_of_one_person_stay_on_one_side_of_the_split(tmp_path: Path) ->
     assert split([folder], None) == ([[training[0]]], [sorted([*training[1:], *held])])
 
 
-def test_one_part_alone_can_be_trained(faces: Path) -> None:
-    network = replace(presets.TINY_FACE, polish=4)
-    task = task_of(faces, network=network, only="polish.", adversarial=0.0, pyramid=0.0)
-    before = {name: p.detach().clone() for name, p in task.networks["generator"].named_parameters()}
-    run_step(task, batch_of(task))
-    changed = {n for n, p in task.networks["generator"].named_parameters() if not torch.equal(p, before[n])}
-    assert changed == {n for n in before if n.startswith("polish.")}
-    with pytest.raises(UsageError, match="only='polish"):
-        task_of(faces, only="polish.")
-
-
 def test_a_second_folder_gives_its_share_of_pictures_and_landmarks(faces: Path, tmp_path: Path) -> None:
     more = write_table(write_pictures(tmp_path / "more", training=3, held=1))
     task = task_of(faces, more=more, more_share=0.25)

@@ -1,8 +1,7 @@
 """What is damaged in a photo, by a model's mask or one drawn by hand, and the photo without it."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import cv2
@@ -44,17 +43,15 @@ class Repair:
 
     mask: np.ndarray
     """(H, W) bool, what was filled, in pixels of the result at scale 1."""
-    model: str | None  #: name and version of what found the damage; None for a mask drawn by hand
+    model: DamageModel | None  #: what found the damage; None for a mask drawn by hand
     found: float
     """Share of the pixels that was marked, 0 to 1; more than `MOST` by a model is left as it was."""
-    digests: Mapping[str, Callable[[], tuple[str, ...]]] = field(default_factory=dict)
-    """What gives the SHA-256 in hex of the model's file, by its name and version."""
     turn: int = 0  #: degrees clockwise by which the mask was turned with the photo, after the repair
 
     @property
-    def changed_by(self) -> tuple[str, ...]:
-        """The model where something was filled by its mask."""
-        return (self.model,) if self.model is not None and self.mask.any() else ()
+    def changes(self) -> bool:
+        """Whether something was filled."""
+        return bool(self.mask.any())
 
     @property
     def share(self) -> float:
@@ -68,7 +65,7 @@ class Repair:
             return (
                 "nothing of it looks damaged" if self.model else "the mask marks nothing: paint damage white"
             )
-        if not self.mask.any():
+        if not self.changes:
             return f"{self.found:.0%} of it looks damaged, too much to be so: it is left; draw a mask"
         share = f"{self.share:.1%}" if self.share >= 0.0005 else "under 0.1%"
         return f"{share} of it was damaged and is repaired"
@@ -89,7 +86,11 @@ class Repair:
 
     def entry(self) -> dict[str, Any]:
         """What the report states, in JSON types."""
-        return {"share": round(self.share, 5), "found": round(self.found, 5), "model": self.model}
+        return {
+            "share": round(self.share, 5),
+            "found": round(self.found, 5),
+            "model": self.model and self.model.label,
+        }
 
 
 def repaired(
@@ -110,7 +111,7 @@ def repaired(
         mask = damage_in(photo.pixels, model, thin=level == "light")
         found = float(mask.mean())
         mask = mask if found <= MOST else np.zeros_like(mask)
-        repair = Repair(mask, model.label, found, {model.label: model.digests})
+        repair = Repair(mask, model, found)
     return replace(photo, pixels=inpaint(photo.pixels, mask)), repair
 
 

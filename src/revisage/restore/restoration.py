@@ -108,6 +108,8 @@ class Restoration:
                 tone.apply(canvas)
         if repair is not None:
             faces = tuple(replace(face, repaired=repair.touches(face.box)) for face in faces)
+        estimated = {"damage": repair, "tone": tone}
+        others = [one.model for one in estimated.values() if one and one.model and one.changes]
         restored = any(face.outcome == "restored" for face in faces)
         notes, deaf = self.rest.photo.notes, None if self.can_clean else self.rest.models["scene"]
         if deaf and job.options.clean != RestoreOptions.clean:
@@ -119,13 +121,10 @@ class Restoration:
             tone=tone,
             changed_by=((model,) if model and restored else ())
             + self.rest.changed_by
-            + (repair.changed_by if repair else ())
-            + (tone.changed_by if tone else ()),
+            + tuple(other.label for other in others),
             models=self.rest.models
-            | {"damage": repair.model if repair else None, "tone": tone.model if tone else None},
-            digests=self.rest.digests
-            | dict(repair.digests if repair else {})
-            | dict(tone.digests if tone else {}),
+            | {task: one.model.label if one and one.model else None for task, one in estimated.items()},
+            digests=self.rest.digests | {other.label: other.digests for other in others},
             seconds=job.seconds(),
         )
 

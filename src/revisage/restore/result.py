@@ -157,7 +157,7 @@ class Result:
         pages = (self, *self.further)
         revived = ("tones by estimate",) if any(one.tone and one.tone.changes for one in pages) else ()
         repairs = [one.repair for one in pages if one.repair is not None]
-        filled = ("damage filled by estimate",) if any(one.mask.any() for one in repairs) else ()
+        filled = ("damage filled by estimate",) if any(one.changes for one in repairs) else ()
         before = label_of(self.photo.xmp)  # of a result that is restored again: its models were at it too
         models = dict.fromkeys((before.models if before else ()) + self.changed_by + revived + filled)
         mark = Label(f"revisage {__version__}", tuple(models))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -36,26 +35,18 @@ class Tone:
     black: tuple[float, ...] = (0.0, 0.0, 0.0)
     white: tuple[float, ...] = (1.0, 1.0, 1.0)
     gamma: tuple[float, ...] = (1.0, 1.0, 1.0)
-    model: str | None = None  #: name and version of what has estimated it
-    digests: Mapping[str, Callable[[], tuple[str, ...]]] = field(default_factory=dict, compare=False)
-    """What gives the SHA-256 in hex of the model's file, by its name and version."""
+    model: ToneModel | None = None  #: what has estimated it
 
     @property
     def changes(self) -> bool:
         """Whether it is any."""
         return (self.black, self.white, self.gamma) != (Tone.black, Tone.white, Tone.gamma)
 
-    @property
-    def changed_by(self) -> tuple[str, ...]:
-        """The model where something is changed by its estimate."""
-        return (self.model,) if self.model is not None and self.changes else ()
-
     def at(self, strength: float) -> Tone:
         """A part of it, 0 to 1."""
         black = tuple(strength * value for value in self.black)
         white = tuple(1 - strength * (1 - value) for value in self.white)
-        gamma = tuple(np.power(self.gamma, strength).tolist())
-        return replace(self, black=black, white=white, gamma=gamma)
+        return Tone(black, white, tuple(np.power(self.gamma, strength).tolist()), self.model)
 
     def curves(self, values: np.ndarray) -> np.ndarray:
         """(..., 3) or (..., 1) in [0, 1] -> (..., 3) in [0, 1]; each channel rises throughout."""
@@ -78,7 +69,7 @@ class Tone:
     def entry(self) -> dict[str, Any]:
         """What the report says."""
         levels = {key: [round(v, 3) for v in getattr(self, key)] for key in ("black", "white", "gamma")}
-        return {"estimate": True, "model": self.model, **levels}
+        return {"estimate": True, "model": self.model and self.model.label, **levels}
 
 
 def estimate(pixels: np.ndarray, model: ToneModel) -> Tone:
@@ -95,13 +86,12 @@ def estimate(pixels: np.ndarray, model: ToneModel) -> Tone:
     levels = levels.astype(np.float64).reshape(3, 3)
     if toned:
         levels = levels.mean(axis=1, keepdims=True).repeat(3, axis=1)
-    none = Tone(model=model.label, digests={model.label: model.digests})
     black, white, gamma = (tuple(row.tolist()) for row in levels)
-    whole = replace(none, black=black, white=white, gamma=gamma)
+    whole = Tone(black, white, gamma, model)
     change = np.abs(whole.curves(small) - small).mean(axis=(0, 1)).max()
     span = np.ptp(np.quantile(small.mean(axis=2), (0.004, 0.996)))
     certain = float(np.interp(change, TOLD, (0, 1)) * np.interp(span, SPAN, (0, 1)))
-    return whole.at(certain) if certain else none
+    return whole.at(certain) if certain else Tone(model=model)
 
 
 def _looked_at(pixels: np.ndarray) -> np.ndarray:

@@ -67,8 +67,7 @@ def _leave_alone_the_rest(phase: Phase, state: State) -> None:
     """Only what a phase updates gets gradients: those of other weights cost time."""
     for key, network in state.networks.items():
         for name, parameter in network.named_parameters():
-            ours = name.startswith(phase.part) and not name.startswith(phase.fixed)
-            parameter.requires_grad_(key == phase.network and ours)
+            parameter.requires_grad_(key == phase.network and not name.startswith(phase.fixed))
 
 
 def gradient_norms(

@@ -26,10 +26,8 @@ class Phase:
     """The phase runs in every n-th step (lazy regularisation)."""
     rate: float = 1.0
     """Multiple of the loop's learning rate."""
-    part: str = ""
-    """What the names of the parameters start with that are updated; all of the network's if empty."""
     fixed: tuple[str, ...] = ()
-    """What the names of parameters start with that are not updated all the same."""
+    """What the names of parameters start with that are not updated."""
     beta1: float | None = None
     """Adam's first decay rate for this network instead of the loop's. Phases of one network share an
     optimiser, and with it this number."""

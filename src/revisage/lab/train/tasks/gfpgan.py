@@ -88,9 +88,6 @@ class FaceSettings:
     critic_rate: float = 6.0
     """Learning rate of the discriminators as a multiple of the generator's; their layers have the equalised
     learning rate and the compact generator's have not, so that they need more."""
-    only: str = ""
-    """The generator's weights whose names start so, such as "polish.", are trained and no others; they stay
-    as `--init` gave them. Steps cost less, and one part's loss cannot bend the others."""
     identity_share: float = 0.5
     """Share of each batch that the losses through embeddings see; these are slow."""
     validation: int = 48
@@ -155,8 +152,6 @@ class FaceTask:
         if settings.prior is not None:
             load_prior(generator, settings.prior)
         self.networks: dict[str, nn.Module] = {"generator": generator}
-        if not any(name.startswith(settings.only) for name, _ in generator.named_parameters()):
-            raise UsageError(f"only={settings.only!r} names no weight: give a part, such as polish.")
         if weights.adversarial:
             self.networks["discriminator"] = Discriminator(settings.discriminator)
             if weights.patches:
@@ -176,7 +171,7 @@ class FaceTask:
     def phases(self) -> list[Phase]:
         settings, rate = self.settings, self.settings.critic_rate
         fixed = ("decoder.",) if settings.prior and settings.fixed_prior else ()
-        phases = [Phase("generator", "generator", self._generator, part=settings.only, fixed=fixed)]
+        phases = [Phase("generator", "generator", self._generator, fixed=fixed)]
         critic = partial(Phase, rate=rate, beta1=0.0, clipped=False)
         for name in CRITICS:
             if name in self.networks:
