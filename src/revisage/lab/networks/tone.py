@@ -40,6 +40,7 @@ class ToneNetwork(nn.Module):
             nn.Sequential(nn.Conv2d(b, b, 3, 1, 1), nn.SiLU(), nn.Conv2d(b, b, 3, 1, 1)) for _, b in steps
         )
         self.hidden = nn.Linear(2 * config.features[-1] + 9, config.hidden)
+        self.dropout = nn.Dropout(0.1)
         self.levels = nn.Linear(config.hidden, 9)
         nn.init.normal_(self.levels.weight, std=0.03)
         # Near "not faded", and with a slope there.
@@ -54,7 +55,7 @@ class ToneNetwork(nn.Module):
         tones = F.avg_pool2d(photo, 2)
         tones = torch.cat((tones.amin((2, 3)), tones.mean((2, 3)), tones.amax((2, 3))), dim=1)
         seen = torch.cat((x.mean((2, 3)), x.amax((2, 3)), tones), dim=1)
-        black, white, gamma = self.levels(F.silu(self.hidden(seen))).float().chunk(3, dim=1)
+        black, white, gamma = self.levels(self.dropout(F.silu(self.hidden(seen)))).float().chunk(3, dim=1)
         return torch.cat(
             (
                 MOST[0] * torch.tanh(F.relu(black)),

@@ -12,6 +12,7 @@ from revisage.lab.data.loader import Sample
 from revisage.lab.data.pictures import Pictures, find_pictures, fit
 from revisage.lab.degrade import apply, fadings
 from revisage.lab.degrade.colour import Gray
+from revisage.lab.degrade.recipe import clip
 from revisage.lab.losses.colour import ciede94
 from revisage.lab.networks.tone import ToneConfig, ToneNetwork, relevel
 from revisage.lab.train.distributed import device_of
@@ -44,7 +45,9 @@ class ToneSettings:
     gray: float = 0.1
     """Share of the samples that are gray, before they fade."""
     weakest: float = 0.4
-    """Least strength of the fading; the greatest is 1.2."""
+    """Least strength of the fading, as of a recipe's parts."""
+    strongest: float = 1.6
+    """Greatest strength."""
     validation: int = 100
     """Held-out photos used."""
     seed: int = 0
@@ -79,16 +82,17 @@ class ToneTask:
         other = self.more is not None and rng.random() < settings.more_share
         pictures = self.more if other and self.more is not None else self.photos
         picture = pictures[int(rng.integers(len(pictures)))]
-        sides = [
-            max(1, int(length * share))
-            for length, share in zip(picture.shape, rng.uniform(0.6, 1, 2), strict=False)
-        ]
-        y, x = (int(rng.integers(a - b + 1)) for a, b in zip(picture.shape, sides, strict=False))
-        photo = to_unit(_small(picture[y : y + sides[0], x : x + sides[1]]))
+        height, width = (max(1, int(length * rng.uniform(0.45, 1))) for length in picture.shape[:2])
+        y, x = (int(rng.integers(spare + 1)) for spare in np.subtract(picture.shape[:2], (height, width)))
+        photo = to_unit(_small(picture[y : y + height, x : x + width]))
         if rng.random() < 0.5:
             photo = np.ascontiguousarray(photo[:, ::-1])
+        # Few photographs are soon known by their colours, and which of them have faded.
+        photo **= np.float32(np.exp(rng.normal(0, 0.12)))
+        luma = Gray().apply(photo)
+        photo = clip(luma + np.float32(rng.uniform(0.75, 1.15)) * (photo - luma))
         gray, unfaded = rng.random() < settings.gray, rng.random() < settings.unfaded
-        kinds = fadings(rng, rng.uniform(settings.weakest, 1.2))
+        kinds = fadings(rng, rng.uniform(settings.weakest, settings.strongest))
         faded = photo if unfaded else apply(photo, kinds[int(rng.integers(len(kinds)))])
         if gray:
             faded, photo = Gray().apply(faded), Gray().apply(photo)
