@@ -233,11 +233,13 @@ def test_pages_that_are_too_much_together_are_refused() -> None:
 def test_the_label_tells_what_was_done_to_any_page() -> None:
     sharp = np.random.default_rng(0).choice(np.uint8([4, 90, 180, 255]), (40, 60, 1)).repeat(3, axis=2)
     faded = sharp // 3 + np.uint8(90)
-    result = Restorer(models=StubModels(scene=twice)).restore(
-        many([sharp, faded]), pages="all", scale=2, colour="revive"
-    )
+    none = np.float32([0, 0, 0, 1, 1, 1, 1, 1, 1]).reshape(1, 9, 1)  # and its tones tell that it has
+    models = StubModels(scene=twice, tone=lambda _: none)
+    result = Restorer(models=models).restore(many([sharp, faded]), pages="all", scale=2, colour="revive")
     assert [page.tone.changes for page in (result, *result.further)] == [False, True]
-    assert read(result.encode("TIFF")).models == ("stub-scene 1", "tones by estimate")
+    assert read(result.encode("TIFF")).models == (
+        "stub-scene 1", "stub-tone 1", "tones by estimate",
+    )  # fmt: skip
 
 
 def in_large(pixels: np.ndarray) -> list[Face]:

@@ -136,8 +136,8 @@ MISTAKES = {
 
 TRAINING_MISTAKES = {
     "gfpgn --data album": (
-        "SYSTEM gfpgn: choose one of prior, gfpgan, realesrgan, progressive, damage, finder, identity, "
-        "expressions"
+        "SYSTEM gfpgn: choose one of prior, gfpgan, realesrgan, progressive, damage, tone, finder, "
+        "identity, expressions"
     ),
     "gfpgan --data album --preset big": (
         "no preset 'big' for gfpgan; there are compact-256, reconstruction-256, unet-256, gpu-256, "

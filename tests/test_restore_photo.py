@@ -197,6 +197,7 @@ def test_report(astronaut: np.ndarray, tmp_path: Path) -> None:
         "identity": None,
         "finder": "stub-finder 1",
         "damage": None,
+        "tone": None,
     }
     assert photo["runtime"] == {"backend": "stub", "device": "cpu", "precision": "fp32"}
     assert set(photo["seconds"]) == {"decode", "repair", "find", "faces", "scene", "paste", "encode"}
