@@ -74,6 +74,17 @@ def test_the_model_sees_a_cast_that_the_tones_hardly_tell() -> None:
     assert error(revived, ASTRONAUT) < 0.5 * before
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_picture_of_all_tones_has_not_faded_and_stays_to_the_bit(seed: int) -> None:
+    pixels = scene(seed)
+    pixels[:10, :20], pixels[-10:, :20] = 252, 10
+    kept = pixels.copy()
+    tone = estimate(pixels, MODEL)
+    tone.apply(pixels)
+    assert not tone.changes
+    assert np.array_equal(pixels, kept)
+
+
 def test_photographs_come_nearer_and_those_that_have_not_faded_stay(shared: Path) -> None:
     moved, before, after = [], [], []
     for path in islice(sorted((shared / "data/scenes").iterdir()), 0, 100, 4):
@@ -122,11 +133,20 @@ def test_strength_0_and_what_has_not_faded_stay_to_the_bit_in_16_bits() -> None:
         assert result.changed_by == ()
 
 
-def test_plain_borders_say_nothing() -> None:
-    inner = faded(ASTRONAUT, RED_CAST)
-    framed = np.pad(inner, ((80, 80), (80, 80), (0, 0)), constant_values=255)
-    plain, within = estimate(inner, MODEL), estimate(framed, MODEL)
-    assert within.gamma == pytest.approx(plain.gamma, abs=0.15)
+def test_the_tones_of_faces_say_nothing() -> None:
+    none = levels((0,) * 3, (1,) * 3, (1,) * 3).tone()
+    pixels = scene()
+    whole = estimate(pixels, none)
+    pixels[10:60, 20:60] = (255, 170, 150)  # skin in the sun is no paper
+    assert estimate(pixels, none, [face_at(40, 35, 30)]) == whole
+
+
+@pytest.mark.parametrize("clean", [scene(), ASTRONAUT], ids=["patches", "astronaut"])
+def test_plain_borders_say_nothing(clean: np.ndarray) -> None:
+    inner = faded(clean, RED_CAST)
+    edge = clean.shape[0] // 6
+    framed = np.pad(inner, ((edge, edge), (edge, edge), (0, 0)), constant_values=255)
+    assert estimate(framed, MODEL).gamma == pytest.approx(estimate(inner, MODEL).gamma, abs=0.1)
 
 
 def test_16_bits_and_8_are_revived_alike() -> None:

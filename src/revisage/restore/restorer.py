@@ -275,7 +275,7 @@ class Restorer:
             places,
             layers,
             level=job.neutral and job.keep,
-            tone=lambda: estimate(photo.pixels, self._models.tone()),
+            tone=lambda: estimate(photo.pixels, self._models.tone(), found),
             background=background if used and used.control else None,
         )
 
@@ -325,7 +325,7 @@ class Restorer:
             places=(),
             layers=(layer,),
             level=job.neutral and job.keep,
-            tone=lambda: estimate(photo.pixels, self._models.tone()),
+            tone=lambda: estimate(photo.pixels, self._models.tone(), (whole,)),
         )
 
 

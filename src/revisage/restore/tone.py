@@ -6,12 +6,14 @@ yellow, its darkest and lightest tones tell more. So both are asked, one after t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
 
+from revisage.faces import Face
 from revisage.image import eight_bits
 from revisage.restore.models import ToneModel
 
@@ -96,13 +98,14 @@ class Tone:
         return {"estimate": True, "model": self.model and self.model.label, **levels}
 
 
-def estimate(pixels: np.ndarray, model: ToneModel) -> Tone:
+def estimate(pixels: np.ndarray, model: ToneModel, faces: Sequence[Face] = ()) -> Tone:
     """How the photo, (H, W, 3) uint8 or uint16, has faded, its plain border left out.
 
-    A photo of one tint, gray or sepia, keeps it: all channels get one curve.
+    A photo of one tint, gray or sepia, keeps it: all channels get one curve. Skin is no paper, so the tones
+    of `faces` are left out, as far as others are left.
     """
-    values = _looked_at(pixels)
-    toned = _is_monochrome(values.reshape(-1, 3))
+    values, wanted = _looked_at(pixels, faces)
+    toned = _is_monochrome(values[wanted])
     if toned:
         values = values.mean(axis=2, keepdims=True).repeat(3, axis=2)
     small = cv2.resize(values, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
@@ -112,7 +115,7 @@ def estimate(pixels: np.ndarray, model: ToneModel) -> Tone:
         levels = levels.mean(axis=1, keepdims=True).repeat(3, axis=1)
     black, white, gamma = (tuple(row.tolist()) for row in levels)
     seen = _trusted(Tone(black, white, gamma, model), small.reshape(-1, 3), TOLD)
-    return seen.then(_by_ends(seen.curves(values).reshape(-1, 3)))
+    return seen.then(_by_ends(seen.curves(values[wanted])))
 
 
 def _trusted(tone: Tone, values: np.ndarray, told: tuple[float, float]) -> Tone:
@@ -147,13 +150,19 @@ def _by_ends(values: np.ndarray) -> Tone:
     return _trusted(Tone(white=white, gamma=tuple(gain.tolist())), values, CHANGED)
 
 
-def _looked_at(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, 3) float in [0, 1]: a small copy without its plain border."""
+def _looked_at(pixels: np.ndarray, faces: Sequence[Face]) -> tuple[np.ndarray, np.ndarray]:
+    """(H, W, 3) float in [0, 1], a small copy without its plain border; (H, W) where it shows no face."""
     factor = min(1, LOOK / max(pixels.shape[:2]))
     size = tuple(max(1, round(length * factor)) for length in pixels.shape[1::-1])
     small = eight_bits(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)).astype(np.float32) / 255
+    wanted = np.ones(small.shape[:2], bool)
+    for face in faces:
+        x, y, width, height = (value * factor for value in face.box)
+        left, top = max(0, round(x - width / 4)), max(0, round(y - height / 4))
+        wanted[top : round(y + 1.25 * height), left : round(x + 1.25 * width)] = False
     rows, columns = (_inner(small.std(axis=axis).mean(axis=1)) for axis in (1, 0))
-    return small[rows, columns]
+    inner = wanted[rows, columns]
+    return small[rows, columns], inner if inner.mean() >= 0.2 else np.ones_like(inner)
 
 
 def _inner(spread: np.ndarray) -> slice:
