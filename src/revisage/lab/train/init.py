@@ -53,7 +53,8 @@ def start_from(network: nn.Module, path: Path) -> list[str]:
     for layer, names in absent.items():
         if missing == weights or any(n.rpartition(".")[0] == layer for n in weights - missing):
             raise TrainingError(f"{path} has no tensor {names[0]}: it is of another network")
-        if isinstance(network.get_submodule(layer), nn.BatchNorm2d):
+        folded = not any(name.endswith(".running_var") for name in stored.tensors)
+        if folded and isinstance(network.get_submodule(layer), nn.BatchNorm2d):
             raise TrainingError(
                 f"{path} has its batch norms multiplied into its convolutions, and {companion(path).name} is "
                 "not beside it: start from the training's folder, or export it again"
