@@ -1178,11 +1178,11 @@ def test_turning_a_painted_photo_says_that_the_paint_is_gone(page: Page, server:
     painting(page)
     page.mouse.click(*on_screen(page, 160, 152))
     repaired(page)
-    page.keyboard.press("r")
+    page.get_by_role("button", name="Turn, straighten, crop").click()
     page.get_by_role("button", name="Apply").click()
     page.locator(".frame-tools").wait_for(state="detached")
     assert page.evaluate("window.revisage.current.settings.run.mask"), "nothing was turned"
-    page.keyboard.press("r")
+    page.get_by_role("button", name="Turn, straighten, crop").click()
     page.get_by_role("button", name="Turn to the left").click()
     page.get_by_role("button", name="Apply").click()
     page.get_by_text("paint it again").wait_for()
