@@ -214,7 +214,11 @@ def test_shipped_models_with_batch_norms_can_be_trained_on(name: str) -> None:
 
 def test_norms_that_are_folded_in_are_told(tmp_path: Path) -> None:
     network, file = untrained("finder", "tiny"), tmp_path / "bare.onnx"
-    file.write_bytes(get("revisage-finder").path.read_bytes())
+    model = onnx.load(str(get("revisage-finder").path))
+    for tensor in list(model.graph.initializer):  # as exports of version 0.1 are
+        if "norm" in tensor.name or tensor.name.startswith("stem.1."):
+            model.graph.initializer.remove(tensor)
+    onnx.save(model, str(file))
     with pytest.raises(TrainingError, match=r"batch norms .* bare\.pt is not beside it"):
         start_from(network, file)
 

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 import onnx
+import onnxscript.optimizer
 import torch
 from torch import Tensor, nn
 
@@ -144,11 +145,18 @@ def _trace(
                 # AUTO finds by itself that a size must be a multiple of some number.
                 dynamic_shapes=({_AXES[name]: torch.export.Dim.AUTO for name in dynamic},),
                 verbose=False,
+                optimize=False,
             )
+            assert program is not None
+            graph = program.model.graph
+            # The optimiser multiplies batch norms into convolutions, but not what may come from outside. A
+            # training goes on from the file, and runtimes do the same when they open it.
+            graph.inputs.extend(v for k, v in graph.initializers.items() if k.endswith("running_var"))
+            onnxscript.optimizer.optimize(program.model)
+            del graph.inputs[1:]
     except Exception as error:
         cause = error.__cause__ or error  # the exporter wraps the reason in advice about reporting it
         raise ModelError(f"network cannot be exported: {type(cause).__name__}: {one_line(cause)}") from error
-    assert program is not None
     model = program.model_proto
     shape = model.graph.input[0].type.tensor_type.shape.dim
     fixed = " and ".join(name for name in dynamic if not shape[_AXES[name]].dim_param)
@@ -160,15 +168,17 @@ def _trace(
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """The exporter's progress notes and the warnings about its own internals are nobody's concern."""
-    log = logging.getLogger("torch.onnx")
-    level = log.level
-    log.setLevel(logging.ERROR)
+    logs = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir")]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        log.setLevel(level)
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
 
 
 def _clean(model: onnx.ModelProto) -> None:

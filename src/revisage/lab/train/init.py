@@ -1,6 +1,6 @@
 """Starting a training from weights made earlier, so that a shipped weight file is enough to go on from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ def start_from(network: nn.Module, path: Path) -> list[str]:
     state, absent = network.state_dict(), dict[str, list[str]]()
     for name, value in state.items():
         layer = name.rpartition(".")[0]
-        tensor = stored.tensors.get(name, stored.tensors.get(f"network.{name}"))
+        tensor = _named(stored.tensors, name)
         if tensor is None:
             if value.is_floating_point():  # counters are not exported
                 absent.setdefault(layer, []).append(name)
@@ -70,10 +70,11 @@ def companion(path: Path) -> Path:
 
 def save_companion(network: nn.Module, path: Path) -> None:
     """Write the weights of a network that its exported file lacks beside it, in half precision."""
-    # What is written may be the network itself, or a module that holds it.
-    there = {name.removeprefix("network."): tensor for name, tensor in _tensors(path).items()}
-    halves, none = checkpoint.halved(network).items(), torch.empty(0)
-    rest = {k: v for k, v in halves if not v.equal(there.get(k, none).to(v.dtype))}
+    rest, there = checkpoint.halved(network), _tensors(path)
+    for name, half in list(rest.items()):
+        tensor = _named(there, name)
+        if tensor is not None and half.equal(tensor.to(half.dtype)):
+            del rest[name]
     checkpoint.save(path.parent, path.stem, describe(network) | {"weights": rest, "onnx": sha256(path)})
 
 
@@ -92,6 +93,11 @@ def _exported(path: Path) -> Weights:
     except Exception as error:
         raise TrainingError(f"cannot read {path}: {one_line(error)}") from None
     return Weights(tensors)
+
+
+def _named(tensors: Mapping[str, Tensor], name: str) -> Tensor | None:
+    """What is written may be the network itself, or a module that holds it."""
+    return tensors.get(name, tensors.get(f"network.{name}"))
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
