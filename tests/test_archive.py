@@ -128,6 +128,26 @@ def test_a_photo_whose_mask_or_xmp_file_is_gone_is_done_again(tmp_path: Path, mo
     assert not (out / "1.png.mask.png").exists()
 
 
+def test_a_photo_whose_own_xmp_file_is_new_changed_or_gone_is_done_again(
+    tmp_path: Path, models: StubModels
+) -> None:
+    source, out = album(tmp_path / "in", bad=0), tmp_path / "out"
+    said = "<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
+    for name in ("1.xmp", "2.png.xmp"):
+        (source / name).write_text(said)
+    assert run(source, out) == 0
+    assert worked(models) == 6
+    (source / "0.xmp").write_text(said)
+    (source / "1.xmp").write_text(f"{said} ")
+    (source / "2.png.xmp").unlink()
+    assert run(source, out) == 0
+    assert worked(models) == 3
+    assert (out / "0.xmp").exists()
+    os.utime(source / "1.xmp", (1, 1))
+    assert run(source, out) == 0
+    assert worked(models) == 0
+
+
 def test_a_change_that_keeps_size_and_differs_in_time_only_is_found(
     tmp_path: Path, models: StubModels
 ) -> None:

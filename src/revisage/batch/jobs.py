@@ -34,6 +34,8 @@ class Outcome:
     entry: dict[str, Any]  #: of the report
     error: str | None = None  #: what went wrong, in one line; None where the photo was restored
     reason: Reason | None = None  #: the kind of error
-    digest: str | None = None  #: SHA-256 of the photo's bytes in hex; None where they could not be read
+    digest: str | None = (
+        None  #: SHA-256 of the photo's bytes in hex, and of its XMP file's; None where they could not be read
+    )
     stamp: str | None = None  #: the file's size and time before it was read (`storage.stamp`)
     written: int | None = None  #: bytes of the result; None without one

@@ -14,6 +14,7 @@ from typing import Any
 from revisage.batch.jobs import Location
 from revisage.errors import SaveError, UsageError
 from revisage.files import PART, TEMPORARY, sha256, typed, write_atomically
+from revisage.image import find_sidecar
 from revisage.label import results
 
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "memory"})
@@ -50,14 +51,14 @@ def location(text: str) -> Location:
 
 
 def stamp(source: Location) -> str | None:
-    """Size and time of a file, and what else tells its versions apart; None when it cannot be seen. Equal
-    stamps are taken for equal contents, as git and rsync do."""
+    """Size and time of a file and of the XMP beside it, and what else tells its versions apart; None when it
+    cannot be seen. Equal stamps are taken for equal contents, as git and rsync do."""
     if source == STANDARD:
         return None
     try:
         if isinstance(source, Path):
-            status = source.stat()
-            return f"{status.st_size}:{status.st_mtime_ns}"
+            statuses = [file.stat() for file in _files(source)]
+            return ":".join(f"{status.st_size}:{status.st_mtime_ns}" for status in statuses)
         info = filesystem(source).info(source)
     except OSError:
         return None
@@ -65,15 +66,20 @@ def stamp(source: Location) -> str | None:
     return ":".join("" if mark is None else str(mark) for mark in marks)
 
 
+def _files(source: Path) -> list[Path]:
+    beside = find_sidecar(source)
+    return [source] if beside is None else [source, beside]
+
+
 def digest(source: Location) -> str | None:
-    """SHA-256 in hex of a file's bytes; None when they cannot be read."""
+    """SHA-256 in hex of a file's bytes, and of those of the XMP beside it; None when they cannot be read."""
     if source == STANDARD:
         return None
     try:
         if isinstance(source, Path):
             if not stat.S_ISREG(source.stat().st_mode):  # a named pipe would block
                 return None
-            return sha256(source)
+            return "".join(sha256(file) for file in _files(source))
         with filesystem(source).open(source, "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except (OSError, ValueError):

@@ -6,11 +6,11 @@ from revisage.image.formats import FORMAT_OF_EXTENSION, format_for, format_of
 from revisage.image.isolation.pool import protection
 from revisage.image.names import output_paths
 from revisage.image.photo import Metadata, Photo, eight_bits
-from revisage.image.sidecar import sidecar_path, with_sidecar
+from revisage.image.sidecar import find_sidecar, sidecar_path, with_sidecar
 from revisage.options import DecodeLimits
 
 __all__ = [
     "FORMAT_OF_EXTENSION", "DecodeLimits", "Metadata", "Photo", "can_encode", "decode", "eight_bits",
-    "encode", "format_for", "format_of", "from_array", "from_pillow", "left_out", "output_paths",
-    "protection", "save", "sidecar_path", "to_pillow", "with_sidecar",
+    "encode", "find_sidecar", "format_for", "format_of", "from_array", "from_pillow", "left_out",
+    "output_paths", "protection", "save", "sidecar_path", "to_pillow", "with_sidecar",
 ]  # fmt: skip

@@ -10,12 +10,18 @@ from revisage.image.xmp import clean_xmp, merge
 _MOST_BYTES = 4 << 20
 
 
+def find_sidecar(path: Path) -> Path | None:
+    """The XMP file beside a photo; None where there is none. Raises OSError."""
+    names = (f"{path.name}.xmp", f"{path.name}.XMP", f"{path.stem}.xmp", f"{path.stem}.XMP")
+    beside = next((side for name in names if (side := path.with_name(name)).is_file()), path)
+    return None if beside == path else beside
+
+
 def with_sidecar(photo: Photo, path: Path) -> Photo:
     """The photo with what the XMP file beside it says, which counts before its own; `notes` tell bad ones."""
-    names = (f"{path.name}.xmp", f"{path.name}.XMP", f"{path.stem}.xmp", f"{path.stem}.XMP")
     with contextlib.suppress(OSError):
-        beside = next((side for name in names if (side := path.with_name(name)).is_file()), None)
-        if beside is None or beside == path:
+        beside = find_sidecar(path)
+        if beside is None:
             return photo
         said = None
         if beside.stat().st_size <= _MOST_BYTES:
