@@ -21,7 +21,7 @@ class DetectorConfig:
     """Widths and depths: `widths` are the channels at strides 2, 4, 8, 16 and 32."""
 
     widths: tuple[int, int, int, int, int] = (16, 40, 80, 128, 160)
-    depths: tuple[int, int, int, int] = (1, 3, 6, 5)
+    depths: tuple[int, int, int, int] = (1, 3, 4, 3)
     pyramid: int = 80
 
 
@@ -35,8 +35,6 @@ class Separable(nn.Module):
         self.pointwise = nn.Conv2d(inputs, outputs, 1, bias=False)
         self.pointwise_norm = nn.BatchNorm2d(outputs)
         self.residual = stride == 1 and inputs == outputs
-        if self.residual:
-            nn.init.zeros_(self.pointwise_norm.weight)  # begins as identity (Goyal et al. 2017, section 5.1)
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.depthwise_norm(self.depthwise(x)))

@@ -264,6 +264,6 @@ def _close(scene: Scene, source: Source, rng: np.random.Generator) -> None:
 
 KINDS = {
     "portrait": (0.07, _portrait), "few": (0.13, _few), "crowd": (0.07, _crowd), "mosaic": (0.2, _mosaic),
-    "photo": (0.36, _photo), "close": (0.03, _close), "clutter": (0.14, _clutter),
+    "photo": (0.28, _photo), "close": (0.03, _close), "clutter": (0.22, _clutter),
 }  # fmt: skip
 """Share of the scenes, and what paints one."""
