@@ -6,7 +6,7 @@ import { photosOf } from "./files.js";
 import { Frame } from "./frame.js";
 import { icon, iconButton } from "./icons.js";
 import { setToken } from "./api.js";
-import { html, useEffect, useRef } from "./vendor/preact-htm.js";
+import { html, useEffect, useLayoutEffect, useRef } from "./vendor/preact-htm.js";
 import { Viewer } from "./viewer.js";
 import { LANGUAGES, brief, choose, duration, language, say } from "./words.js";
 
@@ -158,7 +158,7 @@ function Stage({ session, photo }) {
   const { mode, choosing, marked, brush } = session;
   const original = session.original || brush !== null;
   const pictures = photo.pictures ?? photo.sketch ?? null;
-  useEffect(() => {
+  useLayoutEffect(() => { // before it is painted, or an empty stage would be seen
     const changed = () => session.show({ place: viewer.place });
     const viewer = new Viewer(place.current, { changed, tapped: (n) => session.toggleFace(n), drawn: (box) => session.addFace(box), place: session.place });
     session.viewer = viewer;
@@ -167,7 +167,7 @@ function Stage({ session, photo }) {
       session.viewer = null;
     };
   }, []);
-  useEffect(() => session.viewer.show({
+  useLayoutEffect(() => session.viewer.show({
     photo: photo.key, pictures, weights: photo.weights, boxes: photo.boxes, face: session.faceBox, pinned: photo.pinned, sizeOut: photo.report?.size_out, mode, original, choosing, marked,
     brush, mask: brush?.canvas ?? (session.repaired ? pictures?.mask : null),
   }));
