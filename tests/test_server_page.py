@@ -836,8 +836,10 @@ def test_the_words_are_there_in_every_language(open_page: Callable[..., Page], s
         page.locator(".promises .icon + span").first.get_by_text(words["where.local"]).wait_for()
         page.set_input_files("#files", files(("a.png", photo())))
         page.locator(".closeups canvas").first.wait_for()
-        beside = page.locator(".panel").evaluate("panel => panel.scrollWidth - panel.clientWidth")
-        assert beside <= 0, (language, "words are too long for a phone")
+        for size in PHONE, {"width": 1440, "height": 900}:
+            page.set_viewport_size(size)
+            beside = page.locator(".panel").evaluate("panel => panel.scrollWidth - panel.clientWidth")
+            assert beside <= 0, (language, "words are too long", size)
 
 
 def holes(text: str) -> set[str]:
