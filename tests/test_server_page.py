@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
@@ -835,8 +836,10 @@ def test_the_words_are_there_in_every_language(open_page: Callable[..., Page], s
         page.locator(".promises .icon + span").first.get_by_text(words["where.local"]).wait_for()
         page.set_input_files("#files", files(("a.png", photo())))
         page.locator(".closeups canvas").first.wait_for()
-        beside = page.locator(".panel").evaluate("panel => panel.scrollWidth - panel.clientWidth")
-        assert beside <= 0, (language, "words are too long for a phone")
+        for size in PHONE, {"width": 1440, "height": 900}:
+            page.set_viewport_size(size)
+            beside = page.locator(".panel").evaluate("panel => panel.scrollWidth - panel.clientWidth")
+            assert beside <= 0, (language, "words are too long", size)
 
 
 def holes(text: str) -> set[str]:
@@ -1219,6 +1222,90 @@ def test_a_missed_face_is_tapped_and_taken_back(page: Page, server: Running) -> 
     page.get_by_role("button", name="Undo").click()
     page.wait_for_function("() => !revisage.current.isBusy && revisage.current.pictures")
     assert page.evaluate("revisage.current.ran") == {}
+
+
+def test_a_missed_face_is_added_by_keyboard_alone(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", photo()))
+    page.get_by_role("button", name="Choose or add faces").press("Enter")
+    box = page.get_by_role("application", name="missed faces")
+    page.wait_for_function("() => revisage.viewer.aim && document.activeElement.tagName === 'CANVAS'")
+    assert viewer(page, "aim.at") == pytest.approx([0.5, 0.5]), "in the middle of what is seen"
+    side = viewer(page, "aim.side")
+    box.press("ArrowDown")
+    box.press("Shift+ArrowRight")
+    down = 0.5 + 0.25 * side / 240
+    assert viewer(page, "aim.at") == pytest.approx([0.5 + side / 440, down])
+    box.press("Shift+ArrowLeft")
+    box.press("+")
+    box.press("+")
+    box.press("-")
+    assert viewer(page, "aim.side") == pytest.approx(1.25 * side)
+    with page.expect_request("**/again?*"):
+        box.press("Enter")
+    corner_and_sides = [110 - 0.625 * side / 2, 120 * down - 0.625 * side / 2, 0.625 * side, 0.625 * side]
+    added_box = [int(side) for side in page.evaluate("revisage.current.settings.run.face[0].split(',')")]
+    assert added_box == pytest.approx(corner_and_sides, abs=1)
+    assert viewer(page, "aim") is None, "a second Enter adds nothing"
+    page.wait_for_function("() => !revisage.current.isBusy && revisage.current.pictures")
+    assert page.evaluate("document.activeElement.tagName") == "CANVAS", "the next one can be added"
+    box.press("Escape")
+    page.get_by_role("button", name="Choose or add faces", pressed=False).wait_for()
+    page.wait_for_function("() => document.activeElement.textContent === 'Choose or add faces'")
+    page.get_by_role("button", name="Undo").press("z")
+    page.wait_for_function("() => !revisage.current.settings.run.face")
+
+
+def test_a_face_is_left_out_by_the_key_that_adds_one(page: Page, server: Running) -> None:
+    """Enter does where the box is what a tap does there; a drag of the mouse takes the box away."""
+    added(page, server, ("a.png", photo()))
+    page.get_by_role("button", name="Choose or add faces").click()
+    box = page.get_by_role("application", name="missed faces")
+    page.wait_for_function("() => revisage.viewer.shown.choosing")
+    box.press("ArrowLeft")
+    assert page.evaluate("revisage.viewer.aim !== null"), "the first key shows it"
+    while viewer(page, "aim.at[0]") * 440 > 2 * 70:
+        box.press("ArrowLeft")
+    box.press("Enter")
+    page.get_by_role("checkbox", name="Restore face 1", checked=False).wait_for()
+    assert page.evaluate("revisage.current.settings.run.face ?? null") is None
+    box.press("ArrowLeft")
+    box.click(position={"x": 5, "y": 5})
+    assert viewer(page, "aim") is None
+
+
+def test_deletion_is_undone_by_a_key(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", photo()))
+    page.get_by_role("button", name="Delete a.png").click()
+    page.get_by_role("button", name="Try a sample photo").press("z")
+    page.get_by_role("button", name="Delete a.png").wait_for()
+
+
+def test_help_names_the_keys_without_scrolling(page: Page, server: Running) -> None:
+    opened(page, server)
+    page.get_by_role("button", name="Help").click()
+    help = page.get_by_role("dialog", name="Help")
+    for told in "While choosing faces", "While painting", "Undo", "Leave what was begun":
+        help.locator("dd", has_text=re.compile(f"^{told}")).wait_for()
+    assert help.evaluate("help => help.scrollHeight <= help.clientHeight")
+
+
+def test_nothing_moves_by_itself_where_that_is_not_wanted(
+    open_page: Callable[..., Page], server: Running
+) -> None:
+    page = opened(open_page(reduced_motion="reduce"), server)
+    page.set_input_files("#files", files(("slow.png", slow_photo(2))))
+    page.locator(".status progress").wait_for()
+    moving = """() => [...document.querySelectorAll('*')].flatMap((one) =>
+        [null, '::before', '::after', '::-webkit-progress-value'].map((part) => getComputedStyle(one, part)))
+        .filter((style) => style.transitionDuration !== '0s' || style.animationName !== 'none').length"""
+    assert page.evaluate(moving) == 0
+
+
+def test_a_scan_with_several_prints_is_told_of(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", photo()))
+    page.get_by_role("button", name="Turn, straighten, crop").click()
+    page.get_by_role("button", name="Only the print").click()
+    page.get_by_text("revisage split").wait_for()
 
 
 def test_the_result_comes_first(page: Page, server: Running) -> None:

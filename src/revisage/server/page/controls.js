@@ -15,6 +15,11 @@ const SAME_FORMAT = ["heif", "jpg", "tif"]; // other names of a format that is i
 const CLOSE = [25, 45]; // degrees: very close to the photo, close to it
 const FACE = 1.7; // sides of a face's box that a close-up shows
 const CLOSE_UP = 72; // pixels of its side
+/** Choose and add faces, or no more: the keys go to the photo and come back. */
+export function chooseFaces(session, choosing = !session.choosing) {
+  session.show({ choosing, focus: choosing ? ".stage canvas" : ".faces .label button" });
+  document.querySelector(".faces .label")?.scrollIntoView({ block: "nearest" }); // the hint is below it
+}
 export const isNarrow = () => matchMedia("(max-width: 56rem)").matches; // as in style.css
 
 export function Controls({ session, photo }) {
@@ -25,7 +30,7 @@ export function Controls({ session, photo }) {
   const faces = (some || photo.pictures) && html`<${Faces} session=${session} photo=${photo} />`;
   const first = isNarrow(); // directly below the picture
   const cleans = report?.can_clean ?? true;
-  const options = (which) => declared.filter(which).map((option) => html`<${Option} session=${session} settings=${settings} option=${option} />`);
+  const options = (which) => declared.filter(which).sort((a, b) => (a[1].type === "boolean") - (b[1].type === "boolean")).map((option) => html`<${Option} session=${session} settings=${settings} option=${option} />`);
   const panel = useRef(null);
   useEffect(() => {
     if (!session.scroll || !(photo.pictures || photo.isBusy)) return;
@@ -132,8 +137,8 @@ function Faces({ session, photo }) {
   return html`
     <section class="faces" aria-label=${say("faces")}>
       <div class="label"><h3>${say("faces")}</h3>
-        <button disabled=${!photo.pictures} aria-pressed=${session.choosing} onClick=${() => session.show({ choosing: !session.choosing })}>${icon("choosing")}${say("choosing")}</button></div>
-      ${session.choosing && html`<p class="hint">${say("choosing.hint")}</p>`}
+        <button disabled=${!photo.pictures} aria-pressed=${session.choosing} onClick=${() => chooseFaces(session)}>${icon("choosing")}${say("choosing")}</button></div>
+      ${session.choosing && html`<p class="hint">${say("choosing.hint")} <span class="keys">${say("choosing.keyboard")}</span></p>`}
       <ul>${photo.faces.map((face, n) => html`<${Face} key=${n} session=${session} photo=${photo} face=${face} n=${n} />`)}</ul>
       ${angles.length > 0 && html`<details class="more"><summary>${say("angle")}</summary>
         <p class="hint">${angles.join(", ")}. ${say("angle.hint", { very: CLOSE[0], close: CLOSE[1] })}</p></details>`}

@@ -101,6 +101,7 @@ export function Frame({ session, frame }) {
               aria-label=${say("frame.corner", { n: n + 1 })} ...${drag(corner)} />`)}
           </div>`}
       </div>
+      ${print && html`<p id="print-hint" class="tag tag-before">${say("frame.print.hint")}</p>`}
     </div>
     <div class="tools frame-tools" role="toolbar" aria-label=${say("frame")}>
       <label class="straighten"><span>${say("straighten")}</span>
@@ -108,7 +109,7 @@ export function Frame({ session, frame }) {
           onChange=${moving(false)} /><span class="amount">${`${straighten.toFixed(1)}°`}</span></label>
       ${iconButton("frame.left", () => set(() => turn(frame, 3)))}
       ${iconButton("frame.right", () => set(() => turn(frame, 1)))}
-      ${iconButton("frame.print", () => set(() => { frame.print = !print; }), { "aria-pressed": print })}
+      ${iconButton("frame.print", () => set(() => { frame.print = !print; }), { "aria-pressed": print, "aria-describedby": print ? "print-hint" : null })}
       <span class="space" />
       <button onClick=${() => session.endFrame(false)}>${say("cancel")}</button>
       <button class="primary" onClick=${() => session.endFrame(true)}>${say("apply")}</button>

@@ -2,6 +2,7 @@
 
 import { setToken } from "./api.js";
 import { BRUSH_KEYS } from "./brush.js";
+import { chooseFaces } from "./controls.js";
 import { dropped } from "./files.js";
 import { Session } from "./session.js";
 import { fullScreen } from "./views.js";
@@ -50,7 +51,7 @@ const KEYS = {
   b: () => session.show({ mode: session.mode === "wipe" ? "side" : "wipe" }),
   o: () => session.show({ original: true }),
   f: fullScreen,
-  c: () => session.show({ choosing: !session.choosing }),
+  c: () => chooseFaces(session),
   r: () => session.openFrame(),
   p: () => session.openBrush(),
   m: () => session.show({ repaired: !session.repaired }),
@@ -58,6 +59,7 @@ const KEYS = {
   ",": () => session.step(-1),
   ".": () => session.step(1),
   d: () => session.download(),
+  z: () => session.toast?.action?.act(),
   Delete: () => session.current && session.remove(session.current),
   "?": () => document.getElementById("help").showModal(),
 };
@@ -66,7 +68,7 @@ const KEYS = {
 function leave() {
   if (session.framing) session.endFrame(false);
   else if (session.brush && !session.brush.canUndo) session.endBrush(false);
-  else if (session.choosing) session.show({ choosing: false });
+  else if (session.choosing) chooseFaces(session, false);
 }
 
 const WHILE_PAINTING = ["+", "=", "-", "0", "1", "2", "?"];
@@ -76,7 +78,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, dialog")) return;
   const { brush, viewer } = session;
   const act = brush && !WHILE_PAINTING.includes(event.key) ? BRUSH_KEYS[event.key] : KEYS[event.key];
-  if (!act || (!viewer && event.key !== "?")) return;
+  if (!act || (!viewer && !["?", "z"].includes(event.key))) return;
   event.preventDefault();
   act(brush && act === BRUSH_KEYS[event.key] ? brush : viewer);
   if (brush) session.changed();

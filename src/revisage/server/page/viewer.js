@@ -6,6 +6,7 @@ import { MARGIN, View } from "./view.js";
 const VEIL = 0.6; // opacity of a mask
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const BEFORE = 0.2; // of a photo is seen as it was until the line is moved: the result comes first
+const SIZES = { "+": 1.25, "=": 1.25, "-": 0.8 }; // of the box that the keys move
 const GRIP = 28; // how near the line a drag takes it, in pixels
 
 export class Viewer extends View {
@@ -22,12 +23,14 @@ export class Viewer extends View {
     this.context = this.canvas.getContext("2d");
     this.pointers = new Map();
     this.hovered = -1;
+    this.aim = null; // the middle of what the keys add as a face, in shares of the picture, and its side in pixels
     this.shown = { photo, pictures: null, weights: [], boxes: [], face: null, mode: "wipe", original: false, marked: -1, choosing: false, brush: null, mask: null };
     this.observer = new ResizeObserver(() => this.#resize());
     this.observer.observe(stage);
     for (const name of ["pointerdown", "pointermove", "pointerup", "pointercancel", "pointerleave", "keydown", "keyup"]) {
       this.canvas.addEventListener(name, (event) => this[name](event));
     }
+    this.canvas.addEventListener("focus", () => this.canvas.matches(":focus-visible") && this.#takeAim());
     this.canvas.addEventListener("dblclick", (event) => this.#toggle(this.#place(event)));
     this.canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
   }
@@ -37,13 +40,15 @@ export class Viewer extends View {
     const { shown: before, percent } = this;
     const scale = before.pictures && this.scale();
     this.shown = { ...before, ...fields };
-    const { photo, mode, pictures } = this.shown;
+    const { photo, mode, pictures, choosing } = this.shown;
+    if (!choosing || photo !== before.photo) this.aim = null;
     if (photo !== before.photo) {
       this.fit();
       this.isNew = true;
     } else if (scale && pictures && mode !== before.mode && !this.isWhole) this.zoomBy(scale / this.scale());
     else if (percent !== this.percent) this.moved();
     this.#rest();
+    if (choosing && !before.choosing && this.canvas.matches(":focus-visible")) this.#takeAim();
     this.redraw();
   }
 
@@ -112,7 +117,7 @@ export class Viewer extends View {
       context.drawImage(mask, left, top, bw * scale, bh * scale);
       context.globalAlpha = 1;
     }
-    const drawn = this.drag?.box;
+    const drawn = this.drag?.box ?? (this.aim && this.#boxAt(this.aim));
     [...boxes, ...(drawn ? [drawn] : [])].forEach((box, n) => {
       if (!box || !(choosing || n === marked || n === this.hovered)) return;
       const place = [left + box[0] * scale, top + box[1] * scale, box[2] * scale, box[3] * scale];
@@ -159,15 +164,17 @@ export class Viewer extends View {
     else this.zoomTo(Math.max(200, 2 * this.percent), at);
   }
 
+  /** The number of the face at a place in shares of the picture, or -1. */
   #faceAt(at) {
     if (!this.shown.pictures) return -1;
-    const [x, y] = this.toPicture(at).map((share, k) => share * this.shown.pictures.size[k]);
+    const [x, y] = at.map((share, k) => share * this.shown.pictures.size[k]);
     return this.shown.boxes.findLastIndex((box) => box && x >= box[0] && x <= box[0] + box[2] && y >= box[1] && y <= box[1] + box[3]);
   }
 
   pointerdown(event) {
     if (event.button !== 0) return;
     const at = this.#place(event);
+    this.aim = null;
     this.canvas.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, at);
     if (this.shown.brush) {
@@ -191,7 +198,7 @@ export class Viewer extends View {
       this.panBy((at[0] - last[0]) / 2, (at[1] - last[1]) / 2);
     } else if (this.shown.brush) this.#moveBrush(this.toPicture(at));
     else if (!last) {
-      const face = event.pointerType === "mouse" ? this.#faceAt(at) : -1;
+      const face = event.pointerType === "mouse" && this.shown.pictures ? this.#faceAt(this.toPicture(at)) : -1;
       if (face === this.hovered) return;
       this.hovered = face;
       this.redraw();
@@ -223,17 +230,52 @@ export class Viewer extends View {
   }
 
   keydown(event) {
-    const { brush, pictures } = this.shown;
+    const { brush, choosing, pictures } = this.shown;
+    if (!pictures || event.ctrlKey || event.metaKey || event.altKey) return;
     const by = ARROWS[event.key];
-    if (!brush || !(by || event.key === " ")) return;
+    const isKnown = by || (brush ? event.key === " " : choosing && (SIZES[event.key] || event.key === "Enter"));
+    if (!(brush || choosing) || !isKnown) return;
     event.preventDefault();
     event.stopPropagation(); // or it would move the picture
-    if (by) {
-      const step = (event.shiftKey ? 2 : 0.5) * brush.size / this.scale();
-      const at = brush.at.map((share, k) => Math.min(1, Math.max(0, share + (by[k] * step) / pictures.size[k])));
+    if (choosing) this.#aimBy(event, by);
+    else if (by) {
+      const at = this.#nudged(brush.at, by, (event.shiftKey ? 2 : 0.5) * brush.size / this.scale());
       this.#moveBrush(at);
-      if (this.toStage(at).some((place, k) => place < MARGIN || place > this.pane()[k] - MARGIN)) this.centreAt(...at);
+      this.#keepInSight(at);
     } else if (!event.repeat) this.#press();
+  }
+
+  /** A place moved by a step in pixels of the picture, within it. */
+  #nudged(at, by, step) {
+    return at.map((share, k) => Math.min(1, Math.max(0, share + (by[k] * step) / this.shown.pictures.size[k])));
+  }
+
+  #keepInSight(at) {
+    if (this.toStage(at).some((place, k) => place < MARGIN || place > this.pane()[k] - MARGIN)) this.centreAt(...at);
+  }
+
+  /** Show the box that the keys move, in the middle of what is seen. */
+  #takeAim() {
+    const { choosing, pictures } = this.shown;
+    if (!choosing || !pictures) return;
+    this.aim ??= { at: this.centre, side: this.#usualSide() };
+    this.redraw();
+  }
+
+  /** Move or size the box, or add what is in it; the first key only shows it. */
+  #aimBy({ key, shiftKey, repeat }, by) {
+    const { aim, shown: { pictures: { size } } } = this;
+    if (!aim) return this.#takeAim();
+    if (by) aim.at = this.#nudged(aim.at, by, (shiftKey ? 1 : 0.25) * aim.side);
+    else if (SIZES[key]) aim.side = Math.min(...size, Math.max(GRIP / this.scale(), aim.side * SIZES[key]));
+    else if (!repeat) {
+      this.aim = null;
+      this.#choose(this.#faceAt(aim.at), aim);
+    }
+    const box = this.#boxAt(aim);
+    aim.at = size.map((side, k) => (box[k] + aim.side / 2) / side);
+    this.#keepInSight(aim.at);
+    this.redraw();
   }
 
   keyup(event) {
@@ -271,20 +313,29 @@ export class Viewer extends View {
       if (Math.min(box[2], box[3]) * this.scale() > GRIP) this.drawn(box);
     }
     if (this.drag.moved) return;
-    const face = this.#faceAt(at);
-    if (this.shown.choosing) this.#choose(face, this.toPicture(at));
-    else if (this.drag.line) this.moveLine(at[0] / this.width);
+    if (this.shown.choosing && this.shown.pictures) {
+      const place = this.toPicture(at);
+      this.#choose(this.#faceAt(place), { at: place, side: this.#usualSide() });
+    } else if (this.drag.line) this.moveLine(at[0] / this.width);
   }
 
-  /** The face that was tapped, or one that was missed there: as large as the others are. */
-  #choose(face, at) {
-    const { boxes, pictures: { size } } = this.shown;
-    const inside = at.every((share) => share > 0 && share < 1);
-    const sizes = boxes.filter(Boolean).map(([, , w, h]) => Math.sqrt(w * h)).sort((a, b) => a - b);
-    const side = sizes[sizes.length >> 1] ?? Math.min(...size) / 4;
-    const corner = at.map((share, k) => Math.min(size[k] - side, Math.max(0, share * size[k] - side / 2)));
+  /** The face that was tapped, or one that was missed there. */
+  #choose(face, { at, side }) {
     if (face >= 0) this.tapped(face);
-    else if (inside) this.drawn([...corner, side, side]);
+    else if (at.every((share) => share >= 0 && share <= 1)) this.drawn(this.#boxAt({ at, side }));
+  }
+
+  /** How large a face is that was missed: as the others are. */
+  #usualSide() {
+    const { boxes, pictures: { size } } = this.shown;
+    const sizes = boxes.filter(Boolean).map(([, , w, h]) => Math.sqrt(w * h)).sort((a, b) => a - b);
+    return sizes[sizes.length >> 1] ?? Math.min(...size) / 4;
+  }
+
+  /** A square around a place, moved to where it lies within the picture. */
+  #boxAt({ at, side }) {
+    const { size } = this.shown.pictures;
+    return [...at.map((share, k) => Math.min(size[k] - side, Math.max(0, share * size[k] - side / 2))), side, side];
   }
 
   pointercancel(event) {

@@ -6,12 +6,12 @@ import { photosOf } from "./files.js";
 import { Frame } from "./frame.js";
 import { icon, iconButton } from "./icons.js";
 import { setToken } from "./api.js";
-import { html, useEffect, useRef } from "./vendor/preact-htm.js";
+import { html, useEffect, useLayoutEffect, useRef } from "./vendor/preact-htm.js";
 import { Viewer } from "./viewer.js";
 import { LANGUAGES, brief, choose, duration, language, say } from "./words.js";
 
 const ACCEPT = "image/*,.heic,.heif,.avif,.tif,.tiff,.webp,.bmp,.jxl,.jp2,.j2k,.dng,.cr2,.cr3,.nef,.arw,.raf,.orf,.rw2";
-const SHORTCUTS = { "+ −": "zoom", "0 1 2": "zoom.to", "← → ↑ ↓": "pan", B: "side", O: "original", F: "full", N: "face.next", C: "choosing", R: "frame", P: "brush", M: "repaired", "[ ] E Z": "brush.keys", ", .": "photo.next", D: "download", Del: "delete", "?": "help" };
+const SHORTCUTS = { "+ −": "zoom", "0 1 2": "zoom.to", "← → ↑ ↓": "pan", B: "side", O: "original", F: "full", N: "face.next", C: "choosing", "+ − ⏎": "choosing.keys", R: "frame", P: "brush", "[ ] E Z": "brush.keys", M: "repaired", ", .": "photo.next", D: "download", Del: "delete", Z: "undo", Esc: "leave", "?": "help" };
 const canChooseFolder = "webkitdirectory" in HTMLInputElement.prototype && matchMedia("(pointer: fine)").matches;
 
 export function App({ session }) {
@@ -158,7 +158,7 @@ function Stage({ session, photo }) {
   const { mode, choosing, marked, brush } = session;
   const original = session.original || brush !== null;
   const pictures = photo.pictures ?? photo.sketch ?? null;
-  useEffect(() => {
+  useLayoutEffect(() => { // before it is painted, or an empty stage would be seen
     const changed = () => session.show({ place: viewer.place });
     const viewer = new Viewer(place.current, { changed, tapped: (n) => session.toggleFace(n), drawn: (box) => session.addFace(box), place: session.place });
     session.viewer = viewer;
@@ -167,7 +167,7 @@ function Stage({ session, photo }) {
       session.viewer = null;
     };
   }, []);
-  useEffect(() => session.viewer.show({
+  useLayoutEffect(() => session.viewer.show({
     photo: photo.key, pictures, weights: photo.weights, boxes: photo.boxes, face: session.faceBox, pinned: photo.pinned, sizeOut: photo.report?.size_out, mode, original, choosing, marked,
     brush, mask: brush?.canvas ?? (session.repaired ? pictures?.mask : null),
   }));
@@ -176,7 +176,7 @@ function Stage({ session, photo }) {
   return html`
     <div ref=${place} class=${`stage ${mode} ${pictures ? "" : "bare"} ${stacked ? "stacked" : ""} ${choosing ? "choosing" : ""} ${brush ? "brushing" : ""}`}>
       ${!pictures && photo.thumb && html`<img class="thumb" src=${photo.thumb} alt="" />`}
-      <canvas role=${brush ? "application" : "img"} aria-label=${brush ? say("brush.canvas") : say("canvas", { name: photo.name })} tabindex=${pictures ? 0 : -1} />
+      <canvas role=${brush || choosing ? "application" : "img"} aria-label=${brush ? say("brush.canvas") : choosing ? say("choosing.canvas") : say("canvas", { name: photo.name })} tabindex=${pictures ? 0 : -1} />
       ${pictures && mode === "wipe" && !original && html`
         <input class="line away" type="range" min="0" max="100" value=${line} aria-label=${say("line")}
           aria-valuetext=${say("line.value", { before: line, after: 100 - line })} onInput=${(event) => session.viewer.moveLine(event.target.value / 100)} />
