@@ -34,8 +34,6 @@ class Outcome:
     entry: dict[str, Any]  #: of the report
     error: str | None = None  #: what went wrong, in one line; None where the photo was restored
     reason: Reason | None = None  #: the kind of error
-    digest: str | None = (
-        None  #: SHA-256 of the photo's bytes in hex, and of its XMP file's; None where they could not be read
-    )
+    digest: str | None = None  #: SHA-256 in hex of the photo's bytes, then of its XMP's; None if unreadable
     stamp: str | None = None  #: the file's size and time before it was read (`storage.stamp`)
     written: int | None = None  #: bytes of the result; None without one
