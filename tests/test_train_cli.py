@@ -24,6 +24,7 @@ from revisage.errors import TrainingError, UsageError  # noqa: E402
 from revisage.lab.architectures import build, describe, export_network  # noqa: E402
 from revisage.lab.export import Parity  # noqa: E402
 from revisage.lab.networks.compact import Compact, CompactConfig  # noqa: E402
+from revisage.lab.networks.detector import DetectorConfig, DetectorNetwork  # noqa: E402
 from revisage.lab.networks.gfpgan import GFPGAN  # noqa: E402
 from revisage.lab.networks.scene import Scene  # noqa: E402
 from revisage.lab.train import checkpoint, presets  # noqa: E402
@@ -221,6 +222,14 @@ def test_norms_that_are_folded_in_are_told(tmp_path: Path) -> None:
     onnx.save(model, str(file))
     with pytest.raises(TrainingError, match=r"batch norms .* bare\.pt is not beside it"):
         start_from(network, file)
+
+
+def test_a_deeper_network_begins_from_a_shallower_ones_file() -> None:
+    config = DetectorConfig()
+    deeper = DetectorNetwork(replace(config, depths=(*config.depths[:3], config.depths[3] + 1)))
+    fresh = start_from(deeper, get("revisage-finder").path)
+    assert fresh
+    assert all(layer.startswith(f"stages.2.{config.depths[3] + 1}.") for layer in fresh)
 
 
 def test_a_light_training_is_published_and_begun_from_by_its_folder(

@@ -35,5 +35,5 @@ class Outcome:
     error: str | None = None  #: what went wrong, in one line; None where the photo was restored
     reason: Reason | None = None  #: the kind of error
     digest: str | None = None  #: SHA-256 in hex of the photo's bytes, then of its XMP's; None if unreadable
-    stamp: str | None = None  #: the file's size and time before it was read (`storage.stamp`)
+    stamp: str | None = None  #: size and time of the file and its XMP before they were read (`storage.stamp`)
     written: int | None = None  #: bytes of the result; None without one

@@ -50,10 +50,10 @@ def start_from(network: nn.Module, path: Path) -> list[str]:
         state[name] = tensor.to(value.dtype).reshape(value.shape)
     missing = {name for names in absent.values() for name in names}
     weights = {name for name, value in state.items() if value.is_floating_point()}
+    folded = not any(name.endswith(".running_var") for name in stored.tensors)
     for layer, names in absent.items():
         if missing == weights or any(n.rpartition(".")[0] == layer for n in weights - missing):
             raise TrainingError(f"{path} has no tensor {names[0]}: it is of another network")
-        folded = not any(name.endswith(".running_var") for name in stored.tensors)
         if folded and isinstance(network.get_submodule(layer), nn.BatchNorm2d):
             raise TrainingError(
                 f"{path} has its batch norms multiplied into its convolutions, and {companion(path).name} is "
