@@ -82,7 +82,7 @@ def rough_crops(task: FaceTask) -> None:
     task.face_losses.reach = 0.0
 
 
-ADVERSARIAL = {"adversarial": 0.03, "patches": 0.1, "pyramid": 0.0}
+ADVERSARIAL = {"adversarial": 0.04, "pyramid": 0.0}
 CHANGES = {
     "small faces in the recipe": Change({"recipe": "face-narrow"}),
     "whole layout of version 4": Change({"network": COMPACT_256}),
@@ -95,7 +95,6 @@ CHANGES = {
     "EdgeFace for identity": Change({"edgeface_weights": None}),
     "smoothed, moved crops": Change(spoil=rough_crops, base={"identity": 0.5}),
     "discriminators": Change({"adversarial": 0.0, "pyramid": 0.0}, base=ADVERSARIAL),
-    "discriminator of patches": Change({"patches": 0.0}, base=ADVERSARIAL),
     "Muon": Change(loop={"optimizer": "adam"}),
 }
 

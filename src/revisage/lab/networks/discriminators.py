@@ -166,36 +166,6 @@ class Discriminator(nn.Module):
         return self.judge(self.see(picture), given)
 
 
-class PatchDiscriminator(nn.Module):
-    """A small critic of fine structure, wherever it lies; it sees `FrequencyBands` of 2 x 2, divided half.
-
-    forward: (N, 3, H, W) in [-1, 1] -> logits (N, 1, H/8, W/8), each of some 40 pixels. Isola et al.,
-    *Image-to-Image Translation with Conditional Adversarial Networks*, CVPR 2017, §3.2.2.
-    """
-
-    def __init__(self, width: int = 32) -> None:
-        super().__init__()
-        self.bands = FrequencyBands(2, 2, 0.5)
-        widths = (12, width, 2 * width, 2 * width)
-        self.layers = nn.ModuleList(EqualConv2d(a, b, 3) for a, b in pairwise(widths))
-        self.logit = EqualConv2d(2 * width, 1, 3)
-
-    def see(self, picture: Tensor) -> Tensor:
-        """(N, 3, H, W) in [-1, 1] -> (N, 12, H/2, W/2), what of it is judged."""
-        return self.bands(picture)
-
-    def judge(self, seen: Tensor) -> Tensor:
-        """Logits of pictures as it sees them."""
-        first, *others = self.layers
-        x = activate(first(seen))
-        for layer in others:
-            x = activate(layer(F.avg_pool2d(x, 2)))
-        return self.logit(x)
-
-    def forward(self, picture: Tensor) -> Tensor:
-        return self.judge(self.see(picture))
-
-
 class ComponentDiscriminator(nn.Module):
     """A small critic of one part of the face, whose features also serve the style loss.
 

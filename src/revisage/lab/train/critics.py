@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from revisage.lab.losses.adversarial import discriminator_logistic, r1
-from revisage.lab.networks.discriminators import Discriminator, PatchDiscriminator
+from revisage.lab.networks.discriminators import Discriminator
 from revisage.lab.train.task import Batch
 
 R1_INTERVAL = 16
@@ -19,12 +19,12 @@ def logistic(critic: Callable[[Tensor], Tensor], batch: Batch) -> dict[str, Tens
 
 
 def penalty(
-    critic: Discriminator | PatchDiscriminator, clean: Tensor, weight: float, low: Tensor | None = None
+    critic: Discriminator, clean: Tensor, weight: float, low: Tensor | None = None
 ) -> dict[str, Tensor]:
     """`weight` times R1 over what a discriminator sees of `clean`, for the steps that it is left out of too.
-    It is as of one patch where a discriminator judges many. `low` is of a conditional one."""
+    `low` is of a conditional one."""
     with torch.autocast(clean.device.type, enabled=False):
         seen = critic.see(clean).detach().requires_grad_()
         given = () if low is None else (critic.see(low).detach(),)
         logits = critic.judge(seen, *given)
-        return {"r1": weight * R1_INTERVAL * r1(logits, seen) / (logits[0].numel() or 1)}
+        return {"r1": weight * R1_INTERVAL * r1(logits, seen)}

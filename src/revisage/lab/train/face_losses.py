@@ -54,8 +54,6 @@ class FaceWeights:
     moved by 2 pixels: what differs sits on the stem's blocks, not on the face."""
     adversarial: float = 0.0
     """The discriminator's; 0 trains by reconstruction alone, without components."""
-    patches: float = 0.0
-    """The small discriminator of fine structure, as a share of `adversarial`."""
     component: float = 0.01
     """The discriminators of eyes, nose and mouth."""
     matching: float = 0.1

@@ -152,10 +152,10 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
         # The stages of the model that ships, last one first: each starts from the one below it.
         Preset("compact-256",
                partial(FaceSettings, loss_weights=FaceWeights(
-                   laplacian=0.5, pyramid=0.0, adversarial=0.03, patches=0.1, identity=0.3,
-                   checkerboard=50.0)),
-               # From reconstruction weights: a smaller rate, and little momentum, as a moving opponent wants.
-               LoopSettings(images=1_000_000, batch=8, rate=4e-4, warmup=4000, beta1=0.5, ema=4000)),
+                   laplacian=0.3, pyramid=0.05, adversarial=0.04, identity=0.8, lpips=1.2,
+                   checkerboard=1000.0, equivariance=4.0)),
+               # From reconstruction weights: a smaller rate.
+               LoopSettings(images=1_000_000, batch=8, rate=5e-4, warmup=4000, ema=4000, optimizer="muon")),
         Preset("reconstruction-256", RECONSTRUCTION,
                LoopSettings(images=1_000_000, batch=8, rate=1e-3, ema=4000, optimizer="muon")),
         # The part of the compact network that needs no whole face to learn from.
@@ -177,7 +177,7 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
                LoopSettings(images=9_600_000, batch=12, rate=1e-4, beta1=0.0, ema=10_000, clip=10.0)),
         Preset("tiny",
                partial(FaceSettings, network=TINY_FACE, discriminator=TINY_CRITIC, components="style",
-                       loss_weights=FaceWeights(laplacian=0.5, adversarial=0.1, patches=0.1), validation=4),
+                       loss_weights=FaceWeights(laplacian=0.5, adversarial=0.1), validation=4),
                TINY_LOOP),
     ),
     "realesrgan": (

@@ -23,7 +23,6 @@ from revisage.lab.networks.discriminators import (
     ComponentDiscriminator,
     Discriminator,
     DiscriminatorConfig,
-    PatchDiscriminator,
 )
 from revisage.lab.networks.gfpgan import CLEAR_256, GFPGAN, GFPGANConfig
 from revisage.lab.networks.vgg import VGG19Features
@@ -36,7 +35,6 @@ from revisage.lab.train.settings import check
 from revisage.lab.train.task import Batch, Phase
 from revisage.lab.train.tasks.prior import load_prior
 
-CRITICS = ("discriminator", "patches")
 # How much of the component loss is used: each has what stands before it as well (ablations of the paper).
 COMPONENT_LOSSES = ("none", "discriminators", "matching", "style")
 
@@ -154,8 +152,6 @@ class FaceTask:
         self.networks: dict[str, nn.Module] = {"generator": generator}
         if weights.adversarial:
             self.networks["discriminator"] = Discriminator(settings.discriminator)
-            if weights.patches:
-                self.networks["patches"] = PatchDiscriminator()
         if by_parts:
             self.networks["components"] = nn.ModuleDict(
                 {component.name: ComponentDiscriminator() for component in COMPONENTS}
@@ -173,11 +169,9 @@ class FaceTask:
         fixed = ("decoder.",) if settings.prior and settings.fixed_prior else ()
         phases = [Phase("generator", "generator", self._generator, fixed=fixed)]
         critic = partial(Phase, rate=rate, beta1=0.0, clipped=False)
-        for name in CRITICS:
-            if name in self.networks:
-                regular = "penalty" if name == "discriminator" else f"{name}_penalty"
-                phases.append(critic(name, name, partial(self._discriminator, name)))
-                phases.append(critic(regular, name, partial(self._penalty, name), interval=R1_INTERVAL))
+        if "discriminator" in self.networks:
+            phases.append(critic("discriminator", "discriminator", self._discriminator))
+            phases.append(critic("penalty", "discriminator", self._penalty, interval=R1_INTERVAL))
         if "components" in self.networks:
             phases.append(critic("components", "components", self._components))
         return phases
@@ -223,12 +217,9 @@ class FaceTask:
             losses["equivariance"] = weights.equivariance * distance
         judged = _judged(batch | {"shown": shown})
         if len(judged["shown"]):
-            for name in CRITICS:
-                if name in self.networks:
-                    weight = weights.adversarial * (1 if name == "discriminator" else weights.patches)
-                    logits = self._logits(name, judged["shown"], judged["low"])
-                    key = "adversarial" if name == "discriminator" else name
-                    losses[key] = weight * generator_logistic(logits)
+            if "discriminator" in self.networks:
+                logits = self.networks["discriminator"](judged["shown"], judged["low"])
+                losses["adversarial"] = weights.adversarial * generator_logistic(logits)
             losses |= self._component_losses(judged, judged["shown"])
         return losses
 
@@ -263,23 +254,18 @@ class FaceTask:
             parts.append((component.name, critics[component.name], ours, truth))
         return parts
 
-    def _logits(self, name: str, picture: Tensor, low: Tensor) -> Tensor:
-        critic = self.networks[name]
-        return critic(picture, low) if isinstance(critic, Discriminator) else critic(picture)
-
-    def _discriminator(self, name: str, batch: Batch) -> dict[str, Tensor]:
-        judged, critic = _judged(batch), self.networks[name]
+    def _discriminator(self, batch: Batch) -> dict[str, Tensor]:
+        judged, critic = _judged(batch), self.networks["discriminator"]
         if not len(judged["clean"]):
             return {"logistic": _nothing(critic)}
-        return logistic(partial(self._logits, name, low=judged["low"]), judged)
+        return logistic(partial(critic, low=judged["low"]), judged)
 
-    def _penalty(self, name: str, batch: Batch) -> dict[str, Tensor]:
-        critic, judged = self.networks[name], _judged(batch)
+    def _penalty(self, batch: Batch) -> dict[str, Tensor]:
+        critic, judged = self.networks["discriminator"], _judged(batch)
         if not len(judged["clean"]):
             return {"r1": _nothing(critic)}
-        assert isinstance(critic, Discriminator | PatchDiscriminator)
-        conditional = isinstance(critic, Discriminator) and critic.config.conditional
-        low = judged["low"] if conditional else None
+        assert isinstance(critic, Discriminator)
+        low = judged["low"] if critic.config.conditional else None
         return penalty(critic, judged["clean"], self.settings.loss_weights.r1, low)
 
     def _components(self, batch: Batch) -> dict[str, Tensor]:
