@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from revisage.errors import ModelCorruptError  # noqa: E402
 from revisage.faces import template  # noqa: E402
-from revisage.lab.filters import smooth_colour  # noqa: E402
+from revisage.lab.filters import sharpened, smooth_colour  # noqa: E402
 from revisage.lab.metrics.degrees import degrees  # noqa: E402
 from revisage.lab.metrics.embedders import open_edgeface  # noqa: E402
 from revisage.lab.networks.arcface import ArcFaceCrop  # noqa: E402
@@ -473,6 +473,28 @@ def test_a_pattern_of_the_stems_blocks_has_no_colours_when_they_are_smoothed() -
     assert colour[..., 8:-8, 8:-8].std((2, 3)).max() < 1e-4  # at the rim it meets its repetition
     flat = torch.rand(1, 3, 1, 1).expand(1, 3, 32, 32)
     assert torch.allclose(smooth_colour(flat), flat, atol=1e-5)
+
+
+def test_what_is_soft_is_sharpened_and_what_is_clear_or_flat_stays() -> None:
+    face = cv2.imread(str(Path(__file__).parents[1] / "examples" / "portrait.jpg"))[16:352, 96:432]
+    clear = cv2.resize(face, (256, 256), interpolation=cv2.INTER_AREA).astype(np.float32) / 127.5 - 1
+    soft = cv2.GaussianBlur(clear, (0, 0), 0.9)
+    inputs = torch.from_numpy(np.stack([clear, soft]).transpose(0, 3, 1, 2).copy())
+    (clear_kept, crisp), truth = sharpened(inputs), inputs[0]
+    assert (clear_kept - truth).square().mean() < 1e-4  # 46 dB
+    assert (crisp - truth).square().mean() < 0.8 * (inputs[1] - truth).square().mean()
+    moved = crisp - inputs[1]
+    torch.testing.assert_close(moved, moved[:1].expand_as(moved), atol=1e-5, rtol=0)  # no colour changes
+    flat = torch.rand(1, 3, 1, 1).expand(1, 3, 32, 32)
+    assert torch.allclose(sharpened(flat), flat, atol=1e-5)
+
+
+def test_losses_see_the_picture_before_it_is_sharpened() -> None:
+    network = GFPGAN(replace(COMPACT, sharpen=True))
+    low = F.interpolate(torch.rand(1, 3, 8, 8) * 2 - 1, size=32, mode="bicubic")
+    trained, used = network.train().restore(low).picture, network.eval().restore(low).picture
+    torch.testing.assert_close(used, sharpened(trained))
+    assert not torch.equal(used, trained)
 
 
 def test_edgeface_takes_its_weights_whole(shared: Path) -> None:

@@ -55,6 +55,35 @@ def smooth_colour(picture: Tensor) -> Tensor:
     return gray + separable(picture - gray, picture.new_tensor(SOFT))
 
 
+# A face's details up to some 5 pixels beside those up to 8 (both of gray, around each place): the median of
+# faces256. What comes out of a face network has 0.57, whatever went in.
+_NATURAL = 0.88
+_FAINT = 1e-5  # squared; what is hardly there is not sharpened
+
+
+def sharpened(picture: Tensor) -> Tensor:
+    """(N, 3, H, W) RGB in [-1, 1], sides multiples of 8, with its finest details at most doubled, so that
+    beside the coarser ones around them they are as strong as in photographs.
+
+    What is left of the doubt about fine details, after a loss on pixels, is softness: here it is undone where
+    it is, by unsharp masking, and a clear picture stays as it is.
+    """
+    gray = luma(picture)
+    near, far = (cv2.getGaussianKernel(2 * reach + 1, sigma)[:, 0] for reach, sigma in ((3, 1), (5, 1.73)))
+    # One kernel, for a difference of two nearly equal pictures is lost in 16 bits.
+    finest = -np.outer(near, near)
+    finest[3, 3] += 1
+    kernel = gray.new_tensor(finest)[None, None]
+    fine = F.conv2d(F.pad(gray, (3,) * 4, mode="replicate"), kernel)
+    rest = gray - fine
+    coarse = rest - separable(rest, gray.new_tensor(far))
+    strength = F.avg_pool2d(torch.cat((fine, coarse), dim=1) ** 2, 8)
+    ours, others = F.avg_pool2d(strength, 3, 1, 1, count_include_pad=False).chunk(2, dim=1)
+    ratio = torch.sqrt((ours + _NATURAL**2 * _FAINT) / (others + _FAINT))
+    gain = F.interpolate((_NATURAL / ratio - 1).clamp(0, 1), scale_factor=8, mode="bilinear")
+    return picture + gain * fine
+
+
 # Of 60 faces of faces256 in [-1, 1], cosine transform of blocks of 4 pixels, within a factor of 1.7.
 _MEAN, _AMPLITUDE, _SLOPE = 0.6, 0.0052, -1.8
 

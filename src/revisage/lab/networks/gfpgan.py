@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from revisage.lab.filters import smooth_colour
+from revisage.lab.filters import sharpened, smooth_colour
 from revisage.lab.networks.stylegan2 import StyleDecoder
 
 DESCRIBED = 6
@@ -62,6 +62,8 @@ class GFPGANConfig:
     smooth_colour: bool = False
     """Whether the picture's differences from its own gray are smoothed: a network with a stem else leaves
     dots of colour in dark eyes."""
+    sharpen: bool = False
+    """Whether what it is used for is `sharpened`; losses see the picture before."""
     deep: tuple[int, ...] = ()
     """Residual blocks behind each U-Net scale on the way up, from 4 pixels on; () for none."""
     attention: int = 0
@@ -103,8 +105,9 @@ CLEAR_256 = replace(
     attention=16,
     code=128,
     smooth_colour=True,
+    sharpen=True,
 )  # fmt: skip
-"""The layout of versions 4 to 6: work moved from the finest scale to the ones that see more of the face."""
+"""The layout from version 4 on, and since 7 sharpened: work moved from the finest scale to the ones that see more of the face."""
 
 
 def published_512(multiplier: int) -> GFPGANConfig:
@@ -319,6 +322,8 @@ class GFPGAN(nn.Module):
             restored = restored + self.polish(restored)
         if config.smooth_colour:
             restored = smooth_colour(restored)
+        if config.sharpen and not self.training:
+            restored = sharpened(restored)
         return Restored(restored, pyramid, None if code is None else self.describe(code))
 
     def _scale(self, i: int, features: Tensor, first: Tensor, code: Tensor | None) -> Tensor:
