@@ -107,7 +107,7 @@ CLEAR_256 = replace(
     smooth_colour=True,
     sharpen=True,
 )  # fmt: skip
-"""The layout from version 4 on, and since 7 sharpened: work moved from the finest scale to the ones that see more of the face."""
+"""The layout from version 4 on: work moved from the finest scale to the ones that see more of the face."""
 
 
 def published_512(multiplier: int) -> GFPGANConfig:
