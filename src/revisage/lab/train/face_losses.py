@@ -50,7 +50,7 @@ class FaceWeights:
     checkerboard: float = 0.0
     """Against a pattern of the stem's blocks, which fools discriminators and identity loss; needs a stem."""
     equivariance: float = 0.0
-    """L1 distance, of a quarter of each batch, from what the network makes of the same face mirrored and
+    """Distance, of a quarter of each batch, from what the network makes of the same face mirrored and
     moved by 2 pixels: what differs sits on the stem's blocks, not on the face."""
     adversarial: float = 0.0
     """The discriminator's; 0 trains by reconstruction alone, without components."""
@@ -123,10 +123,13 @@ def _half_gray(picture: Tensor) -> Tensor:
 
 
 def equivariance(network: Callable[[Tensor], Restored], low: Tensor, fake: Tensor) -> Tensor:
-    """L = mean |fake - network(low, mirrored and moved by 2 px), moved and mirrored back|; (N, 3, S, S)."""
+    """L = mean h(fake - network(low, mirrored and moved by 2 px), moved and mirrored back); (N, 3, S, S).
+
+    h is |x| - 0.03, but up to 0.06 it is x^2 / 0.12: what nobody sees has little say. Huber, 1964.
+    """
     with torch.no_grad():
         other = network(F.pad(low.flip(3), (2, 0, 2, 0), mode="replicate")[..., :-2, :-2]).picture
-    return l1(fake.flip(3)[..., :-2, :-2], other[..., 2:, 2:])
+    return F.smooth_l1_loss(fake.flip(3)[..., :-2, :-2].float(), other[..., 2:, 2:].float(), beta=0.06)
 
 
 class FaceLosses(nn.Module):
