@@ -11,6 +11,7 @@ import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ from PIL import Image, ImageFilter
 from server_stub import SLOW, TOKEN, Running, photo, running
 
 from revisage.cli import main
+from revisage.faces import Face
+from revisage.restore.faces import Outcome, identity_guard, place_face
 from revisage.server import app
 
 if TYPE_CHECKING:
@@ -840,6 +843,25 @@ def test_the_words_are_there_in_every_language(open_page: Callable[..., Page], s
             page.set_viewport_size(size)
             beside = page.locator(".panel").evaluate("panel => panel.scrollWidth - panel.clientWidth")
             assert beside <= 0, (language, "words are too long", size)
+
+
+def test_why_a_face_was_left_is_told_in_the_pages_words() -> None:
+    """The report's sentences, of which the page knows the start or the end."""
+    script = (app.PAGE / "controls.js").read_text()
+    patterns = dict(
+        re.findall(r"(\w+): /(.+?)/[,} ]", script[script.index("const REASONS") :].split("\n")[0])
+    )
+    far = Face((90.0, 10.0, 30.0, 30.0), np.zeros((5, 2), np.float32), 1.0)
+    told = {
+        "small": place_face(replace(far, box=(0, 0, 9, 9)), (100, 100), 64, 1),
+        "outside": place_face(far, (100, 100), 64, 1),
+        "drift": identity_guard({1.0: 70.0, 0.75: 60.0, 0.5: 50.0, 0.25: 40.0}, 1.0, 20.0),
+    }
+    assert patterns.keys() == told.keys() | {"illegible"}
+    for key, outcome in told.items():
+        assert isinstance(outcome, Outcome)
+        assert re.search(patterns[key], outcome.reason or ""), key
+    assert patterns["illegible"] in (Path(place_face.__code__.co_filename)).read_text()
 
 
 def holes(text: str) -> set[str]:

@@ -40,12 +40,12 @@ let most = 0; // million pixels that the server takes
 
 /** What the server says, in words of the page where it has some. */
 export function told({ status, code, detail }, retry) {
-  return new Problem(status, code, has(`error.${code}`) ? say(`error.${code}`, { most }) : sentence(detail), retry);
+  return new Problem(status, code, sentence(has(`error.${code}`) ? say(`error.${code}`, { most, detail }) : detail), retry);
 }
 
 export function sentence(text) {
   const start = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(start) ? start : `${start}.`;
+  return /[.!?。]$/.test(start) ? start : `${start}.`;
 }
 
 const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));

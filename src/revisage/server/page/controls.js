@@ -167,10 +167,18 @@ function Face({ session, photo, face, n }) {
     </li>`;
 }
 
+const REASONS = { small: /^smaller than (\d+)/, outside: /^mostly outside/, drift: /^it would drift by (\d+)/, illegible: /make it out/ };
+
+/** Why a face was not restored, in words of the page where it has some. */
+function reason(text) {
+  const [key, pattern] = Object.entries(REASONS).find(([, pattern]) => pattern.test(text)) ?? [];
+  return key ? say(`face.${key}`, { n: pattern.exec(text)[1] }) : sentence(text);
+}
+
 /** What became of a face, and what the reader wants of it. */
 function outcome({ report }, face, on) {
   if (!on) {
-    const why = face.outcome === "restored" ? say("left-out") : sentence(face.reason ?? face.outcome);
+    const why = face.outcome === "restored" ? say("left-out") : reason(face.reason ?? face.outcome);
     return report.models.scene ? `${why} ${say("left-out.cleaned")}` : why;
   }
   const angle = face.identity_degrees;
