@@ -17,6 +17,7 @@ from typing import Any, Self
 from revisage.batch import storage
 from revisage.batch.jobs import OWN, Job, Location, Outcome
 from revisage.errors import SaveError
+from revisage.label import results
 
 NAME = ".revisage/manifest.sqlite"
 VERSION = 1
@@ -115,7 +116,18 @@ class Manifest:
         return True
 
     def record(self, outcome: Outcome, settings: str) -> None:
-        """Remember what became of a photo. Raises ManifestError."""
+        """Remember what became of a photo; where it has no XMP file any more, that of its earlier result
+        goes, or is told if others have changed it. Raises ManifestError."""
+        row = self._row("SELECT entry FROM photos WHERE target = ?", self.key(outcome.job))
+        if row is not None and outcome.error is None and isinstance(outcome.job.target, Path):
+            stale = set(json.loads(row[0]).get("beside", ())) - set(outcome.entry["beside"])
+            for path in (outcome.job.target.with_name(name) for name in stale):
+                if path.suffix.lower() != ".xmp" or not path.exists():
+                    continue
+                if results.is_free(path):
+                    path.unlink(missing_ok=True)
+                else:
+                    outcome.entry["notes"].append(f"{path.name} is of an earlier run and stays as it is")
         self._row(
             "INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             self.key(outcome.job),
