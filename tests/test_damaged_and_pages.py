@@ -226,6 +226,16 @@ def test_the_command_tells_of_pages_left_and_restores_all(
             np.testing.assert_array_equal(np.asarray(before.convert("RGB")), np.asarray(after.convert("RGB")))
 
 
+def test_the_faces_of_all_pages_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = StubModels(face=same, faces=lambda pixels: [face_at(60, 60, 50)])
+    monkeypatch.setattr(command, "Restorer", lambda *args, **kwargs: Restorer(models=models))
+    (tmp_path / "a.tif").write_bytes(many([np.full((160, 160, 3), 99, np.uint8)] * 3))
+    assert main(["restore", str(tmp_path / "a.tif"), "--pages", "all", "--scale", "1"]) == 0
+    assert "3 of 3 faces" in capsys.readouterr().out
+
+
 def test_a_format_without_pages_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "in.gif"
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
