@@ -87,11 +87,7 @@ class Manifest:
             )
             row = self._row(chosen, self.key(job))
             if row is None or row[2] != settings or not self._is_settled(job, row, retry_failed):
-                # A result without a label is known by its row, until somebody changes it; a damaged one is
-                # nobody's work.
-                again = row is not None and row[3] is None
-                again = again and (_is_as_written(job, row) or storage.is_damaged(job.target))
-                todo.append(replace(job, again=again))
+                todo.append(replace(job, again=row is not None and _is_ours(job, row)))
             elif row[3] is None:
                 restored += 1
             else:
@@ -173,11 +169,14 @@ class Manifest:
             raise ManifestError(f"{self._path} {text}") from error
 
 
-def _is_as_written(job: Job, row: Sequence[Any]) -> bool:
-    """Whether the result of a row has its size, and no later time, where the place tells one."""
-    late = row[6] + CLOCKS_SECONDS
-    is_late = isinstance(job.target, Path) and job.target.exists() and job.target.stat().st_mtime > late
-    return storage.size(job.target) == row[4] and not is_late
+def _is_ours(job: Job, row: Sequence[Any]) -> bool:
+    """Whether what is in a result's place needs no label to be known: it is as the run of the row has left
+    it, by its size and, on this machine, its time; or damaged, and so nobody's work."""
+    if row[3] is not None:
+        return False
+    size, late = storage.size(job.target), row[6] + CLOCKS_SECONDS
+    is_late = size is not None and isinstance(job.target, Path) and job.target.stat().st_mtime > late
+    return (size == row[4] and not is_late) or storage.is_damaged(job.target)
 
 
 def _text(name: str) -> str:
