@@ -129,7 +129,7 @@ def test_a_photo_whose_mask_or_xmp_file_is_gone_is_done_again(tmp_path: Path, mo
 
 
 def test_a_photo_whose_own_xmp_file_is_new_changed_or_gone_is_done_again(
-    tmp_path: Path, models: StubModels
+    tmp_path: Path, models: StubModels, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, out = album(tmp_path / "in", bad=0), tmp_path / "out"
     said = "<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
@@ -143,6 +143,13 @@ def test_a_photo_whose_own_xmp_file_is_new_changed_or_gone_is_done_again(
     assert run(source, out) == 0
     assert worked(models) == 3
     assert (out / "0.xmp").exists()
+    assert not (out / "2.png.xmp").exists()
+    (source / "0.xmp").unlink()
+    (out / "0.xmp").write_text("somebody else's")
+    assert run(source, out) == 0
+    assert worked(models) == 1
+    assert (out / "0.xmp").read_text() == "somebody else's"
+    assert "0.xmp is of an earlier run and stays as it is" in capsys.readouterr().err
     os.utime(source / "1.xmp", (1, 1))
     assert run(source, out) == 0
     assert worked(models) == 0

@@ -88,6 +88,17 @@ def test_16_bits_of_a_cut_png_are_told() -> None:
     assert "read in 8 of its 16 bits" in decode(data[: len(data) // 2], damaged=True).notes
 
 
+def test_of_a_cut_tiff_of_16_bits_the_upper_part_is_there() -> None:
+    pixels = np.random.default_rng(0).integers(0, 65536, (160, 120), dtype=np.uint16)
+    whole = saved(Image.fromarray(pixels), "TIFF")
+    cut = whole[: int(0.6 * len(whole))]
+    with pytest.raises(DamagedError, match="about 60% of the picture is there"):
+        decode(cut)
+    found = decode(cut, damaged=True)
+    assert found.there == pytest.approx(0.6, abs=0.02)
+    np.testing.assert_array_equal(found.pixels[:90, :, 0], pixels[:90])
+
+
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_of_next_to_nothing_nothing_is_made(format: str) -> None:
     with pytest.raises(PhotoError) as error:
@@ -213,6 +224,16 @@ def test_the_command_tells_of_pages_left_and_restores_all(
             before.seek(number)
             after.seek(number)
             np.testing.assert_array_equal(np.asarray(before.convert("RGB")), np.asarray(after.convert("RGB")))
+
+
+def test_the_faces_of_all_pages_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = StubModels(face=same, faces=lambda pixels: [face_at(60, 60, 50)])
+    monkeypatch.setattr(command, "Restorer", lambda *args, **kwargs: Restorer(models=models))
+    (tmp_path / "a.tif").write_bytes(many([np.full((160, 160, 3), 99, np.uint8)] * 3))
+    assert main(["restore", str(tmp_path / "a.tif"), "--pages", "all", "--scale", "1"]) == 0
+    assert "3 of 3 faces" in capsys.readouterr().out
 
 
 def test_a_format_without_pages_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,6 +110,22 @@ def test_the_trainings_that_the_pages_show_have_settings_that_exist() -> None:
         override(settings, changes)
 
 
+def test_every_code_of_the_servers_errors_is_in_the_table() -> None:
+    table = (DOCS / "server.md").read_text()
+    sources = "".join(path.read_text() for path in (ROOT / "src/revisage/server").rglob("*.py"))
+    codes = set(re.findall(r"""\b4\d\d[,:] "([a-z-]+)\"""", sources))
+    assert len(codes) > 20
+    assert {code for code in codes if f"`{code}`" not in table} == set()
+
+
+def test_the_measuring_that_the_readme_shows_needs_no_weights() -> None:
+    pytest.importorskip("torch")
+    from revisage.lab.metrics.table import METRICS
+
+    [chosen] = re.findall(r"^revisage evaluate .*\\\n.*--metrics ([\w,]+)", README.read_text(), re.MULTILINE)
+    assert not any(METRICS[name].spec.weights for name in chosen.split(","))
+
+
 COMMAND = re.compile(
     r"(?:^|`|\$ )(?:[A-Z_]+=\S+ )*(revisage|python (?:benchmarks|docs)/[\w/]+\.py) ([^`\n]+)", re.MULTILINE
 )

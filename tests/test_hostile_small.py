@@ -91,6 +91,8 @@ def test_a_photo_that_is_a_line_is_enlarged_without_the_model(
     monkeypatch.setattr("revisage.cli.restore.Restorer", lambda *args, **options: restorer)
     assert main(["restore", str(tmp_path / "line.png"), "--scale", "2"]) == 0
     assert "enlarged without a model: too thin for the scene model" in capsys.readouterr().err
+    assert main(["restore", str(tmp_path / "line.png"), "--scale", "1"]) == 0
+    assert "line.png: not cleaned: too thin for the scene model" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

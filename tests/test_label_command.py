@@ -234,12 +234,26 @@ def test_what_the_command_refuses(
     assert main(["label"]) == 2
     assert main(["label", str(tmp_path / "none.jpg")]) == 1
     (tmp_path / "text.pem").write_text("text")
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     for roots in ("text.pem", "none.pem"):
-        assert main(["label", str(tmp_path / "text.pem"), "--roots", str(tmp_path / roots)]) == 2
+        assert main(["label", str(tmp_path / "a.png"), "--roots", str(tmp_path / roots)]) == 2
     capsys.readouterr()
     monkeypatch.setitem(__import__("sys").modules, "c2pa", None)
-    assert main(["label", str(tmp_path / "text.pem")]) == 0
+    assert main(["label", str(tmp_path / "a.png")]) == 0
     assert 'pip install "revisage[sign]"' in capsys.readouterr().out
+
+
+def test_what_is_torn_or_no_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torn, text, empty = (tmp_path / name for name in ("torn.png", "text.jpg", "empty.jpg"))
+    Image.effect_noise((99, 99), 50).save(torn)
+    torn.write_bytes(torn.read_bytes()[:5000])
+    assert main(["label", str(torn)]) == 0
+    assert "signature  none" in capsys.readouterr().out
+    text.write_text("Dear aunt")
+    empty.touch()
+    assert main(["label", str(text), str(empty)]) == 1
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", f"{text}: it is no picture\n{empty}: it is empty\n")
 
 
 def test_a_terminal_is_not_told_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,14 @@ MISTAKES = {
         '"great aunt.jpg"'
     ),
     f"{PHOTO} -o": "revisage restore: --out needs FILE|DIR",
+    "-dash.jpg": "revisage restore: -dash.jpg looks like an option: for the file write ./-dash.jpg",
+    f"restore --repair.jpg {PHOTO}": (
+        "revisage restore: --repair.jpg looks like an option: for the file write ./--repair.jpg"
+    ),
+    "dangling.jpg": "revisage restore: dangling.jpg is a link to nowhere.jpg, which does not exist",
+    "degrade scans scans": (
+        "revisage degrade: scans holds the originals: choose another folder for the results"
+    ),
     "albun": "revisage: there is no command, photo or folder 'albun': did you mean album?",
     "grandmothr.jpg": "revisage restore: grandmothr.jpg does not exist: did you mean grandmother.jpg?",
     "*.png": "revisage restore: nothing matches *.png",
@@ -162,7 +170,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize(("line", "message"), MISTAKES.items())
 def test_a_mistake_is_told_in_one_line(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    Path("great aunt.jpg").touch()
+    for name in ("great aunt.jpg", "-dash.jpg", "--repair.jpg"):
+        Path(name).touch()
+    Path("dangling.jpg").symlink_to("nowhere.jpg")
     Path("scans").mkdir()
     Path("scans", "may.jpg").touch()
     assert main(line.split()) == 2

@@ -139,6 +139,39 @@ def test_a_killed_run_is_resumed_also_without_labels(tmp_path: Path) -> None:
     assert taken.read_bytes() == OTHERS
 
 
+def test_a_result_that_was_retouched_stays_when_a_run_is_resumed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    for name in ("a.png", "b.png"):
+        photo(source / name)
+    run = ["restore", str(source), "-o", str(out), "--resume"]
+    assert main(run) == 0
+    mine = photo(out / "a.png", 7).read_bytes()
+    for changed in ([], ["--scale", "1"]):
+        assert main([*run, *changed]) == 1
+        assert (out / "a.png").read_bytes() == mine
+        assert "a.png is there already, and nothing tells that Revisage made it" in capsys.readouterr().err
+    assert Image.open(out / "b.png").size == (40, 30)
+    assert main([*run, "--overwrite"]) == 0
+    assert Image.open(out / "a.png").size == (80, 60)
+
+
+def test_results_without_labels_are_known_by_the_manifest_until_they_are_retouched(tmp_path: Path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    for name in ("a.bmp", "b.bmp", "c.bmp"):
+        photo(source / name)
+    run = ["restore", str(source), "-o", str(out), "--resume"]
+    assert main(run) == 0
+    results.results_file().unlink()  # another machine
+    whole = (out / "a.bmp").read_bytes()
+    (out / "b.bmp").write_bytes(whole[:-1] + b"!")
+    os.utime(out / "b.bmp", (4e9, 4e9))
+    (out / "c.bmp").write_bytes(whole[: len(whole) // 2])
+    assert main([*run, "--scale", "1"]) == 1
+    assert [Image.open(out / f"{name}.bmp").width for name in "abc"] == [40, 80, 40]
+
+
 def test_a_report_never_takes_anothers_place(tmp_path: Path) -> None:
     source, other = photo(tmp_path / "a.png"), photo(tmp_path / "holiday.jpg")
     letter = tmp_path / "letter.json"

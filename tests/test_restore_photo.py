@@ -14,7 +14,7 @@ from restore_stubs import PORTRAIT, SIZE, StubModels, centre, crowd, face_at, re
 
 from revisage import label
 from revisage.errors import FaceError, PhotoTooLargeError, SaveError, UsageError
-from revisage.image import from_array
+from revisage.image import decode, from_array
 from revisage.restore import RestoreOptions, Restorer, Result, document, failure
 
 data = pytest.importorskip("skimage.data")
@@ -264,6 +264,20 @@ def test_the_label_names_the_models_that_changed_the_photo(astronaut: np.ndarray
         assert label.read(result.encode(format, label=False)) is None
     assert label.read(result.save(tmp_path / "b.jpg", label=False).read_bytes()) is None
     assert restorer_with(faces=()).restore(astronaut).changed_by == ("stub-scene 1",)
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [("HEIC", "HEIF"), ("heif", "HEIF"), ("JPEG XL", "JXL"), ("WebP", "WEBP"), ("jpg", "JPEG")],
+)
+def test_a_format_may_be_called_as_messages_call_it(name: str, format: str, astronaut: np.ndarray) -> None:
+    result = restorer_with(scene=None).restore(astronaut[:64, :64], scale=1)
+    assert decode(result.encode(name)).format == format
+
+
+def test_an_unknown_format_is_told(astronaut: np.ndarray) -> None:
+    with pytest.raises(UsageError, match="cannot write the format 'gif': choose one of JPEG"):
+        restorer_with(scene=None).restore(astronaut[:64, :64], scale=1).encode("gif")
 
 
 def test_a_result_that_is_restored_again_keeps_the_models_of_before(astronaut: np.ndarray) -> None:

@@ -26,7 +26,7 @@ from revisage.options import DecodeLimits, RestoreOptions, SaveOptions
 from revisage.restore import Restorer, Result
 from revisage.restore.inpaint import inpaint
 from revisage.restore.red_eyes import without_red_eyes
-from revisage.restore.repair import MOST, damage_in, mask_by_hand
+from revisage.restore.repair import MOST, damage_in, drawn, mask_by_hand
 from revisage.restore.video.film import Frame, restore_film
 from revisage.server.options import JobOptions
 
@@ -272,6 +272,7 @@ def test_masks_that_cannot_be_used(tmp_path: Path) -> None:
     assert "another shape" in refused(mask_png(np.zeros((100, 100), bool)))
     assert "marks 100% of the photo" in refused(mask_png(np.ones((HEIGHT, WIDTH), bool)))
     assert "damage is white, and what is intact black" in refused(mask_png(~marks()))
+    assert "neither black nor white" in refused(png(marked()))  # a photograph, painted on
 
 
 def test_a_mask_of_any_size_and_of_painted_layers() -> None:
@@ -287,6 +288,15 @@ def test_a_mask_of_any_size_and_of_painted_layers() -> None:
     assert np.array_equal(read(png(layer)), marks())
     layer[..., 1:3] = 0  # red is not white
     assert not read(png(layer)).any()
+
+
+@pytest.mark.parametrize("kind", ["soft", "compressed", "probability"])
+def test_masks_that_are_not_quite_black_and_white(kind: str) -> None:
+    mask = cv2.GaussianBlur(marks().astype(np.uint8) * 255, (0, 0), 1 if kind == "compressed" else 4)
+    if kind == "probability":
+        mask = cv2.max(mask, np.random.default_rng(1).integers(0, 60, mask.shape, dtype=np.uint8))
+    data = encode(from_array(mask), format="JPEG", quality=20) if kind == "compressed" else png(mask)
+    drawn(base64.b64encode(data).decode(), DecodeLimits())
 
 
 def test_on_the_command_line_a_mask_goes_out_and_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

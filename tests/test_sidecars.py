@@ -84,6 +84,18 @@ def test_python_writes_it_too_and_keeps_the_place_when_told(tmp_path: Path) -> N
     assert b"Graz" not in (tmp_path / "b.jpg.xmp").read_bytes()
 
 
+def test_a_sidecar_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = photo(tmp_path / "a.jpg")
+    (tmp_path / "a.xmp").write_text(PACKET.format("beside it"))
+    plain = decode(source)
+
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert with_sidecar(plain, source).notes == ("a.xmp beside it cannot be read",)
+
+
 def test_what_is_no_sidecar_costs_nothing(tmp_path: Path) -> None:
     source = photo(tmp_path / "a.jpg")
     plain = decode(source)

@@ -30,6 +30,8 @@ def typed(text: str) -> Path:
 
 def absent(path: Path) -> UsageError:
     """What to raise for a file or folder that is not there: it names the one that may be meant."""
+    if path.is_symlink():
+        return UsageError(f"{path} is a link to {os.readlink(path)}, which does not exist")
     beside: list[str] = []
     with contextlib.suppress(OSError):
         beside = [name for name in os.listdir(path.parent) if did_you_mean(path.stem, [Path(name).stem])]

@@ -23,7 +23,7 @@ class Job:
     source: Location
     target: Location
     again: bool = field(default=False, compare=False)
-    """An earlier run is known to have put a result there, whether or not the file says so."""
+    """An earlier run is known to have put there what is there, whether or not the file says so."""
 
 
 @dataclass(frozen=True)

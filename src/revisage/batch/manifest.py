@@ -17,18 +17,17 @@ from typing import Any, Self
 from revisage.batch import storage
 from revisage.batch.jobs import OWN, Job, Location, Outcome
 from revisage.errors import SaveError
+from revisage.label import results
 
 NAME = ".revisage/manifest.sqlite"
 VERSION = 1
 PATIENCE_SECONDS = 2.0
 
-_SCHEMA = (
-    """CREATE TABLE IF NOT EXISTS photos (
-        target TEXT PRIMARY KEY, source TEXT NOT NULL, stamp TEXT, digest TEXT, settings TEXT NOT NULL,
-        reason TEXT, written INTEGER, entry TEXT NOT NULL, ended REAL NOT NULL) WITHOUT ROWID""",
-    # Where nothing was before a run: what is there later, a run that was killed has put there.
-    "CREATE TABLE IF NOT EXISTS begun (target TEXT PRIMARY KEY) WITHOUT ROWID",
-)
+CLOCKS_SECONDS = 60.0  #: by how much the clock of a network drive may be ahead
+
+_SCHEMA = """CREATE TABLE IF NOT EXISTS photos (
+    target TEXT PRIMARY KEY, source TEXT NOT NULL, stamp TEXT, digest TEXT, settings TEXT NOT NULL,
+    reason TEXT, written INTEGER, entry TEXT NOT NULL, ended REAL NOT NULL) WITHOUT ROWID"""
 
 
 class ManifestError(SaveError):
@@ -62,8 +61,7 @@ class Manifest:
             [version] = self._db.execute("PRAGMA user_version").fetchone()
             if version not in (0, VERSION):
                 raise ManifestError(f"{path} was made by another version of revisage: use that one")
-            for statement in _SCHEMA:
-                self._db.execute(statement)
+            self._db.execute(_SCHEMA)
             self._db.execute(f"PRAGMA user_version = {VERSION}")
             self._db.execute("COMMIT")
             opened.pop_all()
@@ -82,30 +80,22 @@ class Manifest:
         photo that failed is tried again when the reason lay outside it, or with `retry_failed`.
         """
         todo: list[Job] = []
-        vacant: list[tuple[str]] = []
         restored = failed = 0
         for job in jobs:
-            chosen = "SELECT stamp, digest, settings, reason, written, entry FROM photos WHERE target = ?"
+            chosen = (
+                "SELECT stamp, digest, settings, reason, written, entry, ended FROM photos WHERE target = ?"
+            )
             row = self._row(chosen, self.key(job))
             if row is None or row[2] != settings or not self._is_settled(job, row, retry_failed):
-                if storage.size(job.target) is None:
-                    vacant.append((self.key(job),))
-                # What lies in its place may be the result, whole or damaged, of a run of this manifest.
-                restored_before = row is not None and row[3] is None
-                begun = self._row("SELECT 1 FROM begun WHERE target = ?", self.key(job))
-                todo.append(replace(job, again=restored_before or begun is not None))
+                todo.append(replace(job, again=row is not None and _is_ours(job, row)))
             elif row[3] is None:
                 restored += 1
             else:
                 failed += 1
-        with self._told():
-            self._db.execute("BEGIN")
-            self._db.executemany("INSERT OR IGNORE INTO begun VALUES (?)", vacant)
-            self._db.execute("COMMIT")
         return Standing(todo, restored, failed)
 
     def _is_settled(self, job: Job, row: Sequence[Any], retry_failed: bool) -> bool:
-        stamp, digest, _, reason, written, entry = row
+        stamp, digest, _, reason, written, entry, _ = row
         if reason is not None and (retry_failed or reason not in OWN):
             return False
         beside = [Path(job.target).with_name(name) for name in json.loads(entry).get("beside", ())]
@@ -122,7 +112,18 @@ class Manifest:
         return True
 
     def record(self, outcome: Outcome, settings: str) -> None:
-        """Remember what became of a photo. Raises ManifestError."""
+        """Remember what became of a photo; where it has no XMP file any more, that of its earlier result
+        goes, or is told if others have changed it. Raises ManifestError."""
+        row = self._row("SELECT entry FROM photos WHERE target = ?", self.key(outcome.job))
+        if row is not None and outcome.error is None and isinstance(outcome.job.target, Path):
+            stale = set(json.loads(row[0]).get("beside", ())) - set(outcome.entry["beside"])
+            for path in (outcome.job.target.with_name(name) for name in stale):
+                if path.suffix.lower() != ".xmp" or not path.exists():
+                    continue
+                if results.is_free(path):
+                    path.unlink(missing_ok=True)
+                else:
+                    outcome.entry["notes"].append(f"{path.name} is of an earlier run and stays as it is")
         self._row(
             "INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             self.key(outcome.job),
@@ -166,6 +167,16 @@ class Manifest:
             if "locked" in str(error):
                 text = "is taken, another run is at work: wait for it, or end it"
             raise ManifestError(f"{self._path} {text}") from error
+
+
+def _is_ours(job: Job, row: Sequence[Any]) -> bool:
+    """Whether what is in a result's place needs no label to be known: it is as the run of the row has left
+    it, by its size and, on this machine, its time; or damaged, and so nobody's work."""
+    if row[3] is not None:
+        return False
+    size, late = storage.size(job.target), row[6] + CLOCKS_SECONDS
+    is_late = size is not None and isinstance(job.target, Path) and job.target.stat().st_mtime > late
+    return (size == row[4] and not is_late) or storage.is_damaged(job.target)
 
 
 def _text(name: str) -> str:

@@ -88,9 +88,11 @@ def write(job: Job, marks: Marks, result: Result, saving: SaveOptions) -> Outcom
     original = None if saving.sign is None else _original(job, marks, result.photo.format)
     data = result.encode(format, saving, original=original)
     start = time.perf_counter()
-    storage.write(job.target, data, like=job.source)
-    if not storage.is_stream(job.target):
-        results.remember(data)
+    if storage.is_stream(job.target):
+        storage.write(job.target, data)
+    else:
+        results.remember(data)  # first: a run may be killed in between
+        storage.write(job.target, data, like=job.source)
         if isinstance(job.target, Path):
             if saving.date == "keep" and isinstance(job.source, Path):
                 copy_date(job.source, job.target)

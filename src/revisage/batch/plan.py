@@ -210,7 +210,7 @@ def _plan_stream(inputs: Sequence[Location], out: Location | None, format: str |
 def _below(folder: Path, out: Path | None) -> list[Path]:
     assert out is not None
     if out.resolve() == folder.resolve():
-        raise UsageError(f"{out} holds the originals: choose another folder for -o")
+        raise UsageError(f"{out} holds the originals: choose another folder for the results")
     unreadable: list[Path] = []  # folders: each fails by its name, as a photo does
     walk = os.walk(folder, onerror=lambda error: unreadable.append(Path(error.filename)))
     files = (Path(where, name) for where, _, names in walk for name in names)

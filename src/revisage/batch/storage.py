@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from revisage.batch.jobs import Location
-from revisage.errors import SaveError, UsageError
+from revisage.errors import PhotoError, PhotoTooLargeError, SaveError, UsageError
 from revisage.files import PART, TEMPORARY, sha256, typed, write_atomically
-from revisage.image import find_sidecar
+from revisage.image import decode, find_sidecar
 from revisage.label import results
 
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "memory"})
@@ -106,6 +106,17 @@ def is_free(target: Location) -> bool:
         return not filesystem(target).exists(target) or results.is_result(read(target))
     except OSError:
         return False
+
+
+def is_damaged(target: Location) -> bool:
+    """Whether a file is there that is no whole picture."""
+    try:
+        decode(target.read_bytes() if isinstance(target, Path) else read(target))
+    except (OSError, PhotoTooLargeError):
+        return False
+    except PhotoError:
+        return True
+    return False
 
 
 def size(target: Location) -> int | None:

@@ -5,6 +5,7 @@ is the help. The fields of a dataclass in it are options like the others.
 """
 
 import argparse
+import os
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -88,6 +89,10 @@ def _without_dashes(argv: Sequence[str], options: Sequence[str]) -> list[str]:
     if "--" in before:
         at = before.index("--")
         before, names = before[:at], before[at + 1 :]
+    for name in before:
+        is_option = not name.startswith("-") or name == "-" or name.partition("=")[0] in options
+        if not is_option and os.path.exists(name):
+            raise UsageError(f"{name} looks like an option: for the file write ./{name}")
     for name in names:
         if name.partition("=")[0] in options and not Path(name).exists():
             raise UsageError(f"{name} stands behind --, where names of files stand: put it before")

@@ -138,7 +138,8 @@ def tell(outcome: Outcome) -> None:
     line = f"{job.source} -> {job.target}  {_faces(outcome.entry)}, {seconds:.1f} s"
     say(line, error=job.target == STANDARD)  # on stdout is the picture
     if TOO_THIN in (outcome.entry.get("background") or ""):
-        say(f"{job.source}: enlarged without a model: {TOO_THIN}", error=True)
+        how = "not cleaned" if outcome.entry["scale"] == 1 else "enlarged without a model"
+        say(f"{job.source}: {how}: {TOO_THIN}", error=True)
     for note in outcome.entry["notes"]:
         say(f"{job.source}: {note}", error=True)
     for face in outcome.entry["faces"]:
@@ -148,7 +149,7 @@ def tell(outcome: Outcome) -> None:
 
 def _faces(entry: dict[str, Any]) -> str:
     """In words: how many faces were restored, and why others were not."""
-    faces = entry["faces"]
+    faces = [face for page in (entry, *entry["further_pages"]) for face in page["faces"]]
     if entry["models"]["face"] is None:
         return "faces left alone"
     if not faces:

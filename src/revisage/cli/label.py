@@ -8,7 +8,9 @@ from typing import Annotated
 from revisage.cli._parse import parse
 from revisage.cli._say import say
 from revisage.errors import RuntimeUnavailableError, UsageError
+from revisage.image.formats import HEAD_BYTES, sniff
 from revisage.label import Signature, read, signature
+from revisage.label.signature import MARK
 from revisage.options import Arg
 
 MEANING = {
@@ -49,8 +51,12 @@ def _show(path: Path, roots: bytes | None) -> int:
     except OSError as error:
         say(f"{path}: it cannot be read ({error.strerror or error})", error=True)
         return 1
-    say(path)
     label = read(data)
+    known = sniff(data[:HEAD_BYTES]) is not None or data[4:8] == b"ftyp"  # which films begin with
+    if not known and label is None and MARK not in data:
+        say(f"{path}: it is {'no picture' if data else 'empty'}", error=True)
+        return 1
+    say(path)
     edited = label and f"edited with AI by {label.tool}: {', '.join(label.models)}"
     _line("label", edited or "none by Revisage")
     try:

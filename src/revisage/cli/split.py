@@ -31,7 +31,8 @@ class Options:
     out: Annotated[Path, Arg(aliases=("-o",), metavar="DIR")]
     """The folder for the prints."""
     preview: bool = False
-    """Write only NAME-preview.jpg: the scan with the outlines and numbers of what would be cut out."""
+    """Write only NAME-preview.jpg: the scan with the outlines and numbers of what would be cut out. Give it a
+    folder of its own, lest it be restored with the prints."""
     overwrite: bool = False
     """Also write over files that Revisage did not make. A scan is never written over."""
     damaged: bool = False

@@ -14,7 +14,7 @@ import numpy as np
 from revisage.errors import SaveError, UsageError
 from revisage.files import write_atomically
 from revisage.image.containers import boxes, jpeg, png, tiff, webp
-from revisage.image.formats import EXTENSION, NAMES, format_for
+from revisage.image.formats import EXTENSION, format_for, format_named
 from revisage.image.iptc import clean_iptc
 from revisage.image.metadata import exif_for, valid_icc
 from revisage.image.photo import Photo, eight_bits
@@ -62,9 +62,7 @@ def encode(
     Raises UsageError for an unknown format or quality, SaveError when the format cannot hold the picture or
     this machine cannot write it.
     """
-    format = format or photo.format
-    if format not in EXTENSION:
-        raise UsageError(f"cannot write the format {format!r}: choose one of {NAMES}")
+    format = format_named(format or photo.format)
     if not 1 <= quality <= 100:
         raise UsageError(f"quality must be 1 to 100, not {quality}")
     width, height = photo.size

@@ -47,6 +47,14 @@ def format_for(path: PurePath) -> str:
     return format
 
 
+def format_named(name: str) -> str:
+    """The format that is called "heic", "HEIF" or "JPEG XL". Raises UsageError."""
+    format = FORMAT_OF_EXTENSION.get(f".{name.lower().replace('jpeg xl', 'jxl')}", "")
+    if format not in EXTENSION:
+        raise UsageError(f"cannot write the format {name!r}: choose one of {NAMES}")
+    return format
+
+
 def sniff(head: bytes) -> str | None:
     """The format that the first `HEAD_BYTES` bytes of a file announce; None when it is not an allowed one."""
     for magic, format in _MAGIC.items():

@@ -19,18 +19,20 @@ def find_sidecar(path: Path) -> Path | None:
 
 def with_sidecar(photo: Photo, path: Path) -> Photo:
     """The photo with what the XMP file beside it says, which counts before its own; `notes` tell bad ones."""
-    with contextlib.suppress(OSError):
+    try:
         beside = find_sidecar(path)
-        if beside is None:
-            return photo
-        said = None
+    except OSError:
+        beside = None
+    if beside is None:
+        return photo
+    said = None
+    with contextlib.suppress(OSError):
         if beside.stat().st_size <= _MOST_BYTES:
             stored = photo.size if photo.orientation < 5 else photo.size[::-1]
             said = clean_xmp(beside.read_bytes(), orientation=photo.orientation, stored=stored)
-        if said is None:
-            return replace(photo, notes=(*photo.notes, f"{beside.name} beside it cannot be read"))
-        return replace(photo, xmp=merge(photo.xmp or b"", said), sidecar=beside.name.removeprefix(path.stem))
-    return photo
+    if said is None:
+        return replace(photo, notes=(*photo.notes, f"{beside.name} beside it cannot be read"))
+    return replace(photo, xmp=merge(photo.xmp or b"", said), sidecar=beside.name.removeprefix(path.stem))
 
 
 def sidecar_path(target: Path, photo: Photo) -> Path | None:

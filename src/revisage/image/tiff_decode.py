@@ -93,6 +93,9 @@ def read_tiff(data: bytes, max_pixels: int, page: int = 0, *, partly: bool = Fal
     orientation = tags.get(_ORIENTATION, 1)
     orientation = orientation if isinstance(orientation, int) else 1
     if directory.deep:
+        if partly:  # libtiff fills no missing end: as many bytes as the picture has are enough
+            width, height = directory.size
+            data += bytes(width * height * sum(directory.bits) // 8)
         planes = oriented(_deep_planes(data, directory, icc), orientation)
     else:
         with Image.open(io.BytesIO(data), formats=("TIFF",)) as image:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from revisage.errors import UsageError
 from revisage.label.signed import MODELS, OFFLINE, SHA256, c2pa
 
+MARK = b"c2pa"  #: is in every manifest
 _UNTRUSTED = "signingCredential.untrusted"
 
 _STATES: dict[str, Literal["trusted", "valid"]] = {"Trusted": "trusted", "Valid": "valid"}
@@ -60,7 +61,8 @@ def signature(data: bytes, roots: bytes | None = None) -> Signature | None:
     except (library.C2paError.ManifestNotFound, library.C2paError.NotSupported):
         return None
     except library.C2paError as error:
-        if str(error).startswith("Remote"):
+        # A torn file that was never signed cannot be parsed either.
+        if str(error).startswith("Remote") or MARK not in data:
             return None
         return Signature("invalid", (str(error),))
     try:

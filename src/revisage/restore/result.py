@@ -13,6 +13,7 @@ import numpy as np
 from revisage.errors import SaveError, SigningError, UsageError
 from revisage.files import copy_date, write_atomically
 from revisage.image import Photo, can_encode, encode, format_for, left_out, sidecar_path, to_pillow
+from revisage.image.formats import format_named
 from revisage.image.names import MASK, shortened
 from revisage.image.xmp import clean_xmp
 from revisage.label import Edit, Label, Original, add, can_sign, packet, results, sign
@@ -140,7 +141,7 @@ class Result:
         written), labelled and signed as `save` does."""
         start, chosen = time.perf_counter(), replace(options or EncodeOptions(), **changes)
         own = self.photo.format
-        format = format or chosen.chosen_format or (own if can_encode(own) else "PNG")
+        format = format_named(format or chosen.chosen_format or (own if can_encode(own) else "PNG"))
         photo, finish = self._finish(format, chosen, original)
         further = [page.photo for page in self.further]
         data = encode(photo, format=format, quality=chosen.quality, keep_gps=chosen.keep_gps, further=further)
