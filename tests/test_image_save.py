@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from revisage.errors import SaveError, UsageError
 from revisage.image import decode, from_array, output_paths, save
@@ -88,6 +89,15 @@ def test_a_format_that_cannot_be_written_becomes_png_without_a_collision() -> No
     heic = ["/in/a.heic", "/in/a.png", "/in/b.heic", "/in/c", "/in/d.xyz"]
     planned = names(heic, writable=lambda format: format != "HEIF")
     assert planned == ["/out/a.heic.png", "/out/a.png", "/out/b.png", "/out/c.png", "/out/d.png"]
+
+
+def test_a_photo_whose_name_tells_no_format_keeps_its_own(tmp_path: Path) -> None:
+    for name, format in (("scan", "JPEG"), ("b.bak", "WEBP"), ("c.old", "GIF")):
+        Image.new("RGB", (8, 8)).save(tmp_path / name, format)
+    photos = [tmp_path / name for name in ("scan", "b.bak", "c.old", "gone")]
+    names = [path.name for path in output_paths(photos)]
+    assert names == ["scan.restored.jpg", "b.restored.webp", "c.restored.png", "gone.restored.png"]
+    assert output_paths(photos[:1], format="PNG")[0].name == "scan.restored.png"
 
 
 def test_names_that_differ_in_case_or_unicode_form_do_not_collide() -> None:

@@ -3,10 +3,11 @@
 import os
 import unicodedata
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from revisage.image.encode import can_encode
-from revisage.image.formats import EXTENSION, format_of
+from revisage.image.formats import EXTENSION, HEAD_BYTES, format_of, sniff
 
 RESULT = ".restored"  #: what is put behind the name of a photo whose result lies beside it
 MASK = ".mask.png"  #: what is put behind the name of a result's file, where the mask of its repair lies
@@ -25,7 +26,8 @@ def output_paths(
 
     Without `folder`, `NAME.restored.EXT` beside the photo. With it, the photo's path relative to its root
     (`roots[i]`; by default its own folder, which leaves the bare name) inside `folder`. The extension stays
-    where its format is `writable`, and `format` if given, else it is that of `format`, or `.png`. A name too
+    where its format is `writable`, and `format` if given, else it is that of `format`, or of the file itself
+    where its name has none that is known, or `.png`. A name too
     long for a file system is shortened before its ending.
 
     Two names that would collide — also in another case or
@@ -78,6 +80,10 @@ def _suffix(path: Path, writable: Callable[[str], bool], format: str | None) -> 
     own = format_of(path)
     if own is not None and writable(own) and format in (None, own):
         return path.suffix
+    if own is None and format is None and path.is_file():  # its name tells nothing
+        with suppress(OSError), path.open("rb") as file:
+            told = sniff(file.read(HEAD_BYTES))
+            format = told if told in EXTENSION and writable(told) else None
     return EXTENSION[format or "PNG"]
 
 
