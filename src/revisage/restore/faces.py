@@ -67,14 +67,9 @@ def agreement(face: np.ndarray, other: np.ndarray) -> float:
     Restored faces have 0.98 and more, of screens and moire that no training has shown 0.5 and less. 1 where
     one shows nothing.
     """
-    side = face.shape[0]
-    lumas = [
-        colour.luma(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA))
-        for picture in (face, other)
-    ]
-    one, two = (
-        cv2.GaussianBlur(y, (0, 0), side / 50) - cv2.GaussianBlur(y, (0, 0), side / 10) for y in lumas
-    )
+    sized = (cv2.resize(picture, (64, 64), interpolation=cv2.INTER_AREA) for picture in (face, other))
+    lumas = [colour.luma(picture) for picture in sized]
+    one, two = (cv2.GaussianBlur(y, (0, 0), 1.3) - cv2.GaussianBlur(y, (0, 0), 6.4) for y in lumas)
     power = math.sqrt(np.square(one).mean() * np.square(two).mean())
     return float((one * two).mean() / power) if power > _NOTHING else 1.0
 
