@@ -100,7 +100,7 @@ PAPER_512, PAPER_CRITIC = published_512(1), stylegan2_discriminator(512)
 RECONSTRUCTION = partial(
     FaceSettings, identity_share=1.0, loss_weights=FaceWeights(
         laplacian=0.3, pyramid=0.1, lpips=1.2, features=0.1, identity=0.35, checkerboard=1000.0,
-        equivariance=1.0))
+        equivariance=3.0))
 PAPER_WEIGHTS = FaceWeights(
     l1=0.1, pyramid=1.0, vgg_style=50.0, features=0.0, identity=10.0, adversarial=0.1, component=1.0,
     matching=1.0, style=200.0, r1=10.0)
@@ -153,7 +153,7 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
         Preset("compact-256",
                partial(FaceSettings, loss_weights=FaceWeights(
                    laplacian=0.3, pyramid=0.05, adversarial=0.04, identity=0.8, lpips=1.2,
-                   checkerboard=1000.0, equivariance=4.0)),
+                   checkerboard=1000.0, equivariance=12.0)),
                # From reconstruction weights: a smaller rate.
                LoopSettings(images=1_000_000, batch=8, rate=5e-4, warmup=4000, ema=4000, optimizer="muon")),
         Preset("reconstruction-256", RECONSTRUCTION,
