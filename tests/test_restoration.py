@@ -130,13 +130,18 @@ def test_a_scene_model_that_does_not_listen_is_not_run_again(photo: np.ndarray) 
     assert not models.scene_session.batches
 
 
-def test_a_strength_of_cleaning_that_changes_nothing_is_told(photo: np.ndarray) -> None:
+def test_a_strength_that_changes_nothing_is_told(photo: np.ndarray) -> None:
     deaf, hears = (Restorer(models=models) for models in (StubModels(scene=twice), Models()))
     (note,) = deaf.restore(photo, clean=0.9).notes
     assert note.startswith("clean changes nothing with stub-scene 1")
     assert not deaf.restore(photo).notes
     assert not deaf.analyse(photo, clean=0.9).render(clean=0.5).notes
     assert not hears.restore(photo, clean=0.9).notes
+    no_scene = Restorer(models=StubModels()).restore(photo, clean=0.9, revive=0.5)
+    assert no_scene.notes == (
+        "clean changes nothing without a scene model",
+        "revive changes nothing without --colour revive",
+    )
 
 
 @pytest.mark.parametrize(

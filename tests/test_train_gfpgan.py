@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from dataclasses import replace
@@ -527,6 +528,22 @@ def test_a_training_killed_at_any_moment_goes_on_with_the_same_command(faces: Pa
     assert killed.keys() == whole.keys()
     for name, value in whole.items():
         assert torch.equal(value, killed[name]), name
+
+
+def test_a_training_asked_to_end_is_kept(
+    faces: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def ask() -> None:
+        while signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=ask, daemon=True).start()
+    changes = ["images=100000", "batch=4", "precision=fp32", "threads=1", "device=cpu", "validation=2"]
+    tail = ["train", "gfpgan", "--data", str(faces), "--preset", "tiny", "--set", *changes]
+    assert main([*tail, "--out", str(tmp_path)]) == 128 + signal.SIGTERM
+    assert newest(tmp_path)["images"] >= 4
+    assert "step in hand" in capfd.readouterr().err
 
 
 def test_two_processes_give_what_one_gives(faces: Path, tmp_path: Path) -> None:

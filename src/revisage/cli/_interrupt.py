@@ -1,4 +1,4 @@
-"""A signal to end while photos are in hand: the first lets them be finished, the second ends at once."""
+"""A signal to end while work is in hand: the first lets that be finished, the second ends at once."""
 
 import contextlib
 import os
@@ -18,8 +18,10 @@ class Stop(threading.Event):
 
 
 @contextlib.contextmanager
-def interruptible(keep: Callable[[], object] = lambda: None) -> Iterator[Stop]:
-    """The first of `SIGNALS` sets the event, so that no more photos are begun; another ends the process. An
+def interruptible(
+    keep: Callable[[], object] = lambda: None, *, hand: str = "photos in hand"
+) -> Iterator[Stop]:
+    """The first of `SIGNALS` sets the event, so that nothing more is begun; another ends the process. An
     exception in its place could not end the threads in the inference library, nor tell what they wrote.
     `keep` is called at the first signal: a service is often killed soon after."""
     stop = Stop()
@@ -33,7 +35,7 @@ def interruptible(keep: Callable[[], object] = lambda: None) -> Iterator[Stop]:
         stop.set()
         show = b"\x1b[?25h" if os.isatty(2) else b""  # the cursor that the progress bar hid
         with contextlib.suppress(OSError):  # the terminal has gone
-            os.write(2, show + b"finishing the photos in hand; Ctrl-C again stops at once\n")
+            os.write(2, show + f"finishing the {hand}; Ctrl-C again stops at once\n".encode())
         keep()
 
     if threading.current_thread() is threading.main_thread():

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from filelock import FileLock, Timeout
 
 from revisage import zoo
+from revisage.cli._interrupt import interruptible
 from revisage.cli._parse import Exit, parse
 from revisage.errors import TrainingError, UsageError, did_you_mean
 from revisage.files import typed, write_atomically
@@ -60,7 +61,8 @@ class Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; 0: trained to the end, 1: failed, 2: bad usage."""
+    """Run the command; 0: trained to the end, 1: failed, 2: bad usage. KeyboardInterrupt with its exit code
+    when a signal ended the training, once it is kept."""
     try:
         options = parse(Options, "train", argv)
     except Exit as stop:
@@ -94,7 +96,10 @@ def main(argv: Sequence[str]) -> int:
         first = os.environ.get("RANK", "0") == "0"
         with FileLock(options.out / ".lock", timeout=0) if first else nullcontext():
             _claim(options.out, system, chosen.name, {"task": settings, "loop": loop})
-            train(task, options.out, loop, init=init)
+            with interruptible(hand="step in hand") as stop:
+                train(task, options.out, loop, init=init, stop=stop.is_set)
+            if stop.is_set():
+                raise KeyboardInterrupt(128 + stop.number)
     except Timeout:
         raise TrainingError(f"another training is writing to {options.out}") from None
     except OSError as error:

@@ -111,9 +111,12 @@ class Restoration:
         estimated = {"damage": repair, "tone": tone}
         others = [one.model for one in estimated.values() if one and one.model and one.changes]
         restored = any(face.outcome == "restored" for face in faces)
-        notes, deaf = self.rest.photo.notes, None if self.can_clean else self.rest.models["scene"]
-        if deaf and job.options.clean != RestoreOptions.clean:
-            notes += (f"clean changes nothing with {deaf}, which always cleans as it was trained to",)
+        notes, scene = self.rest.photo.notes, self.rest.models["scene"]
+        if job.options.clean != RestoreOptions.clean and not self.can_clean:
+            why = f"with {scene}, which always cleans as it was trained to" if scene else "without a scene model"
+            notes += (f"clean changes nothing {why}",)
+        if job.options.revive != RestoreOptions.revive and tone is None:
+            notes += ("revive changes nothing without --colour revive",)
         return replace(
             self.rest,
             photo=replace(self.rest.photo, pixels=canvas, notes=notes),

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -98,9 +99,14 @@ def gradient_norms(
 
 
 def train(  # noqa: PLR0915
-    task: Task, run: Path, settings: LoopSettings, *, init: Path | None = None
+    task: Task,
+    run: Path,
+    settings: LoopSettings,
+    *,
+    init: Path | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> nn.Module:
-    """Train until the set length is reached; returns the averaged network.
+    """Train until the set length is reached, or until `stop()`; returns the averaged network.
 
     In `run`: checkpoints/, samples/ (picture grids), TensorBoard scalars, log.csv. Started again with the
     same arguments it resumes from the newest checkpoint, and returns at once when that is the last. Without
@@ -163,7 +169,8 @@ def train(  # noqa: PLR0915
             state.seconds, last = context.of_first(state.seconds + now - last), now
             over = done(settings, state.images, state.seconds) >= 1
             log.tick(state.images, state.seconds, rate, loader.waited, force=over)
-            save = context.rank == 0 and (over or state.seconds - kept >= settings.save_every)
+            stopped = context.of_first(stop()) > 0
+            save = context.rank == 0 and (over or stopped or state.seconds - kept >= settings.save_every)
             if save and settings.light:
                 kept = state.seconds
                 measure_norms(state.ema.network, task.sample)
@@ -178,7 +185,7 @@ def train(  # noqa: PLR0915
             if save and not settings.light:
                 kept = state.seconds
                 checkpoint.save_numbered(folder, state.images, state.pack())
-            if over:
+            if over or stopped:
                 break
     return state.ema.network
 
