@@ -96,10 +96,10 @@ def main(argv: Sequence[str]) -> int:
         first = os.environ.get("RANK", "0") == "0"
         with FileLock(options.out / ".lock", timeout=0) if first else nullcontext():
             _claim(options.out, system, chosen.name, {"task": settings, "loop": loop})
-            with interruptible(hand="step in hand") as stop:
-                train(task, options.out, loop, init=init, stop=stop.is_set)
-            if stop.is_set():
-                raise KeyboardInterrupt(128 + stop.number)
+            with interruptible(hand="step in hand") as asked:
+                train(task, options.out, loop, init=init, stop=asked.is_set)
+            if asked.is_set():
+                raise KeyboardInterrupt(128 + asked.number)
     except Timeout:
         raise TrainingError(f"another training is writing to {options.out}") from None
     except OSError as error:

@@ -113,8 +113,8 @@ class Restoration:
         restored = any(face.outcome == "restored" for face in faces)
         notes, scene = self.rest.photo.notes, self.rest.models["scene"]
         if job.options.clean != RestoreOptions.clean and not self.can_clean:
-            why = f"with {scene}, which always cleans as it was trained to" if scene else "without a scene model"
-            notes += (f"clean changes nothing {why}",)
+            why = f"with {scene}, which always cleans as it was trained to"
+            notes += (f"clean changes nothing {why if scene else 'without a scene model'}",)
         if job.options.revive != RestoreOptions.revive and tone is None:
             notes += ("revive changes nothing without --colour revive",)
         return replace(
