@@ -11,11 +11,12 @@ from revisage.faces.align import place_template
 from revisage.faces.looks import LEAST_HINT, Looks, best
 from revisage.faces.network import Network
 from revisage.faces.pyramid import Level, pyramid
-from revisage.faces.rows import BOX, POINTS, SCORE, beyond, mapped, suppress
+from revisage.faces.rows import BOX, POINTS, SCORE, beyond, iou, mapped, suppress
 
 _SMALLEST_SIDE = 8  # a picture narrower than this holds no face worth a search
 _SMALLEST_FACE = 11  # and a face narrower than this nothing that could be restored
-_CANDIDATE = 0.7  # share of the threshold from which a find is worth a second look
+_CANDIDATE = 0.66  # share of the threshold from which a find is worth a second look
+_FAINT = 0.74  # ... and, after it, worth looks at a tilted head
 _MOST_LOOKS = 1000
 _BEYOND = 0.65  # share of its size by which a face may be off the picture: others are its mirror images; ...
 _CUT = 0.25  # ... from here on it must be sure, for half of what is seen is a mirror image
@@ -35,7 +36,8 @@ class Detector:
     megapixels. Where it has more, what hints at a small face is looked at in the picture itself: faces are
     found down to about 16 pixels in 12 megapixels. Every find is looked at again, all at one size, straight
     and mirrored; its score, box and landmarks are the mean of the three, so that a hand which resembles a
-    face at one scale is dropped. Where none is sure, the picture is turned by 90, 180 and 270 degrees, too.
+    face at one scale is dropped; what comes near is held at some turns, for a bowed head. Where none is sure,
+    the picture is turned by 90, 180 and 270 degrees, too.
     """
 
     def __init__(
@@ -105,18 +107,23 @@ class Detector:
 
     def _seen(self, image: np.ndarray, levels: list[Level], turn: int) -> np.ndarray:
         """(n, 15) faces of the picture as it stands when turned clockwise by `turn`, in its own places."""
-        looks, candidate = Looks(self._network, image, turn), _CANDIDATE * self._score_threshold
+        looks, threshold = Looks(self._network, image, turn), self._score_threshold
+        candidate, nod = _CANDIDATE * threshold, threshold if turn else _FAINT * threshold
         rows = [self._search(image, level, turn) for level in levels]
         if levels[-1].scale < 1:
             rows.append(looks.closely(rows[-1], levels[-1].scale, candidate))
         found = np.concatenate(rows)
         found = suppress(found[found[:, SCORE] >= candidate], _OVERLAP)[:_MOST_LOOKS]
         cut = beyond(found, image) > _CUT  # before the looks, which take the mirror image for a part of it
-        found = np.concatenate([found[:0], *(looks.again(row, self._score_threshold)[None] for row in found)])
-        least = np.where(cut, max(_SURE, self._score_threshold), self._score_threshold)
-        keep = (found[:, SCORE] >= least) & (found[:, 2:4].min(1) >= _SMALLEST_FACE)
-        found = suppress(found[keep], _OVERLAP)
-        return np.concatenate([found[:0], *(looks.settled(row) for row in found)])
+        found = np.concatenate([found[:0], *(looks.again(row, nod)[None] for row in found)])
+        least = np.where(cut, max(_SURE, threshold), threshold)
+        large = found[:, 2:4].min(1) >= _SMALLEST_FACE
+        sure = suppress(found[large & (found[:, SCORE] >= least)], _OVERLAP)
+        faint = found[large & ~cut & (found[:, SCORE] < threshold) & (found[:, SCORE] >= nod)]
+        nodding = (looks.nodding(row, threshold) for row in faint if not (iou(row, sure) > _OVERLAP).any())
+        return suppress(
+            np.concatenate([found[:0], *(looks.settled(row) for row in sure), *nodding]), _OVERLAP
+        )
 
     def _search(self, image: np.ndarray, level: Level, turn: int) -> np.ndarray:
         """(n, 15) all that a level hints at, in the picture's places."""

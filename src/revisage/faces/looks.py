@@ -20,6 +20,9 @@ _SAME = 0.3  # least IoU of a find with what a look sees of it
 _TILTS = (-60, -30, 0, 30, 60)  # degrees at which a head's tilt is looked for; the weight of each is its ...
 _SHARPNESS = 8  # ... score to this power
 _LEAST_TILT = 10  # degrees; below, the looks say less than the landmarks do
+_NODS = (-40, -20, 20, 40)  # at which a find is held that scores too little as it stands: ...
+_NOD_MARGIN = 0.08  # ... these are four more chances for likenesses, so that it must score so much more ...
+_LEAST_NOD = 40  # ... and be so large, in pixels
 
 # Small faces that a reduced picture only hints at are seen in the picture itself, many on one sheet.
 LEAST_HINT = 0.3  # score of a hint
@@ -94,14 +97,23 @@ class Looks:
                 break
         return np.append(rows[:, :SCORE].mean(0), rows[:, SCORE].sum() / 3)
 
-    def settled(self, row: np.ndarray, *, given: bool = False) -> np.ndarray:
+    def nodding(self, row: np.ndarray, least: float) -> np.ndarray:
+        """(0 or 1, 15) a find that scores less than `least` as its head is tilted, as `settled` gives it."""
+        if row[2:4].max() < _LEAST_NOD:
+            return row[None][:0]
+        least += _NOD_MARGIN
+        tilt = max(_NODS, key=lambda turn: self._mean(row, turn, 1)[SCORE])
+        score = self._mean(row, tilt)[SCORE]
+        return self.settled(np.append(row[:SCORE], score), tilt) if score >= least else row[None][:0]
+
+    def settled(self, row: np.ndarray, tilt: float | None = None, *, given: bool = False) -> np.ndarray:
         """(0 or 1, 15) a find with the landmarks of a tilted head tilted as it is, or nothing.
 
         The detector sees a tilted head as upright. Its tilt is where looks at several turns score best; at
         that turn the landmarks are right. Emblems, leaves and faces that hang upside down look no more like
         a face there than turned by 90, 180 or 270 degrees, and are dropped unless somebody has `given` them.
         """
-        tilt = self._tilt(row)
+        tilt = self._tilt(row) if tilt is None else tilt
         if not tilt and row[SCORE] >= _CERTAIN:
             return row[None]
         look = self._mean(row, tilt)
