@@ -136,7 +136,7 @@ async def restore(request: Request, service: Serving, query: Photo) -> Response:
     job = await service.submit(request, request.state.owner, query.name, query.options())
     done = await _wait(service, request, job)
     if "multipart/mixed" in request.headers.get("accept", ""):
-        return await answers.with_report(service, done)
+        return await answers.with_report(service, done, request)
     return await answers.result(service, done, request)
 
 
