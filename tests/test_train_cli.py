@@ -94,7 +94,39 @@ def test_the_same_command_again_has_nothing_to_do(
     before = path.stat().st_mtime_ns
     assert command("realesrgan", pictures, scene_run, *QUICK) == 0
     assert path.stat().st_mtime_ns == before
-    assert capsys.readouterr().out == ""
+    told = (scene_run / "settings.json").read_bytes()
+    assert "trained to 16 images already" in capsys.readouterr().out
+    assert command("realesrgan", pictures, scene_run, *QUICK, "rate=1e-4") == 0
+    assert (scene_run / "settings.json").read_bytes() == told, "nothing was trained with this rate"
+
+
+def test_what_goes_on_with_other_settings_tells_them(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert command("realesrgan", pictures, run, *QUICK) == 0
+    told = (run / "settings.json").read_bytes()
+    pool = json.loads(told)["task"]["pool"]
+    assert command("realesrgan", pictures, run, *QUICK, "images=24", "optimizer=muon") == 1
+    assert "use another --out" in capsys.readouterr().err
+    assert (run / "settings.json").read_bytes() == told, "nothing was trained"
+    changes = ("images=24", "rate=1e-4", "pool=2")
+    assert command("realesrgan", pictures, run, *QUICK, *changes, init=Path("revisage-scene-x2")) == 0
+    (line,) = (x for x in capsys.readouterr().out.splitlines() if x.startswith("going on from 16 images; "))
+    parts = {"images 16 -> 24", "rate 0.005 -> 0.0001", "--init is ignored"}
+    assert set(line.split("; ")[1:]) == parts | {f"pool {pool} -> 2"}
+    assert json.loads((run / "settings.json").read_text())["loop"]["rate"] == 1e-4
+
+
+def test_a_run_among_its_own_pictures_is_refused(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (link := tmp_path / "link").symlink_to(pictures)
+    assert command("realesrgan", pictures, link / "run", *QUICK) == 2
+    assert "lies inside data=" in one_line(capsys)
+    assert command("realesrgan", tmp_path, pictures / "a" / "run", *QUICK, f"faces={pictures}") == 2
+    assert "lies inside faces=" in one_line(capsys)
+    assert not list(pictures.rglob("run"))
 
 
 def test_the_exported_model_is_the_averaged_network(scene_run: Path, scene_file: Path) -> None:
