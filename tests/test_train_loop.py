@@ -238,11 +238,11 @@ def test_a_picture_that_cannot_be_read_costs_no_training(processes: bool, tmp_pa
 
     def sample(index: int) -> Sample:
         if index == 21:
-            raise PictureError("cannot use a.png for training: damaged")
+            raise PictureError("cannot use a.png for training: damaged; remove it")
         return Toy.sample(toy, index)
 
     toy.sample = sample  # type: ignore[method-assign]
-    wanted = r"^cannot use a\.png for training: damaged; remove the file .* kept at 20 images$"
+    wanted = r"^cannot use a\.png for training: damaged; remove it, and start again: 20 images are kept$"
     with pytest.raises(PictureError, match=wanted):
         train(toy, tmp_path / "run", settings)
     assert checkpoints(tmp_path / "run") == ["images-0000000020"]

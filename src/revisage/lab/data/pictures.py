@@ -74,7 +74,7 @@ def read_picture(path: Path) -> np.ndarray:
     try:
         return eight_bits(decode(path, isolate=False).pixels)  # a folder for training is trusted
     except PhotoError as error:
-        raise PictureError(f"cannot use {path} for training: {error}") from None
+        raise PictureError(f"cannot use {path} for training: {error}; remove it") from None
 
 
 def fit(picture: np.ndarray, height: int, width: int) -> np.ndarray:

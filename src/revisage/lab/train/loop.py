@@ -215,8 +215,7 @@ def _keeping(
     except PictureError as error:
         if context.rank == 0 and state.images > first:
             keep()
-        so_far = f"the training is kept at {state.images:,} images"
-        raise PictureError(f"{error}; remove the file and start again: {so_far}") from None
+        raise PictureError(f"{error}, and start again: {state.images:,} images are kept") from None
 
 
 def _check_finite(state: State, folder: Path) -> None:
