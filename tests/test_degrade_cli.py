@@ -51,6 +51,14 @@ def test_a_folder_gives_one_lossless_copy_of_each_photo(folder: Path, tmp_path: 
     assert not np.array_equal(low, decode(folder / "below/b.webp").pixels)
 
 
+def test_a_photo_of_the_folder_is_no_place_for_all(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file() and path.name != "a.png":
+            path.unlink()
+    assert main([str(folder), str(folder / "a.png")]) == 2
+    assert f"{folder / 'a.png'} is a file: several photos need a folder" in capsys.readouterr().err
+
+
 def test_a_photo_depends_on_its_name_and_the_seed_only(folder: Path, tmp_path: Path) -> None:
     def degrade(source: Path, out: str, seed: int) -> Path:
         assert main([str(source), str(tmp_path / out), "--recipe", "old-photo", "--seed", str(seed)]) == 0

@@ -239,6 +239,16 @@ def test_a_reference_set_is_cut_to_its_faces_as_the_results_are(
     assert kept.sets["frechet_identity"]["+0"] < 1e-4  # the same face, mirrored
 
 
+def test_a_picture_that_cannot_be_read_is_no_bad_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_pictures(tmp_path / "in", 2)
+    (folder / "1.png").write_bytes((folder / "1.png").read_bytes()[:60])
+    arguments = ["--clean", str(folder), "--recipe", "none", "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--methods", "input", "--metrics", "psnr"]) == 1
+    assert "1.png: " in capsys.readouterr().err
+
+
 def test_pairs_must_fit_each_other_and_the_setting(tmp_path: Path) -> None:
     write_pictures(tmp_path / "high", 3)
     write_pictures(tmp_path / "low", 3, 8)

@@ -214,6 +214,49 @@ def test_the_description_of_the_api_names_every_route(server: Running) -> None:
         assert all(parameter.get("description") for parameter in parameters if parameter["name"] != "id")
 
 
+def test_the_description_has_the_answers_of_a_full_disk_and_a_job_that_is_gone(server: Running) -> None:
+    paths = requests.get(server.url + "/openapi.json", timeout=5).json()["paths"]
+    uploading = {"400", "408", "413", "415", "422", "429", "500", "503", "507"}
+    for path, more in (("/v1/jobs", set()), ("/v1/restore", {"404"}), ("/v1/jobs/{id}/again", {"404"})):
+        needed = uploading | more if "id" not in path else (uploading | more) - {"415"}
+        assert needed <= paths[path]["post"]["responses"].keys(), path
+
+
+def test_nothing_is_redirected_to_plain_http(server: Running) -> None:
+    for path in ("/v1/jobs/", "/v1/restore/", "/v1/jobs/" + "0" * 32 + "/again/"):
+        answer = requests.post(server.url + path, data=photo(), allow_redirects=False, timeout=5)
+        assert problem(answer) == (404, "no-route")
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/server", "/v1/jobs/ID", "/v1/jobs/ID/result"])
+def test_parameters_that_do_not_exist_are_refused_everywhere(path: str, server: Running) -> None:
+    job = server.client.submit(photo())
+    server.client.wait(job.id)
+    address = server.url + path.replace("ID", job.id)
+    assert problem(requests.get(address, {"colour": "keep"}, timeout=5)) == (422, "bad-option")
+    assert requests.get(address, timeout=5).status_code == 200
+    assert requests.get(f"{server.url}/v1/jobs?limit=1&state=done", timeout=5).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("model=nope", "model 'nope': choose one of auto, none"),
+        ("scene=revisage-face-256", "scene 'revisage-face-256': choose one of auto, none"),
+        ("mask=%25%25%25", "no base64"),
+        ("mask=", "no picture"),
+        ("mask=bm8gcGljdHVyZQ", "no base64"),
+        ("mask=bm8gcGljdHVyZQ==", "no picture"),
+    ],
+)
+def test_what_no_job_could_do_is_refused_at_once(query: str, says: str, server: Running) -> None:
+    first = server.client.submit(photo())
+    for path in ("/v1/jobs", "/v1/restore", f"/v1/jobs/{first.id}/again"):
+        answer = requests.post(f"{server.url}{path}?{query}", b"" if "again" in path else photo(), timeout=20)
+        assert problem(answer) == (422, "bad-option")
+        assert says in answer.json()["detail"]
+
+
 def test_metrics_are_in_prometheus_format(server: Running) -> None:
     from prometheus_client.parser import text_string_to_metric_families
 
@@ -331,5 +374,4 @@ def test_a_mask_comes_as_the_body_of_another_try(server: Running) -> None:
     assert ((np.asarray(Image.open(io.BytesIO(shown.content))) > 127) == (mask > 0)).mean() > 0.999
     address = f"{server.url}/v1/jobs/{first.id}/again"
     assert problem(requests.post(address, data=bytes(200_000), timeout=5)) == (413, "too-long")
-    unread = requests.post(address, data=b"no picture", timeout=5).json()["id"]
-    assert server.client.wait(unread).state == "failed"
+    assert problem(requests.post(address, data=b"no picture", timeout=5)) == (422, "bad-option")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 import requests
@@ -194,6 +195,26 @@ def test_retention_of_zero_erases_right_after_the_download(tmp_path: Path) -> No
         for id in (job.id, restored.job):
             with pytest.raises(ServerError, match="no such job"):
                 server.client.result(id)
+
+
+@pytest.mark.parametrize("accept", ["*/*", "multipart/mixed"])
+def test_a_download_that_breaks_off_erases_nothing(accept: str, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(20, 255, (1000, 1000, 3), np.uint8)  # a result of 11 MB
+    with running(tmp_path, retention_seconds=0.0) as server:
+        server.ready()
+        buffer = io.BytesIO()
+        Image.fromarray(noise).save(buffer, "PNG")
+        url, ways = f"{server.url}/v1/restore?strength=0", {"accept": accept}
+        answer = requests.post(url, buffer.getvalue(), headers=ways, stream=True, timeout=60)
+        assert answer.raw.read(1000)
+        answer.close()
+        time.sleep(1.5)
+        (job,) = requests.get(f"{server.url}/v1/jobs", timeout=30).json()["jobs"]
+        assert server.client.result(job["id"])
+        until = time.monotonic() + 20
+        while list((tmp_path / "jobs").iterdir()):
+            assert time.monotonic() < until
+            time.sleep(0.05)
 
 
 def test_what_a_crash_has_left_is_removed(tmp_path: Path) -> None:

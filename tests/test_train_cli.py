@@ -20,7 +20,7 @@ from train_pictures import write_pictures  # noqa: E402
 
 from revisage.cli import main  # noqa: E402
 from revisage.cli.train import SYSTEMS, override  # noqa: E402
-from revisage.errors import TrainingError, UsageError  # noqa: E402
+from revisage.errors import ModelError, TrainingError, UsageError  # noqa: E402
 from revisage.lab.architectures import build, describe, export_network  # noqa: E402
 from revisage.lab.export import Parity  # noqa: E402
 from revisage.lab.networks.compact import Compact, CompactConfig  # noqa: E402
@@ -94,7 +94,39 @@ def test_the_same_command_again_has_nothing_to_do(
     before = path.stat().st_mtime_ns
     assert command("realesrgan", pictures, scene_run, *QUICK) == 0
     assert path.stat().st_mtime_ns == before
-    assert capsys.readouterr().out == ""
+    told = (scene_run / "settings.json").read_bytes()
+    assert "trained to 16 images already" in capsys.readouterr().out
+    assert command("realesrgan", pictures, scene_run, *QUICK, "rate=1e-4") == 0
+    assert (scene_run / "settings.json").read_bytes() == told, "nothing was trained with this rate"
+
+
+def test_what_goes_on_with_other_settings_tells_them(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert command("realesrgan", pictures, run, *QUICK) == 0
+    told = (run / "settings.json").read_bytes()
+    pool = json.loads(told)["task"]["pool"]
+    assert command("realesrgan", pictures, run, *QUICK, "images=24", "optimizer=muon") == 1
+    assert "use another --out" in capsys.readouterr().err
+    assert (run / "settings.json").read_bytes() == told, "nothing was trained"
+    changes = ("images=24", "rate=1e-4", "pool=2")
+    assert command("realesrgan", pictures, run, *QUICK, *changes, init=Path("revisage-scene-x2")) == 0
+    (line,) = (x for x in capsys.readouterr().out.splitlines() if x.startswith("going on from 16 images; "))
+    parts = {"images 16 -> 24", "rate 0.005 -> 0.0001", "--init is ignored"}
+    assert set(line.split("; ")[1:]) == parts | {f"pool {pool} -> 2"}
+    assert json.loads((run / "settings.json").read_text())["loop"]["rate"] == 1e-4
+
+
+def test_a_run_among_its_own_pictures_is_refused(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (link := tmp_path / "link").symlink_to(pictures)
+    assert command("realesrgan", pictures, link / "run", *QUICK) == 2
+    assert "lies inside data=" in one_line(capsys)
+    assert command("realesrgan", tmp_path, pictures / "a" / "run", *QUICK, f"faces={pictures}") == 2
+    assert "lies inside faces=" in one_line(capsys)
+    assert not list(pictures.rglob("run"))
 
 
 def test_the_exported_model_is_the_averaged_network(scene_run: Path, scene_file: Path) -> None:
@@ -469,6 +501,54 @@ def test_export_refuses_what_no_model_can_be_called(
         assert main(["export", str(scene_run), str(tmp_path / "model.onnx"), option, text]) == 2
         assert words in one_line(capsys)
     assert not list(tmp_path.iterdir())
+
+
+def test_export_refuses_what_does_not_fit_before_it_writes(
+    scene_run: Path,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("revisage.lab.quantise.find_spec", lambda name: name)
+    out, command = tmp_path / "out" / "model.onnx", ["export", str(scene_run)]
+    assert main([*command, str(out), "--int8", "nowhere"]) == 2
+    assert "no folder nowhere" in one_line(capsys)
+    assert main([*command, str(out), "--scale", "1"]) == 2
+    assert "--scale is for scene models of two sizes" in one_line(capsys)
+    network = build(DetectorConfig())
+    state = describe(network) | {"ema": network.state_dict()}
+    checkpoint.save(tmp_path / "finder" / "checkpoints", "best", state)
+    assert main(["export", str(tmp_path / "finder"), str(out), "--int8", str(pictures)]) == 2
+    assert "only scene models are made 8-bit" in one_line(capsys)
+    assert not out.parent.exists()
+
+
+def test_an_8_bit_model_that_is_refused_leaves_the_older_one(
+    scene_file: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("nncf")
+    from revisage.lab import quantise
+
+    for name, value in (("SAMPLES", 3), ("CHECKED", 1), ("SIDE", 32), ("LEAST_DB", 1e9)):
+        monkeypatch.setattr(quantise, name, value)
+    older = tmp_path / "little-int8.onnx"
+    older.write_bytes(b"good")
+    with pytest.raises(ModelError, match="differs too much"):
+        quantise.quantise(scene_file, pictures, older)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"good"]
+    monkeypatch.setattr(quantise, "LEAST_DB", 0.0)
+    assert quantise.quantise(scene_file, pictures, older) > 0
+    assert read_contract(older).name == "little-int8"
+
+
+def test_export_of_a_diverged_training_says_so(scene_run: Path, tmp_path: Path) -> None:
+    state = checkpoint.load(scene_run / "checkpoints" / "best.pt")
+    first = next(name for name, value in state["ema"].items() if value.is_floating_point())
+    state["ema"][first].fill_(float("nan"))
+    checkpoint.save(tmp_path / "run" / "checkpoints", "best", state)
+    with pytest.raises(ModelError, match="diverged"):
+        publish(tmp_path / "run", tmp_path / "model.onnx", name="a", version="1", licence="own")
 
 
 def test_export_says_where_it_cannot_write(

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,8 @@ from rich.console import Console  # noqa: E402
 from torch import Tensor  # noqa: E402
 from train_toy import SETTINGS, STEPS, Toy, assert_same, final  # noqa: E402
 
-from revisage.errors import TrainingError, UsageError  # noqa: E402
+from revisage.errors import PictureError, TrainingError, UsageError  # noqa: E402
+from revisage.lab.data.loader import Sample  # noqa: E402
 from revisage.lab.train import checkpoint, loop  # noqa: E402
 from revisage.lab.train.init import start_from  # noqa: E402
 from revisage.lab.train.log import Log  # noqa: E402
@@ -216,6 +218,10 @@ def test_a_light_training_saves_small_weights_alone_and_can_be_begun_from(
     assert len(names) > 1
     for name, value in checkpoint.averaged(tmp_path).tensors.items():
         torch.testing.assert_close(value, network.state_dict()[name], rtol=1e-3, atol=1e-4)
+    saved = [path.read_bytes() for path in sorted((tmp_path / "checkpoints").iterdir())]
+    with pytest.raises(TrainingError, match="weights of a light training"):
+        train(Toy(), tmp_path, replace(SETTINGS, light=True))
+    assert [path.read_bytes() for path in sorted((tmp_path / "checkpoints").iterdir())] == saved
     other = Toy()
     assert start_from(other.networks["student"], tmp_path) == []
     weight = other.networks["student"].state_dict()["0.weight"]
@@ -223,6 +229,45 @@ def test_a_light_training_saves_small_weights_alone_and_can_be_begun_from(
     (tmp_path / "checkpoints" / "weights-1.pt").unlink()
     with pytest.raises(TrainingError, match=r"cannot read checkpoint .*weights-1"):
         checkpoint.averaged(tmp_path)
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_a_picture_that_cannot_be_read_costs_no_training(processes: bool, tmp_path: Path) -> None:
+    whole = train(Toy(), tmp_path / "whole", SETTINGS)
+    toy, settings = Toy(), replace(SETTINGS, save_every=1e9, processes=processes)
+
+    def sample(index: int) -> Sample:
+        if index == 21:
+            raise PictureError("cannot use a.png for training: damaged; remove it")
+        return Toy.sample(toy, index)
+
+    toy.sample = sample  # type: ignore[method-assign]
+    wanted = r"^cannot use a\.png for training: damaged; remove it, and start again: 20 images are kept$"
+    with pytest.raises(PictureError, match=wanted):
+        train(toy, tmp_path / "run", settings)
+    assert checkpoints(tmp_path / "run") == ["images-0000000020"]
+    resumed = train(Toy(), tmp_path / "run", SETTINGS)
+    assert_same(dict(whole.state_dict()), dict(resumed.state_dict()))
+
+
+def test_weights_that_are_no_numbers_take_the_place_of_none(tmp_path: Path) -> None:
+    train(Toy(), tmp_path, SETTINGS)
+    before = checkpoints(tmp_path)
+    toy = Toy()
+
+    def broken(images: int) -> float:
+        with torch.no_grad():
+            toy.networks["rival"].bias.fill_(math.nan)
+        return 1.0
+
+    toy.at = broken
+    with pytest.raises(TrainingError, match=r"diverged.*lower `rate`"):
+        train(toy, tmp_path, replace(SETTINGS, images=60))
+    toy = Toy()
+    toy.scores = iter([math.nan])  # of weights that are finite and too large
+    with pytest.raises(TrainingError, match="diverged"):
+        train(toy, tmp_path, replace(SETTINGS, images=60, save_every=1e9))
+    assert checkpoints(tmp_path) == before
 
 
 def test_a_foreign_checkpoint_is_refused(tmp_path: Path) -> None:

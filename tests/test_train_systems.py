@@ -16,7 +16,7 @@ pytest.importorskip("onnx")
 from torch import Tensor  # noqa: E402
 from train_pictures import write_pictures  # noqa: E402
 
-from revisage.errors import ModelCorruptError, TrainingError, UsageError  # noqa: E402
+from revisage.errors import ModelCorruptError, ModelMissingError, TrainingError, UsageError  # noqa: E402
 from revisage.lab.architectures import build  # noqa: E402
 from revisage.lab.data.loader import Sample  # noqa: E402
 from revisage.lab.data.pictures import find_pictures, read_picture  # noqa: E402
@@ -189,12 +189,16 @@ def test_a_face_that_is_not_square_is_named(tmp_path: Path) -> None:
 
 def test_identity_needs_its_weights(pictures: Path, tmp_path: Path) -> None:
     path = tmp_path / "weights.ckpt"
-    for content in (None, b"nonsense"):
-        if content:
-            path.write_bytes(content)
-        with pytest.raises(ModelCorruptError, match=r"weights\.ckpt is not a PyTorch checkpoint") as caught:
-            tiny("gfpgan", pictures, identity_weights=path)
-        assert "\n" not in str(caught.value)
+    with pytest.raises(
+        ModelMissingError, match=r"there is no file .*weights\.ckpt: give .* `revisage models"
+    ):
+        tiny("gfpgan", pictures, identity_weights=path)
+    path.write_bytes(b"nonsense")
+    with pytest.raises(
+        ModelCorruptError, match=r"weights\.ckpt is not a PyTorch checkpoint.*give "
+    ) as caught:
+        tiny("gfpgan", pictures, identity_weights=path)
+    assert "\n" not in str(caught.value)
 
 
 def test_identity_is_trained_and_measured(shared: Path, tmp_path: Path) -> None:

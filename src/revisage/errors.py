@@ -72,6 +72,10 @@ class TrainingError(RevisageError):
     """Training cannot start or go on: missing data, a foreign checkpoint, persistent NaN."""
 
 
+class PictureError(TrainingError):
+    """A picture cannot be used for training; the text names its file."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown word: `: did you mean X?`, or nothing where none is near."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.7)

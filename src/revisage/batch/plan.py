@@ -211,6 +211,8 @@ def _below(folder: Path, out: Path | None) -> list[Path]:
     assert out is not None
     if out.resolve() == folder.resolve():
         raise UsageError(f"{out} holds the originals: choose another folder for the results")
+    if out.is_file():
+        raise UsageError(f"{out} is a file: several photos need a folder")
     unreadable: list[Path] = []  # folders: each fails by its name, as a photo does
     walk = os.walk(folder, onerror=lambda error: unreadable.append(Path(error.filename)))
     files = (Path(where, name) for where, _, names in walk for name in names)

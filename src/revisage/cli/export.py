@@ -27,8 +27,8 @@ class Options:
     """The model's version."""
     licence: str = "own weights"
     """The licence of the weights."""
-    scale: Literal[1, 2] = 2
-    """Of a scene model that cleans at two sizes: the one to write, 1 or 2."""
+    scale: Literal[1, 2] | None = None
+    """Of a scene model that cleans at two sizes: the one to write, 1 or 2; 2 if not given."""
     int8: Annotated[Path | None, Arg(metavar="PICTURES")] = None
     """Of a scene model: also write OUT-int8.onnx, the same in 8-bit integers, which is faster on a CPU; a
     folder of photographs to measure ranges on. Needs revisage[int8]."""
@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
     for path in (options.out, *([small] if options.int8 is not None else [])):
         if path.exists() and not options.overwrite and not _is_model(path):
             raise UsageError(f"{path} is no model of Revisage: choose another name, or give --overwrite")
-    from revisage.lab.quantise import quantise
+    from revisage.lab.quantise import measured_on, quantise
     from revisage.lab.train.init import companion
     from revisage.lab.train.publish import publish
 
@@ -86,6 +86,8 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(f"{where}, is no file of Revisage: choose another name, or give --overwrite")
 
     try:
+        if options.int8 is not None:
+            measured_on(options.int8)
         parity = publish(
             options.run,
             options.out,
@@ -95,6 +97,7 @@ def main(argv: Sequence[str]) -> int:
             newest=options.newest,
             mix=_mixed(options.mix),
             scale=options.scale,
+            int8=options.int8 is not None,
         )
         decibels = quantise(options.out, options.int8, small) if options.int8 is not None else None
     except OSError as error:

@@ -7,7 +7,8 @@ import os
 import shutil
 import textwrap
 import typing
-from collections.abc import Sequence
+from collections import ChainMap
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,14 +91,21 @@ def main(argv: Sequence[str]) -> int:
         init = options.init  # an .onnx file, a training's folder, or an installed model
         if init is not None and init.suffix.lower() != ".onnx" and not (init / "checkpoints").is_dir():
             init = zoo.get(str(init)).path
+        run = options.out.resolve()
+        for key, value in flat(settings).items():
+            if isinstance(value, Path) and run.is_relative_to(value.resolve()):
+                own = "it would learn from its own sample pictures"
+                raise UsageError(
+                    f"--out {options.out} lies inside {key}={value}, {own}: give a folder elsewhere"
+                )
         task = chosen.make(settings)
         options.out.mkdir(parents=True, exist_ok=True)
         # Of processes that share a training the first holds it for all.
         first = os.environ.get("RANK", "0") == "0"
         with FileLock(options.out / ".lock", timeout=0) if first else nullcontext():
-            _claim(options.out, system, chosen.name, {"task": settings, "loop": loop})
+            begun = _claim(options, system, chosen.name, {"task": settings, "loop": loop})
             with interruptible(hand="step in hand") as asked:
-                train(task, options.out, loop, init=init, stop=asked.is_set)
+                train(task, options.out, loop, init=init, stop=asked.is_set, begun=begun)
             if asked.is_set():
                 raise KeyboardInterrupt(128 + asked.number)
     except Timeout:
@@ -116,9 +124,11 @@ def _system(options: Options) -> str:
     return options.system if options.objective is None else f"{options.system}-{options.objective}"
 
 
-def _claim(run: Path, system: str, preset: str, settings: dict[str, Any]) -> None:
-    """Write down in `run` what is trained there. Raises TrainingError when it holds another training."""
-    path, chosen = run / "settings.json", {"system": system, "preset": preset}
+def _claim(options: Options, system: str, preset: str, settings: dict[str, Any]) -> Callable[[int], None]:
+    """What writes down what is trained in the run once it begins, and tells what has changed since. Raises
+    TrainingError when the folder holds another training."""
+    path, chosen = options.out / "settings.json", {"system": system, "preset": preset}
+    before: dict[str, Any] = {}
     if path.exists():
         try:
             before = dict(json.loads(path.read_text()))
@@ -126,9 +136,29 @@ def _claim(run: Path, system: str, preset: str, settings: dict[str, Any]) -> Non
             raise TrainingError(f"{path} is damaged: delete it to go on from its checkpoints") from None
         if any(before.get(key) != value for key, value in chosen.items()):
             what = f"{before.get('preset')} of {before.get('system')}"
-            raise TrainingError(f"{run} holds another training, {what}: use another --out")
+            raise TrainingError(f"{options.out} holds another training, {what}: use another --out")
     told = {key: dataclasses.asdict(value) for key, value in settings.items()}
-    write_atomically(path, (json.dumps(chosen | told, indent=2, default=str) + "\n").encode())
+    text = json.dumps(chosen | told, indent=2, default=str) + "\n"
+
+    def begun(images: int) -> None:
+        if os.environ.get("RANK", "0") != "0":
+            return
+        if images:
+            old, new = _plain(before), _plain(json.loads(text))
+            changed = [
+                f"{key} {old[key]} -> {new[key]}" for key in new if key in old and old[key] != new[key]
+            ]
+            ignored = ["--init is ignored"] if options.init is not None else []
+            print(f"going on from {images:,} images", *changed, *ignored, sep="; ")
+        write_atomically(path, text.encode())
+
+    return begun
+
+
+def _plain(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a settings.json by their names, loss weights among them."""
+    inner = [_plain(value) for value in told.values() if isinstance(value, dict)]
+    return dict(ChainMap({k: v for k, v in told.items() if not isinstance(v, dict)}, *inner))
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -89,6 +89,15 @@ def name_of(network: nn.Module) -> str:
     return next(names, type(network).__name__)
 
 
+def task_of(network: nn.Module) -> str | None:
+    """What a network's model is for, as in `Contract`; None where it is no model."""
+    entry = ARCHITECTURES.get(name_of(network))
+    if entry is None or entry.contract is None:
+        return None
+    task: str = entry.contract(network.config, 2)["task"]
+    return task
+
+
 def describe(network: nn.Module) -> dict[str, Any]:
     """What `rebuild` takes: plain values alone, so that reading them back runs no code."""
     name = name_of(network)

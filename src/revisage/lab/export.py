@@ -267,6 +267,8 @@ def _measure(
             raise ModelError(
                 f"the file would take batches of {batch.shape}, the network does not: {one_line(error)}"
             ) from error
+    if not all(np.isfinite(e).all() for outputs in expected for e in outputs):
+        raise ModelError("the network gives no finite numbers: its training has diverged, lower its `rate`")
     magnitude = max(float(np.abs(e).max()) for outputs in expected for e in outputs)
     sessions: dict[str, Callable[[], Any]] = {
         "openvino": lambda: OpenVinoSession(path, precision="fp32"),

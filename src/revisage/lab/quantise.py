@@ -6,7 +6,9 @@ Equalization and Bias Correction*, ICCV 2019). The file stays ONNX, with the con
 """
 
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
@@ -35,14 +37,12 @@ def quantise(model: Path, pictures: Path, out: Path) -> float:
     Raises RuntimeUnavailableError without NNCF, UsageError for a model that is none of scenes, TrainingError
     for a folder without pictures, ModelError when the two differ by too much.
     """
-    try:
-        import nncf
-    except ImportError:
-        raise RuntimeUnavailableError("8-bit models need NNCF: pip install 'revisage[int8]'") from None
+    photos = measured_on(pictures)
+    import nncf
+
     contract = read_contract(model)
     if contract.task != "scene":
         raise UsageError(f"only scene models are made 8-bit, {model.name} is of {contract.task}")
-    photos = Pictures(find_pictures(pictures))
     channels = 3 if contract.control == "none" else 4
     samples = [_sample(photos, number, channels) for number in range(SAMPLES)]
     network = _plain(onnx.load(str(model)))
@@ -54,16 +54,26 @@ def quantise(model: Path, pictures: Path, out: Path) -> float:
     for entry in quantised.metadata_props:
         if entry.key == f"{PREFIX}name":
             entry.value = out.stem
-    write_atomically(out, quantised.SerializeToString())
-    full, small = (OpenVinoSession(path, precision="fp32") for path in (model, out))
-    others = (_sample(photos, number, channels) for number in range(SAMPLES, SAMPLES + CHECKED))
-    errors = [np.square(small.run(sample) - full.run(sample)).mean() for sample in others]
+    data = quantised.SerializeToString()
+    with TemporaryDirectory() as folder:  # an older file stays where the new one is refused
+        tried = Path(folder) / out.name
+        tried.write_bytes(data)
+        full, small = (OpenVinoSession(path, precision="fp32") for path in (model, tried))
+        others = (_sample(photos, number, channels) for number in range(SAMPLES, SAMPLES + CHECKED))
+        errors = [np.square(small.run(sample) - full.run(sample)).mean() for sample in others]
     ratio = float(-10 * np.log10(errors).mean())
     if ratio < LEAST_DB:
-        out.unlink()
         found = f"{ratio:.1f} dB, {LEAST_DB:g} are asked"
         raise ModelError(f"in 8 bits {contract.name} differs too much: {found}; use the full one")
+    write_atomically(out, data)
     return ratio
+
+
+def measured_on(pictures: Path) -> Pictures:
+    """The photographs to measure ranges on; raises as `quantise` does without NNCF, or without pictures."""
+    if find_spec("nncf") is None:
+        raise RuntimeUnavailableError("8-bit models need NNCF: pip install 'revisage[int8]'")
+    return Pictures(find_pictures(pictures))
 
 
 def keep_photo(graph: onnx.GraphProto) -> None:

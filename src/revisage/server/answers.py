@@ -51,20 +51,44 @@ async def result(service: Service, job: Job, request: Request) -> Response:
     headers = {
         "accept-ranges": "bytes",
         "content-length": str(stop - start),
+        "content-type": MEDIA_TYPE[format],
         "content-disposition": _disposition(job.name, format),
         "etag": tag,
         "link": f'</v1/jobs/{job.id}/report>; rel="describedby"; type="application/json"',  # RFC 8288
     }
     if part is not None:
         headers["content-range"] = f"bytes {start}-{stop - 1}/{length}"
-    keep = service.settings.limits.retention_seconds or part is not None or request.state.is_head
-    return StreamingResponse(
-        chunks(),
-        200 if part is None else 206,
-        media_type=MEDIA_TYPE[format],
-        headers=headers,
-        background=None if keep else BackgroundTask(service.erase, job.id),
-    )
+    whole = part is None and not request.state.is_head
+    answer = _sent(service, job, request, chunks(), headers, whole=whole)
+    answer.status_code = 200 if part is None else 206
+    return answer
+
+
+def _sent(
+    service: Service,
+    job: Job,
+    request: Request,
+    chunks: AsyncIterator[bytes],
+    headers: dict[str, str],
+    *,
+    whole: bool = True,
+) -> Response:
+    """`chunks` as an answer. Where retention is 0 and they are the `whole` result, it is erased once they
+    have been sent; after a download that broke off it is not."""
+    complete = False
+
+    async def told() -> AsyncIterator[bytes]:
+        nonlocal complete
+        async for chunk in chunks:
+            yield chunk
+        yield b""  # taken when the last chunk has left
+        complete = whole and not await request.is_disconnected()
+
+    async def erase() -> None:
+        if complete and not service.settings.limits.retention_seconds:
+            await service.erase(job.id)
+
+    return StreamingResponse(told(), headers=headers, background=BackgroundTask(erase))
 
 
 def _part(request: Request, length: int, tag: str) -> tuple[int, int] | None:
@@ -83,7 +107,7 @@ def _part(request: Request, length: int, tag: str) -> tuple[int, int] | None:
     return start, stop
 
 
-async def with_report(service: Service, job: Job) -> Response:
+async def with_report(service: Service, job: Job, request: Request) -> Response:
     """The restored photo and its report in one answer: multipart/mixed (RFC 2046, 5.1.3). Raises ProblemError
     404 when it has been erased."""
     assert job.result is not None
@@ -100,8 +124,14 @@ async def with_report(service: Service, job: Job) -> Response:
         f"\r\n--{boundary}\r\ncontent-type: application/json\r\n\r\n{json.dumps(report)}".encode(),
         f"\r\n--{boundary}--\r\n".encode(),
     ]
-    after = None if service.settings.limits.retention_seconds else BackgroundTask(service.erase, job.id)
-    return Response(b"".join(parts), media_type=f"multipart/mixed; boundary={boundary}", background=after)
+    media_type = f"multipart/mixed; boundary={boundary}"
+    headers = {"content-length": str(sum(map(len, parts))), "content-type": media_type}
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for part in parts:
+            yield part
+
+    return _sent(service, job, request, chunks(), headers)
 
 
 def file_name(name: str, format: str) -> str:

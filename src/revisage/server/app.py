@@ -32,6 +32,7 @@ def create_app(service: Service) -> ASGIApp:
         lifespan=service.running,
         docs_url=None,  # FastAPI's pages load scripts from elsewhere; ours is in page/
         redoc_url=None,
+        redirect_slashes=False,  # Starlette redirects to http:// where a proxy ends TLS
     )
     app.state.service = service
     app.include_router(at_once)

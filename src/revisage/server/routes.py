@@ -8,11 +8,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from revisage.image.formats import EXTENSION
-from revisage.options import mask_text
+from revisage.errors import UsageError
+from revisage.image.formats import EXTENSION, sniff
+from revisage.options import mask_bytes, mask_text, refusal
 from revisage.restore.models import selectable
 from revisage.server import answers, archive
 from revisage.server.files import Preview, result_key
+from revisage.server.options import JobOptions
 from revisage.server.problems import RETRY_SECONDS, ProblemError, no_job, stopping
 from revisage.server.queue.jobs import Job, State
 from revisage.server.schemas import JobsView, JobView, OptionsQuery, PhotoQuery, ProblemView, ServerView
@@ -51,13 +53,13 @@ def _file(description: str, *media_types: str) -> Responses:
     return {200: {"description": description, "content": dict.fromkeys(media_types, _BINARY)}}
 
 
-_UPLOADING = problems(400, 408, 413, 415, 422, 429, 500, 503)
-_AGAIN = problems(400, 404, 408, 413, 422, 429, 503)
+_UPLOADING = problems(400, 408, 413, 415, 422, 429, 500, 503, 507)
+_AGAIN = problems(400, 404, 408, 413, 422, 429, 500, 503, 507)
 _ASKING = problems(404, 503)
 _FETCHING = problems(404, 409, 503)
 _RESULT = _file("the restored photo", "image/*")
 _PART = problems(416) | {206: _file("the part of it that was asked for", "image/*")[200]}
-_WAITING = _RESULT | _UPLOADING
+_WAITING = _RESULT | _UPLOADING | problems(404)
 _ZIP = _file("a ZIP file", "application/zip") | _FETCHING | problems(422)
 _JPEG = _file("a JPEG", "image/jpeg") | problems(404, 422, 503)
 _EVENTS = _file("server-sent events", "text/event-stream") | _ASKING
@@ -96,15 +98,32 @@ async def finished_job(job: Owned) -> Job:
 Finished = Annotated[Job, Depends(finished_job)]
 
 
-def given_once(request: Request) -> None:
-    """Raises ProblemError for a parameter given twice that has one value: which was meant is not known."""
+def known_parameters(request: Request) -> None:
+    """Raises ProblemError for a parameter that does not exist, and for one given twice that has one value:
+    which was meant is not known."""
+    known = [field.alias for field in request.scope["route"].dependant.query_params]
+    unknown = next((name for name in request.query_params if name not in known), None)
+    if unknown is not None and request.method != "POST":  # there pydantic tells it
+        raise ProblemError(422, "bad-option", f"{unknown}: there is no such parameter; /docs lists them")
     names = [name for name, _ in request.query_params.multi_items() if name not in SEVERAL]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ProblemError(422, "bad-option", f"{twice}: give it once")
 
 
-at_once = APIRouter(prefix="/v1", dependencies=[Depends(given_once)])
-router = APIRouter(prefix="/v1", tags=["jobs"], dependencies=[Depends(given_once)])
+async def checked(options: JobOptions) -> JobOptions:
+    """The options, if this server has their models and the mask may be a picture. Raises UsageError."""
+    for name, task in (("model", "face"), ("scene", "scene")):
+        value = getattr(options, name)
+        names = await asyncio.to_thread(selectable, task) if value != "auto" else []
+        if wish := refusal(value, names, None):
+            raise UsageError(f"{name} {value!r}: {wish}")
+    if options.mask is not None and sniff(mask_bytes(options.mask)) is None:
+        raise UsageError("the mask is no picture: paint damage white on black, and send that as PNG")
+    return options
+
+
+at_once = APIRouter(prefix="/v1", dependencies=[Depends(known_parameters)])
+router = APIRouter(prefix="/v1", tags=["jobs"], dependencies=[Depends(known_parameters)])
 
 
 @at_once.get("/server", responses=problems(), tags=["server"])
@@ -133,17 +152,19 @@ async def restore(request: Request, service: Serving, query: Photo) -> Response:
 
     The header Link names the report; with `Accept: multipart/mixed` the answer holds photo and report.
     """
-    job = await service.submit(request, request.state.owner, query.name, query.options())
+    options = await checked(query.options())
+    job = await service.submit(request, request.state.owner, query.name, options)
     done = await _wait(service, request, job)
     if "multipart/mixed" in request.headers.get("accept", ""):
-        return await answers.with_report(service, done)
+        return await answers.with_report(service, done, request)
     return await answers.result(service, done, request)
 
 
 @router.post("/jobs", status_code=202, responses=_UPLOADING, openapi_extra=_PHOTO)
 async def submit(request: Request, response: Response, service: Serving, query: Photo) -> JobView:
     """Hand a photo in. Once this is answered, neither a crash of the server nor of the machine loses it."""
-    job = await service.submit(request, request.state.owner, query.name, query.options())
+    options = await checked(query.options())
+    job = await service.submit(request, request.state.owner, query.name, options)
     response.headers["location"] = f"/v1/jobs/{job.id}"
     return JobView.of(job)
 
@@ -185,7 +206,7 @@ async def again(
     options = query.options()
     if mask := await receive_mask(request, service.settings.limits):
         options = replace(options, mask=mask_text(mask))
-    new = await service.submit_again(job, options)
+    new = await service.submit_again(job, await checked(options))
     response.headers["location"] = f"/v1/jobs/{new.id}"
     return JobView.of(new)
 

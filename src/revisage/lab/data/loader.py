@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from revisage.errors import PictureError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -93,6 +95,8 @@ class Loader:
         batches = iter(loader)
         try:
             yield from batches
+        except PictureError as error:  # with the traceback of the process as its text
+            raise PictureError(str(error).strip().splitlines()[-1].partition(": ")[2]) from None
         finally:
             shutdown = getattr(batches, "_shutdown_workers", None)
             if shutdown is not None:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import psutil
 
-from revisage.errors import PhotoError, TrainingError, UsageError
+from revisage.errors import PhotoError, PictureError, TrainingError, UsageError
 from revisage.image import decode, eight_bits
 
 HELD_OUT_SHARE = 0.05
@@ -70,11 +70,11 @@ def all_pictures(folder: Path, what: str = "pictures") -> list[Path]:
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """One picture as (H, W, 3) RGB uint8, its orientation applied. Raises TrainingError, naming the file."""
+    """One picture as (H, W, 3) RGB uint8, its orientation applied. Raises PictureError, naming the file."""
     try:
         return eight_bits(decode(path, isolate=False).pixels)  # a folder for training is trusted
     except PhotoError as error:
-        raise TrainingError(f"cannot use {path} for training: {error}") from None
+        raise PictureError(f"cannot use {path} for training: {error}; remove it") from None
 
 
 def fit(picture: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -93,8 +93,8 @@ class Data:
         return self.kind != "images"
 
     def load(self, item: Item) -> Pair | None:
-        """The picture's pair; None when a face was wanted and none is found. Raises UsageError naming the
-        file when it cannot be read, or its size does not fit the setting."""
+        """The picture's pair; None when a face was wanted and none is found. Naming the file, raises
+        PhotoError when it cannot be read, UsageError when its size does not fit the setting."""
         if item.clean is None:
             assert item.low is not None
             return self._sized(read(item.low)), None
@@ -217,11 +217,11 @@ def reduced(picture: np.ndarray, scale: int) -> np.ndarray:
 
 
 def read(path: Path) -> np.ndarray:
-    """One picture, (H, W, 3) RGB uint8. Raises UsageError naming it when it cannot be read."""
+    """One picture, (H, W, 3) RGB uint8. Raises PhotoError naming it when it cannot be read."""
     try:
         return eight_bits(decode(path, isolate=False).pixels)
     except PhotoError as error:
-        raise UsageError(f"{path}: {error}") from None
+        raise PhotoError(f"{path}: {error}; remove it and start again, what is done is kept") from None
 
 
 def _listed(folder: Path) -> dict[str, Path]:

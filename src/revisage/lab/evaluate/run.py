@@ -57,8 +57,8 @@ def evaluate(
     pictures, `reference` is a folder of pictures that metrics of sets compare with instead of the truths, and
     `track` is for a progress bar.
 
-    Raises UsageError (a picture cannot be read, or is too small for a metric; no picture holds a face),
-    ModelError (a model fails), SaveError (the folder cannot be written).
+    Raises PhotoError (a picture cannot be read), UsageError (it is too small for a metric, none holds a
+    face), ModelError (a model fails), SaveError (the folder cannot be written).
     """
     paths = [] if reference is None else all_pictures(reference)
     run = _Run(data, methods, metrics, out)

@@ -42,8 +42,11 @@ def locate(name: str, wanted_by: str, folder: Path | None = None) -> Path:
 
 def read_state(path: Path, key: str | None = None) -> dict[str, Any]:
     """A PyTorch state dict, or the one under `key` where the file has it; runs no pickled code. A numpy
-    archive (.npz) of named arrays does too; those of 16 bits become float32. Raises ModelCorruptError when
-    the file is something else."""
+    archive (.npz) of named arrays does too; those of 16 bits become float32. Raises ModelMissingError without
+    the file, ModelCorruptError when it is something else."""
+    if not path.is_file():
+        known = "give the file of the weights, or one of the names that `revisage models list` shows"
+        raise ModelMissingError(f"there is no file {path}: {known}")
     if path.suffix == ".npz":
         try:
             with np.load(path, allow_pickle=False) as archive:
@@ -52,8 +55,9 @@ def read_state(path: Path, key: str | None = None) -> dict[str, Any]:
             raise ModelCorruptError(f"{path} is not a numpy archive of weights: {one_line(error)}") from None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ModelCorruptError(f"{path} is not a PyTorch checkpoint: {one_line(error)}") from None
+    except Exception:  # what it tells is of its own insides
+        wish = "give the weights as they are published, or as a numpy archive (.npz)"
+        raise ModelCorruptError(f"{path} is not a PyTorch checkpoint, or is damaged: {wish}") from None
     if key is not None and isinstance(state, dict):
         state = state.get(key, state)
     if not isinstance(state, dict):

@@ -2,14 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from revisage.errors import TrainingError
+from revisage.errors import PictureError, TrainingError
 from revisage.lab.data.loader import Loader, Sample
 from revisage.lab.train import checkpoint
 from revisage.lab.train.distributed import DistributedContext, init_distributed
@@ -98,22 +98,25 @@ def gradient_norms(
     return lengths
 
 
-def train(  # noqa: PLR0915
+def train(  # noqa: PLR0912, PLR0915
     task: Task,
     run: Path,
     settings: LoopSettings,
     *,
     init: Path | None = None,
     stop: Callable[[], bool] = lambda: False,
+    begun: Callable[[int], object] = lambda images: None,
 ) -> nn.Module:
-    """Train until the set length is reached, or until `stop()`; returns the averaged network.
+    """Train until the set length is reached, or until `stop()`; returns the averaged network. Before the
+    first step `begun` is called with the images that an earlier run has seen.
 
     In `run`: checkpoints/, samples/ (picture grids), TensorBoard scalars, log.csv. Started again with the
     same arguments it resumes from the newest checkpoint, and returns at once when that is the last. Without
     one, the averaged network starts from the exported model `init`, if given. Under `torchrun` the processes
     share every batch; `run` must then be one folder for all.
 
-    Raises TrainingError when gradients explode over many steps, or a checkpoint does not fit.
+    Raises TrainingError when gradients explode over many steps or weights become no numbers, when a
+    checkpoint does not fit, and when a picture cannot be read, after what was trained so far is saved.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -124,13 +127,16 @@ def train(  # noqa: PLR0915
     context.check_same_checkpoint(state.images)
     context.broadcast_weights(task.networks.values())
     if done(settings, state.images, state.seconds) >= 1:
+        if context.rank == 0:
+            print(f"{run} is trained to {state.images:,} images already: a larger images or hours goes on")
         return state.ema.network
+    begun(state.images)
 
     def make(number: int) -> Sample:
         step, index = divmod(number, local)
-        return task.sample(begun + step * settings.batch + context.rank * local + index)
+        return task.sample(first + step * settings.batch + context.rank * local + index)
 
-    begun = state.images
+    first = state.images
     ahead, pin = 2 if settings.processes else 3, context.device.type == "cuda"
     loader = Loader(
         make, batch=local, workers=settings.loaders, ahead=ahead, processes=settings.processes, pin=pin
@@ -142,7 +148,16 @@ def train(  # noqa: PLR0915
     last, validated, kept = time.monotonic(), state.seconds, state.seconds
     bad = dict.fromkeys((p.name for p in phases), 0)
     several: dict[str, tuple[Phase, Batch]] = {}
-    with closing(log), closing(iter(loader)) as batches:
+
+    def keep() -> None:
+        _check_finite(state, folder)
+        if settings.light:
+            measure_norms(state.ema.network, task.sample)
+            checkpoint.save_light(folder, state.ema.network)
+        else:
+            checkpoint.save_numbered(folder, state.images, state.pack())
+
+    with closing(log), _keeping(keep, state, first, context), closing(iter(loader)) as batches:
         for made in batches:
             batch = {key: value.to(context.device, non_blocking=True) for key, value in made.items()}
             torch.manual_seed((settings.seed + state.images + (context.rank << 40)) % 2**63)
@@ -173,38 +188,68 @@ def train(  # noqa: PLR0915
             save = context.rank == 0 and (over or stopped or state.seconds - kept >= settings.save_every)
             if save and settings.light:
                 kept = state.seconds
-                measure_norms(state.ema.network, task.sample)
-                checkpoint.save_light(folder, state.ema.network)
+                keep()
             if context.rank == 0 and (over or state.seconds - validated >= settings.validate_every):
                 validated = state.seconds
+                _check_finite(state, folder)
                 for phase, given in several.values():
                     lengths = gradient_norms(phase, state, given, settings, context)
                     log.write("gradient_norms", lengths, state.images, "gradient norms")
-                _validate(task, state, log, None if settings.light else folder)
+                _validate(task, state, log, folder, keep=not settings.light)
                 last = time.monotonic()
             if save and not settings.light:
                 kept = state.seconds
-                checkpoint.save_numbered(folder, state.images, state.pack())
+                keep()
             if over or stopped:
                 break
     return state.ema.network
 
 
-def _validate(task: Task, state: State, log: Log, folder: Path | None) -> None:
-    """Figures and samples of the averaged network; kept in `folder` as the best when it is."""
+@contextmanager
+def _keeping(
+    keep: Callable[[], None], state: State, first: int, context: DistributedContext
+) -> Iterator[None]:
+    """One file that cannot be read, found after hours, does not cost them."""
+    try:
+        yield
+    except PictureError as error:
+        if context.rank == 0 and state.images > first:
+            keep()
+        raise PictureError(f"{error}, and start again: {state.images:,} images are kept") from None
+
+
+def _check_finite(state: State, folder: Path) -> None:
+    """Before these weights take the place of good ones."""
+    for network in (*state.networks.values(), state.ema.network):
+        if not all(torch.isfinite(value).all() for value in network.state_dict().values()):
+            raise _diverged(folder)
+
+
+def _diverged(folder: Path) -> TrainingError:
+    return TrainingError(f"the training has diverged: lower `rate`; what lies in {folder} is from before")
+
+
+def _validate(task: Task, state: State, log: Log, folder: Path, *, keep: bool) -> None:
+    """Figures and samples of the averaged network; with `keep` it is saved in `folder` as the best when it
+    is. Raises TrainingError when it gives no numbers."""
     measure_norms(state.ema.network, task.sample)
     figures = task.validate(state.ema.network)
     log.write("validation", figures, state.images, "held out")
+    if math.isnan(figures[task.best]):  # weights can be finite and too large for any picture
+        raise _diverged(folder)
     log.picture(task.pictures(state.ema.network), state.images)
     if figures[task.best] > state.best:
         state.best = figures[task.best]
-        if folder is not None:
+        if keep:
             checkpoint.save(folder, "best", state.pack())
 
 
 def _begin(task: Task, state: State, folder: Path, init: Path | None) -> list[str]:
     """From the newest checkpoint, else from the exported model `init`, whose missing layers are returned."""
     saved = checkpoint.newest(folder)
+    if saved is None and (folder / "weights-0.pt").is_file():
+        again = f"--out with another folder and --init {folder.parent} goes on from them"
+        raise TrainingError(f"{folder} has the weights of a light training, which is not resumed: {again}")
     if saved is not None:
         state.restore(checkpoint.load(saved), saved)
     if saved is not None or init is None:

@@ -149,7 +149,7 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
                replace(TINY_LOOP, beta1=0.0)),
     ),
     "gfpgan": (
-        # The stages of the model that ships, last one first: each starts from the one below it.
+        # Stages, last one first: each starts from the one below it. What ships is of `reconstruction-256`.
         Preset("compact-256",
                partial(FaceSettings, loss_weights=FaceWeights(
                    laplacian=0.3, pyramid=0.05, adversarial=0.04, identity=0.8, lpips=1.2,

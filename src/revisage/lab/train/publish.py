@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from revisage.errors import TrainingError, UsageError
-from revisage.lab.architectures import export_network
+from revisage.lab.architectures import export_network, task_of
 from revisage.lab.export import Parity
 from revisage.lab.train import checkpoint
 from revisage.lab.train.checkpoint import Weights
@@ -22,7 +22,8 @@ def publish(
     licence: str,
     newest: bool = False,
     mix: tuple[Path, float] | None = None,
-    scale: int = 2,
+    scale: int | None = None,
+    int8: bool = False,
 ) -> Parity:
     """Export the averaged network of `run` (a folder of `revisage train`) to `path`.
 
@@ -30,11 +31,13 @@ def publish(
     same network, as a rule the one that the training started from, and the share, 0 to 1, that its weights
     get in the mean: what an adversarial training overdoes becomes less (Wang et al., *Deep Network
     Interpolation*, CVPR 2019). Weights that the file lacks are those with which a training
-    of seed 0 begins. `scale` chooses one of the two pictures of a `Scene`; other networks have one.
+    of seed 0 begins. `scale` chooses one of the two pictures of a `Scene`, the doubled one unless told; other
+    networks have one. `int8` says that an 8-bit model is made of the file, which is for scenes alone.
     Weights that the file lacks go beside `path` (`revisage.lab.train.init.companion`).
 
     Raises TrainingError without a checkpoint or when it, or the file, is of another network, UsageError for a
-    share that is none or a network with batch norms, ModelError when the export differs.
+    share that is none, a network with batch norms, or a `scale` or `int8` that does not fit, ModelError when
+    the export differs.
     """
     weights = checkpoint.averaged(run, best=not newest)
     if weights.architecture is None:
@@ -42,7 +45,11 @@ def publish(
     network = weights.network()
     if mix is not None:
         _mix(network, weights, *mix)
-    parity = export_network(network, path, name=name, version=version, licence=licence, scale=scale)
+    if scale is not None and weights.architecture != "scene":
+        raise UsageError(f"--scale is for scene models of two sizes; a {weights.architecture} has one")
+    if int8 and task_of(network) != "scene":
+        raise UsageError(f"only scene models are made 8-bit, {run} is of {task_of(network)}")
+    parity = export_network(network, path, name=name, version=version, licence=licence, scale=scale or 2)
     save_companion(network, path)
     return parity
 
