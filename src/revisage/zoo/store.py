@@ -2,9 +2,9 @@
 
 Looked in, in this order: the weights inside the package, the folders of the environment variable
 `REVISAGE_MODELS`, the user's model folder, where `pull` and `import` put theirs. A file of the catalogue is
-known by its file name and checked by its sha256. One that is made of a published checkpoint cannot be checked
-so: it counts in the user's model folder alone, where `revisage.restore.published` puts it. Any other `.onnx`
-file is known by the contract in its metadata, and its file name without the ending is the model's name.
+known by its file name and checked by its sha256, or, if it was made from a published checkpoint, by the
+checkpoint's sha256 in its metadata; any other `.onnx` file is known by the contract in its metadata, and its
+file name without the ending is the model's name.
 """
 
 import os
@@ -47,8 +47,7 @@ def folders() -> list[Path]:
 
 def find(spec: ModelSpec) -> Path | None:
     """The file of a catalogue model, unchecked, or None when it is not on this machine."""
-    places = folders() if spec.checkpoint is None else [user_folder()]
-    return next((path for folder in places if (path := folder / spec.file).is_file()), None)
+    return next((path for folder in folders() if (path := folder / spec.file).is_file()), None)
 
 
 def find_checkpoint(spec: ModelSpec) -> Path | None:
@@ -109,7 +108,7 @@ def resolve(task: str, name: str = "auto") -> Model:
 
 
 def destination(name: str, source: str | None) -> Path:
-    """Where a model imported as `name` goes, made here from a checkpoint with the sha256 `source` or not.
+    """Where a model imported as `name` goes, made from a checkpoint with the sha256 `source` or from none.
 
     Raises UsageError when the name cannot be used, or is the catalogue's and this is not its model.
     """
@@ -117,7 +116,7 @@ def destination(name: str, source: str | None) -> Path:
         raise UsageError(f"{name!r} cannot name a model: use letters, digits, '.', '_' and '-'")
     spec = CATALOGUE.get(name)
     if spec is not None and (spec.checkpoint is None or spec.sha256 != source):
-        raise UsageError(f"{_taken(spec)} with --as NAME")
+        raise UsageError(f"{name} is a model of the catalogue; give yours another name with --as NAME")
     return user_folder() / f"{name}.onnx"
 
 
@@ -136,7 +135,7 @@ def import_model(file: Path, name: str | None = None) -> Path:
             ".safetensors), or ncnn's .param file with its .bin file beside it"
         )
     contract = read_contract(file)
-    target = destination(contract.name if name is None else name, None)  # anybody can write a source
+    target = destination(contract.name if name is None else name, contract.source)
     if target.exists():
         if sha256(target) == sha256(file):
             return target
@@ -156,29 +155,21 @@ def _known_sha256(path: Path, size: int, time: int) -> str:
 
 def _survey() -> tuple[list[Model], dict[Path, str]]:
     models = [Model(spec, path) for spec in CATALOGUE.values() if (path := find(spec)) is not None]
-    found = {model.path for model in models}
+    catalogue_files = {spec.file for spec in CATALOGUE.values()}
     own: dict[str, Model] = {}
     refused: dict[Path, str] = {}
     for path in (path for folder in folders() for path in sorted(folder.glob("*"))):
-        if path.suffix.lower() != ".onnx" or path in found or not path.is_file():
+        if path.suffix.lower() != ".onnx" or path.name in catalogue_files or not path.is_file():
             continue
         try:
             model = _by_path(path)
         except ModelError as error:
             refused[path] = str(error)
             continue
-        if (spec := CATALOGUE.get(model.spec.name)) is not None:
-            refused[path] = f"{path}: {_taken(spec)}"
-            continue
         first = own.setdefault(model.spec.name, model)
         if first is not model:
             refused[path] = f"{path}: {first.path} has the same name and comes first"
     return models + [own[name] for name in sorted(own)], refused
-
-
-def _taken(spec: ModelSpec) -> str:
-    other = f"import its published file {spec.checkpoint}, or " if spec.checkpoint else ""
-    return f"{spec.name} is a model of the catalogue: {other}give yours another name"
 
 
 def _by_path(path: Path) -> Model:
@@ -218,8 +209,7 @@ def how_to_get(spec: ModelSpec) -> str:
         )
     if spec.url is None:
         return f"{spec.name} comes with the package but is missing or damaged: install revisage again"
-    own = f", `revisage models import {spec.checkpoint}` makes it" if spec.checkpoint else ""
-    return f"{spec.name} is not on this machine; `revisage models pull {spec.name}` gets it{own}"
+    return f"{spec.name} is not on this machine; `revisage models pull {spec.name}` gets it"
 
 
 def _checked(model: Model) -> Model:
