@@ -31,7 +31,7 @@ export class Session {
   choosing = false;
   framing = null; // what is kept of the current photo, while that is being chosen
   brush = null; // with which damage of the current photo is painted over
-  closed = 0; // when framing or brush were, in milliseconds
+  closed = 0; // when framing, brush or a photo were, in milliseconds
   repaired = false; // show what was
   marked = -1; // the face that is pointed at
   face = -1; // the one that was zoomed to last
@@ -306,13 +306,14 @@ export class Session {
   }
 
   /** Out of sight at once, erased when it cannot be undone any more. */
-  async remove(photo) {
-    if (Date.now() - this.closed < SETTLING) return; // "Delete" may lie where "Repair" or "Apply" just was
-    await this.#eraseRemoved();
+  remove(photo) {
     const at = this.photos.indexOf(photo);
+    if (at < 0 || Date.now() - this.closed < SETTLING) return; // "Delete" may lie where "Repair", "Apply" or another one just was
+    this.closed = Date.now();
+    this.#eraseRemoved();
     this.photos.splice(at, 1);
     if (this.current === photo) this.choose(this.photos[Math.min(at, this.photos.length - 1)] ?? null);
-    this.focus = ".film [aria-current], #files"; // the button that was pressed is gone
+    this.focus = this.photos.length ? ".look" : "#files"; // the button that was pressed is gone
     this.#offerUndo(photo, at);
   }
 
