@@ -239,6 +239,13 @@ export class Photo {
     return true;
   }
 
+  /** Show the result that another tab has made of it, and has erased this one's for. */
+  adopt({ job, ran, settings, own }) {
+    if (this.isBusy || !job || job === this.job) return;
+    Object.assign(this, { job, source: job, jobs: new Set([job]), report: null, pictures: null, own, settings: { ...settings, run: { ...ran } } });
+    this.restore({ following: job, isOver: true });
+  }
+
   /** Fetch what the viewer needs. */
   async load() {
     if (!this.isDone || this.pictures || this.loading === this.job) return;
@@ -349,20 +356,6 @@ export class Photo {
 export const isOfOne = ([name, value]) => [...FRAME, "face", "mask"].includes(name) && !["auto", "print"].includes(value);
 
 export const forOthers = ({ run, ...rest }) => ({ ...rest, run: Object.fromEntries(Object.entries(run).filter((option) => !isOfOne(option))) });
-
-/** What was shared to the page by another program: the server has it already. */
-export function shared() {
-  const id = new URLSearchParams(location.search).get("job");
-  return id ? [{ key: id, settings: {}, source: id, pending: id, jobs: [id] }] : [];
-}
-
-export function stored(storage, name) {
-  try {
-    return JSON.parse(storage.getItem(name));
-  } catch {
-    return null;
-  }
-}
 
 export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 

@@ -4,7 +4,8 @@ import * as api from "./api.js";
 import { Brush } from "./brush.js";
 import { follow, save } from "./files.js";
 import { asOptions, openFrame } from "./frame.js";
-import { Photo, Places, forOthers, isOfOne, same, shared, stored } from "./photo.js";
+import { Photo, Places, forOthers, isOfOne, same } from "./photo.js";
+import { onOthers, remember, remembered, shared, stored } from "./remembered.js";
 import { sharePicture } from "./share.js";
 import { html, render } from "./vendor/preact-htm.js";
 import { App } from "./views.js";
@@ -16,8 +17,7 @@ const KEPT_LOADED = 3; // photos whose pictures are held in memory
 const UNDO_SECONDS = 8;
 const SEEN_SECONDS = 20; // what can be undone once its result is seen
 const SETTLING = 600; // milliseconds in which the second half of a double click deletes nothing
-const PHOTOS = "revisage.photos"; // where they are remembered for the browser
-const VIEW = "revisage.view"; // and what is seen of them for this tab
+const VIEW = "revisage.view"; // where it is remembered for this tab what is seen of them
 
 export class Session {
   photos = [];
@@ -108,7 +108,7 @@ export class Session {
   async #reattach() {
     const { current, mode = "wipe", place = {}, scroll, batch, removed } = stored(sessionStorage, VIEW) ?? {};
     const given = shared();
-    const saved = [...(stored(localStorage, PHOTOS) ?? []), ...given].filter(({ key }) => !this.#known.has(key));
+    const saved = [...remembered(), ...given].filter(({ key }) => !this.#known.has(key));
     const isGone = ({ key, until }) => until && key !== removed?.key; // deleted in another tab
     const photos = saved.filter((one) => !isGone(one)).map((one) => new Photo(this, null, null, one));
     const there = await Promise.all(photos.map((photo) => photo.reattach()));
@@ -121,6 +121,7 @@ export class Session {
     this.choose(this.current ?? this.photos.find(({ key }) => key === (given[0]?.key ?? current)) ?? this.photos[0] ?? null, true);
     this.scroll = scroll;
     if (deleted) this.#offerUndo(deleted, removed.at);
+    onOthers(() => remembered().forEach((one) => this.photos.find(({ key }) => key === one.key)?.adopt(one)));
     for (const one of saved.filter((one) => isGone(one) && one.until < Date.now())) { // which has been closed since
       this.#known.add(one.key);
       new Photo(this, null, null, one).erase().catch(() => {});
@@ -128,13 +129,11 @@ export class Session {
     history.replaceState(null, "", location.pathname);
   }
 
-  /** Other tabs have photos of their own. */
   save() {
     const { removed, current, mode, place } = this;
     const scroll = this.scroll ?? document.querySelector(".panel")?.scrollTop;
     const own = [...this.photos, removed?.photo].filter((photo) => photo?.source).map((photo) => photo.toSave);
-    const others = (stored(localStorage, PHOTOS) ?? []).filter(({ key }) => !this.#known.has(key));
-    localStorage.setItem(PHOTOS, JSON.stringify([...others, ...own]));
+    remember(own, this.#known);
     if (!this.#attached) return;
     const batch = this.#batch && { ...this.#batch, keys: [...this.#batch.keys] };
     const view = { current: current?.key, mode, place, scroll, batch, removed: removed && { key: removed.photo.key, at: removed.at } };
