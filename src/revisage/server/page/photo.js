@@ -124,7 +124,7 @@ export class Photo {
     let settings = { ...this.settings.run };
     const places = this.session;
     const send = () => this.#send((settings = { ...this.settings.run }), signal);
-    this.#tell({ problem: null, share: 0, steps: null, state: isOver ? "done" : this.source ? "queued" : "waiting" });
+    this.#tell({ problem: null, pending: following, share: 0, steps: null, state: isOver ? "done" : this.source ? "queued" : "waiting" });
     try {
       let id = following;
       if (id === null) id = await (this.source === null ? places.sending.within(signal, send) : send());
@@ -226,12 +226,12 @@ export class Photo {
 
   /** Come back after a reload. Returns whether the server still has it. */
   async reattach() {
-    const following = this.pending ?? this.job;
+    const following = this.pending ?? this.job; // neither where it was being sent again
     try {
-      const { name, state } = await api.status(following);
+      const { name, state } = await api.status(following ?? this.source);
       this.name = name;
       if (this.job && this.pending) await this.#remember();
-      this.restore({ following, isOver: !["queued", "running"].includes(state) });
+      this.restore({ following, isOver: following !== null && !["queued", "running"].includes(state) });
     } catch (problem) {
       if (problem.status === 404) return false;
       throw problem;
