@@ -569,6 +569,54 @@ def test_settings_for_all_can_be_undone(page: Page, server: Running) -> None:
     assert page.locator(".toast").count() == 0
 
 
+def test_settings_for_all_send_no_photo_that_has_failed(page: Page, server: Running) -> None:
+    opened(page, server).set_input_files("#files", files(("a.png", photo()), ("big.png", bytes(300_000))))
+    page.wait_for_function("() => revisage.photos[0].isDone")
+    page.evaluate("revisage.setAll()")
+    assert page.evaluate("revisage.photos.map(({ state }) => state)") == ["done", "failed"]
+
+
+@pytest.mark.parametrize("reloaded", [False, True])
+def test_settings_that_were_not_sent_are_sent_again(page: Page, server: Running, reloaded: bool) -> None:
+    opened(page, server).set_input_files(
+        "#files", files(("slow.png", slow_photo(33 + reloaded, (2400, 1600))))
+    )
+    page.wait_for_function("() => revisage.current?.state === 'running'")
+    page.route("**/again?*", lambda route: None if reloaded else route.abort())
+    with page.expect_request("**/again?*"):
+        page.evaluate("revisage.set(({ run }) => { run.clean = 1; }, true)")
+    if not reloaded:
+        page.wait_for_function("() => revisage.current.state === 'failed'")
+    page.unroute("**/again?*")
+    with page.expect_request("**/again?*clean=1*"):
+        if reloaded:
+            page.reload()
+    done(page, 1)
+    assert page.evaluate("revisage.current.ran") == {"clean": 1}
+
+
+def test_two_tabs_have_the_same_photo(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", photo()))
+    other = page.context.new_page()
+    other.goto(server.url)
+    done(other, 1)
+
+    def run_again(clean: float) -> str:
+        before = other.evaluate("revisage.current.job")
+        other.evaluate("clean => revisage.set(({ run }) => { run.clean = clean; }, true)", clean)
+        other.wait_for_function("job => revisage.current.isDone && revisage.current.job !== job", arg=before)
+        return other.evaluate("revisage.current.job")
+
+    job = run_again(1)
+    page.wait_for_function("job => revisage.current.job === job && revisage.current.pictures", arg=job)
+    assert page.evaluate("revisage.current.settings.run") == {"clean": 1}
+    page.evaluate("addEventListener('storage', (event) => event.stopImmediatePropagation(), true)")
+    run_again(0.2)  # as while the first tab is frozen
+    page.evaluate("revisage.save()")
+    other.reload()
+    done(other, 1)
+
+
 def test_settings_that_change_before_a_photo_is_sent_are_those_it_is_restored_with(
     page: Page, server: Running
 ) -> None:

@@ -71,6 +71,11 @@ export class Photo {
     return !["done", "failed"].includes(this.state);
   }
 
+  /** Whether it has no result, and why. */
+  get hasFailed() {
+    return this.state === "failed" && !this.isDone;
+  }
+
   /** Whether closing the page would lose it. */
   get isUnsent() {
     return this.source === null && ["waiting", "sending"].includes(this.state);

@@ -191,7 +191,7 @@ export class Session {
   set(change, anew, photos = [this.current]) {
     for (const photo of photos) {
       change(photo.settings);
-      if (!anew || photo.isUnsent) continue;
+      if (!anew || photo.isUnsent || (photo.hasFailed && photo !== this.current)) continue; // that is tried again when it is asked for
       if (!same(photo.settings.run, photo.ran)) photo.restore();
       else if (photo.isBusy) photo.restore({ following: photo.job, isOver: true }); // as it is already
     }
