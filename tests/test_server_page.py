@@ -1296,6 +1296,34 @@ def test_a_missed_face_is_tapped_and_taken_back(page: Page, server: Running) -> 
     assert page.evaluate("revisage.current.ran") == {}
 
 
+def test_faces_left_out_stay_so_where_one_is_added(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", photo()))
+    page.evaluate("revisage.toggleFace(1)")
+    page.evaluate("revisage.addFace([100, 10, 30, 30])")
+    page.wait_for_function("() => revisage.current.faces.length === 3")
+    assert page.evaluate("revisage.current.own") == {"2": 0}
+    page.get_by_role("button", name="Undo").click()
+    page.wait_for_function("() => revisage.current.faces.length === 2")
+    assert page.evaluate("revisage.current.own") == {"1": 0}
+
+
+def test_a_pinch_adds_no_face(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", photo()))
+    page.locator(".look").press("c")
+    page.wait_for_function("() => revisage.viewer.shown.choosing")
+    page.evaluate("""() => {
+        const canvas = revisage.viewer.canvas;
+        const { left, top } = canvas.getBoundingClientRect();
+        canvas.setPointerCapture = () => {};
+        const point = (type, pointerId, at) => canvas.dispatchEvent(new PointerEvent(type, {
+            pointerId, pointerType: 'touch', button: 0, clientX: left + at, clientY: top + at }));
+        [['down', 1, 200], ['down', 2, 260], ['move', 1, 160], ['move', 2, 340], ['up', 1, 160],
+            ['move', 2, 400], ['up', 2, 400]].forEach(([type, ...more]) => point(`pointer${type}`, ...more));
+    }""")
+    assert viewer(page, "zoom") > 1
+    assert page.evaluate("revisage.current.settings.run.face ?? null") is None
+
+
 def test_a_missed_face_is_added_by_keyboard_alone(page: Page, server: Running) -> None:
     added(page, server, ("a.png", photo()))
     page.get_by_role("button", name="Choose or add faces").press("Enter")

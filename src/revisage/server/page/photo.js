@@ -211,7 +211,7 @@ export class Photo {
     const report = await api.report(id, signal);
     const other = FRAME.some((name) => settings[name] !== this.ran?.[name]);
     if (other) this.pinned = null; // of another part of the photo
-    if (this.isDone && (other || report.faces.length !== this.faces.length)) this.own = {}; // of other faces
+    if (this.isDone) this.own = other ? {} : carried(this.own, this.faces, report.faces);
     const old = [...this.jobs].filter((other) => other !== id);
     Object.assign(this, { report, ran: settings, job: id, source: id, pictures: null, sketch: null, made: null, pending: null, state: "done", share: 1 });
     this.session.changed();
@@ -355,6 +355,16 @@ export class Photo {
   get isWorthAnotherTry() {
     return this.problem !== null && WORTH_ANOTHER_TRY.includes(this.problem.status) && (this.file !== null || this.source !== null);
   }
+}
+
+/** Strengths of single faces for the same faces as they were found anew: those whose middle is the nearest. */
+function carried(own, before, after) {
+  const gap = ([ax, ay, aw, ah], [bx, by, bw, bh]) => Math.hypot(ax - bx + (aw - bw) / 2, ay - by + (ah - bh) / 2);
+  return Object.fromEntries(Object.entries(own).flatMap(([n, strength]) => {
+    const gaps = after.map(({ box }) => gap(box, before[n].box));
+    const nearest = gaps.indexOf(Math.min(...gaps));
+    return gaps[nearest] < Math.min(...before[n].box.slice(2)) / 2 ? [[nearest, strength]] : [];
+  }));
 }
 
 /** Whether an option is true of one photo alone. */
