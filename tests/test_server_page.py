@@ -535,6 +535,21 @@ def test_all_are_downloaded_as_one_file_with_a_table(page: Page, server: Running
     ]  # fmt: skip
 
 
+def test_all_that_are_there_are_downloaded_and_what_is_not_is_named(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", photo(1)), ("b.png", photo(2)), ("c.png", photo(3)))
+    server.client.delete(page.evaluate("revisage.photos[1].job"))
+    data = downloaded(page, page.get_by_role("button", name="Download all 3"))
+    assert zipfile.ZipFile(io.BytesIO(data)).namelist() == [
+        "a.restored.png",
+        "c.restored.png",
+        "restored.csv",
+    ]
+    page.locator(".toast", has_text="b.png: The photo was deleted at the server.").wait_for()
+    page.locator(".film button").nth(1).click()
+    page.get_by_role("button", name="Try again: b.png").click()
+    done(page, 3)
+
+
 def test_settings_run_again_for_one_and_for_all(page: Page, server: Running) -> None:
     added(page, server, ("a.png", photo(1)), ("b.png", photo(2)))
     page.get_by_label("Size").select_option("1")
@@ -660,6 +675,7 @@ def test_what_is_there_of_a_damaged_file_is_restored_on_demand(page: Page, serve
     opened(page, server).set_input_files("#files", files(("cut.jpg", cut)))
     failures = page.locator(".failures")
     failures.get_by_text("of the picture is there").wait_for()
+    page.reload()
     failures.get_by_role("button", name="Restore what is there").click()
     done(page, 1)
     page.get_by_text("Damaged: about").wait_for()

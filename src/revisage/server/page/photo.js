@@ -322,6 +322,19 @@ export class Photo {
     }
   }
 
+  /** The same; null where the server has erased it, which `problem` tells then. */
+  async kept() {
+    try {
+      const id = await this.finished();
+      await api.status(id);
+      return id;
+    } catch (problem) {
+      if (problem.status !== 404) throw problem;
+      this.#tell({ problem, state: "failed" });
+      return null;
+    }
+  }
+
   /** The restored file: {blob, name}. */
   async restoredFile() {
     return api.result(await this.finished());

@@ -326,9 +326,8 @@ export class Session {
   #undo() {
     clearTimeout(this.removing);
     const { photo, at } = this.removed;
-    this.removed = null;
+    Object.assign(this, { removed: null, toast: null });
     this.#putBack(photo, at);
-    this.toast = null;
     this.choose(photo);
   }
 
@@ -379,11 +378,14 @@ export class Session {
   async downloadAll() {
     this.show({ packing: true });
     await this.#attempt(async () => {
-      const ids = [];
-      for (const photo of this.photos.filter((one) => one.isDone)) ids.push(await photo.finished());
-      if (api.hasToken()) save(await api.fetchArchive(ids));
-      else follow(api.archive(ids), ""); // straight to the disk, however large
-      this.say(say("saved"));
+      const done = this.photos.filter((one) => one.isDone);
+      const kept = [];
+      for (const photo of done) kept.push(await photo.kept());
+      const [ids, gone] = [kept.filter(Boolean), done.filter((_, n) => !kept[n])];
+      if (ids.length && api.hasToken()) save(await api.fetchArchive(ids));
+      else if (ids.length) follow(api.archive(ids), ""); // straight to the disk, however large
+      const missing = gone.length && `${gone.map(({ name }) => name).join(", ")}: ${gone[0].problem.message}`;
+      this.say([ids.length && say("saved"), missing].filter(Boolean).join(" "), null, gone.length ? SEEN_SECONDS : 5);
     });
     this.show({ packing: false });
   }
