@@ -601,15 +601,16 @@ def test_settings_that_were_not_sent_are_sent_again(page: Page, server: Running,
         "#files", files(("slow.png", slow_photo(33 + reloaded, (2400, 1600))))
     )
     page.wait_for_function("() => revisage.current?.state === 'running'")
-    page.route("**/again?*", lambda route: None if reloaded else route.abort())
-    with page.expect_request("**/again?*"):
-        page.evaluate("revisage.set(({ run }) => { run.clean = 1; }, true)")
-    if not reloaded:
-        page.wait_for_function("() => revisage.current.state === 'failed'")
-    page.unroute("**/again?*")
+    held: list[Any] = []
+    page.route("**/again?*", lambda route: held.append(route), times=1)  # noqa: PLW0108 (Playwright wraps it)
+    page.evaluate("revisage.set(({ run }) => { run.clean = 1; }, true)")
+    while not held:
+        page.wait_for_timeout(20)
     with page.expect_request("**/again?*clean=1*"):
         if reloaded:
             page.reload()
+        else:
+            held.pop().abort()
     done(page, 1)
     assert page.evaluate("revisage.current.ran") == {"clean": 1}
 

@@ -16,9 +16,10 @@ export const remembered = () => stored(localStorage, PHOTOS) ?? [];
 /** Write of a tab's photos those that have changed in it, and forget the ones that it `knows` no more. */
 export function remember(photos, knows) {
   const texts = new Map(photos.map((one) => [one.key, JSON.stringify(one)]));
-  const all = new Map(remembered().filter(({ key }) => texts.has(key) || !knows.has(key)).map((one) => [one.key, one]));
-  for (const one of photos) if (texts.get(one.key) !== written.get(one.key)) all.set(one.key, one);
-  localStorage.setItem(PHOTOS, JSON.stringify([...all.values()]));
+  const before = new Map(remembered().map((one) => [one.key, one]));
+  const others = [...before.values()].filter(({ key }) => !knows.has(key));
+  const own = photos.map((one) => (texts.get(one.key) === written.get(one.key) ? before.get(one.key) : one));
+  localStorage.setItem(PHOTOS, JSON.stringify([...others, ...own.filter(Boolean)]));
   written = texts;
 }
 
