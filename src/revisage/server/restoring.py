@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from revisage.errors import PhotoError, SaveError
+from revisage.errors import DamagedError, PhotoError, SaveError
 from revisage.files import sweep
 from revisage.image import Photo, can_encode, eight_bits, from_array
 from revisage.options import RestoreOptions
@@ -80,8 +80,9 @@ def restore_job(
         try:
             upload = files.upload(job.id)
             restoration = restorer.analyse(upload, options, progress=listen, sketch=sketch)
-        except PhotoError:
-            if not stages:  # it does not decode, nor would it the next time: only the job stays, and says why
+        except PhotoError as error:
+            # What does not decode would not the next time: only the job stays, and says why.
+            if not stages and not isinstance(error, DamagedError):
                 files.upload(job.id).unlink(missing_ok=True)
             raise
         last.keep(job.digest, options, restoration)

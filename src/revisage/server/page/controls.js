@@ -78,7 +78,7 @@ function summary({ report, isDone, weights }) {
   const notes = report.notes.filter((note) => !note.includes("--turn")); // that is offered below
   const done = weights.filter((weight) => weight > 0).length;
   const people = n === 0 ? say("no-face") : say("restored", { n, done });
-  return html`${people} <span class="wide">${report.size_in.join(" × ")} → ${report.size_out.join(" × ")} ${say("pixels")}.</span> ${notes.map((note) => `${capital(note.replace(/: --.*/, ""))}.`).join(" ")}`;
+  return html`${people} <span class="wide">${report.size_in.join(" × ")} → ${report.size_out.join(" × ")} ${say("pixels")}.</span> ${notes.map((note) => told(note.replace(/: --.*/, "").replace(/^under /, "< "), NOTES, "note")).join(" ")}`;
 }
 
 function Presets({ session, settings }) {
@@ -168,17 +168,19 @@ function Face({ session, photo, face, n }) {
 }
 
 const REASONS = { small: /^smaller than (\d+)/, outside: /^mostly outside/, drift: /^it would drift by (\d+)/, illegible: /make it out/ };
+const NOTES = { pages: /^(\d+) of its (\d+) /, there: /^damaged: about (\d+)%/, repaired: /^(.+)% of it was damaged/, undamaged: /^nothing of it looks/, much: /^(\d+)% of it looks/, clean: /^clean changes/, revive: /^revive changes/, beside: /map.* left out$|^the film/ };
 
-/** Why a face was not restored, in words of the page where it has some. */
-function reason(text) {
-  const [key, pattern] = Object.entries(REASONS).find(([, pattern]) => pattern.test(text)) ?? [];
-  return key ? say(`face.${key}`, { n: pattern.exec(text)[1] }) : sentence(text);
+/** A line of the report in words of the page where it has some. */
+function told(text, patterns, group) {
+  const [key, pattern] = Object.entries(patterns).find(([, pattern]) => pattern.test(text)) ?? [];
+  const [, n, all] = pattern?.exec(text) ?? [];
+  return key ? say(`${group}.${key}`, { n, all }) : sentence(text);
 }
 
 /** What became of a face, and what the reader wants of it. */
 function outcome({ report }, face, on) {
   if (!on) {
-    const why = face.outcome === "restored" ? say("left-out") : reason(face.reason ?? face.outcome);
+    const why = face.outcome === "restored" ? say("left-out") : told(face.reason ?? face.outcome, REASONS, "face");
     return report.models.scene ? `${why} ${say("left-out.cleaned")}` : why;
   }
   const angle = face.identity_degrees;

@@ -75,15 +75,16 @@ const WHILE_PAINTING = ["+", "=", "-", "0", "1", "2", "?"];
 
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !event.target.closest("dialog")) return leave();
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, dialog")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=file]), select, textarea, dialog")) return;
   const { brush, viewer } = session;
-  const act = brush && !WHILE_PAINTING.includes(event.key) ? BRUSH_KEYS[event.key] : KEYS[event.key];
-  if (!act || (!viewer && !["?", "z"].includes(event.key))) return;
+  const key = event.key.length > 1 ? event.key : event.key.toLowerCase(); // Caps Lock
+  const act = brush && !WHILE_PAINTING.includes(key) ? BRUSH_KEYS[key] : KEYS[key];
+  if (!act || (!viewer && !["?", "z"].includes(key)) || (event.repeat && key === "Delete")) return;
   event.preventDefault();
-  act(brush && act === BRUSH_KEYS[event.key] ? brush : viewer);
+  act(brush && act === BRUSH_KEYS[key] ? brush : viewer);
   if (brush) session.changed();
 });
-document.addEventListener("keyup", (event) => event.key === "o" && session.original && session.show({ original: false }));
+document.addEventListener("keyup", (event) => ["o", "O"].includes(event.key) && session.original && session.show({ original: false }));
 
 addEventListener("beforeunload", (event) => (session.brush?.canUndo || session.photos.some((photo) => photo.isUnsent)) && event.preventDefault());
 addEventListener("pagehide", () => session.save());

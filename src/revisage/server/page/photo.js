@@ -71,6 +71,11 @@ export class Photo {
     return !["done", "failed"].includes(this.state);
   }
 
+  /** Whether it has no result, and why. */
+  get hasFailed() {
+    return this.state === "failed" && !this.isDone;
+  }
+
   /** Whether closing the page would lose it. */
   get isUnsent() {
     return this.source === null && ["waiting", "sending"].includes(this.state);
@@ -124,7 +129,7 @@ export class Photo {
     let settings = { ...this.settings.run };
     const places = this.session;
     const send = () => this.#send((settings = { ...this.settings.run }), signal);
-    this.#tell({ problem: null, share: 0, steps: null, state: isOver ? "done" : this.source ? "queued" : "waiting" });
+    this.#tell({ problem: null, pending: following, share: 0, steps: null, state: isOver ? "done" : this.source ? "queued" : "waiting" });
     try {
       let id = following;
       if (id === null) id = await (this.source === null ? places.sending.within(signal, send) : send());
@@ -206,7 +211,7 @@ export class Photo {
     const report = await api.report(id, signal);
     const other = FRAME.some((name) => settings[name] !== this.ran?.[name]);
     if (other) this.pinned = null; // of another part of the photo
-    if (this.isDone && (other || report.faces.length !== this.faces.length)) this.own = {}; // of other faces
+    if (this.isDone) this.own = other ? {} : carried(this.own, this.faces, report.faces);
     const old = [...this.jobs].filter((other) => other !== id);
     Object.assign(this, { report, ran: settings, job: id, source: id, pictures: null, sketch: null, made: null, pending: null, state: "done", share: 1 });
     this.session.changed();
@@ -226,17 +231,24 @@ export class Photo {
 
   /** Come back after a reload. Returns whether the server still has it. */
   async reattach() {
-    const following = this.pending ?? this.job;
+    const following = this.pending ?? this.job; // neither where it was being sent again
     try {
-      const { name, state } = await api.status(following);
+      const { name, state } = await api.status(following ?? this.source);
       this.name = name;
       if (this.job && this.pending) await this.#remember();
-      this.restore({ following, isOver: !["queued", "running"].includes(state) });
+      this.restore({ following, isOver: following !== null && !["queued", "running"].includes(state) });
     } catch (problem) {
       if (problem.status === 404) return false;
       throw problem;
     }
     return true;
+  }
+
+  /** Show the result that another tab has made of it, and has erased this one's for. */
+  adopt({ job, ran, settings, own }) {
+    if (this.isBusy || !job || job === this.job) return;
+    Object.assign(this, { job, source: job, jobs: new Set([job]), report: null, pictures: null, own, settings: { ...settings, run: { ...ran } } });
+    this.restore({ following: job, isOver: true });
   }
 
   /** Fetch what the viewer needs. */
@@ -310,6 +322,19 @@ export class Photo {
     }
   }
 
+  /** The same; null where the server has erased it, which `problem` tells then. */
+  async kept() {
+    try {
+      const id = await this.finished();
+      await api.status(id);
+      return id;
+    } catch (problem) {
+      if (problem.status !== 404) throw problem;
+      this.#tell({ problem, state: "failed" });
+      return null;
+    }
+  }
+
   /** The restored file: {blob, name}. */
   async restoredFile() {
     return api.result(await this.finished());
@@ -345,24 +370,20 @@ export class Photo {
   }
 }
 
+/** Strengths of single faces for the same faces as they were found anew: those whose middle is the nearest. */
+function carried(own, before, after) {
+  const gap = ([ax, ay, aw, ah], [bx, by, bw, bh]) => Math.hypot(ax - bx + (aw - bw) / 2, ay - by + (ah - bh) / 2);
+  return Object.fromEntries(Object.entries(own).flatMap(([n, strength]) => {
+    const gaps = after.map(({ box }) => gap(box, before[n].box));
+    const nearest = gaps.indexOf(Math.min(...gaps));
+    return gaps[nearest] < Math.min(...before[n].box.slice(2)) / 2 ? [[nearest, strength]] : [];
+  }));
+}
+
 /** Whether an option is true of one photo alone. */
 export const isOfOne = ([name, value]) => [...FRAME, "face", "mask"].includes(name) && !["auto", "print"].includes(value);
 
 export const forOthers = ({ run, ...rest }) => ({ ...rest, run: Object.fromEntries(Object.entries(run).filter((option) => !isOfOne(option))) });
-
-/** What was shared to the page by another program: the server has it already. */
-export function shared() {
-  const id = new URLSearchParams(location.search).get("job");
-  return id ? [{ key: id, settings: {}, source: id, pending: id, jobs: [id] }] : [];
-}
-
-export function stored(storage, name) {
-  try {
-    return JSON.parse(storage.getItem(name));
-  } catch {
-    return null;
-  }
-}
 
 export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 

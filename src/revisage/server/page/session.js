@@ -4,7 +4,8 @@ import * as api from "./api.js";
 import { Brush } from "./brush.js";
 import { follow, save } from "./files.js";
 import { asOptions, openFrame } from "./frame.js";
-import { Photo, Places, forOthers, isOfOne, same, shared, stored } from "./photo.js";
+import { Photo, Places, forOthers, isOfOne, same } from "./photo.js";
+import { onOthers, remember, remembered, shared, stored } from "./remembered.js";
 import { sharePicture } from "./share.js";
 import { html, render } from "./vendor/preact-htm.js";
 import { App } from "./views.js";
@@ -16,8 +17,7 @@ const KEPT_LOADED = 3; // photos whose pictures are held in memory
 const UNDO_SECONDS = 8;
 const SEEN_SECONDS = 20; // what can be undone once its result is seen
 const SETTLING = 600; // milliseconds in which the second half of a double click deletes nothing
-const PHOTOS = "revisage.photos"; // where they are remembered for the browser
-const VIEW = "revisage.view"; // and what is seen of them for this tab
+const VIEW = "revisage.view"; // where it is remembered for this tab what is seen of them
 
 export class Session {
   photos = [];
@@ -31,7 +31,7 @@ export class Session {
   choosing = false;
   framing = null; // what is kept of the current photo, while that is being chosen
   brush = null; // with which damage of the current photo is painted over
-  closed = 0; // when framing or brush were, in milliseconds
+  closed = 0; // when framing, brush or a photo were, in milliseconds
   repaired = false; // show what was
   marked = -1; // the face that is pointed at
   face = -1; // the one that was zoomed to last
@@ -108,7 +108,7 @@ export class Session {
   async #reattach() {
     const { current, mode = "wipe", place = {}, scroll, batch, removed } = stored(sessionStorage, VIEW) ?? {};
     const given = shared();
-    const saved = [...(stored(localStorage, PHOTOS) ?? []), ...given].filter(({ key }) => !this.#known.has(key));
+    const saved = [...remembered(), ...given].filter(({ key }) => !this.#known.has(key));
     const isGone = ({ key, until }) => until && key !== removed?.key; // deleted in another tab
     const photos = saved.filter((one) => !isGone(one)).map((one) => new Photo(this, null, null, one));
     const there = await Promise.all(photos.map((photo) => photo.reattach()));
@@ -121,6 +121,7 @@ export class Session {
     this.choose(this.current ?? this.photos.find(({ key }) => key === (given[0]?.key ?? current)) ?? this.photos[0] ?? null, true);
     this.scroll = scroll;
     if (deleted) this.#offerUndo(deleted, removed.at);
+    onOthers(() => remembered().forEach((one) => this.photos.find(({ key }) => key === one.key)?.adopt(one)));
     for (const one of saved.filter((one) => isGone(one) && one.until < Date.now())) { // which has been closed since
       this.#known.add(one.key);
       new Photo(this, null, null, one).erase().catch(() => {});
@@ -128,13 +129,11 @@ export class Session {
     history.replaceState(null, "", location.pathname);
   }
 
-  /** Other tabs have photos of their own. */
   save() {
     const { removed, current, mode, place } = this;
     const scroll = this.scroll ?? document.querySelector(".panel")?.scrollTop;
     const own = [...this.photos, removed?.photo].filter((photo) => photo?.source).map((photo) => photo.toSave);
-    const others = (stored(localStorage, PHOTOS) ?? []).filter(({ key }) => !this.#known.has(key));
-    localStorage.setItem(PHOTOS, JSON.stringify([...others, ...own]));
+    remember(own, this.#known);
     if (!this.#attached) return;
     const batch = this.#batch && { ...this.#batch, keys: [...this.#batch.keys] };
     const view = { current: current?.key, mode, place, scroll, batch, removed: removed && { key: removed.photo.key, at: removed.at } };
@@ -192,7 +191,7 @@ export class Session {
   set(change, anew, photos = [this.current]) {
     for (const photo of photos) {
       change(photo.settings);
-      if (!anew || photo.isUnsent) continue;
+      if (!anew || photo.isUnsent || (photo.hasFailed && photo !== this.current)) continue; // that is tried again when it is asked for
       if (!same(photo.settings.run, photo.ran)) photo.restore();
       else if (photo.isBusy) photo.restore({ following: photo.job, isOver: true }); // as it is already
     }
@@ -306,13 +305,14 @@ export class Session {
   }
 
   /** Out of sight at once, erased when it cannot be undone any more. */
-  async remove(photo) {
-    if (Date.now() - this.closed < SETTLING) return; // "Delete" may lie where "Repair" or "Apply" just was
-    await this.#eraseRemoved();
+  remove(photo) {
     const at = this.photos.indexOf(photo);
+    if (at < 0 || Date.now() - this.closed < SETTLING) return; // "Delete" may lie where "Repair", "Apply" or another one just was
+    this.closed = Date.now();
+    this.#eraseRemoved();
     this.photos.splice(at, 1);
     if (this.current === photo) this.choose(this.photos[Math.min(at, this.photos.length - 1)] ?? null);
-    this.focus = ".film [aria-current], #files"; // the button that was pressed is gone
+    this.focus = this.photos.length ? ".look" : "#files"; // the button that was pressed is gone
     this.#offerUndo(photo, at);
   }
 
@@ -326,9 +326,8 @@ export class Session {
   #undo() {
     clearTimeout(this.removing);
     const { photo, at } = this.removed;
-    this.removed = null;
+    Object.assign(this, { removed: null, toast: null });
     this.#putBack(photo, at);
-    this.toast = null;
     this.choose(photo);
   }
 
@@ -379,11 +378,14 @@ export class Session {
   async downloadAll() {
     this.show({ packing: true });
     await this.#attempt(async () => {
-      const ids = [];
-      for (const photo of this.photos.filter((one) => one.isDone)) ids.push(await photo.finished());
-      if (api.hasToken()) save(await api.fetchArchive(ids));
-      else follow(api.archive(ids), ""); // straight to the disk, however large
-      this.say(say("saved"));
+      const done = this.photos.filter((one) => one.isDone);
+      const kept = [];
+      for (const photo of done) kept.push(await photo.kept());
+      const [ids, gone] = [kept.filter(Boolean), done.filter((_, n) => !kept[n])];
+      if (ids.length && api.hasToken()) save(await api.fetchArchive(ids));
+      else if (ids.length) follow(api.archive(ids), ""); // straight to the disk, however large
+      const missing = gone.length && `${gone.map(({ name }) => name).join(", ")}: ${gone[0].problem.message}`;
+      this.say([ids.length && say("saved"), missing].filter(Boolean).join(" "), null, gone.length ? SEEN_SECONDS : 5);
     });
     this.show({ packing: false });
   }

@@ -184,7 +184,8 @@ export class Viewer extends View {
       return;
     }
     const near = this.shown.mode === "wipe" && Math.abs(at[0] - this.line * this.width) < GRIP;
-    this.drag = { from: at, moved: this.pointers.size > 1, line: near || (this.shown.mode === "wipe" && this.zoom <= 1.001) };
+    const pinches = this.pointers.size > 1;
+    this.drag = { from: at, pinches, moved: pinches, line: !pinches && (near || (this.shown.mode === "wipe" && this.zoom <= 1.001)) };
   }
 
   pointermove(event) {
@@ -204,7 +205,7 @@ export class Viewer extends View {
       this.redraw();
     } else if (this.drag.moved || length(at, this.drag.from) > 4) {
       this.drag.moved = true;
-      if (this.shown.choosing) this.#draw(at);
+      if (this.shown.choosing && !this.drag.pinches) this.#draw(at);
       else if (this.drag.line) this.moveLine(at[0] / this.width);
       else this.panBy(at[0] - last[0], at[1] - last[1]);
     }

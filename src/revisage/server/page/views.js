@@ -140,7 +140,7 @@ function Work({ session }) {
 
 /** What went wrong, together, with what can be done about it. */
 function Failures({ session }) {
-  const failed = session.photos.filter((photo) => photo.state === "failed" && !photo.isDone);
+  const failed = session.photos.filter((photo) => photo.hasFailed);
   if (!failed.length) return null;
   return html`
     <details class="failures" open=${failed.length < 3 && !isNarrow()}>
