@@ -64,12 +64,12 @@ def main(argv: Sequence[str]) -> int:
 
 def degrade_file(source: Path, target: Path, options: Options) -> None:
     """Decode, degrade at the photo's own bit depth, save. Raises RevisageError or OSError."""
-    results.check_free(target, overwrite=options.overwrite)
+    results.check_free(target, source, overwrite=options.overwrite)
     photo, recipe = decode(source), RECIPES[options.recipe]
     # The seed and the photo's name, its path inside the source folder, decide what happens.
     name = source.relative_to(options.src).as_posix() if options.src.is_dir() else source.name
     low = degraded(photo, recipe, recipe.sample(rng_for(options.seed, name)))
-    results.remember(save(low, target, like=source).read_bytes())
+    results.remember(save(low, target, like=source).read_bytes(), source)
 
 
 def degraded(photo: Photo, recipe: Recipe, params: object) -> Photo:

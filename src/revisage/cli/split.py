@@ -90,7 +90,7 @@ def _write(files: dict[str, Photo], scan: Path, options: Options) -> None:
     for target in targets:
         if target.exists() and any(target.samefile(one) for one in options.scans if one.exists()):
             raise UsageError(f"{target} is a scan and is never written to: choose another folder")
-        results.check_free(target, overwrite=options.overwrite)
+        results.check_free(target, scan, overwrite=options.overwrite)
     for target, photo in targets.items():
-        results.remember(save(photo, target, like=scan).read_bytes())
+        results.remember(save(photo, target, like=scan).read_bytes(), scan)
         copy_date(scan, target)

@@ -16,7 +16,7 @@ from revisage.image import Photo, can_encode, encode, format_for, left_out, side
 from revisage.image.formats import format_named
 from revisage.image.names import MASK, shortened
 from revisage.image.xmp import clean_xmp
-from revisage.label import Edit, Label, Original, add, can_sign, packet, results, sign
+from revisage.label import Edit, Label, Original, add, can_sign, packet, results, seal, sign
 from revisage.label.xmp import label_of
 from revisage.options import EncodeOptions, SaveOptions
 from revisage.restore.repair import Repair
@@ -97,7 +97,7 @@ class Result:
         path, chosen = Path(path), replace(options or SaveOptions(), **changes)
         if self.input is not None and _same(path, self.input):
             raise SaveError(f"{path} is the original and is never written to: choose another name")
-        results.check_free(path, overwrite=chosen.overwrite)
+        results.check_free(path, self.input, overwrite=chosen.overwrite, how="overwrite=True")
         format = format_for(path)
         if chosen.chosen_format not in (None, format):
             raise UsageError(f"{path} is no name for the format {chosen.format}: leave one of the two out")
@@ -106,7 +106,7 @@ class Result:
         write_atomically(path, data, like=self.input)
         self.seconds["encode"] = round(time.perf_counter() - start, 4)
         self.output = path
-        results.remember(data)
+        results.remember(data, self.input)
         if chosen.date == "keep" and self.input is not None:
             copy_date(self.input, path)
         self.save_beside(path, chosen)
@@ -119,11 +119,12 @@ class Result:
         if (sidecar := sidecar_path(path, self.photo)) is not None:
             photo, _ = self._finish(None, replace(options, sign=None), None)
             files[sidecar] = clean_xmp(photo.xmp, keep_gps=options.keep_gps, size=photo.size) or b""
+            files[sidecar] = seal(files[sidecar])
         if options.save_mask and self.repair is not None:
             files[path.with_name(shortened(path.name, MASK))] = self.repair.png()
         self.beside = tuple(path.name for path in files)
         for beside, data in files.items():
-            if options.overwrite or results.is_free(beside):
+            if options.overwrite or results.objection_at(beside) is None:
                 write_atomically(beside, data, like=self.input)
                 results.remember(data)
             else:
@@ -176,7 +177,10 @@ class Result:
 
         def finish(data: bytes, format: str) -> bytes:
             data = add(data, format, mark) if labels else data
-            return data if credentials is None or edit is None else sign(data, format, credentials, edit)
+            # A signature shows later changes itself, and would be one.
+            return (
+                seal(data) if credentials is None or edit is None else sign(data, format, credentials, edit)
+            )
 
         return photo, finish
 
