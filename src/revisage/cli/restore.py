@@ -19,6 +19,7 @@ from revisage.batch.storage import STANDARD, is_stream
 from revisage.cli._parse import parse
 from revisage.cli._report import Report, is_report
 from revisage.cli._run import LOCAL, Engine, Run, in_processes, name_ray_address, on_ray, process_count, work
+from revisage.cli._say import say
 from revisage.cli._video import Film
 from revisage.cli._video import restore as restore_film
 from revisage.errors import ExistsError, SaveError, UsageError
@@ -113,7 +114,7 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
     def writable(format: str) -> bool:
         return can_encode(format) and (options.sign is None or can_sign(format))
 
-    jobs = batch.plan_locations(places, out, writable, format)
+    jobs = batch.plan_locations(places, out, writable, format, tell=partial(say, error=True))
     if (options.restoring.face or options.restoring.mask is not None) and len(jobs) > 1:
         raise UsageError("--face and --mask are for one photo: name that photo alone, one in each run")
     if options.saving.save_mask and options.restoring.repair == "off" and options.restoring.mask is None:
