@@ -185,7 +185,7 @@ def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly
         orientation=orientation,
         pages=pages,
         there=there,
-        notes=tuple(notes),
+        notes=(*planes.notes, *notes),
     )
     return oriented(planes if stated is None else colour.apply(planes, stated), orientation)
 

@@ -103,6 +103,7 @@ def left_out(photo: Photo, format: str, further: Sequence[Photo] = ()) -> tuple[
     parts: dict[str, object] = {
         "its colour profile": photo.icc if format != "JXL" or photo.gray else None,
         "its colour profile, converted to sRGB,": photo.icc if format == "JXL" and not photo.gray else None,
+        "its colour profile of gray": photo.icc if format == "WEBP" and photo.gray else None,
         "its EXIF": photo.exif,
         "its XMP": photo.xmp,
         "its IPTC records": photo.iptc,
