@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,7 @@ from film_files import Made, make
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from restore_stubs import StubModels, face_at, same
+from restore_stubs import StubModels, face_at, same, twice
 
 from revisage.batch import SaveOptions
 from revisage.batch.frames import FolderFilm, FolderSink
@@ -281,3 +283,33 @@ def test_a_folder_sink_writes_what_it_can_as_it_is_named(tmp_path: Path) -> None
     result = Restorer(models=StubModels(scene=None)).restore(Photo(np.zeros((10, 10, 3), np.uint8)), PLAIN)
     assert Path(sink.write(Frame("0001.tif", result.photo), result)).name == "0001.tif"
     assert Path(sink.write(Frame("0001.dpx", result.photo), result)).name == "0001.dpx.png"
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "frames"])
+def test_a_signal_ends_a_film_and_the_report_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    source, out, report = tmp_path / name, tmp_path / f"out{Path(name).suffix}", tmp_path / "r.json"
+    if name == "frames":
+        source.mkdir()
+        for number in range(6):
+            Image.new("RGB", (16, 16)).save(source / f"{number}.png")
+    else:
+        make(source, Made())
+
+    def scene(picture: np.ndarray) -> np.ndarray:
+        signal.raise_signal(signal.SIGTERM)
+        return twice(picture)
+
+    models = StubModels(scene=scene)
+    monkeypatch.setattr(command, "Restorer", lambda *args, **kwargs: Restorer(models=models))
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        assert main(["restore", "--video", str(source), "-o", str(out), "--report", str(report)]) == 143
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "finishing the frame in hand" in capfd.readouterr().err
+    *_, last = json.loads(report.read_text())["photos"]
+    told = "the frames before are written" if name == "frames" else "nothing is written"
+    assert (last["input"], last["error"]) == (str(source), f"interrupted: {told}")
+    assert out.exists() == (name == "frames")

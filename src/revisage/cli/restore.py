@@ -17,7 +17,7 @@ from revisage.batch.engines.ray import connected
 from revisage.batch.photo import PHOTO_SECONDS, check_target
 from revisage.batch.storage import STANDARD, is_stream
 from revisage.cli._parse import parse
-from revisage.cli._report import Report, is_report
+from revisage.cli._report import Report, check_name, is_report
 from revisage.cli._run import LOCAL, Engine, Run, in_processes, name_ray_address, on_ray, process_count, work
 from revisage.cli._say import say
 from revisage.cli._video import Film
@@ -278,6 +278,7 @@ def _check_report(options: Options, jobs: Sequence[Job]) -> None:
             raise UsageError(f"--report {report} is an original and is never written to: choose another name")
         if isinstance(job.target, Path) and there == job.target.resolve():
             raise UsageError(f"--report {report} is where a photo goes: choose another name")
+    check_name(report, [job.target for job in jobs if isinstance(job.target, Path)])
     if not options.saving.overwrite and not is_report(report):
         raise UsageError(f"--report {report} is there and is no report: choose another name, or --overwrite")
 
