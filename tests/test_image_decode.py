@@ -335,3 +335,15 @@ def test_what_cannot_be_opened_is_a_photo_error(tmp_path: Path, isolate: bool) -
 def test_the_resolution_turns_with_the_picture() -> None:
     data = saved(Image.fromarray(smooth(8, 4)), "JPEG", exif=exif_with(6), dpi=(100, 200))
     assert decode(data).dpi == (200, 100)
+
+
+def test_a_resolution_that_no_photo_states_is_not_made_up() -> None:
+    exif = exif_with(1)
+    for dpi, resolution, expected in ((None, None, None), ((300, 300), None, 300), (None, 72.0, 72)):
+        if resolution is not None:
+            exif[0x011A] = exif[0x011B] = resolution
+            exif[0x0128] = 2
+        data = saved(Image.new("RGB", (8, 8)), "JPEG", exif=exif, **({"dpi": dpi} if dpi else {}))
+        stated = None if expected is None else (expected, expected)
+        assert decode(data, isolate=False).dpi == stated
+        assert from_pillow(Image.open(io.BytesIO(data))).dpi == stated

@@ -152,7 +152,7 @@ def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly
         if not wide or (format == "PNG" and png.has_trailing_metadata(data)):
             _load(image)  # before the metadata: a PNG may have some behind its pixels
         exif, orientation = exif_and_orientation(image, format)
-        dpi = valid_dpi(image.info.get("dpi"))
+        dpi = dpi_of(image)
         raw_xmp, raw_iptc, texts = _words(image, data, format)
         if format in _BOXED:
             held = boxes.read_metadata(data)
@@ -306,6 +306,14 @@ def exif_and_orientation(image: Image.Image, format: str) -> tuple[bytes | None,
     if format == "HEIF" or not isinstance(orientation, int):
         orientation = 1  # libheif has turned the pixels already
     return exif, orientation
+
+
+def dpi_of(image: Image.Image) -> tuple[float, float] | None:
+    """The stated resolution. Of a JPEG with EXIF that states none, Pillow says 72."""
+    stated = image.format not in ("JPEG", "MPO") or image.info.get("jfif_unit", 0)
+    if not stated and ExifTags.Base.XResolution not in image.getexif():
+        return None
+    return valid_dpi(image.info.get("dpi"))
 
 
 def xmp_of(image: Image.Image) -> bytes | None:
