@@ -237,6 +237,7 @@ def test_a_folder_of_frames_by_the_command(tmp_path: Path, capsys: pytest.Captur
         (["in", "-o", "out", "--sign", "a.pem", "b.pem"], "goes with none of"),
         (["empty", "-o", "out"], "no frames"),
         (["in", "-o", "out", "--turn", "90", "--save-mask"], "--turn, --save-mask: for photos only"),
+        (["in", "-o", "out", "--format", "png"], "--format: for photos only"),
         (["in", "-o", "out", "--crop", "print", "--pages", "all"], "--pages, --crop print: for photos only"),
     ],
 )

@@ -144,6 +144,18 @@ def test_a_strength_that_changes_nothing_is_told(photo: np.ndarray) -> None:
     )
 
 
+def test_options_of_faces_and_files_that_change_nothing_are_told(photo: np.ndarray) -> None:
+    plain = Restorer(models=StubModels(scene=twice))
+    result = plain.restore(photo, faces="largest", face="1,2,30,40")
+    assert result.notes == ("faces and face changes nothing without a face model",)
+    result = plain.restore(photo)
+    for format, told in (("PNG", True), ("TIFF", True), ("JPEG", False)):
+        result.encode(format, quality=80)
+        assert any(note.startswith(f"quality changes nothing in {format}") for note in result.notes) == told
+        result.encode(format)
+        assert not result.notes
+
+
 @pytest.mark.parametrize(
     "changes", [{"scale": 1}, {"colour": "enhance"}, {"aligned": True}, {"turn": 90}, {"face": "1,2,3,4"}]
 )

@@ -15,14 +15,11 @@ from revisage.cli._parse import parse
 from revisage.cli._say import say
 from revisage.errors import RevisageError, UsageError, did_you_mean
 from revisage.image import Photo, decode, format_of, left_out, save
-from revisage.image.formats import NAMES, format_for
+from revisage.image.formats import LOSSLESS, NAMES, format_for
 from revisage.lab.degrade import RECIPES, Recipe, rng_for
 from revisage.label import results
 from revisage.options import Arg
 from revisage.restore.colour import is_neutral
-
-# A degradation is exact: the file must not add another one.
-LOSSLESS = frozenset({"PNG", "TIFF", "BMP"})
 
 
 @dataclass(frozen=True)
@@ -47,6 +44,7 @@ def main(argv: Sequence[str]) -> int:
     if options.recipe not in RECIPES:
         hint = did_you_mean(options.recipe, RECIPES) or f"; there are {', '.join(RECIPES)}"
         raise UsageError(f"no recipe {options.recipe!r}{hint}")
+    # A degradation is exact: the file must not add another one.
     jobs = plan_photos([options.src], options.out, LOSSLESS.__contains__)
     if options.src.is_dir():
         jobs = [job for job in jobs if format_of(Path(job.source)) is not None]

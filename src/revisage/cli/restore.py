@@ -211,6 +211,7 @@ def _restore_film(options: Options) -> int:
     of_photos = {
         "--face": chosen.face, "--turn": chosen.turn != "keep", "--pages": chosen.pages != "first",
         "--crop print": chosen.crop == "print", "--save-mask": options.saving.save_mask,
+        "--format": options.saving.chosen_format,
     }  # fmt: skip
     if given := ", ".join(name for name, is_given in of_photos.items() if is_given):
         raise UsageError(f"{given}: for photos only, does not go with --video")

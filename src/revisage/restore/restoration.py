@@ -117,6 +117,9 @@ class Restoration:
             notes += (f"clean changes nothing {why if scene else 'without a scene model'}",)
         if job.options.revive != RestoreOptions.revive and tone is None:
             notes += ("revive changes nothing without --colour revive",)
+        asked = {"faces": job.options.faces != "all", "face": job.options.face and not job.options.red_eyes}
+        if model is None and any(asked.values()):
+            notes += (f"{' and '.join(filter(asked.get, asked))} changes nothing without a face model",)
         return replace(
             self.rest,
             photo=replace(self.rest.photo, pixels=canvas, notes=notes),

@@ -13,12 +13,12 @@ import numpy as np
 from revisage.errors import SaveError, SigningError, UsageError
 from revisage.files import copy_date, write_atomically
 from revisage.image import Photo, can_encode, encode, format_for, left_out, sidecar_path, to_pillow
-from revisage.image.formats import format_named
+from revisage.image.formats import LOSSLESS, format_named
 from revisage.image.names import MASK, shortened
 from revisage.image.xmp import clean_xmp
 from revisage.label import Edit, Label, Original, add, can_sign, packet, results, seal, sign
 from revisage.label.xmp import label_of
-from revisage.options import EncodeOptions, SaveOptions
+from revisage.options import QUALITY, EncodeOptions, SaveOptions
 from revisage.restore.repair import Repair
 from revisage.restore.report import FaceReport, document
 from revisage.restore.tone import Tone
@@ -148,6 +148,8 @@ class Result:
         data = encode(photo, format=format, quality=chosen.quality, keep_gps=chosen.keep_gps, further=further)
         data = finish(data, format)
         self.left_out = left_out(self.photo, format, further)
+        if chosen.quality != QUALITY and format in LOSSLESS:
+            self.left_out += (f"quality changes nothing in {format}, which is without loss",)
         self.seconds["encode"] = round(time.perf_counter() - start, 4)
         return data
 
