@@ -107,7 +107,7 @@ def test_results_of_an_earlier_run_are_written_anew(tmp_path: Path) -> None:
     told: list[str] = []
     jobs = plan_photos([tmp_path], tmp_path / "out", tell=told.append)
     assert [job.source for job in jobs] == [first, other]
-    assert told == ["passed over: 4 results of photos here, by their names"]
+    assert told == [f"passed over as results of photos here, by name: {result} and 3 more"]
 
 
 def test_results_of_namesakes_are_photos_like_any_other(tmp_path: Path) -> None:

@@ -94,11 +94,12 @@ def _found(inputs: Sequence[Path], out: Path | None, tell: Tell) -> list[tuple[P
         root = path if path.is_dir() else path.parent
         found += [(photo, root) for photo in (_below(path, out, tell) if path.is_dir() else [path])]
     names = {photo.with_suffix("") for photo, _ in found}
-    count, found = len(found), [pair for pair in found if not _is_result(pair[0], names)]
-    if passed := count - len(found):
-        results = "1 result of a photo" if passed == 1 else f"{passed:,} results of photos"
-        tell(f"passed over: {results} here, by their names")
-    return found
+    results = [photo for photo, _ in found if _is_result(photo, names)]
+    if results:
+        more = f" and {len(results) - 1:,} more" if len(results) > 1 else ""
+        tell(f"passed over as results of photos here, by name: {results[0]}{more}")
+    passed = frozenset(results)
+    return [pair for pair in found if pair[0] not in passed]
 
 
 def results_folder(folder: Path) -> Path:
