@@ -235,7 +235,7 @@ def test_python_replaces_only_what_it_made_or_is_told_to(tmp_path: Path) -> None
     source, target = photo(tmp_path / "a.png"), tmp_path / "b.png"
     target.write_bytes(OTHERS)
     result = Restorer(models=StubModels(scene=twice)).restore(source)
-    with pytest.raises(ExistsError, match="choose another name"):
+    with pytest.raises(ExistsError, match="choose another name, or give overwrite=True"):
         result.save(target)
     assert target.read_bytes() == OTHERS
     result.save(target, overwrite=True)

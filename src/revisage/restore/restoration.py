@@ -15,7 +15,7 @@ from revisage.options import RestoreOptions
 from revisage.restore import tiles
 from revisage.restore.background import Background
 from revisage.restore.faces import FaceLayer, Outcome, face_report, identity_guard, paste_faces
-from revisage.restore.job import Job
+from revisage.restore.job import Job, with_changes
 from revisage.restore.paste import Placement
 from revisage.restore.progress import Progress, silent
 from revisage.restore.report import FaceReport
@@ -81,7 +81,7 @@ class Restoration:
         Arguments as of `Restorer.restore`; the analysed options if none are given. Raises UsageError for a
         value that makes no sense, or needs a new analysis (`ANALYSED`).
         """
-        chosen = replace(options or self.options, **changes)
+        chosen = with_changes(options or self.options, changes)
         if not self.serves(chosen):
             raise UsageError(f"another {', '.join(ANALYSED)} needs another analysis: call Restorer.analyse")
         there = self.cleaned(chosen.clean, progress)

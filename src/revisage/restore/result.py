@@ -19,6 +19,7 @@ from revisage.image.xmp import clean_xmp
 from revisage.label import Edit, Label, Original, add, can_sign, packet, results, seal, sign
 from revisage.label.xmp import label_of
 from revisage.options import QUALITY, EncodeOptions, SaveOptions
+from revisage.restore.job import with_changes
 from revisage.restore.repair import Repair
 from revisage.restore.report import FaceReport, document
 from revisage.restore.tone import Tone
@@ -94,7 +95,7 @@ class Result:
             UsageError: the format cannot be signed, or there is no original to be named in a signature.
             SigningError: the certificate or its key cannot be used.
         """
-        path, chosen = Path(path), replace(options or SaveOptions(), **changes)
+        path, chosen = Path(path), with_changes(options or SaveOptions(), changes)
         if self.input is not None and _same(path, self.input):
             raise SaveError(f"{path} is the original and is never written to: choose another name")
         results.check_free(path, self.input, overwrite=chosen.overwrite, how="overwrite=True")
@@ -140,7 +141,7 @@ class Result:
     ) -> bytes:
         """The photo as a file of `format` (default: the options', else its source's, or PNG where that is not
         written), labelled and signed as `save` does."""
-        start, chosen = time.perf_counter(), replace(options or EncodeOptions(), **changes)
+        start, chosen = time.perf_counter(), with_changes(options or EncodeOptions(), changes)
         own = self.photo.format
         format = format_named(format or chosen.chosen_format or (own if can_encode(own) else "PNG"))
         photo, finish = self._finish(format, chosen, original)
