@@ -286,6 +286,16 @@ def test_a_folder_sink_writes_what_it_can_as_it_is_named(tmp_path: Path) -> None
     assert Path(sink.write(Frame("0001.dpx", result.photo), result)).name == "0001.dpx.png"
 
 
+@pytest.mark.usefixtures("stub")
+def test_an_animation_that_is_no_film_names_the_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = (Image.new("RGB", (32, 32), (level, 0, 0)) for level in (0, 255))
+    first.save(tmp_path / "a.webp", save_all=True, append_images=[second])
+    assert main(["restore", "--video", str(tmp_path / "a.webp"), "-o", str(tmp_path / "a.mp4")]) == 2
+    assert "without --video, --pages all restores its pictures" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["film.mp4", "frames"])
 def test_a_signal_ends_a_film_and_the_report_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], name: str
