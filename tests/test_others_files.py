@@ -196,9 +196,8 @@ def test_photos_of_two_folders_do_not_replace_each_others_results(
         assert main(runs[1]) == (1 if options else 2)
         assert "IMG_1.png is there already, the result of another photo" in capsys.readouterr().err
         assert (out / "IMG_1.png").read_bytes() == before
-    (tmp_path / "one").rename(tmp_path / "moved")
-    if options:  # by its bytes, also where other settings ask for it anew
-        assert main(["restore", str(tmp_path / "moved"), "-o", str(out), *options, "--scale", "1"]) == 0
+    (tmp_path / "one").rename(tmp_path / "moved")  # it is known by its bytes, also for other settings
+    assert main(["restore", str(tmp_path / "moved"), "-o", str(out), *options, "--scale", "1"]) == 0
     assert main([*runs[1], "--overwrite"]) == 0
 
 

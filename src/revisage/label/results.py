@@ -1,8 +1,8 @@
 """Which files are results of Revisage: by their label, or by their SHA-256.
 
 A result has no label where no model changed the photo, with `--no-label`, and as BMP. The digests of results
-are kept in a file of the user's cache, and of them together with the paths of their photos: nothing in it
-tells of a photo or its name. Where that file is erased, or on another machine, a result without a label is
+are kept in a file of the user's cache, and of them together with their photos: nothing in it tells of a photo
+or its name. Where that file is erased, or on another machine, a result without a label is
 taken for somebody else's, which costs a question, no photo.
 """
 
@@ -16,6 +16,7 @@ import platformdirs
 
 from revisage import label
 from revisage.errors import ExistsError
+from revisage.files import sha256
 from revisage.label.xmp import UNSEALED
 
 _RECORD = hashlib.sha256().digest_size
@@ -49,7 +50,7 @@ def objection(data: bytes, source: object = None, *, sure: bool = False) -> str 
         if found is None or found.tool.partition(" ")[0] != "revisage":
             return OTHERS
         return CHANGED if label.is_changed(data, found) or (sure and found.digest == UNSEALED) else None
-    return ANOTHER if source and of == [True, False] else None
+    return ANOTHER if source and of[0] and not any(of[1:]) else None
 
 
 def objection_at(path: Path, source: object = None, *, sure: bool = False) -> str | None:
@@ -71,10 +72,13 @@ def check_free(path: Path, source: Path | None = None, *, overwrite: bool, how: 
 
 
 def _digests(data: bytes, source: object) -> list[bytes]:
-    """Of a result's bytes, and where its photo is known of them as one whose photo is, and with that one."""
-    plain = hashlib.sha256(data).digest()
-    name = os.path.realpath(source) if isinstance(source, Path) else str(source)
-    known = ("", name) if source else ()
+    """Of a result's bytes; and if its photo is known, of them as one of which it is, with its place, and with
+    its bytes, since photos are moved and edited."""
+    plain, known = hashlib.sha256(data).digest(), ["", str(source)] if source else []
+    if isinstance(source, Path):
+        known[1] = os.path.realpath(source)
+        with contextlib.suppress(OSError):
+            known += [sha256(source)] if source.is_file() else []
     return [plain, *(hashlib.sha256(plain + os.fsencode(one)).digest() for one in known)]
 
 
