@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,7 @@ from film_files import Made, make
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from restore_stubs import StubModels, face_at, same
+from restore_stubs import StubModels, face_at, same, twice
 
 from revisage.batch import SaveOptions
 from revisage.batch.frames import FolderFilm, FolderSink
@@ -235,6 +237,7 @@ def test_a_folder_of_frames_by_the_command(tmp_path: Path, capsys: pytest.Captur
         (["in", "-o", "out", "--sign", "a.pem", "b.pem"], "goes with none of"),
         (["empty", "-o", "out"], "no frames"),
         (["in", "-o", "out", "--turn", "90", "--save-mask"], "--turn, --save-mask: for photos only"),
+        (["in", "-o", "out", "--format", "png"], "--format: for photos only"),
         (["in", "-o", "out", "--crop", "print", "--pages", "all"], "--pages, --crop print: for photos only"),
     ],
 )
@@ -281,3 +284,43 @@ def test_a_folder_sink_writes_what_it_can_as_it_is_named(tmp_path: Path) -> None
     result = Restorer(models=StubModels(scene=None)).restore(Photo(np.zeros((10, 10, 3), np.uint8)), PLAIN)
     assert Path(sink.write(Frame("0001.tif", result.photo), result)).name == "0001.tif"
     assert Path(sink.write(Frame("0001.dpx", result.photo), result)).name == "0001.dpx.png"
+
+
+@pytest.mark.usefixtures("stub")
+def test_an_animation_that_is_no_film_names_the_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = (Image.new("RGB", (32, 32), (level, 0, 0)) for level in (0, 255))
+    first.save(tmp_path / "a.webp", save_all=True, append_images=[second])
+    assert main(["restore", "--video", str(tmp_path / "a.webp"), "-o", str(tmp_path / "a.mp4")]) == 2
+    assert "without --video, --pages all restores its pictures" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "frames"])
+def test_a_signal_ends_a_film_and_the_report_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    source, out, report = tmp_path / name, tmp_path / f"out{Path(name).suffix}", tmp_path / "r.json"
+    if name == "frames":
+        source.mkdir()
+        for number in range(6):
+            Image.new("RGB", (16, 16)).save(source / f"{number}.png")
+    else:
+        make(source, Made())
+
+    def scene(picture: np.ndarray) -> np.ndarray:
+        signal.raise_signal(signal.SIGTERM)
+        return twice(picture)
+
+    models = StubModels(scene=scene)
+    monkeypatch.setattr(command, "Restorer", lambda *args, **kwargs: Restorer(models=models))
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        assert main(["restore", "--video", str(source), "-o", str(out), "--report", str(report)]) == 143
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "finishing the frame in hand" in capfd.readouterr().err
+    *_, last = json.loads(report.read_text())["photos"]
+    told = "the frames before are written" if name == "frames" else "nothing is written"
+    assert (last["input"], last["error"]) == (str(source), f"interrupted: {told}")
+    assert out.exists() == (name == "frames")

@@ -37,8 +37,10 @@ def test_folders_are_searched_and_companions_left_out(tmp_path: Path) -> None:
         (source / name).parent.mkdir(exist_ok=True)
         (source / name).write_bytes(b"x")
     (source / "strange.fli").write_bytes(b"no photo, but tried and told")
-    jobs = plan_photos([source], tmp_path / "out")
+    told: list[str] = []
+    jobs = plan_photos([source], tmp_path / "out", tell=told.append)
     out = tmp_path / "out"
+    assert told == [f"passed over in {source}: 1 film (restore each with --video FILM)"]
     assert {job.source.relative_to(source).as_posix(): job.target for job in jobs} == {
         "a.jpg": out / "a.jpg",
         "b/c.PNG": out / "b" / "c.PNG",
@@ -78,6 +80,8 @@ def test_without_a_place_results_of_a_folder_go_beside_it(tmp_path: Path) -> Non
     source = photo(tmp_path / "album" / "b" / "a.jpg")
     (job,) = plan_photos([tmp_path / "album"], None)
     assert job == Job(source, tmp_path / "album.restored" / "b" / "a.jpg")
+    (job,) = plan_photos([tmp_path / "album" / "b"], tmp_path)  # which the folder lies in
+    assert job == Job(source, tmp_path / "a.jpg")
 
 
 def test_one_photo_goes_beside_itself_or_where_it_is_told(tmp_path: Path) -> None:
@@ -100,7 +104,19 @@ def test_results_of_an_earlier_run_are_written_anew(tmp_path: Path) -> None:
         Job(other, tmp_path / "b.restored.restored.jpg"),
     ]
     assert plan_photos([result], None) == [Job(result, tmp_path / "a.restored.restored.jpg")]
-    assert [job.source for job in plan_photos([tmp_path], tmp_path / "out")] == [first, other]
+    told: list[str] = []
+    jobs = plan_photos([tmp_path], tmp_path / "out", tell=told.append)
+    assert [job.source for job in jobs] == [first, other]
+    assert told == [f"passed over as results of photos here, by name: {result} and 3 more"]
+
+
+def test_results_of_namesakes_are_photos_like_any_other(tmp_path: Path) -> None:
+    sources = [photo(tmp_path / folder / "a.jpg") for folder in ("one", "two")]
+    targets = [Path(job.target) for job in plan_photos([path.parent for path in sources], tmp_path / "out")]
+    for target in targets:
+        photo(target)
+    jobs = plan_photos([tmp_path / "out"], tmp_path / "again")
+    assert sorted(job.source for job in jobs) == sorted(targets)
 
 
 @pytest.mark.parametrize("name", [".restored.jpg", ".mask.png", ".restored.jpg.mask.png"])
@@ -114,6 +130,7 @@ def test_a_name_that_is_nothing_but_an_ending(name: str, tmp_path: Path) -> None
     [
         ([], None, "name at least one"),
         (["empty"], None, "no photos"),
+        (["films"], None, r"no photos in .*: 2 films \(restore each with --video FILM\), 1 PDF "),
         (["album"], "album", "holds the originals"),
         (["empty"], "out", "no photos"),
         (["missing.jpg"], None, "does not exist"),
@@ -129,6 +146,9 @@ def test_wrong_plans_are_usage_errors(
     photo(tmp_path / "album" / "a.jpg")
     photo(tmp_path / "album" / "b.jpg")
     (tmp_path / "empty").mkdir()
+    for name in ("a.mp4", "b.MKV", "c.pdf", ".hidden.mov"):
+        (tmp_path / "films").mkdir(exist_ok=True)
+        (tmp_path / "films" / name).touch()
     with pytest.raises(UsageError, match=message):
         plan_photos([tmp_path / name for name in inputs], tmp_path / out if out else None)
 

@@ -123,6 +123,8 @@ def test_a_folder_with_a_bad_file(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["a.jpg", "--report", "a.jpg"], "original"),
         (["a.jpg", "-o", "b.jpg", "--report", "./b.jpg"], "where a photo goes"),
         (["a.jpg", "--report", "."], "is a folder"),
+        (["a.jpg", "--report", "r.html"], "name it .json, or .jsonl"),
+        (["a.jpg", "--report", "nowhere/r.json"], "nowhere does not exist"),
     ],
 )
 def test_bad_usage_is_exit_2_and_one_line(

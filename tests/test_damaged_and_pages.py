@@ -106,6 +106,28 @@ def test_of_next_to_nothing_nothing_is_made(format: str) -> None:
     assert "--damaged" not in str(error.value)
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_cut_file_of_which_nothing_can_be_read_says_that_it_is_damaged(damaged: bool) -> None:
+    webp, tiff = saved(picture(), "WEBP"), saved(picture(), "TIFF", compression="tiff_lzw")
+    at = int.from_bytes(tiff[4:8], "little")
+    assert at > 1000  # its directory lies behind the picture
+    for cut, told in ((webp[:-40], "ends early, and WebP"), (tiff[: at - 40], "before the directory")):
+        with pytest.raises(PhotoError, match=f"it is damaged: it .*{told}"):
+            decode(cut, damaged=damaged)
+
+
+def test_nearly_all_is_not_called_all() -> None:
+    data = saved(picture(400), "JPEG")
+    with pytest.raises(DamagedError, match="damaged: nearly all of the picture is there"):
+        decode(data[:-30])
+
+
+def test_a_cut_animation_says_that_it_ends_early() -> None:
+    data = saved(picture(), "GIF", save_all=True, append_images=[picture(seed=n) for n in (1, 2, 3)])
+    for cut, expected in ((data, 0), (data + bytes(4), 0), (data[: len(data) * 6 // 10], 1)):
+        assert sum("ends early" in note for note in decode(cut).notes) == expected
+
+
 def test_a_whole_file_is_the_same_with_damaged() -> None:
     data = saved(picture(), "JPEG")
     whole, asked = decode(data), decode(data, damaged=True)

@@ -1,5 +1,6 @@
 """`revisage degrade`: exit codes, names, seeds, and one bad file among good ones."""
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import numpy as np
 import pytest
 
 from revisage import cli
+from revisage.cli import degrade as command
 from revisage.cli.degrade import degraded
-from revisage.image import Photo, decode, save
+from revisage.errors import SaveError
+from revisage.image import Photo, decode, encode, save
 from revisage.lab.degrade import RECIPES, Chain
 from revisage.lab.degrade.ageing import Toning
 from revisage.lab.degrade.colour import Gray
@@ -131,3 +134,27 @@ def test_a_gray_photo_that_was_toned_is_gray_no_longer() -> None:
     assert degraded(photo, RECIPES["old-photo"], Chain((Gray(),))).gray
     assert not degraded(photo, RECIPES["old-photo"], Chain((sepia,))).gray
     assert not degraded(clean(), RECIPES["old-photo"], Chain((Gray(),))).gray
+
+
+def test_what_a_copy_does_not_have_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "a.tif"
+    source.write_bytes(
+        encode(replace(clean(), dpi=(300.0, 300.0)), format="TIFF", further=[clean(), clean()])
+    )
+    assert main([str(source), str(tmp_path / "b.webp")]) == 0
+    told = capsys.readouterr().err
+    assert f"{source}: 2 of its 3 pages are left out" in told
+    assert f"{source}: its resolution cannot go into WEBP" in told
+
+
+def test_a_full_disk_ends_the_run(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(photo: Photo, path: Path, **options: object) -> Path:
+        raise SaveError(f"{path} cannot be written") from OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(command, "save", full)
+    assert main([str(folder), str(tmp_path / "out")]) == 1
+    told = capsys.readouterr().err
+    assert told.count("cannot be written") == 1
+    assert "the disk is full" in told

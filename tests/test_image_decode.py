@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
 from revisage.errors import PhotoError, PhotoTooLargeError, UnsupportedFormatError, UsageError
-from revisage.image import DecodeLimits, Photo, decode, encode, from_array, from_pillow
+from revisage.image import DecodeLimits, Photo, colour, decode, encode, from_array, from_pillow, left_out
 from revisage.image.containers.ifd import ORIENTATION, Block
 from revisage.image.containers.png import with_metadata
 from revisage.image.photo import Metadata
+from revisage.image.planes import planes_of
 
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+SRGB_PROFILE = ImageCms.createProfile("sRGB")
+SRGB = ImageCms.ImageCmsProfile(SRGB_PROFILE).tobytes()
 
 
 def smooth(height: int, width: int, channels: int = 3) -> np.ndarray:
@@ -220,8 +222,46 @@ def test_only_the_first_frame_of_an_animation_is_read() -> None:
 def test_a_mismatched_or_malformed_profile_is_dropped() -> None:
     image = Image.fromarray(smooth(8, 8))
     assert decode(saved(image, "JPEG", icc_profile=SRGB), isolate=False).icc == SRGB
-    assert decode(saved(image.convert("L"), "JPEG", icc_profile=SRGB), isolate=False).icc is None
-    assert decode(saved(image, "JPEG", icc_profile=SRGB[:90]), isolate=False).icc is None
+    for broken in (SRGB[:90], SRGB[:16] + b"Lab " + SRGB[20:]):
+        photo = decode(saved(image, "JPEG", icc_profile=broken), isolate=False)
+        assert photo.icc is None
+        assert photo.notes == ("its colour profile is damaged or not for such pixels, and is left out",)
+
+
+@pytest.mark.parametrize("gamma", [1.8, 2.2])
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_gray_picture_with_a_profile_of_rgb_has_one_of_gray_that_says_the_same(
+    gamma: float, wide: bool
+) -> None:
+    rgb = colour.apply(planes_of(smooth(2, 2)), colour.of_gamma(1.8)).icc if gamma == 1.8 else SRGB
+    ramp = np.arange(256, dtype=np.uint8)[None]
+    picture = ramp.astype(np.uint16) * 257 if wide else ramp
+    photo = decode(saved(Image.fromarray(picture), "PNG", icc_profile=rgb), isolate=False)
+    assert photo.gray
+    assert photo.notes == ()
+    shown = [
+        ImageCms.profileToProfile(
+            image,
+            ImageCms.ImageCmsProfile(io.BytesIO(icc)),
+            SRGB_PROFILE,
+            outputMode="RGB",
+            renderingIntent=1,
+        )
+        for image, icc in ((Image.fromarray(ramp), photo.icc), (Image.fromarray(ramp).convert("RGB"), rgb))
+    ]
+    assert np.abs(np.diff(np.stack([np.asarray(one, int) for one in shown]), axis=0)).max() <= 1
+    assert left_out(photo, "WEBP")[0] == "its colour profile of gray cannot go into WEBP"
+    table = rgb[:128] + b"\0\0\0\1A2B0" + rgb[136:]  # of no curve
+    assert decode(saved(Image.fromarray(picture), "PNG", icc_profile=table), isolate=False).icc is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "how"), [("CMYK", "CMYK to sRGB, without a profile"), ("LAB", "Lab to sRGB")]
+)
+def test_colours_that_become_srgb_are_told(mode: str, how: str) -> None:
+    image = Image.new(mode, (4, 4))
+    photo = decode(saved(image, "TIFF"), isolate=False)
+    assert photo.notes == (f"its colours were converted from {how}",)
 
 
 def test_camera_raw_is_not_taken_for_its_preview() -> None:
@@ -295,3 +335,15 @@ def test_what_cannot_be_opened_is_a_photo_error(tmp_path: Path, isolate: bool) -
 def test_the_resolution_turns_with_the_picture() -> None:
     data = saved(Image.fromarray(smooth(8, 4)), "JPEG", exif=exif_with(6), dpi=(100, 200))
     assert decode(data).dpi == (200, 100)
+
+
+def test_a_resolution_that_no_photo_states_is_not_made_up() -> None:
+    exif = exif_with(1)
+    for dpi, resolution, expected in ((None, None, None), ((300, 300), None, 300), (None, 72.0, 72)):
+        if resolution is not None:
+            exif[0x011A] = exif[0x011B] = resolution
+            exif[0x0128] = 2
+        data = saved(Image.new("RGB", (8, 8)), "JPEG", exif=exif, **({"dpi": dpi} if dpi else {}))
+        stated = None if expected is None else (expected, expected)
+        assert decode(data, isolate=False).dpi == stated
+        assert from_pillow(Image.open(io.BytesIO(data))).dpi == stated

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from skimage import data
 
 from revisage import Restorer
-from revisage.cli import main
+from revisage.cli import main, split
 from revisage.errors import PhotoError, UsageError
 from revisage.image import decode, encode, from_array, save
 from revisage.image.prints import Print, cut, find_prints, framed
@@ -158,6 +160,39 @@ def test_every_page_is_split_and_no_scan_is_written_over(
     assert other.read_bytes() == before
     assert main([*command, "-o", str(tmp_path / "out"), "--max-pixels", "1000"]) == 1
     assert "raise the limit (--max-pixels)" in capsys.readouterr().err
+
+
+def test_the_place_goes_to_the_prints_only_where_it_is_asked_for(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x8825] = {1: "N"}
+    Image.fromarray(scan(THREE[:1])).save(tmp_path / "a.png", exif=exif)
+    for name, options in (("out", []), ("kept", ["--keep-gps"])):
+        assert main(["split", str(tmp_path / "a.png"), "-o", str(tmp_path / name), *options]) == 0
+        found = Image.open(tmp_path / name / "a-1.png").getexif().get_ifd(0x8825)
+        assert found == ({1: "N"} if options else {})
+
+
+def test_a_signal_ends_a_split_behind_the_scan_in_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.png", "b.png"):
+        save(from_array(scan(THREE)), tmp_path / name)
+
+    def interrupted(pixels: np.ndarray) -> list[Print]:
+        signal.raise_signal(signal.SIGTERM)
+        return find_prints(pixels)
+
+    monkeypatch.setattr(split, "find_prints", interrupted)
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        scans = [str(tmp_path / name) for name in ("a.png", "b.png")]
+        assert main(["split", *scans, "-o", str(tmp_path / "out")]) == 143
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    out, told = capsys.readouterr()
+    assert "a.png: 3 prints" in out
+    assert f"interrupted before {tmp_path / 'b.png'}" in told
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"a-{n}.png" for n in (1, 2, 3)]
 
 
 def test_a_scan_of_one_print_is_cropped_before_it_is_restored() -> None:

@@ -243,6 +243,18 @@ def test_what_the_command_refuses(
     assert 'pip install "revisage[sign]"' in capsys.readouterr().out
 
 
+def test_a_folder_stands_for_its_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "below").mkdir()
+    for name in ("a.png", "below/b.jpg"):
+        Image.new("RGB", (9, 9)).save(tmp_path / name)
+    (tmp_path / "notes.txt").touch()
+    assert main(["label", str(tmp_path)]) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
+    assert told == [str(tmp_path / name) for name in ("a.png", "below/b.jpg")]
+    (tmp_path / "empty").mkdir()
+    assert main(["label", str(tmp_path / "empty")]) == 2
+
+
 def test_what_is_torn_or_no_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torn, text, empty = (tmp_path / name for name in ("torn.png", "text.jpg", "empty.jpg"))
     Image.effect_noise((99, 99), 50).save(torn)

@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,14 @@ from revisage.cli import main
 from revisage.cli import restore as command
 from revisage.errors import ExistsError, UsageError
 from revisage.files import claim
-from revisage.image import encode, from_array
-from revisage.label import results
+from revisage.image import decode, encode, format_of, from_array
+from revisage.label import read, results
 from revisage.restore import RestoreOptions, Restorer
 
 OTHERS = b"somebody else's"
+XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:source>%s</dc:source>
+</rdf:Description></rdf:RDF></x:xmpmeta>"""
 
 
 @pytest.fixture(autouse=True)
@@ -157,6 +161,46 @@ def test_a_result_that_was_retouched_stays_when_a_run_is_resumed(
     assert Image.open(out / "a.png").size == (80, 60)
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".heic", ".avif", ".jxl"])
+def test_a_result_retouched_in_an_editor_that_kept_its_label_stays(tmp_path: Path, suffix: str) -> None:
+    source, target = tmp_path / f"a{suffix}", tmp_path / f"a.restored{suffix}"
+    said = XMP % ("x" * 70_000).encode()  # more than a segment of a JPEG holds
+    source.write_bytes(encode(replace(decode(photo(tmp_path / "b.png")), xmp=said), format=format_of(source)))
+    for _ in range(2):
+        assert main(["restore", str(source)]) == 0
+        results.results_file().unlink()  # another machine
+    made = decode(target)
+    assert main(["restore", str(target), "-o", str(target.with_name(f"c{suffix}")), "--scene", "none"]) == 0
+    assert results.objection_at(target.with_name(f"c{suffix}")) is None
+    target.write_bytes(encode(replace(made, pixels=255 - made.pixels), format=format_of(target)))
+    mine = target.read_bytes()
+    assert read(mine) is not None
+    assert main(["restore", str(source)]) == 2
+    assert target.read_bytes() == mine
+    assert main(["restore", str(source), "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize("options", [[], ["--resume"]])
+def test_photos_of_two_folders_do_not_replace_each_others_results(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    out = tmp_path / "out"
+    for number, folder in enumerate(("one", "two")):
+        photo(tmp_path / folder / "IMG_1.png", 50 * number)
+    runs = [["restore", str(tmp_path / folder), "-o", str(out), *options] for folder in ("one", "two")]
+    assert main(runs[0]) == 0
+    before = (out / "IMG_1.png").read_bytes()
+    if options:
+        results.results_file().unlink()  # the manifest knows it
+    for _ in range(2):
+        assert main(runs[1]) == (1 if options else 2)
+        assert "IMG_1.png is there already, the result of another photo" in capsys.readouterr().err
+        assert (out / "IMG_1.png").read_bytes() == before
+    (tmp_path / "one").rename(tmp_path / "moved")  # it is known by its bytes, also for other settings
+    assert main(["restore", str(tmp_path / "moved"), "-o", str(out), *options, "--scale", "1"]) == 0
+    assert main([*runs[1], "--overwrite"]) == 0
+
+
 def test_results_without_labels_are_known_by_the_manifest_until_they_are_retouched(tmp_path: Path) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     for name in ("a.bmp", "b.bmp", "c.bmp"):
@@ -190,7 +234,7 @@ def test_python_replaces_only_what_it_made_or_is_told_to(tmp_path: Path) -> None
     source, target = photo(tmp_path / "a.png"), tmp_path / "b.png"
     target.write_bytes(OTHERS)
     result = Restorer(models=StubModels(scene=twice)).restore(source)
-    with pytest.raises(ExistsError, match="choose another name"):
+    with pytest.raises(ExistsError, match="choose another name, or give overwrite=True"):
         result.save(target)
     assert target.read_bytes() == OTHERS
     result.save(target, overwrite=True)
@@ -201,7 +245,7 @@ def test_python_replaces_only_what_it_made_or_is_told_to(tmp_path: Path) -> None
 
 def test_a_label_of_another_tool_is_not_ours() -> None:
     plain = from_array(np.zeros((8, 8, 3), np.uint8))
-    assert not results.is_result(encode(plain, format="PNG"))
+    assert results.objection(encode(plain, format="PNG")) == results.OTHERS
     assert SaveOptions(format="JPG").chosen_format == "JPEG"
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from restore_stubs import StubModels, StubSession, face_at, twice
 
 from revisage import Restorer
-from revisage.errors import UsageError
+from revisage.errors import PhotoError, UsageError
 from revisage.image import Photo
 from revisage.restore import RestoreOptions, SceneModel, Stage
+from revisage.restore.job import with_changes
 
 FACES = [face_at(60, 60, 80), face_at(150, 60, 70), face_at(225, 60, 40)]
 
@@ -144,6 +147,18 @@ def test_a_strength_that_changes_nothing_is_told(photo: np.ndarray) -> None:
     )
 
 
+def test_options_of_faces_and_files_that_change_nothing_are_told(photo: np.ndarray) -> None:
+    plain = Restorer(models=StubModels(scene=twice))
+    result = plain.restore(photo, faces="largest", face="1,2,30,40")
+    assert result.notes == ("faces and face changes nothing without a face model",)
+    result = plain.restore(photo)
+    for format, told in (("PNG", True), ("TIFF", True), ("JPEG", False)):
+        result.encode(format, quality=80)
+        assert any(note.startswith(f"quality changes nothing in {format}") for note in result.notes) == told
+        result.encode(format)
+        assert not result.notes
+
+
 @pytest.mark.parametrize(
     "changes", [{"scale": 1}, {"colour": "enhance"}, {"aligned": True}, {"turn": 90}, {"face": "1,2,3,4"}]
 )
@@ -218,5 +233,33 @@ def test_options_come_in_one_object_or_as_keywords(photo: np.ndarray) -> None:
         restorer.restore(photo, options).pixels, restorer.restore(photo, strength=0.5, scale=1).pixels
     )
     assert restorer.restore(photo, options, scale=2).scale == 2
-    with pytest.raises(TypeError, match="strenght"):
+    with pytest.raises(UsageError, match="no option 'strenght': did you mean strength"):
         restorer.restore(photo, strenght=0.5)
+
+
+def test_what_is_no_photo_is_told(tmp_path: Path) -> None:
+    restorer = Restorer(models=StubModels())
+    with (tmp_path / "a.jpg").open("wb+") as file, pytest.raises(UsageError, match=r"give what its read\(\)"):
+        restorer.restore(file)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"a photo is a path, .* not NoneType"):
+        restorer.restore(None)  # type: ignore[arg-type]
+    with pytest.raises(PhotoError, match=f"{tmp_path} is a folder"):
+        restorer.restore(tmp_path)
+
+
+def test_keywords_are_understood_as_on_the_command_line(
+    photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restorer = Restorer(models=StubModels())
+    assert with_changes(RestoreOptions(), {"color": "revive", "strength": 0.5}).colour == "revive"
+    drawn = np.zeros(photo.shape[:2], np.uint8)
+    drawn[:8, :8] = 255
+    Image.fromarray(drawn).save(tmp_path / "mask.png")
+    monkeypatch.chdir(tmp_path)
+    repair = restorer.restore(photo, mask="mask.png", scale=1).repair
+    assert repair is not None
+    assert np.array_equal(repair.mask, drawn > 0)
+    with pytest.raises(UsageError, match="mask is no base64"):
+        restorer.restore(photo, RestoreOptions(mask="mask.png"))  # which may have come by HTTP
+    with pytest.raises(UsageError, match="no option 'devcie': did you mean device"):
+        Restorer(devcie="cpu")

@@ -181,8 +181,8 @@ class RestoreOptions(Checked):
     (light), or also stains, creases and torn places (full)."""
     mask: Annotated[str | None, Arg(metavar="FILE")] = None
     """A picture that is white where the photo, turned by hand, straightened and cropped, is damaged, of its
-    shape and any size: that is repaired, and nothing else; of many pages the first. In Python a Path or bytes
-    of such a file, by HTTP its bytes as base64."""
+    shape and any size: that is repaired, and nothing else; of many pages the first. In Python the path or
+    bytes of such a file, by HTTP its bytes as base64."""
     colour: Annotated[Literal["keep", "enhance", "revive"], Arg(aliases=("--color",))] = "keep"
     """keep the photo's tone and colours (sepia stays sepia); let the model enhance them; or revive what has
     faded, as far as the photo itself tells it: an estimate."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from revisage.batch import storage
-from revisage.batch.plan import is_named_like_a_photo
+from revisage.batch.plan import holders, is_named_like_a_photo
 from revisage.errors import PhotoError, UsageError
 from revisage.image import DecodeLimits, can_encode, decode, format_of
 from revisage.options import SaveOptions
@@ -27,7 +27,8 @@ class FolderFilm:
         files = [path for path in self.folder.iterdir() if path.is_file()]
         paths = [path for path in files if is_named_like_a_photo(Path(path.name))]
         if not paths:
-            raise UsageError(f"no frames in {self.folder}")
+            held = holders(files)
+            raise UsageError(f"no frames in {self.folder}{held and f': {held}'}")
         for path in sorted(paths, key=_order):
             try:
                 yield Frame(path.name, decode(path, limits=self.limits, damaged=self.damaged))

@@ -22,8 +22,10 @@ class Job:
 
     source: Location
     target: Location
-    again: bool = field(default=False, compare=False)
-    """An earlier run is known to have put there what is there, whether or not the file says so."""
+    again: bool | None = field(default=None, compare=False)
+    """Whether what is there is as an earlier run is known to have left it; None where none is known."""
+    other: str | None = field(default=None, compare=False)
+    """The photo that what is there is known to be the result of, where that is another one."""
 
 
 @dataclass(frozen=True)

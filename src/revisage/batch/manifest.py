@@ -7,6 +7,7 @@ that photo and nothing else.
 
 import contextlib
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -83,11 +84,12 @@ class Manifest:
         restored = failed = 0
         for job in jobs:
             chosen = (
-                "SELECT stamp, digest, settings, reason, written, entry, ended FROM photos WHERE target = ?"
+                "SELECT stamp, digest, settings, reason, written, entry, ended, source FROM photos"
+                " WHERE target = ?"
             )
             row = self._row(chosen, self.key(job))
             if row is None or row[2] != settings or not self._is_settled(job, row, retry_failed):
-                todo.append(replace(job, again=row is not None and _is_ours(job, row)))
+                todo.append(job if row is None or row[3] is not None else _known(job, row))
             elif row[3] is None:
                 restored += 1
             else:
@@ -95,7 +97,7 @@ class Manifest:
         return Standing(todo, restored, failed)
 
     def _is_settled(self, job: Job, row: Sequence[Any], retry_failed: bool) -> bool:
-        stamp, digest, _, reason, written, entry, _ = row
+        stamp, digest, _, reason, written, entry, *_ = row
         if reason is not None and (retry_failed or reason not in OWN):
             return False
         beside = [Path(job.target).with_name(name) for name in json.loads(entry).get("beside", ())]
@@ -113,21 +115,24 @@ class Manifest:
 
     def record(self, outcome: Outcome, settings: str) -> None:
         """Remember what became of a photo; where it has no XMP file any more, that of its earlier result
-        goes, or is told if others have changed it. Raises ManifestError."""
+        goes, or is told if others have changed it. Of a file that was in the way, what was known of it stays.
+        Raises ManifestError."""
         row = self._row("SELECT entry FROM photos WHERE target = ?", self.key(outcome.job))
+        if row is not None and outcome.reason == "exists":
+            return
         if row is not None and outcome.error is None and isinstance(outcome.job.target, Path):
             stale = set(json.loads(row[0]).get("beside", ())) - set(outcome.entry["beside"])
             for path in (outcome.job.target.with_name(name) for name in stale):
                 if path.suffix.lower() != ".xmp" or not path.exists():
                     continue
-                if results.is_free(path):
+                if results.objection_at(path) is None:
                     path.unlink(missing_ok=True)
                 else:
                     outcome.entry["notes"].append(f"{path.name} is of an earlier run and stays as it is")
         self._row(
             "INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             self.key(outcome.job),
-            _text(str(outcome.job.source)),
+            _text(_whole(outcome.job.source)),
             outcome.stamp,
             outcome.digest,
             settings,
@@ -169,14 +174,22 @@ class Manifest:
             raise ManifestError(f"{self._path} {text}") from error
 
 
-def _is_ours(job: Job, row: Sequence[Any]) -> bool:
-    """Whether what is in a result's place needs no label to be known: it is as the run of the row has left
-    it, by its size and, on this machine, its time; or damaged, and so nobody's work."""
-    if row[3] is not None:
-        return False
+def _known(job: Job, row: Sequence[Any]) -> Job:
+    """The job with what the row of a result tells of what is in its place: a result of another photo, unless
+    the photo has moved; or whether it is as the run has left it, by its size and, on this machine, its time,
+    or damaged, and so nobody's work."""
+    if storage.size(job.target) is None:
+        return job
+    moved = row[1] is not None and storage.digest(job.source) == row[1]
+    if _text(_whole(job.source)) not in (row[7], _text(os.path.abspath(row[7]))) and not moved:
+        return replace(job, other=row[7])
     size, late = storage.size(job.target), row[6] + CLOCKS_SECONDS
     is_late = size is not None and isinstance(job.target, Path) and job.target.stat().st_mtime > late
-    return (size == row[4] and not is_late) or storage.is_damaged(job.target)
+    return replace(job, again=(size == row[4] and not is_late) or storage.is_damaged(job.target))
+
+
+def _whole(source: Location) -> str:
+    return os.path.abspath(source) if isinstance(source, Path) else source
 
 
 def _text(name: str) -> str:

@@ -20,11 +20,17 @@ NO_MEMORY = "not enough memory for this photo: use --scale 1 or --workers 1, or 
 
 def check_target(job: Job, saving: SaveOptions) -> None:
     """Tell, before the work and again before writing, that a file in the result's place is not to be lost.
-    Raises SaveError for the original or a folder, ExistsError for a file that Revisage did not make."""
+    Raises SaveError for the original or a folder, ExistsError for a file that Revisage did not make, or has
+    made of another photo, or that was changed since."""
     if storage.same(job.source, job.target):
         raise errors.SaveError(f"{job.target} is the original and is never written to: choose another name")
-    if not (saving.overwrite or job.again) and not storage.is_free(job.target):
-        raise errors.ExistsError(results.refusal(job.target))
+    if saving.overwrite or job.again:
+        return
+    told = storage.objection(job.target, job.source, sure=job.again is False)
+    if job.other is not None and told in (None, results.ANOTHER):
+        told = f"{results.ANOTHER}, {job.other}"
+    if told is not None:
+        raise errors.ExistsError(f"{job.target} {told}: choose another name or folder, or give --overwrite")
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ def write(job: Job, marks: Marks, result: Result, saving: SaveOptions) -> Outcom
     if storage.is_stream(job.target):
         storage.write(job.target, data)
     else:
-        results.remember(data)  # first: a run may be killed in between
+        results.remember(data, job.source)  # first: a run may be killed in between
         storage.write(job.target, data, like=job.source)
         if isinstance(job.target, Path):
             if saving.date == "keep" and isinstance(job.source, Path):

@@ -3,6 +3,7 @@
 import glob
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 
@@ -22,18 +23,31 @@ COMPANIONS = frozenset({
     ".xmp", ".yaml", ".yml", ".zip",
 })  # fmt: skip
 
+HOLDERS = {
+    ("film", "restore each with --video FILM"): {".3gp", ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"},
+    ("PDF", "take its pictures out first"): {".pdf"},
+}
+"""Companions that hold pictures, by what they are and what can be done with them."""
+
 Writable = Callable[[str], bool]  #: whether results may have a format
+Tell = Callable[[str], object]  #: takes a line about files that are passed over
 
 
 def plan_photos(
-    inputs: Sequence[Path], out: Path | None, writable: Writable = can_encode, format: str | None = None
+    inputs: Sequence[Path],
+    out: Path | None,
+    writable: Writable = can_encode,
+    format: str | None = None,
+    *,
+    tell: Tell = str,
 ) -> list[Job]:
     """The photos below `inputs` (files, and folders with all that is in them) and where each result goes.
 
     A named file is always tried; one that does not exist fails like any other, unless none exists. In a
     folder, hidden files and files that usually lie beside photos (`COMPANIONS`) are left out, and so is
     `out` when it lies inside. `NAME.restored.EXT` and `NAME.EXT.mask.png` are left out, and written anew,
-    where NAME is there as well: `restore *` twice must not restore the results of the first time. A photo of
+    where NAME is there as well: `restore *` twice must not restore the results of the first time. `tell` gets
+    a line about these, and about films and documents. A photo of
     a format that is not `writable` becomes a PNG, and with `format` every photo one of that, where `out` does
     not name the file.
     Without `out` a photo's result goes beside it, those of a folder into `results_folder`.
@@ -48,16 +62,11 @@ def plan_photos(
     folders = [path for path in inputs if path.is_dir()]
     if out is None and folders:
         files = [path for path in inputs if not path.is_dir()]
-        jobs = plan_photos(files, None, writable, format) if files else []
+        jobs = plan_photos(files, None, writable, format, tell=tell) if files else []
         for folder in folders:
-            jobs += plan_photos([folder], results_folder(folder), writable, format)
+            jobs += plan_photos([folder], results_folder(folder), writable, format, tell=tell)
         return jobs
-    found: list[tuple[Path, Path]] = []
-    for path in inputs:
-        root = path if path.is_dir() else path.parent
-        found += [(photo, root) for photo in (_below(path, out) if path.is_dir() else [path])]
-    names = {photo.with_suffix("") for photo, _ in found}
-    found = [pair for pair in found if not _is_result(pair[0], names)]
+    found = _found(inputs, out, tell)
     photos, roots = [photo for photo, _ in found], [root for _, root in found]
     if not any(photo.exists() for photo in photos):
         raise absent(photos[0])
@@ -76,6 +85,21 @@ def plan_photos(
         targets = output_paths(photos, out, roots=roots, writable=writable, format=format)
     _require_writable({target.parent for target in targets}, out)
     return [Job(*pair) for pair in zip(photos, targets, strict=True)]
+
+
+def _found(inputs: Sequence[Path], out: Path | None, tell: Tell) -> list[tuple[Path, Path]]:
+    """The photos, each with the folder that its result's path is relative to."""
+    found: list[tuple[Path, Path]] = []
+    for path in inputs:
+        root = path if path.is_dir() else path.parent
+        found += [(photo, root) for photo in (_below(path, out, tell) if path.is_dir() else [path])]
+    names = {photo.with_suffix("") for photo, _ in found}
+    results = [photo for photo, _ in found if _is_result(photo, names)]
+    if results:
+        more = f" and {len(results) - 1:,} more" if len(results) > 1 else ""
+        tell(f"passed over as results of photos here, by name: {results[0]}{more}")
+    passed = frozenset(results)
+    return [pair for pair in found if pair[0] not in passed]
 
 
 def results_folder(folder: Path) -> Path:
@@ -105,6 +129,8 @@ def plan_locations(
     out: Location | None,
     writable: Writable = can_encode,
     format: str | None = None,
+    *,
+    tell: Tell = str,
 ) -> list[Job]:
     """`plan`, where a folder of photos, or `out`, may also be a URL for fsspec, and one photo and its result
     may be streams ("-" is standard input, and output). With a URL there is one folder of photos, `out` is a
@@ -113,7 +139,7 @@ def plan_locations(
         return [_plan_stream(inputs, out, format)]
     paths = [path for path in inputs if isinstance(path, Path)]
     if len(paths) == len(inputs) and not isinstance(out, str):
-        return plan_photos(paths, out, writable, format)
+        return plan_photos(paths, out, writable, format, tell=tell)
     if len(inputs) != 1 or out is None:
         raise UsageError("with a URL, give one folder of photos, and where the results go with -o OUT")
     [source] = inputs
@@ -207,7 +233,7 @@ def _plan_stream(inputs: Sequence[Location], out: Location | None, format: str |
     return Job(source, out)
 
 
-def _below(folder: Path, out: Path | None) -> list[Path]:
+def _below(folder: Path, out: Path | None, tell: Tell) -> list[Path]:
     assert out is not None
     if out.resolve() == folder.resolve():
         raise UsageError(f"{out} holds the originals: choose another folder for the results")
@@ -215,11 +241,21 @@ def _below(folder: Path, out: Path | None) -> list[Path]:
         raise UsageError(f"{out} is a file: several photos need a folder")
     unreadable: list[Path] = []  # folders: each fails by its name, as a photo does
     walk = os.walk(folder, onerror=lambda error: unreadable.append(Path(error.filename)))
-    files = (Path(where, name) for where, _, names in walk for name in names)
+    files = [Path(where, name) for where, _, names in walk for name in names]
     found = sorted(path for path in files if _is_candidate(path, folder, out)) + unreadable
+    passed = holders(files)
     if not found:
-        raise UsageError(f"no photos in {folder}")
+        raise UsageError(f"no photos in {folder}{passed and f': {passed}'}")
+    if passed:
+        tell(f"passed over in {folder}: {passed}")
     return found
+
+
+def holders(files: Iterable[PurePath]) -> str:
+    """What to say of the `HOLDERS` of pictures among files, in words; nothing where there is none."""
+    count = Counter(file.suffix.lower() for file in files if not file.name.startswith("."))
+    some = {kind: sum(count[suffix] for suffix in suffixes) for kind, suffixes in HOLDERS.items()}
+    return ", ".join(f"{n:,} {name}{'s' * (n > 1)} ({how})" for (name, how), n in some.items() if n)
 
 
 def _is_candidate(path: Path, root: Path, out: Path) -> bool:
@@ -229,7 +265,8 @@ def _is_candidate(path: Path, root: Path, out: Path) -> bool:
     above = path.relative_to(root).parents
     if any(part.name.endswith(RESULT) and (root / str(part).removesuffix(RESULT)).is_dir() for part in above):
         return False  # of an earlier run
-    return not path.resolve().is_relative_to(out.resolve())
+    place = out.resolve()  # where it lies in the folder, earlier results do so as well
+    return not (place.is_relative_to(root.resolve()) and path.resolve().is_relative_to(place))
 
 
 def is_named_like_a_photo(name: PurePath) -> bool:

@@ -96,16 +96,17 @@ def same(first: Location, second: Location) -> bool:
     return first == second != STANDARD
 
 
-def is_free(target: Location) -> bool:
-    """Whether a result may go there: nothing is there, or a picture that Revisage made, or a stream is."""
+def objection(target: Location, source: Location, *, sure: bool = False) -> str | None:
+    """Why a result of `source` may not go there (`results.objection`); None where it may, as to a stream."""
     try:
         if is_stream(target):
-            return True
+            return None
         if isinstance(target, Path):
-            return results.is_free(target)
-        return not filesystem(target).exists(target) or results.is_result(read(target))
+            return results.objection_at(target, source, sure=sure)
+        there = filesystem(target).exists(target)
+        return results.objection(read(target), source, sure=sure) if there else None
     except OSError:
-        return False
+        return results.OTHERS
 
 
 def is_damaged(target: Location) -> bool:

@@ -23,7 +23,7 @@ from av.video.reformatter import Interpolation as Flags
 from av.video.stream import VideoStream
 
 from revisage.errors import PhotoError, RevisageError, UsageError
-from revisage.image import DecodeLimits, Photo
+from revisage.image import DecodeLimits, Photo, format_of
 from revisage.restore.video.film import Frame
 
 HDR = {16: "PQ (SMPTE ST 2084)", 18: "HLG (ARIB STD-B67)"}
@@ -132,14 +132,18 @@ class VideoFilm:
                 duration = self._exact((some.duration or 0) * (stream.time_base or Fraction(0)), stream)
                 yield Frame(name, self._photo(some), last, duration or usual)
             if last is None:
-                raise UsageError(f"{self.path}: not one of its frames can be decoded")
+                raise self._undecodable()
 
     def _first(self, container: InputContainer, stream: VideoStream) -> VideoFrame:
         for some in _decode(container, stream):
             if not isinstance(some, PhotoError):
                 self._check(some)
                 return some
-        raise UsageError(f"{self.path}: not one of its frames can be decoded")
+        raise self._undecodable()
+
+    def _undecodable(self) -> UsageError:
+        hint = "" if format_of(self.path) is None else ": without --video, --pages all restores its pictures"
+        return UsageError(f"{self.path}: not one of its frames can be decoded{hint}")
 
     def _check(self, frame: VideoFrame) -> None:
         """Raises UsageError for frames that are too large, or that would be wrong in 8 bits or RGB."""

@@ -30,6 +30,18 @@ def is_report(path: Path) -> bool:
     return not head or b'"tool": "revisage ' in head
 
 
+def check_name(path: Path, beside: Iterable[Path]) -> None:
+    """Raises UsageError for a report whose name tells no kind, or whose folder is not there, nor made for the
+    results `beside`."""
+    if path.exists() and not path.is_file():  # a pipe or a device
+        return
+    if path.suffix.lower() not in {".json", *LINES}:
+        raise UsageError(f"--report {path}: name it .json, or .jsonl for a line for each photo")
+    folder = path.absolute().parent
+    if not folder.is_dir() and not any(one.absolute().is_relative_to(folder) for one in beside):
+        raise UsageError(f"--report {path}: the folder {folder} does not exist")
+
+
 class Report:
     """Where the entries of photos go; nowhere without a path. A line is written as soon as its photo is done.
     A document is written anew now and then, whole or not at all, so that a run that is killed leaves a true

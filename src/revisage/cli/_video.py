@@ -49,13 +49,14 @@ def restore(
     film: Film, restorer: Restorer, options: RestoreOptions, saving: SaveOptions, report: Report
 ) -> int:
     """Restore the film; 0: all frames, 1: some failed, or it could not be written, 2: bad usage. Raises
-    KeyboardInterrupt after Ctrl-C; of a video nothing is then written, of a folder what is done."""
+    KeyboardInterrupt with the exit code after Ctrl-C and other signals to end; of a video nothing is then
+    written, of a folder what is done, and the report says so."""
     failed = 0
     whole: FilmReport | None = None
     try:
         with (
             _sink(film, restorer, options, saving) as (source, sink),
-            interruptible() as stop,
+            interruptible(report.write, hand="frame in hand") as stop,
             bar("{task.description}: {task.completed:,.0f} frames") as progress,
         ):
             steps: dict[str, TaskID] = {}
@@ -70,7 +71,13 @@ def restore(
                 if entry["error"] is not None:
                     failed += 1
                     say(f"{entry['input']}: {entry['error']}", error=True)
-            if not isinstance(sink, FolderSink) and not stop.is_set():
+            if stop.is_set():
+                kept = (
+                    "the frames before are written" if isinstance(sink, FolderSink) else "nothing is written"
+                )
+                report.add(failure(film.source, RevisageError(f"interrupted: {kept}")))
+                say(f"{film.source}: interrupted: {kept}", error=True)
+            elif not isinstance(sink, FolderSink):
                 whole = sink.finish()
                 named = {"output": str(film.out), "status": "restored", "error": None, "film": asdict(whole)}
                 report.add(failure(film.source, RevisageError("")) | named)  # after those of its frames
@@ -80,7 +87,7 @@ def restore(
     finally:
         written = report.write()
     if stop.is_set():
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(128 + stop.number)
     say(f"{film.source} -> {film.out}")
     if whole is not None:
         say(f"kept: {'; '.join(whole.kept)}")

@@ -9,19 +9,17 @@ import numpy as np
 from annotated_types import Interval
 
 from revisage.batch import plan_photos
+from revisage.batch.photo import reason_of
 from revisage.cli._bar import tracked
 from revisage.cli._parse import parse
 from revisage.cli._say import say
 from revisage.errors import RevisageError, UsageError, did_you_mean
-from revisage.image import Photo, decode, format_of, save
-from revisage.image.formats import NAMES
+from revisage.image import Photo, decode, format_of, left_out, save
+from revisage.image.formats import LOSSLESS, NAMES, format_for
 from revisage.lab.degrade import RECIPES, Recipe, rng_for
 from revisage.label import results
 from revisage.options import Arg
 from revisage.restore.colour import is_neutral
-
-# A degradation is exact: the file must not add another one.
-LOSSLESS = frozenset({"PNG", "TIFF", "BMP"})
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,7 @@ def main(argv: Sequence[str]) -> int:
     if options.recipe not in RECIPES:
         hint = did_you_mean(options.recipe, RECIPES) or f"; there are {', '.join(RECIPES)}"
         raise UsageError(f"no recipe {options.recipe!r}{hint}")
+    # A degradation is exact: the file must not add another one.
     jobs = plan_photos([options.src], options.out, LOSSLESS.__contains__)
     if options.src.is_dir():
         jobs = [job for job in jobs if format_of(Path(job.source)) is not None]
@@ -58,18 +57,25 @@ def main(argv: Sequence[str]) -> int:
         except (RevisageError, OSError, MemoryError) as error:
             failed += 1
             say(f"{job.source}: {str(error) or 'not enough memory'}", error=True)
+            if reason_of(error) == "disk-full":
+                say("revisage degrade: the disk is full: make room and run it again", error=True)
+                return 1
     say(f"{len(jobs) - failed} degraded, {failed} failed", error=True)
     return 1 if failed else 0
 
 
 def degrade_file(source: Path, target: Path, options: Options) -> None:
-    """Decode, degrade at the photo's own bit depth, save. Raises RevisageError or OSError."""
-    results.check_free(target, overwrite=options.overwrite)
+    """Decode, degrade at the photo's own bit depth, save, and tell what is left out. Raises RevisageError or
+    OSError."""
+    results.check_free(target, source, overwrite=options.overwrite)
     photo, recipe = decode(source), RECIPES[options.recipe]
     # The seed and the photo's name, its path inside the source folder, decide what happens.
     name = source.relative_to(options.src).as_posix() if options.src.is_dir() else source.name
     low = degraded(photo, recipe, recipe.sample(rng_for(options.seed, name)))
-    results.remember(save(low, target, like=source).read_bytes())
+    results.remember(save(low, target, like=source).read_bytes(), source)
+    pages = (f"{photo.pages - 1} of its {photo.pages} pages are left out",) if photo.pages > 1 else ()
+    for note in (*photo.notes, *pages, *left_out(low, format_for(target))):
+        say(f"{source}: {note}", error=True)
 
 
 def degraded(photo: Photo, recipe: Recipe, params: object) -> Photo:

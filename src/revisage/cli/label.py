@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from revisage.batch.plan import is_named_like_a_photo
 from revisage.cli._parse import parse
 from revisage.cli._say import say
 from revisage.errors import RuntimeUnavailableError, UsageError
@@ -27,8 +28,8 @@ class Options:
     Nothing is fetched. Exit code 1: a signature does not hold, or a file cannot be read.
     """
 
-    files: Annotated[tuple[Path, ...], Arg(metavar="FILE", positional=True)]
-    """Pictures, made by Revisage or by others."""
+    files: Annotated[tuple[Path, ...], Arg(metavar="FILE|DIR", positional=True)]
+    """Pictures, made by Revisage or by others; of a folder those in it and below."""
     roots: Annotated[Path | None, Arg(metavar="ROOTS.pem")] = None
     """Certificates that you trust to say who somebody is, such as the C2PA trust list."""
 
@@ -42,7 +43,18 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(f"--roots {options.roots} cannot be read ({error.strerror or error})") from None
     if not options.files:
         raise UsageError("name at least one file")
-    return max([_show(path, roots) for path in options.files])
+    return max([_show(path, roots) for given in options.files for path in _pictures(given)])
+
+
+def _pictures(given: Path) -> list[Path]:
+    """The file itself, or what may be pictures below a folder. Raises UsageError where there is none."""
+    if not given.is_dir():
+        return [given]
+    files = (path for path in given.rglob("*") if path.is_file())
+    found = sorted(path for path in files if is_named_like_a_photo(path.relative_to(given)))
+    if not found:
+        raise UsageError(f"no pictures in {given}")
+    return found
 
 
 def _show(path: Path, roots: bytes | None) -> int:

@@ -17,8 +17,9 @@ from revisage.batch.engines.ray import connected
 from revisage.batch.photo import PHOTO_SECONDS, check_target
 from revisage.batch.storage import STANDARD, is_stream
 from revisage.cli._parse import parse
-from revisage.cli._report import Report, is_report
+from revisage.cli._report import Report, check_name, is_report
 from revisage.cli._run import LOCAL, Engine, Run, in_processes, name_ray_address, on_ray, process_count, work
+from revisage.cli._say import say
 from revisage.cli._video import Film
 from revisage.cli._video import restore as restore_film
 from revisage.errors import ExistsError, SaveError, UsageError
@@ -113,7 +114,7 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
     def writable(format: str) -> bool:
         return can_encode(format) and (options.sign is None or can_sign(format))
 
-    jobs = batch.plan_locations(places, out, writable, format)
+    jobs = batch.plan_locations(places, out, writable, format, tell=partial(say, error=True))
     if (options.restoring.face or options.restoring.mask is not None) and len(jobs) > 1:
         raise UsageError("--face and --mask are for one photo: name that photo alone, one in each run")
     if options.saving.save_mask and options.restoring.repair == "off" and options.restoring.mask is None:
@@ -210,6 +211,7 @@ def _restore_film(options: Options) -> int:
     of_photos = {
         "--face": chosen.face, "--turn": chosen.turn != "keep", "--pages": chosen.pages != "first",
         "--crop print": chosen.crop == "print", "--save-mask": options.saving.save_mask,
+        "--format": options.saving.chosen_format,
     }  # fmt: skip
     if given := ", ".join(name for name, is_given in of_photos.items() if is_given):
         raise UsageError(f"{given}: for photos only, does not go with --video")
@@ -277,6 +279,7 @@ def _check_report(options: Options, jobs: Sequence[Job]) -> None:
             raise UsageError(f"--report {report} is an original and is never written to: choose another name")
         if isinstance(job.target, Path) and there == job.target.resolve():
             raise UsageError(f"--report {report} is where a photo goes: choose another name")
+    check_name(report, [job.target for job in jobs if isinstance(job.target, Path)])
     if not options.saving.overwrite and not is_report(report):
         raise UsageError(f"--report {report} is there and is no report: choose another name, or --overwrite")
 

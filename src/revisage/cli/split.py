@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+from revisage.batch.photo import reason_of
+from revisage.cli._interrupt import interruptible
 from revisage.cli._parse import parse
 from revisage.cli._say import say
 from revisage.errors import PhotoError, RevisageError, UsageError
@@ -22,8 +24,8 @@ class Options:
     """Find the prints that lie on scans, straighten each and write it as NAME-1.EXT, NAME-2.EXT and so on.
 
     They are counted row by row, from the upper left, and through all pages. Depth, colour profile and
-    metadata stay; a print that lies straight is only cut out. What cannot be written in the scan's format
-    becomes PNG.
+    metadata stay, the place with --keep-gps; a print that lies straight is only cut out. What cannot be
+    written in the scan's format becomes PNG.
     """
 
     scans: Annotated[tuple[Path, ...], Arg(metavar="SCAN", positional=True)]
@@ -33,6 +35,8 @@ class Options:
     preview: bool = False
     """Write only NAME-preview.jpg: the scan with the outlines and numbers of what would be cut out. Give it a
     folder of its own, lest it be restored with the prints."""
+    keep_gps: bool = False
+    """Keep the place where a scan says that it was taken; it is dropped otherwise."""
     overwrite: bool = False
     """Also write over files that Revisage did not make. A scan is never written over."""
     damaged: bool = False
@@ -41,20 +45,29 @@ class Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; 0: every scan done, 1: some failed (each named on stderr), 2: bad usage."""
+    """Run the command; 0: every scan done, 1: some failed (each named on stderr), 2: bad usage. Raises
+    KeyboardInterrupt with the exit code after Ctrl-C and other signals to end, once a scan is done."""
     options = parse(Options, "split", argv)
     if options.out.is_file() or any(scan.is_dir() for scan in options.scans):
         raise UsageError("name scans, not a folder of them, and a folder for the prints with -o")
     names = Counter(scan.stem.casefold() for scan in options.scans)
     if twice := next((scan for scan in options.scans if names[scan.stem.casefold()] > 1), None):
         raise UsageError(f"several scans are called {twice.stem}: give each a folder of its own")
-    failed = 0
-    for scan in options.scans:
-        try:
-            say(f"{scan}: {_split(scan, options)}")
-        except (RevisageError, OSError, MemoryError) as error:
-            failed += 1
-            say(f"{scan}: {str(error) or 'not enough memory'}", error=True)
+    failed, left = 0, list(options.scans)
+    with interruptible(hand="scan in hand") as stop:
+        while left and not stop.is_set():
+            scan = left.pop(0)
+            try:
+                say(f"{scan}: {_split(scan, options)}")
+            except (RevisageError, OSError, MemoryError) as error:
+                failed += 1
+                say(f"{scan}: {str(error) or 'not enough memory'}", error=True)
+                if reason_of(error) == "disk-full":
+                    say("revisage split: the disk is full: make room and run it again", error=True)
+                    return 1
+    if left:
+        say(f"interrupted before {left[0]}", error=True)
+        raise KeyboardInterrupt(128 + stop.number)
     return 1 if failed else 0
 
 
@@ -90,7 +103,7 @@ def _write(files: dict[str, Photo], scan: Path, options: Options) -> None:
     for target in targets:
         if target.exists() and any(target.samefile(one) for one in options.scans if one.exists()):
             raise UsageError(f"{target} is a scan and is never written to: choose another folder")
-        results.check_free(target, overwrite=options.overwrite)
+        results.check_free(target, scan, overwrite=options.overwrite)
     for target, photo in targets.items():
-        results.remember(save(photo, target, like=scan).read_bytes())
+        results.remember(save(photo, target, keep_gps=options.keep_gps, like=scan).read_bytes(), scan)
         copy_date(scan, target)

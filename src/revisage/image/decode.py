@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from revisage.errors import PhotoError, PhotoTooLargeError, UsageError
-from revisage.image.decoders import checked_format, exif_and_orientation, read, xmp_of
+from revisage.image.decoders import checked_format, dpi_of, exif_and_orientation, read, xmp_of
 from revisage.image.formats import EXTENSION, HEAD_BYTES
 from revisage.image.isolation.pool import decode_isolated
-from revisage.image.metadata import valid_dpi
 from revisage.image.photo import Metadata, Photo
 from revisage.image.planes import Planes, oriented, planes_from_pillow, planes_of
 from revisage.image.xmp import clean_xmp
@@ -91,6 +90,7 @@ def from_pillow(image: Image.Image) -> Photo:
         raise PhotoError("the Pillow image has no pixels")
     try:
         exif, orientation = exif_and_orientation(image, format)
+        dpi = dpi_of(image)
         image.load()
         if format == "TIFF":
             orientation = 1  # Pillow turns it on loading
@@ -99,7 +99,6 @@ def from_pillow(image: Image.Image) -> Photo:
         raise PhotoError(f"the Pillow image cannot be loaded ({error})") from error
     known = format if format in EXTENSION else "PNG"
     xmp = clean_xmp(xmp_of(image), orientation=orientation, stored=image.size)
-    dpi = valid_dpi(image.info.get("dpi"))
     return _photo(replace(planes, format=known, exif=exif, xmp=xmp, dpi=dpi))
 
 

@@ -66,13 +66,12 @@ def read(data: bytes, max_pixels: int, *, page: int = 0, damaged: bool = False) 
     except Exception as error:
         part = _what_is_there(data, format, max_pixels, page)
         if part is None:
-            raise _damage(error, format) from error
+            raise _damage(error, data, format) from error
+        share = f"about {part.there:.0%}" if part.there < 0.995 else "nearly all"
         if not damaged:
-            raise DamagedError(
-                f"it is damaged: about {part.there:.0%} of the picture is there; "
-                "`revisage restore --damaged` restores that"
-            ) from error
-        found = replace(part, notes=(*part.notes, f"damaged: about {part.there:.0%} of it is there"))
+            how = "`revisage restore --damaged` restores that"
+            raise DamagedError(f"it is damaged: {share} of the picture is there; {how}") from error
+        found = replace(part, notes=(*part.notes, f"damaged: {share} of it is there"))
     left = (f"{name} is left out" for mark, name in _ATTACHMENTS.items() if re.search(mark, data))
     return replace(found, notes=(*found.notes, *left))
 
@@ -102,7 +101,9 @@ def _what_is_there(data: bytes, format: str, max_pixels: int, page: int) -> Plan
     return found if found.there >= _LEAST else None
 
 
-def _damage(error: Exception, format: str) -> PhotoError:
+def _damage(error: Exception, data: bytes, format: str) -> PhotoError:
+    if format == "WEBP" and int.from_bytes(data[4:8], "little") > len(data) - 8:
+        return PhotoError("it is damaged: it ends early, and WebP is read whole or not at all")
     if isinstance(error, UnidentifiedImageError):  # whose own text is the address of a buffer
         return PhotoError(f"it is damaged: it begins like a {format} file but does not go on like one")
     return PhotoError(f"it is damaged or not a valid {format} file ({one_line(error)})")
@@ -151,7 +152,7 @@ def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly
         if not wide or (format == "PNG" and png.has_trailing_metadata(data)):
             _load(image)  # before the metadata: a PNG may have some behind its pixels
         exif, orientation = exif_and_orientation(image, format)
-        dpi = valid_dpi(image.info.get("dpi"))
+        dpi = dpi_of(image)
         raw_xmp, raw_iptc, texts = _words(image, data, format)
         if format in _BOXED:
             held = boxes.read_metadata(data)
@@ -165,6 +166,8 @@ def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly
             for name, raw, kept in (("EXIF", image.info.get("exif"), exif), ("XMP", raw_xmp, xmp))
             if raw and len(raw) > _NOTHING and kept is None
         ]
+        if format == "GIF" and not data[-32:].rstrip(b"\0\r\n").endswith(b";"):
+            notes.append("damaged: it ends early, and some of its pictures may be missing")
         if wide:
             planes = deep.read(data, format, bits, image.info.get("icc_profile"), page)
         else:
@@ -185,7 +188,7 @@ def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly
         orientation=orientation,
         pages=pages,
         there=there,
-        notes=tuple(notes),
+        notes=(*planes.notes, *notes),
     )
     return oriented(planes if stated is None else colour.apply(planes, stated), orientation)
 
@@ -303,6 +306,14 @@ def exif_and_orientation(image: Image.Image, format: str) -> tuple[bytes | None,
     if format == "HEIF" or not isinstance(orientation, int):
         orientation = 1  # libheif has turned the pixels already
     return exif, orientation
+
+
+def dpi_of(image: Image.Image) -> tuple[float, float] | None:
+    """The stated resolution. Of a JPEG with EXIF that states none, Pillow says 72."""
+    stated = image.format not in ("JPEG", "MPO") or image.info.get("jfif_unit", 0)
+    if not stated and ExifTags.Base.XResolution not in image.getexif():
+        return None
+    return valid_dpi(image.info.get("dpi"))
 
 
 def xmp_of(image: Image.Image) -> bytes | None:

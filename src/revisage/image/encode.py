@@ -84,7 +84,14 @@ def encode(
         ) from error
 
 
-def save(photo: Photo, path: str | Path, *, quality: int = QUALITY, like: Path | None = None) -> Path:
+def save(
+    photo: Photo,
+    path: str | Path,
+    *,
+    quality: int = QUALITY,
+    keep_gps: bool = False,
+    like: Path | None = None,
+) -> Path:
     """Write the photo to `path`, in the format of its extension, and return the path.
 
     Missing folders are made. Whatever goes wrong, the path holds either what it held before or the complete
@@ -94,7 +101,9 @@ def save(photo: Photo, path: str | Path, *, quality: int = QUALITY, like: Path |
     Raises UsageError for an extension that is no format, SaveError when it cannot be encoded or written.
     """
     path = Path(path)
-    write_atomically(path, encode(photo, format=format_for(path), quality=quality), like=like)
+    write_atomically(
+        path, encode(photo, format=format_for(path), quality=quality, keep_gps=keep_gps), like=like
+    )
     return path
 
 
@@ -103,6 +112,7 @@ def left_out(photo: Photo, format: str, further: Sequence[Photo] = ()) -> tuple[
     parts: dict[str, object] = {
         "its colour profile": photo.icc if format != "JXL" or photo.gray else None,
         "its colour profile, converted to sRGB,": photo.icc if format == "JXL" and not photo.gray else None,
+        "its colour profile of gray": photo.icc if format == "WEBP" and photo.gray else None,
         "its EXIF": photo.exif,
         "its XMP": photo.xmp,
         "its IPTC records": photo.iptc,

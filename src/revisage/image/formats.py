@@ -16,6 +16,7 @@ FORMAT_OF_EXTENSION = {one: format for format, names in _EXTENSIONS.items() for 
 _READ_ONLY = {"GIF", "JPEG2000", "RAW"}
 #: The usual extension of each format that is written.
 EXTENSION = {format: names.split()[0] for format, names in _EXTENSIONS.items() if format not in _READ_ONLY}
+LOSSLESS = frozenset({"PNG", "TIFF", "BMP"})
 
 NAMES = "JPEG, PNG, WebP, TIFF, BMP, HEIC, AVIF or JPEG XL"  #: of the formats that are written
 #: Of the formats that are read.

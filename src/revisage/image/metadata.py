@@ -1,6 +1,7 @@
 """What is kept of a photo's metadata, and what must go because the picture is upright, changed or private."""
 
 import math
+import struct
 from collections.abc import Callable
 from functools import partial
 
@@ -119,6 +120,27 @@ def valid_icc(profile: bytes | None, space: str) -> bytes | None:
     if int.from_bytes(profile[:4], "big") > len(profile):
         return None
     return profile if profile[16:20] == space.encode() else None
+
+
+def gray_profile(icc: bytes | None) -> bytes | None:
+    """The profile for gray of the same curve as a valid RGB one; None of one that is not by a single curve
+    for each channel, and of None."""
+    if icc is None:
+        return None
+    places = [
+        struct.unpack_from(">4sII", icc, 132 + 12 * n) for n in range(min(icc[131], len(icc) // 12 - 11))
+    ]
+    parts = {name: icc[start : start + size] for name, start, size in places}
+    curve, *others = (parts.get(name, b"") for name in (b"rTRC", b"gTRC", b"bTRC"))
+    if not curve or any(other != curve for other in others) or b"A2B0" in parts:
+        return None
+    kept = {name: parts[name] for name in (b"desc", b"cprt", b"wtpt", b"chad") if name in parts}
+    table, body = struct.pack(">I", len(kept) + 1), b""
+    for name, part in (kept | {b"kTRC": curve}).items():
+        table += struct.pack(">4sII", name, 132 + 12 * (len(kept) + 1) + len(body), len(part))
+        body += part.ljust(-len(part) % 4 + len(part), b"\0")
+    head = icc[:16] + b"GRAY" + icc[20:84] + bytes(16) + icc[100:128]  # without the digest of the other one
+    return struct.pack(">I", 128 + len(table) + len(body)) + head[4:] + table + body
 
 
 def valid_dpi(dpi: object) -> tuple[float, float] | None:

@@ -57,8 +57,8 @@ def _free(parent: Path, ending: str, source: Path, suffix: str, taken: set[str])
     endings = [ending + suffix]
     if suffix != source.suffix:
         endings.append(ending + source.suffix + suffix)
-    elif not ending and not source.stem.endswith(RESULT):
-        endings.append(RESULT + suffix)  # the folder is the input's own
+    elif _key(parent / source.name) == _key(source) and not (ending or source.stem.endswith(RESULT)):
+        endings.append(RESULT + suffix)  # elsewhere it would be taken for the result of its namesake
     number = 2
     while True:
         for text in endings:

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from revisage.errors import PhotoError, PhotoTooLargeError
-from revisage.image.metadata import valid_icc
+from revisage.image.metadata import gray_profile, valid_icc
 from revisage.image.photo import Metadata
 from revisage.image.xmp import TURNS
 
@@ -32,9 +32,17 @@ def planes_of(array: np.ndarray, icc: bytes | None = None) -> Planes:
         array = array[..., None]
     channels = array.shape[2]
     alpha = np.ascontiguousarray(array[..., -1]) if channels in (2, 4) else None
-    if channels <= 2:
-        return Planes(np.ascontiguousarray(array[..., 0]), alpha, icc=valid_icc(icc, "GRAY"))
-    return Planes(np.ascontiguousarray(array[..., :3]), alpha, icc=valid_icc(icc, "RGB "))
+    colour = array[..., 0] if channels <= 2 else array[..., :3]
+    return _with_profile(Planes(np.ascontiguousarray(colour), alpha), icc)
+
+
+def _with_profile(planes: Planes, icc: bytes | None) -> Planes:
+    """The planes with their file's profile, as far as it is one for them; else a note."""
+    fitting = valid_icc(icc, "GRAY" if planes.gray else "RGB ")
+    if fitting is None and planes.gray:
+        fitting = gray_profile(valid_icc(icc, "RGB "))
+    lost = ("its colour profile is damaged or not for such pixels, and is left out",)
+    return replace(planes, icc=fitting, notes=lost if icc and fitting is None else ())
 
 
 def planes_from_pillow(image: Image.Image, *, sample_bits: int = 8) -> Planes:
@@ -44,37 +52,38 @@ def planes_from_pillow(image: Image.Image, *, sample_bits: int = 8) -> Planes:
     floating-point gray go to 16 bits (see `scale_wide`). `sample_bits` is the depth that an integer
     transparency key refers to: PNG states it in samples of the file, Pillow widens the pixels to 8 bits.
     """
+    icc = image.info.get("icc_profile")
     if image.mode == "CMYK":
-        return Planes(np.asarray(_cmyk_to_srgb(image, image.info.get("icc_profile"))))
+        return _cmyk_to_srgb(image, icc)
     if image.mode == "LAB":
-        return Planes(np.asarray(_to_srgb(image, ImageCms.createProfile("LAB"))))
+        colour = np.asarray(_to_srgb(image, ImageCms.createProfile("LAB")))
+        return Planes(colour, notes=("its colours were converted from Lab to sRGB",))
     if image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode.startswith("I;16"):
-        return _gray_planes(image, sample_bits)
-    return _colour_planes(image)
+        return _with_profile(_gray_planes(image, sample_bits), icc)
+    return _with_profile(_colour_planes(image), icc)
 
 
 def _gray_planes(image: Image.Image, sample_bits: int) -> Planes:
-    icc, key = valid_icc(image.info.get("icc_profile"), "GRAY"), image.info.get("transparency")
+    key = image.info.get("transparency")
     if image.mode in ("LA", "La"):
         both = image.convert("LA") if image.mode == "La" else image
-        return Planes(np.asarray(both.getchannel("L")), np.asarray(both.getchannel("A")), icc=icc)
+        return Planes(np.asarray(both.getchannel("L")), np.asarray(both.getchannel("A")))
     if image.mode in ("I", "F"):
-        return Planes(scale_wide(np.asarray(image)), icc=icc)
+        return Planes(scale_wide(np.asarray(image)))
     if image.mode.startswith("I;16"):
         gray, bits = np.asarray(image).astype(np.uint16, copy=False), 16
     else:
         gray, bits = np.asarray(image.convert("L")), 1 if image.mode == "1" else sample_bits
-    return Planes(gray, _keyed(gray, key, bits), icc=icc)
+    return Planes(gray, _keyed(gray, key, bits))
 
 
 def _colour_planes(image: Image.Image) -> Planes:
-    icc = valid_icc(image.info.get("icc_profile"), "RGB ")
     if image.mode in ("RGBA", "RGBa", "PA") or (image.mode == "P" and image.has_transparency_data):
         both = image if image.mode == "RGBA" else image.convert("RGBA")
-        return Planes(np.asarray(both.convert("RGB")), np.asarray(both.getchannel("A")), icc=icc)
+        return Planes(np.asarray(both.convert("RGB")), np.asarray(both.getchannel("A")))
     colour = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     key = image.info.get("transparency") if image.mode == "RGB" else None
-    return Planes(colour, _keyed(colour, key, 8), icc=icc)
+    return Planes(colour, _keyed(colour, key, 8))
 
 
 def _keyed(colour: np.ndarray, key: object, bits: int) -> np.ndarray | None:
@@ -90,14 +99,14 @@ def _keyed(colour: np.ndarray, key: object, bits: int) -> np.ndarray | None:
     return np.where(hidden, 0, opaque).astype(colour.dtype)
 
 
-def _cmyk_to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
-    profile = valid_icc(icc, "CMYK")
-    if profile is not None:
-        try:
-            return _to_srgb(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
-        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-            pass  # a profile that littlecms cannot use: the plain formula below is what viewers show
-    return image.convert("RGB")
+def _cmyk_to_srgb(image: Image.Image, icc: bytes | None) -> Planes:
+    profile, how = valid_icc(icc, "CMYK"), "by its profile"
+    try:
+        colour = _to_srgb(image, ImageCms.ImageCmsProfile(io.BytesIO(profile or b"")))
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        # none, or one that littlecms cannot use: the plain formula is what viewers show
+        colour, how = image.convert("RGB"), "without a profile"
+    return Planes(np.asarray(colour), notes=(f"its colours were converted from CMYK to sRGB, {how}",))
 
 
 def _to_srgb(image: Image.Image, profile: object) -> Image.Image:

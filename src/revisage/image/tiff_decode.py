@@ -137,6 +137,8 @@ def _directories(data: bytes) -> list[_Directory]:
             if not found:
                 raise
             break  # a broken chain costs the pages behind, not those before
+        if not found and _WIDTH not in tags:
+            raise PhotoError("it is damaged: it ends before the directory that tells where its picture lies")
         found[offset] = _Directory(len(found), offset, tags)
         offset = tags.next
     return list(found.values())

@@ -1,6 +1,6 @@
 """The XMP packet that carries the label (ISO 16684-1), made anew or merged into an existing one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from xml.dom import minidom
 
 from revisage.image import xmp
@@ -15,6 +15,8 @@ _XMP = "http://ns.adobe.com/xap/1.0/"
 _OURS = "urn:x-revisage:xmp:1.0#"
 _DCTERMS = "http://purl.org/dc/terms/"
 
+UNSEALED = "0" * 64
+
 _BEGIN = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
 _END = '\n<?xpacket end="w"?>'
 
@@ -27,6 +29,8 @@ class Label:
     """Name and version, e.g. "revisage 0.1.0"."""
     models: tuple[str, ...] = ()
     """Name and version of each model used, e.g. ("revisage-face-256 1",)."""
+    digest: str = field(default=UNSEALED, compare=False)
+    """SHA-256 in hex of the file with `UNSEALED` in this one's place; `UNSEALED` where nothing is told."""
 
 
 def packet(label: Label, old: bytes | None = None) -> bytes:
@@ -76,6 +80,7 @@ def packet(label: Label, old: bytes | None = None) -> bytes:
         if version := label.tool.partition(" ")[2]:
             put(IPTC_EXT, "Iptc4xmpExt:AISystemVersionUsed", version)
     put(_OURS, "revisage:Tool", label.tool)
+    put(_OURS, "revisage:SHA256", label.digest)
     sequence = put(RDF, _name(rdf, "Seq"), "", put(_OURS, "revisage:Models", ""))
     for model in label.models:
         put(RDF, _name(rdf, "li"), model, sequence)
@@ -106,7 +111,7 @@ def _label_in(rdf: minidom.Element) -> Label | None:
     models: list[str] = []
     for element in rdf.getElementsByTagNameNS(_OURS, "Models"):
         models += [xmp.text_of(item) for item in element.getElementsByTagNameNS(RDF, "li")]
-    return Label(tool, tuple(models))
+    return Label(tool, tuple(models), _value(rdf, _OURS, "SHA256") or UNSEALED)
 
 
 def _parse(data: bytes | None) -> minidom.Document | None:

@@ -1,19 +1,38 @@
 """What one call of `restore` carries with it: its options, its listener, its clock."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
 
+from revisage.errors import UsageError, did_you_mean
 from revisage.faces import Face
 from revisage.image import Photo
-from revisage.options import RestoreOptions
+from revisage.options import Checked, RestoreOptions
 from revisage.restore.progress import Progress, silent
 from revisage.restore.repair import Repair
 from revisage.restore.report import STAGES
 
 Sketch = Callable[[Photo, Photo], None]
 """Takes a photo as it was read, and its restored faces on it, plainly enlarged."""
+
+Options = TypeVar("Options", bound=Checked)
+
+
+def with_changes(options: Options, changes: dict[str, Any]) -> Options:
+    """The options with what a caller's keywords say; a mask may be the path of a file as text, which nobody
+    may name by HTTP. Raises UsageError for a word that is none of theirs, and for values as they do."""
+    known: list[str] = [field.name for field in fields(options)]  # type: ignore[arg-type]
+    if "color" in changes and "colour" in known:
+        changes = {"colour": changes["color"]} | {key: changes[key] for key in changes if key != "color"}
+    if unknown := next((key for key in changes if key not in known), None):
+        raise UsageError(f"there is no option {unknown!r}{did_you_mean(unknown, known)}")
+    if isinstance(mask := changes.get("mask"), str) and os.path.isfile(mask):
+        changes = changes | {"mask": Path(mask)}
+    return replace(options, **changes)  # type: ignore[type-var]
 
 
 @dataclass

@@ -15,7 +15,7 @@ from revisage.options import RestoreOptions
 from revisage.restore import tiles
 from revisage.restore.background import Background
 from revisage.restore.faces import FaceLayer, Outcome, face_report, identity_guard, paste_faces
-from revisage.restore.job import Job
+from revisage.restore.job import Job, with_changes
 from revisage.restore.paste import Placement
 from revisage.restore.progress import Progress, silent
 from revisage.restore.report import FaceReport
@@ -81,7 +81,7 @@ class Restoration:
         Arguments as of `Restorer.restore`; the analysed options if none are given. Raises UsageError for a
         value that makes no sense, or needs a new analysis (`ANALYSED`).
         """
-        chosen = replace(options or self.options, **changes)
+        chosen = with_changes(options or self.options, changes)
         if not self.serves(chosen):
             raise UsageError(f"another {', '.join(ANALYSED)} needs another analysis: call Restorer.analyse")
         there = self.cleaned(chosen.clean, progress)
@@ -117,6 +117,9 @@ class Restoration:
             notes += (f"clean changes nothing {why if scene else 'without a scene model'}",)
         if job.options.revive != RestoreOptions.revive and tone is None:
             notes += ("revive changes nothing without --colour revive",)
+        asked = {"faces": job.options.faces != "all", "face": job.options.face and not job.options.red_eyes}
+        if model is None and any(asked.values()):
+            notes += (f"{' and '.join(filter(asked.get, asked))} changes nothing without a face model",)
         return replace(
             self.rest,
             photo=replace(self.rest.photo, pixels=canvas, notes=notes),

@@ -17,7 +17,7 @@ from revisage.image.prints import framed
 from revisage.options import RestoreOptions, Settings
 from revisage.restore import colour, faces, tiles
 from revisage.restore.background import Background, enlarge, resample, square
-from revisage.restore.job import Job, Sketch
+from revisage.restore.job import Job, Sketch, with_changes
 from revisage.restore.memory import free_share
 from revisage.restore.models import FaceModel, IdentityModel, InstalledModels, ModelSource, SceneModel
 from revisage.restore.paste import Placement
@@ -44,7 +44,7 @@ class Restorer:
     def __init__(
         self, settings: Settings | None = None, *, models: ModelSource | None = None, **changes: Any
     ) -> None:
-        self.settings = replace(settings or Settings(), **changes)
+        self.settings = with_changes(settings or Settings(), changes)
         self._models = InstalledModels(self.settings) if models is None else models
         memory = self.settings.memory
         # Once, so that every photo of a folder is cut into the same tiles, whatever else is in hand.
@@ -105,7 +105,7 @@ class Restorer:
             ModelError: a model is unknown, missing or corrupt.
             FaceError: `aligned`, and the face model failed.
         """
-        job = Job(replace(options or RestoreOptions(), **changes), progress or silent, given=found)
+        job = Job(with_changes(options or RestoreOptions(), changes), progress or silent, given=found)
         restoration = self._layered(source, job)
         result = restoration.compose(restoration.rest.pixels, job)
         return self.with_pages(result, job.options, progress)
@@ -173,7 +173,7 @@ class Restorer:
         Arguments and errors as of `restore`. All restored faces are held, 3 MB for one of 512 pixels. They
         come before the rest of the photo, and `sketch` is told of them then.
         """
-        chosen = replace(options or RestoreOptions(), **changes)
+        chosen = with_changes(options or RestoreOptions(), changes)
         return self._layered(source, Job(chosen, progress or silent, given=found, every=True, sketch=sketch))
 
     def find(self, source: Source) -> list[Face]:
@@ -206,6 +206,12 @@ class Restorer:
             return from_pillow(source)
         if isinstance(source, str | Path) and not Path(source).exists():
             raise PhotoError(str(absent(Path(source))))
+        if isinstance(source, str | Path) and Path(source).is_dir():
+            raise PhotoError(f"{source} is a folder: give each photo in it by itself")
+        if not isinstance(source, str | Path | bytes):
+            hint = ": give what its read() returns" if hasattr(source, "read") else ""
+            kinds = "a path, the bytes of a file, a Pillow image or an array"
+            raise UsageError(f"a photo is {kinds}, not {type(source).__name__}{hint}")
         photo = decode(source, limits=self.settings.limits, damaged=damaged)
         return photo if isinstance(source, bytes) else with_sidecar(photo, Path(source))
 

@@ -13,12 +13,13 @@ import numpy as np
 from revisage.errors import SaveError, SigningError, UsageError
 from revisage.files import copy_date, write_atomically
 from revisage.image import Photo, can_encode, encode, format_for, left_out, sidecar_path, to_pillow
-from revisage.image.formats import format_named
+from revisage.image.formats import LOSSLESS, format_named
 from revisage.image.names import MASK, shortened
 from revisage.image.xmp import clean_xmp
-from revisage.label import Edit, Label, Original, add, can_sign, packet, results, sign
+from revisage.label import Edit, Label, Original, add, can_sign, packet, results, seal, sign
 from revisage.label.xmp import label_of
-from revisage.options import EncodeOptions, SaveOptions
+from revisage.options import QUALITY, EncodeOptions, SaveOptions
+from revisage.restore.job import with_changes
 from revisage.restore.repair import Repair
 from revisage.restore.report import FaceReport, document
 from revisage.restore.tone import Tone
@@ -94,10 +95,10 @@ class Result:
             UsageError: the format cannot be signed, or there is no original to be named in a signature.
             SigningError: the certificate or its key cannot be used.
         """
-        path, chosen = Path(path), replace(options or SaveOptions(), **changes)
+        path, chosen = Path(path), with_changes(options or SaveOptions(), changes)
         if self.input is not None and _same(path, self.input):
             raise SaveError(f"{path} is the original and is never written to: choose another name")
-        results.check_free(path, overwrite=chosen.overwrite)
+        results.check_free(path, self.input, overwrite=chosen.overwrite, how="overwrite=True")
         format = format_for(path)
         if chosen.chosen_format not in (None, format):
             raise UsageError(f"{path} is no name for the format {chosen.format}: leave one of the two out")
@@ -106,7 +107,7 @@ class Result:
         write_atomically(path, data, like=self.input)
         self.seconds["encode"] = round(time.perf_counter() - start, 4)
         self.output = path
-        results.remember(data)
+        results.remember(data, self.input)
         if chosen.date == "keep" and self.input is not None:
             copy_date(self.input, path)
         self.save_beside(path, chosen)
@@ -119,11 +120,12 @@ class Result:
         if (sidecar := sidecar_path(path, self.photo)) is not None:
             photo, _ = self._finish(None, replace(options, sign=None), None)
             files[sidecar] = clean_xmp(photo.xmp, keep_gps=options.keep_gps, size=photo.size) or b""
+            files[sidecar] = seal(files[sidecar])
         if options.save_mask and self.repair is not None:
             files[path.with_name(shortened(path.name, MASK))] = self.repair.png()
         self.beside = tuple(path.name for path in files)
         for beside, data in files.items():
-            if options.overwrite or results.is_free(beside):
+            if options.overwrite or results.objection_at(beside) is None:
                 write_atomically(beside, data, like=self.input)
                 results.remember(data)
             else:
@@ -139,7 +141,7 @@ class Result:
     ) -> bytes:
         """The photo as a file of `format` (default: the options', else its source's, or PNG where that is not
         written), labelled and signed as `save` does."""
-        start, chosen = time.perf_counter(), replace(options or EncodeOptions(), **changes)
+        start, chosen = time.perf_counter(), with_changes(options or EncodeOptions(), changes)
         own = self.photo.format
         format = format_named(format or chosen.chosen_format or (own if can_encode(own) else "PNG"))
         photo, finish = self._finish(format, chosen, original)
@@ -147,6 +149,8 @@ class Result:
         data = encode(photo, format=format, quality=chosen.quality, keep_gps=chosen.keep_gps, further=further)
         data = finish(data, format)
         self.left_out = left_out(self.photo, format, further)
+        if chosen.quality != QUALITY and format in LOSSLESS:
+            self.left_out += (f"quality changes nothing in {format}, which is without loss",)
         self.seconds["encode"] = round(time.perf_counter() - start, 4)
         return data
 
@@ -176,7 +180,10 @@ class Result:
 
         def finish(data: bytes, format: str) -> bytes:
             data = add(data, format, mark) if labels else data
-            return data if credentials is None or edit is None else sign(data, format, credentials, edit)
+            # A signature shows later changes itself, and would be one.
+            return (
+                seal(data) if credentials is None or edit is None else sign(data, format, credentials, edit)
+            )
 
         return photo, finish
 
