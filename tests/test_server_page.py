@@ -109,6 +109,15 @@ def added(page: Page, server: Running, *named: tuple[str, bytes]) -> Page:
     return page
 
 
+def test_a_photo_that_comes_before_the_server_has_answered_is_restored(page: Page, server: Running) -> None:
+    held: list[Any] = []
+    page.route("**/v1/server", lambda route: held.append(route), times=1)  # noqa: PLW0108 (Playwright wraps it)
+    page.goto(server.url)
+    page.set_input_files("#files", files(("a.png", photo())))
+    held[0].continue_()
+    done(page, 1)
+
+
 def slow_photo(level: int, size: tuple[int, int] = (1600, 800)) -> bytes:
     """A photo of which every tile takes a while, unless the server has just had the same."""
     stream = io.BytesIO()

@@ -12,6 +12,10 @@ class UsageError(RevisageError):
     """An option or argument has a value that cannot be used."""
 
 
+class OptionError(UsageError, TypeError):
+    """A keyword names no option."""
+
+
 class PhotoError(RevisageError):
     """A photo cannot be read. The photo is untouched."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from revisage.errors import UsageError, did_you_mean
+from revisage.errors import OptionError, did_you_mean
 from revisage.faces import Face
 from revisage.image import Photo
 from revisage.options import Checked, RestoreOptions
@@ -24,12 +24,12 @@ Options = TypeVar("Options", bound=Checked)
 
 def with_changes(options: Options, changes: dict[str, Any]) -> Options:
     """The options with what a caller's keywords say; a mask may be the path of a file as text, which nobody
-    may name by HTTP. Raises UsageError for a word that is none of theirs, and for values as they do."""
+    may name by HTTP. Raises OptionError for a word that is none of theirs, and for values as they do."""
     known: list[str] = [field.name for field in fields(options)]  # type: ignore[arg-type]
     if "color" in changes and "colour" in known:
         changes = {"colour": changes["color"]} | {key: changes[key] for key in changes if key != "color"}
     if unknown := next((key for key in changes if key not in known), None):
-        raise UsageError(f"there is no option {unknown!r}{did_you_mean(unknown, known)}")
+        raise OptionError(f"there is no option {unknown!r}{did_you_mean(unknown, known)}")
     if isinstance(mask := changes.get("mask"), str) and os.path.isfile(mask):
         changes = changes | {"mask": Path(mask)}
     return replace(options, **changes)  # type: ignore[type-var]

@@ -43,6 +43,7 @@ export class Session {
   #known = new Set();
   #batch = null; // keys of the photos that are worked at together, and since when
   #attached = false;
+  #early = []; // files that came before the server had answered
 
   /** Draw anew, and remember what a reload must not lose. */
   changed() {
@@ -67,13 +68,12 @@ export class Session {
   async start() {
     try {
       this.server = await api.aboutServer();
-      this.needsToken = false;
-      this.trouble = "";
+      Object.assign(this, { needsToken: false, trouble: "" });
       await this.#reattach();
+      if (this.#early.length) this.add(this.#early.splice(0));
     } catch (problem) {
       this.needsToken = problem.status === 401;
-      if (!this.needsToken) this.trouble = problem.message;
-      else if (api.hasToken()) this.trouble = say("token.wrong");
+      if (!this.needsToken || api.hasToken()) this.trouble = this.needsToken ? say("token.wrong") : problem.message;
       if (problem.status === 0) this.lost();
     }
     this.changed();
@@ -89,7 +89,7 @@ export class Session {
   }
 
   add(files) {
-    if (this.server === null) return;
+    if (this.server === null) return void this.#early.push(...files);
     const settings = this.current && forOthers(this.current.settings);
     const added = [...files].map((file) => new Photo(this, file, settings));
     this.photos.push(...added);
