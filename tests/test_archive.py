@@ -355,8 +355,9 @@ def test_lines_are_on_disk_while_the_work_goes_on(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
-def test_a_pipe_gets_all_lines_of_a_report(tmp_path: Path, models: StubModels) -> None:
-    source, pipe = album(tmp_path / "in", count=2), tmp_path / "report.jsonl"
+@pytest.mark.parametrize("name", ["report.jsonl", "report.json", "report"])
+def test_a_pipe_gets_all_lines_of_a_report(tmp_path: Path, models: StubModels, name: str) -> None:
+    source, pipe = album(tmp_path / "in", count=2), tmp_path / name
     os.mkfifo(pipe)
     with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE) as reader:
         run(source, tmp_path / "out", "--report", str(pipe))

@@ -93,6 +93,14 @@ def test_one_photo_goes_beside_itself_or_where_it_is_told(tmp_path: Path) -> Non
     assert plan_photos([source], tmp_path / "v1.2") == [Job(source, tmp_path / "v1.2" / "a.jpg")]
 
 
+def test_results_beside_their_photos_are_no_photos_whatever_their_names(tmp_path: Path) -> None:
+    photos = [photo(tmp_path / name) for name in ("a.jpg", "a.JPG", "x.png", "x.tif")]
+    for format in (None, "PNG"):
+        for job in plan_photos(photos, None, format=format):
+            photo(Path(job.target))
+    assert {job.source for job in plan_photos(sorted(tmp_path.iterdir()), None)} == set(photos)
+
+
 def test_results_of_an_earlier_run_are_written_anew(tmp_path: Path) -> None:
     first = photo(tmp_path / "a.jpg")
     result = photo(tmp_path / "a.restored.jpg")

@@ -249,6 +249,13 @@ def test_a_label_of_another_tool_is_not_ours() -> None:
     assert SaveOptions(format="JPG").chosen_format == "JPEG"
 
 
+def test_a_torn_record_hides_none_that_follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "results_file", lambda: tmp_path / "results.sha256")
+    (tmp_path / "results.sha256").write_bytes(b"torn")
+    results.remember(b"a result")
+    assert results.objection(b"a result") is None
+
+
 def test_degraded_copies_replace_only_each_other(tmp_path: Path) -> None:
     source, target = photo(tmp_path / "a.png"), tmp_path / "b.png"
     target.write_bytes(OTHERS)

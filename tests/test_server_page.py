@@ -1458,6 +1458,19 @@ def test_a_double_click_on_delete_takes_one_photo(page: Page, server: Running) -
     assert page.evaluate("revisage.photos.map(({ name }) => name)") == names
 
 
+def test_undo_stays_when_an_earlier_photo_cannot_be_deleted(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", photo(0)), ("b.png", photo(1)))
+    page.route(
+        "**/v1/jobs/*", lambda route: route.abort() if route.request.method == "DELETE" else route.fallback()
+    )
+    page.evaluate("revisage.remove(revisage.photos[0])")
+    page.wait_for_timeout(700)  # two at once are a double click
+    page.evaluate("revisage.remove(revisage.photos[0])")
+    page.wait_for_function("() => revisage.photos.map(({ name }) => name).join() === 'a.png'")
+    page.get_by_role("button", name="Undo").click()
+    assert page.evaluate("revisage.photos.map(({ name }) => name).sort()") == ["a.png", "b.png"]
+
+
 def test_letters_are_keys_with_caps_lock_too(page: Page, server: Running) -> None:
     added(page, server, ("a.png", photo()))
     page.locator(".look").press("B")

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -28,6 +29,9 @@ HOLDERS = {
     ("PDF", "take its pictures out first"): {".pdf"},
 }
 """Companions that hold pictures, by what they are and what can be done with them."""
+
+# As `output_paths` makes them.
+_RESULT_STEM = re.compile(rf"(?P<stem>.+){re.escape(RESULT)}(-\d+)?(\.\w+)?", re.DOTALL)
 
 Writable = Callable[[str], bool]  #: whether results may have a format
 Tell = Callable[[str], object]  #: takes a line about files that are passed over
@@ -191,10 +195,11 @@ def _is_result(photo: Path, names: set[Path]) -> bool:
     """Whether `photo` is the result of another one, or the mask beside one, given the names of all without
     their extensions."""
     stem = Path(photo.name.removesuffix(MASK)).stem
-    name = photo.parent / stem.removesuffix(RESULT)
+    own = _RESULT_STEM.fullmatch(stem)
+    name = photo.parent / (own["stem"] if own else stem)
     if photo.name.endswith(MASK):
         return name in names or photo.parent / stem in names
-    if not stem.endswith(RESULT):
+    if not own:
         return False
     if name in names:
         return True

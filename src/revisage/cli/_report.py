@@ -30,10 +30,15 @@ def is_report(path: Path) -> bool:
     return not head or b'"tool": "revisage ' in head
 
 
+def _is_stream(path: Path) -> bool:
+    """Whether it is a pipe or a device, which is never replaced and gets lines."""
+    return path.exists() and not path.is_file()
+
+
 def check_name(path: Path, beside: Iterable[Path]) -> None:
     """Raises UsageError for a report whose name tells no kind, or whose folder is not there, nor made for the
     results `beside`."""
-    if path.exists() and not path.is_file():  # a pipe or a device
+    if _is_stream(path):
         return
     if path.suffix.lower() not in {".json", *LINES}:
         raise UsageError(f"--report {path}: name it .json, or .jsonl for a line for each photo")
@@ -54,7 +59,7 @@ class Report:
         """Begin it with the entries of photos done `before`. Raises UsageError when it cannot be written."""
         self._path, self._next = path, 0.0
         self._file: TextIO | None = None
-        self._lines = path is not None and path.suffix.lower() in LINES
+        self._lines = path is not None and (path.suffix.lower() in LINES or _is_stream(path))
         self._entries = [] if path is None else list(before)
         try:
             self._write()

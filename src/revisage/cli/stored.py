@@ -121,7 +121,7 @@ def stored(settings: server.ServerSettings, folders: Sequence[Path] = ()) -> lis
     items += _files("models", "model", sorted(zoo.user_folder().glob("*")))
     items += _files("caches", "whether half precision is good enough", sorted(selfcheck.folder().glob("*")))
     items += _files("caches", "how many processes are fastest", [layout.choices_file()])
-    items += _files("caches", "digests of results without a label", [results.results_file()])
+    items += _files("caches", "digests of results and of which photos they are", [results.results_file()])
     return items
 
 

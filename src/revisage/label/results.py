@@ -2,8 +2,8 @@
 
 A result has no label where no model changed the photo, with `--no-label`, and as BMP. The digests of results
 are kept in a file of the user's cache, and of them together with their photos: nothing in it tells of a photo
-or its name. Where that file is erased, or on another machine, a result without a label is
-taken for somebody else's, which costs a question, no photo.
+or its name. Where that file is erased, or on another machine, a result
+without a label is taken for somebody else's, which costs a question, and one with a label goes by that alone.
 """
 
 import contextlib
@@ -38,13 +38,14 @@ def remember(data: bytes, source: object = None) -> None:
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab", buffering=0) as file:  # one short write at the end, whoever else writes
-            file.write(b"".join(of) or plain)
+            torn = bytes(-file.tell() % _RECORD)  # of a write that a full disk has cut
+            file.write(torn + (b"".join(of) or plain))
 
 
 def objection(data: bytes, source: object = None, *, sure: bool = False) -> str | None:
     """Why a result of `source` may not go where these bytes are; None where it may. To be `sure`, a label
     counts only where it tells that the file is as it was written."""
-    plain, *of = map(_is_remembered, _digests(data, source or "?"))
+    plain, *of = _remembered(_digests(data, source or "?"))
     if not (plain or of[0]):
         found = label.read(data)
         if found is None or found.tool.partition(" ")[0] != "revisage":
@@ -82,12 +83,15 @@ def _digests(data: bytes, source: object) -> list[bytes]:
     return [plain, *(hashlib.sha256(plain + os.fsencode(one)).digest() for one in known)]
 
 
-def _is_remembered(digest: bytes) -> bool:
-    try:
+def _remembered(digests: list[bytes]) -> list[bool]:
+    known = b""
+    with contextlib.suppress(OSError):
         known = results_file().read_bytes()
-    except OSError:
-        return False
-    at = known.find(digest)
-    while at >= 0 and at % _RECORD:
-        at = known.find(digest, at + 1)
-    return at >= 0
+
+    def is_there(digest: bytes) -> bool:
+        at = known.find(digest)
+        while at >= 0 and at % _RECORD:
+            at = known.find(digest, at + 1)
+        return at >= 0
+
+    return [is_there(digest) for digest in digests]

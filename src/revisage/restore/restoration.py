@@ -119,7 +119,8 @@ class Restoration:
             notes += ("revive changes nothing without --colour revive",)
         asked = {"faces": job.options.faces != "all", "face": job.options.face and not job.options.red_eyes}
         if model is None and any(asked.values()):
-            notes += (f"{' and '.join(filter(asked.get, asked))} changes nothing without a face model",)
+            told, s = " and ".join(filter(asked.get, asked)), "" if all(asked.values()) else "s"
+            notes += (f"{told} change{s} nothing without a face model",)
         return replace(
             self.rest,
             photo=replace(self.rest.photo, pixels=canvas, notes=notes),

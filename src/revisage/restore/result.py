@@ -104,10 +104,10 @@ class Result:
             raise UsageError(f"{path} is no name for the format {chosen.format}: leave one of the two out")
         start = time.perf_counter()
         data = self.encode(format, chosen, original=original)
+        results.remember(data, self.input)  # first: a run may be killed in between
         write_atomically(path, data, like=self.input)
         self.seconds["encode"] = round(time.perf_counter() - start, 4)
         self.output = path
-        results.remember(data, self.input)
         if chosen.date == "keep" and self.input is not None:
             copy_date(self.input, path)
         self.save_beside(path, chosen)

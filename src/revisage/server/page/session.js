@@ -327,13 +327,13 @@ export class Session {
     clearTimeout(this.removing);
     const { photo, at } = this.removed;
     Object.assign(this, { removed: null, toast: null });
-    this.#putBack(photo, at);
-    this.choose(photo);
+    this.#putBack(photo, at, true);
   }
 
-  #putBack(photo, at) {
+  #putBack(photo, at, shown) {
     photo.until = null;
     this.photos.splice(at, 0, photo);
+    if (shown) this.choose(photo);
   }
 
   async #eraseRemoved() {
@@ -344,8 +344,8 @@ export class Session {
     try {
       await photo.erase();
     } catch (problem) {
-      this.#putBack(photo, at);
-      this.say(`${say("deleted.not")} ${problem.message}`);
+      this.#putBack(photo, at, !this.current);
+      if (!this.removed) this.say(`${say("deleted.not")} ${problem.message}`); // the next one can still be undone
     }
     this.changed();
   }
