@@ -96,6 +96,47 @@ def test_a_result_without_a_label_is_known_again_until_it_is_edited(
         assert target.read_bytes().endswith(b"edited")
 
 
+def film(folder: Path, *names: str, level: int = 200) -> list[str]:
+    """The command that restores a film of these frames into the folder OUT beside it."""
+    for name in names:
+        photo(folder / name, level)
+    plain = ["--model", "none", "--scene", "none", "--scale", "1"]
+    return ["restore", "--video", str(folder), "-o", str(folder.with_name("out")), *plain]
+
+
+def test_only_the_places_where_frames_go_must_be_free(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = film(tmp_path / "film", "1.gif")
+    (tmp_path / "film" / "notes.txt").write_text("mine")
+    for name in ("1.gif", "notes.txt"):
+        photo(tmp_path / "out" / "1.gif").with_name(name).write_bytes(OTHERS)
+    assert main(run) == 0
+    taken = tmp_path / "out" / "1.gif.png"
+    taken.write_bytes(OTHERS)
+    assert main(run) == 2
+    assert taken.read_bytes() == OTHERS
+    assert "1.gif.png is there already" in capsys.readouterr().err
+    assert main([*run, "--overwrite"]) == 0
+    assert main(film(tmp_path / "film", "1.gif.png")) == 2
+    assert "would both become" in capsys.readouterr().err
+
+
+def test_a_file_that_comes_while_a_film_is_in_work_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out" / "1.png"
+
+    def scene(picture: np.ndarray) -> np.ndarray:
+        target.parent.mkdir()
+        target.write_bytes(OTHERS)
+        return twice(picture)
+
+    monkeypatch.setattr(command, "Restorer", lambda *args: Restorer(models=StubModels(scene=scene)))
+    assert main(film(tmp_path / "film", "1.png")[:-2]) == 1
+    assert target.read_bytes() == OTHERS
+
+
 def test_a_file_that_comes_while_the_photo_is_in_work_stays(tmp_path: Path) -> None:
     source, target = photo(tmp_path / "a.png"), tmp_path / "b.png"
 
