@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from film_files import Made, make, restore
 from PIL import Image
 from restore_stubs import StubModels, same, twice
 
@@ -120,6 +121,26 @@ def test_only_the_places_where_frames_go_must_be_free(
     assert main([*run, "--overwrite"]) == 0
     assert main(film(tmp_path / "film", "1.gif.png")) == 2
     assert "would both become" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["frames", "mp4"])
+def test_a_film_replaces_its_own_result_and_no_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    first, second = tmp_path / f"a.{kind}", tmp_path / f"b.{kind}"
+    if kind == "mp4":
+        make(first, Made(times=range(3)))
+        make(second, Made(times=range(4)))
+        out = tmp_path / "out.mp4"
+    else:
+        film(first, "1.png", "2.bmp")
+        film(second, "1.png", "2.bmp", level=10)
+        out = tmp_path / "out"
+    assert restore(first, out) == 0
+    assert restore(first, out) == 0
+    assert restore(second, out) == 2
+    assert "the result of another photo" in capsys.readouterr().err
+    assert restore(second, out, "--overwrite") == 0
 
 
 def test_a_file_that_comes_while_a_film_is_in_work_stays(

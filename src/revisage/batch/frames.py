@@ -48,7 +48,7 @@ class FolderSink:
             path, _ = self._place(frame.name)
             if (other := frames.setdefault(path, frame)) != frame:
                 raise UsageError(f"{other} and {frame.name} would both become {path}: rename one of them")
-            results.check_free(path, overwrite=self.saving.overwrite)
+            results.check_free(path, frame, overwrite=self.saving.overwrite)
 
     def begin(self, *, faces: bool) -> None:
         """Each picture has its own label."""
@@ -56,8 +56,11 @@ class FolderSink:
     def write(self, frame: Frame, result: Result) -> str:
         """Raises SaveError."""
         path, format = self._place(frame.name)
-        results.check_free(path, overwrite=self.saving.overwrite)
-        storage.write(path, result.encode(format, self.saving))
+        original = self.source / frame.name
+        results.check_free(path, original, overwrite=self.saving.overwrite)
+        data = result.encode(format, self.saving)
+        results.remember(data, original)  # first: a run may be killed in between
+        storage.write(path, data)
         return str(path)
 
     def _place(self, name: str) -> tuple[Path, str]:

@@ -260,7 +260,7 @@ def _check_film(film: Film, saving: SaveOptions) -> None:
         if film.source.is_dir():
             FolderSink(film.out, saving, film.source).check()
         else:
-            results.check_free(film.out, overwrite=saving.overwrite)
+            results.check_free(film.out, film.source, overwrite=saving.overwrite)
     except ExistsError as error:
         raise UsageError(str(error)) from None
 
