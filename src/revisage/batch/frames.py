@@ -60,7 +60,7 @@ class FolderSink:
         results.check_free(path, original, overwrite=self.saving.overwrite)
         data = result.encode(format, self.saving)
         results.remember(data, original)  # first: a run may be killed in between
-        storage.write(path, data)
+        storage.write(path, data, like=original)
         return str(path)
 
     def _place(self, name: str) -> tuple[Path, str]:

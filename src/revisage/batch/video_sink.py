@@ -27,7 +27,7 @@ from revisage.batch import video
 from revisage.batch.video import FAILURES, VideoFilm
 from revisage.batch.video_copy import Copies
 from revisage.errors import SaveError, UsageError
-from revisage.files import PART, TEMPORARY, publish
+from revisage.files import PART, TEMPORARY, close_to_others, publish
 from revisage.label import results
 from revisage.options import SaveOptions
 from revisage.restore import Result
@@ -119,6 +119,8 @@ class VideoSink:
         film, colour = self._film, self._film.colour
         self._path.parent.mkdir(parents=True, exist_ok=True)
         options = {"movflags": "+faststart"} if self._format in ("mp4", "mov") else {}
+        with self._temporary.open("xb") as file:  # FFmpeg leaves the mode of a file that is there as it is
+            close_to_others(file.fileno(), film.path)
         address = f"file:{self._temporary.absolute()}"
         out = av.open(address, "w", format=self._format, container_options=options)
         self._out = self._closing.enter_context(out)
