@@ -280,7 +280,7 @@ def test_a_video_is_enlarged_with_its_sound(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_a_folder_sink_writes_what_it_can_as_it_is_named(tmp_path: Path) -> None:
-    sink = FolderSink(tmp_path, SaveOptions())
+    sink = FolderSink(tmp_path, SaveOptions(), tmp_path / "film")
     result = Restorer(models=StubModels(scene=None)).restore(Photo(np.zeros((10, 10, 3), np.uint8)), PLAIN)
     assert Path(sink.write(Frame("0001.tif", result.photo), result)).name == "0001.tif"
     assert Path(sink.write(Frame("0001.dpx", result.photo), result)).name == "0001.dpx.png"

@@ -11,13 +11,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from certificates import found_authority
+from film_files import Made, make, restore
 from PIL import Image
 from restore_stubs import StubModels, twice
 
 from revisage.batch import plan_photos, restore_all
 from revisage.cli import main
 from revisage.errors import SigningError, UsageError
-from revisage.label import check
+from revisage.label import check, results
 from revisage.restore import RestoreOptions, Restorer
 from revisage.restore.background import is_thin
 from revisage.server import read_tokens
@@ -52,6 +53,25 @@ def test_a_result_is_for_those_who_may_read_the_photo(tmp_path: Path, source: in
         assert (tmp_path / "c.png").stat().st_mode & 0o777 == result
     finally:
         os.umask(old)
+
+
+@posix
+@pytest.mark.parametrize(("source", "result"), [(0o600, 0o600), (0o644, 0o644), (0o400, 0o600)])
+def test_a_film_is_for_those_who_may_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: int, result: int
+) -> None:
+    monkeypatch.setattr(results, "results_file", lambda: tmp_path / "results.sha256")
+    (tmp_path / "frames").mkdir()
+    photo(tmp_path / "frames" / "1.png", source)
+    make(tmp_path / "a.mp4", Made(times=range(2))).chmod(source)
+    old = os.umask(0o022)
+    try:
+        assert restore(tmp_path / "frames", tmp_path / "out") == 0
+        assert restore(tmp_path / "a.mp4", tmp_path / "b.mp4") == 0
+    finally:
+        os.umask(old)
+    modes = [(tmp_path / path).stat().st_mode & 0o777 for path in ("out/1.png", "b.mp4")]
+    assert modes == [result, result]
 
 
 @posix

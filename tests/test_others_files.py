@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from film_files import Made, make, restore
 from PIL import Image
 from restore_stubs import StubModels, same, twice
 
@@ -94,6 +95,67 @@ def test_a_result_without_a_label_is_known_again_until_it_is_edited(
         target.write_bytes(target.read_bytes() + b"edited")
         assert main(["restore", str(source), *options]) == 2
         assert target.read_bytes().endswith(b"edited")
+
+
+def film(folder: Path, *names: str, level: int = 200) -> list[str]:
+    """The command that restores a film of these frames into the folder OUT beside it."""
+    for name in names:
+        photo(folder / name, level)
+    plain = ["--model", "none", "--scene", "none", "--scale", "1"]
+    return ["restore", "--video", str(folder), "-o", str(folder.with_name("out")), *plain]
+
+
+def test_only_the_places_where_frames_go_must_be_free(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = film(tmp_path / "film", "1.gif")
+    (tmp_path / "film" / "notes.txt").write_text("mine")
+    for name in ("1.gif", "notes.txt"):
+        photo(tmp_path / "out" / "1.gif").with_name(name).write_bytes(OTHERS)
+    assert main(run) == 0
+    taken = tmp_path / "out" / "1.gif.png"
+    taken.write_bytes(OTHERS)
+    assert main(run) == 2
+    assert taken.read_bytes() == OTHERS
+    assert "1.gif.png is there already" in capsys.readouterr().err
+    assert main([*run, "--overwrite"]) == 0
+    assert main(film(tmp_path / "film", "1.gif.png")) == 2
+    assert "would both become" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["frames", "mp4"])
+def test_a_film_replaces_its_own_result_and_no_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    first, second = tmp_path / f"a.{kind}", tmp_path / f"b.{kind}"
+    if kind == "mp4":
+        make(first, Made(times=range(3)))
+        make(second, Made(times=range(4)))
+        out = tmp_path / "out.mp4"
+    else:
+        film(first, "1.png", "2.bmp")
+        film(second, "1.png", "2.bmp", level=10)
+        out = tmp_path / "out"
+    assert restore(first, out) == 0
+    assert restore(first, out) == 0
+    assert restore(second, out) == 2
+    assert "the result of another photo" in capsys.readouterr().err
+    assert restore(second, out, "--overwrite") == 0
+
+
+def test_a_file_that_comes_while_a_film_is_in_work_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out" / "1.png"
+
+    def scene(picture: np.ndarray) -> np.ndarray:
+        target.parent.mkdir()
+        target.write_bytes(OTHERS)
+        return twice(picture)
+
+    monkeypatch.setattr(command, "Restorer", lambda *args: Restorer(models=StubModels(scene=scene)))
+    assert main(film(tmp_path / "film", "1.png")[:-2]) == 1
+    assert target.read_bytes() == OTHERS
 
 
 def test_a_file_that_comes_while_the_photo_is_in_work_stays(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def write_atomically(path: Path, data: bytes, *, like: Path | None = None) -> No
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("xb") as file:
-                _close_to_others(file.fileno(), like)
+                close_to_others(file.fileno(), like)
                 file.write(data)
             publish(temporary, path)
         except BaseException:
@@ -121,7 +121,8 @@ def open_to_others(path: Path) -> bool:
     return os.name == "posix" and bool(path.stat().st_mode & loose)
 
 
-def _close_to_others(file: int, like: Path | None) -> None:
+def close_to_others(file: int, like: Path | None) -> None:
+    """Take from an open file's mode what the file `like`, if it is there, does not allow others."""
     if like is None or os.name != "posix":
         return
     with contextlib.suppress(FileNotFoundError):

@@ -27,13 +27,17 @@ from revisage.batch import video
 from revisage.batch.video import FAILURES, VideoFilm
 from revisage.batch.video_copy import Copies
 from revisage.errors import SaveError, UsageError
-from revisage.files import PART, TEMPORARY, publish
+from revisage.files import PART, TEMPORARY, close_to_others, publish
+from revisage.label import results
 from revisage.options import SaveOptions
 from revisage.restore import Result
 from revisage.restore.video.film import Frame
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 """FFmpeg's name of what a file of this name holds."""
+
+MOST_REMEMBERED = 1 << 30
+"""Bytes of the largest film that is known again as a result: it is read into memory for that."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,9 @@ class VideoSink:
             publish(self._temporary, self._path)
         except FAILURES as error:
             raise self._failed(error) from error
+        with contextlib.suppress(OSError, MemoryError):  # the film is there; this saves a question only
+            if self._path.stat().st_size <= MOST_REMEMBERED:
+                results.remember(self._path.read_bytes(), self._film.path)
         return report
 
     def _failed(self, error: BaseException) -> SaveError:
@@ -112,6 +119,8 @@ class VideoSink:
         film, colour = self._film, self._film.colour
         self._path.parent.mkdir(parents=True, exist_ok=True)
         options = {"movflags": "+faststart"} if self._format in ("mp4", "mov") else {}
+        with self._temporary.open("xb") as file:  # FFmpeg leaves the mode of a file that is there as it is
+            close_to_others(file.fileno(), film.path)
         address = f"file:{self._temporary.absolute()}"
         out = av.open(address, "w", format=self._format, container_options=options)
         self._out = self._closing.enter_context(out)

@@ -103,7 +103,7 @@ def _sink(
 ) -> Iterator[tuple[FolderFilm, FolderSink] | tuple[VideoFilm, VideoSink]]:
     if film.source.is_dir():
         frames = FolderFilm(film.source, restorer.settings.limits, options.damaged)
-        yield frames, FolderSink(film.out, saving)
+        yield frames, FolderSink(film.out, saving, film.source)
         return
     try:
         from revisage.batch.video import VideoFilm

@@ -14,6 +14,7 @@ from revisage import batch
 from revisage.batch import Job, Location, Manifest
 from revisage.batch.engines.processes import Work
 from revisage.batch.engines.ray import connected
+from revisage.batch.frames import FolderSink
 from revisage.batch.photo import PHOTO_SECONDS, check_target
 from revisage.batch.storage import STANDARD, is_stream
 from revisage.cli._parse import parse
@@ -255,12 +256,11 @@ def _check_stream(options: Options, job: Job) -> None:
 
 def _check_film(film: Film, saving: SaveOptions) -> None:
     """Tell before the work that another's file is where the film, or one of its frames, goes."""
-    places = [film.out]
-    if film.source.is_dir():
-        places = [film.out / path.name for path in film.source.iterdir()] if film.out.is_dir() else []
     try:
-        for place in places:
-            results.check_free(place, overwrite=saving.overwrite)
+        if film.source.is_dir():
+            FolderSink(film.out, saving, film.source).check()
+        else:
+            results.check_free(film.out, film.source, overwrite=saving.overwrite)
     except ExistsError as error:
         raise UsageError(str(error)) from None
 
