@@ -20,9 +20,11 @@ _SAME = 0.3  # least IoU of a find with what a look sees of it
 _TILTS = (-60, -30, 0, 30, 60)  # degrees at which a head's tilt is looked for; the weight of each is its ...
 _SHARPNESS = 8  # ... score to this power
 _LEAST_TILT = 10  # degrees; below, the looks say less than the landmarks do
-_NODS = (-40, -20, 20, 40)  # at which a find is held that scores too little as it stands: ...
-_NOD_MARGIN = 0.08  # ... these are four more chances for likenesses, so that it must score so much more ...
-_LEAST_NOD = 40  # ... and be so large, in pixels
+_NODS = (-40, -20, 20, 40)  # at which a find is held that scores too little as it stands, ...
+_HALFWAY = (-30, 30)  # ... if at one of these ...
+_NEARLY = 0.1  # ... it scores at most so much less than is wanted: ...
+_NOD_MARGIN = 0.08  # ... as these are more chances for likenesses, so much more than as it stands ...
+_LEAST_NOD = 40  # ... and if it is so large, in pixels
 
 # Small faces that a reduced picture only hints at are seen in the picture itself, many on one sheet.
 LEAST_HINT = 0.3  # score of a hint
@@ -102,6 +104,8 @@ class Looks:
         if row[2:4].max() < _LEAST_NOD:
             return row[None][:0]
         least += _NOD_MARGIN
+        if all(self._mean(row, turn, 1)[SCORE] < least - _NEARLY for turn in _HALFWAY):
+            return row[None][:0]
         tilt = max(_NODS, key=lambda turn: self._mean(row, turn, 1)[SCORE])
         score = self._mean(row, tilt)[SCORE]
         return self.settled(np.append(row[:SCORE], score), tilt) if score >= least else row[None][:0]
