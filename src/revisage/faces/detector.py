@@ -15,8 +15,11 @@ from revisage.faces.rows import BOX, POINTS, SCORE, beyond, iou, mapped, suppres
 
 _SMALLEST_SIDE = 8  # a picture narrower than this holds no face worth a search
 _SMALLEST_FACE = 11  # and a face narrower than this nothing that could be restored
-_CANDIDATE = 0.66  # share of the threshold from which a find is worth a second look
-_FAINT = 0.74  # ... and, after it, worth looks at a tilted head
+_CANDIDATE = 0.7  # share of the threshold from which a find is worth a second look
+_BOWED = 0.66  # the same of one that is so large ...
+_LEAST_BOWED = 40  # ... in pixels, as smaller ones are too often likenesses, of the ...
+_MOST_BOWED = 8  # ... largest; and the share ...
+_FAINT = 0.74  # ... from which, after it, a bowed head is looked for
 _MOST_LOOKS = 1000
 _BEYOND = 0.65  # share of its size by which a face may be off the picture: others are its mirror images; ...
 _CUT = 0.25  # ... from here on it must be sure, for half of what is seen is a mirror image
@@ -108,18 +111,24 @@ class Detector:
     def _seen(self, image: np.ndarray, levels: list[Level], turn: int) -> np.ndarray:
         """(n, 15) faces of the picture as it stands when turned clockwise by `turn`, in its own places."""
         looks, threshold = Looks(self._network, image, turn), self._score_threshold
-        candidate, nod = _CANDIDATE * threshold, threshold if turn else _FAINT * threshold
+        candidate = _CANDIDATE * threshold
         rows = [self._search(image, level, turn) for level in levels]
         if levels[-1].scale < 1:
             rows.append(looks.closely(rows[-1], levels[-1].scale, candidate))
         found = np.concatenate(rows)
-        found = suppress(found[found[:, SCORE] >= candidate], _OVERLAP)[:_MOST_LOOKS]
+        found = suppress(found[found[:, SCORE] >= _BOWED * threshold], _OVERLAP)[:_MOST_LOOKS]
         cut = beyond(found, image) > _CUT  # before the looks, which take the mirror image for a part of it
-        found = np.concatenate([found[:0], *(looks.again(row, nod)[None] for row in found)])
+        may_nod = (found[:, 2] >= _LEAST_BOWED) & (found[:, SCORE] < threshold) & ~cut & (turn == 0)
+        largest = np.argsort(-found[:, 2] * may_nod, kind="stable")[:_MOST_BOWED]
+        nods = np.full(len(found), threshold)
+        nods[largest[may_nod[largest]]] *= _FAINT
+        worth = (found[:, SCORE] >= candidate) | (nods < threshold)
+        found, cut, nods = found[worth], cut[worth], nods[worth]
+        found = np.concatenate([found[:0], *map(looks.again, found, nods)])
         least = np.where(cut, max(_SURE, threshold), threshold)
         large = found[:, 2:4].min(1) >= _SMALLEST_FACE
         sure = suppress(found[large & (found[:, SCORE] >= least)], _OVERLAP)
-        faint = found[large & ~cut & (found[:, SCORE] < threshold) & (found[:, SCORE] >= nod)]
+        faint = found[(found[:, SCORE] < threshold) & (found[:, SCORE] >= nods)]
         nodding = (looks.nodding(row, threshold) for row in faint if not (iou(row, sure) > _OVERLAP).any())
         return suppress(
             np.concatenate([found[:0], *(looks.settled(row) for row in sure), *nodding]), _OVERLAP

@@ -23,8 +23,7 @@ _LEAST_TILT = 10  # degrees; below, the looks say less than the landmarks do
 _NODS = (-40, -20, 20, 40)  # at which a find is held that scores too little as it stands, ...
 _HALFWAY = (-30, 30)  # ... if at one of these ...
 _NEARLY = 0.1  # ... it scores at most so much less than is wanted: ...
-_NOD_MARGIN = 0.08  # ... as these are more chances for likenesses, so much more than as it stands ...
-_LEAST_NOD = 40  # ... and if it is so large, in pixels
+_NOD_MARGIN = 0.08  # ... as these are more chances for likenesses, so much more than as it stands
 
 # Small faces that a reduced picture only hints at are seen in the picture itself, many on one sheet.
 LEAST_HINT = 0.3  # score of a hint
@@ -88,7 +87,7 @@ class Looks:
         return np.concatenate(found)
 
     def again(self, row: np.ndarray, least: float) -> np.ndarray:
-        """(15,) a find as the mean of itself and of what a closer look sees of it, straight and mirrored.
+        """(1, 15) a find as the mean of itself and of what a closer look sees of it, straight and mirrored.
 
         A look that does not see it counts as a score of 0; none is taken where `least` is out of reach.
         """
@@ -97,12 +96,10 @@ class Looks:
             rows = np.concatenate([rows, best(seen, row[BOX])])
             if rows[:, SCORE].sum() + left < 3 * least:
                 break
-        return np.append(rows[:, :SCORE].mean(0), rows[:, SCORE].sum() / 3)
+        return np.append(rows[:, :SCORE].mean(0), rows[:, SCORE].sum() / 3)[None]
 
     def nodding(self, row: np.ndarray, least: float) -> np.ndarray:
         """(0 or 1, 15) a find that scores less than `least` as its head is tilted, as `settled` gives it."""
-        if row[2:4].max() < _LEAST_NOD:
-            return row[None][:0]
         least += _NOD_MARGIN
         if all(self._mean(row, turn, 1)[SCORE] < least - _NEARLY for turn in _HALFWAY):
             return row[None][:0]
