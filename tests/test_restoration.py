@@ -150,7 +150,10 @@ def test_a_strength_that_changes_nothing_is_told(photo: np.ndarray) -> None:
 def test_options_of_faces_and_files_that_change_nothing_are_told(photo: np.ndarray) -> None:
     plain = Restorer(models=StubModels(scene=twice))
     result = plain.restore(photo, faces="largest", face="1,2,30,40")
-    assert result.notes == ("faces and face change nothing without a face model",)
+    assert result.notes == (
+        "faces changes nothing without a face model",
+        "face changes nothing without a face model",
+    )
     result = plain.restore(photo)
     for format, told in (("PNG", True), ("TIFF", True), ("JPEG", False)):
         result.encode(format, quality=80)

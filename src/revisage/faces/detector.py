@@ -136,7 +136,7 @@ class Detector:
 
     def _search(self, image: np.ndarray, level: Level, turn: int) -> np.ndarray:
         """(n, 15) all that a level hints at, in the picture's places."""
-        rows, least = [], min(LEAST_HINT, _CANDIDATE * self._score_threshold)
+        rows, least = [], min(LEAST_HINT, _BOWED * self._score_threshold)
         for window in level.windows(turn):
             seen = self._network.rows(window.pixels, least)
             rows.append(mapped(seen[window.own(seen)], window.to_picture))

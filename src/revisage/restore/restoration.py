@@ -111,16 +111,15 @@ class Restoration:
         estimated = {"damage": repair, "tone": tone}
         others = [one.model for one in estimated.values() if one and one.model and one.changes]
         restored = any(face.outcome == "restored" for face in faces)
-        notes, scene = self.rest.photo.notes, self.rest.models["scene"]
-        if job.options.clean != RestoreOptions.clean and not self.can_clean:
-            why = f"with {scene}, which always cleans as it was trained to"
-            notes += (f"clean changes nothing {why if scene else 'without a scene model'}",)
-        if job.options.revive != RestoreOptions.revive and tone is None:
-            notes += ("revive changes nothing without --colour revive",)
-        asked = {"faces": job.options.faces != "all", "face": job.options.face and not job.options.red_eyes}
-        if model is None and any(asked.values()):
-            told, s = " and ".join(filter(asked.get, asked)), "" if all(asked.values()) else "s"
-            notes += (f"{told} change{s} nothing without a face model",)
+        chosen, scene = job.options, self.rest.models["scene"]
+        deaf = f"with {scene}, which always cleans as it was trained to" if scene else "without a scene model"
+        idle = {
+            f"clean changes nothing {deaf}": chosen.clean != RestoreOptions.clean and not self.can_clean,
+            "revive changes nothing without --colour revive": chosen.revive != 1 and tone is None,
+            "faces changes nothing without a face model": chosen.faces != "all" and model is None,
+            "face changes nothing without a face model": chosen.face and not (model or chosen.red_eyes),
+        }
+        notes = (*self.rest.photo.notes, *(text for text, is_so in idle.items() if is_so))
         return replace(
             self.rest,
             photo=replace(self.rest.photo, pixels=canvas, notes=notes),
