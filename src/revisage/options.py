@@ -208,7 +208,8 @@ class RestoreOptions(Checked):
     TIFF holds all."""
     clean: Share = 0.5
     """How strongly the rest of the photo is cleaned of noise and blocks: 0 keeps the grain, 1 cleans hard.
-    For a scene model that can be told (revisage-scene-x2); others always do what they do."""
+    At its own size a photo that hardly needs it is left alone, above 0.5 less so. For a scene model that
+    can be told (revisage-scene-x2); others always do what they do."""
     red_eyes: bool = False
     """Make pupils that a flash has turned red dark."""
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from revisage.restore import colour, memory, tiles
 from revisage.restore.models import SceneModel
+from revisage.restore.sparing import spare
 
 LANCZOS_RADIUS = 4
 
@@ -51,7 +52,7 @@ def enlarge(
     Without a model, or where it `is_thin`, by Lanczos. A model whose scale is not the asked one runs as often
     as needed, then its output is reduced by area or enlarged by Lanczos, tile by tile; these take at most
     `budget` bytes, and `on_tile` is told (done, total). `keep` keeps the photo's tone, and with it the
-    channels of a `neutral` one equal.
+    channels of a `neutral` one equal. At the photo's own size one that needs little is spared (`spare`).
     """
     thin = is_thin(*pixels.shape[:2])
     if model is None or thin:
@@ -88,6 +89,9 @@ def enlarge(
     method = f"model x{model.scale}" + (f", {count} times" if count > 1 else "")
     if produced != scale:
         method += f", then {'area' if produced > scale else 'lanczos'} to x{scale}"
+    elif scale == 1 and model.clean is not None:
+        share = spare(canvas, pixels, model.clean)
+        method += f", {share:.0%} of what it would change" if share < 1 else ""
     return Background(canvas, method)
 
 

@@ -57,7 +57,8 @@ class FaceModel:
 class SceneModel:
     """Session: (N, 3, H, W) -> (N, 3, H scale, W scale).
 
-    With `control`, (N, 4, H, W): the last channel is how strongly to clean, 0 to 1, which `for_photo` fixes.
+    With `control`, (N, 4, H, W): the last channel is how strongly to clean, 0 to 1, which `for_photo` fixes
+    as `clean`.
     `same_size` opens the model that does the same without enlarging; None where there is none.
     `receptive_field` is how many input pixels away the surroundings matter
     (`revisage.restore.receptive_field`). `exact` opens the same network in fp32; None where a precision was
@@ -73,6 +74,7 @@ class SceneModel:
     digests: Callable[[], tuple[str, ...]] = tuple
     control: bool = False
     same_size: Callable[[], SceneModel] | None = None
+    clean: float | None = None
 
     def for_photo(self, scale: int, clean: float) -> SceneModel:
         """The model for enlarging a photo `scale` times and cleaning it as strongly as told, 0 to 1."""
@@ -82,6 +84,7 @@ class SceneModel:
         exact = model.exact
         return replace(
             model,
+            clean=clean,
             session=AtStrength(model.session, clean),
             exact=None if exact is None else lambda: AtStrength(exact(), clean),
         )
