@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .make-venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where it is set, every process that a test starts compiles all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo app test test-slow test-lowest audit fuzz soak lint docs chapter docs-links format bench clean
 

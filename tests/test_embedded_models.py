@@ -49,10 +49,29 @@ def test_the_set_is_small_enough_to_ship() -> None:
     assert sum(path.stat().st_size for path in files) <= 40 * 2**20
 
 
+@pytest.fixture(scope="module", params=face_model.SETS)
+def faces(request: pytest.FixtureRequest, shared: Path) -> list[np.ndarray]:
+    return face_model.SETS[request.param](shared, 24)
+
+
+JUDGED = ("psnr", "ssim", "lpips_squeeze", "degrees", "frechet_identity")
+
+
+@pytest.fixture(scope="module")
+def judges(shared: Path) -> list[object]:
+    return face_model.load(list(JUDGED), shared / "models")
+
+
 @pytest.mark.parametrize("recipe", ["paper", "hard"])
-@pytest.mark.parametrize("name", face_model.SETS)
-def test_restored_faces_beat_their_inputs(name: str, recipe: str, shared: Path) -> None:
-    faces = face_model.SETS[name](shared, 24)
+def test_restored_faces_beat_their_inputs(
+    faces: list[np.ndarray],
+    recipe: str,
+    judges: list[object],
+    shared: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(face_model, "METRICS", dict.fromkeys(JUDGED))
+    monkeypatch.setattr(face_model, "load", lambda names, folder: judges)
     sessions = {"output": open_session(resolve("face").path, device="cpu")}
     figures = face_model.measure(faces, recipe, sessions, Namespace(seed=1, shared=shared, keep=False))
     before, after = figures["input"], figures["output"]

@@ -22,8 +22,11 @@ from restore_stubs import StubModels, twice
 from revisage.cli import main, restore as command
 from revisage.restore import Restorer
 
+done = []
+
 def scene(picture):
-    time.sleep(float(sys.argv[2]))
+    time.sleep(float(sys.argv[2]) if done else 0)
+    done.append(picture)
     return twice(picture)
 
 models = StubModels(scene=scene)
@@ -36,7 +39,7 @@ sys.exit(main(sys.argv[3:]))
 
 
 def started(folder: Path, seconds: float, report: Path) -> subprocess.Popen[str]:
-    """A run over six photos of which each takes `seconds`, once the first one is done."""
+    """A run over six photos of which each takes `seconds` but the first, once that is done."""
     (folder / "in").mkdir()
     for number in range(6):
         Image.new("RGB", (40, 30)).save(folder / "in" / f"{number}.png")

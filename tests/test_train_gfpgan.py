@@ -50,7 +50,7 @@ from revisage.lab.train.tasks.gfpgan import COMPONENT_LOSSES, FaceSettings, Face
 from revisage.lab.train.tasks.prior import PriorTask, load_prior  # noqa: E402
 
 TEMPLATE = np.array([(36.2, 45.0), (59.8, 45.0), (48.1, 58.9), (37.7, 69.6), (58.7, 69.6)])  # at 96 px
-LOOP = LoopSettings(images=16, batch=4, rate=1e-3, warmup=0, precision="fp32", threads=1, save_every=0)
+LOOP = LoopSettings(images=16, batch=4, rate=1e-3, warmup=0, precision="fp32", threads=1)
 
 
 @pytest.fixture(autouse=True)
@@ -269,19 +269,19 @@ def test_mirrored_faces_have_their_landmarks_mirrored(faces: Path) -> None:
 def test_an_adversarial_training_goes_on_to_the_same_last_bit(
     system: str, faces: Path, tmp_path: Path
 ) -> None:
-    settings = replace(LOOP, images=40)
+    settings = replace(LOOP, images=24)
     train(make(system, faces), tmp_path / "whole", settings)
     stopped = make(system, faces)
     sample = stopped.sample
 
     def interrupted(index: int) -> dict[str, np.ndarray]:
-        if index >= 20:
+        if index >= 12:
             raise KeyboardInterrupt
         return sample(index)
 
     stopped.sample = interrupted  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
-        train(stopped, tmp_path / "stopped", settings)
+        train(stopped, tmp_path / "stopped", replace(settings, save_every=0))
     train(make(system, faces), tmp_path / "stopped", settings)
     whole, stopped_state = (newest(tmp_path / run) for run in ("whole", "stopped"))
     flat_a, flat_b = flatten(whole), flatten(stopped_state)
@@ -500,7 +500,7 @@ def test_a_table_of_landmarks_is_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_trains(faces: Path, tmp_path: Path, precision: str) -> None:
     task = task_of(faces)
-    network = train(task, tmp_path, replace(LOOP, precision=precision))
+    network = train(task, tmp_path, replace(LOOP, images=8, precision=precision))
     assert all(torch.isfinite(p).all() for p in network.parameters())
     assert (newest(tmp_path)["scalers"]["generator"] != {}) == (precision == "fp16")
 
@@ -508,10 +508,11 @@ def test_half_precision_trains(faces: Path, tmp_path: Path, precision: str) -> N
 def test_a_training_killed_at_any_moment_goes_on_with_the_same_command(faces: Path, tmp_path: Path) -> None:
     """By SIGKILL, through the command line."""
     run = tmp_path / "killed"
-    changes = ["images=48", "batch=4", "precision=fp32", "threads=1", "device=cpu", "save_every=0"]
-    tail = ["train", "gfpgan", "--data", str(faces), "--preset", "tiny", "--set", *changes, "validation=2"]
+    changes = ["images=48", "batch=4", "precision=fp32", "threads=1", "device=cpu", "validation=2"]
+    tail = ["train", "gfpgan", "--data", str(faces), "--preset", "tiny", "--set", *changes]
+    command = [*tail, "save_every=0", "--out", str(run)]
     child = subprocess.Popen(
-        [sys.executable, "-m", "revisage", *tail, "--out", str(run)],
+        [sys.executable, "-m", "revisage", *command],
         stdout=subprocess.DEVNULL,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
@@ -522,8 +523,8 @@ def test_a_training_killed_at_any_moment_goes_on_with_the_same_command(faces: Pa
     child.kill()
     assert child.wait() == -signal.SIGKILL
     assert newest(run)["images"] < 48
-    for folder in (run, tmp_path / "whole"):
-        assert main([*tail, "--out", str(folder)]) == 0
+    for arguments in (command, [*tail, "--out", str(tmp_path / "whole")]):
+        assert main(arguments) == 0
     killed, whole = (flatten(newest(folder)) for folder in (run, tmp_path / "whole"))
     assert killed.keys() == whole.keys()
     for name, value in whole.items():
@@ -546,31 +547,27 @@ def test_a_training_asked_to_end_is_kept(
     assert "step in hand" in capfd.readouterr().err
 
 
-def test_two_processes_give_what_one_gives(faces: Path, tmp_path: Path) -> None:
+def test_two_processes_give_what_one_gives(
+    faces: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Through the command line and torchrun; a reconstruction, whose losses are means over the batch."""
-    changes = ["images=32", "batch=4", "precision=fp32", "threads=1", "device=cpu", "adversarial=0"]
+    changes = ["images=16", "batch=4", "precision=fp32", "threads=1", "device=cpu", "adversarial=0"]
     tail = ["train", "gfpgan", "--data", str(faces), "--preset", "tiny", "--set", *changes]
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
-    starts = {
-        "one": [sys.executable, "-m", "revisage"],
-        "two": [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
-            *("-m", "revisage"),
-        ],
-    }
-    for name, start in starts.items():
-        done = subprocess.run(
-            [*start, *tail, "--out", str(tmp_path / name)],
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        assert done.stdout.count("held out") == 1  # one process logs
-    one, two = (newest(tmp_path / name) for name in starts)
-    assert one["images"] == two["images"] == 32
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*torchrun, "-m", "revisage", *tail, "--out", str(tmp_path / "two")],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert main([*tail, "--out", str(tmp_path / "one")]) == 0
+    for said in (done.stdout, capfd.readouterr().out):
+        assert said.count("held out") == 1  # one process logs
+    one, two = (newest(tmp_path / name) for name in ("one", "two"))
+    assert one["images"] == two["images"] == 16
     for name, value in one["ema"].items():
         torch.testing.assert_close(two["ema"][name], value, rtol=1e-3, atol=1e-4)
 

@@ -84,7 +84,7 @@ def test_a_killed_training_goes_on_to_the_same_last_bit(
     objective: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loop = presets.choose(f"progressive-{objective}", "tiny").loop
-    settings = replace(loop, images=16, batch=4, precision="fp32", threads=1, save_every=0)
+    settings = replace(loop, images=16, batch=4, precision="fp32", threads=1)
     train(tiny(objective, pictures), tmp_path / "whole", settings)
 
     killed = tiny(objective, pictures)
@@ -97,7 +97,7 @@ def test_a_killed_training_goes_on_to_the_same_last_bit(
 
     monkeypatch.setattr(killed, "sample", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train(killed, tmp_path / "killed", settings)
+        train(killed, tmp_path / "killed", replace(settings, save_every=0))
     train(tiny(objective, pictures), tmp_path / "killed", replace(settings, loaders=2))
 
     states = []
