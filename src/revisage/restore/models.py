@@ -16,6 +16,7 @@ from revisage.errors import ModelCorruptError, ModelMissingError, UnknownModelEr
 from revisage.faces import Face
 from revisage.files import sha256
 from revisage.options import Settings, refusal
+from revisage.restore.dots import without_dots
 from revisage.restore.receptive_field import receptive_field
 from revisage.runtime import Session, openvino
 
@@ -97,7 +98,8 @@ class SceneModel:
 
 
 class AtStrength:
-    """A session of (N, 3, H, W) made of one that takes a plane of the strength as a fourth channel."""
+    """A session of (N, 3, H, W) made of one that takes a plane of the strength as a fourth channel, without
+    the dots that it adds."""
 
     def __init__(self, session: Session, strength: float) -> None:
         self._session, self._strength = session, np.float32(strength)
@@ -108,7 +110,7 @@ class AtStrength:
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         plane = np.full_like(batch[:, :1], self._strength)
-        return self._session.run(np.concatenate((batch, plane), axis=1))
+        return without_dots(self._session.run(np.concatenate((batch, plane), axis=1)), batch)
 
 
 @dataclass(frozen=True)
