@@ -1,8 +1,6 @@
-"""Training of the damage model: which pixels lie under marks that were drawn on photos without any.
-
-What belongs to a photo (writing, wires, hair, stars, borders, a print's screen) is drawn as well, and is no
-damage.
-"""
+"""Training of the damage model: which pixels lie under marks that were drawn on photos without any. What
+belongs to a photo (writing, wires, hair, stars, borders, a print's screen) is drawn as well, and is no
+damage."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +22,7 @@ from revisage.lab.metrics.weights import fill, read_state
 from revisage.lab.networks.damage import STRIDE, Damage, DamageConfig
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.pictures import grid, to_unit, unit_tensor
-from revisage.lab.train.scenes import MARKED, crowd, patches, piece, ramp, vary
+from revisage.lab.train.scenes import MARKED, crowd, patches, photographs, piece, ramp, vary
 from revisage.lab.train.settings import check
 from revisage.lab.train.task import Batch, Phase
 
@@ -112,12 +110,9 @@ class DamageTask:
     def __init__(self, settings: DamageSettings) -> None:
         cv2.setNumThreads(1)  # the loader's threads are the parallelism
         self.settings = settings
-        folders = [folder for folder in (settings.data, settings.more) if folder is not None]
-        training, held = (
-            [path for folder in folders for path in find_pictures(folder, held=held)]
-            for held in (False, True)
-        )
-        self.photos, self.held = Pictures(training), Pictures(held[: settings.validation])
+        folders = settings.data, settings.more
+        self.photos = Pictures(photographs(*folders))
+        self.held = Pictures(photographs(*folders, held=True)[: settings.validation])
         self.faces = Pictures(find_pictures(settings.faces)) if settings.faces else None
         self.untouched = Pictures(find_pictures(settings.untouched)) if settings.untouched else None
         self.pool = Pool(self._piece, size=settings.pool, reuse=settings.reuse, seed=settings.seed)
@@ -217,11 +212,9 @@ def predict(network: nn.Module, photo: np.ndarray) -> np.ndarray:
 def marked_photo(
     rng: np.random.Generator, clean: np.ndarray, *, marks: Chain | None, printed: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Print a clean piece, mark it and let it age: (H, W, 3) in [0, 1] -> the photo and its (H, W) mask.
-
-    The mask is 1 where marks changed the print by more than `MARKED`, and ageing and scanning left `SEEN` of
-    it. Without `printed` the piece is taken to be a print already.
-    """
+    """Print a clean piece (without `printed` it is one already), mark it and let it age: (H, W, 3) in [0, 1]
+    -> the photo and its (H, W) mask, 1 where marks changed the print by more than `MARKED` and `SEEN` of it
+    is left."""
     low, high = np.log(np.maximum(WIDTHS, clean.shape[0]))
     factor = float(np.exp(rng.uniform(low, high))) / clean.shape[0]
     steps = old_photo.printed(rng, _PRINT) if printed else []
