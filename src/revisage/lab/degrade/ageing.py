@@ -54,11 +54,9 @@ class Fading:
 
 @dataclass(frozen=True)
 class DyeFading:
-    """The three dyes of a colour print lose density at different rates, and its base turns yellow.
-
-    keep: share of the density left in the cyan, magenta and yellow dye (seen in R, G, B). base: what white
-    becomes. With v = 10^-D the density is scaled by keep, so v becomes v^keep times the base.
-    """
+    """The three dyes of a colour print (cyan, magenta, yellow, seen in R, G, B) keep a share of their
+    density, and its base turns yellow: v = 10^-D becomes v^keep times the base, which is what white
+    becomes."""
 
     keep: tuple[float, float, float]
     base: tuple[float, float, float]
@@ -83,10 +81,8 @@ class DyeFading:
 
 @dataclass(frozen=True)
 class Toning:
-    """The luma printed in one tone: sepia, selenium, cyanotype, or plain gray.
-
-    shadow, middle, light: RGB of black, middle gray and white.
-    """
+    """The luma printed in one tone, given as RGB of black, middle gray and white: sepia, selenium, cyanotype,
+    gray."""
 
     shadow: tuple[float, float, float]
     middle: tuple[float, float, float]
@@ -131,10 +127,8 @@ class Yellowing:
 
 @dataclass(frozen=True)
 class Grain:
-    """Silver grain: noise correlated over ``size`` reference pixels, strongest in the middle tones.
-
-    sigma: standard deviation in middle gray. colour: share of it that differs between the channels.
-    """
+    """Silver grain: noise correlated over ``size`` reference pixels, strongest in the middle tones. sigma:
+    standard deviation in middle gray. colour: share of it that differs between the channels."""
 
     sigma: float
     size: float
@@ -231,10 +225,8 @@ class Halftone:
 
 @dataclass(frozen=True)
 class PaperTexture:
-    """The paper's relief as a scanner sees it.
-
-    texture: "paper", "linen" or "silk". depth: its spread. size: of a texel, reference pixels.
-    """
+    """The paper's relief ("paper", "linen" or "silk") as a scanner sees it. depth: its spread. size: of a
+    texel, reference pixels."""
 
     texture: str
     depth: float

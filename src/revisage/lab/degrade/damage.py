@@ -239,10 +239,8 @@ def from_line(
     period: float = 9.0,
 ) -> np.ndarray:
     """(H, W) signed distance in reference pixels from a line that wavers and is ragged, as torn paper is.
-
-    offset: of the line from the centre, as a share of the mean side; angle: of its normal, radians.
-    period: between the bumps, reference pixels.
-    """
+    offset: of the line from the centre, as a share of the mean side; angle: of its normal, radians; period:
+    between the bumps, reference pixels."""
     (height, width), scale = image.shape[:2], unit(image)
     cos, sin = math.cos(angle), math.sin(angle)
     x = np.arange(width, dtype=np.float32) - (width - 1) / 2

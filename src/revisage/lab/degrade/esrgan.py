@@ -1,8 +1,5 @@
-"""Real-ESRGAN's first- and second-order degradation (Wang et al., 2021, section 3), pixels as published.
-
-Lengths here are the picture's own pixels, as published: these degradations happen on a sensor or in a file,
-whatever the picture shows.
-"""
+"""Real-ESRGAN's first- and second-order degradation (Wang et al., 2021, section 3). Lengths are the picture's
+own pixels, as published: these degradations happen on a sensor or in a file, whatever it shows."""
 
 import math
 from dataclasses import dataclass

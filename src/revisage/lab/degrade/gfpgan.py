@@ -21,11 +21,9 @@ BOTH = (1.0, 16.0)
 
 @dataclass(frozen=True)
 class Gfpgan:
-    """Parameters of the equation, all stated for a 512 x 512 face as in the paper.
-
-    sigma_x, sigma_y: blur, pixels at 512; angle in radians. factor: downsampling r. noise: standard deviation
-    (0 to 1 scale) on the 512 / r picture. quality: of the JPEG.
-    """
+    """Parameters of the equation for a 512 x 512 face: blur sigma_x, sigma_y in pixels at 512, angle in
+    radians; downsampling factor r; noise, a standard deviation (0 to 1 scale), on the 512 / r picture; JPEG
+    quality."""
 
     sigma_x: float
     sigma_y: float

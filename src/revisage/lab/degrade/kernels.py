@@ -1,7 +1,5 @@
-"""Blur kernels: Gaussian, generalised Gaussian, plateau and sinc, and the step that applies one.
-
-The family and its names are those of Real-ESRGAN (Wang et al., 2021, section 3.2 and equation 2).
-"""
+"""Blur kernels, and the step that applies one: the family of Real-ESRGAN (Wang et al., 2021, §3.2 and eq.
+2)."""
 
 import math
 from dataclasses import dataclass
@@ -28,10 +26,8 @@ def _normalised(kernel: np.ndarray) -> np.ndarray:
 
 
 def gaussian(size: int, sigma_x: float, sigma_y: float, angle: float = 0.0, beta: float = 1.0) -> np.ndarray:
-    """Generalised Gaussian exp(-q^beta / 2): (size, size) float32 summing to 1; beta 1 is the Gaussian.
-
-    Sigmas in pixels, angle in radians.
-    """
+    """Generalised Gaussian exp(-q^beta / 2), beta 1 the Gaussian: (size, size) float32 summing to 1. Sigmas
+    in pixels, angle in radians."""
     return _normalised(np.exp(-0.5 * _quadratic_form(size, sigma_x, sigma_y, angle) ** beta))
 
 
