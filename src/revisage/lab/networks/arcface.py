@@ -105,20 +105,15 @@ class ArcFaceResNet18(nn.Module):
 
 
 def gray_face(faces: Tensor) -> Tensor:
-    """(N, 3, S, S) RGB face on the FFHQ template -> (N, 1, 128, 128) luma of ITU-R BT.601, bilinear.
-
-    The whole crop, without a crop to another template and without smoothing before it shrinks: so GFP-GAN
-    feeds this network in training.
-    """
+    """(N, 3, S, S) RGB face on the FFHQ template -> (N, 1, 128, 128) luma of ITU-R BT.601, bilinear, without
+    another crop or smoothing: so GFP-GAN feeds this network in training."""
     return F.interpolate(luma(faces), size=(_SIZE, _SIZE), mode="bilinear")
 
 
 def new_edgeface() -> nn.Module:
-    """(N, 3, 112, 112) RGB in [-1, 1] on the ArcFace template -> (N, 512) embedding, not normalised.
-
-    EdgeFace-XS, which stays near itself when a face is degraded: George et al., *EdgeFace: Efficient Face
-    Recognition Model for Edge Devices*, 2023; EdgeNeXt (Maaz et al., 2022) in its extra small size, by timm.
-    """
+    """(N, 3, 112, 112) RGB in [-1, 1] on the ArcFace template -> (N, 512) embedding, not normalised:
+    EdgeFace-XS (George et al., *EdgeFace: Efficient Face Recognition Model for Edge Devices*, 2023; EdgeNeXt
+    by Maaz et al., 2022, from timm), which stays near itself when a face is degraded."""
     import timm
 
     network: nn.Module = timm.create_model("edgenext_x_small", pretrained=False, num_classes=512)

@@ -1,8 +1,6 @@
 """The compact VGG-style network for whole photos: all work at low resolution, one pixel-shuffle at the end.
-
-Source: Wang et al., *Real-ESRGAN*, ICCVW 2021, and its later releases, whose SRVGGNetCompact this is: weights
-carry the same names.
-"""
+Source: Wang et al., *Real-ESRGAN*, ICCVW 2021, later releases (SRVGGNetCompact, whose weights' names it
+has)."""
 
 import math
 from collections.abc import Mapping

@@ -114,10 +114,8 @@ class DownBlock(nn.Module):
 
 
 def minibatch_deviation(x: Tensor, group: int) -> Tensor:
-    """(N, C, H, W) -> (N, C + 1, H, W): appends the mean standard deviation of the features over groups.
-
-    Groups have the largest size up to `group` that divides N.
-    """
+    """(N, C, H, W) -> (N, C + 1, H, W): appends the mean standard deviation of the features over groups, of
+    the largest size up to `group` that divides N."""
     n, _, h, w = x.shape
     size = next(g for g in range(min(group, n), 0, -1) if n % g == 0)
     # Deviations of bf16 numbers lose too many digits, and the square root has no gradient at zero.
@@ -193,11 +191,9 @@ LEVELS = 3
 
 
 class UNetDiscriminator(nn.Module):
-    """A U-Net that judges every pixel: (N, 3, H, W) in [0, 1] -> logits (N, 1, H, W), one a pixel.
-
-    `width` features at full size (64 as published), doubled at every halving. All convolutions but the first
-    and the last have spectral norm 1.
-    """
+    """A U-Net that judges every pixel: (N, 3, H, W) in [0, 1] -> logits (N, 1, H, W). `width` features at
+    full size (64 as published), doubled at every halving; spectral norm 1 but in the first and last
+    convolution."""
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()

@@ -220,10 +220,8 @@ _RESIDUAL_GAINS = {r"heads\.\d+|decoder\.rgb\.\d+\.conv": 0.02}
 
 
 class GFPGAN(nn.Module):
-    """Degraded faces, (N, 3, size, size) in [-1, 1] -> `picture` and `pyramid` of `Restored`.
-
-    The pyramid serves the pyramid restoration loss (§3.2) and is ignored in use.
-    """
+    """Degraded faces, (N, 3, size, size) in [-1, 1] -> `picture` and `pyramid` of `Restored`; the latter is
+    for the pyramid restoration loss (§3.2)."""
 
     def __init__(self, config: GFPGANConfig) -> None:
         super().__init__()
@@ -356,10 +354,8 @@ class GFPGAN(nn.Module):
 
 
 class UnitRange(nn.Module):
-    """A face network with [-1, 1] pictures as one picture-to-picture function on [0, 1].
-
-    Of a network that gives several, the first of a tuple is the picture, or the last of a list.
-    """
+    """A face network with [-1, 1] pictures as one picture-to-picture function on [0, 1]. Of a network that
+    gives several, the first of a tuple is the picture, or the last of a list."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

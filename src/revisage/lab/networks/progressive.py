@@ -144,10 +144,8 @@ def brought(x: Tensor, size: int) -> Tensor:
 
 class Critic(nn.Module):
     """The critic of all three steps: forward(x, step) -> scores (N,), unbounded, of (N, 3, 16 · 2^step, ...).
-
-    Each size has its own way in, a convolution that halves it; what follows is shared, so the critic of a
-    step is that of the step before with a layer in front. `widths`: features at 64, 32, 16, 8 and 4 px.
-    """
+    Each size has its own way in, a convolution that halves it; what follows is shared. `widths`: features at
+    64, 32, 16, 8 and 4 px."""
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()

@@ -1,8 +1,5 @@
-"""A small network that estimates from a small copy of a photo how it has faded, as levels of its channels.
-
-Levels (black point, white point and gamma of a channel) undo what ageing does to a print: a stain or a veil
-moves white or black, and a dye that keeps a share k of its density turns v into v^k.
-"""
+"""A small network that estimates from a small copy of a photo how it has faded, as levels of its channels: a
+stain or a veil moves black or white point, and a dye that keeps a share k of its density turns v into v^k."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,11 +21,9 @@ class ToneConfig:
 
 
 class ToneNetwork(nn.Module):
-    """(N, 3, H, W) RGB in [0, 1], a photo reduced to `revisage.restore.tone.SIDE` -> (N, 9): the black points
-    of red, green and blue, in [0, 0.4], their white points, in [0.5, 1], and gammas, in [0.4, 2.5].
-
-    v becomes ((v - black) / (white - black)) ** gamma.
-    """
+    """(N, 3, H, W) RGB in [0, 1], a photo reduced to `revisage.restore.tone.SIDE` -> (N, 9): of red, green
+    and blue the black points, in [0, 0.4], white points, in [0.5, 1], and gammas, in [0.4, 2.5]: v becomes
+    ((v - black) / (white - black)) ** gamma."""
 
     def __init__(self, config: ToneConfig = ToneConfig()) -> None:
         super().__init__()
