@@ -42,15 +42,11 @@ class Entry:
 def load(
     names: Sequence[str], folder: Path | None = None, find_landmarks: FindLandmarks | None = None
 ) -> list[Metric]:
-    """The metrics of these names, in this order, their weights loaded and hashed.
+    """The metrics of these names, in this order, their weights loaded and hashed: looked for in `folder`
+    before the zoo's. `find_landmarks` is for "landmarks".
 
-    `folder` of weights is looked in before the zoo's; `find_landmarks` is for "landmarks".
-
-    Raises:
-        UsageError: no metric of that name, or "landmarks" without `find_landmarks`.
-        ModelMissingError: weights are not on this machine; says which and how to get them.
-        ModelCorruptError: weights are not what they should be.
-        RuntimeUnavailableError: a library is missing; says which.
+    Raises UsageError (no metric of that name, or "landmarks" without `find_landmarks`), ModelMissingError and
+    ModelCorruptError (weights), RuntimeUnavailableError (a library is missing; says which).
     """
     unknown = [name for name in names if name not in METRICS]
     if unknown:
