@@ -1,8 +1,5 @@
-"""Scenes with known faces for the detector, composed from photographs, aligned crops and whole portraits.
-
-A face is pasted under a soft mask of varying shape, size, turn and light, or stands in its own whole picture,
-so that neither a square edge nor a halo gives it away.
-"""
+"""Scenes with known faces for the detector, composed from photographs, aligned crops and whole portraits, so
+that neither a square edge nor a halo gives a face away."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -168,10 +165,8 @@ def _crowd(scene: Scene, source: Source, rng: np.random.Generator) -> None:
 
 
 def _mosaic(scene: Scene, source: Source, rng: np.random.Generator) -> None:
-    """Whole pictures side by side, or one enlarged: heads on their own shoulders. Their faces are not listed.
-
-    Photographs without a face stand among them, so that a tile's straight edge tells nothing.
-    """
+    """Whole pictures side by side, or one enlarged: heads on their own shoulders, whose faces are not listed.
+    Photographs without a face stand among them, so that a tile's straight edge tells nothing."""
     size = scene.pixels.shape[0]
     scene.complete = False
     count = int(rng.choice([1, 2, 3, 4, 5], p=[0.35, 0.25, 0.2, 0.1, 0.1]))

@@ -1,7 +1,5 @@
-"""Dense targets for the detector: what its teachers answer on a clean scene, and what they missed.
-
-Faces are rows (n, 15), as in `revisage.faces.rows`.
-"""
+"""Dense targets for the detector: what its teachers answer on a clean scene, and what they missed. Faces are
+rows (n, 15), as in `revisage.faces.rows`."""
 
 import math
 from pathlib import Path
@@ -44,10 +42,9 @@ class Teacher:
 
 
 class Scrfd:
-    """SCRFD (Guo et al., *Sample and Computation Redistribution for Efficient Face Detection*, ICLR 2022) as
-    InsightFace runs it: the picture fits `side` x `side` pixels (a multiple of 32), suppression at an IoU of
-    0.4. `model` is an ONNX file as InsightFace publishes it, with landmarks. Raises TrainingError without it.
-    """
+    """SCRFD (Guo et al., *Sample and Computation Redistribution for Efficient Face Detection*, ICLR 2022), an
+    ONNX file with landmarks as InsightFace publishes it, run as there: the picture fits `side` x `side`
+    pixels (a multiple of 32), suppression at an IoU of 0.4. Raises TrainingError without the file."""
 
     def __init__(self, model: Path, side: int = 640, score: float = 0.5) -> None:
         if not model.is_file():
@@ -80,11 +77,10 @@ class Scrfd:
 def add_known(levels: list[np.ndarray], scene: Scene, score: float = 0.9) -> int:
     """Write what the scene knows into the teacher's dense outputs, in place; how many faces it had missed.
 
-    A face counts as seen when a cell with a score of at least 0.5 has a box that overlaps it by an IoU of
-    0.4. A missed one of `SMALLEST_FACE` pixels or more is written to the 3 x 3 cells around its centre, as
-    the teacher itself would. A seen one keeps the teacher's box and gets the scene's landmarks: the teacher's
-    turn by some 5 degrees with a head that is turned by 30. In the parts with leaning faces, which the scene
-    does not list, landmarks become NaN.
+    A face is seen when a cell with a score of at least 0.5 has a box of an IoU of 0.4 with it. A missed one
+    of `SMALLEST_FACE` pixels or more is written to the 3 x 3 cells around its centre, as the teacher would. A
+    seen one keeps the teacher's box and gets the scene's landmarks: the teacher's turn by some 5 degrees with
+    a head turned by 30. In parts with leaning, unlisted faces landmarks become NaN.
     """
     height, width = scene.pixels.shape[:2]
     for x, y, w, h in scene.leaning:
