@@ -25,7 +25,7 @@ from revisage.lab.networks.discriminators import (
     DiscriminatorConfig,
 )
 from revisage.lab.networks.gfpgan import CLEAR_256, GFPGAN, GFPGANConfig
-from revisage.lab.networks.vgg import VGG19Features
+from revisage.lab.networks.imagenet import VGG19Features
 from revisage.lab.train.critics import R1_INTERVAL, logistic, penalty
 from revisage.lab.train.face_losses import FaceLosses, FaceWeights, PictureLosses, equivariance
 from revisage.lab.train.face_validation import HeldFaces

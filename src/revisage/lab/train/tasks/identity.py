@@ -1,8 +1,6 @@
-"""Training of the identity model: a teacher's embedding of the clean face, told from a degraded one.
-
-The features between the rows of its table learn from the teacher's as well, first each row for itself: given
-what the teacher's row before it gives. The embedding alone says too little about a face.
-"""
+"""Training of the identity model: a teacher's embedding of the clean face, told from a degraded one, and the
+features between the rows of its table, first each row for itself, given what the teacher's row before it
+gives."""
 
 from dataclasses import dataclass
 from pathlib import Path
