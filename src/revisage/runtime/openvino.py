@@ -1,8 +1,5 @@
-"""OpenVINO on the CPU: the session that most people use.
-
-A network with free axes is compiled once and takes every size. Against compiling per size this costs
-0-10 % (compact scene and face models, 2 cores, fp32 and bf16), and it keeps one copy of the weights.
-"""
+"""OpenVINO on the CPU: the session that most people use. A network with free axes is compiled once and takes
+every size: 0-10 % slower than compiling per size (2 cores, fp32 and bf16), with one copy of the weights."""
 
 import contextlib
 import sys

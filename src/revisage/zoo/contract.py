@@ -1,8 +1,5 @@
-"""The contract a model carries in its file, read without the onnx package and without loading the weights.
-
-An ONNX file is one protobuf message. Its weights make nearly all of it, so this walks the fields by their
-lengths and seeks over them. Everything read from the file is bounded.
-"""
+"""The contract a model carries in its file, read without the onnx package: this walks the fields of the
+protobuf message by their lengths, seeks over the weights, and bounds everything it reads."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -88,11 +85,8 @@ def _whole(metadata: dict[str, str], key: str) -> int | None:
 
 
 def read_contract(path: Path) -> Contract:
-    """The contract in an ONNX file.
-
-    Raises ModelMissingError (it cannot be opened), ModelCorruptError (no whole ONNX model, weights in another
-    file, or metadata that break the contract).
-    """
+    """The contract in an ONNX file. Raises ModelMissingError (it cannot be opened), ModelCorruptError (no
+    whole ONNX model, weights in another file, or metadata that break the contract)."""
     metadata = read_metadata(path)
     try:
         return Contract.from_metadata(metadata)

@@ -1,8 +1,5 @@
-"""Writing an ONNX model layer by layer, from the tensors of a checkpoint.
-
-A layer takes its weights by their names in the checkpoint and checks their shapes. Numbers of fields:
-onnx.proto3; operators: ONNX, opset 18.
-"""
+"""Writing an ONNX model layer by layer, from the tensors of a checkpoint: a layer takes its weights by their
+names there and checks their shapes. Numbers of fields: onnx.proto3; operators: ONNX, opset 18."""
 
 from __future__ import annotations
 
@@ -54,11 +51,9 @@ class Graph:
     def weight(
         self, key: str, wanted: Shape, stored: str = "", axes: tuple[int, ...] | None = None
     ) -> tuple[str, tuple[int, ...]]:
-        """A tensor of the checkpoint: the name that nodes take it by (`stored`, else its own), and its shape.
-
-        It is stored with `axes`, if they are given. Raises MisfitError when it is not there or has another
-        shape (None: any length).
-        """
+        """A tensor of the checkpoint, stored with `axes`, if given: the name that nodes take it by (`stored`,
+        else its own), and its shape. Raises MisfitError when it is not there or has another shape (None: any
+        length)."""
         if key not in self._state:
             raise MisfitError(f"it has no tensor {key!r}")
         values = self._state[key]
@@ -128,10 +123,8 @@ class Graph:
 
 @dataclass(frozen=True)
 class Value:
-    """What a layer gives: (N, channels, ...). Its methods are layers; sums and products are, too.
-
-    `key` names a layer's weights in the checkpoint. They are stored by the same name, or by `stored`.
-    """
+    """What a layer gives: (N, channels, ...). Its methods are layers; sums and products are, too. `key` names
+    a layer's weights in the checkpoint. They are stored by the same name, or by `stored`."""
 
     graph: Graph
     name: str

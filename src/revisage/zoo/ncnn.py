@@ -59,7 +59,6 @@ def half(file: Path, suffix: str) -> Path:
 
 def read(file: Path) -> dict[str, np.ndarray]:
     """Tensors by the names of the network's PyTorch checkpoint, float32, finite; kernels (out, in, h, w).
-
     `file` is the `.param` or the `.bin` file; the other one lies beside it by the same name.
 
     Raises ModelMissingError (a file is not there), ModelCorruptError (damaged, or of another network).
