@@ -1,6 +1,5 @@
-"""Every network that a training makes, by name: its configuration, its class, and how it is exported. With
-the name and the configuration a checkpoint has all that builds the network again. An architecture is added
-here."""
+"""Every network that a training makes, by name: its configuration, its class, and how it is exported. Name
+and configuration are in every checkpoint and build the network again. An architecture is added here."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field

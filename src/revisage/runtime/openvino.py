@@ -49,11 +49,8 @@ def cpu_precisions() -> list[Precision]:
 
 
 class OpenVinoSession(OpenedSession):
-    """A session on the CPU.
-
-    One request with a lock serves all threads: in latency mode OpenVINO gives every core to one run, so
-    that a second request would wait inside it just the same, and hold its own buffers.
-    """
+    """A session on the CPU. One request with a lock serves all threads: in latency mode OpenVINO gives every
+    core to one run, so that a second request would wait inside it just the same, and hold its own buffers."""
 
     def __init__(self, source: Source, *, precision: str = "auto", threads: int | None = None) -> None:
         """Raises RuntimeUnavailableError (no such precision here), ModelCorruptError (not a network)."""

@@ -29,8 +29,7 @@ def look_alike(half: np.ndarray, full: np.ndarray) -> bool:
 
 def probe(height: int, width: int, channels: int = 3) -> np.ndarray:
     """A picture to try networks on: (1, channels, height, width) float32 in [0, 1], always the same, with
-    shading, edges, fine texture and clipped black and white, as photos have. Channels after the third are
-    planes of 0.5."""
+    shading, edges, fine texture and clipped black and white. Channels after the third are planes of 0.5."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     u, v = x / max(width - 1, 1) - 0.5, y / max(height - 1, 1) - 0.5
     disc = (u**2 + 1.4 * v**2 < 0.09).astype(np.float32)

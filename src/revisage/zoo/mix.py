@@ -1,6 +1,5 @@
-"""Two models of one architecture made one: every weight is w first + (1 - w) second, in place in the file's
-bytes. Wang et al., *Deep Network Interpolation for Continuous Imagery Effect Transition*, CVPR 2019, eq.
-1."""
+"""Two models of one architecture made one: every weight is w first + (1 - w) second, set in the file's bytes.
+Wang et al., *Deep Network Interpolation for Continuous Imagery Effect Transition*, CVPR 2019, eq. 1."""
 
 import io
 from dataclasses import dataclass

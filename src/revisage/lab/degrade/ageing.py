@@ -54,9 +54,8 @@ class Fading:
 
 @dataclass(frozen=True)
 class DyeFading:
-    """The three dyes of a colour print (cyan, magenta, yellow, seen in R, G, B) keep a share of their
-    density, and its base turns yellow: v = 10^-D becomes v^keep times the base, which is what white
-    becomes."""
+    """The dyes of a colour print (cyan, magenta, yellow, seen in R, G, B) keep a share of their density, and
+    its base, what white becomes, turns yellow: v = 10^-D becomes v^keep times the base."""
 
     keep: tuple[float, float, float]
     base: tuple[float, float, float]

@@ -74,8 +74,7 @@ class GaussianNoise:
 
 @dataclass(frozen=True)
 class PoissonNoise:
-    """Shot noise by the normal law, near enough at 256 levels: variance scale^2 x value / 256, so brighter
-    parts shake more."""
+    """Shot noise, as a normal law of variance scale^2 x value / 256, so that brighter parts shake more."""
 
     scale: float
     gray: bool

@@ -22,8 +22,7 @@ BOTH = (1.0, 16.0)
 @dataclass(frozen=True)
 class Gfpgan:
     """Parameters of the equation for a 512 x 512 face: blur sigma_x, sigma_y in pixels at 512, angle in
-    radians; downsampling factor r; noise, a standard deviation (0 to 1 scale), on the 512 / r picture; JPEG
-    quality."""
+    radians; downsampling factor r; noise, as a standard deviation (0 to 1 scale), on the 512 / r picture."""
 
     sigma_x: float
     sigma_y: float
@@ -48,8 +47,7 @@ class Gfpgan:
 
     def described(self) -> tuple[float, ...]:
         """(6,) numbers of about unit size, without jumps: log of the mean sigma, how much longer one axis of
-        the blur is than the other as a vector of twice its angle, log r, delta and 100 - q as shares of the
-        most."""
+        the blur is as a vector of twice its angle, log r, delta and 100 - q as shares of the most."""
         longer = math.log(self.sigma_x / self.sigma_y)
         return (
             math.log(self.sigma_x * self.sigma_y) / 2,

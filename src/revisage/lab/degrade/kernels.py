@@ -1,5 +1,4 @@
-"""Blur kernels, and the step that applies one: the family of Real-ESRGAN (Wang et al., 2021, §3.2 and eq.
-2)."""
+"""Blur kernels, and the step that applies one: Real-ESRGAN's family (Wang et al., 2021, §3.2 and eq. 2)."""
 
 import math
 from dataclasses import dataclass

@@ -15,8 +15,7 @@ from .recipe import Chain, Step, chance
 @dataclass(frozen=True)
 class Chances:
     """Probabilities of the parts (``dyes`` of what is neither ``gray`` nor ``toned``, ``yellow`` of what is
-    not toned, ``grain`` of what has no printing screen); ``strength`` multiplies how hard ageing and damage
-    strike."""
+    not toned, ``grain`` of what has no screen); ``strength`` multiplies how hard ageing and damage strike."""
 
     blur: float = 0.5
     low_resolution: float = 0.45

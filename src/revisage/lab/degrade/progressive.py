@@ -1,6 +1,5 @@
 """The degradation of the progressive face GAN: JPEG_q((n * k_sigma) down_{s x s} + n_delta) up_{u x u} (Kim
-et al., BMVC 2019, equation 1 and its table), for u = 16, a thumbnail to be enlarged, and u = 128, a damaged
-picture."""
+et al., BMVC 2019, eq. 1 and table), for u = 16, a thumbnail to enlarge, and u = 128, a damaged picture."""
 
 import math
 from dataclasses import dataclass

@@ -52,12 +52,11 @@ class Method:
 
 
 def open_methods(texts: Sequence[str], settings: MethodSettings, data: Data) -> dict[str, Method]:
-    """The methods that the texts name by the label that each has in tables, their models opened. Metrics use
-    as many threads as they do.
+    """The methods that the texts name by their labels, opened. Metrics use as many threads as they do.
 
     Raises UsageError (a text is none of the above, two have one label, or a folder lacks a picture of the
-    data), ModelError (a model is unknown, missing or corrupt), RuntimeUnavailableError (a checkpoint needs a
-    library).
+    data), ModelError (a model is unknown, missing or corrupt), RuntimeUnavailableError (a library is
+    missing).
     """
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)  # for the metrics

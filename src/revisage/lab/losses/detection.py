@@ -17,8 +17,7 @@ def quality_focal(logits: Tensor, target: Tensor, weight: Tensor | None = None) 
 
 def box_iou_distance(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """Sum of weight x (1 - IoU + normalised squared centre distance) over cells; boxes (..., 4) as (dx, dy,
-    log w, log h) of one common cell, `weight` (...). Equation 7 of Zheng et al., *Distance-IoU Loss*, AAAI
-    2020."""
+    log w, log h) of one common cell, `weight` (...). Zheng et al., *Distance-IoU Loss*, AAAI 2020, eq. 7."""
     corners = []
     for boxes in (predicted, target):
         sizes = boxes[..., 2:].clamp(max=8).exp()

@@ -29,8 +29,7 @@ def gram(features: Tensor) -> Tensor:
 
 def style(fake: Sequence[Tensor], real: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor:
     """L = sum_l w_l mean |gram(ψ_l(fake)) - gram(ψ_l(real))| over feature maps ψ_l, each (N, C_l, H_l, W_l).
-    GFP-GAN, §3.5, eq. 7, of a component's discriminator, all weights 1; its published code also of
-    VGG-19's."""
+    GFP-GAN, §3.5, eq. 7, for a component's discriminator; its published code for VGG-19 as well."""
     layers = zip(fake, real, weights or [1.0] * len(real), strict=True)
     return torch.stack([w * l1(gram(a), gram(b)) for a, b, w in layers]).sum()
 

@@ -19,8 +19,7 @@ def locate(name: str, wanted_by: str, folder: Path | None = None) -> Path:
     """The file of the catalogue's weights `name`: in `folder`, or where every model is looked for; a copy
     (`COPIES`) where the weights themselves are not there. `wanted_by` is the metric that messages name.
 
-    Raises ModelMissingError (it is nowhere; says how to get it), ModelCorruptError (another sha256 than
-    stated).
+    Raises ModelMissingError (nowhere; says how to get it), ModelCorruptError (another sha256 than stated).
     """
     spec = zoo.CATALOGUE[name]
     path = folder / spec.file if folder is not None else None

@@ -1,7 +1,5 @@
-"""ArcFace (Deng et al., CVPR 2019): its template, its ResNet-18 on gray faces, and EdgeFace, on its template.
-
-§3.1: the improved residual unit, "IR". Layer names follow the published `arcface_resnet18.pth`.
-"""
+"""ArcFace (Deng et al., CVPR 2019): its template, its ResNet-18 on gray faces (§3.1, "IR"; layers named as in
+the published `arcface_resnet18.pth`), and EdgeFace, on its template."""
 
 import math
 

@@ -1,6 +1,5 @@
 """The compact VGG-style network for whole photos: all work at low resolution, one pixel-shuffle at the end.
-Source: Wang et al., *Real-ESRGAN*, ICCVW 2021, later releases (SRVGGNetCompact, whose weights' names it
-has)."""
+SRVGGNetCompact of Wang et al., *Real-ESRGAN*, ICCVW 2021, in later releases, with its weights' names."""
 
 import math
 from collections.abc import Mapping

@@ -1,11 +1,10 @@
 """Critics of pictures: StyleGAN2's for whole faces, small ones for parts of a face, Real-ESRGAN's for photos.
 
-Sources: Karras et al., *Analyzing and Improving the Image Quality of StyleGAN*, CVPR 2020, §4.1 and fig. 7
-(residual discriminator); Karras et al., *Progressive Growing of GANs*, ICLR 2018, §3 (minibatch standard
-deviation) and §4.1 (equalised learning rate); Wang et al., GFP-GAN, CVPR 2021, §3.5 (component
-discriminators); Wang et al., *Real-ESRGAN*, ICCVW 2021, §3.3 (U-Net); Schönfeld et al., *A U-Net Based
-Discriminator for Generative Adversarial Networks*, CVPR 2020; Miyato et al., *Spectral Normalization*, ICLR
-2018.
+Sources: Karras et al., *Analyzing and Improving the Image Quality of StyleGAN*, CVPR 2020, §4.1 and fig. 7;
+*Progressive Growing of GANs*, ICLR 2018, §3 (minibatch deviation) and §4.1 (equalised learning rate); Wang et
+al., GFP-GAN, CVPR 2021, §3.5 (components); Wang et al., *Real-ESRGAN*, ICCVW 2021, §3.3 (U-Net); Schönfeld et
+al., *A U-Net Based Discriminator for Generative Adversarial Networks*, CVPR 2020; Miyato et al., *Spectral
+Normalization*, ICLR 2018.
 """
 
 import math
@@ -125,11 +124,9 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
 
 
 class Discriminator(nn.Module):
-    """StyleGAN2's residual discriminator.
-
-    forward: pictures (N, 3, size, size) in [-1, 1] (times `reduce`), and the degraded ones where it is
-    conditional -> logits (N,). It is `judge` of what is to `see` of each: R1 holds the gradient over that.
-    """
+    """StyleGAN2's residual discriminator: pictures (N, 3, size, size) in [-1, 1] (times `reduce`), and the
+    degraded ones where it is conditional -> logits (N,). It is `judge` of what is to `see` of each, which R1
+    is over."""
 
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
@@ -192,8 +189,7 @@ LEVELS = 3
 
 class UNetDiscriminator(nn.Module):
     """A U-Net that judges every pixel: (N, 3, H, W) in [0, 1] -> logits (N, 1, H, W). `width` features at
-    full size (64 as published), doubled at every halving; spectral norm 1 but in the first and last
-    convolution."""
+    full size (64 as published), doubled at every halving; spectral norm 1 but of the first and last."""
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()

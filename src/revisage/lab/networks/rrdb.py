@@ -1,6 +1,5 @@
 """Residual-in-residual dense blocks, the large network for whole photos: Wang et al., *ESRGAN*, ECCVW 2018,
-§3.1, and *Real-ESRGAN*, ICCVW 2021, §3.2 (pixel-unshuffled input). Modules are named as in published
-weights."""
+§3.1, and *Real-ESRGAN*, ICCVW 2021, §3.2 (unshuffled input). Modules are named as in published weights."""
 
 from dataclasses import dataclass
 

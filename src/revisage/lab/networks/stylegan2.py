@@ -1,8 +1,7 @@
 """StyleGAN2 building blocks and the synthesis decoder, without custom operators.
 
-Source: Karras et al., *Analyzing and Improving the Image Quality of StyleGAN*, CVPR 2020, §2.2 (weight
-demodulation) and §4.1 (skip generator). Resampling is bilinear, which the "clean" GFP-GAN uses in place of
-the FIR filters.
+Karras et al., *Analyzing and Improving the Image Quality of StyleGAN*, CVPR 2020, §2.2 (demodulation) and
+§4.1 (skip generator), with bilinear resampling, as the "clean" GFP-GAN has it.
 """
 
 import math

@@ -38,8 +38,7 @@ class Muon(torch.optim.Adam):
     Of a kernel's gradient few directions are large, and along the many small ones Adam hardly moves; made
     orthogonal, all move alike. The step of a kernel has the root mean square of 0.2 times the rate, about
     Adam's (Liu et al., *Muon is Scalable for LLM Training*, 2025, eq. 4), so that one learning rate does for
-    both. It costs the same whatever the batch. Processes that train together turn a share of the kernels
-    each.
+    both. It costs the same whatever the batch. Processes that train together share the kernels.
     """
 
     def __init__(self, network: nn.Module, betas: tuple[float, float], momentum: float = 0.95) -> None:

@@ -52,9 +52,8 @@ def closeup(picture: np.ndarray, rng: Generator, size: int) -> np.ndarray:
 
 
 def leaves(draw: Draw, rng: Generator, size: int) -> np.ndarray:
-    """Shaded shapes that cover one another, each cut from a picture: cloth, petals, stones, limbs, hands. The
-    dead leaves of Lee, Mumford and Huang, *Occlusion models for natural images*, IJCV 2001, have the
-    statistics of photographs."""
+    """Shaded shapes that cover one another, each cut from a picture: cloth, petals, stones, limbs, hands. As
+    the dead leaves of Lee, Mumford and Huang, *Occlusion models for natural images*, IJCV 2001."""
     cloths = [cloth(draw, rng, size) for _ in range(4)]
     canvas = cloths[0].copy()
     strew(canvas, cloths, rng, int(rng.integers(6, 40)))

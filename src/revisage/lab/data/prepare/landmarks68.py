@@ -70,9 +70,8 @@ _FAN_SIDE, _FAN_MAPS = 256, 64
 def open_landmark_detector(name: str, weights: Path | None = None) -> FindsLandmarks:
     """The detector `name` of `NAMES`. `weights`: its file; without one the model folders are searched.
 
-    Raises UsageError (no such detector, or weights for the estimate, which has none), ModelMissingError (says
-    where the weights come from), ModelCorruptError (they are something else), RuntimeUnavailableError (no
-    dlib).
+    Raises UsageError (no such detector, or weights for the estimate), ModelMissingError (says where the
+    weights come from), ModelCorruptError (they are something else), RuntimeUnavailableError (no dlib).
     """
     find = Detector(zoo.resolve("finder").path).find
     opened = {"dlib": _dlib, "fan": _fan}.get(name)

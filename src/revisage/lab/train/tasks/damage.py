@@ -1,6 +1,5 @@
-"""Training of the damage model: which pixels lie under marks that were drawn on photos without any. What
-belongs to a photo (writing, wires, hair, stars, borders, a print's screen) is drawn as well, and is no
-damage."""
+"""Training of the damage model: which pixels lie under marks that were drawn on photos without any. Drawn as
+well is what belongs to a photo (writing, wires, hair, stars, borders, a print's screen): no damage."""
 
 from dataclasses import dataclass
 from pathlib import Path

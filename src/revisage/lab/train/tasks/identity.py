@@ -1,6 +1,5 @@
 """Training of the identity model: a teacher's embedding of the clean face, told from a degraded one, and the
-features between the rows of its table, first each row for itself, given what the teacher's row before it
-gives."""
+features between the rows of its table, first each row by itself, given those of the teacher's row before."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -49,8 +49,7 @@ _FLAT = re.compile(r"(.+_.+)_\d+")  # Aaron_Peirsol_0001, but not IMG_0001
 @dataclass(frozen=True)
 class Schedule:
     """A weight that grows with the epoch, at most linearly (Kim et al., BMVC 2019, "Dynamic weighting").
-    Raises ValueError for a weight below 0 or one that falls. To plot it: `[schedule.at(e) for e in
-    epochs]`."""
+    Raises ValueError for one that is below 0 or falls. To plot it: `[schedule.at(e) for e in epochs]`."""
 
     start: float
     """Its value at epoch 0."""

@@ -91,9 +91,8 @@ class SceneSettings:
 
 
 class SceneTask:
-    """See `revisage.lab.train.task.Task`. Raises UsageError when stage 2 lacks the weights for its perceptual
-    loss. Stage 1 is judged by the PSNR, stage 2 by `closeness`: minus its L1 and perceptual losses, held
-    out."""
+    """See `revisage.lab.train.task.Task`. Stage 1 is judged by the PSNR, stage 2 by `closeness`: minus its L1
+    and perceptual losses, held out. Raises UsageError when stage 2 lacks the weights for the latter."""
 
     averaged = "generator"
 
