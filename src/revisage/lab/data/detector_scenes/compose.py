@@ -8,16 +8,8 @@ import cv2
 import numpy as np
 
 from revisage.lab.data.detector_scenes import clutter, heads
-from revisage.lab.data.detector_scenes.paste import (
-    TURNED,
-    Scene,
-    moved_box,
-    paste_face,
-    similarity,
-    tone,
-    turned,
-)
-from revisage.lab.data.detector_scenes.source import CROP, Source, read
+from revisage.lab.data.detector_scenes.paste import TURNED, Scene, fill_with_face, paste_face, tone
+from revisage.lab.data.detector_scenes.source import Source, read
 from revisage.lab.data.landmarks import mirror_landmarks
 
 PROFILES = 0.25  # share of whole pictures that show one, where they are known
@@ -242,23 +234,8 @@ def _leaning(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
 
 
-def _close(scene: Scene, source: Source, rng: np.random.Generator) -> None:
-    """One aligned crop that fills the picture or more, without any mask."""
-    size = scene.pixels.shape[0]
-    index = int(rng.integers(len(source.faces)))
-    degrees = rng.normal(0, 8)
-    linear = similarity(size / CROP * rng.uniform(0.95, 1.6), degrees)
-    place = rng.normal(size / 2, size * 0.08, 2)
-    matrix = np.column_stack([linear, place - linear @ np.full(2, CROP / 2)])
-    crop, points = turned(read(source.faces[index]), source.landmarks[index], rng)
-    crop = tone(crop, rng)
-    border = cv2.BORDER_REFLECT_101 if rng.random() < 0.5 else cv2.BORDER_REPLICATE
-    scene.pixels = cv2.warpAffine(crop, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
-    scene.add(moved_box(matrix), points @ linear.T + matrix[:, 2])
-
-
 KINDS = {
     "portrait": (0.07, _portrait), "few": (0.13, _few), "crowd": (0.07, _crowd), "mosaic": (0.2, _mosaic),
-    "photo": (0.28, _photo), "close": (0.03, _close), "clutter": (0.22, _clutter),
+    "photo": (0.28, _photo), "close": (0.03, fill_with_face), "clutter": (0.22, _clutter),
 }  # fmt: skip
 """Share of the scenes, and what paints one."""

@@ -30,10 +30,8 @@ class Teacher:
         self._network = Network(model, precision="fp32", threads=1)
 
     def __call__(self, pixels: np.ndarray) -> list[np.ndarray]:
-        """(H, W, 3) RGB uint8, sides multiples of 32, to (16, H/stride, W/stride) float32 per stride.
-
-        Channels: cls and obj as probabilities, 4 of the box, 10 of the landmarks, in units of the stride.
-        """
+        """(H, W, 3) RGB uint8, sides multiples of 32, to (16, H/stride, W/stride) float32 per stride: cls and
+        obj as probabilities, 4 of the box, 10 of the landmarks, in units of the stride."""
         height, width = pixels.shape[:2]
         return [
             np.ascontiguousarray(cells.T).reshape(16, height // stride, width // stride)
@@ -126,12 +124,11 @@ def _put_landmarks(levels: list[np.ndarray], box: np.ndarray, landmarks: np.ndar
 
 def decode(levels: list[np.ndarray], threshold: float) -> np.ndarray:
     """Dense outputs to every face of at least `threshold`, before suppression."""
-    return np.concatenate(
-        [
-            network.decode(level.reshape(16, -1).T, stride, level.shape[2], threshold)
-            for stride, level in zip(STRIDES, levels, strict=True)
-        ]
+    decoded = (
+        network.decode(level.reshape(16, -1).T, stride, level.shape[2], threshold)
+        for stride, level in zip(STRIDES, levels, strict=True)
     )
+    return np.concatenate(list(decoded))
 
 
 def faces_in(levels: list[np.ndarray], threshold: float) -> np.ndarray:
