@@ -56,6 +56,11 @@ def find_pictures(
     return chosen
 
 
+def photographs(*folders: Path | None, held: bool = False) -> list[Path]:
+    """As `find_pictures`, those of several folders; None is none."""
+    return [path for folder in folders if folder is not None for path in find_pictures(folder, held=held)]
+
+
 def all_pictures(folder: Path, what: str = "pictures") -> list[Path]:
     """Those of a folder and below, sorted. Raises UsageError, which asks for `what`, when there are none."""
     wish = f"give the folder that holds {what}"

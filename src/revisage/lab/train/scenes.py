@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from revisage.lab.data.loader import Sample
-from revisage.lab.data.pictures import Pictures, find_pictures
+from revisage.lab.data.pictures import Pictures
 from revisage.lab.degrade import RECIPES, Chain, apply, tone, zoomed
 from revisage.lab.degrade.camera import GaussianNoise, Jpeg
 from revisage.lab.degrade.kernels import gaussian_blur
@@ -22,11 +21,6 @@ CROWDS = (1, 2, 4)  # faces along a side of a picture of faces, which in photos 
 CROWD_SHARES = (0.5, 0.35, 0.15)
 MARKED = 24 / 255  # a pixel that damage changed by more may lie under a mark
 SMALL = 0.12  # marks cover at most so much of a picture; noise and blur cover more
-
-
-def photographs(*folders: Path | None, held: bool = False) -> list[Path]:
-    """The pictures of several folders on one side of the split, as `find_pictures` gives those of one."""
-    return [path for folder in folders if folder is not None for path in find_pictures(folder, held=held)]
 
 
 def piece(rng: np.random.Generator, picture: np.ndarray, side: int) -> np.ndarray:

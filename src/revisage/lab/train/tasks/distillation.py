@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from revisage.errors import UsageError
 from revisage.lab.data.loader import Sample
-from revisage.lab.data.pictures import Pictures, find_pictures, shuffled
+from revisage.lab.data.pictures import Pictures, find_pictures, photographs, shuffled
 from revisage.lab.data.pool import Pool
 from revisage.lab.degrade import RECIPES, apply, tone, zoomed
 from revisage.lab.losses.pixel import l1
@@ -27,18 +27,7 @@ from revisage.lab.networks.scene import SCENE, STRIDE, Scene, SceneConfig, with_
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.pictures import grid, to_unit
 from revisage.lab.train.precision import autocast
-from revisage.lab.train.scenes import (
-    crowd,
-    held_pair,
-    pairs,
-    patches,
-    photographs,
-    piece,
-    ramp,
-    shrink,
-    under_marks,
-    vary,
-)  # fmt: skip
+from revisage.lab.train.scenes import crowd, held_pair, pairs, patches, piece, ramp, shrink, under_marks, vary
 from revisage.lab.train.settings import check
 from revisage.lab.train.task import Batch, Phase
 from revisage.zoo import checkpoints
