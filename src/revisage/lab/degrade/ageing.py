@@ -15,11 +15,9 @@ from .recipe import between, chance, clip, draw_seed, luminance, unit
 
 @dataclass(frozen=True)
 class Fading:
-    """Contrast lost unevenly: black lifts, white dulls, the edges bleach or darken.
-
-    black, white: what 0 and 1 become. gamma: of the tones between. vignette: darkening at the corners
-    (negative: bleaching). uneven: spread of slow changes in brightness over the picture.
-    """
+    """Contrast lost unevenly: 0 and 1 become `black` and `white`, with `gamma` for the tones between;
+    `vignette` darkens the corners (negative: bleaches); `uneven` is the spread of slow changes in
+    brightness."""
 
     black: float
     white: float
@@ -176,11 +174,9 @@ def _screen_levels() -> np.ndarray:
 
 @dataclass(frozen=True)
 class Halftone:
-    """Printed dots: each tone becomes dots whose area is that tone, then ink spread softens them.
-
-    pitch: between dots, reference pixels. angle: of the screen, radians (colour screens are turned 30 degrees
-    against each other). sharpness: of the dots' edges. amount: how much of the screen shows.
-    """
+    """Printed dots whose area is the tone, softened by ink spread. pitch: between dots, reference pixels.
+    angle: of the screen, radians (colour screens are turned 30 degrees against each other). sharpness: of the
+    dots' edges. amount: how much of the screen shows."""
 
     pitch: float
     angle: float

@@ -98,11 +98,9 @@ class FirstOrder:
 
 @dataclass(frozen=True)
 class SecondOrder:
-    """Two orders, a sinc filter against or after the last JPEG, at 1 / ``scale`` of the size and back.
-
-    ``scale`` is the magnification a restorer would have to undo (1, 2 or 4); ``sinc_first`` tells whether the
-    last resize and sinc come before the last JPEG. ``sinc_size`` is 0 for no sinc filter.
-    """
+    """Two orders, a sinc filter against or after the last JPEG, at 1 / ``scale`` (which a restorer would have
+    to undo: 1, 2 or 4) of the size and back. ``sinc_first``: the last resize and sinc come before the last
+    JPEG; ``sinc_size`` is 0 for no sinc filter."""
 
     first: Order
     first_jpeg: Jpeg

@@ -1,8 +1,6 @@
-"""GFP-GAN's degradation: x = JPEG_q((y * k_sigma) down_r + n_delta), resized back.
-
-Wang et al., CVPR 2021, equation 11. One definition, in lengths of a picture of 512 pixels, and two ranges of
-r: "paper" as published, "hard" twice as small, as faces in group photos are. Training draws from both.
-"""
+"""GFP-GAN's degradation (Wang et al., CVPR 2021, eq. 11), lengths in pixels of a picture of 512: x =
+JPEG_q((y * k_sigma) down_r + n_delta), resized back, with two ranges of r: "paper" as published, "hard" twice
+as small, as faces in group photos are. Training draws from both."""
 
 import math
 from dataclasses import dataclass

@@ -45,9 +45,7 @@ def bessel_j1(x: np.ndarray) -> np.ndarray:
 
 def sinc(size: int, cutoff: float) -> np.ndarray:
     """Circular low pass that rings: (size, size) float32 summing to 1; cutoff in radians, (0, pi].
-
-    Real-ESRGAN equation 2: k(i, j) = cutoff / (2 pi r) J1(cutoff r), r = sqrt(i^2 + j^2).
-    """
+    Real-ESRGAN, eq. 2: k(i, j) = cutoff / (2 pi r) J1(cutoff r), r = sqrt(i^2 + j^2)."""
     half = (size - 1) // 2
     axis = np.arange(-half, half + 1)
     squares, where = np.unique(axis[:, None] ** 2 + axis[None, :] ** 2, return_inverse=True)
@@ -100,10 +98,8 @@ class GaussianBlur:
 
 @dataclass(frozen=True)
 class KernelBlur:
-    """Blur by one kernel of Real-ESRGAN's family; size and sigmas in the picture's own pixels.
-
-    ``kind`` is "gaussian", "generalised" or "plateau" (these use sigmas, angle and beta) or "sinc" (cutoff).
-    """
+    """Blur by one kernel of Real-ESRGAN's family, in the picture's own pixels: ``kind`` "gaussian",
+    "generalised" or "plateau" (of sigmas, angle and beta) or "sinc" (of cutoff)."""
 
     kind: str
     size: int
