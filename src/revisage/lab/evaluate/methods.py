@@ -93,13 +93,14 @@ def _is_file(text: str) -> bool:
 
 def _chain(text: str, settings: MethodSettings, data: Data) -> Method:
     """Steps one after another; the first one enlarges."""
-    steps = [_mean(part.strip(), settings, data) for part in text.split(">")]
-    if len(steps) == 1:
-        return steps[0]
+    first, *others = steps = [_mean(part.strip(), settings, data) for part in text.split(">")]
+    if not others:
+        return first
 
     def run(name: str, picture: np.ndarray, scale: int) -> np.ndarray:
-        for number, step in enumerate(steps):
-            picture = step.run(name, picture, scale if number == 0 else 1)
+        picture = first.run(name, picture, scale)
+        for step in others:
+            picture = step.run(name, picture, 1)
         return picture
 
     return Method({"chain": [step.identity for step in steps]}, run)

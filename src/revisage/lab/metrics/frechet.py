@@ -44,11 +44,9 @@ class Gaussian:
         centred = features - mean
         shift = mean - self._mean
         total = self.count + n
-        scatter = centred.T @ centred
-        if self.count:
-            scatter = self._scatter + scatter + torch.outer(shift, shift) * (self.count * n / total)
-            mean = self._mean + shift * (n / total)
-        self._mean, self._scatter, self.count = mean, scatter, total
+        between = torch.outer(shift, shift) * (self.count * n / total)
+        self._scatter = self._scatter + centred.T @ centred + between
+        self._mean, self.count = self._mean + shift * (n / total), total
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """(D,) mean and (D, D) covariance; raises UsageError for fewer than two pictures."""
