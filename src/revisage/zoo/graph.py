@@ -90,11 +90,9 @@ class Graph:
         return names
 
     def onnx(self, output: Value, size: int | None, metadata: Mapping[str, str], *, half: bool) -> bytes:
-        """The model as a file's bytes, for pictures (N, 3, size, size), or of any size.
-
-        With `half`, weights of two and more axes are stored in 16 bits and cast when the file is opened.
-        Vectors stay as they are: they are small, and some operators want them as constants.
-        """
+        """The model as a file's bytes, for pictures (N, 3, size, size), or of any size. With `half`, weights
+        of two and more axes are stored in 16 bits and cast when the file is opened; some operators want
+        vectors as constants."""
         nodes: list[bytes] = []
         tensors: list[bytes | memoryview] = []
         for name, values in self._weights.items():
@@ -144,7 +142,8 @@ class Value:
         attributes: Mapping[str, Attribute] | None = None,
     ) -> Value:
         """An operator of ONNX on this, other layers, weights by name, and numbers."""
-        taken = [self.graph.constant(x) if isinstance(x, float) else _name(x) for x in (self, *others)]
+        names = (x.name if isinstance(x, Value) else x for x in (self, *others))
+        taken = [self.graph.constant(x) if isinstance(x, float) else x for x in names]
         (name,) = self.graph.append(kind, taken, 1, attributes or {})
         return Value(self.graph, name, channels or self.channels)
 
@@ -200,10 +199,6 @@ class Value:
             )
         names = self.graph.append("Split", [self.name], count, {"axis": 1, "num_outputs": count})
         return [Value(self.graph, name, channels) for name in names]
-
-
-def _name(x: Value | str) -> str:
-    return x.name if isinstance(x, Value) else x
 
 
 def _node(kind: str, inputs: Sequence[str], outputs: list[str], attributes: Mapping[str, Attribute]) -> bytes:

@@ -18,15 +18,12 @@ _ARCFACE = (
 
 
 class ArcFaceCrop(nn.Module):
-    """(N, 3, S, S) face on the FFHQ template -> (N, 3, 112, width) on the ArcFace template, bilinear.
+    """(N, 3, S, S) face on the FFHQ template -> (N, 3, 112, width) on the ArcFace template, bilinear. `width`
+    is 96, or 112 as most networks have it: 8 pixels more at either side. `shifts` (N, 2) moves each crop by
+    so many pixels of it to the right and down.
 
-    Args:
-        width: 96, or 112 as most networks have it: 8 pixels more at either side.
-        smooth: whether `STEMLESS` takes away first, at 256 px, what the crop cannot hold. A loss wants it:
-            31 % of its gradient would else lie there, and a generator could lower the loss by dots that
-            nobody's face has. Measures are published without.
-
-    forward: `shifts` (N, 2) moves each crop by so many pixels of it to the right and down.
+    With `smooth`, `STEMLESS` takes away first, at 256 px, what the crop cannot hold: for a loss, 31 % of
+    whose gradient would else lie there, and which dots that nobody's face has would lower.
     """
 
     grid: Tensor

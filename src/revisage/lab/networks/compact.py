@@ -19,10 +19,8 @@ class CompactConfig:
 
 
 class Compact(nn.Module):
-    """(N, 3, H, W) in [0, 1] -> (N, 3, H r, W r): nearest-neighbour input plus a learned correction.
-
-    Receptive field: 2 (layers + 2) + 1 input pixels, so tiles need an overlap of layers + 2.
-    """
+    """(N, 3, H, W) in [0, 1] -> (N, 3, H r, W r): nearest-neighbour input plus a learned correction. Tiles
+    need an overlap of layers + 2 pixels."""
 
     def __init__(self, config: CompactConfig) -> None:
         super().__init__()

@@ -162,10 +162,8 @@ class Discriminator(nn.Module):
 
 
 class ComponentDiscriminator(nn.Module):
-    """A small critic of one part of the face, whose features also serve the style loss.
-
-    forward: (N, 3, H, W) in [-1, 1] -> (logits (N, 1, H/4, W/4), features at H, H/2 and H/4).
-    """
+    """A small critic of one part of the face, whose features also serve the style loss: (N, 3, H, W) in [-1,
+    1] -> (logits (N, 1, H/4, W/4), features at H, H/2 and H/4)."""
 
     def __init__(self, width: int = 32) -> None:
         super().__init__()

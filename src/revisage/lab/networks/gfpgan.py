@@ -99,13 +99,8 @@ COMPACT_256 = GFPGANConfig(
 """The layout of versions 1 to 3."""
 
 CLEAR_256 = replace(
-    COMPACT_256,
-    prior=COMPACT_256.prior[:-1],
-    deep=(0, 0, 1, 3, 0),
-    attention=16,
-    code=128,
-    smooth_colour=True,
-    sharpen=True,
+    COMPACT_256, prior=COMPACT_256.prior[:-1], deep=(0, 0, 1, 3, 0), attention=16, code=128,
+    smooth_colour=True, sharpen=True,
 )  # fmt: skip
 """The layout from version 4 on: work moved from the finest scale to the ones that see more of the face."""
 

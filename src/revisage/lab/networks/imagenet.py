@@ -70,10 +70,8 @@ class VGG19Features(_Trunk):
 
 
 class SqueezeNet(_Trunk):
-    """(N, 3, H, W) RGB in [0, 1], sides multiples of 16 -> three maps of `CHANNELS` features.
-
-    Padded, unlike torchvision's, so that sizes halve exactly; the last two blocks of eight are left out.
-    """
+    """(N, 3, H, W) RGB in [0, 1], sides multiples of 16 -> three maps of `CHANNELS` features. Padded, unlike
+    torchvision's, so that sizes halve exactly; the last two blocks of eight are left out."""
 
     def __init__(self) -> None:
         super().__init__(squeezenet1_1(weights=None).features, (4, 7, 10))

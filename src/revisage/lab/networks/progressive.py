@@ -84,11 +84,8 @@ class Step(nn.Module):
 
 
 class Progressive(nn.Module):
-    """The generator of both objectives, pictures in [-1, 1].
-
-    forward(x, step): (N, 3, size, size) -> the pictures of steps 1 to `step`, a list of (N, 3, 32, 32),
-    (N, 3, 64, 64) and (N, 3, 128, 128).
-    """
+    """The generator of both objectives, pictures in [-1, 1]. forward(x, step): (N, 3, size, size) -> the
+    pictures of steps 1 to `step`, a list of (N, 3, 32, 32), (N, 3, 64, 64) and (N, 3, 128, 128)."""
 
     def __init__(self, config: ProgressiveConfig) -> None:
         super().__init__()

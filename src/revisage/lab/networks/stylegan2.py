@@ -138,7 +138,6 @@ class StyleDecoder(nn.Module):
                 x = channel_split_sft(x, *conditions[level - 1])
             x = self.flat[level - 1](x, codes[:, 2 * level])
             picture = self._picture(level, x, codes[:, 2 * level + 1], picture)
-        assert picture is not None
         return picture, x
 
     def _picture(self, level: int, x: Tensor, code: Tensor, before: Tensor | None) -> Tensor:

@@ -51,14 +51,8 @@ class ToneNetwork(nn.Module):
         tones = torch.cat((tones.amin((2, 3)), tones.mean((2, 3)), tones.amax((2, 3))), dim=1)
         seen = torch.cat((x.mean((2, 3)), x.amax((2, 3)), tones), dim=1)
         black, white, gamma = self.levels(self.dropout(F.silu(self.hidden(seen)))).float().chunk(3, dim=1)
-        return torch.cat(
-            (
-                MOST[0] * torch.tanh(F.relu(black)),
-                1 - MOST[1] * torch.tanh(F.relu(white)),
-                torch.exp(MOST[2] * torch.tanh(gamma)),
-            ),
-            dim=1,
-        )
+        black, white = MOST[0] * torch.tanh(F.relu(black)), 1 - MOST[1] * torch.tanh(F.relu(white))
+        return torch.cat((black, white, torch.exp(MOST[2] * torch.tanh(gamma))), dim=1)
 
 
 def relevel(photo: Tensor, levels: Tensor) -> Tensor:
