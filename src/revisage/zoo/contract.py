@@ -20,11 +20,10 @@ _MAX_PIXELS_SIDE = 65_536
 class Contract:
     """What a model promises: stored in the file's metadata as `revisage.task`, `revisage.name` and so on.
 
-    Pictures are float32 NCHW RGB in [0, 1] in and out, unless the task is `finder`. `size` is the side of
-    the square input, None for any size; `scale` is output side over input side, None for no picture. `source`
-    is the sha256 of the published checkpoint that the file was made from, None when there was none. `framing`
-    is as in `ModelSpec`; a file that does not state it is of the "template". `control` likewise: a model with
-    one takes (N, 4, H, W), the picture and a plane of the strength from 0 to 1.
+    Pictures are float32 NCHW RGB in [0, 1] in and out, unless the task is `finder`. `size` is the side of the
+    square input, None for any size; `scale` is output side over input side, None for no picture. `source` is
+    the sha256 of the published checkpoint that the file was made from, None without. `framing` and `control`
+    are as in `ModelSpec`; a model with a control takes (N, 4, H, W), the picture and a plane from 0 to 1.
     """
 
     name: str

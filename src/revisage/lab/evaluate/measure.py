@@ -32,11 +32,9 @@ def open_metrics(
     expression: str = "auto",
     reference: bool = False,
 ) -> list[Metric]:
-    """The metrics of these names; without any, the usual ones for this data.
-
-    `weights` is a folder of theirs, `expression` the model that recognises expressions, `reference` whether
-    there is a set that "set" metrics compare with. `expression_unstable` comes with `expression_changed`, to
-    read it by.
+    """The metrics of these names; without any, the usual ones for this data. `weights` is a folder of theirs,
+    `expression` the model that recognises expressions, `reference` whether there is a set that "set" metrics
+    compare with. `expression_unstable` comes with `expression_changed`, to read it by.
 
     Raises UsageError (no such metric, twice the same, or one that needs a truth that the data does not have),
     and what `revisage.lab.metrics.load` does.

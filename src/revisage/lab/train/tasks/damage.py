@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from revisage.errors import UsageError
 from revisage.lab.data.detector_scenes.clutter import emblems, lettering, shapes
 from revisage.lab.data.loader import Sample
-from revisage.lab.data.pictures import Pictures, find_pictures, shuffled
+from revisage.lab.data.pictures import Pictures, find_pictures, photographs, shuffled
 from revisage.lab.data.pool import Pool
 from revisage.lab.degrade import RECIPES, Chain, apply, old_photo, zoomed
 from revisage.lab.degrade.damage import points, wander
@@ -21,7 +21,7 @@ from revisage.lab.metrics.weights import fill, read_state
 from revisage.lab.networks.damage import STRIDE, Damage, DamageConfig
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.pictures import grid, to_unit, unit_tensor
-from revisage.lab.train.scenes import MARKED, crowd, patches, photographs, piece, ramp, vary
+from revisage.lab.train.scenes import MARKED, crowd, patches, piece, ramp, vary
 from revisage.lab.train.settings import check
 from revisage.lab.train.task import Batch, Phase
 
@@ -34,17 +34,11 @@ SEEN = 20 / 255  # what has not changed by so much after ageing is hardly seen, 
 WIDE = 15  # pixels; where a mark is so wide,
 BROAD = 0.8  # its weight is this: a torn corner has as many pixels as a thousand specks
 SMOOTH = 20  # pixels that are added to both sides of the Dice loss
+# Rarely of low resolution, which takes what is thin.
 _PRINT = old_photo.Chances(
-    gray=0.45,
-    toned=0.25,
-    halftone=0.07,
-    texture=0.2,
-    fading=0.4,
-    stains=0.1,
-    low_resolution=0.15,  # it takes what is thin
-    jpeg=0.6,
+    gray=0.45, toned=0.25, halftone=0.07, texture=0.2, fading=0.4, stains=0.1, low_resolution=0.15, jpeg=0.6,
     strength=0.5,
-)
+)  # fmt: skip
 _SIDE = 256  # of a held-out piece
 
 

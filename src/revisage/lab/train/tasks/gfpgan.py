@@ -174,7 +174,7 @@ class FaceTask:
         return phases
 
     def sample(self, index: int) -> Sample:
-        """ "low" and "clean" (3, S, S) in [-1, 1]; where they are used "landmarks" (5, 2), "drawn" (6,), which
+        """ "low" and "clean" (3, S, S) in [-1, 1]; where they are used "landmarks" (5, 2), "drawn" (6,), that
         describes the degradation, and "judged" (), whether discriminators may see the face."""
         settings = self.settings
         rng = np.random.default_rng((settings.seed, index))
