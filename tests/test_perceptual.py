@@ -11,7 +11,7 @@ from torchvision.transforms.functional import normalize, rgb_to_grayscale  # noq
 from revisage.errors import ModelCorruptError  # noqa: E402
 from revisage.lab.losses.perceptual import gram, perceptual, style  # noqa: E402
 from revisage.lab.networks.arcface import ArcFaceResNet18, gray_face  # noqa: E402
-from revisage.lab.networks.vgg import PERCEPTUAL_LAYERS, VGG19Features  # noqa: E402
+from revisage.lab.networks.imagenet import PERCEPTUAL_LAYERS, VGG19Features  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

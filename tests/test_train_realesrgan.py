@@ -21,8 +21,8 @@ from revisage.lab.degrade.damage import Scratches  # noqa: E402
 from revisage.lab.degrade.esrgan import SecondOrder  # noqa: E402
 from revisage.lab.losses.pixel import l1  # noqa: E402
 from revisage.lab.networks.compact import Compact  # noqa: E402
+from revisage.lab.networks.imagenet import VGG19Features  # noqa: E402
 from revisage.lab.networks.rrdb import RRDBNet  # noqa: E402
-from revisage.lab.networks.vgg import VGG19Features  # noqa: E402
 from revisage.lab.train import checkpoint, presets  # noqa: E402
 from revisage.lab.train.loop import train  # noqa: E402
 from revisage.lab.train.publish import publish  # noqa: E402

@@ -1,8 +1,5 @@
-"""Every network that a training makes, by name: its configuration, its class, and how it is exported.
-
-A checkpoint names its architecture and holds the configuration, so that nothing else is needed to build the
-network again. An architecture is added here.
-"""
+"""Every network that a training makes, by name: its configuration, its class, and how it is exported. Name
+and configuration are in every checkpoint and build the network again. An architecture is added here."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field

@@ -65,26 +65,23 @@ def export(
     output_names: Sequence[str] = ("output",),
     input_max: float = 1.0,
 ) -> Parity:
-    """Write a network as ONNX with its contract in the metadata; returns the measured differences.
+    """Write a network as ONNX with its contract in the metadata, whole or not at all; returns the parity.
 
     Args:
         network: takes one (N, 3, H, W) float32 tensor, or (N, 4, H, W) where the contract has a control, and
-            gives a tensor or a tuple of tensors; pictures are RGB in [0, 1] in and out. It is copied and
-            not changed.
-        path: the `.onnx` file; written whole or not at all.
+            gives a tensor or a tuple of them; pictures are RGB in [0, 1] in and out. It is not changed.
+        path: the `.onnx` file.
         contract: name, task, size, scale, version and licence.
         example_size: (height, width) to trace with. With free sizes, multiples of what the network needs.
         half: store weights of two and more axes as float16. The check then allows 2/255, else 0.001.
-        dynamic: which axes stay free, of "batch", "height" and "width"; a fixed batch is 1. If not given:
-            the batch when the contract has a size, else all.
-            A file for OpenCV's DNN (a detector) needs exactly ("height", "width"): OpenCV 4 cannot read the
-            arithmetic that a free batch puts into reshapes; float16 weights it reads, as OpenCV 5 does.
+        dynamic: which axes stay free, of "batch", "height" and "width"; a fixed batch is 1. If not given: the
+            batch when the contract has a size, else all. A file for OpenCV's DNN needs exactly ("height",
+            "width"): OpenCV 4 cannot read the arithmetic that a free batch puts into reshapes.
         output_names: one per output, in the network's order.
         input_max: inputs lie in [0, input_max]; only the check uses it.
 
-    Raises:
-        UsageError: the arguments do not fit each other or the network.
-        ModelError: the network cannot be exported, or the file differs by more than the tolerance.
+    Raises UsageError (the arguments do not fit each other or the network), ModelError (the network cannot be
+    exported, or the file differs by more than the tolerance).
     """
     if dynamic is None:
         dynamic = ("batch",) if contract.size is not None else tuple(_AXES)

@@ -92,14 +92,11 @@ class FrequencyBands(nn.Module):
     """The cosine transform of every block, each coefficient divided by its usual size in photos (in [-1, 1]),
     then compressed by the inverse hyperbolic sine, as edges and noise are many times as large.
 
-    A photo's amplitudes fall with frequency, so that what tells a sharp photo from a soft one is a hundredth
-    of what a discriminator's first layer sees, and is learnt last (Gal et al., *SWAGAN*, SIGGRAPH 2021;
-    Schwarz et al., *On the Frequency Bias of Generative Models*, NeurIPS 2021). With every band as loud as
-    the others a small critic learns within 100 steps to tell fine noise from finer (`tests/test_dct.py`).
-
-    `power` under 1 divides by less, so that coarse bands stay the louder ones: 0.5 halves the slope. Divided
-    in full, nearly all of what a critic tells a generator is about the finest octave, which makes dots and
-    serrated edges.
+    A photo's amplitudes fall with frequency, so what tells a sharp photo from a soft one is a hundredth of
+    what a discriminator's first layer sees, and is learnt last (Gal et al., *SWAGAN*, SIGGRAPH 2021; Schwarz
+    et al., *On the Frequency Bias of Generative Models*, NeurIPS 2021; `tests/test_dct.py`). `power` under 1
+    divides by less, so that coarse bands stay the louder ones (0.5 halves the slope): divided in full, nearly
+    all of what a critic tells is about the finest octave, which makes dots and serrated edges.
 
     forward: (N, 3, H, W) -> (N, 3 block^2, H / stride, W / stride). With stride = block the blocks lie side
     by side; with stride = 1 there is one for each pixel, the last ones over a repeated edge.

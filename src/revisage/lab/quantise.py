@@ -31,7 +31,6 @@ refused: an error some 20 dB below what the model leaves itself."""
 
 def quantise(model: Path, pictures: Path, out: Path) -> float:
     """Write `out`, the scene model of the file `model` in 8 bits, and return its mean PSNR in dB against it.
-
     `pictures` is a folder of photographs to measure ranges on; a third of the samples stays clean.
 
     Raises RuntimeUnavailableError without NNCF, UsageError for a model that is none of scenes, TrainingError

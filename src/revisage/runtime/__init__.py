@@ -15,14 +15,12 @@ __all__ = ["OpenedSession", "RuntimeInfo", "Session", "open_session"]
 def open_session(
     source: Source, *, device: str = "auto", precision: str = "auto", threads: int | None = None
 ) -> OpenedSession:
-    """Open an ONNX model for inference.
+    """Open an ONNX model for inference, of a file or its bytes.
 
     Args:
-        source: its file, or its bytes.
-        device: "cpu"; "gpu", which needs ONNX Runtime with a GPU provider; "auto" for the GPU where one
-            works, else the CPU.
-        precision: "fp32", "bf16", "fp16"; "auto" for bf16 on a CPU that has it, provided that a check on
-            first use shows the difference from fp32 to be invisible, else fp32.
+        device: "cpu"; "gpu", by ONNX Runtime with a GPU provider; "auto" for the GPU where one works.
+        precision: "fp32", "bf16", "fp16"; "auto" for bf16 on a CPU that has it, if a check on first use shows
+            the difference from fp32 to be invisible, else fp32.
         threads: CPU threads; None for all cores that the process may use.
 
     Raises UsageError for another value, RuntimeUnavailableError when this machine lacks what is asked for,

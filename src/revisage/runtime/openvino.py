@@ -1,8 +1,5 @@
-"""OpenVINO on the CPU: the session that most people use.
-
-A network with free axes is compiled once and takes every size. Against compiling per size this costs
-0-10 % (compact scene and face models, 2 cores, fp32 and bf16), and it keeps one copy of the weights.
-"""
+"""OpenVINO on the CPU: the session that most people use. A network with free axes is compiled once and takes
+every size: 0-10 % slower than compiling per size (2 cores, fp32 and bf16), with one copy of the weights."""
 
 import contextlib
 import sys
@@ -52,11 +49,8 @@ def cpu_precisions() -> list[Precision]:
 
 
 class OpenVinoSession(OpenedSession):
-    """A session on the CPU.
-
-    One request with a lock serves all threads: in latency mode OpenVINO gives every core to one run, so
-    that a second request would wait inside it just the same, and hold its own buffers.
-    """
+    """A session on the CPU. One request with a lock serves all threads: in latency mode OpenVINO gives every
+    core to one run, so that a second request would wait inside it just the same, and hold its own buffers."""
 
     def __init__(self, source: Source, *, precision: str = "auto", threads: int | None = None) -> None:
         """Raises RuntimeUnavailableError (no such precision here), ModelCorruptError (not a network)."""

@@ -1,8 +1,7 @@
 """Is half precision good enough for this network on this machine? Asked once, the answer is remembered.
 
-Half precision has 8 (bf16) or 11 (fp16) bits of mantissa, and networks differ in how far that shows: some
-go black. So the same picture runs through both formats, and the half one is used where nobody could see
-the difference.
+Networks differ in how far 8 (bf16) or 11 (fp16) bits of mantissa show, and some go black: the same picture
+runs through both formats, and the half one is used where nobody could see the difference.
 """
 
 import contextlib
@@ -29,11 +28,8 @@ def look_alike(half: np.ndarray, full: np.ndarray) -> bool:
 
 
 def probe(height: int, width: int, channels: int = 3) -> np.ndarray:
-    """A picture to try networks on: (1, channels, height, width) float32 in [0, 1], always the same.
-
-    Smooth shading, edges, fine texture and clipped black and white, as photos have. Channels after the third
-    are planes of 0.5, as a network with a strength takes one.
-    """
+    """A picture to try networks on: (1, channels, height, width) float32 in [0, 1], always the same, with
+    shading, edges, fine texture and clipped black and white. Channels after the third are planes of 0.5."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     u, v = x / max(width - 1, 1) - 0.5, y / max(height - 1, 1) - 0.5
     disc = (u**2 + 1.4 * v**2 < 0.09).astype(np.float32)

@@ -41,18 +41,11 @@ class Session(Protocol):
         """As of now: a session falls back to fp32 when half precision gives non-finite numbers."""
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        """The network's output for a batch.
+        """The network's output for a batch (N, 3, H, W) float32, finite; pictures are RGB in [0, 1].
 
-        Args:
-            batch: (N, 3, H, W) float32, finite. Pictures are RGB in [0, 1].
-
-        Returns:
-            float32, always finite, not clipped, owned by the caller: (N, 3, H r, W r) for a network whose
-            contract has scale r.
-
-        Raises:
-            UsageError: the batch has another shape or type than the network takes.
-            ModelCorruptError: the network gives non-finite numbers even in fp32, or several outputs.
+        Returns float32, always finite, not clipped, owned by the caller: (N, 3, H r, W r) for a contract with
+        scale r. Raises UsageError (the batch has another shape or type than the network takes),
+        ModelCorruptError (non-finite numbers even in fp32, or several outputs).
         """
 
 

@@ -1,10 +1,9 @@
 """Tensors in files of weights (PyTorch, safetensors, ncnn), read without PyTorch and without their code.
 
 A PyTorch checkpoint is a pickle that names its storages, and the storages' bytes: in a zip archive, or,
-before version 1.6, one after another. A pickle is a program. This one is followed step by step, by those
-instructions alone that lists of tensors need (`_STEPS`), and the only names that it may use are those of
-`_CALLS` and `_STORAGES`, which stand for what is done here. Formats: `torch/serialization.py`,
-`torch/_utils.py`, the module `pickletools`; safetensors' README.
+before version 1.6, one after another. A pickle is a program: this one is followed by those instructions alone
+that lists of tensors need (`_STEPS`), with the names of `_CALLS` and `_STORAGES` alone, which stand for what
+is done here. Formats: `torch/serialization.py`, `torch/_utils.py`, `pickletools`; safetensors' README.
 """
 
 import json
@@ -61,10 +60,9 @@ class _RefusedError(Exception):
 
 
 def read(file: Path) -> dict[str, np.ndarray]:
-    """The tensors of a checkpoint by name, float32 and finite: of the first of `_GROUPS` there, else the top.
-
-    Left out are those of integers.
-    `file` is a checkpoint of PyTorch, a .safetensors file, or one of the two files of an ncnn model.
+    """The tensors of a checkpoint by name, float32 and finite (those of integers are left out): of the first
+    of `_GROUPS` there, else the top. `file` is of PyTorch, .safetensors, or one of the two files of an ncnn
+    model.
 
     Raises ModelMissingError (no such file), ModelCorruptError (damaged, unsafe, or it holds something else).
     """

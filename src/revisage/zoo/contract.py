@@ -1,8 +1,5 @@
-"""The contract a model carries in its file, read without the onnx package and without loading the weights.
-
-An ONNX file is one protobuf message. Its weights make nearly all of it, so this walks the fields by their
-lengths and seeks over them. Everything read from the file is bounded.
-"""
+"""The contract a model carries in its file, read without the onnx package: this walks the fields of the
+protobuf message by their lengths, seeks over the weights, and bounds everything it reads."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -23,11 +20,10 @@ _MAX_PIXELS_SIDE = 65_536
 class Contract:
     """What a model promises: stored in the file's metadata as `revisage.task`, `revisage.name` and so on.
 
-    Pictures are float32 NCHW RGB in [0, 1] in and out, unless the task is `finder`. `size` is the side of
-    the square input, None for any size; `scale` is output side over input side, None for no picture. `source`
-    is the sha256 of the published checkpoint that the file was made from, None when there was none. `framing`
-    is as in `ModelSpec`; a file that does not state it is of the "template". `control` likewise: a model with
-    one takes (N, 4, H, W), the picture and a plane of the strength from 0 to 1.
+    Pictures are float32 NCHW RGB in [0, 1] in and out, unless the task is `finder`. `size` is the side of the
+    square input, None for any size; `scale` is output side over input side, None for no picture. `source` is
+    the sha256 of the published checkpoint that the file was made from, None without. `framing` and `control`
+    are as in `ModelSpec`; a model with a control takes (N, 4, H, W), the picture and a plane from 0 to 1.
     """
 
     name: str
@@ -88,11 +84,8 @@ def _whole(metadata: dict[str, str], key: str) -> int | None:
 
 
 def read_contract(path: Path) -> Contract:
-    """The contract in an ONNX file.
-
-    Raises ModelMissingError (it cannot be opened), ModelCorruptError (no whole ONNX model, weights in another
-    file, or metadata that break the contract).
-    """
+    """The contract in an ONNX file. Raises ModelMissingError (it cannot be opened), ModelCorruptError (no
+    whole ONNX model, weights in another file, or metadata that break the contract)."""
     metadata = read_metadata(path)
     try:
         return Contract.from_metadata(metadata)

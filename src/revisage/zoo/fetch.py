@@ -25,10 +25,8 @@ _WORTH_RETRYING = frozenset({408, 425, 429})  # and every 5xx
 
 
 def pull(name: str, *, progress: Progress | None = None) -> Path:
-    """The weights of a catalogue model, downloaded into the user's model folder unless they are here.
-
-    Of a model that is published as a checkpoint this is the checkpoint, unless the model made from it is
-    here: `revisage.restore.published` makes it.
+    """The weights of a catalogue model, downloaded into the user's model folder unless they are here. Of a
+    model that is published as a checkpoint this is the checkpoint, unless the model made from it is here.
 
     Raises UnknownModelError, ModelMissingError (the download failed, or an embedded model is missing from the
     installation), ModelCorruptError (the server gave another file than the catalogue's sha256 says).
@@ -56,13 +54,12 @@ def fetch(
     attempts: int = ATTEMPTS,
     pause: float = 1.0,
 ) -> Path:
-    """Download `spec.url` to `folder / spec.download`.
+    """Download `spec.url` to `folder / spec.download`, in `attempts` with `pause` seconds before the second
+    one, doubled before each further one.
 
-    The bytes gather in a hidden subfolder, where a later call finds and resumes them (HTTP Range); the
-    file moves to its name only after its sha256 is right. A second call for the same file, in this or
-    another process, waits for the first and takes its result.
-
-    It is tried `attempts` times, with `pause` seconds before the second one, doubled before each further one.
+    The bytes gather in a hidden subfolder, where a later call resumes them (HTTP Range); the file moves to
+    its name only after its sha256 is right. A second call for the same file, in any process, waits for the
+    first.
 
     Raises ModelMissingError (no connection, the server refuses, or the folder cannot be written to),
     ModelCorruptError (the file is complete and has another sha256; nothing is kept).

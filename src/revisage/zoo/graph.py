@@ -1,8 +1,5 @@
-"""Writing an ONNX model layer by layer, from the tensors of a checkpoint.
-
-A layer takes its weights by their names in the checkpoint and checks their shapes. Numbers of fields:
-onnx.proto3; operators: ONNX, opset 18.
-"""
+"""Writing an ONNX model layer by layer, from the tensors of a checkpoint: a layer takes its weights by their
+names there and checks their shapes. Numbers of fields: onnx.proto3; operators: ONNX, opset 18."""
 
 from __future__ import annotations
 
@@ -54,11 +51,9 @@ class Graph:
     def weight(
         self, key: str, wanted: Shape, stored: str = "", axes: tuple[int, ...] | None = None
     ) -> tuple[str, tuple[int, ...]]:
-        """A tensor of the checkpoint: the name that nodes take it by (`stored`, else its own), and its shape.
-
-        It is stored with `axes`, if they are given. Raises MisfitError when it is not there or has another
-        shape (None: any length).
-        """
+        """A tensor of the checkpoint, stored with `axes`, if given: the name that nodes take it by (`stored`,
+        else its own), and its shape. Raises MisfitError when it is not there or has another shape (None: any
+        length)."""
         if key not in self._state:
             raise MisfitError(f"it has no tensor {key!r}")
         values = self._state[key]
@@ -95,11 +90,9 @@ class Graph:
         return names
 
     def onnx(self, output: Value, size: int | None, metadata: Mapping[str, str], *, half: bool) -> bytes:
-        """The model as a file's bytes, for pictures (N, 3, size, size), or of any size.
-
-        With `half`, weights of two and more axes are stored in 16 bits and cast when the file is opened.
-        Vectors stay as they are: they are small, and some operators want them as constants.
-        """
+        """The model as a file's bytes, for pictures (N, 3, size, size), or of any size. With `half`, weights
+        of two and more axes are stored in 16 bits and cast when the file is opened; some operators want
+        vectors as constants."""
         nodes: list[bytes] = []
         tensors: list[bytes | memoryview] = []
         for name, values in self._weights.items():
@@ -128,10 +121,8 @@ class Graph:
 
 @dataclass(frozen=True)
 class Value:
-    """What a layer gives: (N, channels, ...). Its methods are layers; sums and products are, too.
-
-    `key` names a layer's weights in the checkpoint. They are stored by the same name, or by `stored`.
-    """
+    """What a layer gives: (N, channels, ...). Its methods are layers; sums and products are, too. `key` names
+    a layer's weights in the checkpoint. They are stored by the same name, or by `stored`."""
 
     graph: Graph
     name: str
@@ -151,7 +142,8 @@ class Value:
         attributes: Mapping[str, Attribute] | None = None,
     ) -> Value:
         """An operator of ONNX on this, other layers, weights by name, and numbers."""
-        taken = [self.graph.constant(x) if isinstance(x, float) else _name(x) for x in (self, *others)]
+        names = (x.name if isinstance(x, Value) else x for x in (self, *others))
+        taken = [self.graph.constant(x) if isinstance(x, float) else x for x in names]
         (name,) = self.graph.append(kind, taken, 1, attributes or {})
         return Value(self.graph, name, channels or self.channels)
 
@@ -207,10 +199,6 @@ class Value:
             )
         names = self.graph.append("Split", [self.name], count, {"axis": 1, "num_outputs": count})
         return [Value(self.graph, name, channels) for name in names]
-
-
-def _name(x: Value | str) -> str:
-    return x.name if isinstance(x, Value) else x
 
 
 def _node(kind: str, inputs: Sequence[str], outputs: list[str], attributes: Mapping[str, Attribute]) -> bytes:

@@ -1,8 +1,5 @@
-"""Two models of one architecture made one: every weight is w first + (1 - w) second.
-
-Source: Wang et al., *Deep Network Interpolation for Continuous Imagery Effect Transition*, CVPR 2019, eq. 1.
-The weights are mixed in place in the file's bytes, so this needs no ONNX library.
-"""
+"""Two models of one architecture made one: every weight is w first + (1 - w) second, set in the file's bytes.
+Wang et al., *Deep Network Interpolation for Continuous Imagery Effect Transition*, CVPR 2019, eq. 1."""
 
 import io
 from dataclasses import dataclass
@@ -30,11 +27,8 @@ class Mixture:
         return f"{self.weight:g} {self.first} + {1 - self.weight:g} {self.second}"
 
     def read(self) -> bytes:
-        """The mixed model as the bytes of an ONNX file; its metadata are the first one's.
-
-        Raises UsageError (the two differ in more than the values of their weights), ModelMissingError and
-        ModelCorruptError (a file cannot be read).
-        """
+        """The mixed model as the bytes of an ONNX file; its metadata are the first one's. Raises UsageError
+        (the two differ in more than the values of their weights), ModelMissingError and ModelCorruptError."""
         try:
             first, second = (model.path.read_bytes() for model in (self.first, self.second))
             (ours, frame), (theirs, its_frame) = _weights(first), _weights(second)
@@ -59,9 +53,8 @@ class Mixture:
 
 
 def mixture(task: str, text: str) -> Mixture | None:
-    """What `NAME:WEIGHT` or `NAME+OTHER:WEIGHT` means; None when `text` is a model's name or path.
-
-    `NAME:0.3` is three tenths NAME and seven tenths its twin in the catalogue.
+    """What `NAME:WEIGHT` (WEIGHT of NAME, the rest its twin in the catalogue) or `NAME+OTHER:WEIGHT` means;
+    None when `text` is a model's name or path.
 
     Raises UsageError (the weight is no number from 0 to 1, or NAME has no twin), and what `resolve` does.
     """

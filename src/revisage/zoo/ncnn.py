@@ -1,10 +1,9 @@
 """Weights in ncnn's two files, `NAME.param` (the graph, text) and `NAME.bin` (the numbers), as named arrays.
 
-The format, by ncnn's documentation ("param and model file structure"): every line of the graph is
-`type name inputs outputs INPUTS OUTPUTS key=value ...`; the numbers follow in the order of the layers. Those
-of a convolution begin with a tag that tells how its kernel is stored; biases and slopes are plain float32.
-Only the two families that restoration tools ship are known: the compact network (SRVGGNetCompact, with
-PReLU) and RRDBNet, whose tensors get the names of their PyTorch checkpoints.
+The format, by ncnn's documentation: every line of the graph is `type name inputs outputs INPUTS OUTPUTS
+key=value ...`; the numbers follow in the order of the layers, a convolution's behind a tag that tells how its
+kernel is stored. Known are the compact network (SRVGGNetCompact, with PReLU) and RRDBNet alone, whose tensors
+get the names of their PyTorch checkpoints.
 """
 
 from dataclasses import dataclass
@@ -59,7 +58,6 @@ def half(file: Path, suffix: str) -> Path:
 
 def read(file: Path) -> dict[str, np.ndarray]:
     """Tensors by the names of the network's PyTorch checkpoint, float32, finite; kernels (out, in, h, w).
-
     `file` is the `.param` or the `.bin` file; the other one lies beside it by the same name.
 
     Raises ModelMissingError (a file is not there), ModelCorruptError (damaged, or of another network).
@@ -82,7 +80,12 @@ def read(file: Path) -> dict[str, np.ndarray]:
     if lines[0].strip() != MAGIC:
         raise ModelCorruptError(f"{param} is no ncnn graph: it does not begin with {MAGIC}")
     convolutions, slopes = _numbers(lines[2:], _Numbers(data, numbers), param)
-    named = _compact(convolutions, slopes) if slopes else _rrdb(convolutions, param)
+    count = len(convolutions)
+    layers = [f"body.{2 * i}" for i in range(count)] if slopes else _rrdb(count, param)
+    named: dict[str, np.ndarray] = {}
+    for layer, (kernel, bias) in zip(layers, convolutions, strict=True):
+        named |= {f"{layer}.weight": kernel, f"{layer}.bias": bias}
+    named |= {f"body.{2 * i + 1}.weight": slope for i, slope in enumerate(slopes)}
     for name, values in named.items():
         if not np.isfinite(values).all():
             raise ModelCorruptError(f"{numbers}: {name!r} holds numbers that are not finite")
@@ -121,27 +124,11 @@ def _numbers(
     return convolutions, slopes
 
 
-def _compact(
-    convolutions: list[tuple[np.ndarray, np.ndarray]], slopes: list[np.ndarray]
-) -> dict[str, np.ndarray]:
-    named: dict[str, np.ndarray] = {}
-    for i, (kernel, bias) in enumerate(convolutions):
-        named |= {f"body.{2 * i}.weight": kernel, f"body.{2 * i}.bias": bias}
-    return named | {f"body.{2 * i + 1}.weight": slope for i, slope in enumerate(slopes)}
-
-
-def _rrdb(convolutions: list[tuple[np.ndarray, np.ndarray]], param: Path) -> dict[str, np.ndarray]:
-    blocks, rest = divmod(len(convolutions) - 1 - len(_RRDB_TAIL), _RRDB_CONVOLUTIONS)
+def _rrdb(count: int, param: Path) -> list[str]:
+    """The names of an RRDBNet's convolutions, `count` of them, in the order of the graph."""
+    blocks, rest = divmod(count - 1 - len(_RRDB_TAIL), _RRDB_CONVOLUTIONS)
     if rest or blocks < 1:
-        raise ModelCorruptError(
-            f"{param} is of no known network: {len(convolutions)} convolutions are neither RRDBNet nor "
-            "SRVGGNetCompact"
-        )
+        known = "neither RRDBNet nor SRVGGNetCompact"
+        raise ModelCorruptError(f"{param} is of no known network: {count} convolutions are {known}")
     body = [f"body.{b}.rdb{r}.conv{c}" for b in range(blocks) for r in (1, 2, 3) for c in range(1, 6)]
-    names = ("conv_first", *body, *_RRDB_TAIL)
-    pairs = zip(names, convolutions, strict=True)
-    return {
-        f"{name}.{part}": value
-        for name, pair in pairs
-        for part, value in zip(("weight", "bias"), pair, strict=True)
-    }
+    return ["conv_first", *body, *_RRDB_TAIL]

@@ -1,8 +1,5 @@
-"""Protobuf messages: walking their fields in a file, without loading what is not asked for, and writing them.
-
-Wire format: the Protocol Buffers encoding guide. Every step of a walk is bounded: a hostile file ends in an
-error.
-"""
+"""Protobuf messages (Protocol Buffers encoding guide): walking their fields in a file, without loading what
+is not asked for, and writing them. Every step of a walk is bounded: a hostile file ends in an error."""
 
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple

@@ -44,11 +44,8 @@ class Published:
 
 
 def read(file: Path) -> Published:
-    """The network in a published checkpoint.
-
-    Known are GFP-GAN's "clean" layout (1.2, 1.3, 1.4), RRDBNet (Real-ESRGAN x1, x2, x4, ESRGAN x4) and
-    SRVGGNetCompact (realesr-general-x4v3), of any width and depth, in the files that
-    `revisage.zoo.checkpoints` reads.
+    """The network in a published checkpoint: GFP-GAN's "clean" layout (1.2, 1.3, 1.4), RRDBNet (Real-ESRGAN
+    x1, x2, x4, ESRGAN x4) or SRVGGNetCompact (realesr-general-x4v3), of any width and depth.
 
     Raises ModelMissingError (no such file), UnknownNetworkError, ModelCorruptError (damaged or unsafe).
     """
@@ -165,10 +162,8 @@ def _condition(x: Value, part: str, level: int, out: int) -> Value:
 
 
 def _modulated(x: Value, code: Value, theirs: str, ours: str, *, rgb: bool) -> tuple[Value, Value, str]:
-    """A convolution of features that the code scales; the scales; the name of the kernel.
-
-    Karras et al., *Analyzing and Improving the Image Quality of StyleGAN*, CVPR 2020, §2.2.
-    """
+    """A convolution of features that the code scales (Karras et al., *Analyzing and Improving the Image
+    Quality of StyleGAN*, CVPR 2020, §2.2); the scales; the name of the kernel."""
     side, key = 1 if rgb else 3, f"{theirs}.modulated_conv"
     wanted = (1, 3 if rgb else None, x.channels, side, side)
     axes = (-1, x.channels, side, side)  # without the one for the batch

@@ -1,10 +1,9 @@
 """Where models are on this machine, and which one a name or a task means.
 
-Looked in, in this order: the weights inside the package, the folders of the environment variable
-`REVISAGE_MODELS`, the user's model folder, where `pull` and `import` put theirs. A file of the catalogue is
-known by its file name and checked by its sha256, or, if it was made from a published checkpoint, by the
-checkpoint's sha256 in its metadata; any other `.onnx` file is known by the contract in its metadata, and its
-file name without the ending is the model's name.
+Looked in, in this order: the package, the folders of the environment variable `REVISAGE_MODELS`, the user's
+model folder, where `pull` and `import` put theirs. A file of the catalogue is known by its name and checked
+by its sha256, or the one in its metadata of the checkpoint it was made from; any other `.onnx` file by the
+contract in its metadata, named by its file name without the ending.
 """
 
 import os
@@ -79,10 +78,8 @@ def ignored() -> dict[Path, str]:
 
 
 def resolve(task: str, name: str = "auto") -> Model:
-    """The model that `--model NAME` means.
-
-    `task` is one of `TASKS`; `name` a model's name, the path of an `.onnx` file (must end so), or "auto" for
-    the best one installed, which is the first of the catalogue, or else the first of the user's own; those
+    """The model that `--model NAME` means: `name` of a `task` (of `TASKS`), the path of an `.onnx` file (must
+    end so), or "auto", the catalogue's first that is installed, or else the first of the user's own; those
     for whole pictures of one face are asked for by name.
 
     Raises UnknownModelError (no model of that name, no such file, or it is of another task),
@@ -109,9 +106,7 @@ def resolve(task: str, name: str = "auto") -> Model:
 
 def destination(name: str, source: str | None) -> Path:
     """Where a model imported as `name` goes, made from a checkpoint with the sha256 `source` or from none.
-
-    Raises UsageError when the name cannot be used, or is the catalogue's and this is not its model.
-    """
+    Raises UsageError when the name cannot be used, or is the catalogue's and this is not its model."""
     if not is_name(name):
         raise UsageError(f"{name!r} cannot name a model: use letters, digits, '.', '_' and '-'")
     spec = CATALOGUE.get(name)
@@ -121,9 +116,8 @@ def destination(name: str, source: str | None) -> Path:
 
 
 def import_model(file: Path, name: str | None = None) -> Path:
-    """Copy an `.onnx` file that carries the contract into the user's model folder; the copy.
-
-    `name` is what it is called, the name in its metadata if not given. The copy appears whole or not at all.
+    """Copy an `.onnx` file that carries the contract into the user's model folder, by `name` or else the name
+    in its metadata; the copy, which appears whole or not at all.
 
     Raises UsageError (not an `.onnx` file, or the name cannot be used or is taken by another model),
     ModelMissingError (no such file, or the folder cannot be written to), and what `read_contract` does.

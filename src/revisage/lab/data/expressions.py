@@ -25,10 +25,8 @@ _AROUND = 48  # ... and room around the face
 
 
 def labelled(folder: Path, *, held: bool) -> list[tuple[Path, int]]:
-    """Pictures of FOLDER/EXPRESSION/ with the number of their expression, on one side of the split.
-
-    Held out are 15 % by the hash of "expression/stem". Raises TrainingError when an expression has none.
-    """
+    """Pictures of FOLDER/EXPRESSION/ with the number of their expression, on one side of the split: held out
+    are 15 % by the hash of "expression/stem". Raises TrainingError when an expression has none."""
     rows: list[tuple[Path, int]] = []
     for number, name in enumerate(EXPRESSIONS):
         paths = sorted(p for p in (folder / name).glob("*") if p.suffix.lower() in SUFFIXES)
@@ -40,11 +38,8 @@ def labelled(folder: Path, *, held: bool) -> list[tuple[Path, int]]:
 
 
 def read_crops(paths: list[Path], find: Find, size: int, frame: np.ndarray) -> np.ndarray:
-    """The faces as the classifier sees them, (N, size, size) uint8 gray.
-
-    `frame` (2, 3) maps the FFHQ template at 256 px to the crop. A face that is not found is taken to lie as
-    most of FER2013 do.
-    """
+    """The faces as the classifier sees them, (N, size, size) uint8 gray; `frame` (2, 3) maps the FFHQ
+    template at 256 px to the crop. A face that is not found is taken to lie as most of FER2013 do."""
     return np.stack([_crop(read_picture(path), find, size, frame) for path in paths])
 
 

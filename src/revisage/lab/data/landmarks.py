@@ -38,10 +38,8 @@ class Crop:
 
 
 def read_table(table: Path, columns: Iterable[str] = ()) -> Iterator[tuple[str, dict[str, str]]]:
-    """(Where it stands, for messages; its values) of each row of a table.
-
-    Raises TrainingError when the table is missing, cannot be read or lacks one of `columns`.
-    """
+    """(Where it stands, for messages; its values) of each row of a table. Raises TrainingError when the table
+    is missing, cannot be read or lacks one of `columns`."""
     try:
         with table.open(newline="", encoding="utf-8") as file:
             rows = csv.DictReader(file)
@@ -57,10 +55,8 @@ def read_table(table: Path, columns: Iterable[str] = ()) -> Iterator[tuple[str, 
 
 
 def read_crops(table: Path) -> list[Crop]:
-    """All rows of a table. One without a column `group` holds unrelated crops: each is its own group.
-
-    Raises TrainingError, naming the line, when the table is missing or a row cannot be used.
-    """
+    """All rows of a table. One without a column `group` holds unrelated crops: each is its own group. Raises
+    TrainingError, naming the line, when the table is missing or a row cannot be used."""
     crops: dict[str, Crop] = {}
     for where, row in read_table(table, ("file", "coverage", *POINT_COLUMNS)):
         crop = _crop(row, where)

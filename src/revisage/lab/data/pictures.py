@@ -24,11 +24,9 @@ THRESHOLD = 10 / 255  # detail fainter than this is left alone: it may be noise
 
 
 def held_out(name: str, share: float = HELD_OUT_SHARE) -> bool:
-    """Whether a person (LFW: the person's name) or a picture (its file stem) is kept from training.
-
-    The name is hashed with SHA-256 and its first 8 bytes are read as a fraction of 1: under `share`
-    means held out. Adding or removing pictures never moves another one across the split.
-    """
+    """Whether a person (LFW: the person's name) or a picture (its file stem) is kept from training: the first
+    8 bytes of the name's SHA-256, as a fraction of 1, are under `share`. No other picture ever moves one
+    across the split."""
     if not 0.0 <= share <= 1.0:
         raise ValueError(f"share must be between 0 and 1, got {share}")
     digest = hashlib.sha256(name.encode("utf-8")).digest()
@@ -56,6 +54,11 @@ def find_pictures(
             f"{share:.0%} of the names are held out, a person's or group's together; add more people"
         )
     return chosen
+
+
+def photographs(*folders: Path | None, held: bool = False) -> list[Path]:
+    """As `find_pictures`, those of several folders; None is none."""
+    return [path for folder in folders if folder is not None for path in find_pictures(folder, held=held)]
 
 
 def all_pictures(folder: Path, what: str = "pictures") -> list[Path]:
@@ -87,13 +90,9 @@ def fit(picture: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def sharpen(picture: np.ndarray, amount: float = 0.5, sigma: float = SIGMA) -> np.ndarray:
-    """Unsharp masking of (H, W, 3) float32 in [0, 1]: detail stronger than a threshold grows by `amount`.
-
-    Detail is what a Gaussian of `sigma` pixels takes away.
-
-    Wang et al., *Real-ESRGAN*, ICCVW 2021, §3.3 ("sharpness in training"): a network that learns from
-    sharpened pictures sharpens without the overshoot of sharpening its output.
-    """
+    """Unsharp masking of (H, W, 3) float32 in [0, 1]: detail, which a Gaussian of `sigma` pixels takes away,
+    grows by `amount` where it is stronger than a threshold. Wang et al., *Real-ESRGAN*, ICCVW 2021, §3.3: a
+    network that learns from sharpened pictures sharpens without the overshoot of sharpening its output."""
     detail = picture - _blur(picture, sigma)
     strong = _blur((np.abs(detail) > THRESHOLD).astype(np.float32), sigma)
     return np.clip(picture + strong * (np.clip(picture + amount * detail, 0, 1) - picture), 0, 1)
@@ -110,12 +109,9 @@ def cache_room() -> int:
 
 
 class Pictures:
-    """Pictures by number: [i] -> (H, W, 3) RGB uint8.
-
-    Those read first are kept, up to `room` bytes (`cache_room()` unless told), and the others decoded each
-    time: an epoch shows every picture once, so that keeping the latest instead would help none. Processes
-    that are forked from this one keep their own and share the room.
-    """
+    """Pictures by number: [i] -> (H, W, 3) RGB uint8. Those read first are kept, up to `room` bytes
+    (`cache_room()` unless told; forked processes share it), and the others decoded each time: an epoch shows
+    every picture once, so that keeping the latest instead would help none."""
 
     def __init__(self, paths: list[Path], room: int | None = None) -> None:
         self.paths = paths

@@ -12,9 +12,8 @@ class Pool:
     """Which degraded pair a sample takes, and those pairs while they are needed.
 
     A block of `size` samples shares size / `reuse` pairs in random order, and each use takes another patch:
-    degrading costs a CPU as much as a step of a small network (Wang et al., *Real-ESRGAN*, ICCVW 2021, §4.1,
-    have such a pool to mix batches). Which pair a sample takes depends on its number alone, so that resumed
-    trainings agree.
+    degrading costs a CPU as much as a step of a small network (such a pool have Wang et al., *Real-ESRGAN*,
+    ICCVW 2021, §4.1). Its number alone decides a sample's pair: resumed trainings agree.
     """
 
     def __init__(self, make: Callable[[int], Sample], *, size: int, reuse: int, seed: int) -> None:

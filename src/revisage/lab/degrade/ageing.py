@@ -15,11 +15,9 @@ from .recipe import between, chance, clip, draw_seed, luminance, unit
 
 @dataclass(frozen=True)
 class Fading:
-    """Contrast lost unevenly: black lifts, white dulls, the edges bleach or darken.
-
-    black, white: what 0 and 1 become. gamma: of the tones between. vignette: darkening at the corners
-    (negative: bleaching). uneven: spread of slow changes in brightness over the picture.
-    """
+    """Contrast lost unevenly: 0 and 1 become `black` and `white`, with `gamma` for the tones between;
+    `vignette` darkens the corners (negative: bleaches); `uneven` is the spread of slow changes in
+    brightness."""
 
     black: float
     white: float
@@ -54,11 +52,8 @@ class Fading:
 
 @dataclass(frozen=True)
 class DyeFading:
-    """The three dyes of a colour print lose density at different rates, and its base turns yellow.
-
-    keep: share of the density left in the cyan, magenta and yellow dye (seen in R, G, B). base: what white
-    becomes. With v = 10^-D the density is scaled by keep, so v becomes v^keep times the base.
-    """
+    """The dyes of a colour print (cyan, magenta, yellow, seen in R, G, B) keep a share of their density, and
+    its base, what white becomes, turns yellow: v = 10^-D becomes v^keep times the base."""
 
     keep: tuple[float, float, float]
     base: tuple[float, float, float]
@@ -83,10 +78,8 @@ class DyeFading:
 
 @dataclass(frozen=True)
 class Toning:
-    """The luma printed in one tone: sepia, selenium, cyanotype, or plain gray.
-
-    shadow, middle, light: RGB of black, middle gray and white.
-    """
+    """The luma printed in one tone, given as RGB of black, middle gray and white: sepia, selenium, cyanotype,
+    gray."""
 
     shadow: tuple[float, float, float]
     middle: tuple[float, float, float]
@@ -131,10 +124,8 @@ class Yellowing:
 
 @dataclass(frozen=True)
 class Grain:
-    """Silver grain: noise correlated over ``size`` reference pixels, strongest in the middle tones.
-
-    sigma: standard deviation in middle gray. colour: share of it that differs between the channels.
-    """
+    """Silver grain: noise correlated over ``size`` reference pixels, strongest in the middle tones. sigma:
+    standard deviation in middle gray. colour: share of it that differs between the channels."""
 
     sigma: float
     size: float
@@ -183,11 +174,9 @@ def _screen_levels() -> np.ndarray:
 
 @dataclass(frozen=True)
 class Halftone:
-    """Printed dots: each tone becomes dots whose area is that tone, then ink spread softens them.
-
-    pitch: between dots, reference pixels. angle: of the screen, radians (colour screens are turned 30 degrees
-    against each other). sharpness: of the dots' edges. amount: how much of the screen shows.
-    """
+    """Printed dots whose area is the tone, softened by ink spread. pitch: between dots, reference pixels.
+    angle: of the screen, radians (colour screens are turned 30 degrees against each other). sharpness: of the
+    dots' edges. amount: how much of the screen shows."""
 
     pitch: float
     angle: float
@@ -231,10 +220,8 @@ class Halftone:
 
 @dataclass(frozen=True)
 class PaperTexture:
-    """The paper's relief as a scanner sees it.
-
-    texture: "paper", "linen" or "silk". depth: its spread. size: of a texel, reference pixels.
-    """
+    """The paper's relief ("paper", "linen" or "silk") as a scanner sees it. depth: its spread. size: of a
+    texel, reference pixels."""
 
     texture: str
     depth: float

@@ -74,10 +74,7 @@ class GaussianNoise:
 
 @dataclass(frozen=True)
 class PoissonNoise:
-    """Shot noise: variance scale^2 x value / 256, so brighter parts shake more.
-
-    Counts at 256 levels are large enough for the normal law to stand in for Poisson's.
-    """
+    """Shot noise, as a normal law of variance scale^2 x value / 256, so that brighter parts shake more."""
 
     scale: float
     gray: bool

@@ -26,11 +26,8 @@ class ColourShift:
 
 @dataclass(frozen=True)
 class ColourJitter:
-    """Brightness, contrast, saturation and hue, changed one after another in the order of `order`.
-
-    Three factors, of which 1 changes nothing, and a turn of the colour circle in [-0.5, 0.5]; what each does
-    is as in torchvision. Drawn as published.
-    """
+    """Brightness, contrast, saturation (factors, of which 1 changes nothing) and hue (a turn of the colour
+    circle in [-0.5, 0.5]), changed in the order of `order`, each as torchvision does. Drawn as published."""
 
     order: tuple[str, ...]
     brightness: float

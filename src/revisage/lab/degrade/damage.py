@@ -25,16 +25,8 @@ def points(xy: np.ndarray) -> np.ndarray:
 
 def _line(mask: np.ndarray, start: np.ndarray, end: np.ndarray, level: float, width: float) -> None:
     """Draw on the uint8 ``mask``; a line thinner than a pixel is a one-pixel line of less strength."""
-    shown = level * min(1.0, width)
-    cv2.line(
-        mask,
-        (int(start[0]), int(start[1])),
-        (int(end[0]), int(end[1])),
-        int(255 * shown),
-        max(1, round(width)),
-        cv2.LINE_AA,
-        _SHIFT,
-    )
+    shown, thick = int(255 * (level * min(1.0, width))), max(1, round(width))
+    cv2.line(mask, start.tolist(), end.tolist(), shown, thick, cv2.LINE_AA, _SHIFT)
 
 
 def blend(image: np.ndarray, mask: np.ndarray, colour: np.ndarray) -> np.ndarray:
@@ -54,10 +46,8 @@ def wander(
     rng: np.random.Generator, start: np.ndarray, heading: float, length: float, *, bend: float, steps: int
 ) -> np.ndarray:
     """A curved polyline, float (steps + 1, 2); ``bend`` is the spread of the total turn in radians."""
-    turn = rng.normal(0, bend / math.sqrt(steps), steps).cumsum() + rng.normal(0, bend) * np.linspace(
-        -0.5, 0.5, steps
-    )
-    angles = heading + turn
+    turn = rng.normal(0, bend / math.sqrt(steps), steps).cumsum()
+    angles = heading + (turn + rng.normal(0, bend) * np.linspace(-0.5, 0.5, steps))
     moves = np.stack([np.cos(angles), np.sin(angles)], axis=1) * (length / steps)
     return np.concatenate([start[None], start + moves.cumsum(axis=0)])
 
@@ -108,9 +98,8 @@ class Scratches:
         light = rng.uniform(0.82, 1.0) * np.array([1.0, 0.99, 0.96])
         dark = np.full(3, rng.uniform(0.0, 0.18))
         if self.halo:
-            soft = {
-                tone: cv2.GaussianBlur(mask, (0, 0), 1 + self.width * scale) for tone, mask in masks.items()
-            }
+            sigma = 1 + self.width * scale
+            soft = {tone: cv2.GaussianBlur(mask, (0, 0), sigma) for tone, mask in masks.items()}
             beside = {tone: (self.halo * soft[not tone]).astype(np.uint8) for tone in masks}
             image = _covered(image, beside, light, dark)
         return _covered(image, masks, light, dark)
@@ -141,10 +130,8 @@ class Scratches:
 
 @dataclass(frozen=True)
 class Dust:
-    """Specks and blobs, light where dust lay on the negative, dark where it lies on the print.
-
-    radius: of a typical speck, reference pixels; sizes spread log-normally. softness: blur, reference pixels.
-    """
+    """Specks, light where dust lay on the negative, dark where it lies on the print. radius: of a typical
+    one, reference pixels; sizes spread log-normally. softness: blur, reference pixels."""
 
     count: int
     radius: float
@@ -214,17 +201,16 @@ class Hairs:
         rng = np.random.default_rng(self.seed)
         height, width = image.shape[:2]
         scale = unit(image)
+        thick = max(1, round(1.2 * scale))
         masks = {light: np.zeros((height, width), np.uint8) for light in (True, False)}
         for _ in range(min(self.count, 20)):
             start = rng.uniform(0, 1, 2) * [width, height]
             length = self.length * rng.lognormal(0, 0.4) * scale
             line = points(wander(rng, start, rng.uniform(0, 2 * math.pi), length, bend=self.curl, steps=32))
             level = self.opacity * rng.uniform(0.6, 1.0)
-            shown = level * min(1.0, 1.2 * scale)
+            shown = int(255 * (level * min(1.0, 1.2 * scale)))
             mask = masks[bool(rng.random() < self.light)]
-            cv2.polylines(
-                mask, [line], False, int(255 * shown), max(1, round(1.2 * scale)), cv2.LINE_AA, _SHIFT
-            )
+            cv2.polylines(mask, [line], False, shown, thick, cv2.LINE_AA, _SHIFT)
         return _covered(image, masks, np.full(3, rng.uniform(0.8, 1.0)), np.full(3, rng.uniform(0.02, 0.2)))
 
 
@@ -239,10 +225,8 @@ def from_line(
     period: float = 9.0,
 ) -> np.ndarray:
     """(H, W) signed distance in reference pixels from a line that wavers and is ragged, as torn paper is.
-
-    offset: of the line from the centre, as a share of the mean side; angle: of its normal, radians.
-    period: between the bumps, reference pixels.
-    """
+    offset: of the line from the centre, as a share of the mean side; angle: of its normal, radians; period:
+    between the bumps, reference pixels."""
     (height, width), scale = image.shape[:2], unit(image)
     cos, sin = math.cos(angle), math.sin(angle)
     x = np.arange(width, dtype=np.float32) - (width - 1) / 2
@@ -317,11 +301,9 @@ class Crease:
 
 @dataclass(frozen=True)
 class Stains:
-    """Soft-edged blotches (water, foxing, fingerprints' grease) with a darker rim where the liquid dried.
-
-    radius: reference pixels. tint: what white becomes in the middle of a stain, RGB. rim: its extra darkness.
-    hardness: of the edge, about the radius over the width in which it fades out.
-    """
+    """Soft-edged blotches (water, foxing, grease) with a darker rim where the liquid dried. radius: reference
+    pixels. tint: what white becomes in the middle, RGB. rim: its extra darkness. hardness: of the edge, about
+    the radius over the width in which it fades out."""
 
     count: int
     radius: float
@@ -366,9 +348,8 @@ class Stains:
             part = np.s_[top:bottom, left:right]
             x = (np.arange(left, right, dtype=np.float32) - np.float32(centre[0])) * np.float32(stretch)
             y = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(centre[1])
-            edge = (
-                np.sqrt(x**2 + y**2) * np.float32(1 / max(radius, 0.5)) + np.float32(0.11) * ragged[part] - 1
-            )
+            distance = np.sqrt(x**2 + y**2) * np.float32(1 / max(radius, 0.5))
+            edge = distance + np.float32(0.11) * ragged[part] - 1
             inside = np.float32(level) / (1 + np.exp(np.clip(edge * np.float32(self.hardness), -30, 30)))
             cover[part] = np.maximum(cover[part], inside)
             rims[part] = np.maximum(rims[part], np.float32(level) * np.exp(-((edge * 16) ** 2)))

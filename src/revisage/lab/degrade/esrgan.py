@@ -1,8 +1,5 @@
-"""Real-ESRGAN's first- and second-order degradation (Wang et al., 2021, section 3), pixels as published.
-
-Lengths here are the picture's own pixels, as published: these degradations happen on a sensor or in a file,
-whatever the picture shows.
-"""
+"""Real-ESRGAN's first- and second-order degradation (Wang et al., 2021, section 3). Lengths are the picture's
+own pixels, as published: these degradations happen on a sensor or in a file, whatever it shows."""
 
 import math
 from dataclasses import dataclass
@@ -101,11 +98,9 @@ class FirstOrder:
 
 @dataclass(frozen=True)
 class SecondOrder:
-    """Two orders, a sinc filter against or after the last JPEG, at 1 / ``scale`` of the size and back.
-
-    ``scale`` is the magnification a restorer would have to undo (1, 2 or 4); ``sinc_first`` tells whether the
-    last resize and sinc come before the last JPEG. ``sinc_size`` is 0 for no sinc filter.
-    """
+    """Two orders, a sinc filter against or after the last JPEG, at 1 / ``scale`` (which a restorer would have
+    to undo: 1, 2 or 4) of the size and back. ``sinc_first``: the last resize and sinc come before the last
+    JPEG; ``sinc_size`` is 0 for no sinc filter."""
 
     first: Order
     first_jpeg: Jpeg

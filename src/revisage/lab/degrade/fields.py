@@ -10,10 +10,8 @@ _SIDE = 256
 
 
 def smooth_field(seed: int, height: int, width: int, period: float) -> np.ndarray:
-    """(height, width) float32 of about zero mean and unit spread, its bumps some ``period`` pixels apart.
-
-    White noise on a coarse grid, enlarged by cubic interpolation.
-    """
+    """(height, width) float32 of about zero mean and unit spread, its bumps some ``period`` pixels apart:
+    white noise on a coarse grid, enlarged by cubic interpolation."""
     rows = max(2, math.ceil(height / max(period, 1.0)) + 1)
     columns = max(2, math.ceil(width / max(period, 1.0)) + 1)
     coarse = np.random.default_rng(seed).standard_normal((rows, columns), dtype=np.float32)

@@ -1,8 +1,6 @@
-"""GFP-GAN's degradation: x = JPEG_q((y * k_sigma) down_r + n_delta), resized back.
-
-Wang et al., CVPR 2021, equation 11. One definition, in lengths of a picture of 512 pixels, and two ranges of
-r: "paper" as published, "hard" twice as small, as faces in group photos are. Training draws from both.
-"""
+"""GFP-GAN's degradation (Wang et al., CVPR 2021, eq. 11), lengths in pixels of a picture of 512: x =
+JPEG_q((y * k_sigma) down_r + n_delta), resized back, with two ranges of r: "paper" as published, "hard" twice
+as small, as faces in group photos are. Training draws from both."""
 
 import math
 from dataclasses import dataclass
@@ -21,11 +19,8 @@ BOTH = (1.0, 16.0)
 
 @dataclass(frozen=True)
 class Gfpgan:
-    """Parameters of the equation, all stated for a 512 x 512 face as in the paper.
-
-    sigma_x, sigma_y: blur, pixels at 512; angle in radians. factor: downsampling r. noise: standard deviation
-    (0 to 1 scale) on the 512 / r picture. quality: of the JPEG.
-    """
+    """Parameters of the equation for a 512 x 512 face: blur sigma_x, sigma_y in pixels at 512, angle in
+    radians; downsampling factor r; noise, as a standard deviation (0 to 1 scale), on the 512 / r picture."""
 
     sigma_x: float
     sigma_y: float
@@ -50,8 +45,7 @@ class Gfpgan:
 
     def described(self) -> tuple[float, ...]:
         """(6,) numbers of about unit size, without jumps: log of the mean sigma, how much longer one axis of
-        the blur is than the other as a vector of twice its angle, log r, delta and 100 - q as shares of the
-        most."""
+        the blur is as a vector of twice its angle, log r, delta and 100 - q as shares of the most."""
         longer = math.log(self.sigma_x / self.sigma_y)
         return (
             math.log(self.sigma_x * self.sigma_y) / 2,

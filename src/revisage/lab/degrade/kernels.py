@@ -1,7 +1,4 @@
-"""Blur kernels: Gaussian, generalised Gaussian, plateau and sinc, and the step that applies one.
-
-The family and its names are those of Real-ESRGAN (Wang et al., 2021, section 3.2 and equation 2).
-"""
+"""Blur kernels, and the step that applies one: Real-ESRGAN's family (Wang et al., 2021, §3.2 and eq. 2)."""
 
 import math
 from dataclasses import dataclass
@@ -28,10 +25,8 @@ def _normalised(kernel: np.ndarray) -> np.ndarray:
 
 
 def gaussian(size: int, sigma_x: float, sigma_y: float, angle: float = 0.0, beta: float = 1.0) -> np.ndarray:
-    """Generalised Gaussian exp(-q^beta / 2): (size, size) float32 summing to 1; beta 1 is the Gaussian.
-
-    Sigmas in pixels, angle in radians.
-    """
+    """Generalised Gaussian exp(-q^beta / 2), beta 1 the Gaussian: (size, size) float32 summing to 1. Sigmas
+    in pixels, angle in radians."""
     return _normalised(np.exp(-0.5 * _quadratic_form(size, sigma_x, sigma_y, angle) ** beta))
 
 
@@ -50,9 +45,7 @@ def bessel_j1(x: np.ndarray) -> np.ndarray:
 
 def sinc(size: int, cutoff: float) -> np.ndarray:
     """Circular low pass that rings: (size, size) float32 summing to 1; cutoff in radians, (0, pi].
-
-    Real-ESRGAN equation 2: k(i, j) = cutoff / (2 pi r) J1(cutoff r), r = sqrt(i^2 + j^2).
-    """
+    Real-ESRGAN, eq. 2: k(i, j) = cutoff / (2 pi r) J1(cutoff r), r = sqrt(i^2 + j^2)."""
     half = (size - 1) // 2
     axis = np.arange(-half, half + 1)
     squares, where = np.unique(axis[:, None] ** 2 + axis[None, :] ** 2, return_inverse=True)
@@ -105,10 +98,8 @@ class GaussianBlur:
 
 @dataclass(frozen=True)
 class KernelBlur:
-    """Blur by one kernel of Real-ESRGAN's family; size and sigmas in the picture's own pixels.
-
-    ``kind`` is "gaussian", "generalised" or "plateau" (these use sigmas, angle and beta) or "sinc" (cutoff).
-    """
+    """Blur by one kernel of Real-ESRGAN's family, in the picture's own pixels: ``kind`` "gaussian",
+    "generalised" or "plateau" (of sigmas, angle and beta) or "sinc" (of cutoff)."""
 
     kind: str
     size: int

@@ -1,8 +1,5 @@
-"""More of what happens to a print's surface: torn edges, lost emulsion, tape, mould, fingerprints.
-
-`sample` draws marks alone, of every kind there is, for training a model that finds them. Lengths and
-seeds are as in `damage`.
-"""
+"""More marks of a print's surface (torn edges, lost emulsion, tape, mould, fingerprints), and `sample`, which
+draws marks alone, of every kind, for training a model that finds them. Lengths and seeds as in `damage`."""
 
 import math
 from dataclasses import dataclass, replace
@@ -21,11 +18,8 @@ _FOXING = 10  # reference pixels: larger stains change the tone of an area, whic
 
 @dataclass(frozen=True)
 class Tear:
-    """A side or corner that is torn off along a ragged line; the paper's core shows at the edge.
-
-    offset, angle: of the line, as in `Crease`. fringe: width of the bare paper, reference pixels. ground:
-    gray of what lies behind.
-    """
+    """A side or corner that is torn off along a ragged line (offset, angle: as in `Crease`); the paper's core
+    shows at the edge. fringe: width of the bare paper, reference pixels. ground: gray of what lies behind."""
 
     offset: float
     angle: float
@@ -60,10 +54,8 @@ class Tear:
 
 @dataclass(frozen=True)
 class Flakes:
-    """Emulsion that came off in irregular pieces, down to the paper or (of a glass plate) to black.
-
-    period: between pieces, reference pixels. level: in spreads of a smooth field, the higher the fewer.
-    """
+    """Emulsion that came off in pieces, down to the paper or (of a glass plate) to black. period: between
+    pieces, reference pixels. level: in spreads of a smooth field, the higher the fewer."""
 
     period: float
     level: float
@@ -90,10 +82,8 @@ class Flakes:
 
 @dataclass(frozen=True)
 class Tape:
-    """A strip of adhesive tape, yellowed, with dirt along its edges.
-
-    centre: share of the sides. length, width: reference pixels. tint: what white becomes under it, RGB.
-    """
+    """A strip of adhesive tape, yellowed, with dirt along its edges. centre: share of the sides. length,
+    width: reference pixels. tint: what white becomes under it, RGB."""
 
     centre: tuple[float, float]
     angle: float
@@ -128,10 +118,8 @@ class Tape:
 
 @dataclass(frozen=True)
 class Mould:
-    """Colonies of fungus: fine branching threads around a centre, and specks between them.
-
-    radius: of a colony, reference pixels.
-    """
+    """Colonies of fungus: fine branching threads around a centre, and specks between them. radius: of a
+    colony, reference pixels."""
 
     count: int
     radius: float
@@ -170,10 +158,8 @@ class Mould:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Ridges of a finger in grease or dye, incomplete.
-
-    centre: share of the sides. size: half the print's width, pitch: between ridges, reference pixels.
-    """
+    """Ridges of a finger in grease or dye, incomplete. centre: share of the sides. size: half the print's
+    width, pitch: between ridges, reference pixels."""
 
     centre: tuple[float, float]
     size: float

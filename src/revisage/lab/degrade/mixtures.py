@@ -31,11 +31,9 @@ def sample_gfpgan_train(rng: np.random.Generator) -> Chain:
 
 
 def sample_face(rng: np.random.Generator) -> Chain:
-    """45 % GFP-GAN's equation in full, r up to 16 as in both of its recipes; 15 % of it in mild ranges; 5 %
-    clean, so that a sharp face is left sharp; 15 % second order in milder ranges; 20 % old photo, scanned by
-    the equation in milder ranges so that the damage stays to be seen. Some 15 % of all come out gray or
-    toned.
-    """
+    """45 % GFP-GAN's equation in full, r up to 16; 15 % of it in mild ranges; 5 % clean, so that a sharp face
+    is left sharp; 15 % second order in milder ranges; 20 % old photo, scanned by the equation in milder
+    ranges so that the damage stays to be seen. Some 15 % of all come out gray or toned."""
     kind = rng.random()
     if kind < 0.8:
         steps: list[Step] = []

@@ -14,11 +14,8 @@ from .recipe import Chain, Step, chance
 
 @dataclass(frozen=True)
 class Chances:
-    """Probabilities of the parts; ``strength`` multiplies how hard ageing and damage strike.
-
-    ``dyes`` is asked of what is neither ``gray`` nor ``toned``, ``yellow`` of all that are not toned,
-    ``grain`` of all without a printing screen.
-    """
+    """Probabilities of the parts (``dyes`` of what is neither ``gray`` nor ``toned``, ``yellow`` of what is
+    not toned, ``grain`` of what has no screen); ``strength`` multiplies how hard ageing and damage strike."""
 
     blur: float = 0.5
     low_resolution: float = 0.45

@@ -30,11 +30,8 @@ _MARKS: dict[Any, tuple[tuple[str, ...], int]] = {
 
 
 def zoomed(params: Step, factor: float) -> Chain:
-    """The damage as a piece shows it whose photo is `factor` times as wide: marks are larger and fewer.
-
-    On a small piece a scratch would else be a fraction of a pixel wide, which no photo has. Raises ValueError
-    when `factor` is under 1.
-    """
+    """The damage as a piece shows it whose photo is `factor` times as wide: marks are larger and fewer, or a
+    scratch would be a fraction of a pixel wide. Raises ValueError when `factor` is under 1."""
     if factor < 1:
         raise ValueError(f"factor must be at least 1, got {factor}")
     return Chain(tuple(_zoomed(step, factor) for step in single_steps(params)))
@@ -49,8 +46,6 @@ def _zoomed(step: Any, factor: float) -> Step:
 
 
 def tone(params: Step, kinds: tuple[type, ...] = TONE) -> Chain:
-    """The steps that set the tone of the whole picture: what a model should aim at that leaves it as it is.
-
-    `kinds` narrows which: with `COLOURLESS`, fading counts as damage.
-    """
+    """The steps, among `kinds`, that set the tone of the whole picture: what a model should aim at that
+    leaves it as it is. With `COLOURLESS`, fading counts as damage."""
     return Chain(tuple(step for step in single_steps(params) if isinstance(step, kinds)))

@@ -1,8 +1,5 @@
-"""The degradation of the progressive face GAN: JPEG_q((n * k_sigma) down_{s x s} + n_delta) up_{u x u}.
-
-(Kim et al., BMVC 2019, equation 1 and its table of ranges.) Two objectives: u = 16, a thumbnail to be
-enlarged, and u = 128, a damaged picture of full size.
-"""
+"""The degradation of the progressive face GAN: JPEG_q((n * k_sigma) down_{s x s} + n_delta) up_{u x u} (Kim
+et al., BMVC 2019, eq. 1 and table), for u = 16, a thumbnail to enlarge, and u = 128, a damaged picture."""
 
 import math
 from dataclasses import dataclass
@@ -35,12 +32,9 @@ RESTORE = Ranges(u=128, kernel=11, sigma=10.0, s=(16, 128), delta=30.0, quality=
 
 @dataclass(frozen=True)
 class Progressive:
-    """Parameters of the equation, stated for a 128 x 128 picture.
-
-    kernel: side of the blur's kernel, odd; sigma of its Gaussian, both in pixels at 128. s: side of the
-    reduced picture, to which noise of standard deviation `noise` (0 to 1 scale) and JPEG of `quality` are
-    applied. u: side of the outcome.
-    """
+    """Parameters of the equation, stated for a 128 x 128 picture: side of the blur's kernel, odd, and sigma
+    of its Gaussian, in pixels; side s of the reduced picture, to which noise (standard deviation, 0 to 1
+    scale) and JPEG are applied; side u of the outcome."""
 
     u: int
     kernel: int

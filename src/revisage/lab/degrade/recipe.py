@@ -63,9 +63,7 @@ class Recipe:
 
 def apply(image: np.ndarray, params: Step) -> np.ndarray:
     """Check ``image``, apply ``params`` and return a new contiguous (H, W, 3) float32 picture in [0, 1].
-
-    Raises ValueError when ``image`` is not (H, W, 3) floating point; values outside [0, 1] are clipped.
-    """
+    Raises ValueError when ``image`` is not (H, W, 3) floating point; values outside [0, 1] are clipped."""
     if image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"degradations want a (H, W, 3) RGB picture, not shape {image.shape}")
     if not np.issubdtype(image.dtype, np.floating):

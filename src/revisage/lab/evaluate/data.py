@@ -135,11 +135,8 @@ class Data:
 
 
 def clean_pictures(folder: Path, *, recipe: str, seed: int, view: View) -> Data:
-    """Every picture of a folder and below, degraded by a recipe ("none": not at all).
-
-    Picture NAME is degraded as `revisage degrade FOLDER --recipe RECIPE --seed SEED` does it. Raises
-    UsageError when there are no pictures, or no such recipe.
-    """
+    """Every picture of a folder and below, degraded as `revisage degrade FOLDER --recipe RECIPE --seed SEED`
+    does it ("none": not at all). Raises UsageError when there are no pictures, or no such recipe."""
     if recipe != NO_RECIPE and recipe not in RECIPES:
         raise UsageError(f"no recipe {recipe!r}; there are {NO_RECIPE}, {', '.join(RECIPES)}")
     if seed < 0:
@@ -172,11 +169,9 @@ def outputs_only(folder: Path, *, view: View) -> Data:
 
 
 def select(data: Data, *, split: Split = "all", limit: int | None = None) -> Data:
-    """Some of the pictures: those held out of training, and of these the `limit` whose hashes come first.
-
-    "held-out" goes by the hash of the file's stem, "held-out-people" by that of the name of the folder that
-    holds one person's pictures (`revisage.lab.data.pictures`). Raises UsageError when none is left.
-    """
+    """Some of the pictures: those held out of training, by the hash of the file's stem ("held-out") or of its
+    folder's name, a person's ("held-out-people"), and of these the `limit` whose hashes come first. Raises
+    UsageError when none is left."""
     items = data.items
     if split != "all":
         files = {item: item.clean or item.low or Path() for item in items}

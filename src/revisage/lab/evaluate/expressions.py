@@ -62,11 +62,8 @@ _SHARE = MetricSpec(
 def changed(classifier: ModelClassifier) -> Metric:
     """1 where the restored face is given another expression than the true one, else 0."""
     source = "the restored face is recognised as another expression than the true one"
-
-    def values(restored: Tensor, truth: Tensor) -> Tensor:
-        return classifier.recognise(restored) != classifier.recognise(truth)
-
-    return Metric(replace(_SHARE, name=CHANGED, source=source), classifier.sha256, values)
+    spec, recognise = replace(_SHARE, name=CHANGED, source=source), classifier.recognise
+    return Metric(spec, classifier.sha256, lambda restored, truth: recognise(restored) != recognise(truth))
 
 
 def unstable(classifier: ModelClassifier) -> Metric:

@@ -32,16 +32,12 @@ def open_metrics(
     expression: str = "auto",
     reference: bool = False,
 ) -> list[Metric]:
-    """The metrics of these names; without any, the usual ones for this data.
+    """The metrics of these names; without any, the usual ones for this data. `weights` is a folder of theirs,
+    `expression` the model that recognises expressions, `reference` whether there is a set that "set" metrics
+    compare with. `expression_unstable` comes with `expression_changed`, to read it by.
 
-    `weights` is a folder of theirs, `expression` the model that recognises expressions, and `reference` says
-    that there is a reference set that "set" metrics compare with. Of `expression_changed` comes
-    `expression_unstable` too, to read it by.
-
-    Raises:
-        UsageError: no such metric, twice the same, or one that needs a truth that the data does not have.
-        ModelMissingError: weights are not on this machine; says how to get them.
-        ModelCorruptError, RuntimeUnavailableError: as of the metrics.
+    Raises UsageError (no such metric, twice the same, or one that needs a truth that the data does not have),
+    and what `revisage.lab.metrics.load` does.
     """
     chosen = list(wanted) or list(DEFAULT if data.has_truth else DEFAULT_ALONE)
     unknown = [name for name in chosen if name not in names()]

@@ -52,13 +52,11 @@ class Method:
 
 
 def open_methods(texts: Sequence[str], settings: MethodSettings, data: Data) -> dict[str, Method]:
-    """The methods that the texts name by the label that each has in tables, their models opened. Metrics use
-    as many threads as they do.
+    """The methods that the texts name by their labels, opened. Metrics use as many threads as they do.
 
-    Raises:
-        UsageError: a text is none of the above, two have one label, or a folder lacks a picture of the data.
-        ModelError: a model is unknown, missing or corrupt.
-        RuntimeUnavailableError: a library that a checkpoint needs is missing.
+    Raises UsageError (a text is none of the above, two have one label, or a folder lacks a picture of the
+    data), ModelError (a model is unknown, missing or corrupt), RuntimeUnavailableError (a library is
+    missing).
     """
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)  # for the metrics
@@ -95,13 +93,14 @@ def _is_file(text: str) -> bool:
 
 def _chain(text: str, settings: MethodSettings, data: Data) -> Method:
     """Steps one after another; the first one enlarges."""
-    steps = [_mean(part.strip(), settings, data) for part in text.split(">")]
-    if len(steps) == 1:
-        return steps[0]
+    first, *others = steps = [_mean(part.strip(), settings, data) for part in text.split(">")]
+    if not others:
+        return first
 
     def run(name: str, picture: np.ndarray, scale: int) -> np.ndarray:
-        for number, step in enumerate(steps):
-            picture = step.run(name, picture, scale if number == 0 else 1)
+        picture = first.run(name, picture, scale)
+        for step in others:
+            picture = step.run(name, picture, 1)
         return picture
 
     return Method({"chain": [step.identity for step in steps]}, run)

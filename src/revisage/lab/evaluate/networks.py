@@ -49,10 +49,8 @@ class TorchSession:
 
 def open_onnx(path: Path, session: Session) -> Network:
     """An ONNX file of others, opened by the runtime: one input and one output, (N, 3, H, W) RGB in [0, 1].
-
     With one fixed square size it is a face model, else a scene model, whose scale is measured. Raises
-    ModelCorruptError when it is neither, RuntimeUnavailableError without the package onnx.
-    """
+    ModelCorruptError when it is neither, RuntimeUnavailableError without the package onnx."""
     import onnx
 
     inputs = onnx.load(str(path), load_external_data=False).graph.input

@@ -51,11 +51,9 @@ def evaluate(
     reference: Path | None = None,
     track: Track = lambda items, name: items,
 ) -> Results:
-    """Measure methods, by their labels, on data.
-
-    What an earlier run left in the folder `out` is used where it is still right. `labels` make groups of the
-    pictures, `reference` is a folder of pictures that metrics of sets compare with instead of the truths, and
-    `track` is for a progress bar.
+    """Measure methods, by their labels, on data. What an earlier run left in the folder `out` is used where
+    it is still right. `labels` make groups of the pictures, `reference` is a folder of pictures that metrics
+    of sets compare with instead of the truths, and `track` is for a progress bar.
 
     Raises PhotoError (a picture cannot be read), UsageError (it is too small for a metric, none holds a
     face), ModelError (a model fails), SaveError (the folder cannot be written).
@@ -199,10 +197,9 @@ class _Run:
     def _batch(
         self, metric: Metric, name: str, pictures: Sequence[np.ndarray], truth: np.ndarray
     ) -> Tensor | None:
-        """Pictures that show what `truth` does, as a metric takes them: as they are, or the face in them.
-        Metrics of faces want them on the FFHQ template. Where the pictures are not, the largest face is found
-        in the true picture (the low one, where there is none) and all are cut in the same place; None where
-        it lacks a face."""
+        """Pictures that show what `truth` does, as a metric takes them: as they are, or, for metrics of
+        faces, all cut where `truth` (the true picture, or the low one) has its largest face; None where it
+        has none."""
         if not self._data.view.faces and "FFHQ template" in metric.spec.crop:
             if name not in self._matrices:
                 self._matrices[name] = self._find(truth)

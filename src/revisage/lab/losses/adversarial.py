@@ -9,18 +9,14 @@ from torch import Tensor
 
 
 def generator_logistic(fake: Tensor) -> Tensor:
-    """L = mean softplus(-D(G(x))), from the logits of restored or generated pictures, any shape.
-
-    Goodfellow et al., *Generative Adversarial Nets*, NIPS 2014, §3 (non-saturating form); GFP-GAN, eq. 6.
-    """
+    """L = mean softplus(-D(G(x))), from the logits of restored or generated pictures, any shape. Goodfellow
+    et al., *Generative Adversarial Nets*, NIPS 2014, §3 (non-saturating form); GFP-GAN, eq. 6."""
     return F.softplus(-fake.float()).mean()
 
 
 def discriminator_logistic(real: Tensor, fake: Tensor) -> Tensor:
-    """L = mean softplus(D(G(x))) + mean softplus(-D(y)), from logits of any shape.
-
-    Goodfellow et al. 2014, eq. 1, with D the logit.
-    """
+    """L = mean softplus(D(G(x))) + mean softplus(-D(y)), from logits D of any shape. Goodfellow et al. 2014,
+    eq. 1."""
     return F.softplus(fake.float()).mean() + F.softplus(-real.float()).mean()
 
 
@@ -52,23 +48,20 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
 
 
 def r1(logits: Tensor, real: Tensor) -> Tensor:
-    """L = 1/2 mean |dD(y)/dy|², per picture the squared norm over all its values.
+    """L = 1/2 mean |dD(y)/dy|², per picture the squared norm over all its values, without its weight γ.
 
-    Mescheder et al., *Which Training Methods for GANs do actually Converge?*, ICML 2018, eq. 9, with γ left
-    to the caller. `real` (N, ...) must require a gradient, and `logits` come from it in float32: the second
-    derivative of 16-bit numbers is mostly rounding. Run it lazily, in every k-th step with k times the
-    weight (StyleGAN2, §3.2).
+    Mescheder et al., *Which Training Methods for GANs do actually Converge?*, ICML 2018, eq. 9. `real` (N,
+    ...) must require a gradient, and `logits` come from it in float32, as for `gradient_penalty`. Run it
+    lazily, in every k-th step with k times the weight (StyleGAN2, §3.2).
     """
     (gradient,) = torch.autograd.grad(logits.float().sum(), real, create_graph=True)
     return 0.5 * gradient.float().square().flatten(1).sum(1).mean()
 
 
 def path_lengths(picture: Tensor, codes: Tensor, noise: Tensor) -> Tensor:
-    """|J_wᵀ y| of each picture, (N,): how far a step in the codes moves the picture.
-
-    picture (N, 3, H, W) made from codes (N, layers, D) that require a gradient; `noise` ~ N(0, 1) in the
-    picture's shape. Over the layers the squares are averaged. StyleGAN2, §3.2 and appendix B.
-    """
+    """|J_wᵀ y| of each picture, (N,): how far a step in the codes moves it; over the layers the squares are
+    averaged. picture (N, 3, H, W) made from codes (N, layers, D) that require a gradient; `noise` ~ N(0, 1)
+    in the picture's shape. StyleGAN2, §3.2 and appendix B."""
     weighted = (picture.float() * noise).sum() / math.sqrt(picture.shape[2] * picture.shape[3])
     (gradient,) = torch.autograd.grad(weighted, codes, create_graph=True)
     return gradient.float().square().sum(2).mean(1).sqrt()

@@ -1,7 +1,5 @@
-"""Landmark attention: errors around the landmarks of a face count once more.
-
-Kim et al., *Progressive Face Super-Resolution via Attention to Facial Landmark*, BMVC 2019, §3.3, eq. 5.
-"""
+"""Landmark attention: errors around the landmarks of a face count once more (Kim et al., *Progressive Face
+Super-Resolution via Attention to Facial Landmark*, BMVC 2019, §3.3, eq. 5)."""
 
 import torch
 import torch.nn.functional as F
@@ -21,11 +19,9 @@ def gaussian_kernel() -> Tensor:
 
 
 def heat_map(landmarks: Tensor, side: int) -> Tensor:
-    """Landmarks (N, L, 2), x and y, pixel centres at whole numbers -> (N, 1, side, side), a Gaussian at each.
-
-    Each is put on the nearest pixel and adds 1 in all, less where the border cuts it. Those outside the
-    picture or NaN (no face was found) are left out.
-    """
+    """Landmarks (N, L, 2), x and y, pixel centres at whole numbers -> (N, 1, side, side), a Gaussian at each:
+    put on the nearest pixel, 1 in all, less where the border cuts it. Those outside or NaN (no face) are left
+    out."""
     n = len(landmarks)
     inside = ((landmarks > -0.5) & (landmarks < side - 0.5)).all(-1)  # False for NaN
     place = torch.where(inside[..., None], landmarks, 0).round().long()
@@ -36,11 +32,8 @@ def heat_map(landmarks: Tensor, side: int) -> Tensor:
 
 
 def attention(fake: Tensor, real: Tensor, landmarks: Tensor) -> Tensor:
-    """L = 1 / (N L) sum over pictures and landmarks of (|fake - real| * h)[x, y], h the 5x5 Gaussian.
-
-    fake, real (N, C, S, S), landmarks (N, L, 2) in their pixels; over the channels the mean. Computed in
-    float32 whatever the input's precision.
-    """
+    """L = 1 / (N L) sum over pictures and landmarks of (|fake - real| * h)[x, y], h the 5x5 Gaussian; in
+    float32. fake, real (N, C, S, S), landmarks (N, L, 2) in their pixels; over the channels the mean."""
     with torch.autocast(fake.device.type, enabled=False):
         weights = heat_map(landmarks.float(), fake.shape[-1])
         error = (fake.float() - real.float()).abs().mean(1, keepdim=True)

@@ -20,10 +20,7 @@ def lab(picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def ciede94(fake: Tensor, real: Tensor) -> Tensor:
-    """CIE94 for graphic arts of sRGB (N, 3, H, W) in [0, 1] to a reference -> (N, H, W).
-
-    CIE 116-1995; near CIEDE2000 (Sharma et al. 2005), without its kinks.
-    """
+    """CIE94 for graphic arts (CIE 116-1995) of sRGB (N, 3, H, W) in [0, 1] to a reference -> (N, H, W)."""
     with torch.autocast(fake.device.type, enabled=False):
         (light, a, b), (light2, a2, b2) = lab(fake.float()), lab(real.float())
         chroma, chroma2 = (torch.sqrt(x * x + y * y + 1e-4) for x, y in ((a, b), (a2, b2)))

@@ -30,10 +30,8 @@ COMPONENTS = (
 
 def component_boxes(landmarks: Tensor, component: Component) -> Tensor:
     """Landmarks (N, 5, 2), pixel centres at whole numbers -> boxes (N, 4): x1, y1, x2, y2 from pixel edges.
-
-    The scale is the distance from the middle of the eyes to the middle of the mouth, or between the eyes
-    where that is longer: a turned head shortens one of the two.
-    """
+    The scale is the distance from the middle of the eyes to that of the mouth, or between the eyes where that
+    is longer: a turned head shortens one of the two."""
     eyes, mouth = landmarks[:, :2].mean(1), landmarks[:, 3:].mean(1)
     height = (eyes - mouth).norm(dim=1)
     width = (landmarks[:, 0] - landmarks[:, 1]).norm(dim=1)
@@ -43,11 +41,8 @@ def component_boxes(landmarks: Tensor, component: Component) -> Tensor:
 
 
 def crop_component(pictures: Tensor, landmarks: Tensor, component: Component, size: int) -> Tensor:
-    """The component of every picture, by ROI align.
-
-    pictures (N, 3, S, S), landmarks (N, 5, 2) in their pixels -> (N, 3, size, size) float32. Differentiable
-    in the pictures. He et al., *Mask R-CNN*, ICCV 2017, §3; GFP-GAN, §3.5.
-    """
+    """The component of every picture, by ROI align (He et al., *Mask R-CNN*, ICCV 2017, §3; GFP-GAN, §3.5):
+    pictures (N, 3, S, S), landmarks (N, 5, 2) in their pixels -> (N, 3, size, size) float32."""
     boxes = component_boxes(landmarks.float(), component)
     numbers = torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype)[:, None]
     rois = torch.cat((numbers, boxes), dim=1)

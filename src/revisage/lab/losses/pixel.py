@@ -16,11 +16,8 @@ def l1(fake: Tensor, real: Tensor) -> Tensor:
 
 
 def pyramid(pictures: Sequence[Tensor], real: Tensor) -> Tensor:
-    """L = sum_s mean |picture_s - real_s|, where real_s is the ground truth at the size of picture_s.
-
-    Holds the RGB output of every U-Net decoder scale to the ground-truth pyramid (GFP-GAN, §3.2 and
-    fig. 2). pictures: list of (N, 3, s, s); real: (N, 3, S, S); the pyramid is made by area averaging.
-    """
+    """L = sum_s mean |picture_s - real_s| over pictures (N, 3, s, s), where real_s is real (N, 3, S, S)
+    averaged to that size: holds the U-Net's RGB output at every scale to the truth (GFP-GAN, §3.2)."""
     total = torch.zeros((), device=real.device)
     for picture in pictures:
         total = total + l1(picture, F.interpolate(real, size=picture.shape[-2:], mode="area"))
@@ -28,12 +25,9 @@ def pyramid(pictures: Sequence[Tensor], real: Tensor) -> Tensor:
 
 
 def checkerboard(picture: Tensor, real: Tensor, period: int) -> Tensor:
-    """L = mean comb(picture - real)^2; (N, 3, H, W) twice, H and W multiples of `period` -> ().
-
-    The comb takes away what is smooth over a period, then takes the mean of 3 x 3 pixels `period` apart:
-    details are averaged away by it, a pattern with that period is not. A network that writes whole blocks
-    (pixel-shuffle) can fool a discriminator with such a pattern at next to no cost in other losses.
-    """
+    """L = mean comb(picture - real)^2; (N, 3, H, W) twice, H and W multiples of `period` -> (). The comb
+    takes away what is smooth over a period, then the mean of 3 x 3 pixels `period` apart: a pattern with that
+    period stays, with which a network that writes whole blocks can fool a discriminator."""
     error = picture.float() - real
     box = np.full(period, 1 / period)
     sharp = error - smoothed(error, tuple(np.convolve(box, box).tolist()))  # two boxes: centred

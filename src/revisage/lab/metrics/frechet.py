@@ -16,8 +16,7 @@ def frechet(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor) -> flo
     """d² = |μa - μb|² + tr(Σa + Σb - 2 (Σa Σb)^½) between two Gaussians; means (D,), covariances (D, D).
 
     Dowson and Landau, *The Fréchet distance between multivariate normal distributions*, 1982. The trace of
-    the root is that of (√Σa Σb √Σa)^½, which is symmetric, so that no imaginary part has to be thrown away.
-    Covariances of fewer pictures than dimensions are singular and need no special care. Never negative.
+    the root is that of (√Σa Σb √Σa)^½, which is symmetric: no imaginary part arises. Never negative.
     """
     mean_a, cov_a, mean_b, cov_b = (t.double() for t in (mean_a, cov_a, mean_b, cov_b))
     values, vectors = torch.linalg.eigh(cov_a)
@@ -45,11 +44,9 @@ class Gaussian:
         centred = features - mean
         shift = mean - self._mean
         total = self.count + n
-        scatter = centred.T @ centred
-        if self.count:
-            scatter = self._scatter + scatter + torch.outer(shift, shift) * (self.count * n / total)
-            mean = self._mean + shift * (n / total)
-        self._mean, self._scatter, self.count = mean, scatter, total
+        between = torch.outer(shift, shift) * (self.count * n / total)
+        self._scatter = self._scatter + centred.T @ centred + between
+        self._mean, self.count = self._mean + shift * (n / total), total
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """(D,) mean and (D, D) covariance; raises UsageError for fewer than two pictures."""
@@ -63,11 +60,9 @@ class Gaussian:
 
 
 def open_inception(path: Path) -> Callable[[Tensor], Tensor]:
-    """(N, 3, H, W) in [0, 1] -> (N, 2048) features of the last pooling, from torch-fidelity's weights.
-
-    Heusel et al., *GANs Trained by a Two Time-Scale Update Rule*, NeurIPS 2017: the network and the
-    bilinear resizing to 299 px of the first FID, from TensorFlow 1, on 8-bit pictures, as torch-fidelity
-    has ported them. FID is `frechet` between these features' Gaussians.
+    """(N, 3, H, W) in [0, 1] -> (N, 2048) features of the last pooling, from torch-fidelity's weights: the
+    network of the first FID (Heusel et al., *GANs Trained by a Two Time-Scale Update Rule*, NeurIPS 2017),
+    resized as there.
 
     Raises ModelCorruptError when the file is not this network's state dict.
     """

@@ -18,11 +18,10 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 
 def open_lpips(net: Backbone, path: Path) -> Distance:
     """LPIPS 0.1 with torchvision's weights at `path`: two (N, 3, H, W) in [0, 1] -> (N,), 0 for equal ones.
+    Raises ModelCorruptError when the file is not the backbone's state dict.
 
     Zhang et al., *The Unreasonable Effectiveness of Deep Features as a Perceptual Metric*, CVPR 2018, eq. 1,
     as torchmetrics has it, which also carries the published linear layers. Pictures at their own size.
-
-    Raises ModelCorruptError when the file is not the backbone's state dict.
     """
     network = _opened(net, path)
 

@@ -63,12 +63,9 @@ class Metric:
 
     @torch.no_grad()
     def __call__(self, restored: Tensor, truth: Tensor | None = None) -> Tensor:
-        """(N, 3, H, W) RGB in [0, 1], values beyond are clipped -> (N,) float64, one value a picture.
-
-        A picture that has none (no face found, nothing but one colour) gets NaN. For a "set" it is the
-        features, (N, D). Raises UsageError when shapes do not fit, a picture is smaller than `spec.least`, or
-        the metric needs a truth and there is none.
-        """
+        """(N, 3, H, W) RGB in [0, 1], values beyond are clipped -> (N,) float64, NaN where a picture has no
+        value (no face, one colour); for a "set" the features, (N, D). Raises UsageError when shapes do not
+        fit, a picture is smaller than `spec.least`, or a truth is needed and there is none."""
         pictures = [_checked(self.spec, restored)]
         if self.spec.kind == "pair":
             if truth is None:

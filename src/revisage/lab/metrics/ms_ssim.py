@@ -20,9 +20,8 @@ def scales(side: int) -> int:
 def ms_ssim(fake: Tensor, real: Tensor) -> Tensor:
     """Mean MS-SSIM over the three RGB channels: two (N, 3, H, W) in [0, 1], 11 px or more a side -> (N,).
 
-    Wang et al., *Multiscale structural similarity*, Asilomar 2003, eq. 7: the contrast-structure factors of
-    all scales and the luminance of the last, each to the power of its weight; SSIM's window and constants,
-    2x2 means between the scales, a negative factor counts as 0. Under 176 px a side the smallest scales
+    Wang et al., *Multiscale structural similarity*, Asilomar 2003, eq. 7, with SSIM's window and constants
+    and 2x2 means between the scales; a negative factor counts as 0. Under 176 px a side the smallest scales
     have no room for the window: they are left out, and the other weights scaled to the same sum.
     """
     x, y = fake.float().clamp(0, 1), real.float().clamp(0, 1)

@@ -42,15 +42,11 @@ class Entry:
 def load(
     names: Sequence[str], folder: Path | None = None, find_landmarks: FindLandmarks | None = None
 ) -> list[Metric]:
-    """The metrics of these names, in this order, their weights loaded and hashed.
+    """The metrics of these names, in this order, their weights loaded and hashed: looked for in `folder`
+    before the zoo's. `find_landmarks` is for "landmarks".
 
-    `folder` of weights is looked in before the zoo's; `find_landmarks` is for "landmarks".
-
-    Raises:
-        UsageError: no metric of that name, or "landmarks" without `find_landmarks`.
-        ModelMissingError: weights are not on this machine; says which and how to get them.
-        ModelCorruptError: weights are not what they should be.
-        RuntimeUnavailableError: a library is missing; says which.
+    Raises UsageError (no metric of that name, or "landmarks" without `find_landmarks`), ModelMissingError and
+    ModelCorruptError (weights), RuntimeUnavailableError (a library is missing; says which).
     """
     unknown = [name for name in names if name not in METRICS]
     if unknown:
@@ -88,10 +84,6 @@ def _unit_embeddings(files: dict[str, Path], _: FindLandmarks | None) -> Callabl
     return lambda pictures: F.normalize(embed(pictures).double())
 
 
-def _inception(files: dict[str, Path], _: FindLandmarks | None) -> Callable[..., Tensor]:
-    return open_inception(files["inception"])
-
-
 # fmt: off
 _RGB = MetricSpec(name="", kind="pair", better="higher", data_range="[0, 1]",
                   colour="RGB, mean over the channels", crop="none", source="")
@@ -122,10 +114,10 @@ _ENTRIES = (
     Entry(replace(_LPIPS, name="lpips_vgg", weights=("vgg16",)), partial(_lpips, "vgg")),
     Entry(replace(_LPIPS, name="lpips_squeeze", weights=("squeezenet",)), partial(_lpips, "squeeze")),
     Entry(replace(_INCEPTION, name="fid", source="Heusel et al., NeurIPS 2017; covariances divided by n - 1"),
-          _inception),
+          lambda files, _: open_inception(files["inception"])),
     Entry(replace(_INCEPTION, name="kid", source="Bińkowski et al., ICLR 2018; unbiased; over 1,000 pictures "
                                                  "100 random subsets, seed 0"),
-          _inception, Reservoir),
+          lambda files, _: open_inception(files["inception"]), Reservoir),
     Entry(replace(_DEGREES, name="degrees", weights=("mobilefacenet",), crop=_ARCFACE_CROP), _degrees),
     Entry(replace(_DEGREES, name="degrees_edgeface", weights=("edgeface",),
                   crop=_ARCFACE_CROP.replace("96x112", "112x112")),

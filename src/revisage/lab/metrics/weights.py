@@ -16,14 +16,10 @@ COPIES = {"squeezenet": "squeezenet-16"}
 
 
 def locate(name: str, wanted_by: str, folder: Path | None = None) -> Path:
-    """The file of the catalogue's weights `name`, its sha256 right where the catalogue states one.
+    """The file of the catalogue's weights `name`: in `folder`, or where every model is looked for; a copy
+    (`COPIES`) where the weights themselves are not there. `wanted_by` is the metric that messages name.
 
-    Looked for in `folder` first, then where every model is: the folders of REVISAGE_MODELS and the user's. A
-    copy (`COPIES`) is taken where the weights themselves are not there.
-
-    Raises:
-        ModelMissingError: it is on none of them; says how metric `wanted_by` gets it.
-        ModelCorruptError: it has another sha256.
+    Raises ModelMissingError (nowhere; says how to get it), ModelCorruptError (another sha256 than stated).
     """
     spec = zoo.CATALOGUE[name]
     path = folder / spec.file if folder is not None else None

@@ -1,7 +1,5 @@
-"""ArcFace (Deng et al., CVPR 2019): its template, its ResNet-18 on gray faces, and EdgeFace, on its template.
-
-§3.1: the improved residual unit, "IR". Layer names follow the published `arcface_resnet18.pth`.
-"""
+"""ArcFace (Deng et al., CVPR 2019): its template, its ResNet-18 on gray faces (§3.1, "IR"; layers named as in
+the published `arcface_resnet18.pth`), and EdgeFace, on its template."""
 
 import math
 
@@ -20,15 +18,12 @@ _ARCFACE = (
 
 
 class ArcFaceCrop(nn.Module):
-    """(N, 3, S, S) face on the FFHQ template -> (N, 3, 112, width) on the ArcFace template, bilinear.
+    """(N, 3, S, S) face on the FFHQ template -> (N, 3, 112, width) on the ArcFace template, bilinear. `width`
+    is 96, or 112 as most networks have it: 8 pixels more at either side. `shifts` (N, 2) moves each crop by
+    so many pixels of it to the right and down.
 
-    Args:
-        width: 96, or 112 as most networks have it: 8 pixels more at either side.
-        smooth: whether `STEMLESS` takes away first, at 256 px, what the crop cannot hold. A loss wants it:
-            31 % of its gradient would else lie there, and a generator could lower the loss by dots that
-            nobody's face has. Measures are published without.
-
-    forward: `shifts` (N, 2) moves each crop by so many pixels of it to the right and down.
+    With `smooth`, `STEMLESS` takes away first, at 256 px, what the crop cannot hold: for a loss, 31 % of
+    whose gradient would else lie there, and which dots that nobody's face has would lower.
     """
 
     grid: Tensor
@@ -105,20 +100,15 @@ class ArcFaceResNet18(nn.Module):
 
 
 def gray_face(faces: Tensor) -> Tensor:
-    """(N, 3, S, S) RGB face on the FFHQ template -> (N, 1, 128, 128) luma of ITU-R BT.601, bilinear.
-
-    The whole crop, without a crop to another template and without smoothing before it shrinks: so GFP-GAN
-    feeds this network in training.
-    """
+    """(N, 3, S, S) RGB face on the FFHQ template -> (N, 1, 128, 128) luma of ITU-R BT.601, bilinear, without
+    another crop or smoothing: so GFP-GAN feeds this network in training."""
     return F.interpolate(luma(faces), size=(_SIZE, _SIZE), mode="bilinear")
 
 
 def new_edgeface() -> nn.Module:
-    """(N, 3, 112, 112) RGB in [-1, 1] on the ArcFace template -> (N, 512) embedding, not normalised.
-
-    EdgeFace-XS, which stays near itself when a face is degraded: George et al., *EdgeFace: Efficient Face
-    Recognition Model for Edge Devices*, 2023; EdgeNeXt (Maaz et al., 2022) in its extra small size, by timm.
-    """
+    """(N, 3, 112, 112) RGB in [-1, 1] on the ArcFace template -> (N, 512) embedding, not normalised:
+    EdgeFace-XS (George et al., *EdgeFace: Efficient Face Recognition Model for Edge Devices*, 2023; EdgeNeXt
+    by Maaz et al., 2022, from timm), which stays near itself when a face is degraded."""
     import timm
 
     network: nn.Module = timm.create_model("edgenext_x_small", pretrained=False, num_classes=512)

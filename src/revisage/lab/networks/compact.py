@@ -1,8 +1,5 @@
 """The compact VGG-style network for whole photos: all work at low resolution, one pixel-shuffle at the end.
-
-Source: Wang et al., *Real-ESRGAN*, ICCVW 2021, and its later releases, whose SRVGGNetCompact this is: weights
-carry the same names.
-"""
+SRVGGNetCompact of Wang et al., *Real-ESRGAN*, ICCVW 2021, in later releases, with its weights' names."""
 
 import math
 from collections.abc import Mapping
@@ -22,10 +19,8 @@ class CompactConfig:
 
 
 class Compact(nn.Module):
-    """(N, 3, H, W) in [0, 1] -> (N, 3, H r, W r): nearest-neighbour input plus a learned correction.
-
-    Receptive field: 2 (layers + 2) + 1 input pixels, so tiles need an overlap of layers + 2.
-    """
+    """(N, 3, H, W) in [0, 1] -> (N, 3, H r, W r): nearest-neighbour input plus a learned correction. Tiles
+    need an overlap of layers + 2 pixels."""
 
     def __init__(self, config: CompactConfig) -> None:
         super().__init__()

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from revisage.lab.networks.imagenet import CHANNELS, SqueezeNet
 from revisage.lab.networks.scene import Block
-from revisage.lab.networks.squeezenet import CHANNELS, SqueezeNet
 
 STRIDE = 16
 """Height and width must be multiples of this, for the default sizes."""
@@ -21,24 +21,18 @@ _RARE = -3.0  # logit of a fresh network: few pixels are damaged
 
 @dataclass(frozen=True)
 class DamageConfig:
-    """Sizes.
-
-    Attributes:
-        widths: features at a half, a quarter, ... of the photo's size.
-        blocks: residual blocks at the coarsest level; the others have one before and one after.
-        trunk: whether what `SqueezeNet` sees is added to the three coarsest levels, of four.
-    """
+    """Sizes."""
 
     widths: tuple[int, ...] = (32, 48, 64, 96)
+    """Features at a half, a quarter, ... of the photo's size."""
     blocks: int = 3
+    """Residual blocks at the coarsest level; the others have one before and one after."""
     trunk: bool = False
+    """Whether what `SqueezeNet` sees is added to the three coarsest levels, of four."""
 
 
 class Damage(nn.Module):
-    """(N, 3, H, W) RGB in [0, 1] -> (N, 1, H, W), the probability of damage.
-
-    H and W must be multiples of `STRIDE`.
-    """
+    """(N, 3, H, W) RGB in [0, 1], sides multiples of `STRIDE` -> (N, 1, H, W), the probability of damage."""
 
     def __init__(self, config: DamageConfig) -> None:
         super().__init__()

@@ -1,11 +1,10 @@
 """Critics of pictures: StyleGAN2's for whole faces, small ones for parts of a face, Real-ESRGAN's for photos.
 
-Sources: Karras et al., *Analyzing and Improving the Image Quality of StyleGAN*, CVPR 2020, §4.1 and fig. 7
-(residual discriminator); Karras et al., *Progressive Growing of GANs*, ICLR 2018, §3 (minibatch standard
-deviation) and §4.1 (equalised learning rate); Wang et al., GFP-GAN, CVPR 2021, §3.5 (component
-discriminators); Wang et al., *Real-ESRGAN*, ICCVW 2021, §3.3 (U-Net); Schönfeld et al., *A U-Net Based
-Discriminator for Generative Adversarial Networks*, CVPR 2020; Miyato et al., *Spectral Normalization*, ICLR
-2018.
+Sources: Karras et al., *Analyzing and Improving the Image Quality of StyleGAN*, CVPR 2020, §4.1 and fig. 7;
+*Progressive Growing of GANs*, ICLR 2018, §3 (minibatch deviation) and §4.1 (equalised learning rate); Wang et
+al., GFP-GAN, CVPR 2021, §3.5 (components); Wang et al., *Real-ESRGAN*, ICCVW 2021, §3.3 (U-Net); Schönfeld et
+al., *A U-Net Based Discriminator for Generative Adversarial Networks*, CVPR 2020; Miyato et al., *Spectral
+Normalization*, ICLR 2018.
 """
 
 import math
@@ -114,10 +113,8 @@ class DownBlock(nn.Module):
 
 
 def minibatch_deviation(x: Tensor, group: int) -> Tensor:
-    """(N, C, H, W) -> (N, C + 1, H, W): appends the mean standard deviation of the features over groups.
-
-    Groups have the largest size up to `group` that divides N.
-    """
+    """(N, C, H, W) -> (N, C + 1, H, W): appends the mean standard deviation of the features over groups, of
+    the largest size up to `group` that divides N."""
     n, _, h, w = x.shape
     size = next(g for g in range(min(group, n), 0, -1) if n % g == 0)
     # Deviations of bf16 numbers lose too many digits, and the square root has no gradient at zero.
@@ -127,11 +124,9 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
 
 
 class Discriminator(nn.Module):
-    """StyleGAN2's residual discriminator.
-
-    forward: pictures (N, 3, size, size) in [-1, 1] (times `reduce`), and the degraded ones where it is
-    conditional -> logits (N,). It is `judge` of what is to `see` of each: R1 holds the gradient over that.
-    """
+    """StyleGAN2's residual discriminator: pictures (N, 3, size, size) in [-1, 1] (times `reduce`), and the
+    degraded ones where it is conditional -> logits (N,). It is `judge` of what is to `see` of each, which R1
+    is over."""
 
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
@@ -167,10 +162,8 @@ class Discriminator(nn.Module):
 
 
 class ComponentDiscriminator(nn.Module):
-    """A small critic of one part of the face, whose features also serve the style loss.
-
-    forward: (N, 3, H, W) in [-1, 1] -> (logits (N, 1, H/4, W/4), features at H, H/2 and H/4).
-    """
+    """A small critic of one part of the face, whose features also serve the style loss: (N, 3, H, W) in [-1,
+    1] -> (logits (N, 1, H/4, W/4), features at H, H/2 and H/4)."""
 
     def __init__(self, width: int = 32) -> None:
         super().__init__()
@@ -193,11 +186,8 @@ LEVELS = 3
 
 
 class UNetDiscriminator(nn.Module):
-    """A U-Net that judges every pixel: (N, 3, H, W) in [0, 1] -> logits (N, 1, H, W), one a pixel.
-
-    `width` features at full size (64 as published), doubled at every halving. All convolutions but the first
-    and the last have spectral norm 1.
-    """
+    """A U-Net that judges every pixel: (N, 3, H, W) in [0, 1] -> logits (N, 1, H, W). `width` features at
+    full size (64 as published), doubled at every halving; spectral norm 1 but of the first and last."""
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()

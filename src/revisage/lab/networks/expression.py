@@ -25,11 +25,9 @@ class ExpressionConfig:
 
 
 class Expression(nn.Module):
-    """Faces on the FFHQ template, (N, 3, 256, 256) RGB in [0, 1] -> (N, expressions) logits.
-
-    A face and its mirror image get the same logits, the mean of the two; so do a face and its copy with
-    another brightness or contrast. Of crops, (N, 1, 48, 48), it gives `logits`.
-    """
+    """Faces on the FFHQ template, (N, 3, 256, 256) RGB in [0, 1] -> (N, expressions) logits; of crops, (N, 1,
+    48, 48), `logits`. The same for a face and its mirror image (the mean of the two), and at another
+    brightness or contrast."""
 
     def __init__(self, config: ExpressionConfig = ExpressionConfig()) -> None:
         super().__init__()

@@ -99,13 +99,8 @@ COMPACT_256 = GFPGANConfig(
 """The layout of versions 1 to 3."""
 
 CLEAR_256 = replace(
-    COMPACT_256,
-    prior=COMPACT_256.prior[:-1],
-    deep=(0, 0, 1, 3, 0),
-    attention=16,
-    code=128,
-    smooth_colour=True,
-    sharpen=True,
+    COMPACT_256, prior=COMPACT_256.prior[:-1], deep=(0, 0, 1, 3, 0), attention=16, code=128,
+    smooth_colour=True, sharpen=True,
 )  # fmt: skip
 """The layout from version 4 on: work moved from the finest scale to the ones that see more of the face."""
 
@@ -220,10 +215,8 @@ _RESIDUAL_GAINS = {r"heads\.\d+|decoder\.rgb\.\d+\.conv": 0.02}
 
 
 class GFPGAN(nn.Module):
-    """Degraded faces, (N, 3, size, size) in [-1, 1] -> `picture` and `pyramid` of `Restored`.
-
-    The pyramid serves the pyramid restoration loss (§3.2) and is ignored in use.
-    """
+    """Degraded faces, (N, 3, size, size) in [-1, 1] -> `picture` and `pyramid` of `Restored`; the latter is
+    for the pyramid restoration loss (§3.2)."""
 
     def __init__(self, config: GFPGANConfig) -> None:
         super().__init__()
@@ -356,10 +349,8 @@ class GFPGAN(nn.Module):
 
 
 class UnitRange(nn.Module):
-    """A face network with [-1, 1] pictures as one picture-to-picture function on [0, 1].
-
-    Of a network that gives several, the first of a tuple is the picture, or the last of a list.
-    """
+    """A face network with [-1, 1] pictures as one picture-to-picture function on [0, 1]. Of a network that
+    gives several, the first of a tuple is the picture, or the last of a list."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -1,8 +1,5 @@
-"""MobileFaceNet: a small face embedding, trained with the ArcFace loss, and the identity model made of it.
-
-Source: Chen et al., *MobileFaceNets*, CCBR 2018, table 1. Layer names follow the published PyTorch
-checkpoints, so that their state dicts load as they are.
-"""
+"""MobileFaceNet, a small face embedding (Chen et al., *MobileFaceNets*, CCBR 2018, table 1), and the identity
+model made of it. Layers are named as in the published PyTorch checkpoints."""
 
 from dataclasses import dataclass
 

@@ -1,8 +1,5 @@
-"""The generative prior: StyleGAN2's generator of faces, whose decoder GFP-GAN takes over.
-
-Source: Karras et al., *A Style-Based Generator Architecture*, CVPR 2019, §2 (mapping network) and §3.1 (style
-mixing); *Analyzing and Improving the Image Quality of StyleGAN*, CVPR 2020.
-"""
+"""The generative prior: StyleGAN2's generator of faces, whose decoder GFP-GAN takes over. Karras et al., *A
+Style-Based Generator Architecture*, CVPR 2019, §2 (mapping) and §3.1 (style mixing); StyleGAN2, CVPR 2020."""
 
 from dataclasses import dataclass
 from typing import Self

@@ -84,11 +84,8 @@ class Step(nn.Module):
 
 
 class Progressive(nn.Module):
-    """The generator of both objectives, pictures in [-1, 1].
-
-    forward(x, step): (N, 3, size, size) -> the pictures of steps 1 to `step`, a list of (N, 3, 32, 32),
-    (N, 3, 64, 64) and (N, 3, 128, 128).
-    """
+    """The generator of both objectives, pictures in [-1, 1]. forward(x, step): (N, 3, size, size) -> the
+    pictures of steps 1 to `step`, a list of (N, 3, 32, 32), (N, 3, 64, 64) and (N, 3, 128, 128)."""
 
     def __init__(self, config: ProgressiveConfig) -> None:
         super().__init__()
@@ -144,10 +141,8 @@ def brought(x: Tensor, size: int) -> Tensor:
 
 class Critic(nn.Module):
     """The critic of all three steps: forward(x, step) -> scores (N,), unbounded, of (N, 3, 16 · 2^step, ...).
-
-    Each size has its own way in, a convolution that halves it; what follows is shared, so the critic of a
-    step is that of the step before with a layer in front. `widths`: features at 64, 32, 16, 8 and 4 px.
-    """
+    Each size has its own way in, a convolution that halves it; what follows is shared. `widths`: features at
+    64, 32, 16, 8 and 4 px."""
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()

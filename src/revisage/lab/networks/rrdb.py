@@ -1,8 +1,5 @@
-"""Residual-in-residual dense blocks: the large network for whole photos.
-
-Source: Wang et al., *ESRGAN*, ECCVW 2018, §3.1 (the blocks), and *Real-ESRGAN*, ICCVW 2021, §3.2 (input that
-is pixel-unshuffled for x1 and x2). Modules are named as in the published weights.
-"""
+"""Residual-in-residual dense blocks, the large network for whole photos: Wang et al., *ESRGAN*, ECCVW 2018,
+§3.1, and *Real-ESRGAN*, ICCVW 2021, §3.2 (unshuffled input). Modules are named as in published weights."""
 
 from dataclasses import dataclass
 

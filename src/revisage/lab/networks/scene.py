@@ -51,21 +51,16 @@ class Block(nn.Module):
 
 def enlarge(x: Tensor, scale: int) -> Tensor:
     """(N, C, H, W) -> (N, C, H r, W r): bicubic, corrected so that the mean of each r x r square is the pixel
-    it comes from.
-
-    One step of back-projection (Irani and Peleg, *Improving Resolution by Image Registration*, 1991), against
-    a camera that averages. On clean photos it is 0.3 dB ahead of bicubic, and averaged back it is the photo.
-    """
+    it comes from: one step of back-projection (Irani and Peleg, *Improving Resolution by Image Registration*,
+    1991) against a camera that averages. On clean photos it is 0.3 dB ahead of bicubic."""
     picture = F.interpolate(x, scale_factor=scale, mode="bicubic")
     return picture + F.interpolate(x - F.avg_pool2d(picture, scale), scale_factor=scale, mode="nearest")
 
 
 class Scene(nn.Module):
     """(N, 4, H, W): RGB in [0, 1] and a plane of the strength, 0 (keep the grain) to 1 (clean) -> two
-    pictures, (N, 3, H, W) and (N, 3, 2 H, 2 W).
-
-    H and W must be multiples of `STRIDE`. A fresh network gives the photo and its `enlarge`.
-    """
+    pictures, (N, 3, H, W) and (N, 3, 2 H, 2 W). H and W are multiples of `STRIDE`. A fresh network gives the
+    photo and its `enlarge`."""
 
     def __init__(self, config: SceneConfig) -> None:
         super().__init__()

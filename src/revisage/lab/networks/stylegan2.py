@@ -1,8 +1,7 @@
 """StyleGAN2 building blocks and the synthesis decoder, without custom operators.
 
-Source: Karras et al., *Analyzing and Improving the Image Quality of StyleGAN*, CVPR 2020, §2.2 (weight
-demodulation) and §4.1 (skip generator). Resampling is bilinear, which the "clean" GFP-GAN uses in place of
-the FIR filters.
+Karras et al., *Analyzing and Improving the Image Quality of StyleGAN*, CVPR 2020, §2.2 (demodulation) and
+§4.1 (skip generator), with bilinear resampling, as the "clean" GFP-GAN has it.
 """
 
 import math
@@ -18,13 +17,11 @@ def upsample2(x: Tensor) -> Tensor:
 
 
 class ModulatedConv2d(nn.Module):
-    """Convolution whose input channels are scaled by a style, its output optionally demodulated.
+    """Convolution whose input channels are scaled by a style, its output optionally demodulated: x (N, Cin,
+    H, W), style (N, style_dim) -> (N, Cout, H, W).
 
-    The style scales the input, one shared convolution runs for the whole batch, and the demodulation factor
-    scales the output: the grouped form of the paper (eq. 1 and 3), as the modulation s_i and the factor
-    1/sqrt(sum (s_i w_ijk)^2) are constant over positions, with weights that are static at inference.
-
-    forward: x (N, Cin, H, W), style (N, style_dim) -> (N, Cout, H, W).
+    One shared convolution runs for the whole batch, and the demodulation factor 1/sqrt(sum (s_i w_ijk)^2)
+    scales the output: the grouped form of the paper (eq. 1 and 3), as both are constant over positions.
     """
 
     def __init__(self, cin: int, cout: int, kernel: int, style_dim: int, *, demodulate: bool = True) -> None:
@@ -49,11 +46,9 @@ class ModulatedConv2d(nn.Module):
 
 
 class StyleConv(nn.Module):
-    """Modulated 3x3 convolution, noise, bias, leaky ReLU; optionally upsampled by 2 first.
-
-    The noise is drawn for every picture while training, and a stored buffer in use, so that the same photo
-    always gives the same result. With `noise_size=None` the layer has none.
-    """
+    """Modulated 3x3 convolution, noise, bias, leaky ReLU; optionally upsampled by 2 first. The noise (none
+    with `noise_size=None`) is drawn for every picture while training, and a stored buffer in use, so that the
+    same photo always gives the same result."""
 
     noise: Tensor | None
 
@@ -95,12 +90,11 @@ class ToRGB(nn.Module):
 
 
 class StyleDecoder(nn.Module):
-    """The StyleGAN2 synthesis network, whose features can be modulated on their way (CS-SFT).
+    """The StyleGAN2 synthesis network, whose features can be modulated on their way (CS-SFT). `channels` are
+    features at 4, 8, 16, ... pixels; the last picture is pixel-shuffled by `shuffle`, r.
 
-    `channels` are features at 4, 8, 16, ... pixels; the last picture is pixel-shuffled by `shuffle`, r.
-
-    forward: codes (N, layers, style_dim); conditions one (alpha, beta) pair per resolution from 8 on,
-    each (N, C/2, H, W), or None -> picture (N, 3, S r, S r) in [-1, 1].
+    forward: codes (N, layers, style_dim); conditions one (alpha, beta) pair per resolution from 8 on, each
+    (N, C/2, H, W), or None -> picture (N, 3, S r, S r) in [-1, 1].
     """
 
     def __init__(
@@ -144,7 +138,6 @@ class StyleDecoder(nn.Module):
                 x = channel_split_sft(x, *conditions[level - 1])
             x = self.flat[level - 1](x, codes[:, 2 * level])
             picture = self._picture(level, x, codes[:, 2 * level + 1], picture)
-        assert picture is not None
         return picture, x
 
     def _picture(self, level: int, x: Tensor, code: Tensor, before: Tensor | None) -> Tensor:

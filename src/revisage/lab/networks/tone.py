@@ -1,8 +1,5 @@
-"""A small network that estimates from a small copy of a photo how it has faded, as levels of its channels.
-
-Levels (black point, white point and gamma of a channel) undo what ageing does to a print: a stain or a veil
-moves white or black, and a dye that keeps a share k of its density turns v into v^k.
-"""
+"""A small network that estimates from a small copy of a photo how it has faded, as levels of its channels: a
+stain or a veil moves black or white point, and a dye that keeps a share k of its density turns v into v^k."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,11 +21,9 @@ class ToneConfig:
 
 
 class ToneNetwork(nn.Module):
-    """(N, 3, H, W) RGB in [0, 1], a photo reduced to `revisage.restore.tone.SIDE` -> (N, 9): the black points
-    of red, green and blue, in [0, 0.4], their white points, in [0.5, 1], and gammas, in [0.4, 2.5].
-
-    v becomes ((v - black) / (white - black)) ** gamma.
-    """
+    """(N, 3, H, W) RGB in [0, 1], a photo reduced to `revisage.restore.tone.SIDE` -> (N, 9): of red, green
+    and blue the black points, in [0, 0.4], white points, in [0.5, 1], and gammas, in [0.4, 2.5]: v becomes
+    ((v - black) / (white - black)) ** gamma."""
 
     def __init__(self, config: ToneConfig = ToneConfig()) -> None:
         super().__init__()
@@ -56,14 +51,8 @@ class ToneNetwork(nn.Module):
         tones = torch.cat((tones.amin((2, 3)), tones.mean((2, 3)), tones.amax((2, 3))), dim=1)
         seen = torch.cat((x.mean((2, 3)), x.amax((2, 3)), tones), dim=1)
         black, white, gamma = self.levels(self.dropout(F.silu(self.hidden(seen)))).float().chunk(3, dim=1)
-        return torch.cat(
-            (
-                MOST[0] * torch.tanh(F.relu(black)),
-                1 - MOST[1] * torch.tanh(F.relu(white)),
-                torch.exp(MOST[2] * torch.tanh(gamma)),
-            ),
-            dim=1,
-        )
+        black, white = MOST[0] * torch.tanh(F.relu(black)), 1 - MOST[1] * torch.tanh(F.relu(white))
+        return torch.cat((black, white, torch.exp(MOST[2] * torch.tanh(gamma))), dim=1)
 
 
 def relevel(photo: Tensor, levels: Tensor) -> Tensor:

@@ -121,8 +121,7 @@ def wide(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def newest(folder: Path) -> Path | None:
     """The numbered checkpoint with the most images, or None."""
-    found = sorted(folder.glob("images-*.pt"))
-    return found[-1] if found else None
+    return max(folder.glob("images-*.pt"), default=None)
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -13,9 +13,8 @@ from revisage.errors import TrainingError
 
 @dataclass(frozen=True)
 class DistributedContext:
-    """This process among those that train together. Every process takes its share of each batch; gradients
-    are averaged before every update, so that all processes hold the same weights. With one process nothing is
-    exchanged."""
+    """This process among those that train together: each takes its share of every batch, and gradients are
+    averaged before every update, so that all hold the same weights. One process alone exchanges nothing."""
 
     rank: int
     """Number of this process; 0 alone logs, validates and saves."""

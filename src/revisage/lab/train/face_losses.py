@@ -18,7 +18,7 @@ from revisage.lab.losses.pixel import checkerboard, description, l1, laplacian, 
 from revisage.lab.metrics.embedders import open_edgeface
 from revisage.lab.networks.arcface import ArcFaceCrop
 from revisage.lab.networks.gfpgan import Restored
-from revisage.lab.networks.vgg import VGG19Features
+from revisage.lab.networks.imagenet import VGG19Features
 from revisage.lab.train.faces import Embedder
 from revisage.lab.train.task import Batch
 
@@ -123,25 +123,21 @@ def _half_gray(picture: Tensor) -> Tensor:
 
 
 def equivariance(network: Callable[[Tensor], Restored], low: Tensor, fake: Tensor) -> Tensor:
-    """L = mean h(fake - network(low, mirrored and moved by 2 px), moved and mirrored back); (N, 3, S, S).
-
-    h is |x| - 0.03, but up to 0.06 it is x^2 / 0.12: what nobody sees has little say. Huber, 1964.
-    """
+    """L = mean h(fake - network(low, mirrored and moved by 2 px), moved and mirrored back); (N, 3, S, S). h
+    is |x| - 0.03, but up to 0.06, which nobody sees, it is x^2 / 0.12 (Huber, 1964)."""
     with torch.no_grad():
         other = network(F.pad(low.flip(3), (2, 0, 2, 0), mode="replicate")[..., :-2, :-2]).picture
     return F.smooth_l1_loss(fake.flip(3)[..., :-2, :-2].float(), other[..., 2:, 2:].float(), beta=0.06)
 
 
 class FaceLosses(nn.Module):
-    """Losses on who is seen and on how eyes and mouths look, through frozen embeddings.
+    """Losses on who is seen and on how eyes and mouths look, through frozen embeddings: MobileFaceNet
+    (`mobile`), whose rows give the features, and the identity too where there is no EdgeFace (`edge`, its
+    file).
 
     Their crops are smoothed first (`ArcFaceCrop`) and moved by up to `reach` pixels, each step by others:
     else a generator learns patterns that sit between the pixels of one crop. They are gray, or it learns dots
     of colour in eyes.
-
-    Args:
-        mobile: MobileFaceNet, whose rows give the features, and the identity where `edge` is None.
-        edge: file of EdgeFace's weights.
     """
 
     reach = 2.0

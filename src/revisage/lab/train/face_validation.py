@@ -44,12 +44,10 @@ class HeldFaces:
 
     @torch.no_grad()
     def figures(self, network: nn.Module) -> dict[str, float]:
-        """Of the output, and behind `input_` of the input; of recipe "paper", and behind `hard_` of "hard".
-
+        """Of the output, and behind `input_` of the input; of recipe "paper", and behind `hard_` of "hard":
         psnr and ssim; degrees (identity angle) and likeness (its cosine) by MobileFaceNet, degrees_edgeface,
         lpips, where there is what measures them; sigma_r2: how well the network knows the blur (R^2 of its
-        logarithm), if it says so.
-        """
+        logarithm), if it says so."""
         found = {}
         for recipe in RECIPES_HELD:
             before = "" if recipe == "paper" else f"{recipe}_"

@@ -130,11 +130,9 @@ def identity_disjoint(
     embed: Callable[[list[np.ndarray]], Tensor],
     threshold: float = SAME_PERSON_DEGREES,
 ) -> list[Path]:
-    """The training pictures whose face is at least `threshold` degrees from every held-out face.
-
-    Picture collections hold the same person under several file names, so a split by file alone would
-    test on people seen in training. `embed` turns pictures, (H, W, 3) uint8, into (N, D). Two pictures of
-    one person are about 52 degrees apart and two people about 89 (MobileFaceNet on LFW).
+    """The training pictures whose face is at least `threshold` degrees from every held-out face: a split by
+    file alone would test on people seen in training. `embed` turns pictures, (H, W, 3) uint8, into (N, D).
+    Two pictures of one person are about 52 degrees apart and two people about 89 (MobileFaceNet on LFW).
 
     Raises TrainingError when no picture is left.
     """

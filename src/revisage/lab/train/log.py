@@ -72,7 +72,6 @@ class Log:
             self._board.add_image("samples", pixels, images, dataformats="HWC")
 
     def say(self, text: str) -> None:
-        """Show a line."""
         if self._live:
             self._console.print(text, soft_wrap=True)  # above the live line
         elif self._path is not None:

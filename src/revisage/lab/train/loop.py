@@ -74,9 +74,8 @@ def _leave_alone_the_rest(phase: Phase, state: State) -> None:
 def gradient_norms(
     phase: Phase, state: State, batch: Batch, settings: LoopSettings, context: DistributedContext
 ) -> dict[str, float]:
-    """Length of the gradient of each loss of a phase by itself, weighted as it is in the sum. A loss whose
-    gradient is a hundredth of another's has no say, whatever its value. `batch` is as the phase was given it.
-    Weights and buffers stay as they are."""
+    """Length of the gradient of each loss of a phase by itself, weighted as it is in the sum: one a hundredth
+    of another's has no say. `batch` is as the phase was given it. Weights and buffers stay as they are."""
     network, scaler = state.networks[phase.network], state.scalers[phase.network]
     _leave_alone_the_rest(phase, state)
     buffers = [(b, b.clone()) for other in state.networks.values() for b in other.buffers()]
@@ -110,10 +109,9 @@ def train(  # noqa: PLR0912, PLR0915
     """Train until the set length is reached, or until `stop()`; returns the averaged network. Before the
     first step `begun` is called with the images that an earlier run has seen.
 
-    In `run`: checkpoints/, samples/ (picture grids), TensorBoard scalars, log.csv. Started again with the
-    same arguments it resumes from the newest checkpoint, and returns at once when that is the last. Without
-    one, the averaged network starts from the exported model `init`, if given. Under `torchrun` the processes
-    share every batch; `run` must then be one folder for all.
+    In `run`: checkpoints/, samples/ (picture grids), TensorBoard scalars, log.csv. Started again it resumes
+    from the newest checkpoint; without one, the averaged network starts from the exported model `init`, if
+    given. Under `torchrun` the processes share every batch; `run` must then be one folder for all.
 
     Raises TrainingError when gradients explode over many steps or weights become no numbers, when a
     checkpoint does not fit, and when a picture cannot be read, after what was trained so far is saved.

@@ -33,18 +33,12 @@ def orthogonalise(matrices: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Adam):
-    """Muon for the kernels of convolutions, Adam for everything else.
+    """Muon for the kernels of convolutions (one is a matrix of its rows), Adam for everything else.
 
     Of a kernel's gradient few directions are large, and along the many small ones Adam hardly moves; made
     orthogonal, all move alike. The step of a kernel has the root mean square of 0.2 times the rate, about
     Adam's (Liu et al., *Muon is Scalable for LLM Training*, 2025, eq. 4), so that one learning rate does for
-    both. It costs the same whatever the batch: for networks whose steps are slow already. Processes that
-    train together turn a share of the kernels each.
-
-    Args:
-        network: the one trained; a kernel (O, I, h, w) is a matrix of O rows.
-        betas: Adam's decay rates.
-        momentum: decay rate of the kernels' momentum (Nesterov's).
+    both. It costs the same whatever the batch. Processes that train together share the kernels.
     """
 
     def __init__(self, network: nn.Module, betas: tuple[float, float], momentum: float = 0.95) -> None:

@@ -19,10 +19,9 @@ GROUPS = ("networks", "optimizers", "scalers")
 
 
 class EMA:
-    """Exponential moving average with a half-life counted in images, so that it means the same at any
-    batch size (Karras et al., *Analyzing and Improving the Training Dynamics of Diffusion Models*, 2024,
-    use images too). In the first images the half-life is shorter, or the random start would linger.
-    """
+    """Exponential moving average with a half-life counted in images, so that it means the same at any batch
+    size (as in Karras et al., *Analyzing and Improving the Training Dynamics of Diffusion Models*, 2024); in
+    the first images it is shorter, or the random start would linger."""
 
     def __init__(self, network: nn.Module, half_life: float) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)

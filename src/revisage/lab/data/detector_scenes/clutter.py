@@ -1,7 +1,5 @@
-"""Pictures without a face that a careless detector takes for one: dense texture, lettering, loose parts.
-
-All are (size, size, 3) uint8.
-"""
+"""Pictures without a face, (size, size, 3) uint8, that a careless detector takes for one: dense texture,
+lettering, loose parts."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -54,11 +52,8 @@ def closeup(picture: np.ndarray, rng: Generator, size: int) -> np.ndarray:
 
 
 def leaves(draw: Draw, rng: Generator, size: int) -> np.ndarray:
-    """Shaded shapes that cover one another, each cut from a picture: cloth, petals, stones, limbs, hands.
-
-    The dead leaves of Lee, Mumford and Huang, *Occlusion models for natural images*, IJCV 2001, have the
-    statistics of photographs; with pieces of photographs on them they come close to their looks.
-    """
+    """Shaded shapes that cover one another, each cut from a picture: cloth, petals, stones, limbs, hands. As
+    the dead leaves of Lee, Mumford and Huang, *Occlusion models for natural images*, IJCV 2001."""
     cloths = [cloth(draw, rng, size) for _ in range(4)]
     canvas = cloths[0].copy()
     strew(canvas, cloths, rng, int(rng.integers(6, 40)))

@@ -1,8 +1,5 @@
-"""Scenes with known faces for the detector, composed from photographs, aligned crops and whole portraits.
-
-A face is pasted under a soft mask of varying shape, size, turn and light, or stands in its own whole picture,
-so that neither a square edge nor a halo gives it away.
-"""
+"""Scenes with known faces for the detector, composed from photographs, aligned crops and whole portraits, so
+that neither a square edge nor a halo gives a face away."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -11,16 +8,8 @@ import cv2
 import numpy as np
 
 from revisage.lab.data.detector_scenes import clutter, heads
-from revisage.lab.data.detector_scenes.paste import (
-    TURNED,
-    Scene,
-    moved_box,
-    paste_face,
-    similarity,
-    tone,
-    turned,
-)
-from revisage.lab.data.detector_scenes.source import CROP, Source, read
+from revisage.lab.data.detector_scenes.paste import TURNED, Scene, fill_with_face, paste_face, tone
+from revisage.lab.data.detector_scenes.source import Source, read
 from revisage.lab.data.landmarks import mirror_landmarks
 
 PROFILES = 0.25  # share of whole pictures that show one, where they are known
@@ -168,10 +157,8 @@ def _crowd(scene: Scene, source: Source, rng: np.random.Generator) -> None:
 
 
 def _mosaic(scene: Scene, source: Source, rng: np.random.Generator) -> None:
-    """Whole pictures side by side, or one enlarged: heads on their own shoulders. Their faces are not listed.
-
-    Photographs without a face stand among them, so that a tile's straight edge tells nothing.
-    """
+    """Whole pictures side by side, or one enlarged: heads on their own shoulders, whose faces are not listed.
+    Photographs without a face stand among them, so that a tile's straight edge tells nothing."""
     size = scene.pixels.shape[0]
     scene.complete = False
     count = int(rng.choice([1, 2, 3, 4, 5], p=[0.35, 0.25, 0.2, 0.1, 0.1]))
@@ -247,23 +234,8 @@ def _leaning(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
 
 
-def _close(scene: Scene, source: Source, rng: np.random.Generator) -> None:
-    """One aligned crop that fills the picture or more, without any mask."""
-    size = scene.pixels.shape[0]
-    index = int(rng.integers(len(source.faces)))
-    degrees = rng.normal(0, 8)
-    linear = similarity(size / CROP * rng.uniform(0.95, 1.6), degrees)
-    place = rng.normal(size / 2, size * 0.08, 2)
-    matrix = np.column_stack([linear, place - linear @ np.full(2, CROP / 2)])
-    crop, points = turned(read(source.faces[index]), source.landmarks[index], rng)
-    crop = tone(crop, rng)
-    border = cv2.BORDER_REFLECT_101 if rng.random() < 0.5 else cv2.BORDER_REPLICATE
-    scene.pixels = cv2.warpAffine(crop, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
-    scene.add(moved_box(matrix), points @ linear.T + matrix[:, 2])
-
-
 KINDS = {
     "portrait": (0.07, _portrait), "few": (0.13, _few), "crowd": (0.07, _crowd), "mosaic": (0.2, _mosaic),
-    "photo": (0.28, _photo), "close": (0.03, _close), "clutter": (0.22, _clutter),
+    "photo": (0.28, _photo), "close": (0.03, fill_with_face), "clutter": (0.22, _clutter),
 }  # fmt: skip
 """Share of the scenes, and what paints one."""

@@ -33,10 +33,8 @@ def draw_turn(rng: np.random.Generator) -> np.ndarray:
 
 
 def turn_head(picture: np.ndarray, head: Head, turn: np.ndarray) -> np.ndarray:
-    """(S, S, 3) uint8 as if the head in it had turned: what stands out moves aside, the outline stays.
-
-    A point that stands out by z moves by z times the sines in `turn` (2,), as under a parallel projection.
-    """
+    """(S, S, 3) uint8 as if the head in it had turned: a point that stands out by z moves by z times the
+    sines in `turn` (2,), as under a parallel projection; the outline stays."""
     side = picture.shape[0]
     axis = (np.arange(GRID, dtype=np.float32) + 0.5) / GRID
     place = np.stack(np.meshgrid(axis, axis), -1)

@@ -97,6 +97,21 @@ def paste_face(
     scene.add(box, points @ linear.T.astype(np.float32) + matrix[:, 2].astype(np.float32))
 
 
+def fill_with_face(scene: Scene, source: Source, rng: np.random.Generator) -> None:
+    """One aligned crop that fills the scene or more, without any mask."""
+    size = scene.pixels.shape[0]
+    index = int(rng.integers(len(source.faces)))
+    degrees = rng.normal(0, 8)
+    linear = similarity(size / CROP * rng.uniform(0.95, 1.6), degrees)
+    place = rng.normal(size / 2, size * 0.08, 2)
+    matrix = np.column_stack([linear, place - linear @ np.full(2, CROP / 2)])
+    crop, points = turned(read(source.faces[index]), source.landmarks[index], rng)
+    crop = tone(crop, rng)
+    border = cv2.BORDER_REFLECT_101 if rng.random() < 0.5 else cv2.BORDER_REPLICATE
+    scene.pixels = cv2.warpAffine(crop, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
+    scene.add(moved_box(matrix), points @ linear.T + matrix[:, 2])
+
+
 def turned(crop: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """An aligned crop of any size and its landmarks in the 256 px crop, now and then with the head turned or
     with a beard, a hat or the like."""

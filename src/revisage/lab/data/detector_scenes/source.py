@@ -34,12 +34,9 @@ class Source:
 
 
 def load_source(data: Path, *, validation: bool) -> Source:
-    """The training or the held-out side of `data`: folders faces256, lfw128, scenes and, if any, expressions,
-    portraits_unlabelled and scenes_more.
-
-    Held out are a tenth of the people (lfw128) and of everything else, by a hash of the name. Raises
-    TrainingError when a folder is missing.
-    """
+    """The training or the held-out side (a tenth of the people and of everything else, by a hash of the name)
+    of `data`: folders faces256, lfw128, scenes and, if any, expressions, portraits_unlabelled and
+    scenes_more. Raises TrainingError when a folder is missing."""
     table = data / "faces256.csv"
     for path in (table, data / "faces256", data / "lfw128", data / "scenes"):
         if not path.exists():

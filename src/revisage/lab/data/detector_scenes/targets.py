@@ -1,7 +1,5 @@
-"""Dense targets for the detector: what its teachers answer on a clean scene, and what they missed.
-
-Faces are rows (n, 15), as in `revisage.faces.rows`.
-"""
+"""Dense targets for the detector: what its teachers answer on a clean scene, and what they missed. Faces are
+rows (n, 15), as in `revisage.faces.rows`."""
 
 import math
 from pathlib import Path
@@ -32,10 +30,8 @@ class Teacher:
         self._network = Network(model, precision="fp32", threads=1)
 
     def __call__(self, pixels: np.ndarray) -> list[np.ndarray]:
-        """(H, W, 3) RGB uint8, sides multiples of 32, to (16, H/stride, W/stride) float32 per stride.
-
-        Channels: cls and obj as probabilities, 4 of the box, 10 of the landmarks, in units of the stride.
-        """
+        """(H, W, 3) RGB uint8, sides multiples of 32, to (16, H/stride, W/stride) float32 per stride: cls and
+        obj as probabilities, 4 of the box, 10 of the landmarks, in units of the stride."""
         height, width = pixels.shape[:2]
         return [
             np.ascontiguousarray(cells.T).reshape(16, height // stride, width // stride)
@@ -44,10 +40,9 @@ class Teacher:
 
 
 class Scrfd:
-    """SCRFD (Guo et al., *Sample and Computation Redistribution for Efficient Face Detection*, ICLR 2022) as
-    InsightFace runs it: the picture fits `side` x `side` pixels (a multiple of 32), suppression at an IoU of
-    0.4. `model` is an ONNX file as InsightFace publishes it, with landmarks. Raises TrainingError without it.
-    """
+    """SCRFD (Guo et al., *Sample and Computation Redistribution for Efficient Face Detection*, ICLR 2022), an
+    ONNX file with landmarks as InsightFace publishes it, run as there: the picture fits `side` x `side`
+    pixels (a multiple of 32), suppression at an IoU of 0.4. Raises TrainingError without the file."""
 
     def __init__(self, model: Path, side: int = 640, score: float = 0.5) -> None:
         if not model.is_file():
@@ -80,11 +75,10 @@ class Scrfd:
 def add_known(levels: list[np.ndarray], scene: Scene, score: float = 0.9) -> int:
     """Write what the scene knows into the teacher's dense outputs, in place; how many faces it had missed.
 
-    A face counts as seen when a cell with a score of at least 0.5 has a box that overlaps it by an IoU of
-    0.4. A missed one of `SMALLEST_FACE` pixels or more is written to the 3 x 3 cells around its centre, as
-    the teacher itself would. A seen one keeps the teacher's box and gets the scene's landmarks: the teacher's
-    turn by some 5 degrees with a head that is turned by 30. In the parts with leaning faces, which the scene
-    does not list, landmarks become NaN.
+    A face is seen when a cell with a score of at least 0.5 has a box of an IoU of 0.4 with it. A missed one
+    of `SMALLEST_FACE` pixels or more is written to the 3 x 3 cells around its centre, as the teacher would. A
+    seen one keeps the teacher's box and gets the scene's landmarks: the teacher's turn by some 5 degrees with
+    a head turned by 30. In parts with leaning, unlisted faces landmarks become NaN.
     """
     height, width = scene.pixels.shape[:2]
     for x, y, w, h in scene.leaning:
@@ -130,12 +124,11 @@ def _put_landmarks(levels: list[np.ndarray], box: np.ndarray, landmarks: np.ndar
 
 def decode(levels: list[np.ndarray], threshold: float) -> np.ndarray:
     """Dense outputs to every face of at least `threshold`, before suppression."""
-    return np.concatenate(
-        [
-            network.decode(level.reshape(16, -1).T, stride, level.shape[2], threshold)
-            for stride, level in zip(STRIDES, levels, strict=True)
-        ]
+    decoded = (
+        network.decode(level.reshape(16, -1).T, stride, level.shape[2], threshold)
+        for stride, level in zip(STRIDES, levels, strict=True)
     )
+    return np.concatenate(list(decoded))
 
 
 def faces_in(levels: list[np.ndarray], threshold: float) -> np.ndarray:

@@ -49,10 +49,8 @@ def template68(size: int) -> np.ndarray:
 
 def estimate68(five: np.ndarray) -> np.ndarray:
     """(5, 2) landmarks -> (68, 2) float32: the mean face brought onto them by an affine map, least squares.
-
-    An approximation: it follows place, size, turn and foreshortening, but not an open mouth, a raised brow or
-    the shape of this face's outline.
-    """
+    It follows place, size, turn and foreshortening, but not an open mouth, a raised brow or this face's
+    outline."""
     source = np.column_stack((template(512).astype(np.float64), np.ones(5)))
     affine, *_ = np.linalg.lstsq(source, np.asarray(five, np.float64), rcond=None)
     mean = np.column_stack((template68(512).astype(np.float64), np.ones(COUNT)))
@@ -70,15 +68,10 @@ _FAN_SIDE, _FAN_MAPS = 256, 64
 
 
 def open_landmark_detector(name: str, weights: Path | None = None) -> FindsLandmarks:
-    """The detector `name` of `NAMES`.
+    """The detector `name` of `NAMES`. `weights`: its file; without one the model folders are searched.
 
-    `weights`: its file; without one the model folders are searched, as of every model (`REVISAGE_MODELS`).
-
-    Raises:
-        UsageError: no such detector, or weights for the estimate, which has none.
-        ModelMissingError: the weights are not on this machine; says where they come from.
-        ModelCorruptError: they are something else.
-        RuntimeUnavailableError: dlib is not installed.
+    Raises UsageError (no such detector, or weights for the estimate), ModelMissingError (says where the
+    weights come from), ModelCorruptError (they are something else), RuntimeUnavailableError (no dlib).
     """
     find = Detector(zoo.resolve("finder").path).find
     opened = {"dlib": _dlib, "fan": _fan}.get(name)
@@ -160,9 +153,7 @@ def _fan(path: Path) -> Callable[[np.ndarray, Face], np.ndarray]:
 
 def peaks(maps: np.ndarray) -> np.ndarray:
     """(68, S, S) heat maps -> (68, 2) x, y: the highest place, a quarter of a pixel towards the higher side.
-
-    Edges of the picture are kept in place: the first pixel of the maps has its middle at 0.5 of their pixels.
-    """
+    The first pixel of the maps has its middle at 0.5 of their pixels."""
     side = maps.shape[-1]
     y, x = np.unravel_index(maps.reshape(len(maps), -1).argmax(1), (side, side))
     each, around = np.arange(len(maps)), np.pad(maps, ((0, 0), (1, 1), (1, 1)), mode="edge")

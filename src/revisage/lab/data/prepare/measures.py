@@ -11,13 +11,12 @@ _SAMPLES = 32
 
 def sharpness(crop: np.ndarray) -> float:
     """How much detail of one pixel's size a crop has against detail of three: some 0.1 and less is blurred.
+    `crop` (S, S, 3) uint8 on the FFHQ template, S at least 16, never enlarged from fewer pixels. 0 for a
+    plain one.
 
     The variance of the scale-normalised Laplacian of Gaussian (Lindeberg, *Feature detection with automatic
     scale selection*, IJCV 1998) at sigma 1 over that at sigma 3, of the luma in the middle of the face: it
     depends neither on contrast and light nor, as spectra of pictures follow a power law, on the size.
-
-    `crop` (S, S, 3) uint8 on the FFHQ template, S at least 16, never enlarged from fewer pixels. 0 for a
-    plain one.
     """
     gray = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
     coarse = _energy(gray, _COARSE)
@@ -31,11 +30,9 @@ def _energy(gray: np.ndarray, sigma: float) -> float:
 
 
 def fingerprint(crop: np.ndarray) -> bytes:
-    """64 bytes of a crop (S, S, 3) uint8 that change little when its photo is resized, recompressed or toned.
-
-    The difference hash: in a grid of 16 x 16 cells over the face, is each brighter than its neighbour, to the
-    left and above. `distances` compares two.
-    """
+    """64 bytes of a crop (S, S, 3) uint8 that change little when its photo is resized, recompressed or toned:
+    the difference hash, of a grid of 16 x 16 cells over the face whether each is brighter than its neighbours
+    to the left and above. `originals` compares them."""
     margin = crop.shape[0] // 8
     gray = cv2.cvtColor(crop[margin:-margin, margin:-margin], cv2.COLOR_RGB2GRAY)
     across = cv2.resize(gray, (_CELLS + 1, _CELLS), interpolation=cv2.INTER_AREA)
@@ -45,11 +42,9 @@ def fingerprint(crop: np.ndarray) -> bytes:
 
 
 def originals(prints: list[bytes], near: int, block: int = 1024) -> list[int]:
-    """For each fingerprint the index of the one it repeats, or its own.
-
-    It repeats the first of those before it that repeat none themselves and differ from it in at most `near`
-    of the 512 bits. Two photos of one person differ in 100 and more, copies in some 30.
-    """
+    """For each fingerprint the index of the one it repeats (the first before it that repeats none itself and
+    differs in at most `near` of the 512 bits), or its own. Photos of one person differ in 100 and more,
+    copies in some 30."""
     bits = np.unpackbits(np.frombuffer(b"".join(prints), np.uint8).reshape(-1, BITS // 8), axis=1)
     signs = bits.astype(np.float32) * 2 - 1
     first = np.arange(len(prints))
@@ -65,10 +60,8 @@ def originals(prints: list[bytes], near: int, block: int = 1024) -> list[int]:
 
 
 def coverage(inverse: np.ndarray, size: int, width: int, height: int) -> float:
-    """The share of a crop of `size` x `size` that lies inside its photo of `width` x `height`.
-
-    `inverse` (2, 3) from crop to photo; counted at 32 x 32 points.
-    """
+    """The share of a crop of `size` x `size` that lies inside its photo of `width` x `height`, counted at 32
+    x 32 points; `inverse` (2, 3) from crop to photo."""
     places = (np.arange(_SAMPLES) + 0.5) * (size / _SAMPLES) - 0.5
     x, y = np.meshgrid(places, places)
     points = np.stack([x.ravel(), y.ravel()], 1) @ inverse[:, :2].T + inverse[:, 2]

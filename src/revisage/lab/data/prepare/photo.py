@@ -84,10 +84,8 @@ class Record:
 def prepare_photo(
     root: Path, source: str, out: Path, detector: Detector, settings: PrepareSettings
 ) -> Record:
-    """Find the faces of `root / source` and write their crops below `out`.
-
-    What the photo itself causes is told in the record. Raises SaveError when a crop cannot be written.
-    """
+    """Find the faces of `root / source` and write their crops below `out`; what the photo itself causes is
+    told in the record. Raises SaveError when a crop cannot be written."""
     path = root / source
     length, changed, digest = 0, 0, ""
     try:

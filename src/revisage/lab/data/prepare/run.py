@@ -41,10 +41,9 @@ def prepare(
 ) -> Summary:
     """Prepare the photos below `source` (by their names or first bytes; hidden ones are left out).
 
-    `detector_name` says which detector it is: with another one, as with other settings or another `source`, a
-    folder that holds results is refused. `workers` photos are in hand at once, which changes no byte. A photo
-    that has changed since an earlier run is done again, one that could not be read is tried again, and what
-    came of one that has gone is removed.
+    With another `detector_name`, settings or `source` a folder that holds results is refused. `workers`
+    photos are in hand at once, which changes no byte. A photo that has changed since an earlier run is done
+    again, one that could not be read is tried again, and what came of one that has gone is removed.
 
     Raises UsageError when `source` has no photos or `out` cannot be used, SaveError when writing fails.
     """

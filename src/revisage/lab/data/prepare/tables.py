@@ -27,10 +27,8 @@ DROP_COLUMNS = (*COLUMNS, "reason", "detail")
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run came to: photos in all, faces kept, and how many were dropped for which reason.
-
-    `unreadable` names the photos that could not be read, each with its error; they count among the dropped.
-    """
+    """What a run came to: photos in all, faces kept, how many were dropped for which reason, and the photos
+    that could not be read (they count as dropped), each with its error."""
 
     photos: int
     kept: int
@@ -73,10 +71,8 @@ def _record(text: bytes) -> Record | None:
 
 
 def finish(out: Path, records: Iterable[Record], near: int) -> Summary:
-    """Decide which faces are copies, move their crops, and write both tables and the journal in order.
-
-    Doing it twice, or once more after a kill, comes to the same.
-    """
+    """Decide which faces are copies, move their crops, and write both tables and the journal in order. Doing
+    it twice, or once more after a kill, comes to the same."""
     ordered = sorted(records, key=lambda record: record.source)
     copies = _copies(ordered, near)
     kept: list[list[str]] = []
@@ -105,11 +101,8 @@ def finish(out: Path, records: Iterable[Record], near: int) -> Summary:
 
 
 def _copies(records: list[Record], near: int) -> dict[str, str]:
-    """The file of each copy -> that of the face it repeats, which is the larger in its photo.
-
-    Sizes within a fifth count as one, since finding a face again moves its landmarks a little; then the
-    larger file wins, which was compressed less.
-    """
+    """The file of each copy -> that of the face it repeats, which is the larger in its photo. Sizes within a
+    fifth count as one, as landmarks found again move a little; then the larger file wins, compressed less."""
     good = [(record, face) for record in records for face in record.faces if face.reason is None]
     good.sort(key=lambda p: (round(4 * math.log2(p[1].scale)), -p[0].bytes, p[0].source, p[1].file))
     if not good:

@@ -30,10 +30,8 @@ Points = dict[int, np.ndarray]
 
 
 def points_at(picture: np.ndarray, find: FindsLandmarks, sides: Sequence[int] = SIDES) -> Points:
-    """The landmarks of a square picture, (S, S, 3) uint8, at each of `sides`, the largest first.
-
-    Where the detector sees no face in a reduced picture, the points of the next larger one are scaled.
-    """
+    """The landmarks of a square picture, (S, S, 3) uint8, at each of `sides`, the largest first. Where the
+    detector sees no face in a reduced picture, the points of the next larger one are scaled."""
     points: Points = {}
     known = np.full((COUNT, 2), np.nan, np.float32)
     before = picture.shape[0]
@@ -60,10 +58,9 @@ def prepare_whole(
     workers: int = 1,
     watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[int, int, dict[str, str]]:
-    """Prepare the pictures below `source`, `workers` of them at once.
-
-    Returns how many, in how many a face was found, and which could not be read and are left out, each with
-    its error. Started again it does everything again, with the same bytes.
+    """Prepare the pictures below `source`, `workers` of them at once. Returns how many, in how many a face
+    was found, and which could not be read, each with its error. Started again it does all again, with the
+    same bytes.
 
     Raises UsageError when there are no pictures or a size cannot be used, SaveError when writing fails.
     """
@@ -101,10 +98,8 @@ def prepare_whole(
 
 
 def read_points(table: Path) -> dict[str, Points]:
-    """File of each picture, below the folder beside the table -> its points at each side.
-
-    Raises TrainingError, naming the line, when the table cannot be read.
-    """
+    """File of each picture, below the folder beside the table -> its points at each side. Raises
+    TrainingError, naming the line, when the table cannot be read."""
     found: dict[str, Points] = {}
     for where, row in read_table(table):
         try:

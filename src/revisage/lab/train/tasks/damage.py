@@ -1,8 +1,5 @@
-"""Training of the damage model: which pixels lie under marks that were drawn on photos without any.
-
-What belongs to a photo (writing, wires, hair, stars, borders, a print's screen) is drawn as well, and is no
-damage.
-"""
+"""Training of the damage model: which pixels lie under marks that were drawn on photos without any. Drawn as
+well is what belongs to a photo (writing, wires, hair, stars, borders, a print's screen): no damage."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +13,7 @@ from torch import Tensor, nn
 from revisage.errors import UsageError
 from revisage.lab.data.detector_scenes.clutter import emblems, lettering, shapes
 from revisage.lab.data.loader import Sample
-from revisage.lab.data.pictures import Pictures, find_pictures, shuffled
+from revisage.lab.data.pictures import Pictures, find_pictures, photographs, shuffled
 from revisage.lab.data.pool import Pool
 from revisage.lab.degrade import RECIPES, Chain, apply, old_photo, zoomed
 from revisage.lab.degrade.damage import points, wander
@@ -37,17 +34,11 @@ SEEN = 20 / 255  # what has not changed by so much after ageing is hardly seen, 
 WIDE = 15  # pixels; where a mark is so wide,
 BROAD = 0.8  # its weight is this: a torn corner has as many pixels as a thousand specks
 SMOOTH = 20  # pixels that are added to both sides of the Dice loss
+# Rarely of low resolution, which takes what is thin.
 _PRINT = old_photo.Chances(
-    gray=0.45,
-    toned=0.25,
-    halftone=0.07,
-    texture=0.2,
-    fading=0.4,
-    stains=0.1,
-    low_resolution=0.15,  # it takes what is thin
-    jpeg=0.6,
+    gray=0.45, toned=0.25, halftone=0.07, texture=0.2, fading=0.4, stains=0.1, low_resolution=0.15, jpeg=0.6,
     strength=0.5,
-)
+)  # fmt: skip
 _SIDE = 256  # of a held-out piece
 
 
@@ -112,12 +103,9 @@ class DamageTask:
     def __init__(self, settings: DamageSettings) -> None:
         cv2.setNumThreads(1)  # the loader's threads are the parallelism
         self.settings = settings
-        folders = [folder for folder in (settings.data, settings.more) if folder is not None]
-        training, held = (
-            [path for folder in folders for path in find_pictures(folder, held=held)]
-            for held in (False, True)
-        )
-        self.photos, self.held = Pictures(training), Pictures(held[: settings.validation])
+        folders = settings.data, settings.more
+        self.photos = Pictures(photographs(*folders))
+        self.held = Pictures(photographs(*folders, held=True)[: settings.validation])
         self.faces = Pictures(find_pictures(settings.faces)) if settings.faces else None
         self.untouched = Pictures(find_pictures(settings.untouched)) if settings.untouched else None
         self.pool = Pool(self._piece, size=settings.pool, reuse=settings.reuse, seed=settings.seed)
@@ -217,11 +205,9 @@ def predict(network: nn.Module, photo: np.ndarray) -> np.ndarray:
 def marked_photo(
     rng: np.random.Generator, clean: np.ndarray, *, marks: Chain | None, printed: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Print a clean piece, mark it and let it age: (H, W, 3) in [0, 1] -> the photo and its (H, W) mask.
-
-    The mask is 1 where marks changed the print by more than `MARKED`, and ageing and scanning left `SEEN` of
-    it. Without `printed` the piece is taken to be a print already.
-    """
+    """Print a clean piece (without `printed` it is one already), mark it and let it age: (H, W, 3) in [0, 1]
+    -> the photo and its (H, W) mask, 1 where marks changed the print by more than `MARKED` and `SEEN` of it
+    is left."""
     low, high = np.log(np.maximum(WIDTHS, clean.shape[0]))
     factor = float(np.exp(rng.uniform(low, high))) / clean.shape[0]
     steps = old_photo.printed(rng, _PRINT) if printed else []

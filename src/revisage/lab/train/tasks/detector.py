@@ -85,10 +85,8 @@ class DetectorTask:
         return [Phase("finder", "finder", self._losses)]
 
     def sample(self, index: int) -> Sample:
-        """ "image" (3, S, S) uint8 BGR and "target_8", "target_16", "target_32" (16, S/s, S/s).
-
-        A scene takes longer to compose than to age: each comes `LIVES` times, `RETURN` samples apart.
-        """
+        """ "image" (3, S, S) uint8 BGR and "target_8", "target_16", "target_32" (16, S/s, S/s). Each scene,
+        which takes longer to compose than to age, comes `LIVES` times, `RETURN` samples apart."""
         settings = self.settings
         pixels, levels = self._scene(index // (LIVES * RETURN) * RETURN + index % RETURN)
         rng = np.random.default_rng((settings.seed, index, 1))

@@ -1,9 +1,8 @@
 """Distillation of the scene model: a small network learns what a large published one does to any picture.
 
-Real-ESRGAN's general network and its twin that keeps noise, mixed by weight (Wang et al., *Deep Network
-Interpolation*, CVPR 2019), are the teacher; how they are mixed is an input of the student, its strength.
-What the teacher cannot know it learns from the truth: where nothing is damaged the target is the picture
-itself, and marks are filled with what lay under them.
+The teacher is Real-ESRGAN's general network and its twin that keeps noise, mixed by weight (Wang et al.,
+*Deep Network Interpolation*, CVPR 2019); the mixture is an input of the student, its strength. Where the
+truth knows better, it teaches: pictures without damage, and what lay under marks.
 """
 
 from collections import defaultdict
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from revisage.errors import UsageError
 from revisage.lab.data.loader import Sample
-from revisage.lab.data.pictures import Pictures, find_pictures, shuffled
+from revisage.lab.data.pictures import Pictures, find_pictures, photographs, shuffled
 from revisage.lab.data.pool import Pool
 from revisage.lab.degrade import RECIPES, apply, tone, zoomed
 from revisage.lab.losses.pixel import l1
@@ -155,10 +154,11 @@ class StudentTask:
                 "realesr-general-wdn-x4v3 (.pth or .param), and lpips_weights=squeezenet: set all three"
             )
         self.settings = settings
-        self.photos = Pictures(_all(settings.data, settings.more))
+        folders = settings.data, settings.more
+        self.photos = Pictures(photographs(*folders))
         self.faces = Pictures(find_pictures(settings.faces)) if settings.faces else None
         self.untouched = Pictures(find_pictures(settings.untouched)) if settings.untouched else None
-        self.held = Pictures(_all(settings.data, settings.more, held=True)[: settings.validation])
+        self.held = Pictures(photographs(*folders, held=True)[: settings.validation])
         self.teacher = Teacher(settings.teacher, settings.twin)
         self.lpips = open_lpips("squeeze", settings.lpips_weights)
         self.pool = Pool(self._pair, size=settings.pool, reuse=settings.reuse, seed=settings.seed)
@@ -274,10 +274,6 @@ class StudentTask:
             big = low.repeat(2, 1).repeat(2, 2)
             rows.append([p * 2 - 1 for p in (big, fake, taught, clean)])
         return grid(rows, columns=1)
-
-
-def _all(*folders: Path | None, held: bool = False) -> list[Path]:
-    return [path for folder in folders if folder is not None for path in find_pictures(folder, held=held)]
 
 
 def _sample(low: np.ndarray, target: np.ndarray, truth: np.ndarray, strength: float) -> Sample:

@@ -25,7 +25,7 @@ from revisage.lab.networks.discriminators import (
     DiscriminatorConfig,
 )
 from revisage.lab.networks.gfpgan import CLEAR_256, GFPGAN, GFPGANConfig
-from revisage.lab.networks.vgg import VGG19Features
+from revisage.lab.networks.imagenet import VGG19Features
 from revisage.lab.train.critics import R1_INTERVAL, logistic, penalty
 from revisage.lab.train.face_losses import FaceLosses, FaceWeights, PictureLosses, equivariance
 from revisage.lab.train.face_validation import HeldFaces
@@ -41,10 +41,7 @@ COMPONENT_LOSSES = ("none", "discriminators", "matching", "style")
 
 @dataclass(frozen=True)
 class FaceSettings:
-    """Data, sizes and loss weights of the face model.
-
-    Raises UsageError when a value cannot be used.
-    """
+    """Data, sizes and loss weights of the face model. Raises UsageError when a value cannot be used."""
 
     data: Path
     """Folder of faces aligned to the FFHQ template, square; brought to the network's size. Losses on
@@ -177,9 +174,8 @@ class FaceTask:
         return phases
 
     def sample(self, index: int) -> Sample:
-        """ "low" and "clean" (3, S, S) in [-1, 1]; where they are used "landmarks" (5, 2),
-        "drawn" (6,), which describes the degradation, and "judged" (), whether discriminators may take the
-        face for a real one."""
+        """ "low" and "clean" (3, S, S) in [-1, 1]; where they are used "landmarks" (5, 2), "drawn" (6,), that
+        describes the degradation, and "judged" (), whether discriminators may see the face."""
         settings = self.settings
         rng = np.random.default_rng((settings.seed, index))
         faces, i = self.training.draw(index, rng)

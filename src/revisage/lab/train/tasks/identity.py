@@ -1,8 +1,5 @@
-"""Training of the identity model: a teacher's embedding of the clean face, told from a degraded one.
-
-The features between the rows of its table learn from the teacher's as well, first each row for itself: given
-what the teacher's row before it gives. The embedding alone says too little about a face.
-"""
+"""Training of the identity model: a teacher's embedding of the clean face, told from a degraded one, and the
+features between the rows of its table, first each row by itself, given those of the teacher's row before."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +64,8 @@ class IdentitySettings:
         for name in ("hints", "forced"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} must not be below 0, got {getattr(self, name)}")
-        if self.hints and _widths(self.network) != _widths(PUBLISHED):
+        ours, theirs = ([row[1::2] for row in each.stages] for each in (self.network, PUBLISHED))
+        if self.hints and ours != theirs:  # features and stride of each row
             raise UsageError("with hints, the rows of the network need the teacher's features: set hints=0")
 
 
@@ -185,8 +183,3 @@ class IdentityTask:
         """What the network is shown: held-out faces, clean and under two recipes."""
         shown = [self._held_out(name)[:6].numpy() * 2 - 1 for name in SHOWN]
         return grid(list(zip(*shown, strict=True)), columns=2)
-
-
-def _widths(config: MobileFaceNetConfig) -> list[tuple[int, int]]:
-    """Features and stride of each row."""
-    return [(features, stride) for _, features, _, stride in config.stages]

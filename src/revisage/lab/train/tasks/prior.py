@@ -168,12 +168,9 @@ class PriorTask:
 
 
 def load_prior(network: GFPGAN, path: Path) -> None:
-    """Start the decoder of `network` from a checkpoint of `revisage train prior`, in place.
-
-    Where the decoder ends before the U-Net, its last RGB layer, without pixels to shuffle, keeps its weights.
-    `path` is the checkpoint or the run's folder (its best checkpoint then). Raises TrainingError when there
-    is none, its sizes are others, or `network` has no decoder.
-    """
+    """Start the decoder of `network` from a checkpoint of `revisage train prior`, or a run's best one, in
+    place. Where it ends before the U-Net, its last RGB layer, without pixels to shuffle, keeps its weights.
+    Raises TrainingError when there is no checkpoint, its sizes are others, or `network` has no decoder."""
     if not network.config.decoder:
         raise TrainingError(f"this preset's network has no decoder to start from {path}: set prior=none")
     state = averaged(path, best=True).tensors

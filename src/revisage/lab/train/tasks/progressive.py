@@ -28,8 +28,8 @@ from revisage.lab.metrics.ms_ssim import ms_ssim
 from revisage.lab.metrics.psnr import psnr
 from revisage.lab.metrics.ssim import ssim
 from revisage.lab.metrics.weights import read_state
+from revisage.lab.networks.imagenet import VGG19Features
 from revisage.lab.networks.progressive import SIZE, STEPS, Critic, Progressive, ProgressiveConfig, brought
-from revisage.lab.networks.vgg import VGG19Features
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.faces import table_of
 from revisage.lab.train.pictures import from_unit, grid, to_unit
@@ -49,9 +49,7 @@ _FLAT = re.compile(r"(.+_.+)_\d+")  # Aaron_Peirsol_0001, but not IMG_0001
 @dataclass(frozen=True)
 class Schedule:
     """A weight that grows with the epoch, at most linearly (Kim et al., BMVC 2019, "Dynamic weighting").
-
-    Raises ValueError for a weight below 0 or one that falls. To plot it: `[schedule.at(e) for e in epochs]`.
-    """
+    Raises ValueError for one that is below 0 or falls. To plot it: `[schedule.at(e) for e in epochs]`."""
 
     start: float
     """Its value at epoch 0."""

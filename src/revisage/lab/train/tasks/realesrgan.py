@@ -25,8 +25,8 @@ from revisage.lab.metrics.ssim import ssim
 from revisage.lab.metrics.weights import read_state
 from revisage.lab.networks.compact import CompactConfig
 from revisage.lab.networks.discriminators import UNetDiscriminator
+from revisage.lab.networks.imagenet import VGG19Features
 from revisage.lab.networks.rrdb import RRDBConfig
-from revisage.lab.networks.vgg import VGG19Features
 from revisage.lab.train.critics import logistic
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.pictures import grid, to_unit, unit_tensor
@@ -91,9 +91,8 @@ class SceneSettings:
 
 
 class SceneTask:
-    """See `revisage.lab.train.task.Task`. Raises UsageError when stage 2 lacks the weights for its perceptual
-    loss. Stage 1 is judged by the PSNR, stage 2 by `closeness`: minus its L1 and perceptual losses, held
-    out."""
+    """See `revisage.lab.train.task.Task`. Stage 1 is judged by the PSNR, stage 2 by `closeness`: minus its L1
+    and perceptual losses, held out. Raises UsageError when stage 2 lacks the weights for the latter."""
 
     averaged = "generator"
 
