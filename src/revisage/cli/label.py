@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from revisage.batch.plan import is_named_like_a_photo
+from revisage.batch.plan import FILMS, is_named_like_a_photo
 from revisage.cli._parse import parse
 from revisage.cli._say import say
 from revisage.errors import RuntimeUnavailableError, UsageError
-from revisage.image.formats import HEAD_BYTES, sniff
+from revisage.image.formats import HEAD_BYTES, format_of, sniff
 from revisage.label import Signature, read, signature
 from revisage.label.signature import MARK
 from revisage.options import Arg
@@ -43,21 +43,21 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(f"--roots {options.roots} cannot be read ({error.strerror or error})") from None
     if not options.files:
         raise UsageError("name at least one file")
-    return max([_show(path, roots) for given in options.files for path in _pictures(given)])
+    return max([_show(path, roots, given) for given in options.files for path in _pictures(given)])
 
 
 def _pictures(given: Path) -> list[Path]:
-    """The file itself, or what may be pictures below a folder. Raises UsageError where there is none."""
+    """The file itself, or what may be pictures or films below a folder. Raises UsageError for none."""
     if not given.is_dir():
         return [given]
-    files = (path for path in given.rglob("*") if path.is_file())
-    found = sorted(path for path in files if is_named_like_a_photo(path.relative_to(given)))
+    files = [path for path in sorted(given.rglob("*")) if path.is_file()]
+    found = [path for path in files if is_named_like_a_photo(path.relative_to(given), but=FILMS)]
     if not found:
         raise UsageError(f"no pictures in {given}")
     return found
 
 
-def _show(path: Path, roots: bytes | None) -> int:
+def _show(path: Path, roots: bytes | None, given: Path) -> int:
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -67,7 +67,7 @@ def _show(path: Path, roots: bytes | None) -> int:
     known = sniff(data[:HEAD_BYTES]) is not None or data[4:8] == b"ftyp"  # which films begin with
     if not known and label is None and MARK not in data:
         say(f"{path}: it is {'no picture' if data else 'empty'}", error=True)
-        return 1
+        return 1 if path == given or format_of(path) else 0  # in a folder may lie a README
     say(path)
     edited = label and f"edited with AI by {label.tool}: {', '.join(label.models)}"
     _line("label", edited or "none by Revisage")
