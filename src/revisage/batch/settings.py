@@ -20,25 +20,19 @@ def fingerprint(settings: Settings, options: RestoreOptions, saving: SaveOptions
 
     Raises ModelError when a model is unknown or missing, SigningError when the certificate cannot be read.
     """
+    saved = asdict(replace(saving, sign=None))
+    del saved["sign"], saved["overwrite"]
+    if saving.sign is not None:  # neither the key nor where the two lie are part of it
+        saved["sign"] = [certificate_digest(saving.sign), saving.sign.timestamp]
     values = {
         "version": __version__,
         "models": _models(settings, options),
         "device": settings.device,
         "precision": settings.precision,
         "options": asdict(options),
-        "saving": _saving(saving),
+        "saving": saved,
     }
     return sha256(json.dumps(values, sort_keys=True).encode())
-
-
-def _saving(saving: SaveOptions) -> dict[str, object]:
-    """What decides the bytes of a file. A signature counts by its certificate: neither the key nor where the
-    two lie are part of it."""
-    values = asdict(replace(saving, sign=None))
-    del values["sign"], values["overwrite"]
-    if saving.sign is not None:
-        values["sign"] = [certificate_digest(saving.sign), saving.sign.timestamp]
-    return values
 
 
 def _models(settings: Settings, options: RestoreOptions) -> dict[str, list[str]]:

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from revisage.cli._run import LOCAL, Engine, Run, in_processes, name_ray_address
 from revisage.cli._say import say
 from revisage.cli._video import Film
 from revisage.cli._video import restore as restore_film
-from revisage.errors import ExistsError, SaveError, UsageError
+from revisage.errors import SaveError, UsageError
 from revisage.files import sweep, typed
 from revisage.image import can_encode, format_of
 from revisage.label import can_sign, check, results
@@ -126,7 +126,9 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
         )
     _check(options)
     _check_stream(options, jobs[0])
-    _check_place(options, jobs)
+    if len(jobs) == 1 and not options.resume and options.ray is None:
+        with _as_usage():
+            check_target(jobs[0], options.saving)
     saving = _saving(options)
     _check_signing(saving, jobs)
     _check_report(options, jobs)
@@ -220,7 +222,11 @@ def _restore_film(options: Options) -> int:
         raise UsageError("--video takes one folder of frames or one video file, and -o OUT")
     film = Film(typed(options.photos[0]), typed(options.out))
     _check_report(options, [Job(film.source, film.out)])
-    _check_film(film, options.saving)
+    with _as_usage():
+        if film.source.is_dir():
+            FolderSink(film.out, options.saving, film.source).check()
+        else:
+            results.check_free(film.out, film.source, overwrite=options.saving.overwrite)
     restorer = Restorer(options.settings)
     restorer.check(chosen := _restoring(options))
     return restore_film(film, restorer, chosen, options.saving, Report(options.report))
@@ -232,12 +238,11 @@ def _check(options: Options) -> None:
         raise UsageError("--retry-failed and --manifest go with --resume")
 
 
-def _check_place(options: Options, jobs: Sequence[Job]) -> None:
-    """Tell before the work that a place named for one photo is taken. Raises UsageError."""
-    if len(jobs) != 1 or options.resume or options.ray is not None:
-        return
+@contextlib.contextmanager
+def _as_usage() -> Iterator[None]:
+    """Around what tells before the work that a place is taken: raises UsageError for its SaveError."""
     try:
-        check_target(jobs[0], options.saving)
+        yield
     except SaveError as error:
         raise UsageError(str(error)) from None
 
@@ -252,17 +257,6 @@ def _check_stream(options: Options, job: Job) -> None:
         raise UsageError("a signature names the original's file: give the photo as a file, not as -")
     if job.target == STANDARD and sys.stdout.isatty():
         raise UsageError("a picture would fill the terminal: send it on with | or >, or name a file with -o")
-
-
-def _check_film(film: Film, saving: SaveOptions) -> None:
-    """Tell before the work that another's file is where the film, or one of its frames, goes."""
-    try:
-        if film.source.is_dir():
-            FolderSink(film.out, saving, film.source).check()
-        else:
-            results.check_free(film.out, film.source, overwrite=saving.overwrite)
-    except ExistsError as error:
-        raise UsageError(str(error)) from None
 
 
 def _check_report(options: Options, jobs: Sequence[Job]) -> None:
