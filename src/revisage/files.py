@@ -15,10 +15,8 @@ PART = ".part"
 
 
 def typed(text: str) -> Path:
-    """The path that somebody has typed; ~ is their own folder, also where no shell has said so.
-
-    Raises UsageError for an address of the web, and for a path of Windows elsewhere.
-    """
+    """The path that somebody has typed; ~ is their own folder, also where no shell has said so. Raises
+    UsageError for an address of the web, and for a path of Windows elsewhere."""
     if text.startswith(("http://", "https://")):
         raise UsageError(f"{text} is an address of the web: give a file of this machine")
     path, windows = Path(os.path.expanduser(text)), PureWindowsPath(text)
@@ -85,10 +83,8 @@ def sync_folder(folder: Path) -> None:
 
 
 def claim(folder: Path, command: str, *, only_check: bool = False) -> None:
-    """Take a folder for what a command writes: one that is new, empty, or was taken by it before.
-
-    Raises UsageError for another, SaveError. `only_check` writes nothing: that another folder is told first.
-    """
+    """Take a folder for what a command writes: one that is new, empty, or was taken by it before. Raises
+    UsageError for another, SaveError. `only_check` writes nothing: that another folder is told first."""
     mark = folder / f"{TEMPORARY}{command}"
     if mark.is_file():
         return

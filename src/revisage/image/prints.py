@@ -96,9 +96,7 @@ def cropped(photo: Photo) -> Photo:
 
 def framed(photo: Photo, options: RestoreOptions) -> Photo:
     """The photo, or the print on it, turned, straightened and cropped as the options say; resampled once.
-
-    Raises PhotoError for a scan with several prints of which one is asked for.
-    """
+    Raises PhotoError for a scan with several prints of which one is asked for."""
     photo = (cropped(photo) if options.crop == "print" else photo).turned(options.turn_by_hand)
     if options.straighten == 0 and options.part is None:
         return photo

@@ -274,10 +274,8 @@ def paste_faces(
     job: Job,
 ) -> tuple[FaceReport, ...]:
     """Paste the chosen faces of `layers` onto the canvas, in place and in their order: smallest first.
-
     Returns what became of each of `found`, in their order. Raises UsageError where one is chosen that is not
-    there.
-    """
+    there."""
     chosen = job.options.chosen([area(face) for face in found])
     outcomes: list[Outcome] = []
     todo: dict[int, Placement] = {}

@@ -100,10 +100,8 @@ class Repair:
 def repaired(
     photo: Photo, options: RestoreOptions, models: ModelSource, limits: DecodeLimits
 ) -> tuple[Photo, Repair | None]:
-    """The photo without its damage, and what was done; None where that is not asked for.
-
-    Raises UsageError for a mask that cannot be used, ModelError without a model where there is no mask.
-    """
+    """The photo without its damage, and what was done; None where that is not asked for. Raises UsageError
+    for a mask that cannot be used, ModelError without a model where there is no mask."""
     text, level = options.mask, options.repair
     if text is None and level == "off":
         return photo, None
@@ -150,10 +148,8 @@ def damage_in(pixels: np.ndarray, model: DamageModel, *, thin: bool) -> np.ndarr
 
 
 def drawn(text: str, limits: DecodeLimits) -> np.ndarray:
-    """The mask of `RestoreOptions.mask` in its own size: (h, w) uint8, 255 where it is white.
-
-    Raises UsageError where it is no picture, or a photograph, or marks nearly everything.
-    """
+    """The mask of `RestoreOptions.mask` in its own size: (h, w) uint8, 255 where it is white. Raises
+    UsageError where it is no picture, or a photograph, or marks nearly everything."""
     try:
         picture = decode(mask_bytes(text), limits=limits)
     except PhotoError as error:

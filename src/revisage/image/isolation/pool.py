@@ -217,11 +217,9 @@ if hasattr(os, "register_at_fork"):
 def decode_isolated(
     source: BinaryIO, length: int, limits: DecodeLimits, *, page: int = 0, damaged: bool = False
 ) -> Planes:
-    """Decode `length` bytes of a stream in a child process. Safe from several threads at once.
-
-    Raises PhotoError and its kinds, also when the child crashes or is killed; PhotoTooLargeError when it runs
-    out of time or memory. The next call works whatever happened to this one.
-    """
+    """Decode `length` bytes of a stream in a child process. Safe from several threads at once. Raises
+    PhotoError and its kinds, also when the child crashes or is killed; PhotoTooLargeError when it runs out of
+    time or memory. The next call works whatever happened to this one."""
     worker, keep = _pool.take(), False
     try:
         with worker.deadline(limits.seconds * PATIENCE) as late:
