@@ -9,7 +9,7 @@ import numpy as np
 
 from revisage.errors import PhotoError, UsageError
 from revisage.image import Photo, decode, eight_bits, encode, from_array
-from revisage.image.prints import disc
+from revisage.image.prints import disc, reduced
 from revisage.options import DecodeLimits, RestoreOptions, mask_bytes
 from revisage.restore import tiles
 from revisage.restore.background import is_thin
@@ -122,9 +122,7 @@ def damage_in(pixels: np.ndarray, model: DamageModel, *, thin: bool) -> np.ndarr
     height, width = pixels.shape[:2]
     if is_thin(height, width):
         return np.zeros((height, width), bool)
-    shrink = min(1.0, math.sqrt(PIXELS / (height * width)))
-    size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-    small = eight_bits(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+    small = reduced(pixels, math.sqrt(PIXELS / (height * width)))
 
     def probability(sources: np.ndarray) -> np.ndarray:
         tall, wide = sources.shape[1:3]
@@ -140,7 +138,7 @@ def damage_in(pixels: np.ndarray, model: DamageModel, *, thin: bool) -> np.ndarr
     _, parts = cv2.connectedComponents((likely >= POSSIBLE).astype(np.uint8))
     marked = np.isin(parts, np.unique(parts[likely >= LIKELY])).astype(np.uint8)
     if thin:
-        wide = cv2.morphologyEx(marked, cv2.MORPH_OPEN, disc(max(3, round(THIN * max(size) / 2))))
+        wide = cv2.morphologyEx(marked, cv2.MORPH_OPEN, disc(max(3, round(THIN * max(small.shape[:2]) / 2))))
         sizes = [np.bincount(parts.ravel(), weights=pixels.ravel()) for pixels in (marked, wide)]
         marked[(sizes[1] > WIDE * sizes[0])[parts]] = 0
     marked = cv2.dilate(marked, disc(1)) * np.uint8(255)  # the soft edges of a mark are damage too
