@@ -331,14 +331,11 @@ class Restorer:
         )
 
 
+Used = tuple[FaceModel | None, SceneModel | None, IdentityModel | None]
+
+
 def _unpasted(
-    photo: Photo,
-    job: Job,
-    rest: Background,
-    used: tuple[FaceModel | None, SceneModel | None, IdentityModel | None],
-    *,
-    alpha: np.ndarray | None,
-    scale: int = 1,
+    photo: Photo, job: Job, rest: Background, used: Used, *, alpha: np.ndarray | None, scale: int = 1
 ) -> Result:
     """The result before any face is on it."""
     face, scene, identity = used
