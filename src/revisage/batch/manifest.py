@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from revisage.batch import storage
 from revisage.batch.jobs import OWN, Job, Location, Outcome
@@ -44,7 +44,7 @@ class Standing:
     failed: int  #: how many failed before and are left alone
 
 
-class Manifest:
+class Manifest(contextlib.AbstractContextManager["Manifest"]):
     """The manifest of one output folder; for one thread, and for one process at a time."""
 
     def __init__(self, path: Path, out: Location) -> None:
@@ -67,9 +67,6 @@ class Manifest:
             self._db.execute(f"PRAGMA user_version = {VERSION}")
             self._db.execute("COMMIT")
             opened.pop_all()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *error: object) -> None:
         self._db.close()

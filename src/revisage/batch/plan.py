@@ -17,14 +17,13 @@ from revisage.image.names import LONGEST, MASK, RESULT, shortened
 
 # What lies beside photos in people's folders and is none. Anything else is tried, and told if it is no photo:
 # a list of what to try would leave out, silently, the photo with an unusual name.
-COMPANIONS = frozenset({
-    ".3gp", ".aae", ".avi", ".csv", ".db", ".doc", ".docx", ".htm", ".html", ".ini", ".json", ".lnk",
-    ".m4a", ".m4v", ".md", ".mkv", ".mov", ".mp3", ".mp4", ".odt", ".onnx", ".part", ".pdf", ".py",
-    ".srt", ".sqlite", ".thm", ".tmp", ".toml", ".txt", ".wav", ".webm", ".xls", ".xlsx", ".xml",
-    ".xmp", ".yaml", ".yml", ".zip",
-})  # fmt: skip
-
 FILMS = frozenset({".3gp", ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
+COMPANIONS = FILMS | {
+    ".aae", ".csv", ".db", ".doc", ".docx", ".htm", ".html", ".ini", ".json", ".lnk", ".m4a", ".md", ".mp3",
+    ".odt", ".onnx", ".part", ".pdf", ".py", ".srt", ".sqlite", ".thm", ".tmp", ".toml", ".txt", ".wav",
+    ".xls", ".xlsx", ".xml", ".xmp", ".yaml", ".yml", ".zip",
+}  # fmt: skip
+
 HOLDERS = {
     ("film", "restore each with --video FILM"): FILMS,
     ("PDF", "take its pictures out first"): frozenset({".pdf"}),
@@ -201,15 +200,12 @@ def _is_result(photo: Path, names: set[Path]) -> bool:
     name = photo.parent / (own["stem"] if own else stem)
     if photo.name.endswith(MASK):
         return name in names or photo.parent / stem in names
-    if not own:
-        return False
-    if name in names:
-        return True
-    if len(os.fsencode(photo.name)) < LONGEST - 4:
-        return False
+    if not own or name in names:
+        return own is not None
+    beside = (other.name for other in names if other.parent == photo.parent)
     ending = RESULT + photo.suffix  # perhaps of a name that had to be shortened
-    beside = [other.name for other in names if other.parent == photo.parent]
-    return any(shortened(other, ending) == photo.name for other in beside)
+    is_long = len(os.fsencode(photo.name)) >= LONGEST - 4
+    return is_long and any(shortened(other, ending) == photo.name for other in beside)
 
 
 def _check_name(out: Path, format: str | None) -> None:

@@ -1,6 +1,6 @@
 """`revisage label`: what the labels in files say, and whether a signature holds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -85,25 +85,22 @@ def _signed(signed: Signature | None) -> Iterator[tuple[str, str]]:
     if signed is None:
         yield "signature", "none"
         return
-    yield "signature", MEANING[signed.state]
-    for problem in signed.problems:
-        yield "problem", problem
-    if signed.signer is not None:
-        organisation = f" of {signed.organisation}" if signed.organisation else ""
-        yield "signed by", f"{signed.signer}{organisation}, with {signed.tool}"
-    if signed.time is not None:
-        yield "signed at", signed.time
-    if signed.actions:
-        yield "actions", ", ".join(signed.actions)
-    for source in signed.source_types:
-        yield "source", source
-    for model, digests in signed.models:
-        yield "model", f"{model}, SHA-256 {' and '.join(digests) or 'unknown'}"
-    if signed.parent is not None:
-        yield "made from", f"{signed.parent}, SHA-256 {signed.original or 'not stated'}"
-    for earlier in signed.earlier:
-        held = "" if earlier.held else ", which did not hold"
-        yield "earlier", f"signed by {earlier.signer} with {earlier.tool}{held}"
+    of = f" of {signed.organisation}" if signed.organisation else ""
+    facts: dict[str, Iterable[str | None]] = {
+        "signature": [MEANING[signed.state]],
+        "problem": signed.problems,
+        "signed by": [signed.signer and f"{signed.signer}{of}, with {signed.tool}"],
+        "signed at": [signed.time],
+        "actions": [", ".join(signed.actions)],
+        "source": signed.source_types,
+        "model": [f"{model}, SHA-256 {' and '.join(some) or 'unknown'}" for model, some in signed.models],
+        "made from": [signed.parent and f"{signed.parent}, SHA-256 {signed.original or 'not stated'}"],
+        "earlier": [
+            f"signed by {one.signer} with {one.tool}{'' if one.held else ', which did not hold'}"
+            for one in signed.earlier
+        ],
+    }
+    yield from ((name, text) for name, texts in facts.items() for text in texts if text)
 
 
 def _line(name: str, text: str) -> None:
