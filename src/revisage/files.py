@@ -50,18 +50,15 @@ def write_atomically(path: Path, data: bytes, *, like: Path | None = None) -> No
     temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}{PART}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as file:
-                close_to_others(file.fileno(), like)
-                file.write(data)
-            publish(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
+        with temporary.open("xb") as file:
+            close_to_others(file.fileno(), like)
+            file.write(data)
+        publish(temporary, path)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise SaveError(f"{path} cannot be written ({reason})") from error
+        raise SaveError(f"{path} cannot be written ({getattr(error, 'strerror', None) or error})") from error
+    finally:
+        with contextlib.suppress(OSError, ValueError):  # mostly because it has moved
+            temporary.unlink()
 
 
 def publish(temporary: Path, target: Path) -> None:

@@ -101,9 +101,8 @@ def save(
     Raises UsageError for an extension that is no format, SaveError when it cannot be encoded or written.
     """
     path = Path(path)
-    write_atomically(
-        path, encode(photo, format=format_for(path), quality=quality, keep_gps=keep_gps), like=like
-    )
+    data = encode(photo, format=format_for(path), quality=quality, keep_gps=keep_gps)
+    write_atomically(path, data, like=like)
     return path
 
 
