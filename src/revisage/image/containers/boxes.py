@@ -7,10 +7,8 @@ from typing import Any
 from revisage.image.containers.ifd import EXIF_PREFIX
 from revisage.image.photo import Metadata
 
-_UUIDS = {
-    bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): "xmp",
-    bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38"): "iptc",
-}
+_XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+_IPTC_UUID = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
 _EXIF_UUID = b"JpgTiffExif->JP2"
 _MOST_INFLATED = 64 << 20
 
@@ -27,8 +25,10 @@ def read_metadata(data: bytes) -> Metadata:
             found["exif"] = EXIF_PREFIX + body[4 + int.from_bytes(body[:4], "big") :]
         elif kind == b"xml " and b"<x:xmpmeta" in body:
             found["xmp"] = body
-        elif kind == b"uuid" and body[:16] in _UUIDS:
-            found[_UUIDS[body[:16]]] = body[16:]
+        elif kind == b"uuid" and body[:16] == _XMP_UUID:
+            found["xmp"] = body[16:]
+        elif kind == b"uuid" and body[:16] == _IPTC_UUID:
+            found["iptc"] = body[16:]
         elif kind == b"uuid" and body[:16] == _EXIF_UUID:
             found["exif"] = EXIF_PREFIX + body[16:].removeprefix(EXIF_PREFIX)
         elif kind == b"jp2h":
