@@ -426,6 +426,21 @@ def test_a_url_of_a_place_without_its_package_says_what_to_install() -> None:
         plan_locations(["nosuch://bucket/in"], Path("out"))
 
 
+def test_what_is_passed_over_at_a_url_is_told() -> None:
+    fsspec = pytest.importorskip("fsspec", reason="needs fsspec, which comes with revisage[ray]")
+    files = fsspec.filesystem("memory")
+    for name in ("a.jpg", "a.restored.jpg", "film.mov", "notes.txt"):
+        files.pipe_file(f"memory://mixed/{name}", b"")
+    told: list[str] = []
+    jobs = plan_locations(["memory://mixed"], "memory://out", tell=told.append)
+    files.rm("memory://mixed", recursive=True)
+    assert [job.source for job in jobs] == ["memory://mixed/a.jpg"]
+    assert told == [
+        "passed over in memory://mixed: 1 film (restore each with --video FILM)",
+        "passed over as results of photos here, by name: memory://mixed/a.restored.jpg",
+    ]
+
+
 def test_kills_lose_nothing() -> None:
     """Real processes, really killed; the benchmark checks every figure it prints."""
     kills("--photos", "40", "--kills", "2")

@@ -124,7 +124,8 @@ def test_nearly_all_is_not_called_all() -> None:
 
 def test_a_cut_animation_says_that_it_ends_early() -> None:
     data = saved(picture(), "GIF", save_all=True, append_images=[picture(seed=n) for n in (1, 2, 3)])
-    for cut, expected in ((data, 0), (data + bytes(4), 0), (data[: len(data) * 6 // 10], 1)):
+    cut_off = data[: len(data) * 6 // 10]
+    for cut, expected in ((data, 0), (data + bytes(4), 0), (data + bytes(range(1, 99)), 0), (cut_off, 1)):
         assert sum("ends early" in note for note in decode(cut).notes) == expected
 
 

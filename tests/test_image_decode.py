@@ -347,3 +347,10 @@ def test_a_resolution_that_no_photo_states_is_not_made_up() -> None:
         stated = None if expected is None else (expected, expected)
         assert decode(data, isolate=False).dpi == stated
         assert from_pillow(Image.open(io.BytesIO(data))).dpi == stated
+
+
+def test_a_resolution_without_a_unit_is_of_an_inch() -> None:
+    exif = exif_with(1)
+    exif[0x011A], exif[0x011B] = 300.0, 150.0
+    data = saved(Image.new("RGB", (8, 8)), "JPEG", exif=exif)
+    assert decode(data, isolate=False).dpi == (300, 150)

@@ -247,10 +247,16 @@ def test_a_folder_stands_for_its_pictures(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "below").mkdir()
     for name in ("a.png", "below/b.jpg"):
         Image.new("RGB", (9, 9)).save(tmp_path / name)
+    (tmp_path / "film.mp4").write_bytes(b"\0\0\0\x18ftypisom")
     (tmp_path / "notes.txt").touch()
+    (tmp_path / "README").write_text("Dear aunt")
     assert main(["label", str(tmp_path)]) == 0
-    told = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
-    assert told == [str(tmp_path / name) for name in ("a.png", "below/b.jpg")]
+    out, err = capsys.readouterr()
+    told = [line for line in out.splitlines() if not line.startswith(" ")]
+    assert told == [str(tmp_path / name) for name in ("a.png", "below/b.jpg", "film.mp4")]
+    assert err == f"{tmp_path / 'README'}: it is no picture\n"
+    (tmp_path / "torn.jpg").write_text("Dear aunt")
+    assert main(["label", str(tmp_path)]) == 1
     (tmp_path / "empty").mkdir()
     assert main(["label", str(tmp_path / "empty")]) == 2
 

@@ -19,7 +19,7 @@ from restore_stubs import StubModels, StubSession, twice
 import revisage
 from revisage.cli import main
 from revisage.cli import restore as command
-from revisage.cli._parse import Exit, parse
+from revisage.cli._parse import parse
 from revisage.errors import UsageError
 from revisage.options import (
     Credentials,
@@ -94,7 +94,7 @@ class Command:
 
 def test_a_new_option_needs_one_declaration(capsys: pytest.CaptureFixture[str]) -> None:
     assert parse(Command, "test", ["--grain", "0.5"]).restoring.grain == 0.5
-    with pytest.raises(Exit):
+    with pytest.raises(SystemExit):
         parse(Command, "test", ["--grain", "2"])
     assert "--grain 2: give a number from 0 to 1" in capsys.readouterr().err
 

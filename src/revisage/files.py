@@ -15,10 +15,8 @@ PART = ".part"
 
 
 def typed(text: str) -> Path:
-    """The path that somebody has typed; ~ is their own folder, also where no shell has said so.
-
-    Raises UsageError for an address of the web, and for a path of Windows elsewhere.
-    """
+    """The path that somebody has typed; ~ is their own folder, also where no shell has said so. Raises
+    UsageError for an address of the web, and for a path of Windows elsewhere."""
     if text.startswith(("http://", "https://")):
         raise UsageError(f"{text} is an address of the web: give a file of this machine")
     path, windows = Path(os.path.expanduser(text)), PureWindowsPath(text)
@@ -52,18 +50,15 @@ def write_atomically(path: Path, data: bytes, *, like: Path | None = None) -> No
     temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}{PART}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as file:
-                close_to_others(file.fileno(), like)
-                file.write(data)
-            publish(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
+        with temporary.open("xb") as file:
+            close_to_others(file.fileno(), like)
+            file.write(data)
+        publish(temporary, path)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise SaveError(f"{path} cannot be written ({reason})") from error
+        raise SaveError(f"{path} cannot be written ({getattr(error, 'strerror', None) or error})") from error
+    finally:
+        with contextlib.suppress(OSError, ValueError):  # mostly because it has moved
+            temporary.unlink()
 
 
 def publish(temporary: Path, target: Path) -> None:
@@ -85,10 +80,8 @@ def sync_folder(folder: Path) -> None:
 
 
 def claim(folder: Path, command: str, *, only_check: bool = False) -> None:
-    """Take a folder for what a command writes: one that is new, empty, or was taken by it before.
-
-    Raises UsageError for another, SaveError. `only_check` writes nothing: that another folder is told first.
-    """
+    """Take a folder for what a command writes: one that is new, empty, or was taken by it before. Raises
+    UsageError for another, SaveError. `only_check` writes nothing: that another folder is told first."""
     mark = folder / f"{TEMPORARY}{command}"
     if mark.is_file():
         return

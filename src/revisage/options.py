@@ -261,10 +261,7 @@ class RestoreOptions(Checked):
 
     def chosen(self, areas: Sequence[float]) -> dict[int, float]:
         """Which faces to restore, as indices of `areas`, theirs in pixels from left to right, each with its
-        strength, 0 to 1.
-
-        Raises UsageError for a number of no face.
-        """
+        strength, 0 to 1. Raises UsageError for a number of no face."""
         count = len(areas)
         if self.faces in ("all", "largest"):
             largest = sorted(range(count), key=lambda index: -areas[index])[:1]

@@ -77,8 +77,8 @@ def _frames(folder: Path) -> list[Path]:
     if not paths:
         held = holders(files)
         raise UsageError(f"no frames in {folder}{held and f': {held}'}")
-    return sorted(paths, key=_order)
 
+    def order(path: Path) -> list[tuple[int, str]]:
+        return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", path.name)]
 
-def _order(path: Path) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", path.name)]
+    return sorted(paths, key=order)

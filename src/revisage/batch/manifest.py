@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from revisage.batch import storage
 from revisage.batch.jobs import OWN, Job, Location, Outcome
@@ -44,7 +44,7 @@ class Standing:
     failed: int  #: how many failed before and are left alone
 
 
-class Manifest:
+class Manifest(contextlib.AbstractContextManager["Manifest"]):
     """The manifest of one output folder; for one thread, and for one process at a time."""
 
     def __init__(self, path: Path, out: Location) -> None:
@@ -54,6 +54,7 @@ class Manifest:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=PATIENCE_SECONDS, isolation_level=None)
             opened.callback(self._db.close)
+            self._db.row_factory = sqlite3.Row
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode = WAL")
             # The end of the machine may undo the last rows, whose photos are then redone; never the order.
@@ -66,9 +67,6 @@ class Manifest:
             self._db.execute(f"PRAGMA user_version = {VERSION}")
             self._db.execute("COMMIT")
             opened.pop_all()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *error: object) -> None:
         self._db.close()
@@ -83,32 +81,26 @@ class Manifest:
         todo: list[Job] = []
         restored = failed = 0
         for job in jobs:
-            chosen = (
-                "SELECT stamp, digest, settings, reason, written, entry, ended, source FROM photos"
-                " WHERE target = ?"
-            )
-            row = self._row(chosen, self.key(job))
-            if row is None or row[2] != settings or not self._is_settled(job, row, retry_failed):
-                todo.append(job if row is None or row[3] is not None else _known(job, row))
-            elif row[3] is None:
+            row = self._photo(job)
+            if row is None or row["settings"] != settings or not self._is_settled(job, row, retry_failed):
+                todo.append(job if row is None or row["reason"] is not None else _known(job, row))
+            elif row["reason"] is None:
                 restored += 1
             else:
                 failed += 1
         return Standing(todo, restored, failed)
 
-    def _is_settled(self, job: Job, row: Sequence[Any], retry_failed: bool) -> bool:
-        stamp, digest, _, reason, written, entry, *_ = row
-        if reason is not None and (retry_failed or reason not in OWN):
+    def _is_settled(self, job: Job, row: sqlite3.Row, retry_failed: bool) -> bool:
+        if row["reason"] is None:
+            beside = json.loads(row["entry"]).get("beside", ())
+            there = all(Path(job.target).with_name(name).exists() for name in beside)
+            settled = there and storage.size(job.target) == row["written"]
+        else:
+            settled = not retry_failed and row["reason"] in OWN
+        if not settled or (now := storage.stamp(job.source)) is None:
             return False
-        beside = [Path(job.target).with_name(name) for name in json.loads(entry).get("beside", ())]
-        there = storage.size(job.target) == written and all(one.exists() for one in beside)
-        if reason is None and not there:
-            return False
-        now = storage.stamp(job.source)
-        if now is None:
-            return False
-        if now != stamp:
-            if digest is None or storage.digest(job.source) != digest:
+        if now != row["stamp"]:
+            if row["digest"] is None or storage.digest(job.source) != row["digest"]:
                 return False
             self._row("UPDATE photos SET stamp = ? WHERE target = ?", now, self.key(job))
         return True
@@ -117,37 +109,28 @@ class Manifest:
         """Remember what became of a photo; where it has no XMP file any more, that of its earlier result
         goes, or is told if others have changed it. Of a file that was in the way, what was known of it stays.
         Raises ManifestError."""
-        row = self._row("SELECT entry FROM photos WHERE target = ?", self.key(outcome.job))
+        row, job = self._photo(outcome.job), outcome.job
         if row is not None and outcome.reason == "exists":
             return
-        if row is not None and outcome.error is None and isinstance(outcome.job.target, Path):
-            stale = set(json.loads(row[0]).get("beside", ())) - set(outcome.entry["beside"])
-            for path in (outcome.job.target.with_name(name) for name in stale):
+        if row is not None and outcome.error is None and isinstance(job.target, Path):
+            stale = set(json.loads(row["entry"]).get("beside", ())) - set(outcome.entry["beside"])
+            for path in map(job.target.with_name, stale):
                 if path.suffix.lower() != ".xmp" or not path.exists():
                     continue
                 if results.objection_at(path) is None:
                     path.unlink(missing_ok=True)
                 else:
                     outcome.entry["notes"].append(f"{path.name} is of an earlier run and stays as it is")
-        self._row(
-            "INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            self.key(outcome.job),
-            _text(_whole(outcome.job.source)),
-            outcome.stamp,
-            outcome.digest,
-            settings,
-            outcome.reason,
-            outcome.written,
-            json.dumps(outcome.entry),
-            time.time(),
-        )
+        became = (settings, outcome.reason, outcome.written, json.dumps(outcome.entry), time.time())
+        values = (self.key(job), _whole(job.source), outcome.stamp, outcome.digest, *became)
+        self._row(f"INSERT OR REPLACE INTO photos VALUES ({', '.join('?' * len(values))})", *values)
 
     def entries(self, jobs: Sequence[Job]) -> Iterator[dict[str, Any]]:
         """What the report says of those of the jobs that are recorded, in their order."""
         for job in jobs:
-            row = self._row("SELECT entry FROM photos WHERE target = ?", self.key(job))
+            row = self._photo(job)
             if row is not None:
-                yield json.loads(row[0])
+                yield json.loads(row["entry"])
 
     def key(self, job: Job) -> str:
         """The path of a result below the output folder; as JSON behind a slash, which no such path begins
@@ -157,9 +140,12 @@ class Manifest:
             return _text(job.target.relative_to(self._out).as_posix())
         return _text(job.target.removeprefix(str(self._out)).lstrip("/"))
 
-    def _row(self, statement: str, *values: object) -> Sequence[Any] | None:
+    def _photo(self, job: Job) -> sqlite3.Row | None:
+        return self._row("SELECT * FROM photos WHERE target = ?", self.key(job))
+
+    def _row(self, statement: str, *values: object) -> sqlite3.Row | None:
         with self._told():
-            row: Sequence[Any] | None = self._db.execute(statement, values).fetchone()
+            row: sqlite3.Row | None = self._db.execute(statement, values).fetchone()
         return row
 
     @contextlib.contextmanager
@@ -174,22 +160,21 @@ class Manifest:
             raise ManifestError(f"{self._path} {text}") from error
 
 
-def _known(job: Job, row: Sequence[Any]) -> Job:
+def _known(job: Job, row: sqlite3.Row) -> Job:
     """The job with what the row of a result tells of what is in its place: a result of another photo, unless
     the photo has moved; or whether it is as the run has left it, by its size and, on this machine, its time,
     or damaged, and so nobody's work."""
-    if storage.size(job.target) is None:
+    if (size := storage.size(job.target)) is None:
         return job
-    moved = row[1] is not None and storage.digest(job.source) == row[1]
-    if _text(_whole(job.source)) not in (row[7], _text(os.path.abspath(row[7]))) and not moved:
-        return replace(job, other=row[7])
-    size, late = storage.size(job.target), row[6] + CLOCKS_SECONDS
-    is_late = size is not None and isinstance(job.target, Path) and job.target.stat().st_mtime > late
-    return replace(job, again=(size == row[4] and not is_late) or storage.is_damaged(job.target))
+    moved = row["digest"] is not None and storage.digest(job.source) == row["digest"]
+    if _whole(job.source) not in (row["source"], _whole(Path(row["source"]))) and not moved:
+        return replace(job, other=row["source"])
+    late = isinstance(job.target, Path) and job.target.stat().st_mtime > row["ended"] + CLOCKS_SECONDS
+    return replace(job, again=(size == row["written"] and not late) or storage.is_damaged(job.target))
 
 
 def _whole(source: Location) -> str:
-    return os.path.abspath(source) if isinstance(source, Path) else source
+    return _text(os.path.abspath(source) if isinstance(source, Path) else source)
 
 
 def _text(name: str) -> str:

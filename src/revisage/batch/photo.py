@@ -110,7 +110,7 @@ def write(job: Job, marks: Marks, result: Result, saving: SaveOptions) -> Outcom
 
 def _original(job: Job, marks: Marks, format: str) -> Original:
     """The photo's file, read again: it would be in the way while the models have the memory."""
-    data = job.source.read_bytes() if isinstance(job.source, Path) else storage.read(job.source)
+    data = storage.read(job.source)
     if not (marks.digest or "").startswith(sha256(data)):
         raise errors.SigningError(f"{job.source} was changed while restored: run the same command again")
     return Original(data, format, PurePosixPath(str(job.source)).name)

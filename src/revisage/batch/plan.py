@@ -17,16 +17,16 @@ from revisage.image.names import LONGEST, MASK, RESULT, shortened
 
 # What lies beside photos in people's folders and is none. Anything else is tried, and told if it is no photo:
 # a list of what to try would leave out, silently, the photo with an unusual name.
-COMPANIONS = frozenset({
-    ".3gp", ".aae", ".avi", ".csv", ".db", ".doc", ".docx", ".htm", ".html", ".ini", ".json", ".lnk",
-    ".m4a", ".m4v", ".md", ".mkv", ".mov", ".mp3", ".mp4", ".odt", ".onnx", ".part", ".pdf", ".py",
-    ".srt", ".sqlite", ".thm", ".tmp", ".toml", ".txt", ".wav", ".webm", ".xls", ".xlsx", ".xml",
-    ".xmp", ".yaml", ".yml", ".zip",
-})  # fmt: skip
+FILMS = frozenset({".3gp", ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
+COMPANIONS = FILMS | {
+    ".aae", ".csv", ".db", ".doc", ".docx", ".htm", ".html", ".ini", ".json", ".lnk", ".m4a", ".md", ".mp3",
+    ".odt", ".onnx", ".part", ".pdf", ".py", ".srt", ".sqlite", ".thm", ".tmp", ".toml", ".txt", ".wav",
+    ".xls", ".xlsx", ".xml", ".xmp", ".yaml", ".yml", ".zip",
+}  # fmt: skip
 
 HOLDERS = {
-    ("film", "restore each with --video FILM"): {".3gp", ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"},
-    ("PDF", "take its pictures out first"): {".pdf"},
+    ("film", "restore each with --video FILM"): FILMS,
+    ("PDF", "take its pictures out first"): frozenset({".pdf"}),
 }
 """Companions that hold pictures, by what they are and what can be done with them."""
 
@@ -48,13 +48,12 @@ def plan_photos(
     """The photos below `inputs` (files, and folders with all that is in them) and where each result goes.
 
     A named file is always tried; one that does not exist fails like any other, unless none exists. In a
-    folder, hidden files and files that usually lie beside photos (`COMPANIONS`) are left out, and so is
-    `out` when it lies inside. `NAME.restored.EXT` and `NAME.EXT.mask.png` are left out, and written anew,
-    where NAME is there as well: `restore *` twice must not restore the results of the first time. `tell` gets
-    a line about these, and about films and documents. A photo of
-    a format that is not `writable` becomes a PNG, and with `format` every photo one of that, where `out` does
-    not name the file.
-    Without `out` a photo's result goes beside it, those of a folder into `results_folder`.
+    folder, hidden files and files that usually lie beside photos (`COMPANIONS`) are left out, and so is `out`
+    when it lies inside. `NAME.restored.EXT` and `NAME.EXT.mask.png` are left out, and written anew, where
+    NAME is there as well: `restore *` twice must not restore the results of the first time. `tell` gets a
+    line about these, and about films and documents. A photo of a format that is not `writable` becomes a PNG,
+    and with `format` every photo one of that, where `out` does not name the file. Without `out` a photo's
+    result goes beside it, those of a folder into `results_folder`.
 
     Raises UsageError when no input exists, nor the second of two without `out`, a folder has no photo, or
     `out` is of the wrong kind or not to be written to.
@@ -97,13 +96,18 @@ def _found(inputs: Sequence[Path], out: Path | None, tell: Tell) -> list[tuple[P
     for path in inputs:
         root = path if path.is_dir() else path.parent
         found += [(photo, root) for photo in (_below(path, out, tell) if path.is_dir() else [path])]
-    names = {photo.with_suffix("") for photo, _ in found}
-    results = [photo for photo, _ in found if _is_result(photo, names)]
+    passed = _results([photo for photo, _ in found], tell)
+    return [pair for pair in found if pair[0] not in passed]
+
+
+def _results(photos: Sequence[Path], tell: Tell, shown: Callable[[Path], object] = str) -> frozenset[Path]:
+    """Those that are results of others, of which a line is told, with the first as it is `shown`."""
+    names = {photo.with_suffix("") for photo in photos}
+    results = [photo for photo in photos if _is_result(photo, names)]
     if results:
         more = f" and {len(results) - 1:,} more" if len(results) > 1 else ""
-        tell(f"passed over as results of photos here, by name: {results[0]}{more}")
-    passed = frozenset(results)
-    return [pair for pair in found if pair[0] not in passed]
+        tell(f"passed over as results of photos here, by name: {shown(results[0])}{more}")
+    return frozenset(results)
 
 
 def results_folder(folder: Path) -> Path:
@@ -156,23 +160,20 @@ def plan_locations(
         names = [path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()]
     else:
         names = storage.below(source)
-    names = sorted(name for name in names if is_named_like_a_photo(PurePosixPath(name)))
-    if not names:
-        raise UsageError(f"no photos in {source}")
     # Names are chosen as for folders; these two are never looked at.
     root, there = Path("/in"), Path("/out")
-    found = [root / name for name in names]
-    stems = {photo.with_suffix("") for photo in found}
-    found = [photo for photo in found if not _is_result(photo, stems)]
+    found = [root / name for name in sorted(names) if is_named_like_a_photo(PurePosixPath(name))]
+    _tell_passed(source, [PurePosixPath(name) for name in names], found, tell)
+
+    def join(folder: Location, path: Path, base: Path) -> Location:
+        name = path.relative_to(base)
+        return folder / name if isinstance(folder, Path) else f"{folder.rstrip('/')}/{name.as_posix()}"
+
+    passed = _results(found, tell, lambda photo: join(source, photo, root))
+    found = [photo for photo in found if photo not in passed]
     targets = output_paths(found, there, roots=[root] * len(found), writable=writable, format=format)
-    return [
-        Job(_join(source, photo.relative_to(root)), _join(out, target.relative_to(there)))
-        for photo, target in zip(found, targets, strict=True)
-    ]
-
-
-def _join(folder: Location, name: Path) -> Location:
-    return folder / name if isinstance(folder, Path) else f"{folder.rstrip('/')}/{name.as_posix()}"
+    pairs = zip(found, targets, strict=True)
+    return [Job(join(source, photo, root), join(out, target, there)) for photo, target in pairs]
 
 
 def _require_writable(folders: set[Path], out: Path | None) -> None:
@@ -199,15 +200,12 @@ def _is_result(photo: Path, names: set[Path]) -> bool:
     name = photo.parent / (own["stem"] if own else stem)
     if photo.name.endswith(MASK):
         return name in names or photo.parent / stem in names
-    if not own:
-        return False
-    if name in names:
-        return True
-    if len(os.fsencode(photo.name)) < LONGEST - 4:
-        return False
+    if not own or name in names:
+        return own is not None
+    beside = (other.name for other in names if other.parent == photo.parent)
     ending = RESULT + photo.suffix  # perhaps of a name that had to be shortened
-    beside = [other.name for other in names if other.parent == photo.parent]
-    return any(shortened(other, ending) == photo.name for other in beside)
+    is_long = len(os.fsencode(photo.name)) >= LONGEST - 4
+    return is_long and any(shortened(other, ending) == photo.name for other in beside)
 
 
 def _check_name(out: Path, format: str | None) -> None:
@@ -248,12 +246,17 @@ def _below(folder: Path, out: Path | None, tell: Tell) -> list[Path]:
     walk = os.walk(folder, onerror=lambda error: unreadable.append(Path(error.filename)))
     files = [Path(where, name) for where, _, names in walk for name in names]
     found = sorted(path for path in files if _is_candidate(path, folder, out)) + unreadable
+    _tell_passed(folder, files, found, tell)
+    return found
+
+
+def _tell_passed(folder: Location, files: Iterable[PurePath], found: Sequence[Path], tell: Tell) -> None:
+    """Tell of `HOLDERS` among the files. Raises UsageError where no photo was found."""
     passed = holders(files)
     if not found:
         raise UsageError(f"no photos in {folder}{passed and f': {passed}'}")
     if passed:
         tell(f"passed over in {folder}: {passed}")
-    return found
 
 
 def holders(files: Iterable[PurePath]) -> str:
@@ -274,6 +277,7 @@ def _is_candidate(path: Path, root: Path, out: Path) -> bool:
     return not (place.is_relative_to(root.resolve()) and path.resolve().is_relative_to(place))
 
 
-def is_named_like_a_photo(name: PurePath) -> bool:
-    """Whether a file's path below the folder says that it should be tried."""
-    return name.suffix.lower() not in COMPANIONS and not any(part.startswith(".") for part in name.parts)
+def is_named_like_a_photo(name: PurePath, but: frozenset[str] = frozenset()) -> bool:
+    """Whether a file's path below the folder says that it should be tried; of `COMPANIONS` only `but` is."""
+    passed = name.suffix.lower() in COMPANIONS - but
+    return not passed and not any(part.startswith(".") for part in name.parts)

@@ -20,25 +20,19 @@ def fingerprint(settings: Settings, options: RestoreOptions, saving: SaveOptions
 
     Raises ModelError when a model is unknown or missing, SigningError when the certificate cannot be read.
     """
+    saved = asdict(replace(saving, sign=None))
+    del saved["sign"], saved["overwrite"]
+    if saving.sign is not None:  # neither the key nor where the two lie are part of it
+        saved["sign"] = [certificate_digest(saving.sign), saving.sign.timestamp]
     values = {
         "version": __version__,
         "models": _models(settings, options),
         "device": settings.device,
         "precision": settings.precision,
         "options": asdict(options),
-        "saving": _saving(saving),
+        "saving": saved,
     }
     return sha256(json.dumps(values, sort_keys=True).encode())
-
-
-def _saving(saving: SaveOptions) -> dict[str, object]:
-    """What decides the bytes of a file. A signature counts by its certificate: neither the key nor where the
-    two lie are part of it."""
-    values = asdict(replace(saving, sign=None))
-    del values["sign"], values["overwrite"]
-    if saving.sign is not None:
-        values["sign"] = [certificate_digest(saving.sign), saving.sign.timestamp]
-    return values
 
 
 def _models(settings: Settings, options: RestoreOptions) -> dict[str, list[str]]:
@@ -51,15 +45,13 @@ def _models(settings: Settings, options: RestoreOptions) -> dict[str, list[str]]
         found[task] = _digests(mixed.first if mixed else zoo.resolve(task, name))
         if mixed is not None:
             found[task] += [sha256(mixed.second.path), f"{mixed.weight:g}"]
-    if options.repair != "off" and options.mask is None:
-        found["damage"] = [sha256(zoo.resolve("damage").path)]
-    if options.colour == "revive":
-        found["tone"] = [sha256(zoo.resolve("tone").path)]
-    if "face" in found or options.turn == "auto" or options.red_eyes:
-        found["finder"] = [sha256(zoo.resolve("finder").path)]
-    if "face" in found and options.guard is not None:
-        found["identity"] = [sha256(zoo.resolve("identity").path)]
-    return found
+    needed = {
+        "damage": options.repair != "off" and options.mask is None,
+        "tone": options.colour == "revive",
+        "finder": "face" in found or options.turn == "auto" or options.red_eyes,
+        "identity": "face" in found and options.guard is not None,
+    }
+    return found | {task: [sha256(zoo.resolve(task).path)] for task, is_so in needed.items() if is_so}
 
 
 def _digests(model: zoo.Model) -> list[str]:

@@ -112,7 +112,7 @@ def objection(target: Location, source: Location, *, sure: bool = False) -> str 
 def is_damaged(target: Location) -> bool:
     """Whether a file is there that is no whole picture."""
     try:
-        decode(target.read_bytes() if isinstance(target, Path) else read(target))
+        decode(read(target))
     except (OSError, PhotoTooLargeError):
         return False
     except PhotoError:
@@ -130,8 +130,10 @@ def size(target: Location) -> int | None:
         return None
 
 
-def read(source: str) -> bytes:
-    """The bytes behind a URL, or those of standard input. Raises OSError."""
+def read(source: Location) -> bytes:
+    """The bytes of a file, or those of standard input. Raises OSError."""
+    if isinstance(source, Path):
+        return source.read_bytes()
     if source == STANDARD:
         return sys.stdin.buffer.read()
     data: bytes = filesystem(source).cat_file(source)

@@ -101,11 +101,10 @@ class VideoFilm:
     def picture(self, container: InputContainer) -> VideoStream:
         """The stream of moving pictures that is restored. Raises UsageError."""
         streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-        best = container.streams.best("video")
-        stream = next((s for s in streams if best is not None and s.index == best.index), None)
-        stream = stream or (streams[0] if streams else None)
-        if stream is None:
+        if not streams:
             raise UsageError(f"{self.path} has no moving pictures: give a film")
+        best = container.streams.best("video")
+        stream = next((s for s in streams if best is not None and s.index == best.index), streams[0])
         if stream.codec_context is None:
             raise UsageError(f"{self.path}: its pictures cannot be decoded: convert it first")
         return stream

@@ -169,13 +169,12 @@ class Copies:
         """What of the film is in the finished file, in words; what is not goes to `left_out`."""
         kept = list(self._words)
         there = {key.lower() for part in (result, *result.streams) for key in part.metadata}
-        if self._time_code:
-            (kept if "timecode" in there else self.left_out).append("time code")
-        for key in self.tags:
-            (kept if key.lower() in there else self.left_out).append(f"tag {key}")
+        wanted = {"time code": "timecode" in there} if self._time_code else {}
+        wanted |= {f"tag {key}": key.lower() in there for key in self.tags}
         if self._chapters:
-            whole = len(result.chapters()) == self._chapters
-            (kept if whole else self.left_out).append(f"{self._chapters} chapters")
+            wanted[f"{self._chapters} chapters"] = len(result.chapters()) == self._chapters
+        for text, whole in wanted.items():
+            (kept if whole else self.left_out).append(text)
         for index, stream in self._outs.items():
             language = stream.metadata.get("language", "und")
             if result.streams[stream.index].metadata.get("language", "und") != language:

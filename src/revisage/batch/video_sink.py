@@ -12,7 +12,7 @@ import secrets
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import av
 import numpy as np
@@ -49,7 +49,7 @@ class FilmReport:
     notes: tuple[str, ...]  #: what else should be known
 
 
-class VideoSink:
+class VideoSink(contextlib.AbstractContextManager["VideoSink"]):
     """Takes the restored frames of a `VideoFilm`."""
 
     def __init__(self, path: Path, film: VideoFilm, saving: SaveOptions) -> None:
@@ -68,9 +68,6 @@ class VideoSink:
         self._durations: dict[int, int] = {}  # of frames in the encoder, by their times, in ticks
         self._out: OutputContainer | None = None
         self._copies = Copies(film, self._format, path, keep_gps=saving.keep_gps)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *error: object) -> None:
         with contextlib.suppress(*FAILURES):
@@ -154,9 +151,8 @@ class VideoSink:
     def _label(self, result: Result) -> None:
         """The film's tags, and in its comment that models changed it."""
         assert self._out is not None
-        changed = dict.fromkeys(result.changed_by)
-        if self._faces and result.models["face"] is not None:
-            changed = dict.fromkeys((result.models["face"], *changed))
+        face = result.models["face"] if self._faces else None
+        changed = dict.fromkeys(filter(None, (face, *result.changed_by)))
         tags = dict(self._copies.tags)
         if self._saving.label and changed:
             note = f"edited with AI: {', '.join(changed)}"

@@ -83,13 +83,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _exit_code(name: str, argv: Sequence[str]) -> int:
     """A command's exit code; what it cannot do is told in one line."""
-    from revisage.cli._parse import Exit
-
     try:
         code: int = importlib.import_module(f"revisage.cli.{name}").main(argv)
         return code
-    except Exit as stop:
-        return stop.code
+    except SystemExit as stop:  # after --help, and after bad arguments
+        return int(stop.code or 0)
     except RevisageError as error:
         say(f"revisage {name}: {error}", error=True)
         return 2 if isinstance(error, UsageError | UnknownModelError | SigningError) else 1

@@ -27,14 +27,6 @@ Options = TypeVar("Options")
 _METAVARS = {int: "N", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
 
-class Exit(Exception):  # noqa: N818 (it is no error: --help leaves this way too)
-    """The command ends here with this exit code."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
-
-
 def parse(
     options: type[Options],
     prog: str,
@@ -44,8 +36,8 @@ def parse(
     examples: str | None = None,
 ) -> Options:
     """Parse `argv` into the dataclass `options` for the command `prog`. In the help, `groups` has names of
-    fields by their headings, the others are for experts, and `examples` is the end. Raises Exit after --help
-    (0) and after bad arguments (2), which are told on stderr."""
+    fields by their headings, the others are for experts, and `examples` is the end. Raises SystemExit after
+    --help (0) and after bad arguments (2), which are told on stderr."""
     parser = _Parser(
         prog=f"revisage {prog}",
         description=(options.__doc__ or "").replace("\n    ", "\n"),
@@ -77,9 +69,7 @@ def parse(
         return _built(options, vars(given))
     except UsageError as error:
         say(f"revisage {prog}: {error}", error=True)
-        raise Exit(2) from None
-    except SystemExit:  # after the help
-        raise Exit(0) from None
+        raise SystemExit(2) from None
 
 
 def _without_dashes(argv: Sequence[str], options: Sequence[str]) -> list[str]:
@@ -100,7 +90,7 @@ def _without_dashes(argv: Sequence[str], options: Sequence[str]) -> list[str]:
 
 
 def parse_command(commands: Mapping[str, type], prog: str, argv: Sequence[str]) -> Any:
-    """Parse the rest of `argv` into the one of `commands` that its first word names. Raises Exit."""
+    """Parse the rest of `argv` into the one of `commands` that its first word names. Raises SystemExit."""
     name = argv[0] if argv else ""
     if name in commands:
         return parse(commands[name], f"{prog} {name}", argv[1:])
@@ -108,10 +98,10 @@ def parse_command(commands: Mapping[str, type], prog: str, argv: Sequence[str]) 
         print(f"usage: revisage {prog} {{{','.join(commands)}}}\n")
         for each, kind in commands.items():
             print(f"  {each:<9} {(kind.__doc__ or '').partition(chr(10))[0]}")
-        raise Exit(0)
+        raise SystemExit(0)
     hint = did_you_mean(name, commands) or f"; choose one of {', '.join(commands)}"
     say(f"revisage {prog}: " + (f"there is no {name!r}{hint}" if name else f"say what{hint}"), error=True)
-    raise Exit(2)
+    raise SystemExit(2)
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):

@@ -7,7 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any
 
 from rich.progress import BarColumn, TaskProgressColumn
 
@@ -30,7 +30,6 @@ class Meter:
         self.total = total
         self.restored = self.failed = self.faces = 0
         self._clock = clock
-        self._start = clock()
         self._left = math.inf
         self._past: deque[tuple[float, float, int]] = deque([(clock(), 0.0, 0)])  # time, photos, faces
 
@@ -85,20 +84,13 @@ class Live:
     left; elsewhere a line now and then. Photos in hand count for the share of their work that is done."""
 
     def __init__(self, count: int) -> None:
-        self._progress = bar("Restoring", BarColumn(bar_width=20), TaskProgressColumn(), "{task.description}")
-        self._task = self._progress.add_task("", total=count)
+        self.bar = bar("Restoring", BarColumn(bar_width=20), TaskProgressColumn(), "{task.description}")
+        self._task = self.bar.add_task("", total=count)
         self._in_hand: dict[Job, float] = {}
         self._step = ""
         self._lock = threading.Lock()
         self.meter = Meter(count)
         self._told = time.monotonic()
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._progress.stop()
 
     def watch(self, job: Job, stage: Stage) -> None:
         """Called from the threads that restore."""
@@ -113,19 +105,19 @@ class Live:
         with self._lock:
             self._in_hand.pop(outcome.job, None)
             self.meter.add(outcome, sum(self._in_hand.values()))
-        if self._progress.disable and time.monotonic() - self._told >= EVERY_SECONDS:
+        if self.bar.disable and time.monotonic() - self._told >= EVERY_SECONDS:
             self._told = time.monotonic()
             print(self.meter.line(), file=sys.stderr, flush=True)
         self._show()
 
     def _show(self) -> None:
-        if self._progress.disable:
+        if self.bar.disable:
             return
         with self._lock:
             in_hand = sum(self._in_hand.values())
             one = filter(None, [self._step, self.meter.left(in_hand)])
             text = self.meter.line(in_hand) if self.meter.total > 1 else ", ".join(one)
-        self._progress.update(self._task, completed=self.meter.done + in_hand, description=text)
+        self.bar.update(self._task, completed=self.meter.done + in_hand, description=text)
 
 
 def tell(outcome: Outcome) -> None:

@@ -4,10 +4,12 @@ import contextlib
 import json
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from revisage.batch import Job
+from revisage.batch.storage import STANDARD
 from revisage.cli._say import say
 from revisage.errors import SaveError, UsageError
 from revisage.files import write_atomically
@@ -18,33 +20,43 @@ _HEAD = 100  # bytes: schema and tool come first
 LINES = frozenset({".jsonl", ".ndjson"})
 
 
-def is_report(path: Path) -> bool:
-    """Whether a report may go there: nothing or an empty file is there, an earlier report, or a device."""
-    try:
-        if not path.is_file():
-            return True
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-    except OSError:
-        return False
-    return not head or b'"tool": "revisage ' in head
-
-
 def _is_stream(path: Path) -> bool:
     """Whether it is a pipe or a device, which is never replaced and gets lines."""
     return path.exists() and not path.is_file()
 
 
-def check_name(path: Path, beside: Iterable[Path]) -> None:
-    """Raises UsageError for a report whose name tells no kind, or whose folder is not there, nor made for the
-    results `beside`."""
-    if _is_stream(path):
+def check(path: Path, jobs: Sequence[Job], *, overwrite: bool) -> None:
+    """Raises UsageError for a report whose name tells no kind, whose folder is not there nor made for the
+    results, or in whose place is a photo, its result or, unless to be overwritten, what is no report."""
+    targets = [job.target for job in jobs if isinstance(job.target, Path)]
+    there, folder = path.resolve(), path.absolute().parent
+    if path.is_dir():
+        why = " is a folder: name a file"
+    elif str(path) == STANDARD:
+        why = " is no file: name a file, such as report.json"
+    elif any(isinstance(job.source, Path) and there == job.source.resolve() for job in jobs):
+        why = " is an original and is never written to: choose another name"
+    elif any(there == target.resolve() for target in targets):
+        why = " is where a photo goes: choose another name"
+    elif _is_stream(path):
         return
-    if path.suffix.lower() not in {".json", *LINES}:
-        raise UsageError(f"--report {path}: name it .json, or .jsonl for a line for each photo")
-    folder = path.absolute().parent
-    if not folder.is_dir() and not any(one.absolute().is_relative_to(folder) for one in beside):
-        raise UsageError(f"--report {path}: the folder {folder} does not exist")
+    elif path.suffix.lower() not in {".json", *LINES}:
+        why = ": name it .json, or .jsonl for a line for each photo"
+    elif not folder.is_dir() and not any(one.absolute().is_relative_to(folder) for one in targets):
+        why = f": the folder {folder} does not exist"
+    elif overwrite or _is_ours(path):
+        return
+    else:
+        why = " is there and is no report: choose another name, or --overwrite"
+    raise UsageError(f"--report {path}{why}")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether nothing or an empty file is there, or an earlier report."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        head = file.read(_HEAD)
+        return not head or b'"tool": "revisage ' in head
+    return not path.is_file()
 
 
 class Report:

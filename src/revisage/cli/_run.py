@@ -43,7 +43,7 @@ def work(run: Run) -> int:
     with interruptible(run.report.write) as stop:
         outcomes = run.engine(run.jobs, stop, live.watch)
         try:
-            with live, contextlib.closing(outcomes):
+            with live.bar, contextlib.closing(outcomes):
                 for outcome in outcomes:
                     run.record(outcome)
                     run.report.add(outcome.entry)
@@ -109,12 +109,8 @@ def in_processes(work: processes.Work, count: int | None, marks: str) -> Engine:
 
 def on_ray(work: processes.Work, count: int | None, settings: Settings) -> Engine:
     """The engine on the connected cluster, with `count` Restorers or as many as it has room for."""
-    pool = ray.pool(count, settings.device)
-
-    def engine(jobs: Sequence[Job], stop: threading.Event, watch: Watch) -> Outcomes:
-        return ray.restore_all(jobs, work, pool, settings.limits, stop=stop)
-
-    return engine
+    pool, limits = ray.pool(count, settings.device), settings.limits
+    return lambda jobs, stop, watch: ray.restore_all(jobs, work, pool, limits, stop=stop)
 
 
 def name_ray_address(argv: Sequence[str]) -> list[str]:

@@ -26,6 +26,4 @@ def say(text: object, *, error: bool = False) -> None:
     stream = sys.stderr if error else sys.stdout
     if stream is None:  # a program without a console, such as pythonw
         return
-    line = printable(str(text))
-    encoding = stream.encoding or "utf-8"  # a pipe's may have no letter for what a name holds
-    print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+    print(printable(str(text)), file=stream, flush=True)

@@ -25,8 +25,7 @@ MACHINES = (1, 10, 100, 1000)
 @dataclass(frozen=True)
 class Options:
     """Restore a sample of an archive with one and with two workers of one core each, and compute from that
-    what machines like this one need for a million and a billion photos. Nothing is kept of the results.
-    """
+    what machines like this one need for a million and a billion photos. Nothing is kept of the results."""
 
     what: Annotated[Literal["archive"], Arg(positional=True)]
     """What to measure."""

@@ -13,7 +13,7 @@ from revisage.batch.photo import reason_of
 from revisage.cli._bar import tracked
 from revisage.cli._parse import parse
 from revisage.cli._say import say
-from revisage.errors import RevisageError, UsageError, did_you_mean
+from revisage.errors import RevisageError, SaveError, UsageError, did_you_mean
 from revisage.image import Photo, decode, format_of, left_out, save
 from revisage.image.formats import LOSSLESS, NAMES, format_for
 from revisage.lab.degrade import RECIPES, Recipe, rng_for
@@ -58,8 +58,7 @@ def main(argv: Sequence[str]) -> int:
             failed += 1
             say(f"{job.source}: {str(error) or 'not enough memory'}", error=True)
             if reason_of(error) == "disk-full":
-                say("revisage degrade: the disk is full: make room and run it again", error=True)
-                return 1
+                raise SaveError("the disk is full: make room and run it again") from None
     say(f"{len(jobs) - failed} degraded, {failed} failed", error=True)
     return 1 if failed else 0
 

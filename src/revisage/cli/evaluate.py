@@ -12,7 +12,7 @@ from annotated_types import Interval
 
 from revisage import zoo
 from revisage.cli._bar import tracked
-from revisage.cli._parse import Exit, parse
+from revisage.cli._parse import parse
 from revisage.cli._say import say
 from revisage.errors import UsageError
 from revisage.files import claim
@@ -88,7 +88,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; 0: done, 1: failed, 2: bad usage."""
     try:
         options = parse(Options, "evaluate", argv)
-    except Exit as stop:
+    except SystemExit as stop:
         with suppress(ModuleNotFoundError):  # without PyTorch there are none
             from revisage.lab.evaluate.measure import DEFAULT, names
 

@@ -1,6 +1,7 @@
 """`revisage export`: the best checkpoint of a training as an ONNX model."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -42,21 +43,19 @@ class Options:
 
 
 def _is_model(path: Path) -> bool:
-    try:
+    with suppress(ModelError):
         read_contract(path)
-    except ModelError:
-        return False
-    return True
+        return True
+    return False
 
 
 def _is_companion(path: Path) -> bool:
     """Whether a file holds what an export writes beside its model."""
     from revisage.lab.train import checkpoint
 
-    try:
+    with suppress(TrainingError):
         return "onnx" in checkpoint.load(path)
-    except TrainingError:
-        return False
+    return False
 
 
 def _mixed(text: str | None) -> tuple[Path, float] | None:

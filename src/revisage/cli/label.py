@@ -1,15 +1,15 @@
 """`revisage label`: what the labels in files say, and whether a signature holds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from revisage.batch.plan import is_named_like_a_photo
+from revisage.batch.plan import FILMS, is_named_like_a_photo
 from revisage.cli._parse import parse
 from revisage.cli._say import say
 from revisage.errors import RuntimeUnavailableError, UsageError
-from revisage.image.formats import HEAD_BYTES, sniff
+from revisage.image.formats import HEAD_BYTES, format_of, sniff
 from revisage.label import Signature, read, signature
 from revisage.label.signature import MARK
 from revisage.options import Arg
@@ -43,21 +43,21 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(f"--roots {options.roots} cannot be read ({error.strerror or error})") from None
     if not options.files:
         raise UsageError("name at least one file")
-    return max([_show(path, roots) for given in options.files for path in _pictures(given)])
+    return max([_show(path, roots, given) for given in options.files for path in _pictures(given)])
 
 
 def _pictures(given: Path) -> list[Path]:
-    """The file itself, or what may be pictures below a folder. Raises UsageError where there is none."""
+    """The file itself, or what may be pictures or films below a folder. Raises UsageError for none."""
     if not given.is_dir():
         return [given]
-    files = (path for path in given.rglob("*") if path.is_file())
-    found = sorted(path for path in files if is_named_like_a_photo(path.relative_to(given)))
+    files = [path for path in sorted(given.rglob("*")) if path.is_file()]
+    found = [path for path in files if is_named_like_a_photo(path.relative_to(given), but=FILMS)]
     if not found:
         raise UsageError(f"no pictures in {given}")
     return found
 
 
-def _show(path: Path, roots: bytes | None) -> int:
+def _show(path: Path, roots: bytes | None, given: Path) -> int:
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -67,7 +67,7 @@ def _show(path: Path, roots: bytes | None) -> int:
     known = sniff(data[:HEAD_BYTES]) is not None or data[4:8] == b"ftyp"  # which films begin with
     if not known and label is None and MARK not in data:
         say(f"{path}: it is {'no picture' if data else 'empty'}", error=True)
-        return 1
+        return 1 if path == given or format_of(path) else 0  # in a folder may lie a README
     say(path)
     edited = label and f"edited with AI by {label.tool}: {', '.join(label.models)}"
     _line("label", edited or "none by Revisage")
@@ -85,25 +85,22 @@ def _signed(signed: Signature | None) -> Iterator[tuple[str, str]]:
     if signed is None:
         yield "signature", "none"
         return
-    yield "signature", MEANING[signed.state]
-    for problem in signed.problems:
-        yield "problem", problem
-    if signed.signer is not None:
-        organisation = f" of {signed.organisation}" if signed.organisation else ""
-        yield "signed by", f"{signed.signer}{organisation}, with {signed.tool}"
-    if signed.time is not None:
-        yield "signed at", signed.time
-    if signed.actions:
-        yield "actions", ", ".join(signed.actions)
-    for source in signed.source_types:
-        yield "source", source
-    for model, digests in signed.models:
-        yield "model", f"{model}, SHA-256 {' and '.join(digests) or 'unknown'}"
-    if signed.parent is not None:
-        yield "made from", f"{signed.parent}, SHA-256 {signed.original or 'not stated'}"
-    for earlier in signed.earlier:
-        held = "" if earlier.held else ", which did not hold"
-        yield "earlier", f"signed by {earlier.signer} with {earlier.tool}{held}"
+    of = f" of {signed.organisation}" if signed.organisation else ""
+    facts: dict[str, Iterable[str | None]] = {
+        "signature": [MEANING[signed.state]],
+        "problem": signed.problems,
+        "signed by": [signed.signer and f"{signed.signer}{of}, with {signed.tool}"],
+        "signed at": [signed.time],
+        "actions": [", ".join(signed.actions)],
+        "source": signed.source_types,
+        "model": [f"{model}, SHA-256 {' and '.join(some) or 'unknown'}" for model, some in signed.models],
+        "made from": [signed.parent and f"{signed.parent}, SHA-256 {signed.original or 'not stated'}"],
+        "earlier": [
+            f"signed by {one.signer} with {one.tool}{'' if one.held else ', which did not hold'}"
+            for one in signed.earlier
+        ],
+    }
+    yield from ((name, text) for name, texts in facts.items() for text in texts if text)
 
 
 def _line(name: str, text: str) -> None:

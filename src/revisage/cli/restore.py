@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
@@ -18,12 +18,13 @@ from revisage.batch.frames import FolderSink
 from revisage.batch.photo import PHOTO_SECONDS, check_target
 from revisage.batch.storage import STANDARD, is_stream
 from revisage.cli._parse import parse
-from revisage.cli._report import Report, check_name, is_report
+from revisage.cli._report import Report
+from revisage.cli._report import check as check_report
 from revisage.cli._run import LOCAL, Engine, Run, in_processes, name_ray_address, on_ray, process_count, work
 from revisage.cli._say import say
 from revisage.cli._video import Film
 from revisage.cli._video import restore as restore_film
-from revisage.errors import ExistsError, SaveError, UsageError
+from revisage.errors import SaveError, UsageError
 from revisage.files import sweep, typed
 from revisage.image import can_encode, format_of
 from revisage.label import can_sign, check, results
@@ -126,10 +127,13 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
         )
     _check(options)
     _check_stream(options, jobs[0])
-    _check_place(options, jobs)
+    if len(jobs) == 1 and not options.resume and options.ray is None:
+        with _as_usage():
+            check_target(jobs[0], options.saving)
     saving = _saving(options)
     _check_signing(saving, jobs)
-    _check_report(options, jobs)
+    if options.report is not None:
+        check_report(options.report, jobs, overwrite=saving.overwrite)
     restorer, chosen = Restorer(options.settings), _restoring(options)
     # Once at most, and only where something is remembered by it: it reads every model's file.
     marks = cache(lambda: batch.fingerprint(restorer.settings, chosen, saving))
@@ -144,17 +148,9 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
         if count != 0:
             return in_processes(work, count, marks())
         restorer.check(chosen)
-        return lambda jobs, stop, watch: batch.restore_all(
-            jobs,
-            restorer,
-            chosen,
-            saving=saving,
-            workers=options.workers,
-            stop=stop,
-            watch=watch,
-            ordered=not options.resume,
-            seconds=options.photo_seconds,
-        )
+        run = partial(batch.restore_all, restorer=restorer, options=chosen, saving=saving)
+        how = partial(run, workers=options.workers, ordered=not options.resume, seconds=options.photo_seconds)
+        return lambda jobs, stop, watch: how(jobs, stop=stop, watch=watch)
 
     if not options.resume and options.ray is None:
         engine = engine_for(len(jobs))
@@ -219,8 +215,13 @@ def _restore_film(options: Options) -> int:
     if len(options.photos) != 1 or options.out is None:
         raise UsageError("--video takes one folder of frames or one video file, and -o OUT")
     film = Film(typed(options.photos[0]), typed(options.out))
-    _check_report(options, [Job(film.source, film.out)])
-    _check_film(film, options.saving)
+    if options.report is not None:
+        check_report(options.report, [Job(film.source, film.out)], overwrite=options.saving.overwrite)
+    with _as_usage():
+        if film.source.is_dir():
+            FolderSink(film.out, options.saving, film.source).check()
+        else:
+            results.check_free(film.out, film.source, overwrite=options.saving.overwrite)
     restorer = Restorer(options.settings)
     restorer.check(chosen := _restoring(options))
     return restore_film(film, restorer, chosen, options.saving, Report(options.report))
@@ -232,12 +233,11 @@ def _check(options: Options) -> None:
         raise UsageError("--retry-failed and --manifest go with --resume")
 
 
-def _check_place(options: Options, jobs: Sequence[Job]) -> None:
-    """Tell before the work that a place named for one photo is taken. Raises UsageError."""
-    if len(jobs) != 1 or options.resume or options.ray is not None:
-        return
+@contextlib.contextmanager
+def _as_usage() -> Iterator[None]:
+    """Around what tells before the work that a place is taken: raises UsageError for its SaveError."""
     try:
-        check_target(jobs[0], options.saving)
+        yield
     except SaveError as error:
         raise UsageError(str(error)) from None
 
@@ -252,36 +252,6 @@ def _check_stream(options: Options, job: Job) -> None:
         raise UsageError("a signature names the original's file: give the photo as a file, not as -")
     if job.target == STANDARD and sys.stdout.isatty():
         raise UsageError("a picture would fill the terminal: send it on with | or >, or name a file with -o")
-
-
-def _check_film(film: Film, saving: SaveOptions) -> None:
-    """Tell before the work that another's file is where the film, or one of its frames, goes."""
-    try:
-        if film.source.is_dir():
-            FolderSink(film.out, saving, film.source).check()
-        else:
-            results.check_free(film.out, film.source, overwrite=saving.overwrite)
-    except ExistsError as error:
-        raise UsageError(str(error)) from None
-
-
-def _check_report(options: Options, jobs: Sequence[Job]) -> None:
-    report = options.report
-    if report is None:
-        return
-    if report.is_dir():
-        raise UsageError(f"--report {report} is a folder: name a file")
-    if str(report) == STANDARD:
-        raise UsageError("--report - is no file: name a file, such as report.json")
-    there = report.resolve()
-    for job in jobs:
-        if isinstance(job.source, Path) and there == job.source.resolve():
-            raise UsageError(f"--report {report} is an original and is never written to: choose another name")
-        if isinstance(job.target, Path) and there == job.target.resolve():
-            raise UsageError(f"--report {report} is where a photo goes: choose another name")
-    check_name(report, [job.target for job in jobs if isinstance(job.target, Path)])
-    if not options.saving.overwrite and not is_report(report):
-        raise UsageError(f"--report {report} is there and is no report: choose another name, or --overwrite")
 
 
 def _open_manifest(path: Path | None, jobs: Sequence[Job], out: Location | None) -> Manifest:

@@ -11,7 +11,7 @@ from revisage.batch.photo import reason_of
 from revisage.cli._interrupt import interruptible
 from revisage.cli._parse import parse
 from revisage.cli._say import say
-from revisage.errors import PhotoError, RevisageError, UsageError
+from revisage.errors import PhotoError, RevisageError, SaveError, UsageError
 from revisage.files import copy_date
 from revisage.image import Photo, can_encode, decode, format_of, from_array, save
 from revisage.image.prints import cut, find_prints, outlined
@@ -63,8 +63,7 @@ def main(argv: Sequence[str]) -> int:
                 failed += 1
                 say(f"{scan}: {str(error) or 'not enough memory'}", error=True)
                 if reason_of(error) == "disk-full":
-                    say("revisage split: the disk is full: make room and run it again", error=True)
-                    return 1
+                    raise SaveError("the disk is full: make room and run it again") from None
     if left:
         say(f"interrupted before {left[0]}", error=True)
         raise KeyboardInterrupt(128 + stop.number)

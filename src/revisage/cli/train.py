@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from revisage import zoo
 from revisage.cli._interrupt import interruptible
-from revisage.cli._parse import Exit, parse
+from revisage.cli._parse import parse
 from revisage.errors import TrainingError, UsageError, did_you_mean
 from revisage.files import typed, write_atomically
 from revisage.options import Arg
@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
     when a signal ended the training, once it is kept."""
     try:
         options = parse(Options, "train", argv)
-    except Exit as stop:
+    except SystemExit as stop:
         system = next((word for word in argv if word in SYSTEMS), None)
         if stop.code == 0 and system is not None:
             with suppress(ModuleNotFoundError):  # without PyTorch there are none

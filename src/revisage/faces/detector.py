@@ -52,9 +52,7 @@ class Detector:
         threads: int | None = None,
     ) -> None:
         """`model`: ONNX in the layout of YuNet; precision and threads as in `revisage.runtime.open_session`.
-
-        Raises ModelMissingError when the file is not there, ModelCorruptError when it is no such model.
-        """
+        Raises ModelMissingError when the file is not there, ModelCorruptError when it is no such model."""
         if not 0 < score_threshold < 1:
             raise ValueError("score_threshold must lie between 0 and 1")
         self._score_threshold = score_threshold

@@ -42,12 +42,10 @@ class Window:
             return np.ones(len(rows), bool)
         x, y, w, h = rows[:, :4].T
         height, width = self.pixels.shape[:2]
-        left, top, right, bottom = self.inner
         keep = np.maximum(w, h) <= _LARGEST_IN_TILE
-        keep &= (x > 1) | (not left)
-        keep &= (y > 1) | (not top)
-        keep &= (x + w < width - 1) | (not right)
-        keep &= (y + h < height - 1) | (not bottom)
+        clear = (x > 1, y > 1, x + w < width - 1, y + h < height - 1)
+        for is_clear, inner in zip(clear, self.inner, strict=True):
+            keep &= is_clear | (not inner)
         return keep
 
 

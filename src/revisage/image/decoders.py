@@ -48,12 +48,10 @@ _ATTACHMENTS = {
 
 
 def read(data: bytes, max_pixels: int, *, page: int = 0, damaged: bool = False) -> Planes:
-    """Decode a picture of a file, counted from 0; of a `damaged` one what is there.
-
-    Raises UnsupportedFormatError for a format outside the allow-list, PhotoTooLargeError above `max_pixels`
-    or when memory runs out, DamagedError where `damaged` would help, PhotoError for whatever else the
-    decoders raise.
-    """
+    """Decode a picture of a file, counted from 0; of a `damaged` one what is there. Raises
+    UnsupportedFormatError for a format outside the allow-list, PhotoTooLargeError above `max_pixels` or when
+    memory runs out, DamagedError where `damaged` would help, PhotoError for whatever else the decoders
+    raise."""
     format = checked_format(data[:HEAD_BYTES], max_pixels)
     try:
         found = _read(data, format, max_pixels, page)
@@ -166,7 +164,7 @@ def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly
             for name, raw, kept in (("EXIF", image.info.get("exif"), exif), ("XMP", raw_xmp, xmp))
             if raw and len(raw) > _NOTHING and kept is None
         ]
-        if format == "GIF" and not data[-32:].rstrip(b"\0\r\n").endswith(b";"):
+        if format == "GIF" and not _is_whole_gif(data):
             notes.append("damaged: it ends early, and some of its pictures may be missing")
         if wide:
             planes = deep.read(data, format, bits, image.info.get("icc_profile"), page)
@@ -271,6 +269,26 @@ def _pages(image: Image.Image) -> int:
     return 1 + sum(kind.startswith("Multi-Frame") for kind in kinds[: count - 1])
 
 
+def _is_whole_gif(data: bytes) -> bool:
+    """Whether it ends on the trailer (GIF89a, 27), or its blocks lead there; more may follow that."""
+    if data[-32:].rstrip(b"\0\r\n").endswith(b";"):
+        return True
+
+    def table(flags: int) -> int:
+        return 3 << 1 + flags % 8 if flags & 0x80 else 0
+
+    try:
+        at = 13 + table(data[10])
+        while data[at] in b"!,":
+            at += 2 if data[at] == ord("!") else 11 + table(data[at + 9])
+            while data[at]:
+                at += 1 + data[at]
+            at += 1
+        return data[at] == ord(";")
+    except IndexError:
+        return False
+
+
 def _load(image: Image.Image) -> None:
     try:
         image.load()
@@ -309,11 +327,13 @@ def exif_and_orientation(image: Image.Image, format: str) -> tuple[bytes | None,
 
 
 def dpi_of(image: Image.Image) -> tuple[float, float] | None:
-    """The stated resolution. Of a JPEG with EXIF that states none, Pillow says 72."""
-    stated = image.format not in ("JPEG", "MPO") or image.info.get("jfif_unit", 0)
-    if not stated and ExifTags.Base.XResolution not in image.getexif():
-        return None
-    return valid_dpi(image.info.get("dpi"))
+    """The stated resolution. Of a JPEG with EXIF that states none, or no unit, Pillow says 72."""
+    if image.format not in ("JPEG", "MPO") or image.info.get("jfif_unit", 0):
+        return valid_dpi(image.info.get("dpi"))
+    exif, (x, y) = image.getexif(), (ExifTags.Base.XResolution, ExifTags.Base.YResolution)
+    if x in exif and ExifTags.Base.ResolutionUnit in exif:
+        return valid_dpi(image.info.get("dpi"))
+    return valid_dpi((exif.get(x), exif.get(y, exif.get(x))))  # of an inch
 
 
 def xmp_of(image: Image.Image) -> bytes | None:

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -101,9 +101,8 @@ def save(
     Raises UsageError for an extension that is no format, SaveError when it cannot be encoded or written.
     """
     path = Path(path)
-    write_atomically(
-        path, encode(photo, format=format_for(path), quality=quality, keep_gps=keep_gps), like=like
-    )
+    data = encode(photo, format=format_for(path), quality=quality, keep_gps=keep_gps)
+    write_atomically(path, data, like=like)
     return path
 
 
@@ -177,9 +176,7 @@ def _jpeg(photo: Photo, quality: int) -> bytes:
 
 
 def _webp(photo: Photo, quality: int) -> bytes:
-    buffer = io.BytesIO()
-    to_pillow(replace(photo, gray=False)).save(buffer, "WEBP", quality=quality)
-    return webp.with_metadata(buffer.getvalue(), photo)
+    return webp.with_metadata(_by_pillow(replace(photo, gray=False), "WEBP", quality=quality), photo)
 
 
 def _heif(photo: Photo, quality: int) -> bytes:
@@ -207,18 +204,10 @@ def _heif(photo: Photo, quality: int) -> bytes:
 
 
 def _avif(photo: Photo, quality: int) -> bytes:
-    image = to_pillow(replace(photo, gray=photo.gray and photo.alpha is None))  # which has no LA
-    buffer = io.BytesIO()
-    image.save(
-        buffer,
-        "AVIF",
-        quality=quality,
-        subsampling="4:0:0" if image.mode == "L" else _subsampling(quality),
-        icc_profile=photo.icc or b"",
-        exif=photo.exif or b"",
-        xmp=photo.xmp or b"",
-    )
-    return buffer.getvalue()
+    gray = photo.gray and photo.alpha is None  # Pillow's has no LA
+    chroma = "4:0:0" if gray else _subsampling(quality)
+    said = {"icc_profile": photo.icc or b"", "exif": photo.exif or b"", "xmp": photo.xmp or b""}
+    return _by_pillow(replace(photo, gray=gray), "AVIF", quality=quality, subsampling=chroma, **said)
 
 
 def _jxl(photo: Photo, quality: int) -> bytes:
@@ -241,9 +230,7 @@ def _jxl(photo: Photo, quality: int) -> bytes:
 
 def _bmp(photo: Photo, quality: int) -> bytes:
     if photo.alpha is None:
-        buffer = io.BytesIO()
-        to_pillow(photo).save(buffer, "BMP", dpi=photo.dpi or (0, 0))
-        return buffer.getvalue()
+        return _by_pillow(photo, "BMP", dpi=photo.dpi or (0, 0))
     # Pillow writes the old header, whose fourth byte readers ignore; version 4 states an alpha mask.
     width, height = photo.size
     colour, alpha = eight_bits(photo.pixels), eight_bits(photo.alpha)
@@ -261,6 +248,12 @@ def _bmp(photo: Photo, quality: int) -> bytes:
 _WRITERS: dict[str, Callable[[Photo, int], bytes]] = {
     "JPEG": _jpeg, "PNG": _png, "WEBP": _webp, "BMP": _bmp, "HEIF": _heif, "AVIF": _avif, "JXL": _jxl,
 }  # fmt: skip
+
+
+def _by_pillow(photo: Photo, format: str, **how: Any) -> bytes:
+    buffer = io.BytesIO()
+    to_pillow(photo).save(buffer, format, **how)
+    return buffer.getvalue()
 
 
 def _subsampling(quality: int) -> str:

@@ -14,11 +14,9 @@ _SUBJECT = (0x9214, 0xA214)  # SubjectArea and SubjectLocation, in pixels
 
 
 def clean_exif(exif: bytes | None) -> bytes | None:
-    """The block with orientation 1 and without its thumbnail, all else byte for byte as it was.
-
-    Returns None for no EXIF, one whose first directory cannot be read, one larger than 8 MiB, and one with a
-    directory longer than `MAX_ENTRIES`: what it holds could not be cleaned in reasonable time.
-    """
+    """The block with orientation 1 and without its thumbnail, all else byte for byte as it was. Returns None
+    for no EXIF, one whose first directory cannot be read, one larger than 8 MiB, and one with a directory
+    longer than `MAX_ENTRIES`: what it holds could not be cleaned in reasonable time."""
     return _edited(exif, _set_upright, _drop_thumbnails)
 
 

@@ -4,6 +4,7 @@ import os
 import unicodedata
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import chain, count
 from pathlib import Path
 
 from revisage.image.encode import can_encode
@@ -59,14 +60,9 @@ def _free(parent: Path, ending: str, source: Path, suffix: str, taken: set[str])
         endings.append(ending + source.suffix + suffix)
     elif _key(parent / source.name) == _key(source) and not (ending or source.stem.endswith(RESULT)):
         endings.append(RESULT + suffix)  # elsewhere it would be taken for the result of its namesake
-    number = 2
-    while True:
-        for text in endings:
-            path = parent / shortened(source.stem, text)
-            if _key(path) not in taken:
-                return path
-        endings = [f"{ending}-{number}{suffix}"]
-        number += 1
+    numbered = (f"{ending}-{number}{suffix}" for number in count(2))
+    paths = (parent / shortened(source.stem, text) for text in chain(endings, numbered))
+    return next(path for path in paths if _key(path) not in taken)
 
 
 def shortened(stem: str, ending: str) -> str:

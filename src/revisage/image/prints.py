@@ -52,14 +52,13 @@ def find_prints(pixels: np.ndarray) -> list[Print]:
     they touch at a corner or a part of a side. `pixels`: (H, W, 3), uint8 or uint16.
     """
     height, width = pixels.shape[:2]
-    factor = min(1.0, SIDE / max(height, width))
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    small = cv2.medianBlur(eight_bits(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)), 5)
+    small = cv2.medianBlur(reduced(pixels, SIDE / max(height, width)), 5)
     for least in STANDS_OUT:
         mask = _no_lid(small, least)
         parts = [] if mask is None else _parts(mask)
         if found := [rectangle for part in parts for rectangle in _taken_apart(part)]:
-            return _in_reading_order([_print(one, width / size[0], height / size[1]) for one in found])
+            across, down = width / small.shape[1], height / small.shape[0]
+            return _in_reading_order([_print(one, across, down) for one in found])
     return []
 
 
@@ -96,9 +95,7 @@ def cropped(photo: Photo) -> Photo:
 
 def framed(photo: Photo, options: RestoreOptions) -> Photo:
     """The photo, or the print on it, turned, straightened and cropped as the options say; resampled once.
-
-    Raises PhotoError for a scan with several prints of which one is asked for.
-    """
+    Raises PhotoError for a scan with several prints of which one is asked for."""
     photo = (cropped(photo) if options.crop == "print" else photo).turned(options.turn_by_hand)
     if options.straighten == 0 and options.part is None:
         return photo
@@ -116,14 +113,19 @@ def outlined(pixels: np.ndarray, prints: list[Print], before: int = 0) -> np.nda
     """(H', W', 3) uint8, at most 1,000 pixels long: the scan with the prints' outlines and numbers, which go
     on from those on pages `before`."""
     factor = min(1.0, SIDE / max(pixels.shape[:2]))
-    size = tuple(max(1, round(length * factor)) for length in pixels.shape[1::-1])
-    small = eight_bits(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+    small = reduced(pixels, factor)
     for number, print in enumerate(prints, before + 1):
         corners = np.rint(print.corners * factor).astype(np.int32)
         cv2.polylines(small, [corners], True, (230, 30, 30), 3, cv2.LINE_AA)
         place = (int(corners[0, 0]) + 10, int(corners[0, 1]) + 40)
         cv2.putText(small, str(number), place, cv2.FONT_HERSHEY_SIMPLEX, 1.2, (230, 30, 30), 3, cv2.LINE_AA)
     return small
+
+
+def reduced(pixels: np.ndarray, factor: float) -> np.ndarray:
+    """(H, W, 3) uint8 or uint16 at `factor` times its size, never larger, in uint8; a copy to look at."""
+    size = tuple(max(1, round(length * min(1.0, factor))) for length in pixels.shape[1::-1])
+    return eight_bits(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
 
 
 def _no_lid(small: np.ndarray, least: float) -> np.ndarray | None:

@@ -19,13 +19,11 @@ def find_sidecar(path: Path) -> Path | None:
 
 def with_sidecar(photo: Photo, path: Path) -> Photo:
     """The photo with what the XMP file beside it says, which counts before its own; `notes` tell bad ones."""
-    try:
+    beside = said = None
+    with contextlib.suppress(OSError):
         beside = find_sidecar(path)
-    except OSError:
-        beside = None
     if beside is None:
         return photo
-    said = None
     with contextlib.suppress(OSError):
         if beside.stat().st_size <= _MOST_BYTES:
             stored = photo.size if photo.orientation < 5 else photo.size[::-1]

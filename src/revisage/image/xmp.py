@@ -84,12 +84,9 @@ def clean_xmp(
 
 
 def parse_xmp(xmp: bytes | None) -> minidom.Document | None:
-    """The packet as a tree.
-
-    Returns None for no packet, one larger than 4 MiB or of more than 20,000 tags and attributes, one that is
-    not well-formed, and one with a document type: XMP has none (ISO 16684-1, 7.1), and entities are how XML
-    parsers are attacked.
-    """
+    """The packet as a tree. Returns None for no packet, one larger than 4 MiB or of more than 20,000 tags and
+    attributes, one that is not well-formed, and one with a document type: XMP has none (ISO 16684-1, 7.1),
+    and entities are how XML parsers are attacked."""
     if not xmp or len(xmp) > _MAX_XMP:
         return None
     encoding = "utf-16" if xmp[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
@@ -244,10 +241,7 @@ def merge(main: bytes, other: bytes | None) -> bytes:
 
 def split(xmp: bytes, limit: int) -> tuple[bytes, bytes | None]:
     """The packet in at most `limit` bytes, and, where it has more, a second one with its largest properties,
-    whose MD5 in hex the first names.
-
-    Raises ValueError where it cannot be split.
-    """
+    whose MD5 in hex the first names. Raises ValueError where it cannot be split."""
     if len(xmp) <= limit:
         return xmp, None
     document = parse_xmp(xmp)

@@ -86,10 +86,8 @@ def can_sign(format: str) -> bool:
 
 
 def check(credentials: Credentials) -> None:
-    """Sign a picture of one pixel, so that what is wrong is told before the work.
-
-    Raises SigningError, RuntimeUnavailableError.
-    """
+    """Sign a picture of one pixel, so that what is wrong is told before the work. Raises SigningError,
+    RuntimeUnavailableError."""
     sign(_PIXEL, "PNG", credentials, Edit("revisage", {}, Original(_PIXEL, "PNG", "trial")))
 
 

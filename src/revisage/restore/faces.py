@@ -244,15 +244,15 @@ def area(face: Face) -> float:
     return face.box[2] * face.box[3]
 
 
+Places = Sequence[Placement | Outcome]  #: of faces on the canvas, or why they are not restored
+Wanted = Mapping[int, tuple[Face, float]]  #: faces by their index in the report, each with its strength
+
+
 def restored_layers(
-    pixels: np.ndarray,
-    faces: Mapping[int, tuple[Face, float]],
-    model: FaceModel,
-    identity: IdentityModel | None,
-    job: Job,
+    pixels: np.ndarray, faces: Wanted, model: FaceModel, identity: IdentityModel | None, job: Job
 ) -> Iterator[FaceLayer]:
-    """The faces, by their index in the report and each with its strength, restored as they are asked for, in
-    batches of at most BATCH: so a crowd costs no more memory than a family."""
+    """The faces, restored as they are asked for, in batches of at most BATCH: so a crowd costs no more memory
+    than a family."""
 
     def crop(index: int) -> Crop:
         face, strength = faces[index]
@@ -267,17 +267,11 @@ def restored_layers(
 
 
 def paste_faces(
-    canvas: np.ndarray,
-    found: Sequence[Face],
-    places: Sequence[Placement | Outcome],
-    layers: Iterable[FaceLayer],
-    job: Job,
+    canvas: np.ndarray, found: Sequence[Face], places: Places, layers: Iterable[FaceLayer], job: Job
 ) -> tuple[FaceReport, ...]:
     """Paste the chosen faces of `layers` onto the canvas, in place and in their order: smallest first.
-
     Returns what became of each of `found`, in their order. Raises UsageError where one is chosen that is not
-    there.
-    """
+    there."""
     chosen = job.options.chosen([area(face) for face in found])
     outcomes: list[Outcome] = []
     todo: dict[int, Placement] = {}

@@ -198,8 +198,8 @@ class InstalledModels:
         self.scene = _once(self._open_scene)
         self.detector = _once(self._open_detector)
         self.identity = _once(self._open_identity)
-        self.damage = _once(self._open_damage)
-        self.tone = _once(self._open_tone)
+        self.damage = _once(lambda: self._estimator(DamageModel, "damage"))
+        self.tone = _once(lambda: self._estimator(ToneModel, "tone", "fp32"))
 
     def choosing(self, model: str, scene: str) -> InstalledModels:
         for setting, task, name in (("model", "face", model), ("scene", "scene", scene)):
@@ -282,13 +282,9 @@ class InstalledModels:
         # In half precision the angle between two equal faces is not zero.
         return IdentityModel(self._session(model.path, "fp32"), str(model), model.spec.size)
 
-    def _open_damage(self) -> DamageModel:
-        model = zoo.resolve("damage", "auto")
-        return DamageModel(self._session(model.path), str(model), _digests(model.path))
-
-    def _open_tone(self) -> ToneModel:
-        model = zoo.resolve("tone", "auto")
-        return ToneModel(self._session(model.path, "fp32"), str(model), _digests(model.path))
+    def _estimator(self, kind: Callable[..., T], task: str, precision: str | None = None) -> T:
+        model = zoo.resolve(task, "auto")
+        return kind(self._session(model.path, precision), str(model), _digests(model.path))
 
     def _session(self, source: Path | bytes, precision: str | None = None) -> Session:
         chosen = self._settings

@@ -9,7 +9,7 @@ import numpy as np
 
 from revisage.errors import PhotoError, UsageError
 from revisage.image import Photo, decode, eight_bits, encode, from_array
-from revisage.image.prints import disc
+from revisage.image.prints import disc, reduced
 from revisage.options import DecodeLimits, RestoreOptions, mask_bytes
 from revisage.restore import tiles
 from revisage.restore.background import is_thin
@@ -100,10 +100,8 @@ class Repair:
 def repaired(
     photo: Photo, options: RestoreOptions, models: ModelSource, limits: DecodeLimits
 ) -> tuple[Photo, Repair | None]:
-    """The photo without its damage, and what was done; None where that is not asked for.
-
-    Raises UsageError for a mask that cannot be used, ModelError without a model where there is no mask.
-    """
+    """The photo without its damage, and what was done; None where that is not asked for. Raises UsageError
+    for a mask that cannot be used, ModelError without a model where there is no mask."""
     text, level = options.mask, options.repair
     if text is None and level == "off":
         return photo, None
@@ -124,9 +122,7 @@ def damage_in(pixels: np.ndarray, model: DamageModel, *, thin: bool) -> np.ndarr
     height, width = pixels.shape[:2]
     if is_thin(height, width):
         return np.zeros((height, width), bool)
-    shrink = min(1.0, math.sqrt(PIXELS / (height * width)))
-    size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-    small = eight_bits(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+    small = reduced(pixels, math.sqrt(PIXELS / (height * width)))
 
     def probability(sources: np.ndarray) -> np.ndarray:
         tall, wide = sources.shape[1:3]
@@ -142,7 +138,7 @@ def damage_in(pixels: np.ndarray, model: DamageModel, *, thin: bool) -> np.ndarr
     _, parts = cv2.connectedComponents((likely >= POSSIBLE).astype(np.uint8))
     marked = np.isin(parts, np.unique(parts[likely >= LIKELY])).astype(np.uint8)
     if thin:
-        wide = cv2.morphologyEx(marked, cv2.MORPH_OPEN, disc(max(3, round(THIN * max(size) / 2))))
+        wide = cv2.morphologyEx(marked, cv2.MORPH_OPEN, disc(max(3, round(THIN * max(small.shape[:2]) / 2))))
         sizes = [np.bincount(parts.ravel(), weights=pixels.ravel()) for pixels in (marked, wide)]
         marked[(sizes[1] > WIDE * sizes[0])[parts]] = 0
     marked = cv2.dilate(marked, disc(1)) * np.uint8(255)  # the soft edges of a mark are damage too
@@ -150,10 +146,8 @@ def damage_in(pixels: np.ndarray, model: DamageModel, *, thin: bool) -> np.ndarr
 
 
 def drawn(text: str, limits: DecodeLimits) -> np.ndarray:
-    """The mask of `RestoreOptions.mask` in its own size: (h, w) uint8, 255 where it is white.
-
-    Raises UsageError where it is no picture, or a photograph, or marks nearly everything.
-    """
+    """The mask of `RestoreOptions.mask` in its own size: (h, w) uint8, 255 where it is white. Raises
+    UsageError where it is no picture, or a photograph, or marks nearly everything."""
     try:
         picture = decode(mask_bytes(text), limits=limits)
     except PhotoError as error:

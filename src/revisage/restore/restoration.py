@@ -14,9 +14,8 @@ from revisage.image import Photo
 from revisage.options import RestoreOptions
 from revisage.restore import tiles
 from revisage.restore.background import Background
-from revisage.restore.faces import FaceLayer, Outcome, face_report, identity_guard, paste_faces
+from revisage.restore.faces import FaceLayer, Outcome, Places, face_report, identity_guard, paste_faces
 from revisage.restore.job import Job, with_changes
-from revisage.restore.paste import Placement
 from revisage.restore.progress import Progress, silent
 from revisage.restore.report import FaceReport
 from revisage.restore.result import Result
@@ -37,7 +36,7 @@ class Restoration:
     options: RestoreOptions  #: what it was analysed for
     rest: Result  #: without any face restored; its pixels are (H scale, W scale, 3) in the photo's depth
     found: Sequence[Face]  #: from left to right
-    places: Sequence[Placement | Outcome]  #: of their crops on the canvas, or why they cannot be restored
+    places: Places  #: of their crops
     layers: Iterable[FaceLayer]  #: the restored faces, smallest first
     level: bool  #: the photo is gray and stays so
     tone: Callable[[], Tone]  #: estimates how it has faded

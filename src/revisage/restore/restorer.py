@@ -63,10 +63,8 @@ class Restorer:
 
     def check(self, options: RestoreOptions | None = None) -> None:
         """Open the models that `options` need now, so that what is missing is told before the first photo.
-
         Raises UsageError for a guard without an identity model, and for a model of whole pictures
-        (`FaceModel.whole`) with a guard or without `aligned`; ModelError, RuntimeUnavailableError.
-        """
+        (`FaceModel.whole`) with a guard or without `aligned`; ModelError, RuntimeUnavailableError."""
         options = options or RestoreOptions()
         self._models.scene()
         if options.repair != "off" and options.mask is None:
@@ -136,9 +134,7 @@ class Restorer:
 
     def with_pages(self, result: Result, options: RestoreOptions, progress: Progress | None = None) -> Result:
         """The result with the other pages of its file, restored, where the options ask for all of them.
-
-        Raises as `restore`; PhotoTooLargeError where the results together would be too large.
-        """
+        Raises as `restore`; PhotoTooLargeError where the results together would be too large."""
         if options.pages != "all" or result.photo.page is None or result.photo.pages == 1:
             return result
         done, most = [result], self.settings.max_output_pixels
@@ -335,14 +331,11 @@ class Restorer:
         )
 
 
+Used = tuple[FaceModel | None, SceneModel | None, IdentityModel | None]
+
+
 def _unpasted(
-    photo: Photo,
-    job: Job,
-    rest: Background,
-    used: tuple[FaceModel | None, SceneModel | None, IdentityModel | None],
-    *,
-    alpha: np.ndarray | None,
-    scale: int = 1,
+    photo: Photo, job: Job, rest: Background, used: Used, *, alpha: np.ndarray | None, scale: int = 1
 ) -> Result:
     """The result before any face is on it."""
     face, scene, identity = used

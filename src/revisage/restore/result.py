@@ -28,7 +28,7 @@ from revisage.version import __version__
 if TYPE_CHECKING:
     from PIL import Image
 
-Finish = Callable[[bytes, str], bytes]  #: from the encoded bytes and their format to the file's bytes
+_TOOL = f"revisage {__version__}"
 
 
 @dataclass
@@ -118,7 +118,7 @@ class Result:
         file of others that is there stays, and it is told. Raises SaveError."""
         files: dict[Path, bytes] = {}
         if (sidecar := sidecar_path(path, self.photo)) is not None:
-            photo, _ = self._finish(None, replace(options, sign=None), None)
+            photo, _ = self._labelled(options)
             files[sidecar] = clean_xmp(photo.xmp, keep_gps=options.keep_gps, size=photo.size) or b""
             files[sidecar] = seal(files[sidecar])
         if options.save_mask and self.repair is not None:
@@ -144,48 +144,41 @@ class Result:
         start, chosen = time.perf_counter(), with_changes(options or EncodeOptions(), changes)
         own = self.photo.format
         format = format_named(format or chosen.chosen_format or (own if can_encode(own) else "PNG"))
-        photo, finish = self._finish(format, chosen, original)
+        photo, mark = self._labelled(chosen)
         further = [page.photo for page in self.further]
         data = encode(photo, format=format, quality=chosen.quality, keep_gps=chosen.keep_gps, further=further)
-        data = finish(data, format)
+        data = data if mark is None else add(data, format, mark)  # where the encoder had no room for it
+        if chosen.sign is None:
+            data = seal(data)
+        else:  # which shows later changes itself, and would be one
+            data = sign(data, format, chosen.sign, self._edit(format, chosen, original))
         self.left_out = left_out(self.photo, format, further)
         if chosen.quality != QUALITY and format in LOSSLESS:
             self.left_out += (f"quality changes nothing in {format}, which is without loss",)
         self.seconds["encode"] = round(time.perf_counter() - start, 4)
         return data
 
-    def _finish(
-        self, format: str | None, options: EncodeOptions, original: Original | None
-    ) -> tuple[Photo, Finish]:
-        """The photo with the label in its XMP, which all encoders but BMP's write; and what puts it into
-        files whose encoder had to leave a large XMP out, and then signs them."""
+    def _labelled(self, options: EncodeOptions) -> tuple[Photo, Label | None]:
+        """The photo with its label, if it has one, in its XMP, which all encoders but BMP's write."""
+        if not (options.label and self.changed_by):
+            return self.photo, None
         pages = (self, *self.further)
         revived = ("tones by estimate",) if any(one.tone and one.tone.changes for one in pages) else ()
         repairs = [one.repair for one in pages if one.repair is not None]
         filled = ("damage filled by estimate",) if any(one.changes for one in repairs) else ()
         before = label_of(self.photo.xmp)  # of a result that is restored again: its models were at it too
         models = dict.fromkeys((before.models if before else ()) + self.changed_by + revived + filled)
-        mark = Label(f"revisage {__version__}", tuple(models))
-        label, credentials = options.label, options.sign
-        labels = label and bool(self.changed_by)
-        photo = replace(self.photo, xmp=packet(mark, self.photo.xmp)) if labels else self.photo
-        edit = None
-        if credentials is not None:
-            if not label:
-                raise UsageError("a signature says what was edited with AI: sign with the label")
-            if format is not None and not can_sign(format):
-                raise UsageError(f"{format} cannot be signed: choose .jpg, .png, .webp or .tif")
-            digests = {model: self.digests.get(model, tuple)() for model in self.changed_by}
-            edit = Edit(mark.tool, digests, original or self._original())
+        mark = Label(_TOOL, tuple(models))
+        return replace(self.photo, xmp=packet(mark, self.photo.xmp)), mark
 
-        def finish(data: bytes, format: str) -> bytes:
-            data = add(data, format, mark) if labels else data
-            # A signature shows later changes itself, and would be one.
-            return (
-                seal(data) if credentials is None or edit is None else sign(data, format, credentials, edit)
-            )
-
-        return photo, finish
+    def _edit(self, format: str, options: EncodeOptions, original: Original | None) -> Edit:
+        """What a signature says."""
+        if not options.label:
+            raise UsageError("a signature says what was edited with AI: sign with the label")
+        if not can_sign(format):
+            raise UsageError(f"{format} cannot be signed: choose .jpg, .png, .webp or .tif")
+        digests = {model: self.digests.get(model, tuple)() for model in self.changed_by}
+        return Edit(_TOOL, digests, original or self._original())
 
     def _original(self) -> Original:
         if self.input is None:

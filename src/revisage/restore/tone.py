@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from revisage.faces import Face
-from revisage.image import eight_bits
+from revisage.image.prints import reduced
 from revisage.restore.models import ToneModel
 
 SIDE = 48
@@ -153,8 +153,7 @@ def _by_ends(values: np.ndarray) -> Tone:
 def _looked_at(pixels: np.ndarray, faces: Sequence[Face]) -> tuple[np.ndarray, np.ndarray]:
     """(H, W, 3) float in [0, 1], a small copy without its plain border; (H, W) where it shows no face."""
     factor = min(1, LOOK / max(pixels.shape[:2]))
-    size = tuple(max(1, round(length * factor)) for length in pixels.shape[1::-1])
-    small = eight_bits(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)).astype(np.float32) / 255
+    small = reduced(pixels, factor).astype(np.float32) / 255
     wanted = np.ones(small.shape[:2], bool)
     for face in faces:
         x, y, width, height = (value * factor for value in face.box)

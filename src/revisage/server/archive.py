@@ -5,6 +5,7 @@ import io
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
+from itertools import chain, count
 from pathlib import PurePath
 from typing import Any
 
@@ -82,10 +83,8 @@ def _table(rows: Sequence[Sequence[object]]) -> str:
 
 def _free(name: str, taken: set[str]) -> str:
     """The name, the later of two equal ones numbered."""
-    path, free = PurePath(name), name
-    for number in range(2, len(taken) + 2):
-        if free.lower() not in taken:
-            break
-        free = f"{path.stem}-{number}{path.suffix}"
+    path = PurePath(name)
+    numbered = (f"{path.stem}-{number}{path.suffix}" for number in count(2))
+    free = next(one for one in chain([name], numbered) if one.lower() not in taken)
     taken.add(free.lower())
     return free

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Self
+from typing import Any, BinaryIO, Literal
 
 from revisage.files import publish, sha256, sync_folder, write_atomically
 from revisage.image.formats import EXTENSION
@@ -133,7 +133,7 @@ class Files:
         return len(orphans)
 
 
-class Upload:
+class Upload(contextlib.AbstractContextManager["Upload"]):
     """A file being received. Left without `commit`, it takes its folder with it."""
 
     def __init__(self, target: Path, quota: Quota | None = None) -> None:
@@ -145,9 +145,6 @@ class Upload:
         target.parent.mkdir(parents=True, exist_ok=True)
         self._temporary = target.with_name(".upload.part")
         self._file = self._temporary.open("wb")
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *error: object) -> None:
         self._file.close()

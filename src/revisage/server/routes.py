@@ -75,6 +75,7 @@ Serving = Annotated[Service, Depends(the_service)]
 Options = Annotated[OptionsQuery, Query()]
 Photo = Annotated[PhotoQuery, Query()]
 Ids = Annotated[list[str], Query(max_length=1000)]
+Most = Annotated[int, Query(ge=1, le=1000)]
 SEVERAL = ("face", "job")  #: parameters that may be given several times
 
 
@@ -170,12 +171,7 @@ async def submit(request: Request, response: Response, service: Serving, query: 
 
 
 @router.get("/jobs", responses=problems(403, 422, 503))
-async def jobs(
-    request: Request,
-    service: Serving,
-    state: State | None = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> JobsView:
+async def jobs(request: Request, service: Serving, state: State | None = None, limit: Most = 100) -> JobsView:
     """The client's jobs that are not forgotten yet, newest first.
 
     Whose they are is known by tokens; without any, only a server for its own machine alone lists jobs.

@@ -9,21 +9,15 @@ from contextlib import asynccontextmanager
 
 from starlette.requests import Request
 
+from revisage.server import problems
 from revisage.server.files import FOLDER, MEASURE_SECONDS, Files, Quota
 from revisage.server.metrics import Metrics
 from revisage.server.options import JobOptions
 from revisage.server.private import make_folder
-from revisage.server.problems import (
-    RETRY_SECONDS,
-    ProblemError,
-    QueueFullError,
-    StoreUnavailableError,
-    no_job,
-    stopping,
-)
+from revisage.server.problems import RETRY_SECONDS, ProblemError, QueueFullError, StoreUnavailableError
 from revisage.server.queue import open_store
 from revisage.server.queue.jobs import ID, Job, NewJob, new_id
-from revisage.server.settings import ServerSettings
+from revisage.server.settings import UNCLAIMED_SECONDS, ServerSettings
 from revisage.server.supervisor import Supervisor
 from revisage.server.upload import receive
 from revisage.server.watcher import Watcher
@@ -110,7 +104,7 @@ class Service:
             job = (await asyncio.to_thread(self.store.get, [id])).get(id)
             if job is not None and job.owner == owner:
                 return job
-        raise no_job()
+        raise problems.no_job()
 
     async def erase(self, id: str) -> None:
         """Forget a job and all its files, whatever its state."""
@@ -127,7 +121,7 @@ class Service:
         self._arriving += 1
         try:
             if self.draining:
-                raise stopping()
+                raise problems.stopping()
             counts = await asyncio.to_thread(self.store.counts)
             if counts["queued"] + self._arriving > self.settings.limits.queue:
                 raise QueueFullError(self.settings.limits.queue)
@@ -180,6 +174,6 @@ class Service:
         limits = self.settings.limits
         if self.store.reap(attempts=limits.attempts):
             self.supervisor.wake()
-        for id in self.store.expired(seconds=limits.unclaimed_seconds):
+        for id in self.store.expired(seconds=limits.retention_seconds or UNCLAIMED_SECONDS):
             self._erase(id)
         self.metrics.workers.set(len(self.supervisor.pids()))

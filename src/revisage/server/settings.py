@@ -13,7 +13,7 @@ from revisage.image import DecodeLimits
 from revisage.options import GUARD_DEGREES, Arg, Checked, OnlyInPython
 
 TOKEN_LENGTH = 16  #: characters of the shortest token; `openssl rand -hex 32` makes a good one
-UNCLAIMED_SECONDS = 3600.0  #: how long a result waits for its first download where retention is 0
+UNCLAIMED_SECONDS = 3600.0  #: how long an ended job waits for its first download where retention is 0
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
@@ -66,11 +66,6 @@ class Limits(Checked):
     def decoding(self) -> DecodeLimits:
         """The part that decoding keeps to."""
         return DecodeLimits(self.max_pixels, self.decode_bytes, self.decode_seconds)
-
-    @property
-    def unclaimed_seconds(self) -> float:
-        """How long an ended job is kept when nobody fetches it."""
-        return self.retention_seconds or UNCLAIMED_SECONDS
 
 
 @dataclass(frozen=True)

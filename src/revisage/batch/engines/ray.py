@@ -25,7 +25,6 @@ from revisage.batch.jobs import Job, Outcome
 from revisage.errors import RuntimeUnavailableError
 from revisage.image import DecodeLimits
 from revisage.options import SaveOptions
-from revisage.restore import Result
 from revisage.runtime.cores import cores
 
 LIGHT_CPUS = 0.1  #: what Ray books for an actor that reads or writes: it waits, and decoding is a child's
@@ -119,7 +118,7 @@ def _stream(
     context.enable_progress_bars = context.print_on_execution_start = False
     context.max_errored_blocks = -1  # a photo that is lost is missing here, and that tells
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    rows = [{"state": pickle.dumps((number, job))} for number, job in jobs.items()]
+    rows = [_row(number, job) for number, job in jobs.items()]
     ahead = 1 if alone else AHEAD
     gate = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Gate).remote()
     restorers = pool.largest or max(1, int(ray.cluster_resources().get("CPU", 1)))
@@ -194,7 +193,7 @@ class _Reading:
             found = photo.read(job, self._limits, damaged=self._damaged)
         except Exception as error:
             found = photo.failed(job, error)
-        return _state(number, job, found, None)
+        return _row(number, job, found, None)
 
 
 class _Restoring:
@@ -212,14 +211,14 @@ class _Restoring:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         number, job, found, _ = pickle.loads(row["state"])
         if isinstance(found, Outcome):
-            return _state(number, job, found, None)
+            return _row(number, job, found, None)
         if not _ray().get(self._gate.enter.remote(number)):
-            return _state(number, job, None, None)
+            return _row(number, job, None, None)
         try:
             result = photo.restore(found, self._restorer, self._options, None, seconds=self._seconds)
         except Exception as error:
-            return _state(number, job, photo.failed(job, error, found.marks), None)
-        return _state(number, job, found.marks, result)
+            return _row(number, job, photo.failed(job, error, found.marks), None)
+        return _row(number, job, found.marks, result)
 
 
 class _Writing:
@@ -235,13 +234,11 @@ class _Writing:
                 found = photo.write(job, found, result, self._saving)
             except Exception as error:
                 found = photo.failed(job, error, found)
-        return {"state": pickle.dumps((number, found))}
+        return _row(number, found)
 
 
-def _state(
-    number: int, job: Job, found: photo.Read | photo.Marks | Outcome | None, result: Result | None
-) -> dict[str, Any]:
-    return {"state": pickle.dumps((number, job, found, result), protocol=5)}
+def _row(*state: object) -> dict[str, Any]:
+    return {"state": pickle.dumps(state, protocol=5)}
 
 
 def _ray() -> ModuleType:

@@ -5,12 +5,12 @@ import contextlib
 import io
 import json
 import os
-import queue
 import signal
 import struct
 import subprocess
 import sys
 import threading
+from collections import deque
 from dataclasses import asdict
 from typing import Any, BinaryIO
 
@@ -175,37 +175,34 @@ class _Pool:
     """The idle workers of this process."""
 
     def __init__(self) -> None:
-        self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue(_KEEP)
+        self._idle: deque[_Worker] = deque()  # whose single steps are safe from several threads
 
     def take(self) -> _Worker:
         """An idle worker, or a new one."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                worker = self._idle.get_nowait()
-                if worker.alive():
-                    return worker
+        with contextlib.suppress(IndexError):
+            while not (worker := self._idle.pop()).alive():
                 worker.kill()
+            return worker
         return _Worker()
 
     def give_back(self, worker: _Worker) -> None:
         """Keep a worker for the next photo, unless it takes none or enough are kept."""
-        with contextlib.suppress(queue.Full):
-            if worker.alive():
-                self._idle.put_nowait(worker)
-                return
-        worker.kill()
+        if worker.alive() and len(self._idle) < _KEEP:
+            self._idle.append(worker)
+        else:
+            worker.kill()
 
     def close(self) -> None:
         """End the idle workers; the next decode starts one anew."""
-        with contextlib.suppress(queue.Empty):
+        with contextlib.suppress(IndexError):
             while True:
-                self._idle.get_nowait().close()
+                self._idle.pop().close()
 
     def forget(self) -> None:
         """Called in a fork of this process: the pipes are its parent's, and sharing them would mix photos."""
-        for worker in self._idle.queue:
+        for worker in self._idle:
             worker.process.returncode = 0  # as if it had ended: it is another process's child
-        self._idle = queue.LifoQueue(_KEEP)
+        self._idle.clear()
 
 
 _pool = _Pool()
@@ -217,11 +214,9 @@ if hasattr(os, "register_at_fork"):
 def decode_isolated(
     source: BinaryIO, length: int, limits: DecodeLimits, *, page: int = 0, damaged: bool = False
 ) -> Planes:
-    """Decode `length` bytes of a stream in a child process. Safe from several threads at once.
-
-    Raises PhotoError and its kinds, also when the child crashes or is killed; PhotoTooLargeError when it runs
-    out of time or memory. The next call works whatever happened to this one.
-    """
+    """Decode `length` bytes of a stream in a child process. Safe from several threads at once. Raises
+    PhotoError and its kinds, also when the child crashes or is killed; PhotoTooLargeError when it runs out of
+    time or memory. The next call works whatever happened to this one."""
     worker, keep = _pool.take(), False
     try:
         with worker.deadline(limits.seconds * PATIENCE) as late:
@@ -301,14 +296,14 @@ def _answer(stream: isolation_worker.Reading, limits: DecodeLimits) -> Planes | 
     if head["format"] not in FORMAT_OF_EXTENSION.values() or len(head["names"]) != len(head["blobs"]):
         raise ValueError("answer malformed")
     shapes = {"colour": shape, "alpha": shape[:2]}
-    arrays, texts = dict[str, np.ndarray](), dict[str, bytes]()
+    arrays, texts = dict[str, np.ndarray](), dict[str, Any]()
     for name, length in zip(head["names"], head["blobs"], strict=True):
         if name in shapes:
             arrays[name] = np.empty(shapes[name], head["dtype"])
             if arrays[name].nbytes != length:
                 raise ValueError("answer of the wrong length")
             isolation_worker.fill(stream, memoryview(arrays[name].data).cast("B"))
-        elif name in ("icc", "exif", "xmp", "iptc", "texts") and 0 <= length <= _MAX_METADATA:
+        elif name in (*isolation_worker.SAID, "texts") and 0 <= length <= _MAX_METADATA:
             texts[name] = isolation_worker.read_exactly(stream, length)
         else:
             raise ValueError("answer malformed")
@@ -316,11 +311,7 @@ def _answer(stream: isolation_worker.Reading, limits: DecodeLimits) -> Planes | 
     return Planes(
         arrays["colour"],
         arrays.get("alpha"),
-        icc=texts.get("icc"),
-        exif=texts.get("exif"),
-        xmp=texts.get("xmp"),
-        iptc=texts.get("iptc"),
-        texts=tuple((str(key), str(text)) for key, text in json.loads(texts.get("texts", b"[]"))),
+        texts=tuple((str(key), str(text)) for key, text in json.loads(texts.pop("texts", b"[]"))),
         dpi=dpi,
         format=head["format"],
         cicp=None if head["cicp"] is None else (int(head["cicp"][0]) & 255, int(head["cicp"][1]) & 255),
@@ -328,4 +319,5 @@ def _answer(stream: isolation_worker.Reading, limits: DecodeLimits) -> Planes | 
         pages=max(1, int(head["pages"])),
         there=min(1.0, float(head["there"])),
         notes=tuple(one_line(str(note)) for note in head["notes"]),
+        **texts,
     )

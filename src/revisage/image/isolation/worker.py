@@ -36,6 +36,8 @@ FORKS = sys.platform == "linux" and os.environ.get("REVISAGE_DECODER_FORKS") != 
 _CHUNK = 1 << 20
 FACTS = ("dpi", "format", "cicp", "orientation", "pages", "there", "notes")
 """What a header tells of `Planes`, besides what follows it."""
+SAID = ("icc", "exif", "xmp", "iptc")
+"""What follows it as it is, besides pixels and texts."""
 
 
 def write_head(stream: BinaryIO, head: dict[str, Any], lengths: Sequence[int]) -> None:
@@ -212,7 +214,7 @@ def _answer(stdout: BinaryIO, data: bytes, head: dict[str, Any]) -> None:
         write_message(stdout, {"error": type(error).__name__, "message": str(error)}, [])
         return
     parts = {
-        **{name: getattr(found, name) for name in ("colour", "alpha", "icc", "exif", "xmp", "iptc")},
+        **{name: getattr(found, name) for name in ("colour", "alpha", *SAID)},
         "texts": json.dumps(found.texts).encode() if found.texts else None,
     }
     present = {name: part for name, part in parts.items() if part is not None}

@@ -55,6 +55,11 @@ class JobStore(ABC):
         """How many rows a statement has changed."""
         return self._run((statement, values))[1]
 
+    def _hold(self, job: Job, changes: str, *values: Any, durable: bool = True) -> bool:
+        """Change a job that its worker still has. False: the lease is lost, and nothing was changed."""
+        held = f"UPDATE revisage_jobs SET {changes} WHERE id = ? AND worker = ? AND state = 'running'"
+        return self._run((held, (*values, job.id, job.worker)), durable=durable)[1] == 1
+
     def submit(self, job: NewJob, *, capacity: int) -> Job:
         """Add a job. Raises QueueFullError where `capacity` jobs wait already."""
         rows, _ = self._run(
@@ -115,35 +120,21 @@ class JobStore(ABC):
     def renew(self, job: Job, *, seconds: float, progress: Progress | None = None) -> bool:
         """Keep a job, and tell how far it is. False: the lease is lost, so drop the work."""
         text = None if progress is None else json.dumps(progress)
-        _, count = self._run(
-            (
-                "UPDATE revisage_jobs SET lease = {now} + ?, progress = COALESCE(?, progress)"
-                " WHERE id = ? AND worker = ? AND state = 'running'",
-                (seconds, text, job.id, job.worker),
-            ),
-            durable=False,
-        )
-        return count == 1
+        changes = "lease = {now} + ?, progress = COALESCE(?, progress)"
+        return self._hold(job, changes, seconds, text, durable=False)
 
     def finish(self, job: Job, *, result: str | None = None, failure: Failure | None = None) -> bool:
         """End a job with its result or failure. False: the lease is lost, and nothing was changed."""
         assert (result is None) != (failure is None)
         state = "done" if failure is None else "failed"
         text = None if failure is None else json.dumps(asdict(failure))
-        end = (
-            "UPDATE revisage_jobs SET state = ?, result = ?, failure = ?, ended = {now}, lease = NULL"
-            " WHERE id = ? AND worker = ? AND state = 'running'"
-        )
-        return self._changed(end, state, result, text, job.id, job.worker) == 1
+        changes = "state = ?, result = ?, failure = ?, ended = {now}, lease = NULL"
+        return self._hold(job, changes, state, result, text)
 
     def give_back(self, job: Job) -> None:
         """Queue a job again in its old place; the attempt does not count."""
-        self._changed(
-            "UPDATE revisage_jobs SET state = 'queued', attempts = attempts - 1, worker = NULL, lease = NULL,"
-            " started = NULL, progress = '{{}}' WHERE id = ? AND worker = ? AND state = 'running'",
-            job.id,
-            job.worker,
-        )
+        changes = "state = 'queued', attempts = attempts - 1, worker = NULL, lease = NULL, started = NULL"
+        self._hold(job, changes + ", progress = '{{}}'")
 
     def reap(self, *, attempts: int, worker: str | None = None) -> int:
         """Queue again the jobs whose lease has run out, or those of a `worker` known to be dead. Those that
