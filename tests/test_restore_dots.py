@@ -59,8 +59,8 @@ def test_dots_of_the_photo_stay_and_may_get_stronger(smooth: np.ndarray, scale: 
 
 def test_what_is_not_finite_stays(smooth: np.ndarray) -> None:
     broken = smooth.copy()
-    broken[..., 3, 3] = np.nan
-    assert np.isnan(without_dots(broken, smooth)).sum() == 3
+    broken[0, :, 3, 3] = np.nan, np.inf, -np.inf
+    assert (~np.isfinite(without_dots(broken, smooth))).sum() == 3
 
 
 @pytest.mark.parametrize(("scale", "most"), [(1, 40), (2, 40)])

@@ -18,10 +18,11 @@ TOO_THIN = "too thin for the scene model"
 
 @dataclass(frozen=True)
 class Background:
-    """The canvas (H scale, W scale, 3) in the photo's dtype, and how it was made, in words."""
+    """The canvas (H scale, W scale, 3) in the photo's dtype, how it was made, and by which models."""
 
     canvas: np.ndarray
     method: str
+    changed_by: tuple[str, ...] = ()
 
 
 def resample(pixels: np.ndarray, scale: int) -> np.ndarray:
@@ -92,7 +93,9 @@ def enlarge(
     elif scale == 1 and model.clean is not None:
         share = spare(canvas, pixels, model.clean)
         method += f", {share:.0%} of what it would change" if share < 1 else ""
-    return Background(canvas, method)
+        if share == 0:
+            return Background(canvas, method)
+    return Background(canvas, method, (model.label,))
 
 
 def square(pixels: np.ndarray, size: int) -> np.ndarray:

@@ -21,8 +21,8 @@ def without_dots(output: np.ndarray, source: np.ndarray) -> np.ndarray:
         for plane, before in zip(planes, befores, strict=True):
             levels = _levels(plane), _levels(cv2.resize(before, size, interpolation=cv2.INTER_CUBIC))
             lows, highs = zip(*(_bounds(*levels, ring) for ring in _RINGS), strict=True)
-            np.maximum(plane, _values(cv2.max(*lows)), out=plane)
-            np.minimum(plane, _values(cv2.min(*highs)), out=plane)
+            held = np.clip(plane, _values(cv2.max(*lows)), _values(cv2.min(*highs)))
+            np.copyto(plane, held, where=np.isfinite(plane))
     return output
 
 

@@ -63,8 +63,11 @@ class Restoration:
         if clean == self.options.clean or self.background is None:
             return self
         with job.timed("scene"):
-            canvas = self.background(clean, job.progress).canvas
-        rest = replace(self.rest, photo=replace(self.rest.photo, pixels=canvas), seconds=job.seconds())
+            made = self.background(clean, job.progress)
+        photo = replace(self.rest.photo, pixels=made.canvas)
+        rest = replace(
+            self.rest, photo=photo, background=made.method, changed_by=made.changed_by, seconds=job.seconds()
+        )
         return replace(self, options=job.options, rest=rest)
 
     def render(

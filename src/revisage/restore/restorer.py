@@ -350,7 +350,7 @@ def _unpasted(
         background=rest.method,
         models={task: model.label if model else None for task, model in models.items()}
         | {"finder": job.finder},
-        changed_by=(scene.label,) if scene else (),
+        changed_by=rest.changed_by,
         repair=job.repair,
         red_eyes=job.red_eyes,
         runtime=asdict(changing[0].session.info) if changing else None,
