@@ -248,15 +248,18 @@ def test_a_folder_stands_for_its_pictures(tmp_path: Path, capsys: pytest.Capture
     for name in ("a.png", "below/b.jpg"):
         Image.new("RGB", (9, 9)).save(tmp_path / name)
     (tmp_path / "film.mp4").write_bytes(b"\0\0\0\x18ftypisom")
+    (tmp_path / "film.mkv").write_bytes(b"\x1aE\xdf\xa3")
     (tmp_path / "notes.txt").touch()
     (tmp_path / "README").write_text("Dear aunt")
     assert main(["label", str(tmp_path)]) == 0
     out, err = capsys.readouterr()
     told = [line for line in out.splitlines() if not line.startswith(" ")]
-    assert told == [str(tmp_path / name) for name in ("a.png", "below/b.jpg", "film.mp4")]
+    assert told == [str(tmp_path / name) for name in ("a.png", "below/b.jpg", "film.mkv", "film.mp4")]
     assert err == f"{tmp_path / 'README'}: it is no picture\n"
-    (tmp_path / "torn.jpg").write_text("Dear aunt")
-    assert main(["label", str(tmp_path)]) == 1
+    for name, text in (("torn.jpg", "Dear aunt"), ("film.mkv", "")):
+        (tmp_path / name).write_text(text)
+        assert main(["label", str(tmp_path)]) == 1
+        (tmp_path / name).unlink()
     (tmp_path / "empty").mkdir()
     assert main(["label", str(tmp_path / "empty")]) == 2
 

@@ -166,10 +166,10 @@ def _known(job: Job, row: sqlite3.Row) -> Job:
     or damaged, and so nobody's work."""
     if (size := storage.size(job.target)) is None:
         return job
+    late = isinstance(job.target, Path) and job.target.stat().st_mtime > row["ended"] + CLOCKS_SECONDS
     moved = row["digest"] is not None and storage.digest(job.source) == row["digest"]
     if _whole(job.source) not in (row["source"], _whole(Path(row["source"]))) and not moved:
         return replace(job, other=row["source"])
-    late = isinstance(job.target, Path) and job.target.stat().st_mtime > row["ended"] + CLOCKS_SECONDS
     return replace(job, again=(size == row["written"] and not late) or storage.is_damaged(job.target))
 
 

@@ -60,14 +60,16 @@ def _pictures(given: Path) -> list[Path]:
 def _show(path: Path, roots: bytes | None, given: Path) -> int:
     try:
         data = path.read_bytes()
-    except OSError as error:
-        say(f"{path}: it cannot be read ({error.strerror or error})", error=True)
+    except (OSError, MemoryError) as error:
+        why = getattr(error, "strerror", None) or str(error) or "there is too little memory"
+        say(f"{path}: it cannot be read ({why})", error=True)
         return 1
     label = read(data)
-    known = sniff(data[:HEAD_BYTES]) is not None or data[4:8] == b"ftyp"  # which films begin with
+    film = path.suffix.lower() in FILMS
+    known = sniff(data[:HEAD_BYTES]) is not None or data[4:8] == b"ftyp" or (film and data)
     if not known and label is None and MARK not in data:
         say(f"{path}: it is {'no picture' if data else 'empty'}", error=True)
-        return 1 if path == given or format_of(path) else 0  # in a folder may lie a README
+        return 1 if path == given or format_of(path) or film else 0  # in a folder may lie a README
     say(path)
     edited = label and f"edited with AI by {label.tool}: {', '.join(label.models)}"
     _line("label", edited or "none by Revisage")
@@ -89,12 +91,14 @@ def _signed(signed: Signature | None) -> Iterator[tuple[str, str]]:
     facts: dict[str, Iterable[str | None]] = {
         "signature": [MEANING[signed.state]],
         "problem": signed.problems,
-        "signed by": [signed.signer and f"{signed.signer}{of}, with {signed.tool}"],
+        "signed by": [] if signed.signer is None else [f"{signed.signer}{of}, with {signed.tool}"],
         "signed at": [signed.time],
         "actions": [", ".join(signed.actions)],
         "source": signed.source_types,
         "model": [f"{model}, SHA-256 {' and '.join(some) or 'unknown'}" for model, some in signed.models],
-        "made from": [signed.parent and f"{signed.parent}, SHA-256 {signed.original or 'not stated'}"],
+        "made from": []
+        if signed.parent is None
+        else [f"{signed.parent}, SHA-256 {signed.original or 'not stated'}"],
         "earlier": [
             f"signed by {one.signer} with {one.tool}{'' if one.held else ', which did not hold'}"
             for one in signed.earlier

@@ -144,14 +144,13 @@ class Result:
         start, chosen = time.perf_counter(), with_changes(options or EncodeOptions(), changes)
         own = self.photo.format
         format = format_named(format or chosen.chosen_format or (own if can_encode(own) else "PNG"))
+        edit = None if chosen.sign is None else self._edit(format, chosen, original)
         photo, mark = self._labelled(chosen)
         further = [page.photo for page in self.further]
         data = encode(photo, format=format, quality=chosen.quality, keep_gps=chosen.keep_gps, further=further)
         data = data if mark is None else add(data, format, mark)  # where the encoder had no room for it
-        if chosen.sign is None:
-            data = seal(data)
-        else:  # which shows later changes itself, and would be one
-            data = sign(data, format, chosen.sign, self._edit(format, chosen, original))
+        # A signature shows later changes itself, and a seal would be one.
+        data = sign(data, format, chosen.sign, edit) if chosen.sign and edit else seal(data)
         self.left_out = left_out(self.photo, format, further)
         if chosen.quality != QUALITY and format in LOSSLESS:
             self.left_out += (f"quality changes nothing in {format}, which is without loss",)
