@@ -127,7 +127,7 @@ def slow_photo(level: int, size: tuple[int, int] = (1600, 800)) -> bytes:
 
 def done(page: Page, count: int) -> None:
     page.wait_for_function(
-        "count => { const { photos } = window.revisage;"
+        "count => { const photos = window.revisage?.photos ?? [];"
         " return photos.length === count && photos.every((one) => one.state === 'done' && one.thumb); }",
         arg=count,
     )
