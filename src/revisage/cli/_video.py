@@ -80,9 +80,12 @@ def restore(
             elif not isinstance(sink, FolderSink):
                 whole = sink.finish()
                 named = {"output": str(film.out), "status": "restored", "error": None, "film": asdict(whole)}
-                report.add(failure(film.source, RevisageError("")) | named)  # after those of its frames
+                entry = failure(film.source, RevisageError("")) | named | {"there": round(sink.there, 3)}
+                report.add(entry)  # after those of its frames
     except RevisageError as error:
         say(f"revisage restore: {error}", error=True)
+        if not isinstance(error, UsageError):
+            report.add(failure(film.source, error))
         return 2 if isinstance(error, UsageError) else 1
     finally:
         written = report.write()
@@ -111,6 +114,6 @@ def _sink(
     except ImportError:
         how = 'pip install "revisage[video]", or give a folder of frames'
         raise RuntimeUnavailableError(f"a video file needs PyAV: {how}") from None
-    source = VideoFilm(film.source, restorer.settings.limits)
+    source = VideoFilm(film.source, restorer.settings.limits, options.damaged)
     with VideoSink(film.out, source, saving) as sink:
         yield source, sink
