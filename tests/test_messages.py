@@ -247,6 +247,13 @@ def test_a_box_may_begin_left_of_the_photo() -> None:
     assert (options.restoring.face, options.restoring.straighten) == (("-20,-5,60,75",), -0.5)
 
 
+@pytest.mark.parametrize("name", ["scans.x", "of.jpg"])
+def test_a_place_with_a_slash_at_its_end_is_a_folder(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "Restorer", lambda *args, **kwargs: Restorer(models=StubModels(face=same)))
+    assert main(["restore", PHOTO, "-o", f"new/{name}/"]) == 0
+    assert Path("new", name, PHOTO).is_file()
+
+
 def test_behind_two_dashes_a_name_may_begin_with_one(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
