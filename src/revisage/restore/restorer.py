@@ -11,7 +11,7 @@ from PIL import Image
 
 from revisage.errors import FaceError, PhotoError, PhotoTooLargeError, UsageError
 from revisage.faces import Face, template
-from revisage.files import absent
+from revisage.files import absent, typed
 from revisage.image import Photo, decode, eight_bits, from_array, from_pillow, with_sidecar
 from revisage.image.prints import framed
 from revisage.options import RestoreOptions, Settings
@@ -200,6 +200,8 @@ class Restorer:
             return from_array(source)
         if isinstance(source, Image.Image):
             return from_pillow(source)
+        if isinstance(source, str):
+            typed(source)  # which tells what is no file's name
         if isinstance(source, str | Path) and not Path(source).exists():
             raise PhotoError(str(absent(Path(source))))
         if isinstance(source, str | Path) and Path(source).is_dir():
