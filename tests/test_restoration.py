@@ -272,13 +272,13 @@ def test_keywords_are_understood_as_on_the_command_line(
 @pytest.mark.parametrize("given", [{"strength": 0.5}, {}, "strong", SaveOptions(), np.zeros(3)])
 def test_what_are_no_options_is_told(photo: np.ndarray, given: Any) -> None:
     restorer = Restorer(models=StubModels())
-    told = rf"give RestoreOptions\(strength=...\), or strength=... by itself, not a {type(given).__name__}$"
+    told = rf"give RestoreOptions\(NAME=...\), or NAME=... alone, not a {type(given).__name__}$"
     for call in (restorer.restore, restorer.analyse, restorer.analyse(photo, scale=1).render):
         with pytest.raises(UsageError, match=told):
             call(*([] if call.__name__ == "render" else [photo]), given)
     with pytest.raises(UsageError, match=told):
         restorer.check(given)
-    with pytest.raises(UsageError, match=r"give SaveOptions\(overwrite=...\)"):
+    with pytest.raises(UsageError, match=r"give SaveOptions\("):
         restorer.restore(photo, scale=1).save("a.png", RestoreOptions())  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match=r"give Settings\(threads=...\)"):
+    with pytest.raises(UsageError, match=r"give Settings\("):
         Restorer("cpu")  # type: ignore[arg-type]

@@ -261,7 +261,7 @@ def test_a_film_that_ends_early_is_told_as_a_photo_is(
     source.write_bytes(data[: len(data) // 2])
     capsys.readouterr()
     assert restore(source, out, *options) == 1
-    assert "of the film is there; `revisage restore --damaged` restores that" in capsys.readouterr().err
+    assert "of it is there; `revisage restore --damaged` restores that" in capsys.readouterr().err
     [failed] = json.loads(report.read_text())["photos"]
     assert (failed["input"], failed["status"]) == (str(source), "failed")
     assert "it is damaged: at most" in failed["error"]

@@ -53,9 +53,8 @@ def plan_photos(
     when it lies inside. `NAME.restored.EXT` and `NAME.EXT.mask.png` are left out, and written anew, where
     NAME is there as well: `restore *` twice must not restore the results of the first time. `tell` gets a
     line about these, and about films and documents. A photo of a format that is not `writable` becomes a PNG,
-    and with `format` every photo one of that, where `out` does not name the file, as it may for one photo
-    but not `as_folder`. Without `out` a photo's result goes beside it, those of a folder into
-    `results_folder`.
+    and with `format` every photo one of that, where `out` does not name the file; `as_folder` it never does.
+    Without `out` a photo's result goes beside it, those of a folder into `results_folder`.
 
     Raises UsageError when no input exists, nor the second of two without `out`, a folder has no photo, or
     `out` is of the wrong kind or not to be written to.

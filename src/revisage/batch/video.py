@@ -44,6 +44,7 @@ FAILURES = (av.FFmpegError, OSError, ValueError)  #: what PyAV raises for files 
 SCALING = Flags.BICUBIC | Flags.ACCURATE_RND | Flags.FULL_CHR_H_INT | Flags.FULL_CHR_H_INP
 """Conversions without the shortcuts of libswscale."""
 
+BOXES = frozenset(b"ftyp styp moov sidx moof mdat free skip wide uuid".split())  #: of MP4, outermost
 MOST_TICKS = 1 << 31  #: MP4 counts time in fewer parts of a second
 
 
@@ -72,18 +73,16 @@ class VideoFilm:
     """The frames of a video file, upright, in 8 or 16 bits for a channel."""
 
     def __init__(self, path: Path, limits: DecodeLimits, damaged: bool = False) -> None:
-        """Raises UsageError when this is no film to be restored, DamagedError when its file ends early and
-        is not taken as `damaged`."""
+        """Raises UsageError when this is no film to be restored, DamagedError when it is not whole."""
         self.path, self._limits = path, limits
         self.notes: dict[str, None] = {}  #: what should be known of the film; grows while frames are read
         with opened(self.path) as container:
             self.there = _there(path)  #: share of the file, less than 1 only of a damaged one
-            share = f"at most {min(self.there, 0.999):.1%}"
-            if self.there < 1 and not damaged:
-                how = "`revisage restore --damaged` restores that"
-                raise DamagedError(f"{path}: it is damaged: {share} of the film is there; {how}")
             if self.there < 1:
-                self.notes[f"damaged: {share} of it is there"] = None
+                share = f"damaged: at most {min(self.there, 0.999):.1%} of it is there"
+                if not damaged:
+                    raise DamagedError(f"{path}: it is {share}; `revisage restore --damaged` restores that")
+                self.notes[share] = None
             stream = self.picture(container)
             average, guessed = stream.average_rate, stream.guessed_rate
             # Frames per second on average; some files have nonsense there, such as 60,000, and some nothing.
@@ -245,31 +244,23 @@ def reason(error: BaseException) -> str:
 
 
 def _there(path: Path) -> float:
-    """Share of a film's file that is there, by the lengths that its outermost parts state: boxes of MP4 and
-    QuickTime, elements of Matroska, RIFF chunks of AVI. 1 where they state none, as in broadcasts. More
-    fragments may have followed the one that is cut."""
-    at, length = 0, path.stat().st_size
+    """Share of a film's file that is there, at most, by the lengths that its outermost parts state: boxes of
+    MP4 and QuickTime, elements of Matroska, RIFF chunks of AVI. 1 where they state none, as in broadcasts."""
+    at, size, length = 0, 8, path.stat().st_size
     with path.open("rb") as file:
-        while at < length:
-            file.seek(at)
+        while size >= 8 and file.seek(at) < length:
             head = file.read(16)
-            if head[:4] == b"RIFF":
+            size = int.from_bytes(head[:4], "big")
+            if head[:4] == b"RIFF" and head[4:8] != b"\xff\xff\xff\xff":
                 size = 8 + int.from_bytes(head[4:8], "little")
-                known = head[4:8] != b"\xff" * 4
             elif head[:4] in (b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"):  # EBML, Segment
-                width = 9 - head[4].bit_length()  # of the length, told by its leading bit
-                value = int.from_bytes(head[4 : 4 + width], "big") & (1 << 7 * width) - 1
-                size, known = 4 + width + value, value != (1 << 7 * width) - 1
-            else:
-                size = int.from_bytes(head[:4], "big")
-                size = int.from_bytes(head[8:], "big") if size == 1 else size
-                known = head[4:8] in (b"ftyp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide")
-            if not known or size < 8:
-                break
-            if at + size > length + 8:  # some AVIs count the head of the chunk twice
-                return length / (at + size)
+                width = 9 - head[4].bit_length()  # of the length, told by its leading bit; all ones: unknown
+                stated, unknown = int.from_bytes(head[4 : 4 + width], "big"), (1 << 7 * width) - 1
+                size = 4 + width + (stated & unknown) if stated & unknown != unknown else 0
+            elif head[4:8] not in BOXES or size == 1:
+                size = int.from_bytes(head[8:], "big") if head[4:8] in BOXES else 0
             at += size
-    return 1.0
+    return length / at if at > length + 8 else 1.0  # some AVIs count the head of the chunk twice
 
 
 def _refuse(url: str, flags: int, options: dict[str, str]) -> Any:

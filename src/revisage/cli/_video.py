@@ -83,8 +83,7 @@ def restore(
             elif not isinstance(sink, FolderSink):
                 whole = sink.finish()
                 named = {"output": str(film.out), "status": "restored", "error": None, "film": asdict(whole)}
-                entry = failure(film.source, RevisageError("")) | named | {"there": round(sink.there, 3)}
-                report.add(entry)  # after those of its frames
+                report.add(failure(film.source, RevisageError("")) | named | {"there": round(sink.there, 3)})
     except RevisageError as error:
         say(f"revisage restore: {error}", error=True)
         if not isinstance(error, UsageError):

@@ -23,13 +23,10 @@ Options = TypeVar("Options", bound=Checked)
 
 
 def with_changes(options: Options | None, kind: type[Options], changes: dict[str, Any]) -> Options:
-    """The options, of their kind, with what a caller's keywords say; a mask may be the path of a file as
-    text, which nobody may name by HTTP. Raises UsageError for what are no such options, OptionError for a
-    word that is none of theirs, and for values as they do."""
-    options = kind() if options is None else options
-    if not isinstance(options, kind):
-        some, not_this = next(iter(kind.__annotations__)), type(options).__name__
-        raise UsageError(f"give {kind.__name__}({some}=...), or {some}=... by itself, not a {not_this}")
+    """The options with what a caller's keywords say; a mask may be the path of a file as text, which nobody
+    may name by HTTP. Raises UsageError for another kind, and for words and values that are none of theirs."""
+    if not isinstance(options := kind() if options is None else options, kind):
+        raise UsageError(f"give {kind.__name__}(NAME=...), or NAME=... alone, not a {type(options).__name__}")
     known: list[str] = [field.name for field in fields(options)]  # type: ignore[arg-type]
     if "color" in changes and "colour" in known:
         changes = {"colour": changes["color"]} | {key: changes[key] for key in changes if key != "color"}

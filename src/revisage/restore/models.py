@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from threading import Lock
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -178,18 +178,15 @@ def selectable(task: str) -> list[str]:
     return ["auto", "none", *(names if len(names) > 1 else ())]
 
 
-class _Once(Generic[T]):
+def _once(make: Callable[[], T]) -> Callable[[], T]:
     """What the first caller makes while the others wait; a failure is raised again to each caller."""
+    lock, kept = Lock(), cache(make)
 
-    def __init__(self, make: Callable[[], T]) -> None:
-        self._lock, self._make, self._kept = Lock(), make, cache(make)
+    def get() -> T:
+        with lock:
+            return kept()
 
-    def __call__(self) -> T:
-        with self._lock:
-            return self._kept()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _Once, (self._make,)
+    return get
 
 
 class InstalledModels:
@@ -197,12 +194,12 @@ class InstalledModels:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.face: Callable[[], FaceModel | None] = _Once(self._open_face)
-        self.scene: Callable[[], SceneModel | None] = _Once(self._open_scene)
-        self.detector = _Once(self._open_detector)
-        self.identity: Callable[[], IdentityModel | None] = _Once(self._open_identity)
-        self.damage = _Once(lambda: self._estimator(DamageModel, "damage"))
-        self.tone = _Once(lambda: self._estimator(ToneModel, "tone", "fp32"))
+        self.face = _once(self._open_face)
+        self.scene = _once(self._open_scene)
+        self.detector = _once(self._open_detector)
+        self.identity = _once(self._open_identity)
+        self.damage = _once(lambda: self._estimator(DamageModel, "damage"))
+        self.tone = _once(lambda: self._estimator(ToneModel, "tone", "fp32"))
 
     def __reduce__(self) -> tuple[Any, ...]:  # in another process they are opened again
         return type(self), (self._settings,)
@@ -251,9 +248,9 @@ class InstalledModels:
         exact = same_size = None
         if precision == "auto":
             # A mixture is read again: its weights are not kept for the few photos of 16 bits.
-            exact = _Once(lambda: self._session(mixed.read() if mixed else model.path, "fp32"))
+            exact = _once(lambda: self._session(mixed.read() if mixed else model.path, "fp32"))
         if (sibling := spec.same_size) is not None:
-            same_size = _Once(lambda: self._scene_model(zoo.resolve("scene", sibling)))
+            same_size = _once(lambda: self._scene_model(zoo.resolve("scene", sibling)))
         control = spec.control == "clean"
         # Cleaning hard looks furthest.
         reach = receptive_field(AtStrength(session, 1) if control else session, spec.scale)
@@ -300,9 +297,10 @@ class InstalledModels:
 
 
 def _digests(*files: Path) -> Callable[[], tuple[str, ...]]:
-    """The SHA-256 of a model's files, read once."""
-    return _Once(partial(_read_digests, files))
+    """The SHA-256 of a model's files, read once; it can be pickled."""
+    return partial(_read_digests, tuple((file, file.stat().st_mtime_ns) for file in files))
 
 
-def _read_digests(files: tuple[Path, ...]) -> tuple[str, ...]:
-    return tuple(sha256(file) for file in files)
+@cache
+def _read_digests(files: tuple[tuple[Path, int], ...]) -> tuple[str, ...]:
+    return tuple(sha256(file) for file, _ in files)

@@ -65,11 +65,9 @@ class Result:
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copies: without the open models that found damage and fading, which keep a name."""
-        state = dict(self.__dict__)
-        for name in ("tone", "repair"):
-            if (found := state[name]) is not None and found.model is not None:
-                state[name] = replace(found, model=replace(found.model, session=None))
-        return state
+        found: dict[str, Any] = {"tone": self.tone, "repair": self.repair}
+        closed = {key: one.model and replace(one.model, session=None) for key, one in found.items() if one}
+        return self.__dict__ | {key: replace(found[key], model=model) for key, model in closed.items()}
 
     @property
     def pixels(self) -> np.ndarray:
