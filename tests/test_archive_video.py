@@ -224,11 +224,22 @@ def test_a_folder_of_frames_by_the_command(tmp_path: Path, capsys: pytest.Captur
 
 
 @pytest.mark.usefixtures("stub")
+@pytest.mark.parametrize("name", ["in.restored", "tape 3.1"])
+def test_a_folder_of_frames_goes_into_a_folder_with_a_dot(tmp_path: Path, name: str) -> None:
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (20, 20)).save(tmp_path / "in" / "0.png")
+    assert main(["restore", "--video", str(tmp_path / "in"), "-o", str(tmp_path / name)]) == 0
+    assert (tmp_path / name / "0.png").is_file()
+
+
+@pytest.mark.usefixtures("stub")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["in"], "-o OUT"),
         (["in", "-o", "in"], "original"),
+        (["in", "-o", "new.mp4"], "go into a folder"),
+        (["in", "-o", "new.png"], "go into a folder"),
         (["in", "-o", "film.mp4"], "go into a folder"),
         (["film.mp4", "-o", "in"], "name the video file"),
         (["film.mp4", "-o", "out"], "name the video file"),

@@ -206,6 +206,13 @@ def test_a_port_that_is_taken_is_told_in_one_line(capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("source", "changes", "error", "message"),
     [
+        ("", {}, UsageError, "the name of a file or folder is empty"),
+        (
+            "http://example.org/photo.jpg",
+            {},
+            UsageError,
+            "http://example.org/photo.jpg is an address of the web: give a file of this machine",
+        ),
         ("grandmothr.jpg", {}, PhotoError, "grandmothr.jpg does not exist: did you mean grandmother.jpg?"),
         (
             np.zeros((8, 8, 3)),
@@ -245,6 +252,22 @@ def test_one_box_need_not_be_in_a_list() -> None:
 def test_a_box_may_begin_left_of_the_photo() -> None:
     options = parse(command.Options, "restore", [PHOTO, "--face", "-20,-5,60,75", "--straighten", "-.5"])
     assert (options.restoring.face, options.restoring.straighten) == (("-20,-5,60,75",), -0.5)
+
+
+@pytest.mark.parametrize("arguments", [[""], [PHOTO, "-o", ""], [PHOTO, "--report", ""]])
+def test_an_empty_name_is_not_the_folder_one_is_in(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["restore", *arguments]) == 2
+    assert "is empty" in capsys.readouterr().err
+    assert not list(Path("..").glob("*restored*"))
+
+
+@pytest.mark.parametrize("name", ["scans.x", "of.jpg"])
+def test_a_place_with_a_slash_at_its_end_is_a_folder(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "Restorer", lambda *args, **kwargs: Restorer(models=StubModels(face=same)))
+    assert main(["restore", PHOTO, "-o", f"new/{name}/"]) == 0
+    assert Path("new", name, PHOTO).is_file()
 
 
 def test_behind_two_dashes_a_name_may_begin_with_one(

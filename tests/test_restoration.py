@@ -14,6 +14,7 @@ from restore_stubs import StubModels, StubSession, face_at, twice
 from revisage import Restorer
 from revisage.errors import PhotoError, UsageError
 from revisage.image import Photo
+from revisage.options import SaveOptions
 from revisage.restore import RestoreOptions, SceneModel, Stage
 from revisage.restore.job import with_changes
 
@@ -254,7 +255,7 @@ def test_keywords_are_understood_as_on_the_command_line(
     photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     restorer = Restorer(models=StubModels())
-    assert with_changes(RestoreOptions(), {"color": "revive", "strength": 0.5}).colour == "revive"
+    assert with_changes(None, RestoreOptions, {"color": "revive", "strength": 0.5}).colour == "revive"
     drawn = np.zeros(photo.shape[:2], np.uint8)
     drawn[:8, :8] = 255
     Image.fromarray(drawn).save(tmp_path / "mask.png")
@@ -266,3 +267,18 @@ def test_keywords_are_understood_as_on_the_command_line(
         restorer.restore(photo, RestoreOptions(mask="mask.png"))  # which may have come by HTTP
     with pytest.raises(UsageError, match="no option 'devcie': did you mean device"):
         Restorer(devcie="cpu")
+
+
+@pytest.mark.parametrize("given", [{"strength": 0.5}, {}, "strong", SaveOptions(), np.zeros(3)])
+def test_what_are_no_options_is_told(photo: np.ndarray, given: Any) -> None:
+    restorer = Restorer(models=StubModels())
+    told = rf"give RestoreOptions\(NAME=...\), or NAME=... alone, not a {type(given).__name__}$"
+    for call in (restorer.restore, restorer.analyse, restorer.analyse(photo, scale=1).render):
+        with pytest.raises(UsageError, match=told):
+            call(*([] if call.__name__ == "render" else [photo]), given)
+    with pytest.raises(UsageError, match=told):
+        restorer.check(given)
+    with pytest.raises(UsageError, match=r"give SaveOptions\("):
+        restorer.restore(photo, scale=1).save("a.png", RestoreOptions())  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"give Settings\("):
+        Restorer("cpu")  # type: ignore[arg-type]

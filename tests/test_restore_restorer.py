@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import io
+import pickle
 import threading
 import time
 import weakref
@@ -17,6 +18,7 @@ from restore_stubs import StubModels, crowd, face_at, restorer_with, twice
 
 from revisage.faces import Face
 from revisage.image import Photo
+from revisage.options import Settings
 from revisage.restore import InstalledModels, Restorer, Stage
 
 data = pytest.importorskip("skimage.data")
@@ -123,6 +125,23 @@ def test_a_closed_restorer_has_let_its_models_go(monkeypatch: pytest.MonkeyPatch
     assert opened[0]() is None
     restorer._models.detector()
     assert len(opened) == 2
+
+
+def test_a_restorer_is_pickled_by_its_settings_and_a_result_with_its_pixels(astronaut: np.ndarray) -> None:
+    with Restorer(Settings(threads=1)) as restorer:
+        result = restorer.restore(astronaut[:256], scale=1, repair="light", colour="revive")
+        other = pickle.loads(pickle.dumps(restorer))
+        assert other.settings == restorer.settings
+    same = pickle.loads(pickle.dumps(result))
+    np.testing.assert_array_equal(same.pixels, result.pixels)
+    assert same.entry() == result.entry()
+    assert {model: read() for model, read in same.digests.items()} == {
+        model: read() for model, read in result.digests.items()
+    }
+    assert same.encode("PNG") == result.encode("PNG")
+    np.testing.assert_array_equal(
+        other.restore(astronaut[:256], scale=1, repair="light", colour="revive").pixels, result.pixels
+    )
 
 
 def test_a_result_is_told_in_one_line(astronaut: np.ndarray) -> None:

@@ -240,8 +240,66 @@ def test_a_cut_off_film_is_restored_as_far_as_it_goes(tmp_path: Path) -> None:
     )
     data = source.read_bytes()
     source.write_bytes(data[: len(data) * 2 // 3])
-    assert restore(source, tmp_path / "out.mp4") in (0, 1)
+    assert restore(source, tmp_path / "out.mp4", "--damaged") in (0, 1)
     assert 10 < len(times(tmp_path / "out.mp4")) < 40
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mov", "mkv", "avi", "fragments.mp4"])
+def test_a_film_that_ends_early_is_told_as_a_photo_is(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = "frag_keyframe+empty_moov" if kind.startswith("fragments") else "faststart"
+    codec = "mpeg4" if kind == "avi" else "libx264"
+    made = Made(size=(320, 240), times=range(40), codec=codec, options={"g": "4", "bf": "0"})
+    source = make(tmp_path / f"in.{kind}", made, **({"movflags": flags} if kind[-1] in "4v" else {}))
+    data, out, report = source.read_bytes(), tmp_path / "out.mkv", tmp_path / "report.json"
+    options = ["--report", str(report), "--overwrite"]
+    assert restore(source, out, *options) == 0
+    whole = json.loads(report.read_text())["photos"][-1]
+    assert (whole["there"], whole["film"]["notes"]) == (1, [])
+    out.unlink()
+    source.write_bytes(data[: len(data) // 2])
+    capsys.readouterr()
+    assert restore(source, out, *options) == 1
+    assert "of it is there; `revisage restore --damaged` restores that" in capsys.readouterr().err
+    [failed] = json.loads(report.read_text())["photos"]
+    assert (failed["input"], failed["status"]) == (str(source), "failed")
+    assert "it is damaged: at most" in failed["error"]
+    assert not out.exists()
+    restore(source, out, *options, "--damaged")
+    assert 8 < len(times(out)) < 32
+    assert "note: damaged: at most" in capsys.readouterr().err
+    part = json.loads(report.read_text())["photos"][-1]
+    assert part["status"] == "restored"
+    assert (
+        part["there"] < 1 if kind.startswith("fragments") else part["there"] == pytest.approx(0.5, abs=0.01)
+    )
+    [note] = [note for note in part["film"]["notes"] if "damaged" in note]
+    assert note.endswith("% of it is there")
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("last.mkv", Made(times=[0, 5, 300])),  # the last picture may be shown for any time
+        ("last.mp4", Made(times=[0, 5, 300], sounds=["und"])),
+        ("late.mp4", Made(times=range(200, 210), sounds=["und"], sound_seconds=0.5)),
+        ("cut.mp4", Made(times=range(30), sounds=["und"], sound_start=-2, sound_seconds=9)),
+        ("odd.avi", Made(size=(97, 65), codec="mjpeg", pixel_format="yuvj420p", options={})),
+        ("live.ts", Made(sounds=["und"])),
+    ],
+)
+def test_a_whole_film_is_not_called_damaged(tmp_path: Path, name: str, made: Made) -> None:
+    assert VideoFilm(make(tmp_path / name, made), DecodeLimits()).there == 1
+
+
+def test_a_film_of_unknown_length_is_not_called_damaged(tmp_path: Path) -> None:
+    made = Made(size=(320, 240), times=range(40))
+    data = bytearray(make(tmp_path / "in.mkv", made).read_bytes())
+    at = data.index(b"\x18\x53\x80\x67") + 4
+    data[at : at + 8] = b"\x01" + b"\xff" * 7  # as it is while a recording goes on
+    (tmp_path / "live.mkv").write_bytes(data[: len(data) // 2])
+    assert VideoFilm(tmp_path / "live.mkv", DecodeLimits()).there == 1
 
 
 def test_a_damaged_frame_fails_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -189,6 +189,10 @@ def test_what_the_words_mean(home: Path) -> None:
         ("strong:-1", UsageError, "number from 0 to 1"),
         ("strong:nan", UsageError, "number from 0 to 1"),
         ("strong:", UsageError, "number from 0 to 1"),
+        *(
+            (text, UsageError, "lacks a model's name: give NAME:0.3, or")
+            for text in (":0.3", "strong+:1", "+weak:1")
+        ),
         ("weak:0.3", UsageError, r"weak has no twin to be mixed with; name one: weak\+OTHER:0\.3"),
         ("strong+nobody:0.3", UnknownModelError, "no model is called 'nobody'"),
         ("strong+revisage-face-256:0.3", UnknownModelError, "is a face model"),

@@ -16,7 +16,9 @@ PART = ".part"
 
 def typed(text: str) -> Path:
     """The path that somebody has typed; ~ is their own folder, also where no shell has said so. Raises
-    UsageError for an address of the web, and for a path of Windows elsewhere."""
+    UsageError for nothing, an address of the web, and for a path of Windows elsewhere."""
+    if not text:
+        raise UsageError("the name of a file or folder is empty")
     if text.startswith(("http://", "https://")):
         raise UsageError(f"{text} is an address of the web: give a file of this machine")
     path, windows = Path(os.path.expanduser(text)), PureWindowsPath(text)

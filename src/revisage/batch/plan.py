@@ -44,6 +44,7 @@ def plan_photos(
     format: str | None = None,
     *,
     tell: Tell = str,
+    as_folder: bool = False,
 ) -> list[Job]:
     """The photos below `inputs` (files, and folders with all that is in them) and where each result goes.
 
@@ -52,8 +53,8 @@ def plan_photos(
     when it lies inside. `NAME.restored.EXT` and `NAME.EXT.mask.png` are left out, and written anew, where
     NAME is there as well: `restore *` twice must not restore the results of the first time. `tell` gets a
     line about these, and about films and documents. A photo of a format that is not `writable` becomes a PNG,
-    and with `format` every photo one of that, where `out` does not name the file. Without `out` a photo's
-    result goes beside it, those of a folder into `results_folder`.
+    and with `format` every photo one of that, where `out` does not name the file; `as_folder` it never does.
+    Without `out` a photo's result goes beside it, those of a folder into `results_folder`.
 
     Raises UsageError when no input exists, nor the second of two without `out`, a folder has no photo, or
     `out` is of the wrong kind or not to be written to.
@@ -75,7 +76,7 @@ def plan_photos(
         raise absent(photos[0])
     if out is None:
         targets = output_paths(photos, writable=writable, format=format)
-    elif len(inputs) == 1 and not inputs[0].is_dir() and not out.is_dir() and out.suffix:
+    elif len(inputs) == 1 and not inputs[0].is_dir() and not (as_folder or out.is_dir()) and out.suffix:
         _check_name(out, format)
         if out.resolve() == photos[0].resolve():
             raise UsageError(f"{out} is the original and is never written to: choose another name")
@@ -83,7 +84,7 @@ def plan_photos(
     else:
         if out.exists() and not out.is_dir():
             raise UsageError(f"{out} is a file: several photos need a folder")
-        if not out.exists() and format_of(out) is not None:
+        if not (as_folder or out.exists()) and format_of(out) is not None:
             raise UsageError(f"{out} is the name of one photo: several photos need a folder")
         targets = output_paths(photos, out, roots=roots, writable=writable, format=format)
     _require_writable({target.parent for target in targets}, out)
@@ -139,6 +140,7 @@ def plan_locations(
     format: str | None = None,
     *,
     tell: Tell = str,
+    as_folder: bool = False,
 ) -> list[Job]:
     """`plan`, where a folder of photos, or `out`, may also be a URL for fsspec, and one photo and its result
     may be streams ("-" is standard input, and output). With a URL there is one folder of photos, `out` is a
@@ -147,7 +149,7 @@ def plan_locations(
         return [_plan_stream(inputs, out, format)]
     paths = [path for path in inputs if isinstance(path, Path)]
     if len(paths) == len(inputs) and not isinstance(out, str):
-        return plan_photos(paths, out, writable, format, tell=tell)
+        return plan_photos(paths, out, writable, format, tell=tell, as_folder=as_folder)
     if len(inputs) != 1 or out is None:
         raise UsageError("with a URL, give one folder of photos, and where the results go with -o OUT")
     [source] = inputs

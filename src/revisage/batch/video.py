@@ -22,7 +22,7 @@ from av.video.reformatter import ColorRange
 from av.video.reformatter import Interpolation as Flags
 from av.video.stream import VideoStream
 
-from revisage.errors import PhotoError, RevisageError, UsageError
+from revisage.errors import DamagedError, PhotoError, RevisageError, UsageError
 from revisage.image import DecodeLimits, Photo, format_of
 from revisage.restore.video.film import Frame
 
@@ -44,6 +44,7 @@ FAILURES = (av.FFmpegError, OSError, ValueError)  #: what PyAV raises for files 
 SCALING = Flags.BICUBIC | Flags.ACCURATE_RND | Flags.FULL_CHR_H_INT | Flags.FULL_CHR_H_INP
 """Conversions without the shortcuts of libswscale."""
 
+BOXES = frozenset(b"ftyp styp moov sidx moof mdat free skip wide uuid".split())  #: of MP4, outermost
 MOST_TICKS = 1 << 31  #: MP4 counts time in fewer parts of a second
 
 
@@ -71,11 +72,17 @@ def usual_matrix(size: tuple[int, int]) -> int:
 class VideoFilm:
     """The frames of a video file, upright, in 8 or 16 bits for a channel."""
 
-    def __init__(self, path: Path, limits: DecodeLimits) -> None:
-        """Raises UsageError when this is no film to be restored."""
+    def __init__(self, path: Path, limits: DecodeLimits, damaged: bool = False) -> None:
+        """Raises UsageError when this is no film to be restored, DamagedError when it is not whole."""
         self.path, self._limits = path, limits
         self.notes: dict[str, None] = {}  #: what should be known of the film; grows while frames are read
         with opened(self.path) as container:
+            self.there = _there(path)  #: share of the file, less than 1 only of a damaged one
+            if self.there < 1:
+                share = f"damaged: at most {min(self.there, 0.999):.1%} of it is there"
+                if not damaged:
+                    raise DamagedError(f"{path}: it is {share}; `revisage restore --damaged` restores that")
+                self.notes[share] = None
             stream = self.picture(container)
             average, guessed = stream.average_rate, stream.guessed_rate
             # Frames per second on average; some files have nonsense there, such as 60,000, and some nothing.
@@ -234,6 +241,26 @@ def pixel_aspect(stream: VideoStream) -> Fraction:
 def reason(error: BaseException) -> str:
     """An error of FFmpeg or of the file system in words."""
     return getattr(error, "strerror", None) or str(error)
+
+
+def _there(path: Path) -> float:
+    """Share of a film's file that is there, at most, by the lengths that its outermost parts state: boxes of
+    MP4 and QuickTime, elements of Matroska, RIFF chunks of AVI. 1 where they state none, as in broadcasts."""
+    at, size, length = 0, 8, path.stat().st_size
+    with path.open("rb") as file:
+        while size >= 8 and file.seek(at) < length:
+            head = file.read(16)
+            size = int.from_bytes(head[:4], "big")
+            if head[:4] == b"RIFF" and head[4:8] != b"\xff\xff\xff\xff":
+                size = 8 + int.from_bytes(head[4:8], "little")
+            elif head[:4] in (b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"):  # EBML, Segment
+                width = 9 - head[4].bit_length()  # of the length, told by its leading bit; all ones: unknown
+                stated, unknown = int.from_bytes(head[4 : 4 + width], "big"), (1 << 7 * width) - 1
+                size = 4 + width + (stated & unknown) if stated & unknown != unknown else 0
+            elif head[4:8] not in BOXES or size == 1:
+                size = int.from_bytes(head[8:], "big") if head[4:8] in BOXES else 0
+            at += size
+    return length / at if at > length + 8 else 1.0  # some AVIs count the head of the chunk twice
 
 
 def _refuse(url: str, flags: int, options: dict[str, str]) -> Any:

@@ -57,6 +57,7 @@ class VideoSink(contextlib.AbstractContextManager["VideoSink"]):
         if path.suffix.lower() not in CONTAINERS:
             raise UsageError(f"{path}: end the video's name with one of {', '.join(CONTAINERS)}")
         self._path, self._film, self._saving = path, film, saving
+        self.there = film.there
         self._format = CONTAINERS[path.suffix.lower()]
         self._temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}{PART}")
         self._closing = contextlib.ExitStack()

@@ -12,12 +12,14 @@ from rich.progress import TaskID
 
 from revisage.batch import SaveOptions
 from revisage.batch.frames import FolderFilm, FolderSink
+from revisage.batch.plan import FILMS
 from revisage.cli._bar import bar
 from revisage.cli._interrupt import interruptible
 from revisage.cli._report import Report
 from revisage.cli._say import say
 from revisage.errors import RevisageError, RuntimeUnavailableError, UsageError
 from revisage.files import absent
+from revisage.image import format_of
 from revisage.restore import RestoreOptions, Restorer, failure
 from revisage.restore.video.film import restore_film
 
@@ -39,7 +41,8 @@ class Film:
             raise absent(self.source)
         if self.out.resolve() == self.source.resolve():
             raise UsageError(f"{self.out} is the original and is never written to: choose another name")
-        if self.source.is_dir() and (self.out.suffix or self.out.is_file()) and not self.out.is_dir():
+        named = self.out.suffix.lower() in FILMS or format_of(self.out) is not None
+        if self.source.is_dir() and (named or self.out.is_file()) and not self.out.is_dir():
             raise UsageError(f"{self.out}: the results of a folder of frames go into a folder")
         if not self.source.is_dir() and (self.out.is_dir() or not self.out.suffix):
             raise UsageError(f"{self.out}: name the video file to be written, such as film.mp4")
@@ -80,9 +83,11 @@ def restore(
             elif not isinstance(sink, FolderSink):
                 whole = sink.finish()
                 named = {"output": str(film.out), "status": "restored", "error": None, "film": asdict(whole)}
-                report.add(failure(film.source, RevisageError("")) | named)  # after those of its frames
+                report.add(failure(film.source, RevisageError("")) | named | {"there": round(sink.there, 3)})
     except RevisageError as error:
         say(f"revisage restore: {error}", error=True)
+        if not isinstance(error, UsageError):
+            report.add(failure(film.source, error))
         return 2 if isinstance(error, UsageError) else 1
     finally:
         written = report.write()
@@ -111,6 +116,6 @@ def _sink(
     except ImportError:
         how = 'pip install "revisage[video]", or give a folder of frames'
         raise RuntimeUnavailableError(f"a video file needs PyAV: {how}") from None
-    source = VideoFilm(film.source, restorer.settings.limits)
+    source = VideoFilm(film.source, restorer.settings.limits, options.damaged)
     with VideoSink(film.out, source, saving) as sink:
         yield source, sink

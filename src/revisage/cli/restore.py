@@ -1,6 +1,7 @@
 """`revisage restore`: photos in, restored photos out."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -116,7 +117,8 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
     def writable(format: str) -> bool:
         return can_encode(format) and (options.sign is None or can_sign(format))
 
-    jobs = batch.plan_locations(places, out, writable, format, tell=partial(say, error=True))
+    plan = partial(batch.plan_locations, tell=partial(say, error=True))
+    jobs = plan(places, out, writable, format, as_folder=(options.out or "").endswith(("/", os.sep)))
     if (options.restoring.face or options.restoring.mask is not None) and len(jobs) > 1:
         raise UsageError("--face and --mask are for one photo: name that photo alone, one in each run")
     if options.saving.save_mask and options.restoring.repair == "off" and options.restoring.mask is None:

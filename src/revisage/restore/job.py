@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from revisage.errors import OptionError, did_you_mean
+from revisage.errors import OptionError, UsageError, did_you_mean
 from revisage.faces import Face
 from revisage.image import Photo
 from revisage.options import Checked, RestoreOptions
@@ -22,9 +22,11 @@ Sketch = Callable[[Photo, Photo], None]
 Options = TypeVar("Options", bound=Checked)
 
 
-def with_changes(options: Options, changes: dict[str, Any]) -> Options:
+def with_changes(options: Options | None, kind: type[Options], changes: dict[str, Any]) -> Options:
     """The options with what a caller's keywords say; a mask may be the path of a file as text, which nobody
-    may name by HTTP. Raises OptionError for a word that is none of theirs, and for values as they do."""
+    may name by HTTP. Raises UsageError for another kind, and for words and values that are none of theirs."""
+    if not isinstance(options := kind() if options is None else options, kind):
+        raise UsageError(f"give {kind.__name__}(NAME=...), or NAME=... alone, not a {type(options).__name__}")
     known: list[str] = [field.name for field in fields(options)]  # type: ignore[arg-type]
     if "color" in changes and "colour" in known:
         changes = {"colour": changes["color"]} | {key: changes[key] for key in changes if key != "color"}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from threading import Lock
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -201,6 +201,9 @@ class InstalledModels:
         self.damage = _once(lambda: self._estimator(DamageModel, "damage"))
         self.tone = _once(lambda: self._estimator(ToneModel, "tone", "fp32"))
 
+    def __reduce__(self) -> tuple[Any, ...]:  # in another process they are opened again
+        return type(self), (self._settings,)
+
     def choosing(self, model: str, scene: str) -> InstalledModels:
         for setting, task, name in (("model", "face", model), ("scene", "scene", scene)):
             if wish := refusal(name, selectable(task), None):
@@ -294,5 +297,10 @@ class InstalledModels:
 
 
 def _digests(*files: Path) -> Callable[[], tuple[str, ...]]:
-    """The SHA-256 of a model's files, read once."""
-    return _once(lambda: tuple(sha256(file) for file in files))
+    """The SHA-256 of a model's files, read once; it can be pickled."""
+    return partial(_read_digests, tuple((file, file.stat().st_mtime_ns) for file in files))
+
+
+@cache
+def _read_digests(files: tuple[tuple[Path, int], ...]) -> tuple[str, ...]:
+    return tuple(sha256(file) for file, _ in files)

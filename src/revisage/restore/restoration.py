@@ -83,7 +83,7 @@ class Restoration:
         Arguments as of `Restorer.restore`; the analysed options if none are given. Raises UsageError for a
         value that makes no sense, or needs a new analysis (`ANALYSED`).
         """
-        chosen = with_changes(options or self.options, changes)
+        chosen = with_changes(self.options if options is None else options, RestoreOptions, changes)
         if not self.serves(chosen):
             raise UsageError(f"another {', '.join(ANALYSED)} needs another analysis: call Restorer.analyse")
         there = self.cleaned(chosen.clean, progress)

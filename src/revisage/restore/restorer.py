@@ -11,7 +11,7 @@ from PIL import Image
 
 from revisage.errors import FaceError, PhotoError, PhotoTooLargeError, UsageError
 from revisage.faces import Face, template
-from revisage.files import absent
+from revisage.files import absent, typed
 from revisage.image import Photo, decode, eight_bits, from_array, from_pillow, with_sidecar
 from revisage.image.prints import framed
 from revisage.options import RestoreOptions, Settings
@@ -44,7 +44,7 @@ class Restorer:
     def __init__(
         self, settings: Settings | None = None, *, models: ModelSource | None = None, **changes: Any
     ) -> None:
-        self.settings = with_changes(settings or Settings(), changes)
+        self.settings = with_changes(settings, Settings, changes)
         self._models = InstalledModels(self.settings) if models is None else models
         memory = self.settings.memory
         # Once, so that every photo of a folder is cut into the same tiles, whatever else is in hand.
@@ -65,7 +65,7 @@ class Restorer:
         """Open the models that `options` need now, so that what is missing is told before the first photo.
         Raises UsageError for a guard without an identity model, and for a model of whole pictures
         (`FaceModel.whole`) with a guard or without `aligned`; ModelError, RuntimeUnavailableError."""
-        options = options or RestoreOptions()
+        options = with_changes(options, RestoreOptions, {})
         self._models.scene()
         if options.repair != "off" and options.mask is None:
             self._models.damage()
@@ -103,7 +103,7 @@ class Restorer:
             ModelError: a model is unknown, missing or corrupt.
             FaceError: `aligned`, and the face model failed.
         """
-        job = Job(with_changes(options or RestoreOptions(), changes), progress or silent, given=found)
+        job = Job(with_changes(options, RestoreOptions, changes), progress or silent, given=found)
         restoration = self._layered(source, job)
         result = restoration.compose(restoration.rest.pixels, job)
         return self.with_pages(result, job.options, progress)
@@ -169,7 +169,7 @@ class Restorer:
         Arguments and errors as of `restore`. All restored faces are held, 3 MB for one of 512 pixels. They
         come before the rest of the photo, and `sketch` is told of them then.
         """
-        chosen = with_changes(options or RestoreOptions(), changes)
+        chosen = with_changes(options, RestoreOptions, changes)
         return self._layered(source, Job(chosen, progress or silent, given=found, every=True, sketch=sketch))
 
     def find(self, source: Source) -> list[Face]:
@@ -200,6 +200,8 @@ class Restorer:
             return from_array(source)
         if isinstance(source, Image.Image):
             return from_pillow(source)
+        if isinstance(source, str):
+            typed(source)  # which tells what is no file's name
         if isinstance(source, str | Path) and not Path(source).exists():
             raise PhotoError(str(absent(Path(source))))
         if isinstance(source, str | Path) and Path(source).is_dir():

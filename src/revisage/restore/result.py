@@ -63,6 +63,12 @@ class Result:
         of = f" of {self.input.name}" if self.input else ""
         return f"<Result{of}: {width} x {height} pixels, {restored} of {len(self.faces)} faces restored>"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copies: without the open models that found damage and fading, which keep a name."""
+        found: dict[str, Any] = {"tone": self.tone, "repair": self.repair}
+        closed = {key: one.model and replace(one.model, session=None) for key, one in found.items() if one}
+        return self.__dict__ | {key: replace(found[key], model=model) for key, model in closed.items()}
+
     @property
     def pixels(self) -> np.ndarray:
         """(H, W, 3) RGB in the photo's own depth, uint8 or uint16."""
@@ -95,7 +101,7 @@ class Result:
             UsageError: the format cannot be signed, or there is no original to be named in a signature.
             SigningError: the certificate or its key cannot be used.
         """
-        path, chosen = Path(path), with_changes(options or SaveOptions(), changes)
+        path, chosen = Path(path), with_changes(options, SaveOptions, changes)
         if self.input is not None and _same(path, self.input):
             raise SaveError(f"{path} is the original and is never written to: choose another name")
         results.check_free(path, self.input, overwrite=chosen.overwrite, how="overwrite=True")
@@ -141,7 +147,7 @@ class Result:
     ) -> bytes:
         """The photo as a file of `format` (default: the options', else its source's, or PNG where that is not
         written), labelled and signed as `save` does."""
-        start, chosen = time.perf_counter(), with_changes(options or EncodeOptions(), changes)
+        start, chosen = time.perf_counter(), with_changes(options, EncodeOptions, changes)
         own = self.photo.format
         format = format_named(format or chosen.chosen_format or (own if can_encode(own) else "PNG"))
         edit = None if chosen.sign is None else self._edit(format, chosen, original)

@@ -61,6 +61,8 @@ def mixture(task: str, text: str) -> Mixture | None:
     names, colon, number = text.rpartition(":")
     if not colon or text.lower().endswith(".onnx"):
         return None
+    if not all(names.split("+")):
+        raise UsageError(f"{text} lacks a model's name: give NAME:0.3, or NAME+OTHER:0.3")
     try:
         weight = float(number)
     except ValueError:
