@@ -146,6 +146,8 @@ def test_numbers_and_sequences_are_as_good_as_text() -> None:
     assert RestoreOptions(faces=np.array([1, 3]), scale=np.int64(2)) == RestoreOptions(faces="1,3", scale="2")
     boxes = [(1, 2, 3, 4), "1,2,3,4", [(1, 2, 3, 4)], ["1,2,3,4"], np.array([[1, 2, 3, 4]])]
     assert {RestoreOptions(face=box).face for box in boxes} == {("1,2,3,4",)}
+    made = [iter([(1, 2, 3, 4)]), iter((1, 2, 3, 4)), (box for box in ["1,2,3,4"])]
+    assert {RestoreOptions(face=box).face for box in made} == {("1,2,3,4",)}
     assert Settings(threads=None).threads is None
     assert JobOptions(format="JPEG") == JobOptions(format="jpeg")
 

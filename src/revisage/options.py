@@ -221,7 +221,8 @@ class RestoreOptions(Checked):
         if isinstance(self.mask, Path | bytes):
             object.__setattr__(self, "mask", mask_text(self.mask))
         several = isinstance(self.face, Iterable) and not isinstance(self.face, str)
-        boxes = self.face if several and not any(isinstance(one, Real) for one in self.face) else (self.face,)
+        given = list(self.face) if several else [self.face]  # an iterator can be read once
+        boxes = [given] if several and any(isinstance(one, Real) for one in given) else given
         object.__setattr__(self, "face", tuple(map(_joined, boxes)))
         faces: Any = self.faces
         if isinstance(faces, Mapping):
