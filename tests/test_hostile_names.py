@@ -16,6 +16,8 @@ from PIL import Image
 
 from revisage.cli import main
 from revisage.cli._say import printable
+from revisage.errors import PhotoError
+from revisage.restore import Restorer
 
 EVIL = "a\x1b]0;owned\x07\n\x1b[2Jb\u202e"
 
@@ -33,6 +35,36 @@ def test_what_is_printable_stays_and_nothing_else_is_left(text: str) -> None:
 def test_names_of_other_scripts_stay() -> None:
     assert printable("Großmutter 祖母\u3000写真.jpg") == "Großmutter 祖母\u3000写真.jpg"
     assert printable("caf\udce9.jpg") == "caf\\udce9.jpg"
+
+
+LONG = "a" * 300
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows says that there is no such file")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [f"{LONG}.jpg"], ["restore", "p.png", "-o", f"{LONG}.png"], ["restore", "p.png", "--report", LONG],
+        ["label", LONG], ["degrade", LONG, "out"], ["degrade", "p.png", LONG], ["split", LONG, "-o", "out"],
+        ["stored", LONG], ["models", "import", f"{LONG}.onnx"], ["prepare", LONG, "out"],
+    ],
+)  # fmt: skip
+def test_a_name_that_is_too_long_is_told_in_one_line(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (8, 8)).save("p.png")
+    assert main(arguments) == 2
+    told = capsys.readouterr().err
+    assert told.endswith("… cannot be used (File name too long)\n")
+    assert len(told) < 160
+    assert os.listdir() == ["p.png"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows says that there is no such file")
+def test_python_is_told_of_a_name_that_is_too_long() -> None:
+    with pytest.raises(PhotoError, match=r"cannot be used \(File name too long\)"):
+        Restorer(model="none", scene="none").restore(f"{LONG}.jpg")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows allows no such names")

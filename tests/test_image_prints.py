@@ -139,6 +139,17 @@ def test_the_command_writes_each_print_once(tmp_path: Path, capsys: pytest.Captu
     assert "no prints" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("command", "told"), [("split", "; `--damaged` takes that"), ("degrade", "")])
+def test_a_cut_scan_names_an_option_of_the_command_or_none(
+    command: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut = tmp_path / "cut.jpg"
+    save(from_array(scan(THREE)), cut)
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    assert main([command, str(cut), *(["-o"] if command == "split" else []), str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err.splitlines()[0].endswith(f"of the picture is there{told}")
+
+
 def test_every_page_is_split_and_no_scan_is_written_over(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -112,7 +112,8 @@ def test_a_new_option_needs_one_declaration(capsys: pytest.CaptureFixture[str]) 
         ),
         (lambda: RestoreOptions(faces="1:1.5"), "faces '1:1.5': give .* 1,3:0.6"),
         (lambda: RestoreOptions(faces="1:nan"), "faces '1:nan': give"),
-        (lambda: Settings(threads=0), "threads 0: give at least 1"),
+        (lambda: Settings(threads=0), "threads 0: give a number from 1 to 4096"),
+        (lambda: Settings(threads=10**23), "threads 1.*: give a number from 1 to 4096"),
         (lambda: Settings(precision="int4"), "precision 'int4': choose one of auto, fp32"),
         (lambda: ModelSettings(model=""), "--model is empty"),
         (lambda: SaveOptions(quality=0), "quality 0: give a number from 1 to 100"),
@@ -127,8 +128,8 @@ def test_a_new_option_needs_one_declaration(capsys: pytest.CaptureFixture[str]) 
                 (RestoreOptions, "face", [None, 5, "", (1, 2, 3), [(1, 2)]]),
                 (RestoreOptions, "crop", [None, 0.5]),
                 (RestoreOptions, "aligned", ["yes", None]),
-                (SaveOptions, "quality", [None, "95"]),
-                (Settings, "threads", ["2"]),
+                (SaveOptions, "quality", [None, "95", 95.5, True]),
+                (Settings, "threads", ["2", 1.5, True]),
             ]
             for value in values
         ],
@@ -146,6 +147,8 @@ def test_numbers_and_sequences_are_as_good_as_text() -> None:
     assert RestoreOptions(faces=np.array([1, 3]), scale=np.int64(2)) == RestoreOptions(faces="1,3", scale="2")
     boxes = [(1, 2, 3, 4), "1,2,3,4", [(1, 2, 3, 4)], ["1,2,3,4"], np.array([[1, 2, 3, 4]])]
     assert {RestoreOptions(face=box).face for box in boxes} == {("1,2,3,4",)}
+    made = [iter([(1, 2, 3, 4)]), iter((1, 2, 3, 4)), (box for box in ["1,2,3,4"])]
+    assert {RestoreOptions(face=box).face for box in made} == {("1,2,3,4",)}
     assert Settings(threads=None).threads is None
     assert JobOptions(format="JPEG") == JobOptions(format="jpeg")
 

@@ -91,12 +91,14 @@ def test_a_client_chooses_among_the_installed_models_and_nothing_else(
         zoo, "installed", lambda: [model("face", 64, 1), second, whole, model("scene", None, 2)]
     )
     assert selectable("face") == ["auto", "none", "some-face", "other-face"]
-    assert selectable("scene") == ["auto", "none"], "with one there is nothing to choose"
+    assert selectable("scene") == ["auto", "none", "some-scene"]
     source = InstalledModels(Settings())
     source.face()
     plain = source.choosing("auto", "none")
     assert plain.scene() is None
     assert plain.face() is source.face()
+    named = source.choosing("some-face", "some-scene")
+    assert (named.face, named.scene) == (source.face, source.scene), "auto by its name is auto"
     assert [line.split()[0] for line in opened] == ["face"], "what stays is not opened again"
     for name in ("/etc/passwd.onnx", "whole-face", "some-face:0.5", ""):
         with pytest.raises(UsageError, match="choose one of auto, none, some-face, other-face"):

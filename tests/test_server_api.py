@@ -335,7 +335,7 @@ def test_what_is_there_of_a_damaged_photo_over_http(server: Running) -> None:
     report = requests.get(server.url + answer.headers["link"].split(">")[0][1:], timeout=5).json()
     assert report["photos"][0]["there"] == pytest.approx(0.5, abs=0.15)
     failed = server.client.wait(server.client.submit(cut).id)
-    assert (failed.error or "").endswith("`damaged=true` restores that")
+    assert (failed.error or "").endswith("`damaged=true` takes that")
     again = server.client.again(failed.id, JobOptions(damaged=True))
     assert server.client.wait(again.id).state == "done"
 

@@ -204,6 +204,15 @@ def test_kinds_and_ages_choose(capsys: pytest.CaptureFixture[str]) -> None:
     assert not (user_folder() / "own.onnx").exists()
 
 
+@pytest.mark.parametrize("age", ["-1", "nan", "soon"])
+def test_an_age_that_makes_no_sense_erases_nothing(age: str, capsys: pytest.CaptureFixture[str]) -> None:
+    choices_file().parent.mkdir(parents=True)
+    choices_file().write_text("{}")
+    assert main(["--older-than", age, "--erase", "--yes"]) == 2
+    assert capsys.readouterr().err == f"revisage stored: --older-than {age}: give at least 0\n"
+    assert choices_file().exists()
+
+
 def test_a_link_is_erased_and_not_what_it_leads_to(tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()

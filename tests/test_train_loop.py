@@ -261,13 +261,21 @@ def test_weights_that_are_no_numbers_take_the_place_of_none(tmp_path: Path) -> N
         return 1.0
 
     toy.at = broken
-    with pytest.raises(TrainingError, match=r"diverged.*lower `rate`"):
+    with pytest.raises(TrainingError, match=r"diverged, weights are no .*: lower `rate`.* are from before$"):
         train(toy, tmp_path, replace(SETTINGS, images=60))
     toy = Toy()
     toy.scores = iter([math.nan])  # of weights that are finite and too large
-    with pytest.raises(TrainingError, match="diverged"):
+    with pytest.raises(TrainingError, match="diverged, score of the held-out pictures is no number"):
         train(toy, tmp_path, replace(SETTINGS, images=60, save_every=1e9))
     assert checkpoints(tmp_path) == before
+
+
+def test_a_training_that_diverges_at_once_names_no_checkpoints(tmp_path: Path) -> None:
+    toy = Toy(lambda images: math.inf)
+    told = r"diverged, 50 steps .* gradients: lower `rate`, or set precision=fp32$"
+    with pytest.raises(TrainingError, match=told):
+        train(toy, tmp_path, replace(SETTINGS, images=4 * 60, save_every=1e9))
+    assert not (tmp_path / "checkpoints").exists()
 
 
 def test_a_foreign_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import secrets
 import stat
 from pathlib import Path, PureWindowsPath
 
-from revisage.errors import SaveError, UsageError, did_you_mean
+from revisage.errors import SaveError, UsageError, did_you_mean, one_line
 
 # Of files that are being written: what a killed process leaves is known by them.
 TEMPORARY = ".revisage-"
@@ -16,20 +16,36 @@ PART = ".part"
 
 def typed(text: str) -> Path:
     """The path that somebody has typed; ~ is their own folder, also where no shell has said so. Raises
-    UsageError for nothing, an address of the web, and for a path of Windows elsewhere."""
+    UsageError for nothing, an address of the web, a path of Windows elsewhere, and one `out_of_reach`."""
     if not text:
         raise UsageError("the name of a file or folder is empty")
     if text.startswith(("http://", "https://")):
         raise UsageError(f"{text} is an address of the web: give a file of this machine")
     path, windows = Path(os.path.expanduser(text)), PureWindowsPath(text)
+    if unreachable := out_of_reach(path):
+        raise unreachable
     if os.name != "nt" and windows.is_absolute() and windows.drive[1:] == ":" and not path.exists():
         here = Path("/mnt", windows.drive[0].lower(), *windows.parts[1:])
         raise UsageError(f"{text} is a path of Windows: give one of this system, in WSL {here}")
     return path
 
 
+def out_of_reach(path: Path) -> UsageError | None:
+    """What to raise for a path that the system does not look for: its name is too long, or leads through a
+    folder that is closed to this account."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the name
+        return None
+    except OSError as error:
+        return UsageError(f"{one_line(str(path), 80)} cannot be used ({error.strerror or error})")
+    return None
+
+
 def absent(path: Path) -> UsageError:
     """What to raise for a file or folder that is not there: it names the one that may be meant."""
+    if unreachable := out_of_reach(path):
+        return unreachable
     if path.is_symlink():
         return UsageError(f"{path} is a link to {os.readlink(path)}, which does not exist")
     beside: list[str] = []

@@ -71,15 +71,15 @@ def explained(kind: type) -> dict[str, str]:
 
 
 @cache
-def _declared(kind: type) -> dict[str, tuple[tuple[Any, ...], Interval | None, bool]]:
-    """For each field: the values it may have (empty: see the interval), the interval of its numbers, and
-    whether it may be None."""
+def _declared(kind: type) -> dict[str, tuple[tuple[Any, ...], Interval | None, bool, bool]]:
+    """For each field: the values it may have (empty: see the interval), the interval of its numbers, whether
+    these are whole, and whether it may be None."""
     found = {}
     for name, hint in get_type_hints(kind, include_extras=True).items():
         plain, *marks = get_args(hint) if get_origin(hint) is Annotated else (hint,)
         choices = get_args(plain) if get_origin(plain) is Literal else (True, False) if plain is bool else ()
         interval = next((mark for mark in marks if isinstance(mark, Interval)), None)
-        found[name] = choices, interval, NoneType in get_args(plain)
+        found[name] = choices, interval, plain in (int, int | None), NoneType in get_args(plain)
     return found
 
 
@@ -88,20 +88,24 @@ class Checked:
 
     def __post_init__(self) -> None:
         kind: type = type(self)
-        for name, (choices, interval, optional) in _declared(kind).items():
+        for name, (choices, interval, whole, optional) in _declared(kind).items():
             value = getattr(self, name)
-            if not (value is None and optional) and (wish := refusal(value, choices, interval)):
+            if not (value is None and optional) and (wish := refusal(value, choices, interval, whole)):
                 raise UsageError(f"{name} {value!r}: {wish}")
 
 
-def refusal(value: Any, choices: Sequence[Any], interval: Interval | None) -> str | None:
-    """What to do about a value that is not among `choices` (none: any) or not in the interval."""
+def refusal(value: Any, choices: Sequence[Any], interval: Interval | None, whole: bool = False) -> str | None:
+    """What to do about a value that is not among `choices` (none: any), not within, or no `whole` number."""
     if choices and value not in choices:
         return f"choose one of {', '.join(map(str, choices))}"
     number = isinstance(value, Real)
     if interval is not None and not (number and _within(value, interval)):
         percent = number and (interval.ge, interval.le) == (0, 1) and _within(value, Interval(ge=10, le=100))
         return f"give {in_words(interval)}{f', such as {value / 100:g}' if percent else ''}"
+    if whole and (isinstance(value, bool) or not isinstance(value, Integral)):
+        return "give a whole number" + (
+            f", {in_words(interval).removeprefix('a number ')}" if interval else ""
+        )
     return None
 
 
@@ -221,7 +225,8 @@ class RestoreOptions(Checked):
         if isinstance(self.mask, Path | bytes):
             object.__setattr__(self, "mask", mask_text(self.mask))
         several = isinstance(self.face, Iterable) and not isinstance(self.face, str)
-        boxes = self.face if several and not any(isinstance(one, Real) for one in self.face) else (self.face,)
+        given = list(self.face) if several else [self.face]  # an iterator can be read once
+        boxes = [given] if several and any(isinstance(one, Real) for one in given) else given
         object.__setattr__(self, "face", tuple(map(_joined, boxes)))
         faces: Any = self.faces
         if isinstance(faces, Mapping):
@@ -325,7 +330,7 @@ class ModelSettings(Checked):
 class Settings(ModelSettings):
     """Which models restore, and what they may take: for the life of a Restorer."""
 
-    threads: Annotated[int | None, Interval(ge=1), Arg(metavar="N")] = None
+    threads: Annotated[int | None, Interval(ge=1, le=4096), Arg(metavar="N")] = None
     """CPU threads of one model run; the runtime's choice if not given."""
     memory: Annotated[int | None, Interval(ge=1), Arg(metavar="MIB")] = None
     """Memory for the tiles of the photos in hand in MiB; a quarter of what is free, at most 1,024, if not

@@ -80,7 +80,7 @@ class Options:
     """Where the models run."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of the models; in fp32 different machines agree best."""
-    threads: Annotated[int | None, Interval(ge=1)] = None
+    threads: Annotated[int | None, Interval(ge=1, le=4096)] = None
     """Cores for the models; all if not given."""
 
 

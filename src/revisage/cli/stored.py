@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import psutil
+from annotated_types import Interval
 
 from revisage import server, zoo
 from revisage.batch import layout, manifest
@@ -61,7 +62,7 @@ class Options:
     """Queue of the server, as given to `revisage serve`."""
     only: tuple[Kind, ...] = get_args(Kind)
     """Kinds to show or erase; all if not given."""
-    older_than: Annotated[float, Arg(metavar="HOURS")] = 0.0
+    older_than: Annotated[float, Interval(ge=0), Arg(metavar="HOURS")] = 0.0
     """Leave out what is younger."""
     erase: bool = False
     """Erase what is shown, after asking."""

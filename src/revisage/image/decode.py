@@ -30,14 +30,14 @@ def decode(
     *,
     limits: DecodeLimits | None = None,
     isolate: bool = True,
-    damaged: bool = False,
+    damaged: bool | None = None,
     page: int = 0,
 ) -> Photo:
     """Read a picture of a file (a path) or of its bytes: the one at `page`, counted from 0.
 
     With `isolate`, in a child process that `limits` bound and that may crash without harm; without, in this
     process, where only `limits.max_pixels` holds: for files you made yourself. Thread-safe. Of a `damaged`
-    file what is there is read (`Photo.there`).
+    file what is there is read (`Photo.there`); False is for who can choose: the error names the option.
 
     Raises UnsupportedFormatError for a format that is none of `formats.READ_NAMES`;
     PhotoTooLargeError beyond the limits; DamagedError when a part is there; PhotoError when it cannot be
@@ -49,7 +49,7 @@ def decode(
 
 
 def _decode(
-    source: str | Path | bytes, limits: DecodeLimits, isolate: bool, damaged: bool, page: int
+    source: str | Path | bytes, limits: DecodeLimits, isolate: bool, damaged: bool | None, page: int
 ) -> Photo:
     if isinstance(source, bytes | bytearray | memoryview):
         data = bytes(source)
@@ -103,7 +103,7 @@ def from_pillow(image: Image.Image) -> Photo:
 
 
 def _decode_stream(  # noqa: PLR0917 (one call)
-    stream: BinaryIO, length: int, limits: DecodeLimits, isolate: bool, damaged: bool, page: int
+    stream: BinaryIO, length: int, limits: DecodeLimits, isolate: bool, damaged: bool | None, page: int
 ) -> Photo:
     # What the header alone decides is refused here, before a child is troubled with it.
     head = stream.read(HEAD_BYTES)

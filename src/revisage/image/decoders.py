@@ -47,7 +47,7 @@ _ATTACHMENTS = {
 """What a file of any format holds beside its picture and no result takes along: told by its marks."""
 
 
-def read(data: bytes, max_pixels: int, *, page: int = 0, damaged: bool = False) -> Planes:
+def read(data: bytes, max_pixels: int, *, page: int = 0, damaged: bool | None = None) -> Planes:
     """Decode a picture of a file, counted from 0; of a `damaged` one what is there. Raises
     UnsupportedFormatError for a format outside the allow-list, PhotoTooLargeError above `max_pixels` or when
     memory runs out, DamagedError where `damaged` would help, PhotoError for whatever else the decoders
@@ -67,8 +67,8 @@ def read(data: bytes, max_pixels: int, *, page: int = 0, damaged: bool = False) 
             raise _damage(error, data, format) from error
         share = f"about {part.there:.0%}" if part.there < 0.995 else "nearly all"
         if not damaged:
-            how = "`revisage restore --damaged` restores that"
-            raise DamagedError(f"it is damaged: {share} of the picture is there; {how}") from error
+            how = "" if damaged is None else "; `--damaged` takes that"
+            raise DamagedError(f"it is damaged: {share} of the picture is there{how}") from error
         found = replace(part, notes=(*part.notes, f"damaged: {share} of it is there"))
     left = (f"{name} is left out" for mark, name in _ATTACHMENTS.items() if re.search(mark, data))
     return replace(found, notes=(*found.notes, *left))

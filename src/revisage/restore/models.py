@@ -170,12 +170,12 @@ class ModelSource(Protocol):
 
 
 def selectable(task: str) -> list[str]:
-    """What a client may choose for a task, "face" or "scene": "auto", "none" and, where there are several,
-    the names of the installed models; those in which others consist are left out."""
+    """What a client may choose for a task, "face" or "scene": "auto", "none" and the names of the installed
+    models for photos; those in which others consist are left out."""
     specs = [model.spec for model in zoo.installed() if model.spec.task == task]
     parts = {part for spec in specs for part in (spec.same_size, spec.int8)}
     names = [spec.name for spec in specs if spec.name not in parts and spec.framing == "template"]
-    return ["auto", "none", *(names if len(names) > 1 else ())]
+    return ["auto", "none", *names]
 
 
 def _once(make: Callable[[], T]) -> Callable[[], T]:
@@ -205,11 +205,8 @@ class InstalledModels:
         return type(self), (self._settings,)
 
     def choosing(self, model: str, scene: str) -> InstalledModels:
-        for setting, task, name in (("model", "face", model), ("scene", "scene", scene)):
-            if wish := refusal(name, selectable(task), None):
-                raise UsageError(f"{setting} {name!r}: {wish}")
         mine = self._settings
-        face, rest = mine.model if model == "auto" else model, mine.scene if scene == "auto" else scene
+        face, rest = _chosen("model", "face", model, mine.model), _chosen("scene", "scene", scene, mine.scene)
         other = InstalledModels(replace(mine, model=face, scene=rest))
         other.detector, other.identity = self.detector, self.identity
         other.damage, other.tone = self.damage, self.tone
@@ -294,6 +291,14 @@ class InstalledModels:
         return runtime.open_session(
             source, device=chosen.device, precision=precision or chosen.precision, threads=chosen.threads
         )
+
+
+def _chosen(setting: str, task: str, name: str, own: str) -> str:
+    """The setting when a client wants the model `name`: `own` where it is that. Raises UsageError."""
+    known = selectable(task)
+    if wish := refusal(name, known, None):
+        raise UsageError(f"{setting} {name!r}: {wish}")
+    return own if name == "auto" or (own == "auto" and known[2:3] == [name]) else name
 
 
 def _digests(*files: Path) -> Callable[[], tuple[str, ...]]:

@@ -1,5 +1,6 @@
 """One photo, whole: decode, find, background, faces. No per-photo state, so threads share it."""
 
+import os
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
@@ -11,7 +12,7 @@ from PIL import Image
 
 from revisage.errors import FaceError, PhotoError, PhotoTooLargeError, UsageError
 from revisage.faces import Face, template
-from revisage.files import absent, typed
+from revisage.files import absent, out_of_reach, typed
 from revisage.image import Photo, decode, eight_bits, from_array, from_pillow, with_sidecar
 from revisage.image.prints import framed
 from revisage.options import RestoreOptions, Settings
@@ -193,16 +194,16 @@ class Restorer:
         before = part.turned(made.rest.turned if job.options.turn == "auto" else 0)
         return replace(made, before=before, source=None if before is photo else photo)
 
-    def _open(self, source: Source, *, damaged: bool = False) -> Photo:
+    def _open(self, source: Source, *, damaged: bool | None = None) -> Photo:
         if isinstance(source, Photo):
             return source
         if isinstance(source, np.ndarray):
             return from_array(source)
         if isinstance(source, Image.Image):
             return from_pillow(source)
-        if isinstance(source, str):
+        if isinstance(source, str) and not out_of_reach(Path(source)):
             typed(source)  # which tells what is no file's name
-        if isinstance(source, str | Path) and not Path(source).exists():
+        if isinstance(source, str | Path) and not os.path.exists(source):
             raise PhotoError(str(absent(Path(source))))
         if isinstance(source, str | Path) and Path(source).is_dir():
             raise PhotoError(f"{source} is a folder: give each photo in it by itself")

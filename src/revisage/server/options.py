@@ -17,10 +17,10 @@ class JobOptions(RestoreOptions, EncodeOptions):
     """What one photo wants, and how its result is written. Without `guard` the server's own counts."""
 
     model: str = "auto"
-    """Face model for this photo: none, or an installed one; auto: the server's own."""
+    """Face model for this photo: none, or an installed one for photos; auto: the server's own."""
     scene: str = "auto"
-    """Model for the rest of this photo: none (plain enlarging), or an installed one; auto: the
-    server's own."""
+    """Model for the rest of this photo: none (plain enlarging), or an installed one that is no part of
+    another; auto: the server's own."""
     previews: bool = False
     """Also make small pictures of the photo and its result, and of the result without and with all faces,
     from which a page can show any strength and choice of faces."""

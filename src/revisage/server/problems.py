@@ -81,7 +81,7 @@ def failure_of(error: BaseException) -> Failure:
     for kind, status, code in _PHOTO_ERRORS:
         if isinstance(error, kind):
             text = (str(error).splitlines() or [code])[0]
-            return Failure(status, code, text.replace("`revisage restore --damaged`", "`damaged=true`"))
+            return Failure(status, code, text.replace("`--damaged`", "`damaged=true`"))
     if isinstance(error, MemoryError):
         text = "the server has too little memory for this photo: ask for a smaller scale"
         return Failure(503, "out-of-memory", text)

@@ -87,7 +87,13 @@ class _Worker:
             timer.join()  # so that it cannot fire once the worker serves somebody else
 
     def send(
-        self, source: BinaryIO, length: int, limits: DecodeLimits, *, page: int = 0, damaged: bool = False
+        self,
+        source: BinaryIO,
+        length: int,
+        limits: DecodeLimits,
+        *,
+        page: int = 0,
+        damaged: bool | None = None,
     ) -> None:
         """Hand over one file; what the source lacks of `length` (cut while reading) is an error."""
         head = {**asdict(limits), "page": page, "damaged": damaged}
@@ -212,7 +218,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def decode_isolated(
-    source: BinaryIO, length: int, limits: DecodeLimits, *, page: int = 0, damaged: bool = False
+    source: BinaryIO, length: int, limits: DecodeLimits, *, page: int = 0, damaged: bool | None
 ) -> Planes:
     """Decode `length` bytes of a stream in a child process. Safe from several threads at once. Raises
     PhotoError and its kinds, also when the child crashes or is killed; PhotoTooLargeError when it runs out of

@@ -171,9 +171,8 @@ def train(  # noqa: PLR0912, PLR0915
                     several[phase.name] = phase, given
                 bad[phase.name] = 0 if applied else bad[phase.name] + 1
                 if bad[phase.name] >= MAX_BAD_STEPS:
-                    raise TrainingError(
-                        f"{MAX_BAD_STEPS} steps in a row had exploding or non-finite gradients: lower "
-                        f"`rate`, or set precision=fp32; the checkpoints in {folder} are from before"
+                    raise _diverged(
+                        f"{MAX_BAD_STEPS} steps in a row had exploding or non-finite gradients", folder
                     )
             state.images += settings.batch
             state.ema.update(task.networks[task.averaged], settings.batch, state.images)
@@ -220,11 +219,12 @@ def _check_finite(state: State, folder: Path) -> None:
     """Before these weights take the place of good ones."""
     for network in (*state.networks.values(), state.ema.network):
         if not all(torch.isfinite(value).all() for value in network.state_dict().values()):
-            raise _diverged(folder)
+            raise _diverged("weights are no finite numbers", folder)
 
 
-def _diverged(folder: Path) -> TrainingError:
-    return TrainingError(f"the training has diverged: lower `rate`; what lies in {folder} is from before")
+def _diverged(what: str, folder: Path) -> TrainingError:
+    before = f"; the checkpoints in {folder} are from before" if any(folder.glob("*.pt")) else ""
+    return TrainingError(f"the training has diverged, {what}: lower `rate`, or set precision=fp32{before}")
 
 
 def _validate(task: Task, state: State, log: Log, folder: Path, *, keep: bool) -> None:
@@ -234,7 +234,7 @@ def _validate(task: Task, state: State, log: Log, folder: Path, *, keep: bool) -
     figures = task.validate(state.ema.network)
     log.write("validation", figures, state.images, "held out")
     if math.isnan(figures[task.best]):  # weights can be finite and too large for any picture
-        raise _diverged(folder)
+        raise _diverged(f"{task.best} of the held-out pictures is no number", folder)
     log.picture(task.pictures(state.ema.network), state.images)
     if figures[task.best] > state.best:
         state.best = figures[task.best]

@@ -25,7 +25,7 @@ export const isNarrow = () => matchMedia("(max-width: 56rem)").matches; // as in
 export function Controls({ session, photo }) {
   const { settings, report } = photo;
   const declared = Object.entries(session.server?.options ?? {}).filter(([name, { enum: choices }]) =>
-    !ELSEWHERE.includes(name) && choices?.length !== 1 && (name !== "revive" || settings.run.colour === "revive") && (name !== "model" || choices.length > 2));
+    !ELSEWHERE.includes(name) && choices?.length !== 1 && (name !== "revive" || settings.run.colour === "revive") && (name !== "model" || choices.length > 3));
   const some = photo.weights.length > 0;
   const faces = (some || photo.pictures) && html`<${Faces} session=${session} photo=${photo} />`;
   const first = isNarrow(); // directly below the picture
@@ -116,7 +116,8 @@ function Option({ session, settings, option: [name, schema] }) {
   const key = `option.${name}`;
   const label = has(key) ? say(key) : capital(name.replaceAll("_", " "));
   const hint = has(key) ? null : schema.description;
-  const choices = schema.enum?.filter((choice) => !SAME_FORMAT.includes(choice));
+  const one = name === "scene" && schema.enum?.length === 3; // which auto is
+  const choices = schema.enum?.filter((choice, n) => !SAME_FORMAT.includes(choice) && !(one && n === 2));
   if (choices) {
     const text = (choice) => (has(`${key}.${choice}`) ? say(`${key}.${choice}`) : name === "format" ? choice.toUpperCase() : name === "model" || name === "scene" ? choice : capital(choice));
     return html`<label class="field" title=${hint}><span class="label">${label}</span>
