@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -302,10 +303,10 @@ def _chosen(setting: str, task: str, name: str, own: str) -> str:
 
 
 def _digests(*files: Path) -> Callable[[], tuple[str, ...]]:
-    """The SHA-256 of a model's files, read once; it can be pickled."""
-    return partial(_read_digests, tuple((file, file.stat().st_mtime_ns) for file in files))
+    """The SHA-256 of the files of a model that is opened now, read once; it can be pickled."""
+    return partial(_read_digests, files, time.monotonic_ns())
 
 
 @cache
-def _read_digests(files: tuple[tuple[Path, int], ...]) -> tuple[str, ...]:
-    return tuple(sha256(file) for file, _ in files)
+def _read_digests(files: tuple[Path, ...], _opened: int) -> tuple[str, ...]:
+    return tuple(sha256(file) for file in files)

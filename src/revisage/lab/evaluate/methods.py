@@ -121,7 +121,7 @@ def _mean(text: str, settings: MethodSettings, data: Data) -> Method:
 
 
 def _one(text: str, settings: MethodSettings, data: Data) -> Method:
-    path = typed(text)
+    path = typed(text) if text else Path()
     if text in _PLAIN:
         return _PLAIN[text]
     if text and path.is_dir() and text not in zoo.CATALOGUE:
