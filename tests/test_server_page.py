@@ -646,6 +646,19 @@ def test_two_tabs_have_the_same_photo(page: Page, server: Running) -> None:
     done(other, 1)
 
 
+def test_what_another_tab_wrote_late_does_not_replace_a_newer_result(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", photo()))
+    before = page.evaluate("revisage.current.job")
+    page.evaluate("requestAnimationFrame = () => 0")  # as on a machine that is too busy to draw
+    page.evaluate("revisage.set(({ run }) => { run.clean = 1; }, true)")
+    page.wait_for_function("job => revisage.current.job !== job", arg=before, polling=20)
+    page.evaluate("dispatchEvent(new StorageEvent('storage', { key: 'revisage.photos' }))")
+    assert page.evaluate("revisage.current.job") != before
+    page.reload()
+    done(page, 1)
+    assert page.evaluate("revisage.current.ran") == {"clean": 1}
+
+
 def test_settings_that_change_before_a_photo_is_sent_are_those_it_is_restored_with(
     page: Page, server: Running
 ) -> None:

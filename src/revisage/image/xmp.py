@@ -135,6 +135,9 @@ def _move_regions(
         for holder in (element, *element.getElementsByTagName("*")):
             for name, value in zip("wh", size, strict=True):
                 _set(holder, _DIMENSIONS, name, str(value))
+    spaces = {node.namespaceURI for node in (*element.childNodes, *element.attributes.values())}
+    if spaces.isdisjoint((_AREA, IPTC_EXT, _MICROSOFT)):
+        return
     for space, names, unit, share, corner in _FORMS:
         values = [_number(_get(element, space, name)) for name in names]
         if None in values[:2]:

@@ -33,7 +33,7 @@ export class Places {
 }
 
 export class Photo {
-  /** `session` has `changed()`, the places `sending` and `following`; `saved` is what `toSave` gave. */
+  /** `session` has `changed()`, `save()`, the places `sending` and `following`; `saved` is what `toSave` gave. */
   constructor(session, file, settings, saved = null) {
     this.session = session;
     this.file = file;
@@ -214,6 +214,7 @@ export class Photo {
     if (this.isDone) this.own = other ? {} : carried(this.own, this.faces, report.faces);
     const old = [...this.jobs].filter((other) => other !== id);
     Object.assign(this, { report, ran: settings, job: id, source: id, pictures: null, sketch: null, made: null, pending: null, state: "done", share: 1 });
+    this.session.save(); // before the old one is erased, or another tab's late word brings that back
     this.session.changed();
     for (const other of old) this.#forget(other);
     this.#fetchThumb();

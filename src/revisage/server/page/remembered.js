@@ -11,6 +11,14 @@ export function stored(storage, name) {
   }
 }
 
+export function store(storage, name, value) {
+  try {
+    storage.setItem(name, JSON.stringify(value));
+  } catch {
+    // the browser has no room left: a reload finds what was there before
+  }
+}
+
 export const remembered = () => stored(localStorage, PHOTOS) ?? [];
 
 /** Write of a tab's photos those that have changed in it, and forget the ones that it `knows` no more. */
@@ -19,7 +27,7 @@ export function remember(photos, knows) {
   const before = new Map(remembered().map((one) => [one.key, one]));
   const others = [...before.values()].filter(({ key }) => !knows.has(key));
   const own = photos.map((one) => (texts.get(one.key) === written.get(one.key) ? before.get(one.key) : one));
-  localStorage.setItem(PHOTOS, JSON.stringify([...others, ...own.filter(Boolean)]));
+  store(localStorage, PHOTOS, [...others, ...own.filter(Boolean)]);
   written = texts;
 }
 

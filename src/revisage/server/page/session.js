@@ -5,7 +5,7 @@ import { Brush } from "./brush.js";
 import { follow, save } from "./files.js";
 import { asOptions, openFrame } from "./frame.js";
 import { Photo, Places, forOthers, isOfOne, same } from "./photo.js";
-import { onOthers, remember, remembered, shared, stored } from "./remembered.js";
+import { onOthers, remember, remembered, shared, store, stored } from "./remembered.js";
 import { sharePicture } from "./share.js";
 import { html, render } from "./vendor/preact-htm.js";
 import { App } from "./views.js";
@@ -55,7 +55,7 @@ export class Session {
       render(html`<${App} session=${this} />`, document.getElementById("app"));
       if (this.focus) document.querySelector(this.focus)?.focus();
       this.focus = null;
-      this.save(); // last: it fails where the browser has no room left
+      this.save();
     });
   }
 
@@ -137,7 +137,7 @@ export class Session {
     if (!this.#attached) return;
     const batch = this.#batch && { ...this.#batch, keys: [...this.#batch.keys] };
     const view = { current: current?.key, mode, place, scroll, batch, removed: removed && { key: removed.photo.key, at: removed.at } };
-    sessionStorage.setItem(VIEW, JSON.stringify(view));
+    store(sessionStorage, VIEW, view);
   }
 
   /** The pictures of the current photo; those of the ones before it are let go in time. */
