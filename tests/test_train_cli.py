@@ -295,6 +295,9 @@ def test_a_light_training_is_published_and_begun_from_by_its_folder(
     assert command("gfpgan", pictures, tmp_path / "two", *again, init=tmp_path / "one") == 0
     one, two = (checkpoint.averaged(tmp_path / run).tensors for run in ("one", "two"))
     torch.testing.assert_close(two["heads.0.weight"], one["heads.0.weight"], atol=1e-5, rtol=1e-2)
+    kept = next((tmp_path / "one" / "checkpoints").glob("*.pt"))
+    assert command("gfpgan", pictures, tmp_path / "three", *again, init=kept) == 2
+    assert "give the training's folder" in capsys.readouterr().err
 
 
 def test_a_file_has_the_range_and_size_of_its_contract(exported: tuple[str, nn.Module, Path]) -> None:

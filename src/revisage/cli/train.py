@@ -90,6 +90,8 @@ def main(argv: Sequence[str]) -> int:
         loop, settings = override(chosen.loop, changes), override(settings, changes)
         init = options.init  # an .onnx file, a training's folder, or an installed model
         if init is not None and init.suffix.lower() != ".onnx" and not (init / "checkpoints").is_dir():
+            if init.suffix.lower() == ".pt" and init.is_file():
+                raise UsageError(f"--init {init}: give the training's folder or a file of `revisage export`")
             init = zoo.get(str(init)).path
         run = options.out.resolve()
         for key, value in flat(settings).items():
