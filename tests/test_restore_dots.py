@@ -1,4 +1,5 @@
-"""Dots that a scene model adds are taken back; lines, dots of the photo and what is not finite stay."""
+"""Dots that a scene model adds are taken back; lines, dots of the photo and what is not finite stay. The less
+a photo is to be cleaned, the more of its grain stays."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import pytest
 from revisage import RestoreOptions, Restorer
 from revisage.image import decode
 from revisage.restore.dots import without_dots
+from revisage.restore.grain import with_grain
 
 
 def planes(picture: np.ndarray) -> np.ndarray:
@@ -72,3 +74,33 @@ def test_hair_at_a_forehead_gets_no_dots(shared: Path, scale: int, most: int) ->
     low, high = cv2.erode(canvas, ring), cv2.dilate(canvas, ring)
     out = cv2.max(cv2.subtract(low, canvas), cv2.subtract(canvas, high)).max(axis=2)
     assert np.count_nonzero(out > 4) < most  # without: 267 and 2,503
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_grain_is_given_back_by_its_share_and_clearer_edges_stay(smooth: np.ndarray, scale: int) -> None:
+    noise = np.random.default_rng(1).normal(0, 0.02, smooth.shape).astype(np.float32)
+    cleaned = smooth.copy() if scale == 1 else doubled(smooth)
+    cleaned[..., 20 * scale :, :] += 0.5  # an edge that the source has hardly
+    grainy = smooth + noise
+    none, half, all_ = (with_grain(cleaned.copy(), grainy, share) - cleaned for share in (0, 0.5, 1))
+    assert not none.any()
+    np.testing.assert_allclose(2 * half, all_, atol=1e-6)
+    far = all_[..., 32 * scale : -2 * scale, 2 * scale : -2 * scale]
+    assert 0.65 < far.std() / noise.std() < 1
+    assert np.abs(all_).max() <= 16.01 / 255
+
+
+def test_less_cleaning_never_changes_more() -> None:
+    """`clean` of 0 leaves the photo's grain."""
+    rng = np.random.default_rng(0)
+    plain = np.linspace(60, 190, 160)[None, :, None] + np.zeros((128, 160, 3))
+    photo = (plain + cv2.GaussianBlur(rng.normal(0, 14, (128, 160)), (0, 0), 0.6)[..., None]).clip(0, 255)
+    photo = photo.astype(np.uint8)
+    with Restorer(model="none", device="cpu") as restorer:
+        grains = [
+            (restorer.restore(photo, RestoreOptions(scale=1, clean=clean)).pixels - plain).std()
+            for clean in (0, 0.25, 0.5, 1)
+        ]
+    assert grains == sorted(grains, reverse=True)
+    assert grains[0] > 0.8 * (photo - plain).std()
+    assert grains[2] < 0.5 * grains[0]

@@ -17,6 +17,7 @@ from revisage.errors import ModelCorruptError, ModelMissingError, UnknownModelEr
 from revisage.faces import Face
 from revisage.files import sha256
 from revisage.options import Settings, refusal
+from revisage.restore import grain
 from revisage.restore.dots import without_dots
 from revisage.restore.receptive_field import receptive_field
 from revisage.runtime import Session, openvino
@@ -100,10 +101,10 @@ class SceneModel:
 
 class AtStrength:
     """A session of (N, 3, H, W) made of one that takes a plane of the strength as a fourth channel, without
-    the dots that it adds."""
+    the dots that it adds; below half of the strength with the photo's grain."""
 
     def __init__(self, session: Session, strength: float) -> None:
-        self._session, self._strength = session, np.float32(strength)
+        self._session, self._strength = session, strength
 
     @property
     def info(self) -> runtime.RuntimeInfo:
@@ -111,7 +112,8 @@ class AtStrength:
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         plane = np.full_like(batch[:, :1], self._strength)
-        return without_dots(self._session.run(np.concatenate((batch, plane), axis=1)), batch)
+        output = without_dots(self._session.run(np.concatenate((batch, plane), axis=1)), batch)
+        return grain.with_grain(output, batch, 1 - 2 * self._strength) if self._strength < 0.5 else output
 
 
 @dataclass(frozen=True)
@@ -250,8 +252,9 @@ class InstalledModels:
         if (sibling := spec.same_size) is not None:
             same_size = _once(lambda: self._scene_model(zoo.resolve("scene", sibling)))
         control = spec.control == "clean"
-        # Cleaning hard looks furthest.
+        # Cleaning hard looks furthest, but for the grain.
         reach = receptive_field(AtStrength(session, 1) if control else session, spec.scale)
+        reach += grain.REACH if control else 0
         label, digests = str(mixed or model), _digests(*files)
         return SceneModel(session, label, spec.scale, reach, exact, digests, control, same_size)
 
