@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -105,9 +106,7 @@ class PictureLosses:
         if self.faces.mobile is not None or self.faces.edge is not None:
             losses["identity"] = lambda: self.faces.identity(fake[some], clean[some])
         if lpips is not None:
-            losses["lpips"] = lambda: lpips(
-                *(_half_gray(p).expand(-1, 3, -1, -1) for p in (shown, clean))
-            ).mean()
+            losses["lpips"] = lambda: lpips(_half_gray(shown), _half_gray(clean)).mean()
         if vgg is not None:
             losses["perceptual"] = lambda: perceptual(*seen())
             losses["vgg_style"] = lambda: style(*seen(), WEIGHTS)
@@ -119,7 +118,7 @@ class PictureLosses:
 
 
 def _half_gray(picture: Tensor) -> Tensor:
-    return smoothed(luma(picture.float()) * 0.5 + 0.5, STEMLESS, 2)
+    return smoothed(luma(picture.float()) * 0.5 + 0.5, STEMLESS, 2).expand(-1, 3, -1, -1)
 
 
 def equivariance(network: Callable[[Tensor], Restored], low: Tensor, fake: Tensor) -> Tensor:
@@ -149,35 +148,27 @@ class FaceLosses(nn.Module):
         self.crops = nn.ModuleDict({str(width): ArcFaceCrop(width, smooth=True) for width in (96, 112)})
         self.rows = [] if mobile is None else mobile.network.parts()[:-1]
 
-    def shifts(self, count: int, device: torch.device) -> Tensor:
-        """(count, 2) pixels of a crop, each within `reach`."""
-        return (torch.rand(count, 2, device=device) * 2 - 1) * self.reach
-
     def features(self, fake: Tensor, real: Tensor) -> Tensor:
         """`losses.identity.face_features` of MobileFaceNet's rows; faces (N, 3, S, S) in [-1, 1]."""
-        self.to(fake.device)  # validation leaves MobileFaceNet where its pictures were
-        shifts = self.shifts(len(fake), fake.device)
         maps = []
-        for faces in (fake, real):
-            x, seen = self._crop(faces, shifts, "96"), []
-            for row in self.rows:
-                x = row(x)
-                seen.append(x)
-            maps.append(seen)
+        for x in self._crops("96", fake, real):
+            seen = list(accumulate(self.rows, lambda features, row: row(features), initial=x))
+            maps.append(seen[1:])
         return face_features(maps[0], [m.detach() for m in maps[1]])
 
     def identity(self, fake: Tensor, real: Tensor) -> Tensor:
         """`losses.identity.chord` of the embeddings; faces (N, 3, S, S) in [-1, 1]."""
-        self.to(fake.device)
-        shifts = self.shifts(len(fake), fake.device)
         network: nn.Module | None = self.edge
         if network is None:
             assert self.mobile is not None, "no embedding for the identity loss"
             network = self.mobile.network  # without a crop
-        crops = [self._crop(faces, shifts, "96" if self.edge is None else "112") for faces in (fake, real)]
+        shown, true = self._crops("96" if self.edge is None else "112", fake, real)
         with torch.no_grad():
-            wanted = network(crops[1])
-        return chord(network(crops[0]), wanted)
+            wanted = network(true)
+        return chord(network(shown), wanted)
 
-    def _crop(self, faces: Tensor, shifts: Tensor, width: str) -> Tensor:
-        return self.crops[width](luma(faces.float()), shifts).expand(-1, 3, -1, -1)
+    def _crops(self, width: str, *faces: Tensor) -> list[Tensor]:
+        """Of restored and true faces, moved alike."""
+        self.to(faces[0].device)  # validation leaves MobileFaceNet where its pictures were
+        shifts = (torch.rand(len(faces[0]), 2, device=faces[0].device) * 2 - 1) * self.reach
+        return [self.crops[width](luma(f.float()), shifts).expand(-1, 3, -1, -1) for f in faces]
