@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -193,10 +194,8 @@ def face_matrix(size: int) -> Callable[[np.ndarray], np.ndarray | None]:
 
     def find(picture: np.ndarray) -> np.ndarray | None:
         for face in detector.find(picture):
-            try:
+            with suppress(FaceError):
                 return estimate(face.landmarks, size)
-            except FaceError:
-                continue
         return None
 
     return find

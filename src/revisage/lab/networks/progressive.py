@@ -96,9 +96,8 @@ class Progressive(nn.Module):
         else:
             self.first = nn.Conv2d(3, widths[0], 3, 1, 1)
         self.trunk = nn.Sequential(*(RefineBlock(widths[0]) for _ in range(blocks[0])))
-        self.steps = nn.ModuleList(
-            Step(*pair, n) for pair, n in zip(pairwise(widths), blocks[1:], strict=True)
-        )
+        sizes = zip(pairwise(widths), blocks[1:], strict=True)
+        self.steps = nn.ModuleList(Step(*pair, count) for pair, count in sizes)
         self.heads = nn.ModuleList(nn.Conv2d(width, 3, 3, 1, 1) for width in widths[1:])
         self._initialise()
 

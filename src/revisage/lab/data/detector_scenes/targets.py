@@ -60,9 +60,8 @@ class Scrfd:
         outputs = list(self._session.run_all(blob).values())  # scores of each stride, then boxes, landmarks
         found = []
         for level, stride in enumerate(STRIDES):
-            score, edges, landmarks = (
-                outputs[level + 3 * k].reshape(-1, n) for k, n in enumerate((1, 4, 10))
-            )
+            mine = zip(outputs[level::3], (1, 4, 10), strict=True)
+            score, edges, landmarks = (output.reshape(-1, n) for output, n in mine)
             chosen = np.flatnonzero(score[:, 0] >= self._score)
             cell = chosen // 2  # two anchors a cell
             corner = np.stack([cell % (side // stride), cell // (side // stride)], 1) * stride

@@ -6,6 +6,7 @@ pixels of the picture, pixel centres at whole numbers.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -86,10 +87,8 @@ def open_landmark_detector(name: str, weights: Path | None = None) -> FindsLandm
 
     def landmarks(picture: np.ndarray) -> np.ndarray | None:
         for face in find(picture):
-            try:
+            with suppress(FaceError):  # its five points do not lie like a face's
                 return points(picture, face)
-            except FaceError:  # its five points do not lie like a face's
-                continue
         return None
 
     return landmarks
