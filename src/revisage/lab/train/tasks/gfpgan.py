@@ -72,9 +72,8 @@ class FaceSettings:
     recipe: str = "face"
     """Degradation of the training pictures; held-out ones always get "paper" and "hard"."""
     crop: int | None = None
-    """Side of a square cut out of every training pair at a place drawn for it, for a network without a
-    decoder. Its steps cost less than those with whole faces, and learning is limited by their number. None:
-    whole faces, which losses on faces need."""
+    """Side of a square cut out of every training pair, for a network without a decoder: such steps cost less,
+    and learning is limited by their number. None: whole faces, which losses on faces need."""
     loss_weights: FaceWeights = field(default_factory=FaceWeights)
     """Of the losses."""
     components: str = "none"
@@ -100,9 +99,8 @@ class FaceSettings:
             raise UsageError(f"identity_share must be above 0 and at most 1, got {self.identity_share}")
         if self.crop is not None:
             if self.network.decoder or weights.adversarial or weights.identity or weights.features:
-                raise UsageError(
-                    "crop is for a network without decoder, with adversarial=0, identity=0 and features=0"
-                )
+                wish = "with adversarial=0, identity=0 and features=0"
+                raise UsageError(f"crop is for a network without decoder, {wish}")
             unit = self.network.stem * 2 ** (len(self.network.unet) - 1)
             if self.crop % unit or not 0 < self.crop <= size:
                 raise UsageError(f"crop must be a multiple of {unit} up to {size}, got {self.crop}")

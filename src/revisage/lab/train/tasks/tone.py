@@ -101,8 +101,7 @@ class ToneTask:
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         faded, photo = (batch[key][..., 1::JUDGED, 1::JUDGED] for key in ("faded", "photo"))
         revived = relevel(faded, self.networks["tone"](batch["faded"]))
-        # What is not seen hardly counts: with a kink at zero, photos that have not faded would hold the
-        # gammas of all others at 1.
+        # What is not seen hardly counts: with a kink at zero, unfaded photos would hold all gammas at 1.
         seen = torch.sqrt(ciede94(revived, photo).square() + SEEN**2) - SEEN
         return {"colour": (batch["weight"] * seen.mean((1, 2))).mean()}
 
