@@ -19,9 +19,8 @@ BOTH = (1.0, 16.0)
 
 @dataclass(frozen=True)
 class Gfpgan:
-    """Parameters of the equation for a 512 x 512 face: blur sigma_x, sigma_y in pixels at 512, angle in
-    radians; downsampling factor r; noise, as a standard deviation (0 to 1 scale), on the 512 / r picture;
-    quality of the JPEG, 1 to 100."""
+    """Parameters of the equation for a 512 x 512 face: blur sigma_x, sigma_y in its pixels, angle in radians;
+    factor r; standard deviation of the noise (0 to 1 scale) on the 512 / r picture; JPEG quality."""
 
     sigma_x: float
     sigma_y: float

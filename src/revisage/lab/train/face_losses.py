@@ -147,6 +147,10 @@ class FaceLosses(nn.Module):
         self.crops = nn.ModuleDict({str(width): ArcFaceCrop(width, smooth=True) for width in (96, 112)})
         self.rows = [] if mobile is None else mobile.network.parts()[:-1]
 
+    def shifts(self, count: int, device: torch.device) -> Tensor:
+        """(count, 2) pixels of a crop, each within `reach`."""
+        return (torch.rand(count, 2, device=device) * 2 - 1) * self.reach
+
     def features(self, fake: Tensor, real: Tensor) -> Tensor:
         """`losses.identity.face_features` of MobileFaceNet's rows; faces (N, 3, S, S) in [-1, 1]."""
         maps = []
@@ -169,5 +173,5 @@ class FaceLosses(nn.Module):
     def _crops(self, width: str, *faces: Tensor) -> list[Tensor]:
         """Of restored and true faces, moved alike."""
         self.to(faces[0].device)  # validation leaves MobileFaceNet where its pictures were
-        shifts = (torch.rand(len(faces[0]), 2, device=faces[0].device) * 2 - 1) * self.reach
+        shifts = self.shifts(len(faces[0]), faces[0].device)
         return [self.crops[width](luma(f.float()), shifts).expand(-1, 3, -1, -1) for f in faces]
