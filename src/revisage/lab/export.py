@@ -1,8 +1,6 @@
-"""Network -> one ONNX file that carries its contract, checked against the network it came from.
-
-Weights are stored as float16 and cast to float32 when the file is opened: the runtimes fold the casts, so
-that only the file, not the arithmetic, is in half precision. Inputs and outputs stay float32.
-"""
+"""Network -> one ONNX file that carries its contract, checked against the network it came from. Weights are
+stored as float16 and cast to float32 when the file is opened: the runtimes fold the casts, so that only the
+file, not the arithmetic, is in half precision. Inputs and outputs stay float32."""
 
 import contextlib
 import copy
@@ -101,8 +99,7 @@ def export(
     _name_reshaped(model, network)
     if half:
         _halve(model)
-    for key, value in contract.to_metadata().items():
-        model.metadata_props.add(key=key, value=value)
+    onnx.helper.set_model_props(model, contract.to_metadata())
     onnx.checker.check_model(model)
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -261,9 +258,8 @@ def _measure(
         try:
             expected.append([t.numpy() for t in _outputs(network, torch.from_numpy(batch))])
         except RuntimeError as error:
-            raise ModelError(
-                f"the file would take batches of {batch.shape}, the network does not: {one_line(error)}"
-            ) from error
+            what = f"the file would take batches of {batch.shape}, the network does not"
+            raise ModelError(f"{what}: {one_line(error)}") from error
     if not all(np.isfinite(e).all() for outputs in expected for e in outputs):
         raise ModelError("the network gives no finite numbers: its training has diverged, lower its `rate`")
     magnitude = max(float(np.abs(e).max()) for outputs in expected for e in outputs)

@@ -15,8 +15,7 @@ _BLOCKLESS = (0.125, 0.25, 0.25, 0.25, 0.125)
 # loss behind it cannot be lowered by one. 0.9 or more at periods from 8 pixels on.
 STEMLESS = tuple(np.convolve(_BLOCKLESS, (-0.25, 0, 1.5, 0, -0.25)).tolist())
 
-# Nearly a Gaussian of 2 pixels, zero at periods of 2 and 4. It leaves a fortieth of a pattern of 5, the
-# longest that dots of colour had.
+# Nearly a Gaussian of 2 pixels, zero at periods of 2 and 4; a fortieth at 5, the longest of dots of colour.
 SOFT = tuple(np.convolve(_BLOCKLESS, cv2.getGaussianKernel(9, 1.6)[:, 0]).tolist())
 
 

@@ -1,10 +1,8 @@
-"""Tensors in files of weights (PyTorch, safetensors, ncnn), read without PyTorch and without their code.
-
-A PyTorch checkpoint is a pickle that names its storages, and the storages' bytes: in a zip archive, or,
-before version 1.6, one after another. A pickle is a program: this one is followed by those instructions alone
-that lists of tensors need (`_STEPS`), with the names of `_CALLS` and `_STORAGES` alone, which stand for what
-is done here. Formats: `torch/serialization.py`, `torch/_utils.py`, `pickletools`; safetensors' README.
-"""
+"""Tensors in files of weights (PyTorch, safetensors, ncnn), read without PyTorch and without their code. A
+PyTorch checkpoint is a pickle that names its storages, and the storages' bytes: in a zip archive, or, before
+version 1.6, one after another. A pickle is a program: this one is followed by those instructions alone that
+lists of tensors need (`_STEPS`), with the names of `_CALLS` and `_STORAGES` alone, which stand for what is
+done here. Formats: `torch/serialization.py`, `torch/_utils.py`, `pickletools`; safetensors' README."""
 
 import json
 import math
@@ -100,9 +98,8 @@ def _tensors(content: object, data: Callable[[_Storage], bytes], length: int) ->
     if not isinstance(content, dict):
         raise _RefusedError(f"it holds a {type(content).__name__}, not named tensors")
     if {"networks", "optimizers", "ema"} <= content.keys():
-        raise _RefusedError(
-            "it is of `revisage train`: `revisage export RUN OUT.onnx` makes a model of the run"
-        )
+        wish = "`revisage export RUN OUT.onnx` makes a model of the run"
+        raise _RefusedError(f"it is of `revisage train`: {wish}")
     group = next((content[key] for key in _GROUPS if isinstance(content.get(key), dict)), content)
     numbers = cache(data)
     state, total = {}, 0
@@ -245,9 +242,8 @@ def _known(name: str) -> str:
 
 
 def _refusal(what: str) -> _RefusedError:
-    return _RefusedError(
-        f"it asks for {what}, which weights do not need: it may be hostile and was not opened"
-    )
+    why = "which weights do not need: it may be hostile and was not opened"
+    return _RefusedError(f"it asks for {what}, {why}")
 
 
 def _ordered_dict() -> dict[str, object]:

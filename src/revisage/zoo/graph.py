@@ -13,6 +13,7 @@ from revisage.zoo import protobuf
 from revisage.zoo.protobuf import message, number
 
 Attribute = float | int | str | list[int]
+Attributes = Mapping[str, Attribute]
 Shape = tuple[int | None, ...]
 
 _IR_VERSION, _OPSET = 10, 18
@@ -52,8 +53,7 @@ class Graph:
         self, key: str, wanted: Shape, stored: str = "", axes: tuple[int, ...] | None = None
     ) -> tuple[str, tuple[int, ...]]:
         """A tensor of the checkpoint, stored with `axes`, if given: the name that nodes take it by (`stored`,
-        else its own), and its shape. Raises MisfitError when it is not there or has another shape (None: any
-        length)."""
+        else its own), its shape. Raises MisfitError when it is missing or has another (None: any length)."""
         if key not in self._state:
             raise MisfitError(f"it has no tensor {key!r}")
         values = self._state[key]
@@ -80,9 +80,7 @@ class Graph:
         self._weights[name] = values
         return name
 
-    def append(
-        self, kind: str, inputs: Sequence[str], outputs: int, attributes: Mapping[str, Attribute]
-    ) -> list[str]:
+    def append(self, kind: str, inputs: Sequence[str], outputs: int, attributes: Attributes) -> list[str]:
         """Add a node; the names of its outputs."""
         name = f"{kind}_{len(self._nodes)}"
         names = [f"{name}_{i}" for i in range(outputs)]
@@ -91,8 +89,7 @@ class Graph:
 
     def onnx(self, output: Value, size: int | None, metadata: Mapping[str, str], *, half: bool) -> bytes:
         """The model as a file's bytes, for pictures (N, 3, size, size), or of any size. With `half`, weights
-        of two and more axes are stored in 16 bits and cast when the file is opened; some operators want
-        vectors as constants."""
+        of two and more axes take 16 bits and a cast; some operators want vectors as constants."""
         nodes: list[bytes] = []
         tensors: list[bytes | memoryview] = []
         for name, values in self._weights.items():
@@ -139,7 +136,7 @@ class Value:
         kind: str,
         *others: Value | str | float,
         channels: int | None = None,
-        attributes: Mapping[str, Attribute] | None = None,
+        attributes: Attributes | None = None,
     ) -> Value:
         """An operator of ONNX on this, other layers, weights by name, and numbers."""
         names = (x.name if isinstance(x, Value) else x for x in (self, *others))
@@ -194,14 +191,13 @@ class Value:
         """The channels in so many equal parts; MisfitError where that leaves a rest."""
         channels, rest = divmod(self.channels, count)
         if rest:
-            raise MisfitError(
-                f"{self.graph.title} divides by {count}, which {self.channels} channels are not"
-            )
+            ours = f"{self.channels} channels"
+            raise MisfitError(f"{self.graph.title} divides by {count}, which {ours} are not")
         names = self.graph.append("Split", [self.name], count, {"axis": 1, "num_outputs": count})
         return [Value(self.graph, name, channels) for name in names]
 
 
-def _node(kind: str, inputs: Sequence[str], outputs: list[str], attributes: Mapping[str, Attribute]) -> bytes:
+def _node(kind: str, inputs: Sequence[str], outputs: list[str], attributes: Attributes) -> bytes:
     return message(
         protobuf.GRAPH_NODE,
         *(message(1, name.encode()) for name in inputs),

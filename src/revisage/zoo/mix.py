@@ -35,9 +35,8 @@ class Mixture:
         except OSError as error:
             raise ModelMissingError(f"cannot open {error.filename}: {error.strerror or error}") from None
         except protobuf.MalformedError as error:
-            raise ModelCorruptError(
-                f"{self.first.path} or {self.second.path} is not a usable ONNX file: {error}"
-            ) from None
+            either = f"{self.first.path} or {self.second.path}"
+            raise ModelCorruptError(f"{either} is not a usable ONNX file: {error}") from None
         if frame != its_frame:
             raise UsageError(
                 f"{self.first.spec.name} and {self.second.spec.name} cannot be mixed: they have different "

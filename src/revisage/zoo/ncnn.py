@@ -1,10 +1,8 @@
 """Weights in ncnn's two files, `NAME.param` (the graph, text) and `NAME.bin` (the numbers), as named arrays.
-
-The format, by ncnn's documentation: every line of the graph is `type name inputs outputs INPUTS OUTPUTS
-key=value ...`; the numbers follow in the order of the layers, a convolution's behind a tag that tells how its
-kernel is stored. Known are the compact network (SRVGGNetCompact, with PReLU) and RRDBNet alone, whose tensors
-get the names of their PyTorch checkpoints.
-"""
+By ncnn's documentation every line of the graph is `type name inputs outputs INPUTS OUTPUTS key=value ...`;
+the numbers follow in the order of the layers, a convolution's behind a tag that tells how its kernel is
+stored. Known are the compact network (SRVGGNetCompact, with PReLU) and RRDBNet alone, whose tensors get the
+names of their PyTorch checkpoints."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,9 +64,8 @@ def read(file: Path) -> dict[str, np.ndarray]:
     try:
         text = param.read_text("utf-8")
         if numbers.stat().st_size > MAX_BYTES:
-            raise ModelCorruptError(
-                f"{numbers} has over {MAX_BYTES >> 20} MiB, more than such a network needs"
-            )
+            most = f"over {MAX_BYTES >> 20} MiB"
+            raise ModelCorruptError(f"{numbers} has {most}, more than such a network needs")
         data = numbers.read_bytes()
     except FileNotFoundError as error:
         raise ModelMissingError(

@@ -44,10 +44,8 @@ class Fading:
         x = np.linspace(-1, 1, width, dtype=np.float32)
         y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
         light = 1 - np.float32(self.vignette) * (np.float32(0.5) * (x**2 + y**2)) ** 1.5
-        light = light + np.float32(self.uneven) * smooth_field(
-            self.seed, height, width, max(height, width) / 2.5
-        )
-        return clip(faded * light[..., None])
+        uneven = smooth_field(self.seed, height, width, max(height, width) / 2.5)
+        return clip(faded * (light + np.float32(self.uneven) * uneven)[..., None])
 
 
 @dataclass(frozen=True)
@@ -220,8 +218,7 @@ class Halftone:
 
 @dataclass(frozen=True)
 class PaperTexture:
-    """The paper's relief ("paper", "linen" or "silk") as a scanner sees it. depth: its spread. size: of a
-    texel, reference pixels."""
+    """The paper's relief, one of `TEXTURES`. depth: its spread. size: of a texel, reference pixels."""
 
     texture: str
     depth: float

@@ -1,8 +1,6 @@
-"""What happens to a print's surface: scratches, dust, hairs, creases, folded corners, stains.
-
-Every step keeps a seed from which its shapes are drawn, and lengths in reference pixels (512 x 512), so the
-same parameters put the same marks on the same places of a picture of any size.
-"""
+"""What happens to a print's surface: scratches, dust, hairs, creases, folded corners, stains. Shapes are
+drawn from a seed, and lengths are reference pixels (512 x 512), so that the same parameters put the same
+marks on the same places of a picture of any size."""
 
 import math
 from collections.abc import Iterator
@@ -35,9 +33,15 @@ def blend(image: np.ndarray, mask: np.ndarray, colour: np.ndarray) -> np.ndarray
     return image + alpha * (colour.astype(np.float32) - image)
 
 
-def _covered(
-    image: np.ndarray, masks: dict[bool, np.ndarray], light: np.ndarray, dark: np.ndarray
-) -> np.ndarray:
+Masks = dict[bool, np.ndarray]
+"""uint8 (H, W) of light marks (True) and of dark ones."""
+
+
+def _blank(image: np.ndarray) -> Masks:
+    return {light: np.zeros(image.shape[:2], np.uint8) for light in (True, False)}
+
+
+def _covered(image: np.ndarray, masks: Masks, light: np.ndarray, dark: np.ndarray) -> np.ndarray:
     """``image`` under its light marks, and dark ones over these."""
     return clip(blend(blend(image, masks[True], light), masks[False], dark))
 
@@ -54,12 +58,9 @@ def wander(
 
 @dataclass(frozen=True)
 class Scratches:
-    """Long thin lines, straight or curved, whole or broken.
-
-    width: mean, reference pixels. opacity: of the strongest. light: share of light ones. vertical: share that
-    runs near upright, as scratches from transport through a camera or projector do. bend: radians of turning.
-    halo: opacity of what was pushed aside, in the other tone along the scratch.
-    """
+    """Long thin lines, straight or curved, whole or broken. width: mean, reference pixels. opacity: of the
+    strongest. light: share of light ones. vertical: share that runs near upright, as scratches from transport
+    through a camera do. bend: radians of turning. halo: opacity of the other tone along a scratch."""
 
     count: int
     width: float
@@ -85,10 +86,8 @@ class Scratches:
         )
 
     def apply(self, image: np.ndarray) -> np.ndarray:
-        rng = np.random.default_rng(self.seed)
-        height, width = image.shape[:2]
-        size, scale = np.array([width, height], float), unit(image)
-        masks = {light: np.zeros((height, width), np.uint8) for light in (True, False)}
+        rng, scale = np.random.default_rng(self.seed), unit(image)
+        size, masks = np.array(image.shape[1::-1], float), _blank(image)
         for _ in range(min(self.count, 40)):
             mask = masks[bool(rng.random() < self.light)]
             for line, levels, thickness in self._bundle(rng, size, scale):
@@ -152,11 +151,9 @@ class Dust:
         )
 
     def apply(self, image: np.ndarray) -> np.ndarray:
-        rng = np.random.default_rng(self.seed)
-        height, width = image.shape[:2]
-        scale, count = unit(image), min(self.count, 250)
-        masks = {light: np.zeros((height, width), np.uint8) for light in (True, False)}
-        centres = rng.uniform(0, 1, (count, 2)) * [width, height]
+        rng, scale = np.random.default_rng(self.seed), unit(image)
+        count, masks = min(self.count, 250), _blank(image)
+        centres = rng.uniform(0, 1, (count, 2)) * image.shape[1::-1]
         radii = np.minimum(self.radius * rng.lognormal(0, 0.6, count), 9.0) * scale
         levels = self.opacity * rng.uniform(0.3, 1.0, count)
         lights = rng.random(count) < self.light
@@ -198,13 +195,10 @@ class Hairs:
         )
 
     def apply(self, image: np.ndarray) -> np.ndarray:
-        rng = np.random.default_rng(self.seed)
-        height, width = image.shape[:2]
-        scale = unit(image)
-        thick = max(1, round(1.2 * scale))
-        masks = {light: np.zeros((height, width), np.uint8) for light in (True, False)}
+        rng, scale = np.random.default_rng(self.seed), unit(image)
+        thick, masks = max(1, round(1.2 * scale)), _blank(image)
         for _ in range(min(self.count, 20)):
-            start = rng.uniform(0, 1, 2) * [width, height]
+            start = rng.uniform(0, 1, 2) * image.shape[1::-1]
             length = self.length * rng.lognormal(0, 0.4) * scale
             line = points(wander(rng, start, rng.uniform(0, 2 * math.pi), length, bend=self.curl, steps=32))
             level = self.opacity * rng.uniform(0.6, 1.0)
@@ -224,9 +218,8 @@ def from_line(
     jitter: float,
     period: float = 9.0,
 ) -> np.ndarray:
-    """(H, W) signed distance in reference pixels from a line that wavers and is ragged, as torn paper is.
-    offset: of the line from the centre, as a share of the mean side; angle: of its normal, radians; period:
-    between the bumps, reference pixels."""
+    """(H, W) signed distance in reference pixels from a wavering, ragged line. offset: from the centre, as a
+    share of the mean side; angle: of its normal, radians; period: between the bumps, reference pixels."""
     (height, width), scale = image.shape[:2], unit(image)
     cos, sin = math.cos(angle), math.sin(angle)
     x = np.arange(width, dtype=np.float32) - (width - 1) / 2
@@ -239,13 +232,11 @@ def from_line(
 
 @dataclass(frozen=True)
 class Crease:
-    """A fold across the picture: cracked emulsion along a nearly straight line, shading to both sides.
-
-    offset, angle: of the line, as in `from_line`. width: of the crack; relief: of the shading, reference
-    pixels. core: how much of the picture is gone on the line (negative: it is a dark line); shade: how much
-    lighter one side and darker the other are. bare: how much of the line has lost its emulsion, 0 to 1.
-    corner: the part beyond the line is dulled, as in a folded corner. ragged: length of the crack's bumps.
-    """
+    """A fold across the picture: cracked emulsion along a nearly straight line (offset, angle: as in
+    `from_line`), shading to both sides. width: of the crack; relief: of the shading, reference pixels. core:
+    how much of the picture is gone on the line (negative: it is a dark line); shade: how much lighter one
+    side and darker the other are. bare: how much of the line has lost its emulsion, 0 to 1. corner: the part
+    beyond the line is dulled, as in a folded corner. ragged: length of the crack's bumps."""
 
     offset: float
     angle: float
@@ -277,9 +268,7 @@ class Crease:
         )
 
     def apply(self, image: np.ndarray) -> np.ndarray:
-        rng = np.random.default_rng(self.seed)
-        height, width = image.shape[:2]
-        scale = unit(image)
+        rng, scale, (height, width) = np.random.default_rng(self.seed), unit(image), image.shape[:2]
         jitter = 0.3 + 0.35 * self.width
         across = from_line(
             rng, image, self.offset, self.angle, waver=1.5, jitter=jitter, period=9 * self.ragged
@@ -329,11 +318,8 @@ class Stains:
         )
 
     def apply(self, image: np.ndarray) -> np.ndarray:
-        rng = np.random.default_rng(self.seed)
-        height, width = image.shape[:2]
-        scale = unit(image)
-        cover = np.zeros((height, width), np.float32)
-        rims = np.zeros((height, width), np.float32)
+        rng, scale, (height, width) = np.random.default_rng(self.seed), unit(image), image.shape[:2]
+        cover, rims = (np.zeros((height, width), np.float32) for _ in range(2))
         ragged = smooth_field(int(rng.integers(2**31)), height, width, max(self.radius * 0.7, 4.0) * scale)
         for _ in range(min(self.count, 40)):
             centre = rng.uniform(-0.05, 1.05, 2) * [width, height]

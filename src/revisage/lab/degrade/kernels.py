@@ -50,9 +50,8 @@ def sinc(size: int, cutoff: float) -> np.ndarray:
     axis = np.arange(-half, half + 1)
     squares, where = np.unique(axis[:, None] ** 2 + axis[None, :] ** 2, return_inverse=True)
     radius = np.sqrt(squares[1:].astype(np.float64))
-    values = np.concatenate(
-        [[cutoff**2 / (4 * math.pi)], cutoff * bessel_j1(cutoff * radius) / (2 * math.pi * radius)]
-    )
+    rings = cutoff * bessel_j1(cutoff * radius) / (2 * math.pi * radius)
+    values = np.concatenate([[cutoff**2 / (4 * math.pi)], rings])
     return _normalised(values[where].reshape(size, size))
 
 
@@ -68,9 +67,8 @@ def gaussian_blur(image: np.ndarray, sigma_x: float, sigma_y: float, angle: floa
     if sigma_x == sigma_y or angle == 0.0:
         # An explicit size: OpenCV refuses a zero sigma when it has to guess.
         reach = tuple(2 * math.ceil(3.5 * sigma) + 1 for sigma in (sigma_x, sigma_y))
-        return cv2.GaussianBlur(
-            image, reach, max(sigma_x, 1e-3), sigmaY=max(sigma_y, 1e-3), borderType=cv2.BORDER_REFLECT_101
-        )
+        x, y = max(sigma_x, 1e-3), max(sigma_y, 1e-3)
+        return cv2.GaussianBlur(image, reach, x, sigmaY=y, borderType=cv2.BORDER_REFLECT_101)
     size = 2 * math.ceil(3 * max(sigma_x, sigma_y)) + 1
     return convolve(image, gaussian(size, max(sigma_x, 0.05), max(sigma_y, 0.05), angle))
 

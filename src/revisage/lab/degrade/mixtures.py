@@ -49,8 +49,7 @@ def sample_face(rng: np.random.Generator) -> Chain:
     return Chain((old_photo.sample(rng, OLD_FACE), Gfpgan.sample(rng, blur=3.0, factors=(1.0, 4.0))))
 
 
-# Marks on an otherwise good photo: many, since each sample is to hold some. Little dust, which looks like
-# texture.
+# Marks on an otherwise good photo: many, as each sample is to hold some; little dust, which is like texture.
 MARKS = old_photo.Chances(crease=0.25, scratches=0.9, dust=0.2, hairs=0.5, strength=1.5)
 
 # What the scene model is taught on: published ranges, which its teacher was trained on, beside milder ones

@@ -1,6 +1,7 @@
 """The life of an old photo: taken, printed, aged, damaged, scanned. Each part has its own probability."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -86,11 +87,8 @@ def damaged(rng: np.random.Generator, chances: Chances) -> list[Step]:
 
 def scanned(rng: np.random.Generator, chances: Chances) -> list[Step]:
     """The scanner and the file: low resolution, sensor noise, JPEG."""
-    steps: list[Step] = []
-    if chance(rng, chances.low_resolution):
-        steps.append(LowResolution.sample(rng, 1.2, 4.5))
-    if chance(rng, chances.scan_noise):
-        steps.append(GaussianNoise.sample(rng, 0.5, 6.0))
-    if chance(rng, chances.jpeg):
-        steps.append(Jpeg.sample(rng, 45, 96))
-    return steps
+    low, noise, jpeg = chances.low_resolution, chances.scan_noise, chances.jpeg
+    kinds: tuple[tuple[float, Any, float, float], ...] = (
+        (low, LowResolution, 1.2, 4.5), (noise, GaussianNoise, 0.5, 6.0), (jpeg, Jpeg, 45, 96),
+    )  # fmt: skip
+    return [kind.sample(rng, least, most) for share, kind, least, most in kinds if chance(rng, share)]

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -170,8 +171,7 @@ def outputs_only(folder: Path, *, view: View) -> Data:
 
 def select(data: Data, *, split: Split = "all", limit: int | None = None) -> Data:
     """Some of the pictures: those held out of training, by the hash of the file's stem ("held-out") or of its
-    folder's name, a person's ("held-out-people"), and of these the `limit` whose hashes come first. Raises
-    UsageError when none is left."""
+    folder's name ("held-out-people"), and of these `limit`, by hash. Raises UsageError when none is left."""
     items = data.items
     if split != "all":
         files = {item: item.clean or item.low or Path() for item in items}
@@ -193,10 +193,8 @@ def face_matrix(size: int) -> Callable[[np.ndarray], np.ndarray | None]:
 
     def find(picture: np.ndarray) -> np.ndarray | None:
         for face in detector.find(picture):
-            try:
+            with suppress(FaceError):
                 return estimate(face.landmarks, size)
-            except FaceError:
-                continue
         return None
 
     return find

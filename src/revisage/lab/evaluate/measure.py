@@ -34,11 +34,8 @@ def open_metrics(
 ) -> list[Metric]:
     """The metrics of these names; without any, the usual ones for this data. `weights` is a folder of theirs,
     `expression` the model that recognises expressions, `reference` whether there is a set that "set" metrics
-    compare with. `expression_unstable` comes with `expression_changed`, to read it by.
-
-    Raises UsageError (no such metric, twice the same, or one that needs a truth that the data does not have),
-    and what `revisage.lab.metrics.load` does.
-    """
+    compare with. `expression_unstable` comes with `expression_changed`, to read it by. Raises UsageError (no
+    such metric, one twice, or one that needs a truth that the data does not have), and what `load` does."""
     chosen = list(wanted) or list(DEFAULT if data.has_truth else DEFAULT_ALONE)
     unknown = [name for name in chosen if name not in names()]
     if unknown:
@@ -51,10 +48,8 @@ def open_metrics(
     for name in known:
         kind = metrics.METRICS[name].spec.kind
         if not data.has_truth and (kind == "pair" or (kind == "set" and not reference)):
-            raise UsageError(
-                f"{name} compares with {'a reference set: give --reference' if kind == 'set' else 'truths'}, "
-                "and --images has none"
-            )
+            other = "a reference set: give --reference" if kind == "set" else "truths"
+            raise UsageError(f"{name} compares with {other}, and --images has none")
     opened = {metric.spec.name: metric for metric in metrics.load(known, weights, _find_landmarks)}
     if len(known) < len(chosen):
         classifier = expressions.ModelClassifier(expression)

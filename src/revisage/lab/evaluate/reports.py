@@ -1,8 +1,6 @@
 """Writing results down: results.json, images.csv, tables, a contact sheet, and a page with sliders."""
 
-import csv
 import html
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -16,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from revisage.files import write_atomically
 from revisage.image import Photo, encode
 from revisage.lab.data.pictures import fit
+from revisage.lab.data.prepare.tables import as_csv
 from revisage.lab.evaluate.data import read
 from revisage.lab.evaluate.results import Results
 from revisage.lab.evaluate.run import folder_of, picture_of, truth_folder
@@ -46,14 +45,12 @@ def write_reports(results: Results, out: Path) -> list[Path]:
 
 def _images(results: Results) -> str:
     """image, method, a column a metric; empty where there is no value."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["image", "method", *(spec.name for spec in results.per_picture())])
-    columns = [i for i, spec in enumerate(results.metrics) if spec.name not in results.sets]
-    for name, row in zip(results.names, results.values, strict=True):
+    columns = {spec.name: i for i, spec in enumerate(results.metrics) if spec.name not in results.sets}
+    lines = []
+    for name, row in zip(results.names, results.values[..., list(columns.values())], strict=True):
         for label, values in zip(results.methods, row, strict=True):
-            rows.writerow([name, label, *("" if math.isnan(v) else repr(float(v)) for v in values[columns])])
-    return text.getvalue()
+            lines.append([name, label, *("" if math.isnan(v) else repr(float(v)) for v in values)])
+    return as_csv(("image", "method", *columns), lines).decode()
 
 
 def columns(results: Results, out: Path) -> list[tuple[str, Path]]:

@@ -122,11 +122,9 @@ class Results:
         labels = np.array([self.labels.columns[column][stem(name)] for name in self.names])
         rows = {str(label): np.flatnonzero(labels == label) for label in sorted({*labels.tolist()} - {""})}
         values = {spec.name: self.column(method, spec.name) for spec in self.per_picture()}
-        groups = {
-            label: {name: summarise(all_[i]) for name, all_ in values.items()} for label, i in rows.items()
-        }
+        groups = {label: {name: summarise(v[i]) for name, v in values.items()} for label, i in rows.items()}
         large = [chosen for chosen in rows.items() if len(chosen[1]) >= LEAST_GROUP]
-        gaps = {name: largest_gap({label: all_[i] for label, i in large}) for name, all_ in values.items()}
+        gaps = {name: largest_gap({label: v[i] for label, i in large}) for name, v in values.items()}
         sizes = {label: len(chosen) for label, chosen in rows.items()}
         return Grouped(sizes, groups, {name: gap for name, gap in gaps.items() if gap is not None})
 

@@ -7,15 +7,12 @@ from torch import Tensor
 _XYZ = ((0.4339, 0.3762, 0.1899), (0.2126, 0.7152, 0.0722), (0.0178, 0.1095, 0.8727))
 
 
-def lab(picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def lab(srgb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """sRGB (N, 3, H, W) in [0, 1] -> CIE L*, a* and b*, (N, H, W) each."""
-    linear = torch.where(
-        picture > 0.04045, ((picture.clamp_min(0.04) + 0.055) / 1.055) ** 2.4, picture / 12.92
-    )
+    linear = torch.where(srgb > 0.04045, ((srgb.clamp_min(0.04) + 0.055) / 1.055) ** 2.4, srgb / 12.92)
     xyz = torch.einsum("ij,njhw->nihw", linear.new_tensor(_XYZ), linear)
-    x, y, z = torch.where(
-        xyz > 216 / 24389, xyz.clamp_min(0.008) ** (1 / 3), (24389 / 27 * xyz + 16) / 116
-    ).unbind(1)
+    roots = torch.where(xyz > 216 / 24389, xyz.clamp_min(0.008) ** (1 / 3), (24389 / 27 * xyz + 16) / 116)
+    x, y, z = roots.unbind(1)
     return 116 * y - 16, 500 * (x - y), 200 * (y - z)
 
 

@@ -17,8 +17,7 @@ from revisage.lab.networks.mobilefacenet import MobileFaceNet
 Embedder = Callable[[Tensor], Tensor]
 """Faces on the FFHQ template, (N, 3, S, S) RGB in [0, 1] -> (N, D), to be compared by angle."""
 
-# Eye centres on the FFHQ template at 512 px, and on dlib's chip of 150 px (the means of the eye corners of
-# its five-point face, with its padding of a quarter).
+# Eye centres on the FFHQ template at 512 px, and on dlib's chip of 150 px (of its face, padded by a quarter).
 _FFHQ_EYES = ((192.98, 239.95), (318.90, 240.19))
 _DLIB_EYES = ((47.733, 47.140), (100.281, 47.123))
 _DLIB_SIZE = 150

@@ -20,11 +20,8 @@ _ARCFACE = (
 class ArcFaceCrop(nn.Module):
     """(N, 3, S, S) face on the FFHQ template -> (N, 3, 112, width) on the ArcFace template, bilinear. `width`
     is 96, or 112 as most networks have it: 8 pixels more at either side. `shifts` (N, 2) moves each crop by
-    so many pixels of it to the right and down.
-
-    With `smooth`, `STEMLESS` takes away first, at 256 px, what the crop cannot hold: for a loss, 31 % of
-    whose gradient would else lie there, and which dots that nobody's face has would lower.
-    """
+    so many of its pixels to the right and down. With `smooth`, `STEMLESS` takes away first, at 256 px, what
+    the crop cannot hold: a loss's gradient would else lie there to 31 %, and dots would lower it."""
 
     grid: Tensor
 
@@ -85,9 +82,8 @@ class ArcFaceResNet18(nn.Module):
         self.bn1 = nn.BatchNorm2d(64)
         self.prelu = nn.PReLU()
         self.maxpool = nn.MaxPool2d(2)
-        self.layer1, self.layer2, self.layer3, self.layer4 = (
-            nn.Sequential(_Unit(cin, cout, stride), _Unit(cout, cout, 1)) for cin, cout, stride in _STAGES
-        )
+        layers = (nn.Sequential(_Unit(a, b, stride), _Unit(b, b, 1)) for a, b, stride in _STAGES)
+        self.layer1, self.layer2, self.layer3, self.layer4 = layers
         self.bn4 = nn.BatchNorm2d(512)
         self.dropout = nn.Dropout()
         self.fc5 = nn.Linear(512 * 8 * 8, 512)

@@ -19,8 +19,7 @@ class CompactConfig:
 
 
 class Compact(nn.Module):
-    """(N, 3, H, W) in [0, 1] -> (N, 3, H r, W r): nearest-neighbour input plus a learned correction. Tiles
-    need an overlap of layers + 2 pixels."""
+    """(N, 3, H, W) in [0, 1] -> (N, 3, H r, W r). Tiles need an overlap of layers + 2 pixels."""
 
     def __init__(self, config: CompactConfig) -> None:
         super().__init__()
@@ -34,8 +33,7 @@ class Compact(nn.Module):
         for module in self.body:
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=0.25)
-                assert module.bias is not None
-                nn.init.zeros_(module.bias)
+                nn.init.zeros_(module.get_parameter("bias"))
         last.weight.data *= 0.05
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,9 +1,7 @@
-"""The damage model's network: where a photo has scratches, creases, dust and other marks of its surface.
-
-A residual U-Net over the photo unshuffled by 2, as the scene model's trunk, but deep: at a sixteenth of the
+"""The damage model's network: where a photo has scratches, creases, dust and other marks of its surface. A
+residual U-Net over the photo unshuffled by 2, as the scene model's trunk, but deep: at a sixteenth of the
 size it sees some 200 pixels around, which tell a scratch from a wire, a hair or a stroke of writing. A trunk
-that was trained on other things tells it what the photo shows.
-"""
+that was trained on other things tells it what the photo shows."""
 
 from dataclasses import dataclass
 
@@ -50,8 +48,7 @@ class Damage(nn.Module):
         self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in zip(fine, widths[1:], strict=True))
         self.after = nn.ModuleList(Block(width) for width in fine)
         self.head = nn.Conv2d(widths[0], 4, 3, 1, 1)
-        assert self.head.bias is not None
-        nn.init.constant_(self.head.bias, _RARE)
+        nn.init.constant_(self.head.get_parameter("bias"), _RARE)
 
     def logits(self, x: Tensor) -> Tensor:
         """As the network itself, before the sigmoid."""

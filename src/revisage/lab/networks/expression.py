@@ -10,9 +10,7 @@ FACE = 256  # side of the aligned face
 CROP = 48  # side of what the convolutions see of it ...
 _LEFT, _TOP, _PIXEL = 56, 78, 3  # ... brows to chin, 3 x 3 pixels averaged to one
 
-FRAME = np.array(
-    [[1 / _PIXEL, 0, (0.5 - _LEFT) / _PIXEL - 0.5], [0, 1 / _PIXEL, (0.5 - _TOP) / _PIXEL - 0.5]]
-)
+FRAME = np.array([[1, 0, 0.5 - _LEFT], [0, 1, 0.5 - _TOP]]) / _PIXEL - (0, 0, 0.5)
 """(2, 3): from pixels of the FFHQ template at 256 px to pixels of the crop, centres at whole numbers."""
 
 

@@ -1,9 +1,7 @@
 """The progressive face GAN: three steps of the generator, each twice as large, and a critic that grows along.
-
-Source: Kim et al., *Progressive Face Super-Resolution via Attention to Facial Landmark*, BMVC 2019; an RGB
-output at every size after Karras et al., *Progressive Growing of GANs*, ICLR 2018; a critic without batch
-norms after Gulrajani et al., *Improved Training of Wasserstein GANs*, NIPS 2017.
-"""
+Kim et al., *Progressive Face Super-Resolution via Attention to Facial Landmark*, BMVC 2019; an RGB output at
+every size after Karras et al., *Progressive Growing of GANs*, ICLR 2018; a critic without batch norms after
+Gulrajani et al., *Improved Training of Wasserstein GANs*, NIPS 2017."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -96,9 +94,8 @@ class Progressive(nn.Module):
         else:
             self.first = nn.Conv2d(3, widths[0], 3, 1, 1)
         self.trunk = nn.Sequential(*(RefineBlock(widths[0]) for _ in range(blocks[0])))
-        self.steps = nn.ModuleList(
-            Step(*pair, n) for pair, n in zip(pairwise(widths), blocks[1:], strict=True)
-        )
+        sizes = zip(pairwise(widths), blocks[1:], strict=True)
+        self.steps = nn.ModuleList(Step(*pair, count) for pair, count in sizes)
         self.heads = nn.ModuleList(nn.Conv2d(width, 3, 3, 1, 1) for width in widths[1:])
         self._initialise()
 
@@ -108,8 +105,7 @@ class Progressive(nn.Module):
                 nn.init.normal_(module.weight, std=(1.92 / (module.in_channels * 4)) ** 0.5)
             elif isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=0.2)
-                assert module.bias is not None
-                nn.init.zeros_(module.bias)
+                nn.init.zeros_(module.get_parameter("bias"))
                 if name.endswith("conv2"):
                     module.weight.data *= 0.1  # blocks begin close to the identity
                 elif name.startswith("heads."):

@@ -37,10 +37,9 @@ class DenseBlock(nn.Module):
 
     def __init__(self, features: int, growth: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(features, growth, 3, 1, 1)
-        self.conv2 = nn.Conv2d(features + growth, growth, 3, 1, 1)
-        self.conv3 = nn.Conv2d(features + 2 * growth, growth, 3, 1, 1)
-        self.conv4 = nn.Conv2d(features + 3 * growth, growth, 3, 1, 1)
+        self.conv1, self.conv2, self.conv3, self.conv4 = (
+            nn.Conv2d(features + before * growth, growth, 3, 1, 1) for before in range(4)
+        )
         self.conv5 = nn.Conv2d(features + 4 * growth, features, 3, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -55,9 +54,7 @@ class RRDB(nn.Module):
 
     def __init__(self, features: int, growth: int) -> None:
         super().__init__()
-        self.rdb1 = DenseBlock(features, growth)
-        self.rdb2 = DenseBlock(features, growth)
-        self.rdb3 = DenseBlock(features, growth)
+        self.rdb1, self.rdb2, self.rdb3 = (DenseBlock(features, growth) for _ in range(3))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + _DAMPING * self.rdb3(self.rdb2(self.rdb1(x)))
@@ -72,17 +69,15 @@ class RRDBNet(nn.Module):
         width = config.features
         self.conv_first = nn.Conv2d(3 * config.unshuffle**2, width, 3, 1, 1)
         self.body = nn.Sequential(*(RRDB(width, config.growth) for _ in range(config.blocks)))
-        self.conv_body = nn.Conv2d(width, width, 3, 1, 1)
-        self.conv_up1 = nn.Conv2d(width, width, 3, 1, 1)
-        self.conv_up2 = nn.Conv2d(width, width, 3, 1, 1)
-        self.conv_hr = nn.Conv2d(width, width, 3, 1, 1)
+        self.conv_body, self.conv_up1, self.conv_up2, self.conv_hr = (
+            nn.Conv2d(width, width, 3, 1, 1) for _ in range(4)
+        )
         self.conv_last = nn.Conv2d(width, 3, 3, 1, 1)
         for module in self.body.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
                 module.weight.data *= 0.1  # ESRGAN, §3.1: residual branches start small
-                assert module.bias is not None
-                nn.init.zeros_(module.bias)
+                nn.init.zeros_(module.get_parameter("bias"))
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.conv_first(F.pixel_unshuffle(x, self.config.unshuffle))

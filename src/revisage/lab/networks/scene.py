@@ -1,10 +1,8 @@
 """The scene model's network: cleans a photo at its own size, or doubles it, as strongly as it is asked to.
-
 One trunk, two heads. The trunk is a residual U-Net of three levels whose finest is half the photo's size:
 noise of an enlarged picture comes in blotches, so the receptive field matters more than features at full
 resolution, and pixel-unshuffle buys it (Shi et al., CVPR 2016). Doubling has residual blocks of its own, so
-that cleaning a large photo does not pay for what only enlarging needs.
-"""
+that cleaning a large photo does not pay for them."""
 
 from dataclasses import dataclass
 
@@ -41,8 +39,7 @@ class Block(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(width, width, 3, 1, 1)
-        self.second = nn.Conv2d(width, width, 3, 1, 1)
+        self.first, self.second = (nn.Conv2d(width, width, 3, 1, 1) for _ in range(2))
         self.second.weight.data *= 0.1
 
     def forward(self, x: Tensor) -> Tensor:
@@ -58,9 +55,8 @@ def enlarge(x: Tensor, scale: int) -> Tensor:
 
 
 class Scene(nn.Module):
-    """(N, 4, H, W): RGB in [0, 1] and a plane of the strength, 0 (keep the grain) to 1 (clean) -> two
-    pictures, (N, 3, H, W) and (N, 3, 2 H, 2 W). H and W are multiples of `STRIDE`. A fresh network gives the
-    photo and its `enlarge`."""
+    """(N, 4, H, W), RGB in [0, 1] and strength from 0 (keep the grain) to 1 (clean), sides multiples of
+    `STRIDE` -> (N, 3, H, W) and (N, 3, 2 H, 2 W). A fresh network gives the photo and its `enlarge`."""
 
     def __init__(self, config: SceneConfig) -> None:
         super().__init__()
@@ -125,7 +121,6 @@ def with_strength(x: Tensor, strength: Tensor) -> Tensor:
 
 def _head(features: int, factor: int) -> nn.Conv2d:
     head = nn.Conv2d(features, 3 * factor**2, 3, 1, 1)
-    nn.init.zeros_(head.weight)
-    assert head.bias is not None
-    nn.init.zeros_(head.bias)
+    for parameter in head.parameters():
+        nn.init.zeros_(parameter)
     return head

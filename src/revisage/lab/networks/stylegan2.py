@@ -1,19 +1,12 @@
-"""StyleGAN2 building blocks and the synthesis decoder, without custom operators.
-
-Karras et al., *Analyzing and Improving the Image Quality of StyleGAN*, CVPR 2020, §2.2 (demodulation) and
-§4.1 (skip generator), with bilinear resampling, as the "clean" GFP-GAN has it.
-"""
+"""StyleGAN2 building blocks and the synthesis decoder, without custom operators: Karras et al., *Analyzing
+and Improving the Image Quality of StyleGAN*, CVPR 2020, §2.2 (demodulation) and §4.1 (skip generator), with
+bilinear resampling, as the "clean" GFP-GAN has it."""
 
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-
-def upsample2(x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, C, 2H, 2W), bilinear, half-pixel centres."""
-    return F.interpolate(x, scale_factor=2, mode="bilinear")
 
 
 class ModulatedConv2d(nn.Module):
@@ -68,7 +61,7 @@ class StyleConv(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         if self.upsample:
-            x = upsample2(x)
+            x = F.interpolate(x, scale_factor=2, mode="bilinear")
         y = self.conv(x, style) * math.sqrt(2)
         if self.noise_weight is not None:
             assert self.noise is not None
@@ -142,7 +135,7 @@ class StyleDecoder(nn.Module):
 
     def _picture(self, level: int, x: Tensor, code: Tensor, before: Tensor | None) -> Tensor:
         new = self.rgb[level](x, code)
-        before = None if before is None else upsample2(before)
+        before = None if before is None else F.interpolate(before, scale_factor=2, mode="bilinear")
         if level == len(self.channels) - 1 and self.shuffle > 1:
             new = F.pixel_shuffle(new, self.shuffle)
             if before is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -32,9 +33,8 @@ class FaceWeights:
     laplacian: float = 0.0
     """Distance of the Laplacian pyramids."""
     lpips: float = 0.25
-    """LPIPS over SqueezeNet, of gray pictures half as large that `STEMLESS` has smoothed: at full size a
-    network with a stem lowers it by dots in the stem's blocks, and in colour by blue eyes. Needs
-    `lpips_weights`."""
+    """LPIPS over SqueezeNet, of gray pictures half as large that `STEMLESS` has smoothed: at full size a stem
+    lowers it by dots in its blocks, and in colour by blue eyes. Needs `lpips_weights`."""
     perceptual: float = 1.0
     """Features of VGG-19; needs `vgg_weights`."""
     vgg_style: float = 0.0
@@ -105,9 +105,7 @@ class PictureLosses:
         if self.faces.mobile is not None or self.faces.edge is not None:
             losses["identity"] = lambda: self.faces.identity(fake[some], clean[some])
         if lpips is not None:
-            losses["lpips"] = lambda: lpips(
-                *(_half_gray(p).expand(-1, 3, -1, -1) for p in (shown, clean))
-            ).mean()
+            losses["lpips"] = lambda: lpips(_half_gray(shown), _half_gray(clean)).mean()
         if vgg is not None:
             losses["perceptual"] = lambda: perceptual(*seen())
             losses["vgg_style"] = lambda: style(*seen(), WEIGHTS)
@@ -119,7 +117,7 @@ class PictureLosses:
 
 
 def _half_gray(picture: Tensor) -> Tensor:
-    return smoothed(luma(picture.float()) * 0.5 + 0.5, STEMLESS, 2)
+    return smoothed(luma(picture.float()) * 0.5 + 0.5, STEMLESS, 2).expand(-1, 3, -1, -1)
 
 
 def equivariance(network: Callable[[Tensor], Restored], low: Tensor, fake: Tensor) -> Tensor:
@@ -155,29 +153,25 @@ class FaceLosses(nn.Module):
 
     def features(self, fake: Tensor, real: Tensor) -> Tensor:
         """`losses.identity.face_features` of MobileFaceNet's rows; faces (N, 3, S, S) in [-1, 1]."""
-        self.to(fake.device)  # validation leaves MobileFaceNet where its pictures were
-        shifts = self.shifts(len(fake), fake.device)
         maps = []
-        for faces in (fake, real):
-            x, seen = self._crop(faces, shifts, "96"), []
-            for row in self.rows:
-                x = row(x)
-                seen.append(x)
-            maps.append(seen)
+        for x in self._crops("96", fake, real):
+            seen = list(accumulate(self.rows, lambda features, row: row(features), initial=x))
+            maps.append(seen[1:])
         return face_features(maps[0], [m.detach() for m in maps[1]])
 
     def identity(self, fake: Tensor, real: Tensor) -> Tensor:
         """`losses.identity.chord` of the embeddings; faces (N, 3, S, S) in [-1, 1]."""
-        self.to(fake.device)
-        shifts = self.shifts(len(fake), fake.device)
         network: nn.Module | None = self.edge
         if network is None:
             assert self.mobile is not None, "no embedding for the identity loss"
             network = self.mobile.network  # without a crop
-        crops = [self._crop(faces, shifts, "96" if self.edge is None else "112") for faces in (fake, real)]
+        shown, true = self._crops("96" if self.edge is None else "112", fake, real)
         with torch.no_grad():
-            wanted = network(crops[1])
-        return chord(network(crops[0]), wanted)
+            wanted = network(true)
+        return chord(network(shown), wanted)
 
-    def _crop(self, faces: Tensor, shifts: Tensor, width: str) -> Tensor:
-        return self.crops[width](luma(faces.float()), shifts).expand(-1, 3, -1, -1)
+    def _crops(self, width: str, *faces: Tensor) -> list[Tensor]:
+        """Of restored and true faces, moved alike."""
+        self.to(faces[0].device)  # validation leaves MobileFaceNet where its pictures were
+        shifts = self.shifts(len(faces[0]), faces[0].device)
+        return [self.crops[width](luma(f.float()), shifts).expand(-1, 3, -1, -1) for f in faces]

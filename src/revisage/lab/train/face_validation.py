@@ -34,13 +34,13 @@ class HeldFaces:
 
     def pairs(self, recipe: str) -> tuple[Tensor, Tensor, np.ndarray]:
         """Degraded and clean, (N, 3, S, S) in [-1, 1], and what was drawn, (N, 6)."""
-        low, clean, drawn = [], [], []
+        rows = []
         for i in range(len(self.faces)):
             picture, params = self.faces[i], RECIPES[recipe].sample(np.random.default_rng(i))
-            low.append(from_unit(RECIPES[recipe].apply(picture, params)))
-            clean.append(from_unit(picture))
-            drawn.append(described(params))
-        return torch.from_numpy(np.stack(low)), torch.from_numpy(np.stack(clean)), np.stack(drawn)
+            low = RECIPES[recipe].apply(picture, params)
+            rows.append((from_unit(low), from_unit(picture), described(params)))
+        lows, clean, drawn = (np.stack(column) for column in zip(*rows, strict=True))
+        return torch.from_numpy(lows), torch.from_numpy(clean), drawn
 
     @torch.no_grad()
     def figures(self, network: nn.Module) -> dict[str, float]:

@@ -101,11 +101,14 @@ class Mixed:
         return faces, shuffled(index, len(faces), self.seed)
 
 
-def split(folders: Sequence[Path], embedder: Embedder | None) -> tuple[list[list[Path]], list[list[Path]]]:
-    """Training and held-out pictures of each folder; with an embedder nobody is in both, in any of them.
-    Where a table lies beside a folder, the pictures of one of its groups stay together. Raises TrainingError
-    for the folder that `revisage prepare` wrote to: it holds the dropped faces as well."""
-    training, held = ([_side(folder, held=side) for folder in folders] for side in (False, True))
+Paths = list[Path]
+
+
+def split(folders: Sequence[Path | None], embedder: Embedder | None) -> tuple[list[Paths], list[Paths]]:
+    """Training and held-out pictures of each folder (None is none); with an embedder nobody is in both, in
+    any. Where a table lies beside a folder, the pictures of one of its groups stay together. Raises
+    TrainingError for the folder that `revisage prepare` wrote to: it holds the dropped faces as well."""
+    training, held = ([_side(folder, held=side) for folder in folders if folder] for side in (False, True))
     if embedder is not None:
         everyone = [path for paths in held for path in paths]
         training = [identity_disjoint(paths, everyone, embedder.pictures) for paths in training]

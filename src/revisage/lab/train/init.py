@@ -44,9 +44,8 @@ def start_from(network: nn.Module, path: Path) -> list[str]:
                 absent.setdefault(layer, []).append(name)
             continue
         if tensor.squeeze().shape != value.squeeze().shape:  # the exporter writes slopes as (C, 1, 1)
-            raise TrainingError(
-                f"{path}: {name} has shape {tuple(tensor.shape)}, the network wants {tuple(value.shape)}"
-            )
+            ours, theirs = tuple(value.shape), tuple(tensor.shape)
+            raise TrainingError(f"{path}: {name} has shape {theirs}, the network wants {ours}")
         state[name] = tensor.to(value.dtype).reshape(value.shape)
     missing = {name for names in absent.values() for name in names}
     weights = {name for name, value in state.items() if value.is_floating_point()}

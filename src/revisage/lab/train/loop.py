@@ -111,10 +111,9 @@ def train(  # noqa: PLR0912, PLR0915
 
     In `run`: checkpoints/, samples/ (picture grids), TensorBoard scalars, log.csv. Started again it resumes
     from the newest checkpoint; without one, the averaged network starts from the exported model `init`, if
-    given. Under `torchrun` the processes share every batch; `run` must then be one folder for all.
-
-    Raises TrainingError when gradients explode over many steps or weights become no numbers, when a
-    checkpoint does not fit, and when a picture cannot be read, after what was trained so far is saved.
+    given. Under `torchrun` the processes share every batch and one `run`. Raises TrainingError when gradients
+    explode over many steps or weights become no numbers, when a checkpoint does not fit, and when a picture
+    cannot be read, after what was trained so far is saved.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -135,10 +134,9 @@ def train(  # noqa: PLR0912, PLR0915
         return task.sample(first + step * settings.batch + context.rank * local + index)
 
     first = state.images
-    ahead, pin = 2 if settings.processes else 3, context.device.type == "cuda"
-    loader = Loader(
-        make, batch=local, workers=settings.loaders, ahead=ahead, processes=settings.processes, pin=pin
-    )
+    workers, processes, pin = settings.loaders, settings.processes, context.device.type == "cuda"
+    ahead = 2 if processes else 3
+    loader = Loader(make, batch=local, workers=workers, ahead=ahead, processes=processes, pin=pin)
     log = Log(run if context.rank == 0 else None, settings, state.images)
     if fresh:
         parts = dict.fromkeys(layer.partition(".")[0] for layer in fresh)
@@ -171,9 +169,8 @@ def train(  # noqa: PLR0912, PLR0915
                     several[phase.name] = phase, given
                 bad[phase.name] = 0 if applied else bad[phase.name] + 1
                 if bad[phase.name] >= MAX_BAD_STEPS:
-                    raise _diverged(
-                        f"{MAX_BAD_STEPS} steps in a row had exploding or non-finite gradients", folder
-                    )
+                    what = "steps in a row had exploding or non-finite gradients"
+                    raise _diverged(f"{MAX_BAD_STEPS} {what}", folder)
             state.images += settings.batch
             state.ema.update(task.networks[task.averaged], settings.batch, state.images)
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from revisage.lab.data.loader import Sample
-from revisage.lab.data.pictures import Pictures
+from revisage.lab.data.pictures import Pictures, photographs, shuffled
 from revisage.lab.degrade import RECIPES, Chain, apply, tone, zoomed
 from revisage.lab.degrade.camera import GaussianNoise, Jpeg
 from revisage.lab.degrade.kernels import gaussian_blur
@@ -20,6 +22,7 @@ from revisage.lab.train.pictures import to_unit, unit_tensor
 CROWDS = (1, 2, 4)  # faces along a side of a picture of faces, which in photos are rarely as large as it is
 CROWD_SHARES = (0.5, 0.35, 0.15)
 MARKED = 24 / 255  # a pixel that damage changed by more may lie under a mark
+Pair = tuple[str, Tensor, Tensor]  # a kind of damage, and a photo low and clean
 SMALL = 0.12  # marks cover at most so much of a picture; noise and blur cover more
 
 
@@ -62,6 +65,33 @@ def crowd(rng: np.random.Generator, faces: Pictures) -> np.ndarray:
     return np.concatenate([np.concatenate(small[i::count], axis=1) for i in range(count)])
 
 
+class ScenePictures:
+    """Photographs of some folders, `held` ones apart, and of `settings.faces` a share of crowds."""
+
+    def __init__(self, settings: Any, *folders: Path | None) -> None:
+        self.photos, self.faces = Pictures(photographs(*folders)), Pictures(photographs(settings.faces))
+        self.held = Pictures(photographs(*folders, held=True)[: settings.validation])
+        self.share, self.seed = settings.faces_share, settings.seed
+
+    def draw(self, number: int, rng: np.random.Generator) -> np.ndarray:
+        """The picture of piece `number`, (H, W, 3) uint8."""
+        if self.faces and rng.random() < self.share:
+            return crowd(rng, self.faces)
+        return self.photos[shuffled(number, len(self.photos), self.seed)]
+
+    def pairs(self, kinds: Sequence[str], scale: int, device: torch.device) -> Iterator[Pair]:
+        """Every held-out photo under every kind of damage: the kind, and its `held_pair`, (1, 3, H, W)."""
+        for kind in kinds:
+            for i in range(len(self.held)):
+                low, clean = held_pair(self.held[i], kind, i, scale)
+                yield kind, torch.from_numpy(low)[None].to(device), torch.from_numpy(clean)[None].to(device)
+
+    def examples(self, kinds: Sequence[str], scale: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """`held_pair`s to look at, two under each kind of damage."""
+        for i, kind in enumerate((*kinds, *kinds)):
+            yield held_pair(self.held[i % len(self.held)], kind, i % len(self.held), scale)
+
+
 def ramp(rng: np.random.Generator, side: int) -> np.ndarray:
     """A smooth gradient, gray or coloured, (side, side, 3) float32 in [0, 1], not rounded to 8 bits."""
     along = (np.arange(side, dtype=np.float32) + 0.5) / side - 0.5
@@ -99,16 +129,6 @@ def held_pair(photo: np.ndarray, kind: str, seed: int, scale: int) -> tuple[np.n
         damage = camera(seed) if recipe is None else zoomed(recipe.sample(np.random.default_rng(seed)), 2)
         low, clean = apply(low, damage), apply(clean, tone(damage))
     return unit_tensor(low), unit_tensor(clean)
-
-
-def pairs(
-    photos: Pictures, kinds: Sequence[str], scale: int, device: torch.device
-) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Every photo under every kind of damage: the kind, and its `held_pair`, each (1, 3, H, W)."""
-    for kind in kinds:
-        for i in range(len(photos)):
-            low, clean = held_pair(photos[i], kind, i, scale)
-            yield kind, torch.from_numpy(low)[None].to(device), torch.from_numpy(clean)[None].to(device)
 
 
 def camera(seed: int) -> Chain:

@@ -93,6 +93,5 @@ class State:
             self.best = float(saved["best"])
         except (KeyError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            raise TrainingError(
-                f"checkpoint {path} is of another network ({reason}): use another --out, or the same settings"
-            ) from None
+            wish = "use another --out, or the same settings"
+            raise TrainingError(f"checkpoint {path} is of another network ({reason}): {wish}") from None

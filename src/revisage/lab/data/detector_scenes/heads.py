@@ -53,7 +53,7 @@ def turn_points(points: np.ndarray, side: int, head: Head, turn: np.ndarray) -> 
     return ((shares + head.depth(shares)[..., None] * turn) * side - 0.5).astype(np.float32)
 
 
-Point = tuple[float, float]
+Point = tuple[float, float] | np.ndarray
 Laid = tuple[np.ndarray, float, float]
 """What is laid on a crop under a mask: its tones, how far it covers, and the pixels of its soft rim."""
 
@@ -115,9 +115,7 @@ def _glasses(mask: np.ndarray, landmarks: np.ndarray, apart: float, rng: np.rand
     return np.full((1, 1, 3), rng.choice([20.0, 40.0, 200.0]), np.float32), rng.uniform(0.6, 1), 0.5
 
 
-def _ellipse(
-    mask: np.ndarray, middle: Point | np.ndarray, axes: Point | np.ndarray, value: float, thick: int = -1
-) -> None:
+def _ellipse(mask: np.ndarray, middle: Point, axes: Point, value: float, thick: int = -1) -> None:
     centre, size = (tuple(round(float(v)) for v in pair) for pair in (middle, axes))
     cv2.ellipse(mask, centre, size, 0, 0, 360, value, thick, cv2.LINE_AA)
 

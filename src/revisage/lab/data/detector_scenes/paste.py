@@ -7,7 +7,6 @@ import numpy as np
 
 from revisage.faces.align import BOX_256
 from revisage.lab.data.detector_scenes import heads
-from revisage.lab.data.detector_scenes.heads import wear
 from revisage.lab.data.detector_scenes.source import CROP, THUMBNAIL, Source, read
 
 TURNED = 0.35  # share of heads that are turned to the side or bowed
@@ -16,13 +15,10 @@ WORN = 0.35  # share of pasted heads with a beard, a hat or the like
 
 @dataclass(eq=False)
 class Scene:
-    """A picture and the faces that were put in. It is composed in place.
-
-    `pixels` (S, S, 3) RGB uint8; `boxes` (n, 4) x, y, w, h in pixels; `landmarks` (n, 5, 2) in
-    `revisage.faces.Face` order. Pictures without known landmarks bring faces that are not listed: `complete`
-    says whether the list has every face that was put in. `leaning` (m, 4), boxes likewise, are parts with
-    unlisted faces that were turned in the picture, which detectors' landmarks hardly follow.
-    """
+    """A picture, `pixels` (S, S, 3) RGB uint8, composed in place, and its faces: `boxes` (n, 4) x, y, w, h in
+    pixels; `landmarks` (n, 5, 2) in `revisage.faces.Face` order. Pictures without known landmarks bring faces
+    that are not listed: `complete` says whether every face is. `leaning` (m, 4), boxes likewise, are parts
+    with unlisted faces that were turned in the picture, which detectors' landmarks hardly follow."""
 
     pixels: np.ndarray
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
@@ -116,7 +112,7 @@ def turned(crop: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> tu
     """An aligned crop of any size and its landmarks in the 256 px crop, now and then with the head turned or
     with a beard, a hat or the like."""
     if rng.random() < WORN:
-        crop = wear(crop, points * (crop.shape[0] / CROP), rng)
+        crop = heads.wear(crop, points * (crop.shape[0] / CROP), rng)
     if rng.random() >= TURNED:
         return crop, points
     turn, head = heads.draw_turn(rng), heads.CROP_HEAD

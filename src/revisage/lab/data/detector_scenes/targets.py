@@ -60,9 +60,8 @@ class Scrfd:
         outputs = list(self._session.run_all(blob).values())  # scores of each stride, then boxes, landmarks
         found = []
         for level, stride in enumerate(STRIDES):
-            score, edges, landmarks = (
-                outputs[level + 3 * k].reshape(-1, n) for k, n in enumerate((1, 4, 10))
-            )
+            mine = zip(outputs[level::3], (1, 4, 10), strict=True)
+            score, edges, landmarks = (output.reshape(-1, n) for output, n in mine)
             chosen = np.flatnonzero(score[:, 0] >= self._score)
             cell = chosen // 2  # two anchors a cell
             corner = np.stack([cell % (side // stride), cell // (side // stride)], 1) * stride
@@ -73,13 +72,11 @@ class Scrfd:
 
 
 def add_known(levels: list[np.ndarray], scene: Scene, score: float = 0.9) -> int:
-    """Write what the scene knows into the teacher's dense outputs, in place; how many faces it had missed.
-
-    A face is seen when a cell with a score of at least 0.5 has a box of an IoU of 0.4 with it. A missed one
-    of `SMALLEST_FACE` pixels or more is written to the 3 x 3 cells around its centre, as the teacher would. A
-    seen one keeps the teacher's box and gets the scene's landmarks: the teacher's turn by some 5 degrees with
-    a head turned by 30. In parts with leaning, unlisted faces landmarks become NaN.
-    """
+    """Write what the scene knows into the teacher's dense outputs, in place; how many faces it had missed. A
+    face is seen when a cell with a score of at least 0.5 has a box of an IoU of 0.4 with it. A missed one of
+    `SMALLEST_FACE` pixels or more is written to the 3 x 3 cells around its centre. A seen one keeps the
+    teacher's box and gets the scene's landmarks: the teacher's turn by some 5 degrees with a head turned by
+    30. In parts with leaning, unlisted faces landmarks become NaN."""
     height, width = scene.pixels.shape[:2]
     for x, y, w, h in scene.leaning:
         for stride, level in zip(STRIDES, levels, strict=True):

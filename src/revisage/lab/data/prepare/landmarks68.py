@@ -1,11 +1,9 @@
-"""The 68 landmarks of the landmark attention, and who finds them: the five-point estimate, dlib, FAN.
-
-Points are numbered as iBUG's 300-W has them (Sagonas et al., ICCVW 2013): 0-16 the outline from the person's
-right ear over the chin to the left, 17-26 the brows, 27-35 the nose, 36-47 the eyes, 48-67 the mouth. x, y in
-pixels of the picture, pixel centres at whole numbers.
-"""
+"""The 68 landmarks of the landmark attention, and who finds them: the five-point estimate, dlib, FAN. Numbers
+as in iBUG's 300-W (Sagonas et al., ICCVW 2013): 0-16 the outline from the person's right ear over the chin,
+17-26 brows, 27-35 nose, 36-47 eyes, 48-67 mouth. x, y in pixels, their centres at whole numbers."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +22,8 @@ MIRRORED = (
 FindsLandmarks = Callable[[np.ndarray], np.ndarray | None]
 """(H, W, 3) RGB uint8 -> (68, 2) float32 of its largest face; None without one. Called from threads."""
 
-# The person's right half of a mean face, and its middle, on the FFHQ template at 512 px; the left half is the
-# mirror image at x = 256. Medians of what dlib's predictor finds in 424 aligned pictures of LFW and their
-# mirror images.
+# The person's right half of a mean face, and its middle, on the FFHQ template at 512 px (mirrored at x 256):
+# medians of what dlib's predictor finds in 424 aligned pictures of LFW and their mirror images.
 _RIGHT = {
     0: (116, 248), 1: (119, 284), 2: (123, 320), 3: (129, 356), 4: (140, 390), 5: (161, 420),
     6: (188, 444), 7: (220, 464), 17: (145, 221), 18: (162, 205), 19: (185, 200), 20: (210, 203),
@@ -86,10 +83,8 @@ def open_landmark_detector(name: str, weights: Path | None = None) -> FindsLandm
 
     def landmarks(picture: np.ndarray) -> np.ndarray | None:
         for face in find(picture):
-            try:
+            with suppress(FaceError):  # its five points do not lie like a face's
                 return points(picture, face)
-            except FaceError:  # its five points do not lie like a face's
-                continue
         return None
 
     return landmarks

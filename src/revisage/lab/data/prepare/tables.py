@@ -18,6 +18,7 @@ from revisage.lab.data.prepare.measures import originals
 from revisage.lab.data.prepare.photo import DROPPED, KEPT, Crop, Record, readable
 
 JOURNAL = "journal.jsonl"
+PLACES = (KEPT, DROPPED)
 COLUMNS = (
     "file", "split", "scale", "coverage", *POINT_COLUMNS, "source", "sha256", "face", "score", "sharpness",
     "group",
@@ -77,26 +78,24 @@ def finish(out: Path, records: Iterable[Record], near: int) -> Summary:
     copies = _copies(ordered, near)
     kept: list[list[str]] = []
     dropped: list[list[str]] = []
-    reasons: Counter[str] = Counter()
     for record in ordered:
         if not record.faces:
             strays = f"{record.strays} found, not laid out like a face" if record.strays else ""
             reason, detail = ("unreadable", record.error) if record.error else ("no face", strays)
             dropped.append([*_row(record, None, 0), reason, detail])
-            reasons[reason] += 1
         for number, face in enumerate(record.faces):
             reason = face.reason or ("duplicate" if face.file in copies else "")
             _move(out, face.file, DROPPED if reason else KEPT)
             row = _row(record, face, number)
             if reason:
                 dropped.append([*row, reason, copies.get(face.file, "")])
-                reasons[reason] += 1
             else:
                 kept.append(row)
     write_atomically(out / f"{DROPPED}.csv", as_csv(DROP_COLUMNS, dropped))
     write_atomically(out / f"{KEPT}.csv", as_csv(COLUMNS, kept))
     write_atomically(out / JOURNAL, "".join(map(line, ordered)).encode())
     unreadable = {record.source: record.error for record in ordered if record.error}
+    reasons = Counter(reason for *_, reason, _ in dropped)
     return Summary(len(ordered), len(kept), dict(reasons), unreadable)
 
 
@@ -122,15 +121,13 @@ def _move(out: Path, file: str, folder: str) -> None:
 def remove(out: Path, record: Record) -> None:
     """Remove the crops of a photo that has changed or gone."""
     for face in record.faces:
-        for folder in (KEPT, DROPPED):
-            (out / folder / face.file).unlink(missing_ok=True)
+        for place in PLACES:
+            (out / place / face.file).unlink(missing_ok=True)
 
 
 def is_whole(out: Path, record: Record) -> bool:
     """Whether every crop of a record is there."""
-    return all(
-        any((out / folder / face.file).is_file() for folder in (KEPT, DROPPED)) for face in record.faces
-    )
+    return all(any((out / place / face.file).is_file() for place in PLACES) for face in record.faces)
 
 
 def group_of(source: str) -> str:

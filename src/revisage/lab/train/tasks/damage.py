@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from revisage.errors import UsageError
 from revisage.lab.data.detector_scenes.clutter import emblems, lettering, shapes
 from revisage.lab.data.loader import Sample
-from revisage.lab.data.pictures import Pictures, find_pictures, photographs, shuffled
+from revisage.lab.data.pictures import Pictures, photographs
 from revisage.lab.data.pool import Pool
 from revisage.lab.degrade import RECIPES, Chain, apply, old_photo, zoomed
 from revisage.lab.degrade.damage import points, wander
@@ -21,7 +21,7 @@ from revisage.lab.metrics.weights import fill, read_state
 from revisage.lab.networks.damage import STRIDE, Damage, DamageConfig
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.pictures import grid, to_unit, unit_tensor
-from revisage.lab.train.scenes import MARKED, crowd, patches, piece, ramp, vary
+from revisage.lab.train.scenes import MARKED, ScenePictures, patches, piece, ramp, vary
 from revisage.lab.train.settings import check
 from revisage.lab.train.task import Batch, Phase
 
@@ -103,11 +103,9 @@ class DamageTask:
     def __init__(self, settings: DamageSettings) -> None:
         cv2.setNumThreads(1)  # the loader's threads are the parallelism
         self.settings = settings
-        folders = settings.data, settings.more
-        self.photos = Pictures(photographs(*folders))
-        self.held = Pictures(photographs(*folders, held=True)[: settings.validation])
-        self.faces = Pictures(find_pictures(settings.faces)) if settings.faces else None
-        self.untouched = Pictures(find_pictures(settings.untouched)) if settings.untouched else None
+        self.scenes = ScenePictures(settings, settings.data, settings.more)
+        self.held = self.scenes.held
+        self.untouched = Pictures(photographs(settings.untouched))
         self.pool = Pool(self._piece, size=settings.pool, reuse=settings.reuse, seed=settings.seed)
         torch.manual_seed(settings.seed)
         network = Damage(settings.network)
@@ -134,14 +132,11 @@ class DamageTask:
         """Piece `number`, (around, around, C): the photo, its mask and the weights of its pixels."""
         settings = self.settings
         rng = np.random.default_rng((settings.seed, number))
-        old = self.untouched is not None and rng.random() < settings.untouched_share
+        old = bool(self.untouched) and rng.random() < settings.untouched_share
         if old:
-            assert self.untouched is not None
             picture = self.untouched[int(rng.integers(len(self.untouched)))]
-        elif self.faces is not None and rng.random() < settings.faces_share:
-            picture = crowd(rng, self.faces)
         else:
-            picture = self.photos[shuffled(number, len(self.photos), settings.seed)]
+            picture = self.scenes.draw(number, rng)
         picture = piece(rng, picture, settings.around)
         if rng.random() < settings.belonging:
             picture = with_belongings(rng, picture)

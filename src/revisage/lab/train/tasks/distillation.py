@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from revisage.errors import UsageError
 from revisage.lab.data.loader import Sample
-from revisage.lab.data.pictures import Pictures, find_pictures, photographs, shuffled
+from revisage.lab.data.pictures import Pictures, photographs
 from revisage.lab.data.pool import Pool
 from revisage.lab.degrade import RECIPES, apply, tone, zoomed
 from revisage.lab.losses.pixel import l1
@@ -27,7 +27,7 @@ from revisage.lab.networks.scene import SCENE, STRIDE, Scene, SceneConfig, with_
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.pictures import grid, to_unit
 from revisage.lab.train.precision import autocast
-from revisage.lab.train.scenes import crowd, held_pair, pairs, patches, piece, ramp, shrink, under_marks, vary
+from revisage.lab.train.scenes import ScenePictures, patches, piece, ramp, shrink, under_marks, vary
 from revisage.lab.train.settings import check
 from revisage.lab.train.task import Batch, Phase
 from revisage.zoo import checkpoints
@@ -154,11 +154,8 @@ class StudentTask:
                 "realesr-general-wdn-x4v3 (.pth or .param), and lpips_weights=squeezenet: set all three"
             )
         self.settings = settings
-        folders = settings.data, settings.more
-        self.photos = Pictures(photographs(*folders))
-        self.faces = Pictures(find_pictures(settings.faces)) if settings.faces else None
-        self.untouched = Pictures(find_pictures(settings.untouched)) if settings.untouched else None
-        self.held = Pictures(photographs(*folders, held=True)[: settings.validation])
+        self.scenes = ScenePictures(settings, settings.data, settings.more)
+        self.untouched = Pictures(photographs(settings.untouched))
         self.teacher = Teacher(settings.teacher, settings.twin)
         self.lpips = open_lpips("squeeze", settings.lpips_weights)
         self.pool = Pool(self._pair, size=settings.pool, reuse=settings.reuse, seed=settings.seed)
@@ -187,16 +184,12 @@ class StudentTask:
         if rng.random() < settings.ramps:
             truth = ramp(rng, 2 * around)
             return _sample(shrink(truth, 2), truth, truth, strength)
-        if self.untouched is not None and kind < settings.kept:
+        if self.untouched and kind < settings.kept:
             picture = self.untouched[int(rng.integers(len(self.untouched)))]
             low = _rounded(to_unit(piece(rng, picture, around)))
             target = self.teacher(low, strength)
             return _sample(low, target, target, strength)
-        if self.faces is not None and rng.random() < settings.faces_share:
-            picture = crowd(rng, self.faces)
-        else:
-            picture = self.photos[shuffled(number, len(self.photos), settings.seed)]
-        truth = vary(rng, to_unit(piece(rng, picture, 2 * around)))
+        truth = vary(rng, to_unit(piece(rng, self.scenes.draw(number, rng), 2 * around)))
         if kind < settings.kept + settings.clean:
             low = _rounded(shrink(truth, 2))
             if kind < settings.kept + settings.clean / 2:
@@ -247,7 +240,7 @@ class StudentTask:
         figures = defaultdict[str, list[float]](list)
         device = device_of(network)
         strength = torch.full((1,), DEFAULT_STRENGTH, device=device)
-        for name, low, clean in pairs(self.held, VALIDATION, 2, device):
+        for name, low, clean in self.scenes.pairs(VALIDATION, 2, device):
             same, doubled = network(with_strength(low, strength))
             bicubic = F.interpolate(low, scale_factor=2, mode="bicubic").clamp(0, 1)
             for key, picture in ((name, doubled.clamp(0, 1)), (f"bicubic_{name}", bicubic)):
@@ -264,10 +257,8 @@ class StudentTask:
     def pictures(self, network: nn.Module) -> np.ndarray:
         """Held-out photos under three kinds of damage: input, output, the teacher's picture and the truth."""
         rows, device = [], device_of(network)
-        for i, name in enumerate(VALIDATION * 2):
-            number = i % len(self.held)
-            low, clean = held_pair(self.held[number], name, number, 2)
-            low, clean = low[:, :160, :160], clean[:, :320, :320]
+        for shown, truth in self.scenes.examples(VALIDATION, 2):
+            low, clean = shown[:, :160, :160], truth[:, :320, :320]
             x = with_strength(torch.from_numpy(low[None]), torch.full((1,), DEFAULT_STRENGTH)).to(device)
             fake = network(x)[1][0].cpu().numpy()
             taught = self.teacher(low.transpose(1, 2, 0), DEFAULT_STRENGTH).transpose(2, 0, 1)

@@ -33,7 +33,7 @@ from revisage.lab.train.faces import AlignedFaces, Embedder, Mixed, split
 from revisage.lab.train.pictures import from_unit
 from revisage.lab.train.settings import check
 from revisage.lab.train.task import Batch, Phase
-from revisage.lab.train.tasks.prior import load_prior
+from revisage.lab.train.tasks.prior import check_critic, load_prior
 
 # How much of the component loss is used: each has what stands before it as well (ablations of the paper).
 COMPONENT_LOSSES = ("none", "discriminators", "matching", "style")
@@ -72,9 +72,8 @@ class FaceSettings:
     recipe: str = "face"
     """Degradation of the training pictures; held-out ones always get "paper" and "hard"."""
     crop: int | None = None
-    """Side of a square cut out of every training pair at a place drawn for it, for a network without a
-    decoder. Its steps cost less than those with whole faces, and learning is limited by their number. None:
-    whole faces, which losses on faces need."""
+    """Side of a square cut out of every training pair, for a network without a decoder: such steps cost less,
+    and learning is limited by their number. None: whole faces, which losses on faces need."""
     loss_weights: FaceWeights = field(default_factory=FaceWeights)
     """Of the losses."""
     components: str = "none"
@@ -92,28 +91,21 @@ class FaceSettings:
 
     def __post_init__(self) -> None:
         check(self, shares=("more_share",), counts=("validation",))
+        size, weights = self.network.size, self.loss_weights
         if self.components not in COMPONENT_LOSSES:
-            raise UsageError(
-                f"components must be one of {', '.join(COMPONENT_LOSSES)}, got {self.components!r}"
-            )
+            known = ", ".join(COMPONENT_LOSSES)
+            raise UsageError(f"components must be one of {known}, got {self.components!r}")
         if not 0 < self.identity_share <= 1:
             raise UsageError(f"identity_share must be above 0 and at most 1, got {self.identity_share}")
         if self.crop is not None:
-            weights = self.loss_weights
             if self.network.decoder or weights.adversarial or weights.identity or weights.features:
-                raise UsageError(
-                    "crop is for a network without decoder, with adversarial=0, identity=0 and features=0"
-                )
+                wish = "with adversarial=0, identity=0 and features=0"
+                raise UsageError(f"crop is for a network without decoder, {wish}")
             unit = self.network.stem * 2 ** (len(self.network.unet) - 1)
-            if self.crop % unit or not 0 < self.crop <= self.network.size:
-                raise UsageError(
-                    f"crop must be a multiple of {unit} up to {self.network.size}, got {self.crop}"
-                )
-        if self.loss_weights.adversarial and self.discriminator.picture != self.network.size:
-            raise UsageError(
-                f"the discriminator is for {self.discriminator.picture} px, the network for "
-                f"{self.network.size}"
-            )
+            if self.crop % unit or not 0 < self.crop <= size:
+                raise UsageError(f"crop must be a multiple of {unit} up to {size}, got {self.crop}")
+        if weights.adversarial:
+            check_critic(self.discriminator, size)
 
     @property
     def component_losses(self) -> tuple[str, ...]:
@@ -134,8 +126,7 @@ class FaceTask:
         # Sharpness costs PSNR: an adversarial training is judged by whom its faces show.
         self.best = "likeness" if weights.adversarial and self.embedder else "psnr"
         size, by_parts = settings.network.size, bool(settings.component_losses)
-        folders = [settings.data, settings.more] if settings.more else [settings.data]
-        training, held = split(folders, self.embedder)
+        training, held = split((settings.data, settings.more), self.embedder)
         self.training = Mixed(
             [AlignedFaces(paths, size, landmarks=by_parts) for paths in training],
             settings.more_share,
@@ -150,9 +141,8 @@ class FaceTask:
         if weights.adversarial:
             self.networks["discriminator"] = Discriminator(settings.discriminator)
         if by_parts:
-            self.networks["components"] = nn.ModuleDict(
-                {component.name: ComponentDiscriminator() for component in COMPONENTS}
-            )
+            critics = {component.name: ComponentDiscriminator() for component in COMPONENTS}
+            self.networks["components"] = nn.ModuleDict(critics)
         vgg = VGG19Features(read_state(settings.vgg_weights)) if settings.vgg_weights else None
         lpips = open_lpips("squeeze", settings.lpips_weights) if settings.lpips_weights else None
         self.face_losses = FaceLosses(self.embedder, settings.edgeface_weights)

@@ -80,8 +80,7 @@ class IdentityTask:
         if settings.teacher is None:
             raise UsageError("identity learns from a teacher: --set teacher=mobilefacenet")
         self.teacher = Embedder(settings.teacher)
-        folders = [settings.data, settings.more] if settings.more else [settings.data]
-        training, held = split(folders, self.teacher)
+        training, held = split((settings.data, settings.more), self.teacher)
         self.training = Mixed([AlignedFaces(t, SIZE) for t in training], settings.more_share, settings.seed)
         each = max(1, settings.validation // len(held))
         self.held = AlignedFaces([path for side in held for path in side[:each]], SIZE)

@@ -65,13 +65,15 @@ class PriorSettings:
     def __post_init__(self) -> None:
         if self.validation < 2:
             raise UsageError(f"validation must be at least 2, got {self.validation}")
-        if self.network.size != self.discriminator.picture:
-            raise UsageError(
-                f"the discriminator is for {self.discriminator.picture} px, the network for "
-                f"{self.network.size}"
-            )
+        check_critic(self.discriminator, self.network.size)
         if self.discriminator.conditional:
             raise UsageError("a prior has no input that its discriminator could be conditional on")
+
+
+def check_critic(critic: DiscriminatorConfig, size: int) -> None:
+    """Raises UsageError for a discriminator of pictures of another size."""
+    if critic.picture != size:
+        raise UsageError(f"the discriminator is for {critic.picture} px, the network for {size}")
 
 
 class PriorTask:
@@ -150,9 +152,9 @@ class PriorTask:
             held.add(self._describe(torch.from_numpy(from_unit(self.held[i])[None])))
         return {"likeness": -drawn.distance(held)}
 
-    def _draw(self, network: nn.Module, first: int, count: int = 8, truncation: float = 1.0) -> Tensor:
+    def _draw(self, network: nn.Module, first: int, truncation: float = 1.0) -> Tensor:
         generator = torch.Generator().manual_seed(first)
-        z = torch.randn(count, self.settings.network.style_dim, generator=generator)
+        z = torch.randn(8, self.settings.network.style_dim, generator=generator)
         return network(z.to(device_of(network)), truncation).cpu().clamp(-1, 1)
 
     def _describe(self, faces: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from revisage.errors import UsageError
 from revisage.lab.architectures import build
 from revisage.lab.data.loader import Sample
-from revisage.lab.data.pictures import Pictures, find_pictures, sharpen, shuffled
+from revisage.lab.data.pictures import sharpen
 from revisage.lab.data.pool import Pool
 from revisage.lab.degrade import RECIPES, Chain, apply, tone, zoomed
 from revisage.lab.degrade.esrgan import SecondOrder
@@ -30,7 +30,7 @@ from revisage.lab.networks.rrdb import RRDBConfig
 from revisage.lab.train.critics import logistic
 from revisage.lab.train.distributed import device_of
 from revisage.lab.train.pictures import grid, to_unit, unit_tensor
-from revisage.lab.train.scenes import crowd, held_pair, pairs, patches, piece, shrink, vary
+from revisage.lab.train.scenes import ScenePictures, patches, piece, shrink, vary
 from revisage.lab.train.settings import check
 from revisage.lab.train.task import Batch, Phase
 
@@ -105,9 +105,7 @@ class SceneTask:
             )
         self.settings = settings
         self.best = "closeness" if weights.adversarial else "psnr"
-        self.photos = Pictures(find_pictures(settings.data))
-        self.faces = Pictures(find_pictures(settings.faces)) if settings.faces else None
-        self.held = Pictures(find_pictures(settings.data, held=True)[: settings.validation])
+        self.scenes = ScenePictures(settings, settings.data)
         self.pool = Pool(self._pair, size=settings.pool, reuse=settings.reuse, seed=settings.seed)
         torch.manual_seed(settings.seed)
         self.networks: dict[str, nn.Module] = {"generator": build(settings.network)}
@@ -133,11 +131,8 @@ class SceneTask:
 
     def _pair(self, number: int) -> Sample:
         """Degraded piece `number` and its truth, (H, W, 3) float32 in [0, 1]."""
-        settings = self.settings
-        rng = np.random.default_rng((settings.seed, number))
-        if self.faces is not None and rng.random() < settings.faces_share:
-            return self._degraded(rng, crowd(rng, self.faces))
-        return self._degraded(rng, self.photos[shuffled(number, len(self.photos), settings.seed)])
+        rng = np.random.default_rng((self.settings.seed, number))
+        return self._degraded(rng, self.scenes.draw(number, rng))
 
     def _degraded(self, rng: np.random.Generator, picture: np.ndarray) -> Sample:
         settings = self.settings
@@ -172,14 +167,14 @@ class SceneTask:
         figures = defaultdict[str, list[float]](list)
         device = device_of(network)
         scale = self.settings.network.scale
-        for name, low, clean in pairs(self.held, VALIDATION, scale, device):
+        for name, low, clean in self.scenes.pairs(VALIDATION, scale, device):
             bicubic = F.interpolate(low, scale_factor=scale, mode="bicubic")
             for key, picture in ((name, network(low)), (f"bicubic_{name}", bicubic)):
                 figures[f"{key}_psnr"].append(float(psnr(picture, clean)))
                 figures[f"{key}_ssim"].append(float(ssim(picture, clean)))
         if self.settings.loss_weights.adversarial:
-            for i in range(len(self.held)):
-                pair = self._degraded(np.random.default_rng(i), self.held[i])
+            for i in range(len(self.scenes.held)):
+                pair = self._degraded(np.random.default_rng(i), self.scenes.held[i])
                 seen = pair["low"], pair["sharp" if self.settings.sharpened else "clean"]
                 low, aim = (torch.from_numpy(unit_tensor(p))[None].to(device) for p in seen)
                 losses = self._reconstruction(network(low), aim).values()
@@ -191,9 +186,7 @@ class SceneTask:
     def pictures(self, network: nn.Module) -> np.ndarray:
         """Held-out photos under three kinds of damage: input, output and truth."""
         rows, device, scale = [], device_of(network), self.settings.network.scale
-        for i, name in enumerate(VALIDATION * 2):
-            number = i % len(self.held)
-            low, clean = held_pair(self.held[number], name, number, scale)
+        for low, clean in self.scenes.examples(VALIDATION, scale):
             fake = network(torch.from_numpy(low[None]).to(device))[0].cpu().numpy()
             big = low.repeat(scale, 1).repeat(scale, 2)
             rows.append([p[:, :320, :320] * 2 - 1 for p in (big, fake, clean)])

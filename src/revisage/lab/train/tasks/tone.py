@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from revisage.lab.data.loader import Sample
-from revisage.lab.data.pictures import Pictures, find_pictures, fit
+from revisage.lab.data.pictures import Pictures, find_pictures, fit, photographs
 from revisage.lab.degrade import apply, fadings
 from revisage.lab.degrade.colour import Gray
 from revisage.lab.degrade.recipe import clip
@@ -67,7 +67,7 @@ class ToneTask:
         cv2.setNumThreads(1)  # the loader's threads are the parallelism
         self.settings = settings
         self.photos = Pictures(find_pictures(settings.data))
-        self.more = Pictures(find_pictures(settings.more)) if settings.more else None
+        self.more = Pictures(photographs(settings.more))
         held = Pictures(find_pictures(settings.data, held=True)[: settings.validation])
         self.held = [_small(held[i]) for i in range(len(held))]
         torch.manual_seed(settings.seed)
@@ -79,8 +79,7 @@ class ToneTask:
     def sample(self, index: int) -> Sample:
         """ "faded" and "photo" (3, S, S) in [0, 1], S: `SIDE`; "weight" ()."""
         settings, rng = self.settings, np.random.default_rng((self.settings.seed, index))
-        other = self.more is not None and rng.random() < settings.more_share
-        pictures = self.more if other and self.more is not None else self.photos
+        pictures = self.more if self.more and rng.random() < settings.more_share else self.photos
         picture = pictures[int(rng.integers(len(pictures)))]
         height, width = (max(1, int(length * rng.uniform(0.45, 1))) for length in picture.shape[:2])
         y, x = (int(rng.integers(spare + 1)) for spare in np.subtract(picture.shape[:2], (height, width)))
@@ -102,14 +101,12 @@ class ToneTask:
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         faded, photo = (batch[key][..., 1::JUDGED, 1::JUDGED] for key in ("faded", "photo"))
         revived = relevel(faded, self.networks["tone"](batch["faded"]))
-        # What is not seen hardly counts: with a kink at zero, photos that have not faded would hold the
-        # gammas of all others at 1.
+        # What is not seen hardly counts: with a kink at zero, unfaded photos would hold all gammas at 1.
         seen = torch.sqrt(ciede94(revived, photo).square() + SEEN**2) - SEEN
         return {"colour": (batch["weight"] * seen.mean((1, 2))).mean()}
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Mean CIE94 to the photo, faded and revived, of held-out photos under draws of every kind, and of
-        these photos as they are."""
+        """Mean CIE94 to the photo, faded and revived, of held-out photos and kinds, and of them unfaded."""
         faded, photo = self._pairs()
         revived = self._revive(network, faded)
         left, before = (float(ciede94(one, photo).mean()) for one in (revived, faded))
