@@ -1,6 +1,8 @@
-"""Network -> one ONNX file that carries its contract, checked against the network it came from. Weights are
-stored as float16 and cast to float32 when the file is opened: the runtimes fold the casts, so that only the
-file, not the arithmetic, is in half precision. Inputs and outputs stay float32."""
+"""Network -> one ONNX file that carries its contract, checked against the network it came from.
+
+Weights are stored as float16 and cast to float32 when the file is opened: the runtimes fold the casts, so
+that only the file, not the arithmetic, is in half precision. Inputs and outputs stay float32.
+"""
 
 import contextlib
 import copy

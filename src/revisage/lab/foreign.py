@@ -43,7 +43,8 @@ def load(path: Path, refusal: ModelError) -> "ImageModelDescriptor[nn.Module]":
 
 def install(file: Path, name: str | None, refusal: ModelError) -> Path:
     """Make an ONNX model of a checkpoint, in the user's model folder, checked against PyTorch. Raises what
-    `load` and `export` do, ModelError for no network of `FAMILIES`, UsageError for a name that is taken."""
+    `load` and `revisage.lab.export.export` do, ModelError for a network not of `FAMILIES`, and UsageError for
+    a name that is taken."""
     model, source = load(file, refusal), sha256(file)
     kind = model.architecture.id
     if kind not in FAMILIES:

@@ -1,7 +1,9 @@
-"""An exported scene model in 8-bit integers: half the time of bf16 on a CPU, the same picture to the eye. By
-NNCF: the range of every activation is measured on degraded pictures, weights are scaled channel by channel,
-and biases are corrected (Nagel et al., *Data-Free Quantization Through Weight Equalization and Bias
-Correction*, ICCV 2019). The file stays ONNX, with the contract of the one it came from."""
+"""An exported scene model in 8-bit integers: half the time of bf16 on a CPU, the same picture to the eye.
+
+Post-training quantisation by NNCF: the range of every activation is measured on degraded pictures, weights
+are scaled channel by channel, and biases are corrected (Nagel et al., *Data-Free Quantization Through Weight
+Equalization and Bias Correction*, ICCV 2019). The file stays ONNX, with the contract of the one it came from.
+"""
 
 from functools import cache
 from importlib.util import find_spec

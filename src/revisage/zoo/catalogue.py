@@ -1,7 +1,9 @@
-"""The models that Revisage knows by name. Within one task `auto` takes the first that is installed, the
-embedded ones first: what others published is used when it is asked for by name. Their weights stay where
-their authors put them, and `revisage models pull` gets them from there; sizes and sha256 are as several
-independent lists give them."""
+"""The models that Revisage knows by name.
+
+Within one task `auto` takes the first that is installed. The embedded models come first: what others
+published is used when it is asked for by name. Their weights stay where their authors put them, and
+`revisage models pull` gets them from there; sizes and sha256 are as several independent lists give them.
+"""
 
 from revisage.zoo.spec import ModelSpec
 

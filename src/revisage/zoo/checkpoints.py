@@ -1,8 +1,10 @@
-"""Tensors in files of weights (PyTorch, safetensors, ncnn), read without PyTorch and without their code. A
-PyTorch checkpoint is a pickle that names its storages, and the storages' bytes: in a zip archive, or, before
-version 1.6, one after another. A pickle is a program: this one is followed by those instructions alone that
-lists of tensors need (`_STEPS`), with the names of `_CALLS` and `_STORAGES` alone, which stand for what is
-done here. Formats: `torch/serialization.py`, `torch/_utils.py`, `pickletools`; safetensors' README."""
+"""Tensors in files of weights (PyTorch, safetensors, ncnn), read without PyTorch and without their code.
+
+A PyTorch checkpoint is a pickle that names its storages, and the storages' bytes: in a zip archive, or,
+before version 1.6, one after another. A pickle is a program: this one is followed by those instructions alone
+that lists of tensors need (`_STEPS`), with the names of `_CALLS` and `_STORAGES` alone, which stand for what
+is done here. Formats: `torch/serialization.py`, `torch/_utils.py`, `pickletools`; safetensors' README.
+"""
 
 import json
 import math

@@ -19,10 +19,12 @@ _MAX_PIXELS_SIDE = 65_536
 @dataclass(frozen=True)
 class Contract:
     """What a model promises: stored in the file's metadata as `revisage.task`, `revisage.name` and so on.
+
     Pictures are float32 NCHW RGB in [0, 1] in and out, unless the task is `finder`. `size` is the side of the
     square input, None for any size; `scale` is output side over input side, None for no picture. `source` is
     the sha256 of the published checkpoint that the file was made from, None without. `framing` and `control`
-    are as in `ModelSpec`; a model with a control takes (N, 4, H, W), the picture and a plane from 0 to 1."""
+    are as in `ModelSpec`; a model with a control takes (N, 4, H, W), the picture and a plane from 0 to 1.
+    """
 
     name: str
     task: Task

@@ -55,10 +55,15 @@ def fetch(
     pause: float = 1.0,
 ) -> Path:
     """Download `spec.url` to `folder / spec.download`, in `attempts` with `pause` seconds before the second
-    one, doubled before each further one. The bytes gather in a hidden subfolder, where a later call resumes
-    them (HTTP Range); the file moves to its name only after its sha256 is right. A second call for the same
-    file, in any process, waits for the first. Raises ModelMissingError (no connection, the server refuses, or
-    the folder cannot be written to), ModelCorruptError (another sha256; nothing is kept)."""
+    one, doubled before each further one.
+
+    The bytes gather in a hidden subfolder, where a later call resumes them (HTTP Range); the file moves to
+    its name only after its sha256 is right. A second call for the same file, in any process, waits for the
+    first.
+
+    Raises ModelMissingError (no connection, the server refuses, or the folder cannot be written to),
+    ModelCorruptError (the file is complete and has another sha256; nothing is kept).
+    """
     import filelock
     import requests
 

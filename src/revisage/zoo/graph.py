@@ -53,7 +53,8 @@ class Graph:
         self, key: str, wanted: Shape, stored: str = "", axes: tuple[int, ...] | None = None
     ) -> tuple[str, tuple[int, ...]]:
         """A tensor of the checkpoint, stored with `axes`, if given: the name that nodes take it by (`stored`,
-        else its own), its shape. Raises MisfitError when it is missing or has another (None: any length)."""
+        else its own), and its shape. Raises MisfitError when it is not there or has another shape (None: any
+        length)."""
         if key not in self._state:
             raise MisfitError(f"it has no tensor {key!r}")
         values = self._state[key]
@@ -89,7 +90,8 @@ class Graph:
 
     def onnx(self, output: Value, size: int | None, metadata: Mapping[str, str], *, half: bool) -> bytes:
         """The model as a file's bytes, for pictures (N, 3, size, size), or of any size. With `half`, weights
-        of two and more axes take 16 bits and a cast; some operators want vectors as constants."""
+        of two and more axes are stored in 16 bits and cast when the file is opened; some operators want
+        vectors as constants."""
         nodes: list[bytes] = []
         tensors: list[bytes | memoryview] = []
         for name, values in self._weights.items():

@@ -1,8 +1,10 @@
 """Weights in ncnn's two files, `NAME.param` (the graph, text) and `NAME.bin` (the numbers), as named arrays.
-By ncnn's documentation every line of the graph is `type name inputs outputs INPUTS OUTPUTS key=value ...`;
-the numbers follow in the order of the layers, a convolution's behind a tag that tells how its kernel is
-stored. Known are the compact network (SRVGGNetCompact, with PReLU) and RRDBNet alone, whose tensors get the
-names of their PyTorch checkpoints."""
+
+The format, by ncnn's documentation: every line of the graph is `type name inputs outputs INPUTS OUTPUTS
+key=value ...`; the numbers follow in the order of the layers, a convolution's behind a tag that tells how its
+kernel is stored. Known are the compact network (SRVGGNetCompact, with PReLU) and RRDBNet alone, whose tensors
+get the names of their PyTorch checkpoints.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path

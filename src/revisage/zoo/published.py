@@ -1,6 +1,8 @@
-"""Networks that others publish, from their checkpoints to ONNX: which one it is, its sizes, its graph, read
-off the names and shapes of the tensors. They are those of `revisage.lab.networks`, and weights are stored by
-the names that they have there, so that `--init` can go on from them."""
+"""Networks that others publish, from their checkpoints to ONNX: which one it is, its sizes, its graph.
+
+Every size is read off the names and shapes of the tensors. The networks are those of `revisage.lab.networks`,
+and weights are stored by the names that they have there, so that `--init` can go on from them.
+"""
 
 import math
 import re

@@ -1,8 +1,10 @@
-"""Where models are on this machine, and which one a name or a task means: in the package, the folders of the
-environment variable `REVISAGE_MODELS`, the user's model folder, where `pull` and `import` put theirs, in this
-order. A file of the catalogue is known by its name and checked by its sha256, or the one in its metadata of
-the checkpoint it was made from; any other `.onnx` file by its contract, named by its file name without the
-ending."""
+"""Where models are on this machine, and which one a name or a task means.
+
+Looked in, in this order: the package, the folders of the environment variable `REVISAGE_MODELS`, the user's
+model folder, where `pull` and `import` put theirs. A file of the catalogue is known by its name and checked
+by its sha256, or the one in its metadata of the checkpoint it was made from; any other `.onnx` file by the
+contract in its metadata, named by its file name without the ending.
+"""
 
 import os
 from collections.abc import Iterable
@@ -76,11 +78,14 @@ def ignored() -> dict[Path, str]:
 
 
 def resolve(task: str, name: str = "auto") -> Model:
-    """The model that `--model NAME` means: `name` of a `task` (of `TASKS`), the path of an `.onnx` file, or
-    "auto", the catalogue's first that is installed, or else the first of the user's own; those for whole
-    pictures of one face are asked for by name. Raises UnknownModelError (no model of that name, no such file,
-    or it is of another task), ModelMissingError (it is known, but its weights are not on this machine),
-    ModelCorruptError (its file does not have the catalogue's sha256, or breaks its contract)."""
+    """The model that `--model NAME` means: `name` of a `task` (of `TASKS`), the path of an `.onnx` file (must
+    end so), or "auto", the catalogue's first that is installed, or else the first of the user's own; those
+    for whole pictures of one face are asked for by name.
+
+    Raises UnknownModelError (no model of that name, no such file, or it is of another task),
+    ModelMissingError (it is known, but its weights are not on this machine), ModelCorruptError (its file does
+    not have the catalogue's sha256, or breaks its contract).
+    """
     if name == "auto":
         models = [m for m in installed() if m.spec.task == task and m.spec.framing == "template"]
         if models:

@@ -1,6 +1,8 @@
-"""The table beside a folder of aligned crops: which picture, where its landmarks lie, whom it shows, as
-`revisage prepare` writes it; any with the same named columns serves. Landmarks are those of
-`revisage.faces.Face`, x, y in pixels of the crop as stored, centres at whole numbers."""
+"""The table beside a folder of aligned crops: which picture, where its landmarks lie, whom it shows.
+
+`revisage prepare` writes `OUT/faces.csv` beside `OUT/faces/`; any table with the same named columns serves.
+Landmarks are those of `revisage.faces.Face`, x, y in pixels of the crop as stored, centres at whole numbers.
+"""
 
 import csv
 from collections.abc import Iterable, Iterator

@@ -25,10 +25,13 @@ _PATIENCE = 600  # seconds that a process may take for a batch
 
 @dataclass
 class Loader:
-    """Endless batches of `make(index)` for index = 0, 1, ..., as tensors. Threads suffice for a CPU:
-    decoding, warping and filtering release the interpreter lock. A GPU takes more than one interpreter can
-    make; then `workers` are processes. `make` must draw everything from its index, so that batch k is the
-    same in any run and with any number of workers: so a resumed training equals an uninterrupted one."""
+    """Endless batches of `make(index)` for index = 0, 1, ..., as tensors.
+
+    Threads suffice for a CPU: decoding, warping and filtering release the interpreter lock, and nothing is
+    copied between processes. A GPU takes more than one interpreter can make; then `workers` are processes.
+    `make` must draw everything from its index, so that batch k is the same in any run and with any number of
+    workers, which is what makes a resumed training equal an uninterrupted one.
+    """
 
     make: Callable[[int], Sample]
     _: KW_ONLY

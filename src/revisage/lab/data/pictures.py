@@ -24,8 +24,9 @@ THRESHOLD = 10 / 255  # detail fainter than this is left alone: it may be noise
 
 
 def held_out(name: str, share: float = HELD_OUT_SHARE) -> bool:
-    """Whether a person (by name) or a picture (its file stem) is kept from training: the first 8 bytes of the
-    SHA-256, as a fraction of 1, are under `share`. No other picture ever moves one across the split."""
+    """Whether a person (LFW: the person's name) or a picture (its file stem) is kept from training: the first
+    8 bytes of the name's SHA-256, as a fraction of 1, are under `share`. No other picture ever moves one
+    across the split."""
     if not 0.0 <= share <= 1.0:
         raise ValueError(f"share must be between 0 and 1, got {share}")
     digest = hashlib.sha256(name.encode("utf-8")).digest()

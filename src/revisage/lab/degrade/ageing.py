@@ -218,7 +218,8 @@ class Halftone:
 
 @dataclass(frozen=True)
 class PaperTexture:
-    """The paper's relief, one of `TEXTURES`. depth: its spread. size: of a texel, reference pixels."""
+    """The paper's relief ("paper", "linen" or "silk") as a scanner sees it. depth: its spread. size: of a
+    texel, reference pixels."""
 
     texture: str
     depth: float

@@ -1,6 +1,8 @@
-"""What happens to a print's surface: scratches, dust, hairs, creases, folded corners, stains. Shapes are
-drawn from a seed, and lengths are reference pixels (512 x 512), so that the same parameters put the same
-marks on the same places of a picture of any size."""
+"""What happens to a print's surface: scratches, dust, hairs, creases, folded corners, stains.
+
+Every step keeps a seed from which its shapes are drawn, and lengths in reference pixels (512 x 512), so the
+same parameters put the same marks on the same places of a picture of any size.
+"""
 
 import math
 from collections.abc import Iterator
@@ -58,9 +60,12 @@ def wander(
 
 @dataclass(frozen=True)
 class Scratches:
-    """Long thin lines, straight or curved, whole or broken. width: mean, reference pixels. opacity: of the
-    strongest. light: share of light ones. vertical: share that runs near upright, as scratches from transport
-    through a camera do. bend: radians of turning. halo: opacity of the other tone along a scratch."""
+    """Long thin lines, straight or curved, whole or broken.
+
+    width: mean, reference pixels. opacity: of the strongest. light: share of light ones. vertical: share that
+    runs near upright, as scratches from transport through a camera or projector do. bend: radians of turning.
+    halo: opacity of what was pushed aside, in the other tone along the scratch.
+    """
 
     count: int
     width: float
@@ -218,8 +223,9 @@ def from_line(
     jitter: float,
     period: float = 9.0,
 ) -> np.ndarray:
-    """(H, W) signed distance in reference pixels from a wavering, ragged line. offset: from the centre, as a
-    share of the mean side; angle: of its normal, radians; period: between the bumps, reference pixels."""
+    """(H, W) signed distance in reference pixels from a line that wavers and is ragged, as torn paper is.
+    offset: of the line from the centre, as a share of the mean side; angle: of its normal, radians; period:
+    between the bumps, reference pixels."""
     (height, width), scale = image.shape[:2], unit(image)
     cos, sin = math.cos(angle), math.sin(angle)
     x = np.arange(width, dtype=np.float32) - (width - 1) / 2
@@ -232,11 +238,13 @@ def from_line(
 
 @dataclass(frozen=True)
 class Crease:
-    """A fold across the picture: cracked emulsion along a nearly straight line (offset, angle: as in
-    `from_line`), shading to both sides. width: of the crack; relief: of the shading, reference pixels. core:
-    how much of the picture is gone on the line (negative: it is a dark line); shade: how much lighter one
-    side and darker the other are. bare: how much of the line has lost its emulsion, 0 to 1. corner: the part
-    beyond the line is dulled, as in a folded corner. ragged: length of the crack's bumps."""
+    """A fold across the picture: cracked emulsion along a nearly straight line, shading to both sides.
+
+    offset, angle: of the line, as in `from_line`. width: of the crack; relief: of the shading, reference
+    pixels. core: how much of the picture is gone on the line (negative: it is a dark line); shade: how much
+    lighter one side and darker the other are. bare: how much of the line has lost its emulsion, 0 to 1.
+    corner: the part beyond the line is dulled, as in a folded corner. ragged: length of the crack's bumps.
+    """
 
     offset: float
     angle: float

@@ -19,8 +19,9 @@ BOTH = (1.0, 16.0)
 
 @dataclass(frozen=True)
 class Gfpgan:
-    """Parameters of the equation for a 512 x 512 face: blur sigma_x, sigma_y in its pixels, angle in radians;
-    factor r; standard deviation of the noise (0 to 1 scale) on the 512 / r picture; JPEG quality."""
+    """Parameters of the equation for a 512 x 512 face: blur sigma_x, sigma_y in pixels at 512, angle in
+    radians; downsampling factor r; noise, as a standard deviation (0 to 1 scale), on the 512 / r picture;
+    quality of the JPEG, 1 to 100."""
 
     sigma_x: float
     sigma_y: float
@@ -57,10 +58,13 @@ class Gfpgan:
         )
 
     def apply(self, image: np.ndarray) -> np.ndarray:
-        """Degrade a picture of any size as if it were seen at 512 pixels. The low picture has 512 / r pixels
-        a side, but never more than `image`: when it would, the noise is reduced as averaging the finer grid
-        would reduce it. (Near r = 2 at 256 pixels noise shows up to 4 dB more than in a 512 picture reduced
-        to 256, which the resize back has smoothed; elsewhere the two agree within 1 dB.)"""
+        """Degrade a picture of any size as if it were seen at 512 pixels.
+
+        The low picture has 512 / r pixels a side, but never more than ``image``: when it would, the picture
+        keeps its size and the noise is reduced as averaging the finer grid would reduce it.
+        (Near r = 2 at 256 pixels noise shows up to 4 dB more than in a 512 picture reduced to 256, which the
+        resize back has smoothed; elsewhere the two agree within 1 dB.)
+        """
         height, width = image.shape[:2]
         scale = unit(image)
         blurred = gaussian_blur(image, self.sigma_x * scale, self.sigma_y * scale, self.angle)

@@ -118,7 +118,8 @@ class Tape:
 
 @dataclass(frozen=True)
 class Mould:
-    """Colonies of fungus: branching threads, specks between them. radius: of a colony, reference pixels."""
+    """Colonies of fungus: fine branching threads around a centre, and specks between them. radius: of a
+    colony, reference pixels."""
 
     count: int
     radius: float

@@ -46,7 +46,8 @@ class Progressive:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, ranges: Ranges = RESTORE) -> Self:
-        """Uniform: k odd up to `kernel`, sigma and delta from 0, s in its range, q from `quality` to 100."""
+        """k odd in [1, kernel], sigma in [0, sigma], s in its range, delta in [0, delta] / 255, q in
+        [quality, 100], each uniform."""
         kernel = 2 * int(rng.integers(0, ranges.kernel // 2 + 1)) + 1
         sigma = between(rng, 0.0, ranges.sigma)
         s = int(rng.integers(ranges.s[0], ranges.s[1] + 1))

@@ -171,7 +171,8 @@ def outputs_only(folder: Path, *, view: View) -> Data:
 
 def select(data: Data, *, split: Split = "all", limit: int | None = None) -> Data:
     """Some of the pictures: those held out of training, by the hash of the file's stem ("held-out") or of its
-    folder's name ("held-out-people"), and of these `limit`, by hash. Raises UsageError when none is left."""
+    folder's name, a person's ("held-out-people"), and of these the `limit` whose hashes come first. Raises
+    UsageError when none is left."""
     items = data.items
     if split != "all":
         files = {item: item.clean or item.low or Path() for item in items}

@@ -34,8 +34,11 @@ def open_metrics(
 ) -> list[Metric]:
     """The metrics of these names; without any, the usual ones for this data. `weights` is a folder of theirs,
     `expression` the model that recognises expressions, `reference` whether there is a set that "set" metrics
-    compare with. `expression_unstable` comes with `expression_changed`, to read it by. Raises UsageError (no
-    such metric, one twice, or one that needs a truth that the data does not have), and what `load` does."""
+    compare with. `expression_unstable` comes with `expression_changed`, to read it by.
+
+    Raises UsageError (no such metric, twice the same, or one that needs a truth that the data does not have),
+    and what `revisage.lab.metrics.load` does.
+    """
     chosen = list(wanted) or list(DEFAULT if data.has_truth else DEFAULT_ALONE)
     unknown = [name for name in chosen if name not in names()]
     if unknown:

@@ -1,7 +1,9 @@
 """What is compared: text such as "input", "revisage-face-256", "a.onnx>b.pth", "ours=outputs/" -> methods.
+
 METHOD is [LABEL=]CHAIN; CHAIN is MEAN>MEAN>..., one after the other; MEAN is ONE+ONE+..., the mean of their
 pictures; ONE is "input", "bicubic", "restore", a model's name, NAME:0.3 or NAME+OTHER:0.3 (weights mixed, as
-`revisage restore --scene` takes it), an .onnx file, a checkpoint, or a folder of results made elsewhere."""
+`revisage restore --scene` takes it), an .onnx file, a checkpoint, or a folder of results made elsewhere.
+"""
 
 import re
 from collections.abc import Callable, Sequence

@@ -1,6 +1,8 @@
-"""The evaluation: every picture through every method, every result through every metric. Results are written
-to OUT/pictures/METHOD/NAME.png, beside each a note of what it was made of and what was measured: started
-again, after a kill or with a metric more, a run takes over what its notes vouch for."""
+"""The evaluation: every picture through every method, every result through every metric.
+
+Each result is written to OUT/pictures/METHOD/NAME.png, and beside it a note of what it was made of and what
+was measured. Started again, after a kill or with a metric more, a run takes over what its notes vouch for.
+"""
 
 import hashlib
 import importlib.metadata
@@ -51,9 +53,11 @@ def evaluate(
 ) -> Results:
     """Measure methods, by their labels, on data. What an earlier run left in the folder `out` is used where
     it is still right. `labels` make groups of the pictures, `reference` is a folder of pictures that metrics
-    of sets compare with instead of the truths, and `track` is for a progress bar. Raises PhotoError (a
-    picture cannot be read), UsageError (it is too small for a metric, none holds a face), ModelError (a model
-    fails), SaveError (the folder cannot be written)."""
+    of sets compare with instead of the truths, and `track` is for a progress bar.
+
+    Raises PhotoError (a picture cannot be read), UsageError (it is too small for a metric, none holds a
+    face), ModelError (a model fails), SaveError (the folder cannot be written).
+    """
     paths = [] if reference is None else all_pictures(reference)
     run = _Run(data, methods, metrics, out)
     measured = {item.name: run.measure(item) for item in track(data.items, "Measuring")}

@@ -20,8 +20,9 @@ def chord(fake: Tensor, real: Tensor) -> Tensor:
 
 
 def hint(found: Tensor, wanted: Tensor) -> Tensor:
-    """L = |found - wanted|² / |wanted|², features of any shape, so that layers weigh the same: 0 where equal,
-    1 where found is 0. After FitNets (Romero et al., ICLR 2015, eq. 3), which have the plain square."""
+    """L = |found - wanted|² / |wanted|², features of any shape, so that all layers weigh the same: 0 where
+    they are equal, 1 where found is 0. After FitNets (Romero et al., ICLR 2015, eq. 3), which have the plain
+    square."""
     found, wanted = found.float(), wanted.float()
     return (found - wanted).square().sum() / wanted.square().sum().clamp_min(1e-6)
 

@@ -38,9 +38,11 @@ def checkerboard(picture: Tensor, real: Tensor, period: int) -> Tensor:
 
 def laplacian(fake: Tensor, real: Tensor, levels: int = 4) -> Tensor:
     """L = sum_k mean |Lap_k(fake) - Lap_k(real)| over `levels` bands of a Laplacian pyramid and what is left.
+
     Bojanowski et al., *Optimizing the Latent Space of Generative Networks*, ICML 2018, eq. 2: a band has a
     quarter of the pixels of the one before and four times the weight, so that each mean counts once. fake,
-    real: (N, 3, H, W), sides multiples of 2^levels. The filter is binomial, 5 x 5."""
+    real: (N, 3, H, W), sides multiples of 2^levels. The filter is binomial, 5 x 5.
+    """
     error = fake.float() - real.float()  # the pyramid is linear
     total, zero = torch.zeros((), device=error.device), torch.zeros_like
     for _ in range(levels):

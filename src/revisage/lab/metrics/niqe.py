@@ -45,10 +45,12 @@ def read_pristine(path: Path) -> PristineModel:
 
 def niqe(pictures: Tensor, model: PristineModel) -> Tensor:
     """NIQE of (N, 3, H, W) RGB in [0, 1], 192 px or more a side -> (N,) float64; lower is more natural.
+
     Mittal et al., *Making a "completely blind" image quality analyzer*, 2013, eq. 10, as the authors'
     published code computes it: luma of ITU-R BT.601 from 8-bit RGB, rounded; every 96x96 block that fits,
     from the top left corner; a second scale at half the size. NaN where fewer than two blocks have any
-    statistics, as in a picture of one colour."""
+    statistics, as in a picture of one colour.
+    """
     rgb = (pictures.double().cpu().clamp(0, 1) * 255).round()
     # In whole numbers, so that a half is always rounded up and never by chance.
     thousandths = (rgb * torch.tensor((299.0, 587.0, 114.0), dtype=torch.float64).view(3, 1, 1)).sum(1)

@@ -20,8 +20,11 @@ _ARCFACE = (
 class ArcFaceCrop(nn.Module):
     """(N, 3, S, S) face on the FFHQ template -> (N, 3, 112, width) on the ArcFace template, bilinear. `width`
     is 96, or 112 as most networks have it: 8 pixels more at either side. `shifts` (N, 2) moves each crop by
-    so many of its pixels to the right and down. With `smooth`, `STEMLESS` takes away first, at 256 px, what
-    the crop cannot hold: a loss's gradient would else lie there to 31 %, and dots would lower it."""
+    so many pixels of it to the right and down.
+
+    With `smooth`, `STEMLESS` takes away first, at 256 px, what the crop cannot hold: for a loss, 31 % of
+    whose gradient would else lie there, and which dots that nobody's face has would lower.
+    """
 
     grid: Tensor
 

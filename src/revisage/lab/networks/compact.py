@@ -19,7 +19,8 @@ class CompactConfig:
 
 
 class Compact(nn.Module):
-    """(N, 3, H, W) in [0, 1] -> (N, 3, H r, W r). Tiles need an overlap of layers + 2 pixels."""
+    """(N, 3, H, W) in [0, 1] -> (N, 3, H r, W r): nearest-neighbour input plus a learned correction. Tiles
+    need an overlap of layers + 2 pixels."""
 
     def __init__(self, config: CompactConfig) -> None:
         super().__init__()

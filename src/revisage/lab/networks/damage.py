@@ -1,7 +1,9 @@
-"""The damage model's network: where a photo has scratches, creases, dust and other marks of its surface. A
-residual U-Net over the photo unshuffled by 2, as the scene model's trunk, but deep: at a sixteenth of the
+"""The damage model's network: where a photo has scratches, creases, dust and other marks of its surface.
+
+A residual U-Net over the photo unshuffled by 2, as the scene model's trunk, but deep: at a sixteenth of the
 size it sees some 200 pixels around, which tell a scratch from a wire, a hair or a stroke of writing. A trunk
-that was trained on other things tells it what the photo shows."""
+that was trained on other things tells it what the photo shows.
+"""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,9 @@
-"""The face detector: a small one-stage network in the layout that OpenCV's `FaceDetectorYN` reads. After
-YuNet (Wu, Peng and Yu, *YuNet: A Tiny Millisecond-level Face Detector*, Machine Intelligence Research 2023),
-depthwise-separable blocks, a top-down pyramid over strides 8, 16 and 32, one anchor-free prediction per cell;
-wider and with residual blocks, because old photos are harder than new ones."""
+"""The face detector: a small one-stage network in the layout that OpenCV's `FaceDetectorYN` reads.
+
+After YuNet (Wu, Peng and Yu, *YuNet: A Tiny Millisecond-level Face Detector*, Machine Intelligence Research
+2023): depthwise-separable blocks, a top-down pyramid over strides 8, 16 and 32, one anchor-free prediction
+per cell. Wider than YuNet and with residual blocks, because old photos are harder than new ones.
+"""
 
 from dataclasses import dataclass
 
@@ -58,10 +60,12 @@ class Head(nn.Module):
 
 
 class DetectorNetwork(nn.Module):
-    """(N, 3, H, W) BGR in [0, 255], H and W multiples of 32, to twelve outputs in `OUTPUT_NAMES` order, each
-    (N, cells, channels) with the cells of one stride in row order. `cls` and `obj` are probabilities, the
-    score of a cell being the square root of their product; `bbox` is (dx, dy, log w, log h) and `kps` five
-    (dx, dy), all in units of the stride and relative to the cell's top left corner."""
+    """(N, 3, H, W) BGR in [0, 255], H and W multiples of 32, to twelve outputs in `OUTPUT_NAMES` order.
+
+    Each output is (N, cells, channels) with the cells of one stride in row order. `cls` and `obj` are
+    probabilities, the score of a cell being the square root of their product; `bbox` is (dx, dy, log w,
+    log h) and `kps` five (dx, dy), all in units of the stride and relative to the cell's top left corner.
+    """
 
     def __init__(self, config: DetectorConfig | None = None) -> None:
         super().__init__()

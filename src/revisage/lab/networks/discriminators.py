@@ -1,8 +1,11 @@
-"""Critics of pictures: StyleGAN2's for whole faces (Karras et al., CVPR 2020, §4.1 and fig. 7; *Progressive
-Growing of GANs*, ICLR 2018, §3, minibatch deviation, and §4.1, equalised learning rate), small ones for parts
-of a face (Wang et al., GFP-GAN, CVPR 2021, §3.5), Real-ESRGAN's for photos (Wang et al., ICCVW 2021, §3.3;
-Schönfeld et al., *A U-Net Based Discriminator for Generative Adversarial Networks*, CVPR 2020; Miyato et al.,
-*Spectral Normalization*, ICLR 2018)."""
+"""Critics of pictures: StyleGAN2's for whole faces, small ones for parts of a face, Real-ESRGAN's for photos.
+
+Sources: Karras et al., *Analyzing and Improving the Image Quality of StyleGAN*, CVPR 2020, §4.1 and fig. 7;
+*Progressive Growing of GANs*, ICLR 2018, §3 (minibatch deviation) and §4.1 (equalised learning rate); Wang et
+al., GFP-GAN, CVPR 2021, §3.5 (components); Wang et al., *Real-ESRGAN*, ICCVW 2021, §3.3 (U-Net); Schönfeld et
+al., *A U-Net Based Discriminator for Generative Adversarial Networks*, CVPR 2020; Miyato et al., *Spectral
+Normalization*, ICLR 2018.
+"""
 
 import math
 from dataclasses import dataclass, replace
@@ -122,7 +125,8 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
 
 class Discriminator(nn.Module):
     """StyleGAN2's residual discriminator: pictures (N, 3, size, size) in [-1, 1] (times `reduce`), and the
-    degraded ones where it is conditional -> logits (N,): `judge` of what it is to `see`, which R1 is over."""
+    degraded ones where it is conditional -> logits (N,). It is `judge` of what is to `see` of each, which R1
+    is over."""
 
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()

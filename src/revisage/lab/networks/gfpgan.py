@@ -1,6 +1,8 @@
-"""GFP-GAN's generator: a degradation-removing U-Net that steers a StyleGAN2 decoder (Wang et al., *Towards
-Real-World Blind Face Restoration with Generative Facial Prior*, CVPR 2021, §3.1-3.4). One class for every
-size: the published 512 px layout and the compact 256 px one are presets."""
+"""GFP-GAN's generator: a degradation-removing U-Net that steers a StyleGAN2 decoder.
+
+Source: Wang et al., *Towards Real-World Blind Face Restoration with Generative Facial Prior*, CVPR 2021,
+§3.1-3.4. One class for every size: the published 512 px layout and the compact 256 px one are presets.
+"""
 
 import math
 import re
@@ -58,7 +60,8 @@ class GFPGANConfig:
     """Features of a residual block over the restored picture: it sees across the stem's blocks, whose edges
     else come out serrated. An exported file without it can start a training with it."""
     smooth_colour: bool = False
-    """Whether `smooth_colour` is applied: a network with a stem else leaves dots of colour in dark eyes."""
+    """Whether the picture's differences from its own gray are smoothed: a network with a stem else leaves
+    dots of colour in dark eyes."""
     sharpen: bool = False
     """Whether what it is used for is `sharpened`; losses see the picture before."""
     deep: tuple[int, ...] = ()
@@ -211,7 +214,8 @@ _RESIDUAL_GAINS = {r"heads\.\d+|decoder\.rgb\.\d+\.conv": 0.02}
 
 
 class GFPGAN(nn.Module):
-    """Degraded faces, (N, 3, size, size) in [-1, 1] -> `picture` and `pyramid` of `Restored`."""
+    """Degraded faces, (N, 3, size, size) in [-1, 1] -> `picture` and `pyramid` of `Restored`; the latter is
+    for the pyramid restoration loss (§3.2)."""
 
     def __init__(self, config: GFPGANConfig) -> None:
         super().__init__()

@@ -1,6 +1,9 @@
-"""Networks that know from ImageNet what things look like, as torchvision has them, for the features inside:
-VGG-19 (Simonyan and Zisserman, *Very Deep Convolutional Networks*, ICLR 2015, configuration E), before
-activation after Wang et al., *ESRGAN*, ECCVW 2018, §3.2; SqueezeNet 1.1 (Iandola et al., 2016)."""
+"""Networks that know from ImageNet what things look like, as torchvision has them, for the features inside.
+
+Simonyan and Zisserman, *Very Deep Convolutional Networks*, ICLR 2015, configuration E (VGG-19), with features
+before activation after Wang et al., *ESRGAN*, ECCVW 2018, §3.2; Iandola et al., *SqueezeNet: AlexNet-level
+accuracy with 50x fewer parameters*, 2016 (version 1.1).
+"""
 
 from collections.abc import Collection, Mapping
 

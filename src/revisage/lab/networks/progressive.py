@@ -1,7 +1,9 @@
 """The progressive face GAN: three steps of the generator, each twice as large, and a critic that grows along.
-Kim et al., *Progressive Face Super-Resolution via Attention to Facial Landmark*, BMVC 2019; an RGB output at
-every size after Karras et al., *Progressive Growing of GANs*, ICLR 2018; a critic without batch norms after
-Gulrajani et al., *Improved Training of Wasserstein GANs*, NIPS 2017."""
+
+Source: Kim et al., *Progressive Face Super-Resolution via Attention to Facial Landmark*, BMVC 2019; an RGB
+output at every size after Karras et al., *Progressive Growing of GANs*, ICLR 2018; a critic without batch
+norms after Gulrajani et al., *Improved Training of Wasserstein GANs*, NIPS 2017.
+"""
 
 from dataclasses import dataclass
 from itertools import pairwise

@@ -1,8 +1,10 @@
 """The scene model's network: cleans a photo at its own size, or doubles it, as strongly as it is asked to.
+
 One trunk, two heads. The trunk is a residual U-Net of three levels whose finest is half the photo's size:
 noise of an enlarged picture comes in blotches, so the receptive field matters more than features at full
 resolution, and pixel-unshuffle buys it (Shi et al., CVPR 2016). Doubling has residual blocks of its own, so
-that cleaning a large photo does not pay for them."""
+that cleaning a large photo does not pay for what only enlarging needs.
+"""
 
 from dataclasses import dataclass
 
@@ -55,8 +57,9 @@ def enlarge(x: Tensor, scale: int) -> Tensor:
 
 
 class Scene(nn.Module):
-    """(N, 4, H, W), RGB in [0, 1] and strength from 0 (keep the grain) to 1 (clean), sides multiples of
-    `STRIDE` -> (N, 3, H, W) and (N, 3, 2 H, 2 W). A fresh network gives the photo and its `enlarge`."""
+    """(N, 4, H, W): RGB in [0, 1] and a plane of the strength, 0 (keep the grain) to 1 (clean) -> two
+    pictures, (N, 3, H, W) and (N, 3, 2 H, 2 W). H and W are multiples of `STRIDE`. A fresh network gives the
+    photo and its `enlarge`."""
 
     def __init__(self, config: SceneConfig) -> None:
         super().__init__()

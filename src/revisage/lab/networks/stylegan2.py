@@ -1,6 +1,8 @@
-"""StyleGAN2 building blocks and the synthesis decoder, without custom operators: Karras et al., *Analyzing
-and Improving the Image Quality of StyleGAN*, CVPR 2020, §2.2 (demodulation) and §4.1 (skip generator), with
-bilinear resampling, as the "clean" GFP-GAN has it."""
+"""StyleGAN2 building blocks and the synthesis decoder, without custom operators.
+
+Karras et al., *Analyzing and Improving the Image Quality of StyleGAN*, CVPR 2020, §2.2 (demodulation) and
+§4.1 (skip generator), with bilinear resampling, as the "clean" GFP-GAN has it.
+"""
 
 import math
 

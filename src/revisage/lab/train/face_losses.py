@@ -33,8 +33,9 @@ class FaceWeights:
     laplacian: float = 0.0
     """Distance of the Laplacian pyramids."""
     lpips: float = 0.25
-    """LPIPS over SqueezeNet, of gray pictures half as large that `STEMLESS` has smoothed: at full size a stem
-    lowers it by dots in its blocks, and in colour by blue eyes. Needs `lpips_weights`."""
+    """LPIPS over SqueezeNet, of gray pictures half as large that `STEMLESS` has smoothed: at full size a
+    network with a stem lowers it by dots in the stem's blocks, and in colour by blue eyes. Needs
+    `lpips_weights`."""
     perceptual: float = 1.0
     """Features of VGG-19; needs `vgg_weights`."""
     vgg_style: float = 0.0

@@ -111,9 +111,10 @@ def train(  # noqa: PLR0912, PLR0915
 
     In `run`: checkpoints/, samples/ (picture grids), TensorBoard scalars, log.csv. Started again it resumes
     from the newest checkpoint; without one, the averaged network starts from the exported model `init`, if
-    given. Under `torchrun` the processes share every batch and one `run`. Raises TrainingError when gradients
-    explode over many steps or weights become no numbers, when a checkpoint does not fit, and when a picture
-    cannot be read, after what was trained so far is saved.
+    given. Under `torchrun` the processes share every batch; `run` must then be one folder for all.
+
+    Raises TrainingError when gradients explode over many steps or weights become no numbers, when a
+    checkpoint does not fit, and when a picture cannot be read, after what was trained so far is saved.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)

@@ -29,7 +29,8 @@ class Phase:
     fixed: tuple[str, ...] = ()
     """What the names of parameters start with that are not updated."""
     beta1: float | None = None
-    """Adam's first decay rate here instead of the loop's; phases of one network share one optimiser."""
+    """Adam's first decay rate for this network instead of the loop's. Phases of one network share an
+    optimiser, and with it this number."""
     clipped: bool = True
     """Whether a long gradient is scaled down to the loop's `clip`. A discriminator's is not: clipped, the
     lazy penalty, which takes 16 times as much in every 16th step, would be a sixteenth of itself."""

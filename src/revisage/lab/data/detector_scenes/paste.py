@@ -15,10 +15,13 @@ WORN = 0.35  # share of pasted heads with a beard, a hat or the like
 
 @dataclass(eq=False)
 class Scene:
-    """A picture, `pixels` (S, S, 3) RGB uint8, composed in place, and its faces: `boxes` (n, 4) x, y, w, h in
-    pixels; `landmarks` (n, 5, 2) in `revisage.faces.Face` order. Pictures without known landmarks bring faces
-    that are not listed: `complete` says whether every face is. `leaning` (m, 4), boxes likewise, are parts
-    with unlisted faces that were turned in the picture, which detectors' landmarks hardly follow."""
+    """A picture and the faces that were put in. It is composed in place.
+
+    `pixels` (S, S, 3) RGB uint8; `boxes` (n, 4) x, y, w, h in pixels; `landmarks` (n, 5, 2) in
+    `revisage.faces.Face` order. Pictures without known landmarks bring faces that are not listed: `complete`
+    says whether the list has every face that was put in. `leaning` (m, 4), boxes likewise, are parts with
+    unlisted faces that were turned in the picture, which detectors' landmarks hardly follow.
+    """
 
     pixels: np.ndarray
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))

@@ -72,11 +72,13 @@ class Scrfd:
 
 
 def add_known(levels: list[np.ndarray], scene: Scene, score: float = 0.9) -> int:
-    """Write what the scene knows into the teacher's dense outputs, in place; how many faces it had missed. A
-    face is seen when a cell with a score of at least 0.5 has a box of an IoU of 0.4 with it. A missed one of
-    `SMALLEST_FACE` pixels or more is written to the 3 x 3 cells around its centre. A seen one keeps the
-    teacher's box and gets the scene's landmarks: the teacher's turn by some 5 degrees with a head turned by
-    30. In parts with leaning, unlisted faces landmarks become NaN."""
+    """Write what the scene knows into the teacher's dense outputs, in place; how many faces it had missed.
+
+    A face is seen when a cell with a score of at least 0.5 has a box of an IoU of 0.4 with it. A missed one
+    of `SMALLEST_FACE` pixels or more is written to the 3 x 3 cells around its centre, as the teacher would. A
+    seen one keeps the teacher's box and gets the scene's landmarks: the teacher's turn by some 5 degrees with
+    a head turned by 30. In parts with leaning, unlisted faces landmarks become NaN.
+    """
     height, width = scene.pixels.shape[:2]
     for x, y, w, h in scene.leaning:
         for stride, level in zip(STRIDES, levels, strict=True):

@@ -1,6 +1,9 @@
-"""The 68 landmarks of the landmark attention, and who finds them: the five-point estimate, dlib, FAN. Numbers
-as in iBUG's 300-W (Sagonas et al., ICCVW 2013): 0-16 the outline from the person's right ear over the chin,
-17-26 brows, 27-35 nose, 36-47 eyes, 48-67 mouth. x, y in pixels, their centres at whole numbers."""
+"""The 68 landmarks of the landmark attention, and who finds them: the five-point estimate, dlib, FAN.
+
+Points are numbered as iBUG's 300-W has them (Sagonas et al., ICCVW 2013): 0-16 the outline from the person's
+right ear over the chin to the left, 17-26 the brows, 27-35 the nose, 36-47 the eyes, 48-67 the mouth. x, y in
+pixels of the picture, pixel centres at whole numbers.
+"""
 
 from collections.abc import Callable
 from contextlib import suppress

@@ -10,11 +10,14 @@ _SAMPLES = 32
 
 
 def sharpness(crop: np.ndarray) -> float:
-    """How much detail of one pixel's size a crop has against detail of three: some 0.1 and less is blurred, a
-    plain one has 0. `crop` (S, S, 3) uint8 on the FFHQ template, S at least 16, never enlarged. It is the
-    variance of the scale-normalised Laplacian of Gaussian (Lindeberg, *Feature detection with automatic scale
-    selection*, IJCV 1998) at sigma 1 over that at sigma 3, of the luma in the middle of the face: it depends
-    neither on contrast and light nor, as spectra of pictures follow a power law, on the size."""
+    """How much detail of one pixel's size a crop has against detail of three: some 0.1 and less is blurred.
+    `crop` (S, S, 3) uint8 on the FFHQ template, S at least 16, never enlarged from fewer pixels. 0 for a
+    plain one.
+
+    The variance of the scale-normalised Laplacian of Gaussian (Lindeberg, *Feature detection with automatic
+    scale selection*, IJCV 1998) at sigma 1 over that at sigma 3, of the luma in the middle of the face: it
+    depends neither on contrast and light nor, as spectra of pictures follow a power law, on the size.
+    """
     gray = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
     coarse = _energy(gray, _COARSE)
     return _energy(gray, _FINE) / coarse if coarse > 1e-3 else 0.0

@@ -1,7 +1,9 @@
-"""A folder of photos into a folder of aligned faces with their landmarks, which training reads: `OUT/faces/`,
-with a row for each in `OUT/faces.csv`; what was not good enough, and why, in `OUT/dropped/` and
-`OUT/dropped.csv`. `OUT/journal.jsonl` has a line for every photo done, so that a run that was stopped goes
-on; it ends with the same bytes as one that was not."""
+"""A folder of photos into a folder of aligned faces with their landmarks, which training reads.
+
+`OUT/faces/` has the crops, `OUT/faces.csv` a row for each; `OUT/dropped/` and `OUT/dropped.csv` what was not
+good enough, and why. `OUT/journal.jsonl` has a line for every photo done, so that a run that was stopped
+goes on; it ends with the same bytes as one that was not.
+"""
 
 import json
 from collections.abc import Callable

@@ -1,8 +1,10 @@
 """A folder of whole face pictures into pictures of one size with a table of their 68 landmarks at each scale.
-`OUT/pictures.csv` has a row for each picture of `OUT/pictures/` and side: file, group (whom it may show: its
-folder's name), side, and x0, y0, ... x67, y67 in pixels of the picture at that side, empty without a face.
-The paper's landmarks are found on the original and on its reduction by 2 (Kim et al., BMVC 2019, "FAN-based
-attention loss"), since a reduced face is another picture to a detector."""
+
+`OUT/pictures/` has the pictures, `OUT/pictures.csv` a row for each picture and side: file, group (whom it may
+show: its folder's name), side, and x0, y0, ... x67, y67 in pixels of the picture at that side, empty where no
+face was found. The paper's landmarks are found on the original and on its reduction by 2 (Kim et al., BMVC
+2019, "FAN-based attention loss"), since a reduced face is another picture to a detector.
+"""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor

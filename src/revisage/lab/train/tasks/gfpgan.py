@@ -72,8 +72,9 @@ class FaceSettings:
     recipe: str = "face"
     """Degradation of the training pictures; held-out ones always get "paper" and "hard"."""
     crop: int | None = None
-    """Side of a square cut out of every training pair, for a network without a decoder: such steps cost less,
-    and learning is limited by their number. None: whole faces, which losses on faces need."""
+    """Side of a square cut out of every training pair at a place drawn for it, for a network without a
+    decoder. Its steps cost less than those with whole faces, and learning is limited by their number. None:
+    whole faces, which losses on faces need."""
     loss_weights: FaceWeights = field(default_factory=FaceWeights)
     """Of the losses."""
     components: str = "none"

@@ -106,7 +106,8 @@ class ToneTask:
         return {"colour": (batch["weight"] * seen.mean((1, 2))).mean()}
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Mean CIE94 to the photo, faded and revived, of held-out photos and kinds, and of them unfaded."""
+        """Mean CIE94 to the photo, faded and revived, of held-out photos under draws of every kind, and of
+        these photos as they are."""
         faded, photo = self._pairs()
         revived = self._revive(network, faded)
         left, before = (float(ciede94(one, photo).mean()) for one in (revived, faded))
