@@ -130,8 +130,7 @@ def mask_bytes(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (TypeError, ValueError):
-        wish = "give a Path, the bytes of a picture, or these as base64"
-        raise UsageError(f"the mask is no base64: {wish}") from None
+        raise UsageError("the mask is no base64; in Python give a Path, or the bytes of a picture") from None
 
 
 def _joined(value: Any) -> str:

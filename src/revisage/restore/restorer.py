@@ -220,7 +220,7 @@ class Restorer:
         if height * width * scale**2 > most:
             raise PhotoTooLargeError(
                 f"the result would have {width * scale} x {height * scale} pixels, "
-                f"more than the limit of {most:,}: choose a smaller scale, or raise it (--max-output-pixels)"
+                f"more than {most:,}: choose a smaller scale, or raise the limit (--max-output-pixels)"
             )
         scene, (model, identity) = self._models.scene(), self._for_faces(job.options)
         found: list[Face] = []
