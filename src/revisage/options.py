@@ -126,10 +126,11 @@ def mask_text(source: Path | bytes) -> str:
 
 
 def mask_bytes(text: str) -> bytes:
-    """The picture's file that `mask_text` made a text of. Raises UsageError."""
+    """The picture's file that `mask_text`, or others for an address, made a text of. Raises UsageError."""
     try:
+        text = text.translate(str.maketrans("-_", "+/")) + "=" * (-len(text) % 4)
         return base64.b64decode(text, validate=True)
-    except (TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError):
         raise UsageError("the mask is no base64; in Python give a Path, or the bytes of a picture") from None
 
 

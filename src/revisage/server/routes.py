@@ -201,6 +201,8 @@ async def again(
     """
     options = query.options()
     if mask := await receive_mask(request, service.settings.limits):
+        if options.mask is not None:
+            raise UsageError("there are two masks: give one, in the address or as the body")
         options = replace(options, mask=mask_text(mask))
     new = await service.submit_again(job, await checked(options))
     response.headers["location"] = f"/v1/jobs/{new.id}"
