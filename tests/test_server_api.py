@@ -154,7 +154,11 @@ def test_results_come_as_one_archive_once_all_are_done(server: Running) -> None:
     done, slow = server.client.submit(photo(91)), server.client.submit(photo(mark=SLOW))
     server.client.wait(done.id)
     address = f"{server.url}/v1/archive"
-    assert requests.get(address, {"job": [done.id, slow.id]}, timeout=5).json()["code"] == "not-done"
+    early = requests.get(address, {"job": [done.id, slow.id]}, timeout=5).json()
+    assert (early["code"], early["detail"]) == ("not-done", f"the job {slow.id} is not done yet")
+    failed = server.client.wait(server.client.submit(photo()[:200]).id)
+    answer = requests.get(address, {"job": [done.id, failed.id]}, timeout=5).json()
+    assert answer["detail"].startswith(f"the job {failed.id} has no result: ")
     assert requests.get(address, {"job": [done.id, "0" * 32]}, timeout=5).json()["code"] == "no-job"
     server.client.wait(slow.id)
     answer = requests.get(address, {"job": [done.id, slow.id, done.id]}, timeout=5)

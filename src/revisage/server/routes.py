@@ -90,9 +90,9 @@ Owned = Annotated[Job, Depends(owned_job)]
 async def finished_job(job: Owned) -> Job:
     """The job of the path, if it has a result."""
     if job.failure is not None:
-        raise ProblemError(409, "failed", f"the job has no result: {job.failure.message}")
+        raise ProblemError(409, "failed", f"the job {job.id} has no result: {job.failure.message}")
     if job.result is None:
-        raise ProblemError(409, "not-done", "the job is not done yet", retry_after=RETRY_SECONDS)
+        raise ProblemError(409, "not-done", f"the job {job.id} is not done yet", retry_after=RETRY_SECONDS)
     return job
 
 
