@@ -60,7 +60,8 @@ def main(argv: Sequence[str]) -> int:
                 say(f"{record.source}: {record.error}", error=True)
             elif not bar.console.is_terminal:
                 reasons = ["good" if face.reason is None else face.reason for face in record.faces]
-                say(f"{record.source}: {', '.join(reasons) or 'no face'}")
+                none = "a result of Revisage" if record.restored else "no face"
+                say(f"{record.source}: {', '.join(reasons) or none}")
 
         summary = prepare(
             options.src,
@@ -86,7 +87,7 @@ def _whole(options: Options, size: int) -> int:
     find = open_landmark_detector(options.landmarks, options.landmark_weights)
     with _progress() as bar:
         task = bar.add_task("", total=None)
-        count, seen, failed = prepare_whole(
+        count, seen, failed, restored = prepare_whole(
             options.src,
             options.out,
             find,
@@ -97,7 +98,8 @@ def _whole(options: Options, size: int) -> int:
     for name, error in failed.items():
         say(f"{name}: {error}", error=True)
     target = options.out / PICTURES
-    say(f"{count} pictures, a face found in {seen}: {target} and {target}.csv", error=True)
+    left = f"; left out as results of Revisage: {restored}" if restored else ""
+    say(f"{count} pictures, a face found in {seen}: {target} and {target}.csv{left}", error=True)
     return 1 if failed else 0
 
 
