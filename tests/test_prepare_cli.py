@@ -52,7 +52,7 @@ def test_results_of_revisage_are_left_out_and_counted(
     (source / "labelled.png").write_bytes(made)
     assert main(["prepare", str(source), str(out), "--size", "64"]) == 0
     told = capsys.readouterr()
-    assert "labelled.png: a result of Revisage\n" in told.out
+    assert "labelled.png: restored\n" in told.out
     assert "5 photos: 3 faces kept; dropped: 2 restored" in told.err
     monkeypatch.setattr(landmarks68, "open_landmark_detector", lambda *_: lambda picture: None)
     assert main(["prepare", str(source), str(tmp_path / "whole"), "--whole", "64"]) == 0

@@ -59,9 +59,8 @@ def main(argv: Sequence[str]) -> int:
             if record.error is not None:
                 say(f"{record.source}: {record.error}", error=True)
             elif not bar.console.is_terminal:
-                reasons = ["good" if face.reason is None else face.reason for face in record.faces]
-                none = "a result of Revisage" if record.restored else "no face"
-                say(f"{record.source}: {', '.join(reasons) or none}")
+                told = ["good" if face.reason is None else face.reason for face in record.faces]
+                say(f"{record.source}: {', '.join(told) or ('restored' if record.restored else 'no face')}")
 
         summary = prepare(
             options.src,

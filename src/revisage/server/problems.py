@@ -85,8 +85,7 @@ def failure_of(error: BaseException) -> Failure:
     for kind, status, code in _PHOTO_ERRORS:
         if isinstance(error, kind):
             text = (str(error).splitlines() or [code])[0]
-            text = _NOT_BY_HTTP.sub("", text.replace("`--damaged`", "`damaged=true`"))
-            return Failure(status, code, text)
+            return Failure(status, code, _NOT_BY_HTTP.sub("", text.replace("`--damaged`", "`damaged=true`")))
     if isinstance(error, MemoryError):
         text = "the server has too little memory for this photo: ask for a smaller scale"
         return Failure(503, "out-of-memory", text)
