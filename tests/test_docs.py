@@ -118,6 +118,12 @@ def test_every_code_of_the_servers_errors_is_in_the_table() -> None:
     assert {code for code in codes if f"`{code}`" not in table} == set()
 
 
+def test_every_parameter_of_the_server_is_told() -> None:
+    schemas = pytest.importorskip("revisage.server.schemas")
+    [told] = (text for text in (DOCS / "server.md").read_text().split("\n\n") if "query parameters" in text)
+    assert {name for name in schemas.PhotoQuery.model_fields if f"`{name}`" not in told} == set()
+
+
 def test_the_measuring_that_the_readme_shows_needs_no_weights() -> None:
     pytest.importorskip("torch")
     from revisage.lab.metrics.table import METRICS

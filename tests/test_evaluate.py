@@ -249,6 +249,26 @@ def test_a_picture_that_cannot_be_read_is_no_bad_usage(
     assert "1.png: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("twice", ["clean", "low"])
+def test_methods_and_metrics_are_checked_before_the_names_of_pictures(
+    twice: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, low, out = write_pictures(tmp_path / "clean", 2), tmp_path / "low", tmp_path / "out"
+    write_pictures(low, 2)
+    Image.open(folder / "1.png").save(tmp_path / twice / "1.jpg")
+    data = ["--clean", str(folder), "--recipe", "none"]
+    if twice == "low":
+        data = ["--pairs", str(low), str(folder)]
+    for methods, metrics, told in (
+        ("nope", "psnr", "nope"),
+        ("input", "nope", "no metric is called nope"),
+        ("input", "psnr", f"{tmp_path / twice} has 1.jpg and 1.png: their results would have one name"),
+    ):
+        assert main([*data, "--out", str(out), "--methods", methods, "--metrics", metrics]) != 0
+        assert told in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_pairs_must_fit_each_other_and_the_setting(tmp_path: Path) -> None:
     write_pictures(tmp_path / "high", 3)
     write_pictures(tmp_path / "low", 3, 8)

@@ -197,9 +197,17 @@ def test_from_pillow_takes_every_mode(mode: str) -> None:
     assert photo.gray == (mode in ("1", "L", "LA", "I;16", "I", "F"))
     assert (photo.alpha is not None) == (mode in ("LA", "PA", "RGBA"))
     reference = np.asarray(rgb.convert("L").convert("RGB") if photo.gray else rgb).astype(int)
-    if mode not in ("1", "P", "PA", "I;16", "I"):
+    if mode not in ("1", "P", "PA", "I;16"):
         seen = photo.pixels if photo.pixels.dtype == np.uint8 else photo.pixels // 257
         assert np.abs(seen.astype(int) - reference).mean() < 6
+
+
+@pytest.mark.parametrize(("most", "dtype"), [(255, np.uint8), (256, np.uint16), (65535, np.uint16)])
+def test_the_largest_value_tells_the_depth_of_mode_i(most: int, dtype: type) -> None:
+    values = np.array([[-5, 3, most]], np.int32)
+    photo = from_pillow(Image.fromarray(values))
+    assert photo.pixels.dtype == dtype
+    assert photo.pixels[0, :, 0].tolist() == [0, 3, most]
 
 
 def test_a_palette_with_transparency_becomes_alpha() -> None:

@@ -161,6 +161,8 @@ def test_every_page_is_split_and_no_scan_is_written_over(
     assert main([*command, "-o", str(tmp_path / "out"), "--preview"]) == 0
     previews = {f"album-preview-{page}.jpg" for page in (1, 3)} | {"album-1-preview.jpg"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == previews
+    assert main(["split", "--help"]) == 0
+    assert "of several pages NAME-preview-1.jpg" in " ".join(capsys.readouterr().out.split())
     assert main([*command, "-o", str(tmp_path / "out")]) == 0
     assert "4 prints, none on page 2" in capsys.readouterr().out
     prints = {f"album-{n}.tif" for n in range(1, 5)} | {"album-1-1.tif"}

@@ -202,8 +202,8 @@ def test_whole_pictures_are_prepared_and_read_back(stub: type[StubDetector], tmp
     (source / "broken.png").write_bytes(b"nonsense")
     first, second = tmp_path / "out", tmp_path / "again"
     find = open_landmark_detector("estimate")
-    count, seen, failed = prepare_whole(source, first, find, size=128)
-    assert (count, seen, list(failed)) == (2, 2, ["broken.png"])
+    count, seen, failed, restored = prepare_whole(source, first, find, size=128)
+    assert (count, seen, list(failed), restored) == (2, 2, ["broken.png"], 0)
     prepare_whole(source, second, find, size=128, workers=2)
     assert (first / "pictures.csv").read_bytes() == (second / "pictures.csv").read_bytes()
     with Image.open(first / "pictures" / "Bob" / "b.png") as picture:

@@ -115,7 +115,7 @@ def test_a_new_option_needs_one_declaration(capsys: pytest.CaptureFixture[str]) 
         (lambda: Settings(threads=0), "threads 0: give a number from 1 to 4096"),
         (lambda: Settings(threads=10**23), "threads 1.*: give a number from 1 to 4096"),
         (lambda: Settings(precision="int4"), "precision 'int4': choose one of auto, fp32"),
-        (lambda: ModelSettings(model=""), "--model is empty"),
+        (lambda: ModelSettings(model=""), "^model '': give auto, none or"),
         (lambda: SaveOptions(quality=0), "quality 0: give a number from 1 to 100"),
         (lambda: DecodeLimits(seconds=0.0), "seconds 0.0: give more than 0"),
         (lambda: JobOptions(format="exe"), "format 'exe': choose one of auto"),
@@ -130,6 +130,8 @@ def test_a_new_option_needs_one_declaration(capsys: pytest.CaptureFixture[str]) 
                 (RestoreOptions, "aligned", ["yes", None]),
                 (SaveOptions, "quality", [None, "95", 95.5, True]),
                 (Settings, "threads", ["2", 1.5, True]),
+                (Settings, "model", [None, 5, b"none"]),
+                (Settings, "scene", [None, 5]),
             ]
             for value in values
         ],

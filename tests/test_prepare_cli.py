@@ -6,12 +6,13 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from prepare_folder import WholePicture, fill
+from prepare_folder import WholePicture, fill, texture, write
 
-from revisage import faces
+from revisage import faces, label
 from revisage.cli import main
 from revisage.cli._parse import parse
 from revisage.cli.prepare import Options
+from revisage.lab.data.prepare import landmarks68
 from revisage.lab.data.prepare.photo import PrepareSettings
 
 
@@ -39,6 +40,25 @@ def test_a_folder_is_prepared_and_told(tmp_path: Path, capsys: pytest.CaptureFix
     told = capsys.readouterr()
     assert told.out == ""
     assert "6 photos: 4 faces kept" in told.err
+
+
+def test_results_of_revisage_are_left_out_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = tmp_path / "photos", tmp_path / "out"
+    for number, name in enumerate(("a.png", "a.restored.png", "own.restored.png", "b.png", "labelled.png")):
+        write(source / name, texture(number))
+    made = label.add((source / "labelled.png").read_bytes(), "PNG", label.Label("revisage 1", ("model 1",)))
+    (source / "labelled.png").write_bytes(made)
+    assert main(["prepare", str(source), str(out), "--size", "64"]) == 0
+    told = capsys.readouterr()
+    assert "labelled.png: restored\n" in told.out
+    assert "5 photos: 3 faces kept; dropped: 2 restored" in told.err
+    monkeypatch.setattr(landmarks68, "open_landmark_detector", lambda *_: lambda picture: None)
+    assert main(["prepare", str(source), str(tmp_path / "whole"), "--whole", "64"]) == 0
+    assert capsys.readouterr().err.endswith("left out as results of Revisage: 2\n")
+    pictures = {path.name for path in (tmp_path / "whole" / "pictures").iterdir()}
+    assert pictures == {"a.png", "b.png", "own.restored.png"}
 
 
 def test_bad_usage_is_told_and_returns_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -249,6 +250,48 @@ def test_what_is_no_photo_is_told(tmp_path: Path) -> None:
         restorer.restore(None)  # type: ignore[arg-type]
     with pytest.raises(PhotoError, match=f"{tmp_path} is a folder"):
         restorer.restore(tmp_path)
+
+
+class Named:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+def test_a_photo_and_a_mask_come_as_any_path_and_any_bytes(photo: np.ndarray, tmp_path: Path) -> None:
+    restorer, path, drawn = Restorer(models=StubModels()), tmp_path / "a.png", tmp_path / "mask.png"
+    Image.fromarray(photo).save(path)
+    Image.fromarray(np.eye(*photo.shape[:2], dtype=bool)).save(drawn)
+    expected = restorer.restore(path, mask=drawn)
+    for kind in (
+        Named,
+        lambda file: bytearray(file.read_bytes()),
+        lambda file: memoryview(file.read_bytes()),
+    ):
+        result = restorer.restore(kind(path), mask=kind(drawn))
+        assert np.array_equal(result.pixels, expected.pixels)
+        assert result.input == (path if kind is Named else None)
+    with pytest.raises(PhotoError, match=f"{tmp_path} is a folder"):
+        restorer.restore(Named(tmp_path))
+
+
+@pytest.mark.parametrize("found", [5, [1], [(1, 2, 3, 4)], "abc"])
+def test_what_are_no_faces_is_told(photo: np.ndarray, found: Any) -> None:
+    with pytest.raises(UsageError, match="found: give a list of faces"):
+        Restorer(models=StubModels()).restore(photo, found=found)
+
+
+def test_a_listener_that_cannot_be_called_is_told(photo: np.ndarray) -> None:
+    restorer, wrong = Restorer(models=StubModels()), cast("Any", 5)
+    for call in (
+        restorer.restore,
+        restorer.analyse,
+        lambda *a, **b: asyncio.run(restorer.restore_async(*a, **b)),
+    ):
+        with pytest.raises(UsageError, match="progress 5: give a function"):
+            call(photo, progress=wrong)
 
 
 def test_keywords_are_understood_as_on_the_command_line(

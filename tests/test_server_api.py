@@ -18,6 +18,7 @@ from PIL import Image
 from server_stub import SLOW, Running, photo, problem, running
 
 from revisage.label import read
+from revisage.options import mask_text
 from revisage.server.client import Client, ServerError
 from revisage.server.options import JobOptions
 
@@ -153,7 +154,11 @@ def test_results_come_as_one_archive_once_all_are_done(server: Running) -> None:
     done, slow = server.client.submit(photo(91)), server.client.submit(photo(mark=SLOW))
     server.client.wait(done.id)
     address = f"{server.url}/v1/archive"
-    assert requests.get(address, {"job": [done.id, slow.id]}, timeout=5).json()["code"] == "not-done"
+    early = requests.get(address, {"job": [done.id, slow.id]}, timeout=5).json()
+    assert (early["code"], early["detail"]) == ("not-done", f"the job {slow.id} is not done yet")
+    failed = server.client.wait(server.client.submit(photo()[:200]).id)
+    answer = requests.get(address, {"job": [done.id, failed.id]}, timeout=5).json()
+    assert answer["detail"].startswith(f"the job {failed.id} has no result: ")
     assert requests.get(address, {"job": [done.id, "0" * 32]}, timeout=5).json()["code"] == "no-job"
     server.client.wait(slow.id)
     answer = requests.get(address, {"job": [done.id, slow.id, done.id]}, timeout=5)
@@ -245,8 +250,9 @@ def test_parameters_that_do_not_exist_are_refused_everywhere(path: str, server: 
         ("scene=revisage-face-256", "scene 'revisage-face-256': choose one of auto, none"),
         ("mask=%25%25%25", "no base64"),
         ("mask=", "no picture"),
-        ("mask=bm8gcGljdHVyZQ", "no base64"),
+        ("mask=bm8gcGljdHVyZQ", "no picture"),
         ("mask=bm8gcGljdHVyZQ==", "no picture"),
+        ("mask=-_-_", "no picture"),
     ],
 )
 def test_what_no_job_could_do_is_refused_at_once(query: str, says: str, server: Running) -> None:
@@ -379,3 +385,6 @@ def test_a_mask_comes_as_the_body_of_another_try(server: Running) -> None:
     address = f"{server.url}/v1/jobs/{first.id}/again"
     assert problem(requests.post(address, data=bytes(200_000), timeout=5)) == (413, "too-long")
     assert problem(requests.post(address, data=b"no picture", timeout=5)) == (422, "bad-option")
+    two = requests.post(address, stream.getvalue(), params={"mask": mask_text(stream.getvalue())}, timeout=5)
+    assert problem(two) == (422, "bad-option")
+    assert "two masks" in two.json()["detail"]

@@ -6,16 +6,24 @@ import io
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import requests
 from PIL import Image
+from restore_stubs import StubModels
 from server_stub import SLOW, STUCK, Running, photo, problem, running
 
+from revisage import Restorer
+from revisage.errors import RevisageError
+from revisage.image import decode, from_array
+from revisage.options import DecodeLimits, mask_bytes
 from revisage.server.client import Client, ServerError
+from revisage.server.problems import failure_of
 
 NO_JOB = "0" * 32  # the id of none
 
@@ -96,7 +104,36 @@ def test_a_slow_upload_is_cut_off(server: Running) -> None:
     ],
 )
 def test_what_is_no_usable_photo_is_told_so(server: Running, body: bytes, expected: tuple[int, str]) -> None:
-    assert problem(requests.post(server.url + "/v1/restore", data=body, timeout=30)) == expected
+    answer = requests.post(server.url + "/v1/restore", data=body, timeout=30)
+    assert problem(answer) == expected
+    assert "--" not in answer.json()["detail"]
+
+
+def refused(call: Callable[[], object]) -> str:
+    with pytest.raises(RevisageError) as error:
+        call()
+    return failure_of(error.value).message
+
+
+def test_a_client_is_told_of_no_options_of_the_command_line_and_no_types_of_python() -> None:
+    picture, tall = np.zeros((200, 200, 3), np.uint8), np.zeros((300, 300, 3), np.uint8)
+    small = Restorer(models=StubModels(), max_output_pixels=160_000)
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "JPEG")
+    pages = from_array(picture)
+    pages = replace(pages, pages=2, page=lambda number: from_array(picture))
+    limits = DecodeLimits(max_pixels=39_999)
+    assert [
+        refused(lambda: decode(stream.getvalue(), limits=limits)),
+        refused(lambda: small.restore(tall)),
+        refused(lambda: small.restore(pages, pages="all")),
+        refused(lambda: mask_bytes("abc.")),
+    ] == [
+        "it has 200×200 pixels, more than the limit of 39,999: reduce the photo",
+        "the result would have 600 x 600 pixels, more than 160,000: choose a smaller scale",
+        "its 2 pages have more than 160,000 pixels together: choose a smaller scale",
+        "the mask is no base64",
+    ]
 
 
 def test_a_bad_photo_fails_its_job_with_the_same_words(server: Running) -> None:

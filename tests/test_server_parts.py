@@ -302,7 +302,7 @@ def test_a_server_that_is_not_there_is_one_line() -> None:
 
 
 def test_a_mask_that_is_no_base64_is_told_before_anything_is_sent() -> None:
-    with pytest.raises(UsageError, match="the mask is no base64: give a Path, the bytes of a picture, or"):
+    with pytest.raises(UsageError, match="the mask is no base64; in Python give a Path, or the"):
         Client("http://127.0.0.1:9", patience=0).again("0" * 32, JobOptions(mask="my mask"))
 
 

@@ -204,6 +204,15 @@ def test_kinds_and_ages_choose(capsys: pytest.CaptureFixture[str]) -> None:
     assert not (user_folder() / "own.onnx").exists()
 
 
+@pytest.mark.parametrize("arguments", [["{}/none"], ["{}", "{}/none"], ["--data", "{}/none"]])
+def test_a_folder_that_is_not_there_is_told(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([argument.format(tmp_path) for argument in arguments]) == 2
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", f"revisage stored: {tmp_path}/none does not exist\n")
+
+
 @pytest.mark.parametrize("age", ["-1", "nan", "soon"])
 def test_an_age_that_makes_no_sense_erases_nothing(age: str, capsys: pytest.CaptureFixture[str]) -> None:
     choices_file().parent.mkdir(parents=True)

@@ -6,6 +6,7 @@ option is added here, used where the work is done, and is then everywhere.
 
 import base64
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -34,6 +35,7 @@ PATIENCE = 3  #: how many times its processor time a decoding may take by the cl
 
 Device = Literal["auto", "cpu", "gpu"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Buffer = bytes | bytearray | memoryview
 
 
 @dataclass(frozen=True)
@@ -116,22 +118,22 @@ def _within(value: Any, interval: Interval) -> bool:
     )
 
 
-def mask_text(source: Path | bytes) -> str:
+def mask_text(source: os.PathLike[str] | Buffer) -> str:
     """A picture's file, or its bytes, as base64. Raises UsageError."""
     try:
-        data = source if isinstance(source, bytes) else source.read_bytes()
+        data = source if isinstance(source, Buffer) else Path(os.fsdecode(source)).read_bytes()
     except OSError as error:
         raise UsageError(f"the mask {source!s} cannot be opened ({error.strerror or error})") from error
     return base64.b64encode(data).decode()
 
 
 def mask_bytes(text: str) -> bytes:
-    """The picture's file that `mask_text` made a text of. Raises UsageError."""
+    """The picture's file that `mask_text`, or others for an address, made a text of. Raises UsageError."""
     try:
+        text = text.translate(str.maketrans("-_", "+/")) + "=" * (-len(text) % 4)
         return base64.b64decode(text, validate=True)
-    except (TypeError, ValueError):
-        wish = "give a Path, the bytes of a picture, or these as base64"
-        raise UsageError(f"the mask is no base64: {wish}") from None
+    except (AttributeError, TypeError, ValueError):
+        raise UsageError("the mask is no base64; in Python give a Path, or the bytes of a picture") from None
 
 
 def _joined(value: Any) -> str:
@@ -222,7 +224,7 @@ class RestoreOptions(Checked):
             if isinstance(value := getattr(self, name), Integral):
                 object.__setattr__(self, name, str(value))
         object.__setattr__(self, "crop", _joined(self.crop))
-        if isinstance(self.mask, Path | bytes):
+        if isinstance(self.mask, os.PathLike | Buffer):
             object.__setattr__(self, "mask", mask_text(self.mask))
         several = isinstance(self.face, Iterable) and not isinstance(self.face, str)
         given = list(self.face) if several else [self.face]  # an iterator can be read once
@@ -322,8 +324,8 @@ class ModelSettings(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("model", "scene"):
-            if not getattr(self, name):
-                raise UsageError(f"--{name} is empty: give auto, none or the name of a model")
+            if not (isinstance(value := getattr(self, name), str) and value):
+                raise UsageError(f"{name} {value!r}: give auto, none or the name of a model")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """`revisage label`: what the labels in files say, and whether a signature holds."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,7 @@ from revisage.cli._say import say
 from revisage.errors import RuntimeUnavailableError, UsageError
 from revisage.image.formats import HEAD_BYTES, format_of, sniff
 from revisage.label import Signature, read, signature
-from revisage.label.signature import MARK
+from revisage.label.signature import MARK, settings
 from revisage.options import Arg
 
 MEANING = {
@@ -43,6 +44,8 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(f"--roots {options.roots} cannot be read ({error.strerror or error})") from None
     if not options.files:
         raise UsageError("name at least one file")
+    with suppress(ModuleNotFoundError):  # without which every file says so
+        settings(roots)
     return max([_show(path, roots, given) for given in options.files for path in _pictures(given)])
 
 

@@ -59,8 +59,8 @@ def main(argv: Sequence[str]) -> int:
             if record.error is not None:
                 say(f"{record.source}: {record.error}", error=True)
             elif not bar.console.is_terminal:
-                reasons = ["good" if face.reason is None else face.reason for face in record.faces]
-                say(f"{record.source}: {', '.join(reasons) or 'no face'}")
+                told = ["good" if face.reason is None else face.reason for face in record.faces]
+                say(f"{record.source}: {', '.join(told) or ('restored' if record.restored else 'no face')}")
 
         summary = prepare(
             options.src,
@@ -86,7 +86,7 @@ def _whole(options: Options, size: int) -> int:
     find = open_landmark_detector(options.landmarks, options.landmark_weights)
     with _progress() as bar:
         task = bar.add_task("", total=None)
-        count, seen, failed = prepare_whole(
+        count, seen, failed, restored = prepare_whole(
             options.src,
             options.out,
             find,
@@ -97,7 +97,8 @@ def _whole(options: Options, size: int) -> int:
     for name, error in failed.items():
         say(f"{name}: {error}", error=True)
     target = options.out / PICTURES
-    say(f"{count} pictures, a face found in {seen}: {target} and {target}.csv", error=True)
+    left = f"; left out as results of Revisage: {restored}" if restored else ""
+    say(f"{count} pictures, a face found in {seen}: {target} and {target}.csv{left}", error=True)
     return 1 if failed else 0
 
 

@@ -33,8 +33,8 @@ class Options:
     out: Annotated[Path, Arg(aliases=("-o",), metavar="DIR")]
     """The folder for the prints."""
     preview: bool = False
-    """Write only NAME-preview.jpg: the scan with the outlines and numbers of what would be cut out. Give it a
-    folder of its own, lest it be restored with the prints."""
+    """Write only NAME-preview.jpg, of several pages NAME-preview-1.jpg and so on: the scan with the outlines
+    and numbers of what would be cut out. Give it a folder of its own, lest it be restored with the prints."""
     keep_gps: bool = False
     """Keep the place where a scan says that it was taken; it is dropped otherwise."""
     overwrite: bool = False

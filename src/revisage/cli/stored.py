@@ -22,7 +22,7 @@ from revisage.batch import layout, manifest
 from revisage.cli._parse import parse
 from revisage.cli._say import printable, say
 from revisage.errors import UsageError
-from revisage.files import TEMPORARY
+from revisage.files import TEMPORARY, absent
 from revisage.label import results
 from revisage.options import Arg
 from revisage.runtime import selfcheck
@@ -86,9 +86,9 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; 0: shown or erased, 1: something could not be erased, 2: bad usage."""
     options = parse(Options, "stored", argv)
     settings = server.ServerSettings(options.data or server.default_data(), database=options.database)
-    missing = [folder for folder in options.folders if not folder.is_dir()]
-    if missing:
-        raise UsageError(f"{missing[0]} is no folder")
+    for folder in filter(None, (*options.folders, options.data)):
+        if not folder.is_dir():
+            raise UsageError(f"{folder} is no folder") if folder.exists() else absent(folder)
     latest = time.time() - 3600 * options.older_than if options.older_than else math.inf
     found = stored(settings, options.folders)
     items = [item for item in found if item.kind in options.only and item.since <= latest]

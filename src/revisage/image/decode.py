@@ -84,7 +84,8 @@ def from_array(array: np.ndarray) -> Photo:
 
 
 def from_pillow(image: Image.Image) -> Photo:
-    """A Photo of a Pillow image of any mode, turned by its EXIF. Raises PhotoError where it cannot load."""
+    """A Photo of a Pillow image of any mode, turned by its EXIF; mode I is of 8 bits where no value is above
+    255, else of 16. Raises PhotoError where it cannot load."""
     format = "JPEG" if image.format in ("JPEG", "MPO") else image.format or "PNG"
     if 0 in image.size:
         raise PhotoError("the Pillow image has no pixels")
@@ -94,7 +95,8 @@ def from_pillow(image: Image.Image) -> Photo:
         image.load()
         if format == "TIFF":
             orientation = 1  # Pillow turns it on loading
-        planes = oriented(planes_from_pillow(image), orientation)
+        narrow = image.mode == "I" and image.getextrema()[1] <= 255  # type: ignore[operator]
+        planes = oriented(planes_from_pillow(image.convert("L") if narrow else image), orientation)
     except Exception as error:
         raise PhotoError(f"the Pillow image cannot be loaded ({error})") from error
     known = format if format in EXTENSION else "PNG"

@@ -173,7 +173,7 @@ def check_pixels(size: tuple[int, int], max_pixels: int) -> None:
     if width * height > max_pixels:
         raise PhotoTooLargeError(
             f"it has {width}×{height} pixels, more than the limit of {max_pixels:,}:"
-            " raise the limit (--max-pixels) or reduce the photo"
+            " reduce the photo, or raise the limit (--max-pixels)"
         )
 
 

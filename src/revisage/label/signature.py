@@ -56,7 +56,7 @@ def signature(data: bytes, roots: bytes | None = None) -> Signature | None:
     """
     library = c2pa()
     try:
-        with library.Reader(io.BytesIO(data), context=library.Context.from_dict(_settings(roots))) as reader:
+        with library.Reader(io.BytesIO(data), context=library.Context.from_dict(settings(roots))) as reader:
             store = json.loads(reader.json())
     except (library.C2paError.ManifestNotFound, library.C2paError.NotSupported):
         return None
@@ -71,7 +71,8 @@ def signature(data: bytes, roots: bytes | None = None) -> Signature | None:
         return Signature("invalid", ("the manifest is not made as C2PA asks",))
 
 
-def _settings(roots: bytes | None) -> dict[str, Any]:
+def settings(roots: bytes | None) -> dict[str, Any]:
+    """The library's for these roots. Raises UsageError when they are no certificates."""
     if roots is None:
         return OFFLINE
     from cryptography.x509 import load_pem_x509_certificates

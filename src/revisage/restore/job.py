@@ -52,6 +52,11 @@ class Job:
     repair: Repair | None = None  #: what was repaired in it
     red_eyes: int = 0  #: made dark in it
 
+    def __post_init__(self) -> None:
+        given = self.given if isinstance(self.given, Sequence) else [self.given]
+        if self.given is not None and not all(isinstance(face, Face) for face in given):
+            raise UsageError("found: give a list of faces, such as `find` returns")
+
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Add the time the block takes to a stage of the report."""

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from revisage.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -51,3 +53,10 @@ Progress = Callable[[Stage], None]
 
 def silent(stage: Stage) -> None:
     """The callback of a caller who does not listen."""
+
+
+def listener(progress: Progress | None) -> Progress:
+    """The callback, or the silent one. Raises UsageError for what cannot be called."""
+    if progress is not None and not callable(progress):
+        raise UsageError(f"progress {progress!r}: give a function, which is called with each Stage")
+    return progress or silent

@@ -15,14 +15,14 @@ from revisage.faces import Face, template
 from revisage.files import absent, out_of_reach, typed
 from revisage.image import Photo, decode, eight_bits, from_array, from_pillow, with_sidecar
 from revisage.image.prints import framed
-from revisage.options import RestoreOptions, Settings
+from revisage.options import Buffer, RestoreOptions, Settings
 from revisage.restore import colour, faces, tiles
 from revisage.restore.background import Background, enlarge, resample, square
 from revisage.restore.job import Job, Sketch, with_changes
 from revisage.restore.memory import free_share
 from revisage.restore.models import FaceModel, IdentityModel, InstalledModels, ModelSource, SceneModel
 from revisage.restore.paste import Placement
-from revisage.restore.progress import Progress, Stage, silent
+from revisage.restore.progress import Progress, Stage, listener
 from revisage.restore.red_eyes import without_red_eyes
 from revisage.restore.repair import repaired
 from revisage.restore.restoration import Restoration
@@ -30,7 +30,7 @@ from revisage.restore.result import Result
 from revisage.restore.seek import seek
 from revisage.restore.tone import estimate
 
-Source = str | Path | bytes | Image.Image | np.ndarray | Photo
+Source = str | os.PathLike[str] | Buffer | Image.Image | np.ndarray | Photo
 
 
 class Restorer:
@@ -104,7 +104,7 @@ class Restorer:
             ModelError: a model is unknown, missing or corrupt.
             FaceError: `aligned`, and the face model failed.
         """
-        job = Job(with_changes(options, RestoreOptions, changes), progress or silent, given=found)
+        job = Job(with_changes(options, RestoreOptions, changes), listener(progress), given=found)
         restoration = self._layered(source, job)
         result = restoration.compose(restoration.rest.pixels, job)
         return self.with_pages(result, job.options, progress)
@@ -120,12 +120,12 @@ class Restorer:
         """`restore` in a thread, so that an event loop goes on; a cancelled one ends at its next step."""
         import asyncio
 
-        cancelled = threading.Event()
+        cancelled, told = threading.Event(), listener(progress)
 
         def watch(stage: Stage) -> None:
             if cancelled.is_set():
                 raise asyncio.CancelledError
-            (progress or silent)(stage)
+            told(stage)
 
         try:
             return await asyncio.to_thread(self.restore, source, options, progress=watch, **changes)
@@ -171,7 +171,7 @@ class Restorer:
         come before the rest of the photo, and `sketch` is told of them then.
         """
         chosen = with_changes(options, RestoreOptions, changes)
-        return self._layered(source, Job(chosen, progress or silent, given=found, every=True, sketch=sketch))
+        return self._layered(source, Job(chosen, listener(progress), given=found, every=True, sketch=sketch))
 
     def find(self, source: Source) -> list[Face]:
         """The faces of a photo, from left to right, in its upright pixels. Raises PhotoError, ModelError."""
@@ -188,7 +188,7 @@ class Restorer:
         with job.timed("repair"):
             mended, job.repair = repaired(part, job.options, self._models, self.settings.limits)
         made = (self._aligned if job.options.aligned else self._whole)(mended, job)
-        made.rest.input = Path(source) if isinstance(source, str | Path) else None
+        made.rest.input = Path(os.fsdecode(source)) if isinstance(source, str | os.PathLike) else None
         if not job.every:
             return made
         before = part.turned(made.rest.turned if job.options.turn == "auto" else 0)
@@ -201,18 +201,20 @@ class Restorer:
             return from_array(source)
         if isinstance(source, Image.Image):
             return from_pillow(source)
+        if isinstance(source, Buffer):
+            return decode(bytes(source), limits=self.settings.limits, damaged=damaged)
         if isinstance(source, str) and not out_of_reach(Path(source)):
             typed(source)  # which tells what is no file's name
-        if isinstance(source, str | Path) and not os.path.exists(source):
-            raise PhotoError(str(absent(Path(source))))
-        if isinstance(source, str | Path) and Path(source).is_dir():
-            raise PhotoError(f"{source} is a folder: give each photo in it by itself")
-        if not isinstance(source, str | Path | bytes):
+        if not isinstance(source, str | os.PathLike):
             hint = ": give what its read() returns" if hasattr(source, "read") else ""
             kinds = "a path, the bytes of a file, a Pillow image or an array"
             raise UsageError(f"a photo is {kinds}, not {type(source).__name__}{hint}")
-        photo = decode(source, limits=self.settings.limits, damaged=damaged)
-        return photo if isinstance(source, bytes) else with_sidecar(photo, Path(source))
+        path = Path(os.fsdecode(source))
+        if not os.path.exists(path):
+            raise PhotoError(str(absent(path)))
+        if path.is_dir():
+            raise PhotoError(f"{path} is a folder: give each photo in it by itself")
+        return with_sidecar(decode(path, limits=self.settings.limits, damaged=damaged), path)
 
     def _whole(self, photo: Photo, job: Job) -> Restoration:
         (width, height), scale = photo.size, job.options.factor(photo.size)
@@ -220,7 +222,7 @@ class Restorer:
         if height * width * scale**2 > most:
             raise PhotoTooLargeError(
                 f"the result would have {width * scale} x {height * scale} pixels, "
-                f"more than the limit of {most:,}: choose a smaller scale, or raise it (--max-output-pixels)"
+                f"more than {most:,}: choose a smaller scale, or raise the limit (--max-output-pixels)"
             )
         scene, (model, identity) = self._models.scene(), self._for_faces(job.options)
         found: list[Face] = []

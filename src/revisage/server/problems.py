@@ -1,5 +1,6 @@
 """Errors as clients see them: `application/problem+json` (RFC 9457) with a code that programs can rely on."""
 
+import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -73,6 +74,9 @@ _PHOTO_ERRORS: tuple[tuple[type[RevisageError], int, str], ...] = (
     (errors.ModelMissingError, 422, "no-model"),
 )
 
+# What only who runs the server can do, and other ways in than HTTP, at the end of a text; and options.
+_NOT_BY_HTTP = re.compile(r"(, or raise the limit|; in Python).*| \(--[a-z-]+\)")
+
 
 def failure_of(error: BaseException) -> Failure:
     """What a client is told of an error in a job. The text of an unexpected one stays in the server's log."""
@@ -81,7 +85,7 @@ def failure_of(error: BaseException) -> Failure:
     for kind, status, code in _PHOTO_ERRORS:
         if isinstance(error, kind):
             text = (str(error).splitlines() or [code])[0]
-            return Failure(status, code, text.replace("`--damaged`", "`damaged=true`"))
+            return Failure(status, code, _NOT_BY_HTTP.sub("", text.replace("`--damaged`", "`damaged=true`")))
     if isinstance(error, MemoryError):
         text = "the server has too little memory for this photo: ask for a smaller scale"
         return Failure(503, "out-of-memory", text)

@@ -90,9 +90,9 @@ Owned = Annotated[Job, Depends(owned_job)]
 async def finished_job(job: Owned) -> Job:
     """The job of the path, if it has a result."""
     if job.failure is not None:
-        raise ProblemError(409, "failed", f"the job has no result: {job.failure.message}")
+        raise ProblemError(409, "failed", f"the job {job.id} has no result: {job.failure.message}")
     if job.result is None:
-        raise ProblemError(409, "not-done", "the job is not done yet", retry_after=RETRY_SECONDS)
+        raise ProblemError(409, "not-done", f"the job {job.id} is not done yet", retry_after=RETRY_SECONDS)
     return job
 
 
@@ -201,6 +201,8 @@ async def again(
     """
     options = query.options()
     if mask := await receive_mask(request, service.settings.limits):
+        if options.mask is not None:
+            raise UsageError("there are two masks: give one, in the address or as the body")
         options = replace(options, mask=mask_text(mask))
     new = await service.submit_again(job, await checked(options))
     response.headers["location"] = f"/v1/jobs/{new.id}"

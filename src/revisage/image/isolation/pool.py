@@ -243,7 +243,7 @@ def decode_isolated(
 
 def _too_slow(limits: DecodeLimits) -> PhotoError:
     return PhotoTooLargeError(
-        f"it takes longer than {limits.seconds:g} s to decode: it is damaged, or raise the limit"
+        f"it takes longer than {limits.seconds:g} s to decode: reduce it, or raise the limit"
     )
 
 

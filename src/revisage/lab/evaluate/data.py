@@ -87,6 +87,15 @@ class Data:
     recipe: str = NO_RECIPE
     seed: int = 0
     find: Callable[[np.ndarray], np.ndarray | None] | None = None
+    folders: tuple[Path, ...] = ()  #: that the pictures lie in
+
+    def check_names(self) -> None:
+        """Raises UsageError for two pictures of a folder whose results would have one name."""
+        for folder in self.folders:
+            stems: dict[str, str] = {}
+            for name in _listed(folder):
+                if (other := stems.setdefault(stem(name), name)) != name:
+                    raise UsageError(f"{folder} has {other} and {name}: their results would have one name")
 
     @property
     def has_truth(self) -> bool:
@@ -107,8 +116,7 @@ class Data:
                 raise UsageError(f"{item.name}: {sizes} do not fit --setting {self.view.setting}")
             return low, truth
         if self.find is not None and self.view.align is not None:
-            matrix = self.find(truth)
-            if matrix is None:
+            if (matrix := self.find(truth)) is None:
                 return None
             truth = align(truth, matrix, self.view.align)
         truth = self._sized(truth)
@@ -144,7 +152,7 @@ def clean_pictures(folder: Path, *, recipe: str, seed: int, view: View) -> Data:
         raise UsageError(f"--seed must be 0 or more, not {seed}")
     items = tuple(Item(name, path, None) for name, path in _listed(folder).items())
     find = None if view.align is None else face_matrix(view.align)
-    return Data(items, view, "clean", recipe, seed, find)
+    return Data(items, view, "clean", recipe, seed, find, (folder,))
 
 
 def pairs_of(low: Path, high: Path, *, view: View) -> Data:
@@ -155,18 +163,18 @@ def pairs_of(low: Path, high: Path, *, view: View) -> Data:
     truths = {stem(name): (name, path) for name, path in _listed(high).items()}
     lows = {stem(name): path for name, path in _listed(low).items()}
     for ours, theirs, place in ((truths, lows, low), (lows, truths, high)):
-        missing = sorted(set(ours) - set(theirs))
-        if missing:
+        if missing := sorted(set(ours) - set(theirs)):
             raise UsageError(f"{place} has no {missing[0]} ({len(missing)} missing): pairs share their names")
     items = tuple(Item(name, path, lows[stem]) for stem, (name, path) in truths.items())
-    return Data(items, view, "pairs")
+    return Data(items, view, "pairs", folders=(low, high))
 
 
 def outputs_only(folder: Path, *, view: View) -> Data:
     """Pictures without truths: what can be measured is their naturalness, and their set."""
     if view.align is not None:
         raise UsageError("--align needs clean pictures to find faces in: use `revisage prepare` first")
-    return Data(tuple(Item(name, None, path) for name, path in _listed(folder).items()), view, "images")
+    items = tuple(Item(name, None, path) for name, path in _listed(folder).items())
+    return Data(items, view, "images", folders=(folder,))
 
 
 def select(data: Data, *, split: Split = "all", limit: int | None = None) -> Data:
@@ -219,13 +227,7 @@ def read(path: Path) -> np.ndarray:
 
 
 def _listed(folder: Path) -> dict[str, Path]:
-    listed = {path.relative_to(folder).as_posix(): path for path in all_pictures(folder)}
-    stems: dict[str, str] = {}
-    for name in listed:
-        other = stems.setdefault(stem(name), name)
-        if other != name:
-            raise UsageError(f"{folder} has {other} and {name}: their results would have one name")
-    return listed
+    return {path.relative_to(folder).as_posix(): path for path in all_pictures(folder)}
 
 
 def stem(name: str) -> str:
@@ -262,8 +264,7 @@ class StandardTest:
 
     def data(self, folder: Path, *, seed: int = 0) -> Data:
         """The test on the user's copy. Raises UsageError when that has another number of pictures."""
-        found = len(all_pictures(folder))
-        if found != self.count:
+        if (found := len(all_pictures(folder))) != self.count:
             raise UsageError(
                 f"{self.name} has {self.count:,} pictures ({self.about}), {folder} has {found:,}: give the "
                 "whole test set, or measure on other pictures with --clean or --images"

@@ -40,8 +40,7 @@ def open_metrics(
     and what `revisage.lab.metrics.load` does.
     """
     chosen = list(wanted) or list(DEFAULT if data.has_truth else DEFAULT_ALONE)
-    unknown = [name for name in chosen if name not in names()]
-    if unknown:
+    if unknown := [name for name in chosen if name not in names()]:
         raise UsageError(f"no metric is called {', '.join(unknown)}; there are {', '.join(names())}")
     if len(set(chosen)) < len(chosen):
         raise UsageError("a metric is named twice")

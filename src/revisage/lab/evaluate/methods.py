@@ -54,9 +54,9 @@ class Method:
 def open_methods(texts: Sequence[str], settings: MethodSettings, data: Data) -> dict[str, Method]:
     """The methods that the texts name by their labels, opened. Metrics use as many threads as they do.
 
-    Raises UsageError (a text is none of the above, two have one label, or a folder lacks a picture of the
-    data), ModelError (a model is unknown, missing or corrupt), RuntimeUnavailableError (a library is
-    missing).
+    Raises UsageError (a text is none of the above, two have one label, a folder lacks a picture of the data,
+    or two results would have one name), ModelError (a model is unknown, missing or corrupt),
+    RuntimeUnavailableError (a library is missing).
     """
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)  # for the metrics
@@ -68,6 +68,7 @@ def open_methods(texts: Sequence[str], settings: MethodSettings, data: Data) -> 
         methods[label] = _chain(chain, settings, data)
     if not methods:
         raise UsageError("no method is given")
+    data.check_names()
     return methods
 
 
@@ -153,8 +154,7 @@ _PLAIN: dict[str, Method] = {
 def _results(folder: Path, data: Data) -> Method:
     """Pictures made elsewhere, with the data's names but for the extension."""
     paths = {stem(p.relative_to(folder).as_posix()): p for p in all_pictures(folder)}
-    missing = [item.name for item in data.items if stem(item.name) not in paths]
-    if missing:
+    if missing := [item.name for item in data.items if stem(item.name) not in paths]:
         raise UsageError(
             f"{folder} has no result for {missing[0]} ({len(missing)} missing): results have the names "
             "of the pictures, in the same folders"

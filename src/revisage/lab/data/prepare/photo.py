@@ -9,10 +9,12 @@ import cv2
 import numpy as np
 from annotated_types import Interval
 
+from revisage import label
 from revisage.errors import FaceError, PhotoError, one_line
 from revisage.faces import Detector, Face, align, estimate, invert
 from revisage.files import sha256
 from revisage.image import DecodeLimits, Photo, decode, eight_bits, save
+from revisage.image.names import RESULT
 from revisage.lab.data.prepare.measures import coverage, fingerprint, sharpness
 from revisage.options import QUALITY, Arg, Checked, Share
 
@@ -79,6 +81,8 @@ class Record:
     faces: tuple[Crop, ...]
     strays: int = 0
     """Finds whose landmarks do not lie like a face's: they have no crop."""
+    restored: bool = False
+    """It is a result of Revisage, in which faces were not looked for."""
 
 
 def prepare_photo(
@@ -92,6 +96,8 @@ def prepare_photo(
         status = path.stat()
         length, changed = status.st_size, status.st_mtime_ns
         digest = sha256(path)
+        if is_result(path):
+            return Record(source, length, changed, digest, None, (), restored=True)
         photo = decode(path, limits=DecodeLimits(max_pixels=settings.max_pixels))
         pixels = eight_bits(photo.pixels)
         found = detector.find(pixels)
@@ -110,6 +116,13 @@ def prepare_photo(
         save(Photo(picture, gray=photo.gray, icc=photo.icc), target, quality=settings.quality)
         crops.append(crop)
     return Record(source, length, changed, digest, None, tuple(crops), len(found) - len(crops))
+
+
+def is_result(path: Path) -> bool:
+    """Whether Revisage made a picture, by label, or by name with the photo beside it. Raises OSError."""
+    stem, named, _ = path.stem.rpartition(RESULT)
+    beside = named != "" and any(other.stem == stem for other in path.parent.iterdir())
+    return beside or label.read(path.read_bytes()) is not None
 
 
 def crop_name(source: str, digest: str, number: int, suffix: str) -> str:

@@ -81,7 +81,8 @@ def finish(out: Path, records: Iterable[Record], near: int) -> Summary:
     for record in ordered:
         if not record.faces:
             strays = f"{record.strays} found, not laid out like a face" if record.strays else ""
-            reason, detail = ("unreadable", record.error) if record.error else ("no face", strays)
+            none = "restored" if record.restored else "no face"
+            reason, detail = ("unreadable", record.error) if record.error else (none, strays)
             dropped.append([*_row(record, None, 0), reason, detail])
         for number, face in enumerate(record.faces):
             reason = face.reason or ("duplicate" if face.file in copies else "")

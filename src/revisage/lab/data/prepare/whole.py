@@ -18,6 +18,7 @@ from revisage.image import Photo, decode, eight_bits, save
 from revisage.lab.data.landmarks import read_table, resize_landmarks
 from revisage.lab.data.pictures import fit
 from revisage.lab.data.prepare.landmarks68 import COUNT, FindsLandmarks
+from revisage.lab.data.prepare.photo import is_result
 from revisage.lab.data.prepare.run import find_photos
 from revisage.lab.data.prepare.tables import as_csv, group_of
 
@@ -57,10 +58,10 @@ def prepare_whole(
     size: int = SIDES[0],
     workers: int = 1,
     watch: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[int, int, dict[str, str]]:
+) -> tuple[int, int, dict[str, str], int]:
     """Prepare the pictures below `source`, `workers` of them at once. Returns how many, in how many a face
-    was found, and which could not be read, each with its error. Started again it does all again, with the
-    same bytes.
+    was found, which could not be read, each with its error, and how many results of Revisage were left out.
+    Started again it does all again, with the same bytes.
 
     Raises UsageError when there are no pictures or a size cannot be used, SaveError when writing fails.
     """
@@ -72,12 +73,14 @@ def prepare_whole(
     sides = (size, *(side for side in (size // 2, size // 4) if side >= 16))
     rows: list[list[str]] = []
     failed: dict[str, str] = {}
-    seen = 0
+    seen = restored = 0
 
-    def make(name: str) -> Points | str:
+    def make(name: str) -> Points | str | None:
         try:
+            if is_result(source / name):
+                return None
             picture = resized(eight_bits(decode(source / name).pixels), size)
-        except PhotoError as error:
+        except (PhotoError, OSError) as error:
             return one_line(error)
         save(Photo(picture), out / PICTURES / files[name])
         return points_at(picture, find, sides)
@@ -85,7 +88,9 @@ def prepare_whole(
     try:
         with ThreadPoolExecutor(workers, thread_name_prefix="picture") as pool:
             for done, (name, made) in enumerate(zip(names, pool.map(make, names), strict=True), 1):
-                if isinstance(made, str):
+                if made is None:
+                    restored += 1
+                elif isinstance(made, str):
                     failed[name] = made
                 else:
                     seen += bool(np.isfinite(made[size]).all())
@@ -94,7 +99,7 @@ def prepare_whole(
         write_atomically(out / f"{PICTURES}.csv", as_csv(("file", "group", "side", *POINT_COLUMNS), rows))
     except OSError as error:
         raise SaveError(f"{error.filename or out} cannot be written ({error.strerror or error})") from error
-    return len(names) - len(failed), seen, failed
+    return len(names) - len(failed) - restored, seen, failed, restored
 
 
 def read_points(table: Path) -> dict[str, Points]:
