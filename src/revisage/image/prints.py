@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 import cv2
 import numpy as np
@@ -39,10 +40,23 @@ class Print:
         """(4, 2) float32: x, y of its corners on the scan, clockwise from the upper left."""
         half = np.array(self.size) / 2
         signs = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
-        turn = np.deg2rad(self.angle)
-        rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-        corners: np.ndarray = (signs * half) @ rotation.T + self.centre
+        corners: np.ndarray = (signs * half) @ _rotation(self.angle).T + self.centre
         return corners.astype(np.float32)
+
+    @property
+    def is_straight(self) -> bool:
+        """Whether it is only moved by whole pixels when it is cut out: nothing is resampled."""
+        return abs(self.angle) < 0.05
+
+    def __str__(self) -> str:
+        degrees, (x, y, width, height) = self.entry().values()
+        return f"{width} x {height} pixels from {x},{y} on, straightened by {degrees:g} degrees"
+
+    def entry(self) -> dict[str, Any]:
+        """What the report states of what was cut out, in JSON types."""
+        x, y = (round(at + 0.5 - side / 2) for at, side in zip(self.centre, self.size, strict=True))
+        degrees = 0.0 if self.is_straight else round(-self.angle, 2)
+        return {"straightened": degrees, "cropped": [x, y, *map(round, self.size)]}
 
 
 def find_prints(pixels: np.ndarray) -> list[Print]:
@@ -69,7 +83,7 @@ def cut(photo: Photo, print: Print) -> Photo:
     target = np.array([(0, 0), (width, 0), (width, height)], np.float32) - 0.5
     last = np.array(photo.size) - (width, height)
     matrix = cv2.getAffineTransform(source, target)
-    if abs(print.angle) < 0.05:  # only moved, by whole pixels: nothing is resampled
+    if print.is_straight:
         left, top = (min(max(0, round(at)), most) for at, most in zip(source[0] + 0.5, last, strict=True))
         matrix = np.array([(1.0, 0.0, -left), (0.0, 1.0, -top)])
 
@@ -85,28 +99,38 @@ def cut(photo: Photo, print: Print) -> Photo:
     return replace(photo, pixels=cut_out(photo.pixels), alpha=alpha, exif=exif, xmp=xmp)
 
 
-def cropped(photo: Photo) -> Photo:
-    """The one print on a scan; a photo without a lid around it stays. Raises PhotoError for several."""
-    prints = find_prints(photo.pixels)
+def framed(photo: Photo, options: RestoreOptions) -> tuple[Photo, Print | None]:
+    """The photo, or the print on it, straightened, cropped and turned as the options say, resampled once; and
+    what of the photo that is, None for all. Raises PhotoError for several prints of which one is asked for.
+    """
+    part = _frame(photo, options)
+    return (cut(photo, part) if part else photo).turned(options.turn_by_hand), part
+
+
+def _frame(photo: Photo, options: RestoreOptions) -> Print | None:
+    prints = find_prints(photo.pixels) if options.crop == "print" else []
     if len(prints) > 1:
         raise PhotoError(f"{len(prints)} prints lie on this scan: cut them out with revisage split")
-    return cut(photo, prints[0]) if prints else photo
-
-
-def framed(photo: Photo, options: RestoreOptions) -> Photo:
-    """The photo, or the print on it, turned, straightened and cropped as the options say; resampled once.
-    Raises PhotoError for a scan with several prints of which one is asked for."""
-    photo = (cropped(photo) if options.crop == "print" else photo).turned(options.turn_by_hand)
     if options.straighten == 0 and options.part is None:
-        return photo
+        return prints[0] if prints else None
+    width, height = photo.size
+    whole = prints[0] if prints else Print(((width - 1) / 2, (height - 1) / 2), (width, height), 0.0)
     x, y, w, h = options.part or (0.0, 0.0, 1.0, 1.0)
-    sides, turn = np.array(photo.size), np.deg2rad(options.straighten)
+    order = -1 if options.turn_by_hand % 180 else 1  # shares are of the sides as they are turned
+    sides, turn = np.array(whole.size)[::order], np.deg2rad(abs(options.straighten))
     # The largest rectangle of the photo's shape that lies within it once it is turned about its middle.
-    whole = sides / (np.cos(turn) + max(sides) / min(sides) * np.sin(abs(turn)))
-    back = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-    across, down = (sides - 1) / 2 + back @ ((np.array([x + w / 2, y + h / 2]) - 0.5) * whole)
-    width, height = np.maximum(whole * (w, h), 1)
-    return cut(photo, Print((float(across), float(down)), (float(width), float(height)), -options.straighten))
+    sides = sides / (np.cos(turn) + max(sides) / min(sides) * np.sin(turn))
+    angle = whole.angle - options.straighten
+    away = _rotation(angle - options.turn_by_hand) @ ((np.array([x + w / 2, y + h / 2]) - 0.5) * sides)
+    across, down = map(float, whole.centre + away)
+    wide, high = map(float, np.maximum(sides * (w, h), 1)[::order])
+    return Print((across, down), (wide, high), angle)
+
+
+def _rotation(degrees: float) -> np.ndarray:
+    """(2, 2): turns x, y clockwise."""
+    turn = np.deg2rad(degrees)
+    return np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
 
 
 def outlined(pixels: np.ndarray, prints: list[Print], before: int = 0) -> np.ndarray:

@@ -115,7 +115,10 @@ class Restoration:
         restored = any(face.outcome == "restored" for face in faces)
         chosen, scene = job.options, self.rest.models["scene"]
         deaf = f"with {scene}, which always cleans as it was trained to" if scene else "without a scene model"
+        kept, by_print = self.rest.frame, chosen.crop == "print"
         idle = {
+            f"crop keeps the print, {kept}": by_print and kept is not None,
+            "crop changes nothing: no print before a lid of one colour is found": by_print and kept is None,
             f"clean changes nothing {deaf}": chosen.clean != RestoreOptions.clean and not self.can_clean,
             "revive changes nothing without --colour revive": chosen.revive != 1 and tone is None,
             "faces changes nothing without a face model": chosen.faces != "all" and model is None,
