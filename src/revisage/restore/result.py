@@ -234,8 +234,8 @@ class Result:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the photo's file held and the result does not, and how it lies, in words, a line each."""
-        word = "pages" if self.photo.format == "TIFF" else "pictures"
-        left = f"{self.pages_left} of its {self.photo.pages} {word} are left out: --pages all restores each"
+        pages = f"{self.photo.pages} {'pages' if self.photo.format == 'TIFF' else 'pictures'}"
+        left = f"{self.pages_left} of its {pages} are left out: --pages all restores each into a TIFF"
         lies = f"turned by {self.turn_offered} degrees its faces would stand upright: --turn auto"
         told = [*([left] if self.pages_left else []), *([lies] if self.turn_offered else [])]
         told += [self.repair.note] if self.repair else []

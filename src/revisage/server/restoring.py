@@ -86,10 +86,12 @@ def restore_job(
                 files.upload(job.id).unlink(missing_ok=True)
             raise
         last.keep(job.digest, options, restoration)
-    result = restorer.with_pages(restoration.render(options), options, watch)
-    watch(Stage("save", 0, 1))
     own = restoration.photo.format
     format = options.chosen_format or (own if can_encode(own) else "PNG")
+    result = restoration.render(options)
+    if format == "TIFF":  # no other holds pages
+        result = restorer.with_pages(result, options, watch)
+    watch(Stage("save", 0, 1))
     data = result.encode(format, options)
     previews = _previews(restoration, result, options) if options.previews else {}
     report = result.report()
