@@ -96,6 +96,22 @@ def test_a_print_is_cut_out_upright() -> None:
     assert np.abs(upright - true).mean() < 12
 
 
+@pytest.mark.parametrize("zoom", [0.7, 1, 2, 3])
+def test_nothing_of_the_lid_is_left_around_a_print(zoom: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "PICTURES", [np.full((400, 500, 3), 100, np.uint8)])
+    shapes = [((280.4, 240.0), (420.0, 300.0), 1.3), ((840.0, 260.0), (300.0, 420.0), -6.0)]
+    shapes += [((400.0, 660.0), (480.0, 340.0), 0.0), ((900.3, 700.0), (300.0, 200.0), -2.2)]
+    prints = [Print((x * zoom, y * zoom), (w * zoom, h * zoom), angle) for (x, y), (w, h), angle in shapes]
+    pixels = scan(prints, LIDS["white"], noise=1.0, size=(int(1200 * zoom), int(900 * zoom)))
+    found = find_prints(pixels)
+    assert len(found) == len(prints)
+    for one, true in zip(found, prints, strict=True):
+        inside = cut(from_array(pixels), one).pixels
+        rows = (np.abs(inside[..., 0].astype(int) - 95) > 12).astype(float)
+        assert max(side.mean() for side in (rows[0], rows[-1], rows[:, 0], rows[:, -1])) < 0.02
+        assert np.abs(np.array(one.size) - true.size).max() < 2 * zoom + 3
+
+
 def test_a_straight_print_is_not_resampled_in_any_depth() -> None:
     pixels = scan([THREE[2]], LIDS["white"], 0).astype(np.uint16) * 257
     (found,) = find_prints(pixels)

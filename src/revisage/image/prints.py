@@ -205,8 +205,8 @@ def _print(rectangle: cv2.typing.RotatedRect, across: float, down: float) -> Pri
     turns = round(angle / 90)
     if turns % 2:
         width, height = height, width
-    # Pixel centres span one pixel less than the pixels; a pixel of the rim is left out on each side.
-    size = (max(1.0, (width - 1) * across), max(1.0, (height - 1) * down))
+    # Small, half a pixel of the rim is left out on each side; large, one more, which is partly of the lid.
+    size = (max(1.0, (width - 1) * across - 2), max(1.0, (height - 1) * down - 2))
     return Print(((x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5), size, angle - 90.0 * turns)
 
 
