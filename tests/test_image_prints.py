@@ -233,10 +233,16 @@ def test_a_scan_of_one_print_is_cropped_before_it_is_restored() -> None:
     assert entry["cropped"] == pytest.approx([70, 90, 420, 300], abs=6)
     (note,) = result.notes
     assert note.startswith(f"crop keeps the print, {result.size_in[0]} x {result.size_in[1]} pixels from ")
+    assert (
+        restorer.restore(one, scale=1, crop="print", straighten=2).notes[0].startswith("crop keeps the print")
+    )
+    assert (
+        restorer.restore(PICTURES[1], crop="print", straighten=2).notes[0].startswith("crop changes nothing")
+    )
     full = restorer.restore(PICTURES[1], scale=1, crop="print")
     assert np.array_equal(full.pixels, PICTURES[1])
     assert (full.entry()["straightened"], full.entry()["cropped"]) == (0, None)
-    assert full.notes == ("crop changes nothing: no print before a lid of one colour is found",)
+    assert full.notes == ("crop changes nothing: no print is found",)
     with pytest.raises(PhotoError, match="revisage split"):
         restorer.restore(scan(THREE), crop="print")
     with pytest.raises(UsageError, match="another analysis"):

@@ -21,6 +21,7 @@ FULL = 0.93  #: share of its rectangle that a single print fills; less may be se
 SQUARE = 0.93  #: share of it that a print's convex hull fills: somebody before a plain wall is no print
 LID = 0.65  #: share of the scan's rim that is lid
 CORE = 60  #: pixels of what is left of a print, seen small, when the prints fall apart
+STRAIGHT = 0.05  #: degrees under which a print is cut out as it lies
 TIGHTER = 0.97  #: share of one rectangle around all that those around each may take together
 STANDS_OUT = (12.0, 6.0)
 """Distance in Lab from the lid's colour above which a pixel is no lid, more on a noisy one; and where nothing
@@ -34,6 +35,7 @@ class Print:
     centre: tuple[float, float]  #: x, y in pixels of the scan, pixel centres at integers
     size: tuple[float, float]  #: width and height in pixels
     angle: float  #: degrees by which it is turned clockwise on the scan, -45 to 45
+    found: bool = False  #: by its lid, and not chosen by hand
 
     @property
     def corners(self) -> np.ndarray:
@@ -43,11 +45,6 @@ class Print:
         corners: np.ndarray = (signs * half) @ _rotation(self.angle).T + self.centre
         return corners.astype(np.float32)
 
-    @property
-    def is_straight(self) -> bool:
-        """Whether it is only moved by whole pixels when it is cut out: nothing is resampled."""
-        return abs(self.angle) < 0.05
-
     def __str__(self) -> str:
         degrees, (x, y, width, height) = self.entry().values()
         return f"{width} x {height} pixels from {x},{y} on, straightened by {degrees:g} degrees"
@@ -55,7 +52,7 @@ class Print:
     def entry(self) -> dict[str, Any]:
         """What the report states of what was cut out, in JSON types."""
         x, y = (round(at + 0.5 - side / 2) for at, side in zip(self.centre, self.size, strict=True))
-        degrees = 0.0 if self.is_straight else round(-self.angle, 2)
+        degrees = 0.0 if abs(self.angle) < STRAIGHT else round(-self.angle, 2)
         return {"straightened": degrees, "cropped": [x, y, *map(round, self.size)]}
 
 
@@ -83,7 +80,7 @@ def cut(photo: Photo, print: Print) -> Photo:
     target = np.array([(0, 0), (width, 0), (width, height)], np.float32) - 0.5
     last = np.array(photo.size) - (width, height)
     matrix = cv2.getAffineTransform(source, target)
-    if print.is_straight:
+    if abs(print.angle) < STRAIGHT:  # only moved, by whole pixels: nothing is resampled
         left, top = (min(max(0, round(at)), most) for at, most in zip(source[0] + 0.5, last, strict=True))
         matrix = np.array([(1.0, 0.0, -left), (0.0, 1.0, -top)])
 
@@ -124,7 +121,7 @@ def _frame(photo: Photo, options: RestoreOptions) -> Print | None:
     away = _rotation(angle - options.turn_by_hand) @ ((np.array([x + w / 2, y + h / 2]) - 0.5) * sides)
     across, down = map(float, whole.centre + away)
     wide, high = map(float, np.maximum(sides * (w, h), 1)[::order])
-    return Print((across, down), (wide, high), angle)
+    return Print((across, down), (wide, high), angle, bool(prints))
 
 
 def _rotation(degrees: float) -> np.ndarray:
@@ -207,7 +204,7 @@ def _print(rectangle: cv2.typing.RotatedRect, across: float, down: float) -> Pri
         width, height = height, width
     # Small, half a pixel of the rim is left out on each side; large, one more, which is partly of the lid.
     size = (max(1.0, (width - 1) * across - 2), max(1.0, (height - 1) * down - 2))
-    return Print(((x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5), size, angle - 90.0 * turns)
+    return Print(((x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5), size, angle - 90.0 * turns, True)
 
 
 def _in_reading_order(prints: list[Print]) -> list[Print]:

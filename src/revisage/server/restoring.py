@@ -64,7 +64,8 @@ def restore_job(
     key = result_key(job.digest, job.options)
     if files.is_published(job.id, key):
         return key, {}
-    options = job.options if job.options.guard is not None else replace(job.options, guard=guard)
+    guarded = job.options.guard is not None or job.options.model == "none"
+    options = job.options if guarded else replace(job.options, guard=guard)
     restoration = last.of(job.digest, options, watch)
     if restoration is None:
         stages: list[str] = []
