@@ -93,6 +93,20 @@ def test_one_photo_goes_beside_itself_or_where_it_is_told(tmp_path: Path) -> Non
     assert plan_photos([source], tmp_path / "v1.2") == [Job(source, tmp_path / "v1.2" / "a.jpg")]
 
 
+def test_a_photo_that_is_named_twice_is_restored_once_where_it_comes_first(tmp_path: Path) -> None:
+    box = tmp_path / "box"
+    one, other = photo(box / "a.jpg"), photo(box / "sub" / "b.jpg")
+    out, again = tmp_path / "out", tmp_path / "box" / "sub" / ".." / "a.jpg"
+    assert plan_photos([one, again], tmp_path / "b.png") == [Job(one, tmp_path / "b.png")]
+    assert plan_photos([one, one], None) == [Job(one, box / "a.restored.jpg")]
+    assert plan_photos([one, box], out) == [Job(one, out / "a.jpg"), Job(other, out / "sub" / "b.jpg")]
+    assert plan_photos([box / "sub", box], out) == [Job(other, out / "b.jpg"), Job(one, out / "a.jpg")]
+    beside = Job(other, tmp_path / "box.restored" / "sub" / "b.jpg")
+    assert plan_photos([box, one, box, box / "sub"], None) == [Job(one, box / "a.restored.jpg"), beside]
+    (box / "link.jpg").symlink_to(one)
+    assert len(plan_photos([box, one], out)) == 3, "two names within one folder are two photos of it"
+
+
 def test_results_beside_their_photos_are_no_photos_whatever_their_names(tmp_path: Path) -> None:
     photos = [photo(tmp_path / name) for name in ("a.jpg", "a.JPG", "x.png", "x.tif")]
     for format in (None, "PNG"):

@@ -259,6 +259,12 @@ def test_the_faces_of_all_pages_are_counted(
     (tmp_path / "a.tif").write_bytes(many([np.full((160, 160, 3), 99, np.uint8)] * 3))
     assert main(["restore", str(tmp_path / "a.tif"), "--pages", "all", "--scale", "1"]) == 0
     assert "3 of 3 faces" in capsys.readouterr().out
+    report = tmp_path / "report.json"
+    one = ["-o", str(tmp_path / "a.png"), "--report", str(report)]
+    assert main(["restore", str(tmp_path / "a.tif"), "--pages", "all", "--scale", "1", *one]) == 0
+    assert "1 of 1 face," in capsys.readouterr().out
+    entry = json.loads(report.read_text())["photos"][0]
+    assert (entry["pages"], entry["pages_left"], entry["further_pages"]) == (3, 2, [])
 
 
 def test_a_format_without_pages_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -267,7 +273,8 @@ def test_a_format_without_pages_says_so(tmp_path: Path, capsys: pytest.CaptureFi
     frames[0].save(source, save_all=True, append_images=frames[1:])
     out = str(tmp_path / "out.png")
     assert main(["restore", str(source), "-o", out, "--pages", "all", *PLAIN]) == 0
-    assert "its further pages cannot go into PNG" in capsys.readouterr().err
+    told = "2 of its 3 pictures are left out: --pages all restores each into a TIFF\n"
+    assert capsys.readouterr().err.endswith(told)
 
 
 def test_pages_that_are_too_much_together_are_refused() -> None:

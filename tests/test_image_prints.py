@@ -96,6 +96,22 @@ def test_a_print_is_cut_out_upright() -> None:
     assert np.abs(upright - true).mean() < 12
 
 
+@pytest.mark.parametrize("zoom", [0.7, 1, 2, 3])
+def test_nothing_of_the_lid_is_left_around_a_print(zoom: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "PICTURES", [np.full((400, 500, 3), 100, np.uint8)])
+    shapes = [((280.4, 240.0), (420.0, 300.0), 1.3), ((840.0, 260.0), (300.0, 420.0), -6.0)]
+    shapes += [((400.0, 660.0), (480.0, 340.0), 0.0), ((900.3, 700.0), (300.0, 200.0), -2.2)]
+    prints = [Print((x * zoom, y * zoom), (w * zoom, h * zoom), angle) for (x, y), (w, h), angle in shapes]
+    pixels = scan(prints, LIDS["white"], noise=1.0, size=(int(1200 * zoom), int(900 * zoom)))
+    found = find_prints(pixels)
+    assert len(found) == len(prints)
+    for one, true in zip(found, prints, strict=True):
+        inside = cut(from_array(pixels), one).pixels
+        rows = (np.abs(inside[..., 0].astype(int) - 95) > 12).astype(float)
+        assert max(side.mean() for side in (rows[0], rows[-1], rows[:, 0], rows[:, -1])) < 0.02
+        assert np.abs(np.array(one.size) - true.size).max() < 2 * zoom + 3
+
+
 def test_a_straight_print_is_not_resampled_in_any_depth() -> None:
     pixels = scan([THREE[2]], LIDS["white"], 0).astype(np.uint16) * 257
     (found,) = find_prints(pixels)
@@ -127,7 +143,7 @@ def test_the_command_writes_each_print_once(tmp_path: Path, capsys: pytest.Captu
     assert main([*command, "--preview"]) == 0
     assert [path.name for path in out.iterdir()] == ["album-preview.jpg"]
     assert main(command) == 0
-    assert main(command) == 0  # its own results may be written again
+    assert main([*command, str(tmp_path / "." / "album.png")]) == 0  # its own results; a scan named twice
     assert capsys.readouterr().out.count("3 prints") == 3
     second = decode(out / "album-2.png").pixels
     assert second.shape[0] > 1.3 * second.shape[1]
@@ -214,7 +230,21 @@ def test_a_scan_of_one_print_is_cropped_before_it_is_restored() -> None:
     result = restorer.restore(one, scale=1, crop="print")
     assert abs(result.pixels.shape[1] - 420) < 6
     assert result.size_in == result.photo.size
-    assert np.array_equal(restorer.restore(PICTURES[1], scale=1, crop="print").pixels, PICTURES[1])
+    entry = result.entry()
+    assert entry["straightened"] == pytest.approx(-3.5, abs=0.5)
+    assert entry["cropped"] == pytest.approx([70, 90, 420, 300], abs=6)
+    (note,) = result.notes
+    assert note.startswith(f"crop keeps the print, {result.size_in[0]} x {result.size_in[1]} pixels from ")
+    assert (
+        restorer.restore(one, scale=1, crop="print", straighten=2).notes[0].startswith("crop keeps the print")
+    )
+    assert (
+        restorer.restore(PICTURES[1], crop="print", straighten=2).notes[0].startswith("crop changes nothing")
+    )
+    full = restorer.restore(PICTURES[1], scale=1, crop="print")
+    assert np.array_equal(full.pixels, PICTURES[1])
+    assert (full.entry()["straightened"], full.entry()["cropped"]) == (0, None)
+    assert full.notes == ("crop changes nothing: no print is found",)
     with pytest.raises(PhotoError, match="revisage split"):
         restorer.restore(scan(THREE), crop="print")
     with pytest.raises(UsageError, match="another analysis"):
@@ -240,7 +270,7 @@ def middle_of(pixels: np.ndarray, channel: int) -> np.ndarray:
 @pytest.mark.parametrize("size", [(400, 240), (240, 400)])
 @pytest.mark.parametrize("degrees", [7.5, -20.0])
 def test_a_photo_is_straightened_and_loses_only_its_corners(size: tuple[int, int], degrees: float) -> None:
-    straight = framed(from_array(marked(size, -degrees)), RestoreOptions(straighten=degrees)).pixels
+    straight = framed(from_array(marked(size, -degrees)), RestoreOptions(straighten=degrees))[0].pixels
     lost = np.array(size) - straight.shape[1::-1]
     assert straight.shape[1] / straight.shape[0] == pytest.approx(size[0] / size[1], rel=0.02)
     assert (straight[..., 0] == 0).sum() < 20, "hardly a pixel of the black edge, and none beyond it"
@@ -250,15 +280,30 @@ def test_a_photo_is_straightened_and_loses_only_its_corners(size: tuple[int, int
 
 def test_a_part_is_taken_of_the_photo_as_it_stands_turned_and_straightened() -> None:
     photo = from_array(marked((400, 240), 90 - 10))
-    whole = framed(photo, RestoreOptions(turn="270", straighten=10)).pixels
+    whole = framed(photo, RestoreOptions(turn="270", straighten=10))[0].pixels
     height, width = whole.shape[:2]
-    part = framed(photo, RestoreOptions(turn="270", straighten=10, crop=(0.25, 0.5, 0.5, 0.4))).pixels
+    part = framed(photo, RestoreOptions(turn="270", straighten=10, crop=(0.25, 0.5, 0.5, 0.4)))[0].pixels
     assert part.shape[:2] == (round(0.4 * height), round(0.5 * width))
     top, left = height // 2, width // 4
     expected = whole[top : top + part.shape[0], left : left + part.shape[1]].astype(int)
     assert np.abs(part - expected).mean() < 2
-    plain = framed(photo, RestoreOptions(crop="0.5,0,0.5,1")).pixels
+    plain = framed(photo, RestoreOptions(crop="0.5,0,0.5,1"))[0].pixels
     assert np.array_equal(plain, photo.pixels[:, 200:])
+
+
+@pytest.mark.parametrize("turn", ["keep", "90", "180", "270"])
+def test_the_report_tells_what_was_straightened_and_cut_out(turn: str) -> None:
+    pixels = np.arange(400 * 240).reshape(240, 400, 1).repeat(3, 2).astype(np.uint16)
+    part, frame = framed(from_array(pixels), RestoreOptions(turn=turn, crop=(0.5, 0.1, 0.25, 0.4)))
+    assert frame is not None
+    x, y, width, height = frame.entry()["cropped"]
+    degrees = 0 if turn == "keep" else int(turn)
+    assert np.array_equal(part.turned(-degrees).pixels, pixels[y : y + height, x : x + width])
+    _, frame = framed(from_array(scan([THREE[0]])), RestoreOptions(turn=turn, crop="print", straighten=5.5))
+    assert frame is not None
+    assert frame.entry()["straightened"] == pytest.approx(2, abs=0.5)
+    assert frame.centre == pytest.approx(THREE[0].centre, abs=2)
+    assert Restorer(model="none", scene="none").restore(pixels, straighten=3).entry()["straightened"] == 3
 
 
 @pytest.mark.parametrize("share", [0.002601, 0.0026, 0.00261, 0.0005, 1e-9])
@@ -267,10 +312,10 @@ def test_a_small_part_is_cut_where_it_lies(share: float) -> None:
     photo = from_array(
         np.repeat(np.stack([column // 256, column % 256, column * 0], 1)[None], 9, axis=0).astype(np.uint8)
     )
-    part = framed(photo, RestoreOptions(crop=(0.8, 0, share, 1))).pixels[0].astype(int)
+    part = framed(photo, RestoreOptions(crop=(0.8, 0, share, 1)))[0].pixels[0].astype(int)
     expected = np.arange(3200, 3200 + max(1, round(4000 * share)))
     assert np.abs(256 * part[:, 0] + part[:, 1] - expected).max() <= 1
-    turned = framed(photo, RestoreOptions(crop=(0.8, 0, share, 1), straighten=0.1)).pixels
+    turned = framed(photo, RestoreOptions(crop=(0.8, 0, share, 1), straighten=0.1))[0].pixels
     assert turned[0, 0, 0] == 10, "of what is left at column 2,676, and not a corner of the photo"
 
 

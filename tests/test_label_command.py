@@ -183,7 +183,7 @@ def test_what_changes_during_a_run_is_told_and_tried_again(
 ) -> None:
     credentials = authority.issue("gone")
     job, restorer = Job(album / "0.jpg", tmp_path / "out.jpg"), Restorer(models=StubModels(scene=twice))
-    found = photo.read(job, restorer.settings.limits)
+    found = photo.read(job, restorer.settings.limits, SaveOptions())
     result = photo.restore(found, restorer, RestoreOptions(), None, seconds=60)
     if change == "key":
         Path(credentials.key).unlink()

@@ -151,8 +151,10 @@ def test_a_strength_that_changes_nothing_is_told(photo: np.ndarray) -> None:
 
 def test_options_of_faces_and_files_that_change_nothing_are_told(photo: np.ndarray) -> None:
     plain = Restorer(models=StubModels(scene=twice))
-    result = plain.restore(photo, faces="largest", face="1,2,30,40")
+    result = plain.restore(photo, faces="largest", face="1,2,30,40", strength=0.5, guard=40)
     assert result.notes == (
+        "strength changes nothing without a face model",
+        "guard changes nothing without a face model",
         "faces changes nothing without a face model",
         "face changes nothing without a face model",
     )
@@ -162,6 +164,14 @@ def test_options_of_faces_and_files_that_change_nothing_are_told(photo: np.ndarr
         assert any(note.startswith(f"quality changes nothing in {format}") for note in result.notes) == told
         result.encode(format)
         assert not result.notes
+
+
+def test_options_that_change_no_aligned_face_are_told() -> None:
+    aligned = Restorer(models=Models())
+    crop = np.full((64, 64, 3), 90, np.uint8)
+    told = aligned.restore(crop, aligned=True, scale=2, turn="auto").notes
+    assert told == tuple(f"{one} changes nothing for an aligned face" for one in ("scale", "turn auto"))
+    assert not aligned.restore(crop, aligned=True, turn=90, strength=0.5, guard=40).notes
 
 
 @pytest.mark.parametrize(

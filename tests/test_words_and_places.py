@@ -353,7 +353,7 @@ def test_regions_stay_on_what_they_name_in_a_part(options: dict[str, Any], form:
     marked = np.zeros((200, 400, 3), np.uint8)
     marked[40:120, 100:140] = 255  # 0.25 to 0.35 of the width, 0.2 to 0.6 of the height
     form = form.replace('y="0.2"', 'y="0.4"').replace("y>0.2<", "y>0.4<")
-    part = framed(Photo(pixels=marked, xmp=packet(form, REGION_SPACES)), RestoreOptions(**options))
+    part = framed(Photo(pixels=marked, xmp=packet(form, REGION_SPACES)), RestoreOptions(**options))[0]
     rows, columns = np.nonzero(part.pixels[..., 0] > 127)
     height, width = part.pixels.shape[:2]
     middle = [(columns.min() + columns.max() + 1) / 2 / width, (rows.min() + rows.max() + 1) / 2 / height]
@@ -365,7 +365,7 @@ def test_regions_stay_on_what_they_name_in_a_part(options: dict[str, Any], form:
 def test_a_region_of_what_is_cut_off_goes() -> None:
     """Else a name would stand on somebody else."""
     photo = Photo(pixels=np.zeros((20, 40, 3), np.uint8), xmp=packet(ATTRIBUTES, REGION_SPACES))
-    part = framed(photo, RestoreOptions(crop="0.5,0,0.5,1"))
+    part = framed(photo, RestoreOptions(crop="0.5,0,0.5,1"))[0]
     assert b"stArea" in photo.xmp
     assert b"stArea:x" not in part.xmp
 
@@ -375,7 +375,7 @@ def test_where_the_subject_is_goes_when_the_picture_is_turned_or_enlarged() -> N
     exif[0x8769] = {0x9214: (10, 10), 0xA002: 30, 0xA003: 20, 0x9003: "2001:01:01 00:00:00"}
     block = EXIF_PREFIX + exif.tobytes().removeprefix(EXIF_PREFIX)
     big, small = (Photo(pixels=np.zeros((20 * n, 30 * n, 3), np.uint8), exif=block) for n in (2, 1))
-    moved = (big, small.turned(180), framed(big, RestoreOptions(crop=(0, 0, 0.5, 0.5))))
+    moved = (big, small.turned(180), framed(big, RestoreOptions(crop=(0, 0, 0.5, 0.5)))[0])
     for photo in (small, *moved):
         found = Image.Exif()
         found.load(decode(encode(photo, format="JPEG")).exif)

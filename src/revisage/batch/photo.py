@@ -2,7 +2,7 @@
 
 import errno
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from revisage import errors
@@ -50,17 +50,19 @@ class Read:
     marks: Marks
 
 
-def read(job: Job, limits: DecodeLimits, *, damaged: bool = False) -> Read:
-    """Decode the photo. Raises PhotoError, OSError."""
+def read(job: Job, limits: DecodeLimits, saving: SaveOptions, *, damaged: bool = False) -> Read:
+    """Decode the photo, with its further pages where the result can hold them. Raises PhotoError, OSError."""
     start = time.perf_counter()
     stamp = storage.stamp(job.source)  # first: a file that changes meanwhile has another one at the next run
-    if isinstance(job.source, Path):
-        photo = with_sidecar(decode(job.source, limits=limits, damaged=damaged), job.source)
-        seconds = time.perf_counter() - start
-        return Read(photo, Marks(stamp, storage.digest(job.source), seconds))
-    data = storage.read(job.source)
+    data = job.source if isinstance(job.source, Path) else storage.read(job.source)
     photo = decode(data, limits=limits, damaged=damaged)
-    return Read(photo, Marks(stamp, sha256(data), time.perf_counter() - start))
+    photo = with_sidecar(photo, data) if isinstance(data, Path) else photo
+    if _format(job, photo.format, saving) != "TIFF":
+        photo = replace(photo, page=None)
+    seconds = time.perf_counter() - start
+    return Read(
+        photo, Marks(stamp, storage.digest(data) if isinstance(data, Path) else sha256(data), seconds)
+    )
 
 
 def restore(
@@ -83,12 +85,7 @@ def restore(
 
 def write(job: Job, marks: Marks, result: Result, saving: SaveOptions) -> Outcome:
     """Write the result, whole or not at all. Raises SaveError, SigningError, OSError."""
-    if storage.is_stream(job.target):
-        own = result.photo.format
-        writable = can_encode(own) and (saving.sign is None or can_sign(own))
-        format = saving.chosen_format or (own if writable else "PNG")
-    else:
-        format = format_of(Path(str(job.target))) or ""
+    format = _format(job, result.photo.format, saving)
     assert format, job.target  # as it was planned
     check_target(job, saving)
     original = None if saving.sign is None else _original(job, marks, result.photo.format)
@@ -106,6 +103,14 @@ def write(job: Job, marks: Marks, result: Result, saving: SaveOptions) -> Outcom
     result.seconds["encode"] = round(result.seconds["encode"] + time.perf_counter() - start, 4)
     entry = result.entry() | {"input": str(job.source), "output": str(job.target), "reason": None}
     return Outcome(job, entry, digest=marks.digest, stamp=marks.stamp, written=len(data))
+
+
+def _format(job: Job, own: str, saving: SaveOptions) -> str:
+    """The result's, of a photo whose `own` it is."""
+    if not storage.is_stream(job.target):
+        return format_of(Path(str(job.target))) or ""
+    writable = can_encode(own) and (saving.sign is None or can_sign(own))
+    return saving.chosen_format or (own if writable else "PNG")
 
 
 def _original(job: Job, marks: Marks, format: str) -> Original:

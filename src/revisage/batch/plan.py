@@ -67,8 +67,11 @@ def plan_photos(
     if out is None and folders:
         files = [path for path in inputs if not path.is_dir()]
         jobs = plan_photos(files, None, writable, format, tell=tell) if files else []
+        seen = {Path(job.source).resolve() for job in jobs}
         for folder in folders:
-            jobs += plan_photos([folder], results_folder(folder), writable, format, tell=tell)
+            more = plan_photos([folder], results_folder(folder), writable, format, tell=tell)
+            new = set(_unseen([Path(job.source) for job in more], seen))
+            jobs += [job for job in more if job.source in new]
         return jobs
     found = _found(inputs, out, tell)
     photos, roots = [photo for photo, _ in found], [root for _, root in found]
@@ -76,7 +79,7 @@ def plan_photos(
         raise absent(photos[0])
     if out is None:
         targets = output_paths(photos, writable=writable, format=format)
-    elif len(inputs) == 1 and not inputs[0].is_dir() and not (as_folder or out.is_dir()) and out.suffix:
+    elif len(photos) == 1 and not (folders or as_folder or out.is_dir()) and out.suffix:
         _check_name(out, format)
         if out.resolve() == photos[0].resolve():
             raise UsageError(f"{out} is the original and is never written to: choose another name")
@@ -93,12 +96,21 @@ def plan_photos(
 
 def _found(inputs: Sequence[Path], out: Path | None, tell: Tell) -> list[tuple[Path, Path]]:
     """The photos, each with the folder that its result's path is relative to."""
-    found: list[tuple[Path, Path]] = []
+    found, seen = list[tuple[Path, Path]](), set[Path]()
     for path in inputs:
         root = path if path.is_dir() else path.parent
-        found += [(photo, root) for photo in (_below(path, out, tell) if path.is_dir() else [path])]
+        below = _below(path, out, tell) if path.is_dir() else [path]
+        found += [(photo, root) for photo in (_unseen(below, seen) if len(inputs) > 1 else below)]
     passed = _results([photo for photo, _ in found], tell)
     return [pair for pair in found if pair[0] not in passed]
+
+
+def _unseen(photos: Sequence[Path], seen: set[Path]) -> list[Path]:
+    """Those that are not `seen` at another place already, and now are; links within one folder all stay."""
+    files = [photo.resolve() for photo in photos]
+    new = [photo for photo, file in zip(photos, files, strict=True) if file not in seen]
+    seen.update(files)
+    return new
 
 
 def _results(photos: Sequence[Path], tell: Tell, shown: Callable[[Path], object] = str) -> frozenset[Path]:

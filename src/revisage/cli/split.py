@@ -50,10 +50,11 @@ def main(argv: Sequence[str]) -> int:
     options = parse(Options, "split", argv)
     if options.out.is_file() or any(scan.is_dir() for scan in options.scans):
         raise UsageError("name scans, not a folder of them, and a folder for the prints with -o")
-    names = Counter(scan.stem.casefold() for scan in options.scans)
-    if twice := next((scan for scan in options.scans if names[scan.stem.casefold()] > 1), None):
+    scans = list({scan.resolve(): scan for scan in options.scans}.values())
+    names = Counter(scan.stem.casefold() for scan in scans)
+    if twice := next((scan for scan in scans if names[scan.stem.casefold()] > 1), None):
         raise UsageError(f"several scans are called {twice.stem}: give each a folder of its own")
-    failed, left = 0, list(options.scans)
+    failed, left = 0, scans
     with interruptible(hand="scan in hand") as stop:
         while left and not stop.is_set():
             scan = left.pop(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ FULL = 0.93  #: share of its rectangle that a single print fills; less may be se
 SQUARE = 0.93  #: share of it that a print's convex hull fills: somebody before a plain wall is no print
 LID = 0.65  #: share of the scan's rim that is lid
 CORE = 60  #: pixels of what is left of a print, seen small, when the prints fall apart
+STRAIGHT = 0.05  #: degrees under which a print is cut out as it lies
 TIGHTER = 0.97  #: share of one rectangle around all that those around each may take together
 STANDS_OUT = (12.0, 6.0)
 """Distance in Lab from the lid's colour above which a pixel is no lid, more on a noisy one; and where nothing
@@ -33,16 +35,25 @@ class Print:
     centre: tuple[float, float]  #: x, y in pixels of the scan, pixel centres at integers
     size: tuple[float, float]  #: width and height in pixels
     angle: float  #: degrees by which it is turned clockwise on the scan, -45 to 45
+    found: bool = False  #: by its lid, and not chosen by hand
 
     @property
     def corners(self) -> np.ndarray:
         """(4, 2) float32: x, y of its corners on the scan, clockwise from the upper left."""
         half = np.array(self.size) / 2
         signs = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
-        turn = np.deg2rad(self.angle)
-        rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-        corners: np.ndarray = (signs * half) @ rotation.T + self.centre
+        corners: np.ndarray = (signs * half) @ _rotation(self.angle).T + self.centre
         return corners.astype(np.float32)
+
+    def __str__(self) -> str:
+        degrees, (x, y, width, height) = self.entry().values()
+        return f"{width} x {height} pixels from {x},{y} on, straightened by {degrees:g} degrees"
+
+    def entry(self) -> dict[str, Any]:
+        """What the report states of what was cut out, in JSON types."""
+        x, y = (round(at + 0.5 - side / 2) for at, side in zip(self.centre, self.size, strict=True))
+        degrees = 0.0 if abs(self.angle) < STRAIGHT else round(-self.angle, 2)
+        return {"straightened": degrees, "cropped": [x, y, *map(round, self.size)]}
 
 
 def find_prints(pixels: np.ndarray) -> list[Print]:
@@ -69,7 +80,7 @@ def cut(photo: Photo, print: Print) -> Photo:
     target = np.array([(0, 0), (width, 0), (width, height)], np.float32) - 0.5
     last = np.array(photo.size) - (width, height)
     matrix = cv2.getAffineTransform(source, target)
-    if abs(print.angle) < 0.05:  # only moved, by whole pixels: nothing is resampled
+    if abs(print.angle) < STRAIGHT:  # only moved, by whole pixels: nothing is resampled
         left, top = (min(max(0, round(at)), most) for at, most in zip(source[0] + 0.5, last, strict=True))
         matrix = np.array([(1.0, 0.0, -left), (0.0, 1.0, -top)])
 
@@ -85,28 +96,38 @@ def cut(photo: Photo, print: Print) -> Photo:
     return replace(photo, pixels=cut_out(photo.pixels), alpha=alpha, exif=exif, xmp=xmp)
 
 
-def cropped(photo: Photo) -> Photo:
-    """The one print on a scan; a photo without a lid around it stays. Raises PhotoError for several."""
-    prints = find_prints(photo.pixels)
+def framed(photo: Photo, options: RestoreOptions) -> tuple[Photo, Print | None]:
+    """The photo, or the print on it, straightened, cropped and turned as the options say, resampled once; and
+    what of the photo that is, None for all. Raises PhotoError for several prints of which one is asked for.
+    """
+    part = _frame(photo, options)
+    return (cut(photo, part) if part else photo).turned(options.turn_by_hand), part
+
+
+def _frame(photo: Photo, options: RestoreOptions) -> Print | None:
+    prints = find_prints(photo.pixels) if options.crop == "print" else []
     if len(prints) > 1:
         raise PhotoError(f"{len(prints)} prints lie on this scan: cut them out with revisage split")
-    return cut(photo, prints[0]) if prints else photo
-
-
-def framed(photo: Photo, options: RestoreOptions) -> Photo:
-    """The photo, or the print on it, turned, straightened and cropped as the options say; resampled once.
-    Raises PhotoError for a scan with several prints of which one is asked for."""
-    photo = (cropped(photo) if options.crop == "print" else photo).turned(options.turn_by_hand)
     if options.straighten == 0 and options.part is None:
-        return photo
+        return prints[0] if prints else None
+    width, height = photo.size
+    whole = prints[0] if prints else Print(((width - 1) / 2, (height - 1) / 2), (width, height), 0.0)
     x, y, w, h = options.part or (0.0, 0.0, 1.0, 1.0)
-    sides, turn = np.array(photo.size), np.deg2rad(options.straighten)
+    order = -1 if options.turn_by_hand % 180 else 1  # shares are of the sides as they are turned
+    sides, turn = np.array(whole.size)[::order], np.deg2rad(abs(options.straighten))
     # The largest rectangle of the photo's shape that lies within it once it is turned about its middle.
-    whole = sides / (np.cos(turn) + max(sides) / min(sides) * np.sin(abs(turn)))
-    back = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-    across, down = (sides - 1) / 2 + back @ ((np.array([x + w / 2, y + h / 2]) - 0.5) * whole)
-    width, height = np.maximum(whole * (w, h), 1)
-    return cut(photo, Print((float(across), float(down)), (float(width), float(height)), -options.straighten))
+    sides = sides / (np.cos(turn) + max(sides) / min(sides) * np.sin(turn))
+    angle = whole.angle - options.straighten
+    away = _rotation(angle - options.turn_by_hand) @ ((np.array([x + w / 2, y + h / 2]) - 0.5) * sides)
+    across, down = map(float, whole.centre + away)
+    wide, high = map(float, np.maximum(sides * (w, h), 1)[::order])
+    return Print((across, down), (wide, high), angle, bool(prints))
+
+
+def _rotation(degrees: float) -> np.ndarray:
+    """(2, 2): turns x, y clockwise."""
+    turn = np.deg2rad(degrees)
+    return np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
 
 
 def outlined(pixels: np.ndarray, prints: list[Print], before: int = 0) -> np.ndarray:
@@ -181,9 +202,9 @@ def _print(rectangle: cv2.typing.RotatedRect, across: float, down: float) -> Pri
     turns = round(angle / 90)
     if turns % 2:
         width, height = height, width
-    # Pixel centres span one pixel less than the pixels; a pixel of the rim is left out on each side.
-    size = (max(1.0, (width - 1) * across), max(1.0, (height - 1) * down))
-    return Print(((x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5), size, angle - 90.0 * turns)
+    # Small, half a pixel of the rim is left out on each side; large, one more, which is partly of the lid.
+    size = (max(1.0, (width - 1) * across - 2), max(1.0, (height - 1) * down - 2))
+    return Print(((x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5), size, angle - 90.0 * turns, True)
 
 
 def _in_reading_order(prints: list[Print]) -> list[Print]:

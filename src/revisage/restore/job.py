@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from revisage.errors import OptionError, UsageError, did_you_mean
 from revisage.faces import Face
 from revisage.image import Photo
+from revisage.image.prints import Print
 from revisage.options import Checked, RestoreOptions
 from revisage.restore.progress import Progress, silent
 from revisage.restore.repair import Repair
@@ -51,6 +52,7 @@ class Job:
     finder: str | None = None  #: name and version of what found its faces
     repair: Repair | None = None  #: what was repaired in it
     red_eyes: int = 0  #: made dark in it
+    frame: Print | None = None  #: what was cut out of it
 
     def __post_init__(self) -> None:
         given = self.given if isinstance(self.given, Sequence) else [self.given]

@@ -10,7 +10,7 @@ SCHEMA = 1
 STAGES = ("decode", "repair", "find", "faces", "scene", "paste", "encode")
 _UNKNOWN = (
     "input", "output", "size_in", "size_out", "scale", "background", "runtime", "tone", "repair", "red_eyes",
-    "there", "pages", "pages_left",
+    "cropped", "there", "pages", "pages_left",
 )  # fmt: skip
 
 
@@ -19,9 +19,9 @@ class FaceReport:
     """What became of one face."""
 
     number: int  #: from 1, left to right in the photo
-    box: tuple[float, float, float, float]  #: x, y, width, height in pixels of the input
+    box: tuple[float, float, float, float]  #: x, y, width, height in pixels, within `size_in`
     landmarks: tuple[tuple[float, float], ...]
-    """Five (x, y) in pixels of the input, in the detector's order; none where a model took all of it."""
+    """Five (x, y) in the same pixels, in the detector's order; none where a model took all of it."""
     score: float  #: the detector's confidence, 0 to 1
     outcome: str  #: "restored", "skipped" or "failed"
     reason: str | None = None  #: why it was skipped or failed
@@ -56,6 +56,7 @@ def failure(source: object, error: BaseException) -> dict[str, Any]:
         "status": "failed",
         "error": lines[0] if lines else type(error).__name__,
         "turned": 0,
+        "straightened": 0.0,
         "turn_offered": 0,
         "models": dict.fromkeys(("face", "scene", "finder", "identity", "damage", "tone")),
         "seconds": dict.fromkeys(STAGES, 0.0),

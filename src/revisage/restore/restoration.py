@@ -113,11 +113,17 @@ class Restoration:
         estimated = {"damage": repair, "tone": tone}
         others = [one.model for one in estimated.values() if one and one.model and one.changes]
         restored = any(face.outcome == "restored" for face in faces)
-        chosen, scene = job.options, self.rest.models["scene"]
+        chosen, scene, kept = job.options, self.rest.models["scene"], self.rest.frame
         deaf = f"with {scene}, which always cleans as it was trained to" if scene else "without a scene model"
         idle = {
+            f"crop keeps the print, {kept}": kept is not None and kept.found,
+            "crop changes nothing: no print is found": chosen.crop == "print" and not (kept and kept.found),
+            "scale changes nothing for an aligned face": chosen.aligned and chosen.scale != "auto",
+            "turn auto changes nothing for an aligned face": chosen.aligned and chosen.turn == "auto",
             f"clean changes nothing {deaf}": chosen.clean != RestoreOptions.clean and not self.can_clean,
             "revive changes nothing without --colour revive": chosen.revive != 1 and tone is None,
+            "strength changes nothing without a face model": chosen.strength != 1 and model is None,
+            "guard changes nothing without a face model": chosen.guard is not None and model is None,
             "faces changes nothing without a face model": chosen.faces != "all" and model is None,
             "face changes nothing without a face model": chosen.face and not (model or chosen.red_eyes),
         }

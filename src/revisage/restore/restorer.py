@@ -182,7 +182,7 @@ class Restorer:
         """The restoration whose faces are restored while its layers are read."""
         with job.timed("decode"):
             photo = self._open(source, damaged=job.options.damaged)
-            part = framed(photo, job.options)
+            part, job.frame = framed(photo, job.options)
         job.progress(Stage("decode", 1, 1))
         job.neutral = part.gray or colour.is_neutral(part.pixels)
         with job.timed("repair"):
@@ -358,6 +358,7 @@ def _unpasted(
         changed_by=rest.changed_by,
         repair=job.repair,
         red_eyes=job.red_eyes,
+        frame=job.frame,
         runtime=asdict(changing[0].session.info) if changing else None,
         seconds=job.seconds(),
         digests={model.label: model.digests for model in changing},

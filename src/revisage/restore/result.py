@@ -15,6 +15,7 @@ from revisage.files import copy_date, write_atomically
 from revisage.image import Photo, can_encode, encode, format_for, left_out, sidecar_path, to_pillow
 from revisage.image.formats import LOSSLESS, format_named
 from revisage.image.names import MASK, shortened
+from revisage.image.prints import Print
 from revisage.image.xmp import clean_xmp
 from revisage.label import Edit, Label, Original, add, can_sign, packet, results, seal, sign
 from revisage.label.xmp import label_of
@@ -38,7 +39,7 @@ class Result:
     photo: Photo  #: the restored photo with the input's alpha, profile and metadata
     faces: tuple[FaceReport, ...]  #: one entry per face found, from left to right
     input: Path | None  #: path of the source, None for bytes, images and arrays
-    size_in: tuple[int, int]  #: width and height of the input, upright
+    size_in: tuple[int, int]  #: width and height of what was restored, turned, straightened and cropped
     scale: int  #: the factor applied
     background: str  #: how everything outside the faces was made, in words
     models: dict[str, str | None]  #: name and version by task ("face", "scene", "finder"); None for none
@@ -48,6 +49,7 @@ class Result:
     tone: Tone | None = None  #: the estimated fading that was undone; None where that was not asked for
     repair: Repair | None = None  #: what was repaired; None where that was not asked for
     red_eyes: int = 0  #: pupils that were made dark again
+    frame: Print | None = None  #: what was straightened and cut out of the upright input; None for all of it
     digests: dict[str, Callable[[], tuple[str, ...]]] = field(default_factory=dict)
     """What gives the SHA-256 in hex of the files of each model, by its name and version."""
     further: tuple[Result, ...] = ()  #: the other pages of the file, where all were asked for
@@ -207,6 +209,7 @@ class Result:
             "size_out": [width, height],
             "scale": self.scale,
             "turned": self.turned,
+            **(self.frame.entry() if self.frame else {"straightened": 0.0, "cropped": None}),
             "turn_offered": self.turn_offered,
             "background": self.background,
             "models": dict(self.models),
@@ -231,8 +234,8 @@ class Result:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the photo's file held and the result does not, and how it lies, in words, a line each."""
-        word = "pages" if self.photo.format == "TIFF" else "pictures"
-        left = f"{self.pages_left} of its {self.photo.pages} {word} are left out: --pages all restores each"
+        pages = f"{self.photo.pages} {'pages' if self.photo.format == 'TIFF' else 'pictures'}"
+        left = f"{self.pages_left} of its {pages} are left out: --pages all restores each into a TIFF"
         lies = f"turned by {self.turn_offered} degrees its faces would stand upright: --turn auto"
         told = [*([left] if self.pages_left else []), *([lies] if self.turn_offered else [])]
         told += [self.repair.note] if self.repair else []

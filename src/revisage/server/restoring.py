@@ -64,7 +64,8 @@ def restore_job(
     key = result_key(job.digest, job.options)
     if files.is_published(job.id, key):
         return key, {}
-    options = job.options if job.options.guard is not None else replace(job.options, guard=guard)
+    guarded = job.options.guard is not None or job.options.model == "none"
+    options = job.options if guarded else replace(job.options, guard=guard)
     restoration = last.of(job.digest, options, watch)
     if restoration is None:
         stages: list[str] = []
@@ -86,10 +87,12 @@ def restore_job(
                 files.upload(job.id).unlink(missing_ok=True)
             raise
         last.keep(job.digest, options, restoration)
-    result = restorer.with_pages(restoration.render(options), options, watch)
-    watch(Stage("save", 0, 1))
     own = restoration.photo.format
     format = options.chosen_format or (own if can_encode(own) else "PNG")
+    result = restoration.render(options)
+    if format == "TIFF":  # no other holds pages
+        result = restorer.with_pages(result, options, watch)
+    watch(Stage("save", 0, 1))
     data = result.encode(format, options)
     previews = _previews(restoration, result, options) if options.previews else {}
     report = result.report()

@@ -190,7 +190,7 @@ class _Reading:
         found: photo.Read | Outcome
         try:
             photo.check_target(job, self._saving)
-            found = photo.read(job, self._limits, damaged=self._damaged)
+            found = photo.read(job, self._limits, self._saving, damaged=self._damaged)
         except Exception as error:
             found = photo.failed(job, error)
         return _row(number, job, found, None)

@@ -79,7 +79,7 @@ def restore_one(
     marks = None
     try:
         photo.check_target(job, saving)
-        found = photo.read(job, restorer.settings.limits, damaged=options.damaged)
+        found = photo.read(job, restorer.settings.limits, saving, damaged=options.damaged)
         marks = found.marks
         progress = None if watch is None else (lambda stage: watch(job, stage))
         result = photo.restore(found, restorer, options, progress, seconds=seconds)
