@@ -105,6 +105,7 @@ def test_a_photo_that_is_named_twice_is_restored_once_where_it_comes_first(tmp_p
     assert plan_photos([box, one, box, box / "sub"], None) == [Job(one, box / "a.restored.jpg"), beside]
     (box / "link.jpg").symlink_to(one)
     assert len(plan_photos([box, one], out)) == 3, "two names within one folder are two photos of it"
+    assert [job.source for job in plan_photos([box / "link.jpg", one], out)] == [box / "link.jpg", one]
 
 
 def test_results_beside_their_photos_are_no_photos_whatever_their_names(tmp_path: Path) -> None:

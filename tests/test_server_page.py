@@ -659,6 +659,20 @@ def test_what_another_tab_wrote_late_does_not_replace_a_newer_result(page: Page,
     assert page.evaluate("revisage.current.ran") == {"clean": 1}
 
 
+def test_what_the_browser_had_no_room_for_is_remembered_once_it_has(page: Page, server: Running) -> None:
+    added(page, server, ("a.png", photo()))
+    page.evaluate(
+        "() => { window.kept = Storage.prototype.setItem;"
+        " Storage.prototype.setItem = () => { throw new DOMException('', 'QuotaExceededError'); }; }"
+    )
+    page.evaluate("revisage.set(({ run }) => { run.clean = 1; }, true)")
+    page.wait_for_function("() => revisage.current.ran.clean === 1")
+    page.evaluate("() => { Storage.prototype.setItem = window.kept; }")
+    page.reload()
+    done(page, 1)
+    assert page.evaluate("revisage.current.ran") == {"clean": 1}
+
+
 def test_settings_that_change_before_a_photo_is_sent_are_those_it_is_restored_with(
     page: Page, server: Running
 ) -> None:

@@ -106,8 +106,8 @@ def _found(inputs: Sequence[Path], out: Path | None, tell: Tell) -> list[tuple[P
 
 
 def _unseen(photos: Sequence[Path], seen: set[Path]) -> list[Path]:
-    """Those that are not `seen` at another place already, and now are; links within one folder all stay."""
-    files = [photo.resolve() for photo in photos]
+    """Those that are not `seen` by another spelling of their place already, and now are; links all stay."""
+    files = [photo.parent.resolve() / photo.name for photo in photos]
     new = [photo for photo, file in zip(photos, files, strict=True) if file not in seen]
     seen.update(files)
     return new

@@ -11,11 +11,13 @@ export function stored(storage, name) {
   }
 }
 
+/** Returns whether the browser had room for it. */
 export function store(storage, name, value) {
   try {
     storage.setItem(name, JSON.stringify(value));
+    return true;
   } catch {
-    // the browser has no room left: a reload finds what was there before
+    return false;
   }
 }
 
@@ -27,8 +29,7 @@ export function remember(photos, knows) {
   const before = new Map(remembered().map((one) => [one.key, one]));
   const others = [...before.values()].filter(({ key }) => !knows.has(key));
   const own = photos.map((one) => (texts.get(one.key) === written.get(one.key) ? before.get(one.key) : one));
-  store(localStorage, PHOTOS, [...others, ...own.filter(Boolean)]);
-  written = texts;
+  if (store(localStorage, PHOTOS, [...others, ...own.filter(Boolean)])) written = texts;
 }
 
 /** Tell of what other tabs remember. */

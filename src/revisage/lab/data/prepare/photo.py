@@ -1,5 +1,6 @@
 """One photo of a folder into its aligned faces, each with its figures and whether it is good enough."""
 
+import glob
 import math
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -120,9 +121,9 @@ def prepare_photo(
 
 def is_result(path: Path) -> bool:
     """Whether Revisage made a picture, by label, or by name with the photo beside it. Raises OSError."""
-    stem, named, _ = path.stem.rpartition(RESULT)
-    beside = named != "" and any(other.stem == stem for other in path.parent.iterdir())
-    return beside or label.read(path.read_bytes()) is not None
+    stem = path.stem.removesuffix(RESULT)
+    named = stem != path.stem and any(p.stem == stem for p in path.parent.glob(f"{glob.escape(stem)}.*"))
+    return named or label.read(path.read_bytes()) is not None
 
 
 def crop_name(source: str, digest: str, number: int, suffix: str) -> str:
