@@ -17,8 +17,8 @@ _IMAGENET = "code BSD-3-Clause; trained on ImageNet"
 # Name, task, size, scale, version, licence; then the rest by name.
 # fmt: off
 _ALL = (
-    ModelSpec("revisage-face-256", "face", 256, 1, "7", _RESEARCH, bytes=21_325_379,
-              sha256="9c69c1301b9d3d73b02243d66b47b31b1ab71b0f870e99db8ac464d28cd7562c",
+    ModelSpec("revisage-face-256", "face", 256, 1, "8", _RESEARCH, bytes=21_325_379,
+              sha256="a77a0667dd90970fb1ff6d12825967df1d83105c03d5460027b7823bf6093dad",
               description="restores one aligned face, 256 px, compact GFP-GAN"),
     ModelSpec("revisage-scene-x2", "scene", None, 2, "8", _RESEARCH, bytes=3_420_085, control="clean",
               same_size="revisage-scene-x1", int8="revisage-scene-x2-int8",
