@@ -981,8 +981,16 @@ def test_what_is_noted_of_a_photo_is_told_in_the_pages_words() -> None:
     stream, few = io.BytesIO(), np.eye(2, dtype=bool)
     pages = [Image.new("RGB", (60, 40), (200, level, 0)) for level in (10, 20)]
     pages[0].save(stream, "TIFF", save_all=True, append_images=pages[1:])
+    lid = np.zeros((600, 800, 3), np.uint8)
+    scan = lid.copy()
+    scan[100:500, 150:650] = 255
     told = [
         *Restorer(models=StubModels()).restore(stream.getvalue(), clean=1.0, revive=0.2).notes,
+        *(
+            note
+            for one in (lid, scan)
+            for note in Restorer(models=StubModels()).restore(one, crop="print").notes
+        ),
         *decode(noise()[:9000], damaged=True).notes,
         *decode(photo() + b"hdrgm:Version ftypmp42 GDepth:Data").notes,
         *(Repair(few & marks, "a model", found).note for marks, found in ((1, 0.5), (0, 0.0), (0, 0.9))),
