@@ -89,7 +89,7 @@ def test_grain_is_given_back_by_its_share_and_clearer_edges_stay(smooth: np.ndar
     assert not all_[..., 19 * scale : 21 * scale, :].any()
 
 
-def test_less_cleaning_never_changes_more() -> None:
+def test_less_cleaning_leaves_more_grain() -> None:
     """`clean` of 0 leaves the photo's grain."""
     rng = np.random.default_rng(0)
     plain = np.linspace(60, 190, 160)[None, :, None] + np.zeros((128, 160, 3))
