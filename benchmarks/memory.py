@@ -45,7 +45,7 @@ settings = {"memory": int(memory)} if memory != "auto" else {}
 restorer = Restorer(model=model, scene=scene, precision=precision, **settings)
 result = restorer.restore(source, scale=scale, progress=mark)
 begun["encode"] = time.time()
-result.save(target)
+result.save(target, overwrite=True)
 print(json.dumps({"begun": begun, "ended": time.time(), "entry": result.entry()}))
 """
 
