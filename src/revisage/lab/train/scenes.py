@@ -87,7 +87,7 @@ class ScenePictures:
                 yield kind, torch.from_numpy(low)[None].to(device), torch.from_numpy(clean)[None].to(device)
 
     def examples(self, kinds: Sequence[str], scale: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """`held_pair`s to look at, two under each kind of damage."""
+        """Pairs of `held_pair` to look at, two under each kind of damage."""
         for i, kind in enumerate((*kinds, *kinds)):
             yield held_pair(self.held[i % len(self.held)], kind, i % len(self.held), scale)
 
