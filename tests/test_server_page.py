@@ -1117,7 +1117,7 @@ def test_a_photo_is_turned_straightened_and_cropped(page: Page, server: Running)
     size = page.evaluate("window.revisage.current.report.size_in")
     assert size == pytest.approx([200 * shrink, 320 * shrink * h], abs=1)
     page.reload()
-    page.wait_for_function("() => window.revisage.current?.pictures")
+    page.wait_for_function("() => window.revisage?.current?.pictures")
     page.keyboard.press("r")
     page.locator(".part").wait_for()
     assert page.evaluate("window.revisage.framing.image.naturalWidth") == 320, "all of the photo is there"
@@ -1200,7 +1200,7 @@ def test_damage_is_painted_over_shown_and_taken_away_again(page: Page, server: R
     page.wait_for_function("() => window.revisage.viewer.shown.mask")
     assert page.evaluate(COVERED, [0.5, 0.76]) == 255
     page.reload()
-    page.wait_for_function("() => window.revisage.current?.pictures?.mask")
+    page.wait_for_function("() => window.revisage?.current?.pictures?.mask")
     painting(page)
     assert page.evaluate(COVERED, [0.5, 0.76]) == 255, "it begins with what was repaired"
     page.get_by_role("button", name="Take away").click()
