@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import islice
 from pathlib import Path
 
@@ -201,13 +200,6 @@ def test_it_is_switched_without_another_analysis_and_told() -> None:
     assert plain is not None
     assert label.models == (*plain.models, "stub-tone 1", "tones by estimate")
     assert whole.digests["stub-tone 1"]() == ("digest of tone",)
-
-
-def test_twelve_megapixels_take_less_than_a_second() -> None:
-    canvas = np.random.default_rng(0).integers(60, 200, (3000, 4000, 3), np.uint8)
-    start = time.process_time()
-    estimate(canvas, MODEL).apply(canvas)
-    assert time.process_time() - start < 1
 
 
 def test_two_estimates_are_one_curve() -> None:

@@ -89,15 +89,15 @@ def test_a_signal_leaves_a_report_with_every_photo_that_was_done(
 def test_a_second_signal_ends_at_once_and_the_report_has_what_was_done_before(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    process = started(tmp_path, 4.0, tmp_path / "r.json")
+    process = started(tmp_path, 60.0, tmp_path / "r.json")
     process.send_signal(number)
     assert process.stderr is not None
     assert "again stops at once" in process.stderr.readline()
     time.sleep(0.3)
     begun = time.monotonic()
     process.send_signal(number)
-    process.communicate(timeout=30)
-    assert time.monotonic() - begun < 1.5
+    process.communicate(timeout=50)
+    assert time.monotonic() - begun < 30, "without the photo under way"
     assert process.returncode == -number
     assert [Path(e["input"]).name for e in json.loads((tmp_path / "r.json").read_text())["photos"]] == [
         "0.png"
