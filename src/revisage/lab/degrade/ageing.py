@@ -2,7 +2,7 @@
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import cv2
@@ -10,32 +10,23 @@ import numpy as np
 
 from .camera import normal_field
 from .fields import TEXTURES, smooth_field, texture_field
-from .recipe import between, chance, clip, draw_seed, luminance, unit
+from .recipe import Drawn, between, chance, clip, drawn, luminance, seed, unit, within
 
 
 @dataclass(frozen=True)
-class Fading:
+class Fading(Drawn):
     """Contrast lost unevenly: 0 and 1 become `black` and `white`, with `gamma` for the tones between;
     `vignette` darkens the corners (negative: bleaches); `uneven` is the spread of slow changes in
     brightness."""
 
-    black: float
-    white: float
-    gamma: float
-    vignette: float
-    uneven: float
-    seed: int
-
-    @classmethod
-    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
-        return cls(
-            black=between(rng, 0.0, 0.28) * strength,
-            white=1 - between(rng, 0.0, 0.22) * strength,
-            gamma=float(np.exp(rng.normal(0, 0.18 * strength))),
-            vignette=between(rng, -0.25, 0.45) * strength if chance(rng, 0.5) else 0.0,
-            uneven=between(rng, 0.0, 0.07) * strength,
-            seed=draw_seed(rng),
-        )
+    black: float = drawn(lambda rng, strength: between(rng, 0.0, 0.28) * strength)
+    white: float = drawn(lambda rng, strength: 1 - between(rng, 0.0, 0.22) * strength)
+    gamma: float = drawn(lambda rng, strength: float(np.exp(rng.normal(0, 0.18 * strength))))
+    vignette: float = drawn(
+        lambda rng, strength: between(rng, -0.25, 0.45) * strength if chance(rng, 0.5) else 0.0
+    )
+    uneven: float = drawn(lambda rng, strength: between(rng, 0.0, 0.07) * strength)
+    seed: int = seed()
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
@@ -121,23 +112,14 @@ class Yellowing:
 
 
 @dataclass(frozen=True)
-class Grain:
+class Grain(Drawn):
     """Silver grain: noise correlated over ``size`` reference pixels, strongest in the middle tones. sigma:
     standard deviation in middle gray. colour: share of it that differs between the channels."""
 
-    sigma: float
-    size: float
-    colour: float
-    seed: int
-
-    @classmethod
-    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
-        return cls(
-            sigma=between(rng, 0.01, 0.1) * strength,
-            size=between(rng, 0.4, 1.8),
-            colour=between(rng, 0.1, 0.6) if chance(rng, 0.3) else 0.0,
-            seed=draw_seed(rng),
-        )
+    sigma: float = drawn(lambda rng, strength: between(rng, 0.01, 0.1) * strength)
+    size: float = within(0.4, 1.8)
+    colour: float = drawn(lambda rng, _: between(rng, 0.1, 0.6) if chance(rng, 0.3) else 0.0)
+    seed: int = seed()
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
@@ -171,27 +153,21 @@ def _screen_levels() -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Halftone:
+class Halftone(Drawn):
     """Printed dots whose area is the tone, softened by ink spread. pitch: between dots, reference pixels.
     angle: of the screen, radians (colour screens are turned 30 degrees against each other). sharpness: of the
     dots' edges. amount: how much of the screen shows."""
 
-    pitch: float
-    angle: float
-    sharpness: float
-    amount: float
-    colour: bool
+    pitch: float = within(3.0, 7.0)
+    angle: float = drawn(lambda rng, _: math.pi / 4 + float(rng.normal(0, 0.2)))
+    sharpness: float = within(1.5, 5.0)
+    amount: float = drawn(lambda rng, strength: min(between(rng, 0.2, 0.7) * strength, 1.0))
+    colour: bool = False
 
     @classmethod
     def sample(cls, rng: np.random.Generator, strength: float = 1.0, *, colour: bool = False) -> Self:
         """``colour`` asks for one screen per ink instead of a single black one."""
-        return cls(
-            pitch=between(rng, 3.0, 7.0),
-            angle=math.pi / 4 + float(rng.normal(0, 0.2)),
-            sharpness=between(rng, 1.5, 5.0),
-            amount=min(between(rng, 0.2, 0.7) * strength, 1.0),
-            colour=colour,
-        )
+        return replace(super().sample(rng, strength), colour=colour)
 
     def _dots(self, tone: np.ndarray, angle: float, pitch: float) -> np.ndarray:
         height, width = tone.shape
@@ -217,19 +193,14 @@ class Halftone:
 
 
 @dataclass(frozen=True)
-class PaperTexture:
+class PaperTexture(Drawn):
     """The paper's relief ("paper", "linen" or "silk") as a scanner sees it. depth: its spread. size: of a
     texel, reference pixels."""
 
-    texture: str
-    depth: float
-    size: float
-    seed: int
-
-    @classmethod
-    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
-        texture = TEXTURES[int(rng.choice(3, p=[0.6, 0.15, 0.25]))]
-        return cls(texture, between(rng, 0.008, 0.045) * strength, between(rng, 0.9, 1.8), draw_seed(rng))
+    texture: str = drawn(lambda rng, _: TEXTURES[int(rng.choice(3, p=[0.6, 0.15, 0.25]))])
+    depth: float = drawn(lambda rng, strength: between(rng, 0.008, 0.045) * strength)
+    size: float = within(0.9, 1.8)
+    seed: int = seed()
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]

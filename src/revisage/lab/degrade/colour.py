@@ -7,7 +7,7 @@ from typing import Self
 import cv2
 import numpy as np
 
-from .recipe import Step, between, chance, clip, luminance
+from .recipe import Drawn, Step, between, chance, clip, drawn, luminance, within
 
 
 @dataclass(frozen=True)
@@ -25,25 +25,17 @@ class ColourShift:
 
 
 @dataclass(frozen=True)
-class ColourJitter:
+class ColourJitter(Drawn):
     """Brightness, contrast, saturation (factors, of which 1 changes nothing) and hue (a turn of the colour
     circle in [-0.5, 0.5]), changed in the order of `order`, each as torchvision does. Drawn as published."""
 
-    order: tuple[str, ...]
-    brightness: float
-    contrast: float
-    saturation: float
-    hue: float
-
-    @classmethod
-    def sample(cls, rng: np.random.Generator) -> Self:
-        return cls(
-            order=tuple(str(name) for name in rng.permutation(list(_CHANGES))),
-            brightness=between(rng, 0.5, 1.5),
-            contrast=between(rng, 0.5, 1.5),
-            saturation=between(rng, 0.0, 1.5),
-            hue=between(rng, -0.1, 0.1),
-        )
+    order: tuple[str, ...] = drawn(
+        lambda rng, _: tuple(str(name) for name in rng.permutation(list(_CHANGES)))
+    )
+    brightness: float = within(0.5, 1.5)
+    contrast: float = within(0.5, 1.5)
+    saturation: float = within(0.0, 1.5)
+    hue: float = within(-0.1, 0.1)
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         for name in self.order:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from .fields import smooth_field
-from .recipe import REFERENCE, between, chance, clip, draw_seed, unit
+from .recipe import REFERENCE, Drawn, between, chance, clip, draw_seed, drawn, seed, unit, within
 
 _SHIFT = 4  # cv2 draws with 4 fractional bits
 
@@ -59,7 +59,7 @@ def wander(
 
 
 @dataclass(frozen=True)
-class Scratches:
+class Scratches(Drawn):
     """Long thin lines, straight or curved, whole or broken.
 
     width: mean, reference pixels. opacity: of the strongest. light: share of light ones. vertical: share that
@@ -67,28 +67,15 @@ class Scratches:
     halo: opacity of what was pushed aside, in the other tone along the scratch.
     """
 
-    count: int
-    width: float
-    opacity: float
-    light: float
-    vertical: float
-    bend: float
-    broken: float
-    seed: int
+    count: int = drawn(lambda rng, strength: 2 + int(rng.exponential(5.0) * strength))
+    width: float = within(0.7, 2.4)
+    opacity: float = within(0.4, 1.0)
+    light: float = drawn(lambda rng, _: float(rng.choice([0.15, 0.7, 1.0], p=[0.2, 0.4, 0.4])))
+    vertical: float = within(0.0, 0.8)
+    bend: float = within(0.0, 0.9)
+    broken: float = within(0.0, 0.5)
+    seed: int = seed()
     halo: float = 0.0
-
-    @classmethod
-    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
-        return cls(
-            count=2 + int(rng.exponential(5.0) * strength),
-            width=between(rng, 0.7, 2.4),
-            opacity=between(rng, 0.4, 1.0),
-            light=float(rng.choice([0.15, 0.7, 1.0], p=[0.2, 0.4, 0.4])),
-            vertical=between(rng, 0.0, 0.8),
-            bend=between(rng, 0.0, 0.9),
-            broken=between(rng, 0.0, 0.5),
-            seed=draw_seed(rng),
-        )
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         rng, scale = np.random.default_rng(self.seed), unit(image)
@@ -133,27 +120,16 @@ class Scratches:
 
 
 @dataclass(frozen=True)
-class Dust:
+class Dust(Drawn):
     """Specks, light where dust lay on the negative, dark where it lies on the print. radius: of a typical
     one, reference pixels; sizes spread log-normally. softness: blur, reference pixels."""
 
-    count: int
-    radius: float
-    opacity: float
-    light: float
-    softness: float
-    seed: int
-
-    @classmethod
-    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
-        return cls(
-            count=3 + int(rng.exponential(45.0) * strength),
-            radius=between(rng, 0.5, 1.4),
-            opacity=between(rng, 0.4, 0.95),
-            light=float(rng.choice([0.1, 0.6, 0.95])),
-            softness=between(rng, 0.0, 0.8),
-            seed=draw_seed(rng),
-        )
+    count: int = drawn(lambda rng, strength: 3 + int(rng.exponential(45.0) * strength))
+    radius: float = within(0.5, 1.4)
+    opacity: float = within(0.4, 0.95)
+    light: float = drawn(lambda rng, _: float(rng.choice([0.1, 0.6, 0.95])))
+    softness: float = within(0.0, 0.8)
+    seed: int = seed()
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         rng, scale = np.random.default_rng(self.seed), unit(image)
@@ -178,26 +154,15 @@ class Dust:
 
 
 @dataclass(frozen=True)
-class Hairs:
+class Hairs(Drawn):
     """Fibres and hairs: thin, curled, shadow-dark or (from the negative) light."""
 
-    count: int
-    length: float
-    curl: float
-    opacity: float
-    light: float
-    seed: int
-
-    @classmethod
-    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
-        return cls(
-            count=1 + int(rng.exponential(3.0) * strength),
-            length=between(rng, 20.0, 120.0),
-            curl=between(rng, 1.0, 4.0),
-            opacity=between(rng, 0.45, 0.95),
-            light=float(rng.choice([0.1, 0.9])),
-            seed=draw_seed(rng),
-        )
+    count: int = drawn(lambda rng, strength: 1 + int(rng.exponential(3.0) * strength))
+    length: float = within(20.0, 120.0)
+    curl: float = within(1.0, 4.0)
+    opacity: float = within(0.45, 0.95)
+    light: float = drawn(lambda rng, _: float(rng.choice([0.1, 0.9])))
+    seed: int = seed()
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         rng, scale = np.random.default_rng(self.seed), unit(image)

@@ -10,7 +10,7 @@ import numpy as np
 
 from .damage import Crease, Dust, Hairs, Scratches, Stains, blend, from_line, points, wander
 from .fields import smooth_field
-from .recipe import Chain, Step, between, chance, clip, draw_seed, unit
+from .recipe import Chain, Drawn, Step, between, chance, clip, draw_seed, drawn, seed, unit, within
 
 _STRENGTH = 2.0  # every picture is to hold some
 _FOXING = 10  # reference pixels: larger stains change the tone of an area, which is no mark
@@ -53,23 +53,16 @@ class Tear:
 
 
 @dataclass(frozen=True)
-class Flakes:
+class Flakes(Drawn):
     """Emulsion that came off in pieces, down to the paper or (of a glass plate) to black. period: between
     pieces, reference pixels. level: in spreads of a smooth field, the higher the fewer."""
 
-    period: float
-    level: float
-    gray: float
-    seed: int
-
-    @classmethod
-    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
-        return cls(
-            period=between(rng, 8.0, 50.0),
-            level=between(rng, 1.5, 2.6) - 0.1 * strength,
-            gray=between(rng, 0.75, 1.0) if chance(rng, 0.75) else between(rng, 0.0, 0.2),
-            seed=draw_seed(rng),
-        )
+    period: float = within(8.0, 50.0)
+    level: float = drawn(lambda rng, strength: between(rng, 1.5, 2.6) - 0.1 * strength)
+    gray: float = drawn(
+        lambda rng, _: between(rng, 0.75, 1.0) if chance(rng, 0.75) else between(rng, 0.0, 0.2)
+    )
+    seed: int = seed()
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         (height, width), period = image.shape[:2], self.period * unit(image)
@@ -117,25 +110,15 @@ class Tape:
 
 
 @dataclass(frozen=True)
-class Mould:
+class Mould(Drawn):
     """Colonies of fungus: fine branching threads around a centre, and specks between them. radius: of a
     colony, reference pixels."""
 
-    count: int
-    radius: float
-    opacity: float
-    light: bool
-    seed: int
-
-    @classmethod
-    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
-        return cls(
-            count=1 + int(rng.exponential(4.0) * strength),
-            radius=between(rng, 8.0, 50.0),
-            opacity=between(rng, 0.25, 0.8),
-            light=chance(rng, 0.5),
-            seed=draw_seed(rng),
-        )
+    count: int = drawn(lambda rng, strength: 1 + int(rng.exponential(4.0) * strength))
+    radius: float = within(8.0, 50.0)
+    opacity: float = within(0.25, 0.8)
+    light: bool = drawn(lambda rng, _: chance(rng, 0.5))
+    seed: int = seed()
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         rng, scale = np.random.default_rng(self.seed), unit(image)
@@ -157,27 +140,16 @@ class Mould:
 
 
 @dataclass(frozen=True)
-class Fingerprint:
+class Fingerprint(Drawn):
     """Ridges of a finger in grease or dye, incomplete. centre: share of the sides. size: half the print's
     width, pitch: between ridges, reference pixels."""
 
-    centre: tuple[float, float]
-    size: float
-    pitch: float
-    opacity: float
-    light: bool
-    seed: int
-
-    @classmethod
-    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
-        return cls(
-            centre=(between(rng, 0, 1), between(rng, 0, 1)),
-            size=between(rng, 25, 50),
-            pitch=between(rng, 2.5, 4.5),
-            opacity=between(rng, 0.15, 0.4) * strength,
-            light=chance(rng, 0.5),
-            seed=draw_seed(rng),
-        )
+    centre: tuple[float, float] = drawn(lambda rng, _: (between(rng, 0, 1), between(rng, 0, 1)))
+    size: float = within(25, 50)
+    pitch: float = within(2.5, 4.5)
+    opacity: float = drawn(lambda rng, strength: between(rng, 0.15, 0.4) * strength)
+    light: bool = drawn(lambda rng, _: chance(rng, 0.5))
+    seed: int = seed()
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         (height, width), scale = image.shape[:2], unit(image)

@@ -12,8 +12,8 @@ recipes were tuned to by eye, less is milder, and up to 2 is sensible.
 import hashlib
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -38,6 +38,32 @@ class Chain:
         for step in self.steps:
             image = step.apply(image)
         return image
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A step whose fields say how they are drawn, in their order; a field with a default keeps that."""
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
+        """Draw every field that `drawn` has made."""
+        draws = {field.name: field.metadata.get("draw") for field in fields(cls)}
+        return cls(**{name: draw(rng, strength) for name, draw in draws.items() if draw})
+
+
+def drawn(draw: Callable[[np.random.Generator, float], object]) -> Any:
+    """A field of a `Drawn` step that is drawn so, given the generator and the strength."""
+    return field(metadata={"draw": draw})
+
+
+def within(low: float, high: float) -> Any:
+    """A field that is drawn uniformly in [low, high)."""
+    return drawn(lambda rng, _: between(rng, low, high))
+
+
+def seed() -> Any:
+    """The field from which a step draws its own noise."""
+    return drawn(lambda rng, _: draw_seed(rng))
 
 
 def single_steps(params: Step) -> Iterator[Step]:
