@@ -1,7 +1,5 @@
 """The `revisage` command. Each subcommand is a module that is imported only when it is used."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import os

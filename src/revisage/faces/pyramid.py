@@ -1,7 +1,5 @@
 """The sizes at which a picture is searched for faces, and the windows through which they are."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

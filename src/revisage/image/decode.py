@@ -1,16 +1,15 @@
 """Files, bytes, Pillow images and arrays to a Photo."""
 
-from __future__ import annotations
-
 import io
 import os
 import stat
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
+from PIL import Image
 
 from revisage.errors import PhotoError, PhotoTooLargeError, UsageError
 from revisage.image.decoders import checked_format, dpi_of, exif_and_orientation, read, xmp_of
@@ -20,9 +19,6 @@ from revisage.image.photo import Metadata, Photo
 from revisage.image.planes import Planes, oriented, planes_from_pillow, planes_of
 from revisage.image.xmp import clean_xmp
 from revisage.options import DecodeLimits
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 
 def decode(

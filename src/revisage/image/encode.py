@@ -1,15 +1,14 @@
 """A Photo to the bytes of a file."""
 
-from __future__ import annotations
-
 import io
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from revisage.errors import SaveError, UsageError
 from revisage.files import write_atomically
@@ -20,9 +19,6 @@ from revisage.image.metadata import exif_for, valid_icc
 from revisage.image.photo import Photo, eight_bits
 from revisage.image.xmp import clean_xmp
 from revisage.options import QUALITY
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 _MAX_SIDE = {"JPEG": 65_535, "PNG": 1_000_000, "WEBP": 16_383, "HEIF": 16_384, "AVIF": 65_535}
 _TEN_BITS = frozenset({"HEIF"})  # as deep as what is written
@@ -262,8 +258,6 @@ def _subsampling(quality: int) -> str:
 
 def to_pillow(photo: Photo) -> Image.Image:
     """The photo as an 8-bit Pillow image of mode L, LA, RGB or RGBA."""
-    from PIL import Image
-
     return Image.fromarray(eight_bits(_interleaved(photo)))
 
 

@@ -1,7 +1,5 @@
 """What is cut out of a photo upright: the prints that lie on one scan, and the part that is restored."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any

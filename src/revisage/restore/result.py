@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from revisage.errors import SaveError, SigningError, UsageError
 from revisage.files import copy_date, write_atomically
@@ -25,9 +26,6 @@ from revisage.restore.repair import Repair
 from revisage.restore.report import FaceReport, document
 from revisage.restore.tone import Tone
 from revisage.version import __version__
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 _TOOL = f"revisage {__version__}"
 
