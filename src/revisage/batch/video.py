@@ -91,7 +91,10 @@ class VideoFilm:
             self.tick, self._grid = _ticks(stream.time_base or Fraction(1, 1000), stream.guessed_rate)
             self.origin = _origin(container, stream)
             self.codec = stream.codec_context.codec.canonical_name
-            first = self._first(container, stream)
+            first = next((f for f in _decode(container, stream) if not isinstance(f, PhotoError)), None)
+            if first is None:
+                raise self._undecodable()
+            self._check(first)
             self._size = (first.width, first.height)
             turn = _turn(first)
             if turn is None:
@@ -139,13 +142,6 @@ class VideoFilm:
                 yield Frame(name, self._photo(some), last, duration or usual)
             if last is None:
                 raise self._undecodable()
-
-    def _first(self, container: InputContainer, stream: VideoStream) -> VideoFrame:
-        for some in _decode(container, stream):
-            if not isinstance(some, PhotoError):
-                self._check(some)
-                return some
-        raise self._undecodable()
 
     def _undecodable(self) -> UsageError:
         hint = "" if format_of(self.path) is None else ": without --video, --pages all restores its pictures"
