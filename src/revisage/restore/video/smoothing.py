@@ -124,11 +124,11 @@ def crop_face(
 def correction(crops: Mapping[int, FaceCrops], frame: int) -> np.ndarray:
     """(S, S, 3) float32: what is to be added to the restored face in `frame`, given its looks by frame."""
     here = crops[frame]
-    differences = {
-        other: _difference(crops[other].before, here.before)
-        for other in crops
-        if other != frame and abs(other - frame) <= WINDOW
-    }
+    differences: dict[int, np.ndarray] = {}  # (S, S): of the means over patches, squared, mean over colours
+    for other in crops:
+        if other != frame and abs(other - frame) <= WINDOW:
+            means = cv2.blur(crops[other].before - here.before, (PATCH, PATCH))
+            differences[other] = np.square(means).mean(axis=2)
     near = [float(np.median(differences[other])) for other in (frame - 1, frame + 1) if other in differences]
     # The film's noise, from the neighbour that is more alike: the other may lie behind a cut.
     tolerance = 2 * min(near, default=0.0) + LEVEL**2
@@ -152,8 +152,3 @@ def add_correction(pixels: np.ndarray, landmarks: np.ndarray, scale: int, layer:
     change = mask(placement.radius(block))[..., None] * warped(layer, placement.to_crop, block)
     target = pixels[top:bottom, left:right]
     target[...] = tiles.to_integer(tiles.to_float(target) + change, pixels.dtype)
-
-
-def _difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(S, S) float32: squared difference of the means over patches, mean over colours."""
-    return np.asarray(np.square(cv2.blur(first - second, (PATCH, PATCH))).mean(axis=2))
