@@ -62,14 +62,8 @@ def colour_changes(rng: np.random.Generator) -> tuple[Step, ...]:
     return tuple(kind.sample(rng) for probability, kind in kinds if chance(rng, probability))
 
 
-def _contrast(image: np.ndarray, factor: float) -> np.ndarray:
-    mean = np.float32(luminance(image).mean())
-    return clip(mean + (image - mean) * np.float32(factor))
-
-
-def _saturate(image: np.ndarray, factor: float) -> np.ndarray:
-    gray = luminance(image)[..., None]
-    return clip(gray + (image - gray) * np.float32(factor))
+def _spread(image: np.ndarray, centre: np.ndarray, factor: float) -> np.ndarray:
+    return clip(centre + (image - centre) * np.float32(factor))
 
 
 def _turn_hue(image: np.ndarray, turn: float) -> np.ndarray:
@@ -80,5 +74,7 @@ def _turn_hue(image: np.ndarray, turn: float) -> np.ndarray:
 
 _CHANGES: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
     "brightness": lambda image, factor: clip(image * np.float32(factor)),
-    "contrast": _contrast, "saturation": _saturate, "hue": _turn_hue,
-}  # fmt: skip
+    "contrast": lambda image, factor: _spread(image, luminance(image).mean(), factor),
+    "saturation": lambda image, factor: _spread(image, luminance(image)[..., None], factor),
+    "hue": _turn_hue,
+}
