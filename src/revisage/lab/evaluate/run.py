@@ -157,22 +157,24 @@ class _Run:
             found[:, column] = [note["values"][key] for note in notes]
         for i in changed:
             # NaN and infinity stay what they are: these notes are for Python's own reader.
-            write_atomically(_note_path(self._folders[i], item.name), json.dumps(notes[i]).encode())
+            path = picture_of(self._folders[i], item.name).with_suffix(".json")
+            write_atomically(path, json.dumps(notes[i]).encode())
         return found
 
     def _note(self, number: int, item: Item, low: np.ndarray) -> dict[str, Any]:
         """What is known of one result, which is made first if it is not there."""
         folder, key = self._folders[number], f"{self._made_by[number]} {_hash(low)}"
-        path = _note_path(folder, item.name)
+        picture = picture_of(folder, item.name)
+        path = picture.with_suffix(".json")
         with suppress(OSError, ValueError, KeyError, TypeError):
             note: dict[str, Any] = json.loads(path.read_bytes())
-            if note["made"] == key and picture_of(folder, item.name).is_file():
+            if note["made"] == key and picture.is_file():
                 return note
         height, width = (side * self._data.view.scale for side in low.shape[:2])
         result = self._methods[number].run(item.name, low, self._data.view.scale)
         assert result.shape == (height, width, 3), (result.shape, height, width)
         path.unlink(missing_ok=True)  # an old note must not vouch for the new picture
-        _write(picture_of(folder, item.name), result)
+        _write(picture, result)
         note = {"made": key, "values": {}}
         write_atomically(path, json.dumps(note).encode())
         return note
@@ -224,10 +226,6 @@ class _Run:
                 yield self._batch(metric, name, [picture], picture if truth == path else read(truth))
 
         return metric.gathered(batch for batch in batches() if batch is not None)
-
-
-def _note_path(folder: Path, name: str) -> Path:
-    return folder / f"{stem(name)}.json"
 
 
 def _write(path: Path, picture: np.ndarray) -> None:
