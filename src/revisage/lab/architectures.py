@@ -91,8 +91,7 @@ def task_of(network: nn.Module) -> str | None:
     entry = ARCHITECTURES.get(name_of(network))
     if entry is None or entry.contract is None:
         return None
-    task: str = entry.contract(network.config, 2)["task"]
-    return task
+    return entry.contract(network.config, 2)["task"]
 
 
 def describe(network: nn.Module) -> dict[str, Any]:

@@ -28,8 +28,7 @@ def open_lpips(net: Backbone, path: Path) -> Distance:
     def distance(fake: Tensor, real: Tensor) -> Tensor:
         network.to(fake.device)
         pictures = (p.contiguous(memory_format=torch.channels_last) for p in (fake, real))
-        value: Tensor = network(*pictures, normalize=True)
-        return value.flatten()
+        return network(*pictures, normalize=True).flatten()
 
     return distance
 
@@ -39,8 +38,7 @@ def open_features(net: Backbone, path: Path) -> Callable[[Tensor], Tensor]:
     network = _opened(net, path)
 
     def features(pictures: Tensor) -> Tensor:
-        last: Tensor = network.net(network.scaling_layer(pictures * 2 - 1))[-1]
-        return last.mean((2, 3))
+        return network.net(network.scaling_layer(pictures * 2 - 1))[-1].mean((2, 3))
 
     return features
 

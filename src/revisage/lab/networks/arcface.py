@@ -110,5 +110,4 @@ def new_edgeface() -> nn.Module:
     by Maaz et al., 2022, from timm), which stays near itself when a face is degraded."""
     import timm
 
-    network: nn.Module = timm.create_model("edgenext_x_small", pretrained=False, num_classes=512)
-    return network
+    return timm.create_model("edgenext_x_small", pretrained=False, num_classes=512)

@@ -148,8 +148,7 @@ class RefineBlock(nn.Module):
         self.conv1, self.conv2 = (nn.Conv2d(channels, channels, 3, 1, 1) for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.conv2(_activate(self.conv1(x)))
-        return x + y
+        return x + self.conv2(_activate(self.conv1(x)))
 
 
 class Restored(NamedTuple):
@@ -196,8 +195,7 @@ class SelfAttention(nn.Module):
         split = self.project(self.norm(x)).reshape(n, 3, self.heads, c // self.heads, h * w)
         query, key, value = split.transpose(3, 4).unbind(1)
         seen = F.scaled_dot_product_attention(query, key, value)
-        y: Tensor = self.out(seen.transpose(2, 3).reshape(n, c, h, w))
-        return x + y
+        return x + self.out(seen.transpose(2, 3).reshape(n, c, h, w))
 
 
 # What initial weights are multiplied by.

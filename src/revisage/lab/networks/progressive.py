@@ -159,5 +159,4 @@ class Critic(nn.Module):
             x = activate(conv(x))
         # Scores have no bound: in 16 bits large ones would lose the differences that count.
         with torch.autocast(x.device.type, enabled=False):
-            scores: Tensor = self.score(x.flatten(1).float())
-        return scores[:, 0]
+            return self.score(x.flatten(1).float())[:, 0]
