@@ -363,6 +363,39 @@ def embedded() -> Detector:
     return Detector(zoo.resolve("finder").path)
 
 
+@pytest.mark.parametrize("turn", [45, 135, 225, 315])
+def test_a_face_that_lies_slanted_is_found(embedded: Detector, shared: Path, turn: int) -> None:
+    turned = []
+    for path in sorted((shared / "data" / "portraits").iterdir())[:4]:
+        with Image.open(path) as image:
+            picture = image.convert("RGB").rotate(
+                -turn, Image.Resampling.BICUBIC, expand=True, fillcolor="gray"
+            )
+        (face,) = embedded.find(np.asarray(picture))
+        matrix = estimate(face.landmarks, 256)
+        lies = -math.degrees(math.atan2(matrix[1, 0], matrix[0, 0]))
+        turned.append(abs((lies - turn + 180) % 360 - 180))
+    assert max(turned) < 25
+
+
+def test_prints_that_lie_every_way_beside_an_upright_one_are_found(embedded: Detector, shared: Path) -> None:
+    """As on the page of an album."""
+    prints = []
+    for turn, path in zip((0, 90, 180, 270), sorted((shared / "data" / "portraits").iterdir()), strict=False):
+        with Image.open(path) as image:
+            prints.append(np.asarray(image.convert("RGB").resize((300, 300)).rotate(turn)))
+    faces = embedded.find(np.vstack([np.hstack(prints[:2]), np.hstack(prints[2:])]))
+    assert sorted(upright([face.landmarks]) for face in faces) == [0, 90, 180, 270]
+
+
+def test_a_strip_of_people_is_found_turned_as_well(embedded: Detector, shared: Path) -> None:
+    with Image.open(shared / "data" / "reports" / "strip16000x130.jpg") as image:
+        strip = np.asarray(image.convert("RGB"))
+    count = len(embedded.find(strip))
+    assert count > 100
+    assert len(embedded.find(np.rot90(strip))) == pytest.approx(count, abs=3)
+
+
 def tilted(crop: np.ndarray, degrees: float) -> np.ndarray:
     """The crop, at 154 px, turned counterclockwise in the middle of (512, 512)."""
     wide = cv2.copyMakeBorder(crop, *(128,) * 4, cv2.BORDER_REFLECT)

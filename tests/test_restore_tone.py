@@ -98,6 +98,16 @@ def test_photographs_come_nearer_and_those_that_have_not_faded_stay(shared: Path
     assert np.mean(after) < 0.55 * np.mean(before)
 
 
+@pytest.mark.parametrize(("light", "gamma"), [(0.25, 1), (0.4, 1), (0.25, 1 / 2.2)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_what_was_exposed_too_little_becomes_light(light: float, gamma: float, dtype: type) -> None:
+    most = np.iinfo(dtype).max
+    dark = np.rint(ASTRONAUT / 255 * light**gamma * most).astype(dtype)
+    before = error(dark / most, ASTRONAUT / 255)
+    estimate(dark, MODEL).apply(dark)
+    assert error(dark / most, ASTRONAUT / 255) < 0.35 * before
+
+
 def test_gray_stays_gray_and_sepia_its_tint() -> None:
     flat = (90 + ASTRONAUT[..., :1] // 3).repeat(3, axis=2)
     gray = flat.copy()
@@ -107,7 +117,11 @@ def test_gray_stays_gray_and_sepia_its_tint() -> None:
     sepia = np.rint(flat * (1, 0.85, 0.6)).astype(np.uint8)
     tone = estimate(sepia, MODEL)
     assert tone.changes
-    assert all(len(set(values)) == 1 for values in (tone.black, tone.white, tone.gamma))
+    assert all(len(set(values)) == 1 for values in (tone.black, tone.gamma))
+    paper = np.quantile(sepia.reshape(-1, 3), 0.998, axis=0)
+    after = 255 * tone.curves(paper[None] / 255)[0]
+    assert after.min() >= paper.min() - 2, "paper gets no darker"
+    assert after / after.max() == pytest.approx(paper / paper.max(), abs=0.03)
 
 
 @pytest.mark.parametrize("level", [60, 100, 128, 160])

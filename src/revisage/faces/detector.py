@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,11 +24,14 @@ _FAINT = 0.74  # ... from which, after it, a bowed head is looked for
 _MOST_LOOKS = 1000
 _BEYOND = 0.65  # share of its size by which a face may be off the picture: others are its mirror images; ...
 _CUT = 0.25  # ... from here on it must be sure, for half of what is seen is a mirror image
-_SURE = 0.8  # where a face has this score, the picture is not turned to look for others
-_LYING = 0.78  # mean score of the finds of a turn that make it believed where nobody stands
+_SURE = 0.8  # mean score of the finds of a turn that makes them believed where somebody stands ...
+_LYING = 0.78  # ... and where nobody does
 _PORTRAIT = 0.4  # share of the shorter side that a face fills which is believed ...
 _LYING_PORTRAIT = 0.74  # ... from this mean score on
-_GLANCE = 640  # long side of the first search of a turned picture
+_SLANTED = 0.86  # mean score of the finds of a slanted picture, in which dogs have up to 0.84
+_GLANCE = 640  # long side of the first search of a turned picture, ...
+_BRIEFLY = 360  # ... where somebody stands for sure, ...
+_STRIP = 4  # ... unless it is so many times as long as high
 _OVERLAP = 0.3  # of two boxes, from which IoU on they are one face
 _POINTED = (1.6, 2.2, 3.2)  # how many times its longer side the looks at a given box show
 
@@ -39,8 +43,8 @@ class Detector:
     megapixels. Where it has more, what hints at a small face is looked at in the picture itself: faces are
     found down to about 16 pixels in 12 megapixels. Every find is looked at again, all at one size, straight
     and mirrored; its score, box and landmarks are the mean of the three, so that a hand which resembles a
-    face at one scale is dropped; what comes near is held at some turns, for a bowed head. Where none is sure,
-    the picture is turned by 90, 180 and 270 degrees, too.
+    face at one scale is dropped; what comes near is held at some turns, for a bowed head. The picture is
+    searched turned by 90, 180 and 270 degrees, too, and where nobody is sure by those in between.
     """
 
     def __init__(
@@ -65,19 +69,16 @@ class Detector:
             return []
         levels = pyramid(image)
         found = self._seen(image, levels, 0)
-        if not (found[:, SCORE] >= _SURE).any():
-            turned = [self._turned(image, levels, turn) for turn in (90, 180, 270)]
-            # Four ways to look are four chances for likenesses, which rarely score high, never together, and
-            # are small: one that fills the picture is a portrait.
-            least = _SURE if len(found) else _LYING
-            large = np.inf if len(found) else _PORTRAIT * min(image.shape[:2])
-            believed = (
-                rows
-                for rows in turned
-                if len(rows)
-                and rows[:, SCORE].mean() >= (_LYING_PORTRAIT if rows[:, 2:4].max() >= large else least)
-            )
-            found = np.concatenate([found, *believed])
+        # More ways to look are more chances for likenesses, which rarely score high, never together, and are
+        # small: one that fills a picture in which nobody stands is a portrait.
+        least = (_SURE, _SURE) if len(found) else (_LYING, _LYING_PORTRAIT)
+        strip = max(image.shape) > _STRIP * min(image.shape[:2])
+        sure = (found[:, SCORE] >= _SURE).any()
+        glance = _BRIEFLY if sure else max(image.shape) if strip else _GLANCE
+        found = np.concatenate([found, *self._turned(image, levels, (90, 180, 270), glance, least)])
+        if not (found[:, SCORE] >= _SURE).any() and not strip:
+            slanted = self._turned(image, levels, (45, 135, 225, 315), _GLANCE, (_SLANTED, _SLANTED))
+            found = np.concatenate([found, *slanted])
         found = suppress(found, _OVERLAP)
         order = np.argsort(-found[:, 2] * found[:, 3], kind="stable")
         return [_face(found[index]) for index in order]
@@ -99,19 +100,36 @@ class Detector:
         _, turn, row = max(seen, key=lambda one: one[0])
         return replace(_face(Looks(self._network, image, turn).settled(row, given=True)[0]), box=box)
 
-    def _turned(self, image: np.ndarray, levels: list[Level], turn: int) -> np.ndarray:
-        """(n, 15) faces of the picture turned clockwise by `turn`: a glance first, which nearly always
-        suffices."""
-        glance = [level for level in levels if level.scale * max(image.shape) <= _GLANCE] or levels
-        found = self._seen(image, glance, turn)
-        return self._seen(image, levels, turn) if len(found) and len(glance) < len(levels) else found
+    def _turned(
+        self,
+        image: np.ndarray,
+        levels: list[Level],
+        turns: tuple[int, ...],
+        side: int,
+        least: tuple[float, float],
+    ) -> Iterator[np.ndarray]:
+        """(n, 15) faces of the picture turned clockwise by each of `turns`, where their mean score is the
+        `least` of small ones, or the one of a face that fills the picture.
+
+        A glance at it with a long side of `side` first, which nearly always suffices.
+        """
+        fits = [level for level in levels if level.scale * max(image.shape) <= side]
+        glance = fits or levels
+        for turn in turns:
+            rows = self._seen(image, glance, turn)
+            if len(glance) < len(levels) and turn % 90 == 0 and (rows[:, SCORE] >= min(least)).any():
+                rows = self._seen(image, levels, turn)
+            if len(rows):
+                large = rows[:, 2:4].max() >= _PORTRAIT * min(image.shape[:2])
+                if rows[:, SCORE].mean() >= least[int(large)]:
+                    yield rows
 
     def _seen(self, image: np.ndarray, levels: list[Level], turn: int) -> np.ndarray:
         """(n, 15) faces of the picture as it stands when turned clockwise by `turn`, in its own places."""
         looks, threshold = Looks(self._network, image, turn), self._score_threshold
         candidate = _CANDIDATE * threshold
         rows = [self._search(image, level, turn) for level in levels]
-        if levels[-1].scale < 1:
+        if levels[-1].scale < 1 and turn % 90 == 0:
             rows.append(looks.closely(rows[-1], levels[-1].scale, candidate))
         found = np.concatenate(rows)
         found = suppress(found[found[:, SCORE] >= _BOWED * threshold], _OVERLAP)[:_MOST_LOOKS]

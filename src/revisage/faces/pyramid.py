@@ -55,10 +55,11 @@ class Level:
     pixels: np.ndarray
 
     def windows(self, turn: int) -> Iterator[Window]:
-        """All of the level, turned clockwise by `turn` degrees, a multiple of 90."""
-        pixels = np.rot90(self.pixels, -turn // 90)
+        """All of the level, turned clockwise by `turn` degrees."""
+        matrix = turn_matrix(turn, (self.pixels.shape[1], self.pixels.shape[0]))
+        pixels = np.rot90(self.pixels, -turn // 90) if turn % 90 == 0 else _slanted(self.pixels, matrix)
         height, width = pixels.shape[:2]
-        back = invert(turn_matrix(turn, (self.pixels.shape[1], self.pixels.shape[0])))
+        back = invert(matrix)
         for top, bottom in _spans(height):
             for left, right in _spans(width):
                 # Pixel centres: p in the level is (p - margin + 0.5) / scale - 0.5 in the picture.
@@ -67,6 +68,14 @@ class Level:
                 matrix[:, 2] -= 0.5
                 inner = (left > 0, top > 0, right < width, bottom < height)
                 yield Window(np.ascontiguousarray(pixels[top:bottom, left:right]), matrix, inner)
+
+
+def _slanted(pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """(H, W, 3) moved by a matrix of `turn_matrix`, all of it, on gray; sides of whole cells."""
+    height, width = pixels.shape[:2]
+    corners = matrix[:, :2] @ np.array([[0, width - 1, 0, width - 1], [0, 0, height - 1, height - 1]])
+    across, down = (-(-math.ceil(side + 1) // _CELL) * _CELL for side in np.ptp(corners, axis=1))
+    return cv2.warpAffine(pixels, matrix, (across, down), borderValue=(127, 127, 127))
 
 
 def pyramid(image: np.ndarray) -> list[Level]:

@@ -27,7 +27,10 @@ TOLD = (0.06, 0.14)
 
 END = 0.004  #: share of the pixels that count as the darkest tones, and as the lightest
 BLACK = 0.95  #: density that the darkest tones of nearly every photograph reach
-LIGHTEST = 0.22  #: density from which the lightest tones are rather those of a dark scene than of white paper
+LIGHTEST = 0.22  #: density from which the lightest tones are rather those of a dark scan than of white paper
+UNDER = (0.18, 0.26)
+"""Density of the lightest tones up to which a photo counts as well exposed, and from which as exposed too
+little: of a thousand photographs none has more."""
 
 STAIN, FOG, FADED = 0.1, 0.03, 0.04
 """What the tones may have, since good photos differ as much: a tint of the lightest and a veil over all of
@@ -40,8 +43,9 @@ SPAN = (0.1, 0.2)
 """Density between the lightest and the darkest tones up to which they tell nothing, as of fog or a bare wall,
 and from which they tell all."""
 
-MOST_GAIN, MOST_BASE = 2.0, 0.26
-"""Of what the tones tell, so that noise does not explode: values differ at most 3.6 times as much."""
+MOST_GAIN, MOST_BASE, MOST_EXPOSURE = 2.0, 0.26, 0.5
+"""Of what the tones tell, so that noise does not explode: values differ at most 3.6 times as much, of a photo
+that was exposed too little 6 times."""
 
 MONOCHROME = 0.012
 """Median distance in density from one tint per tone up to which a photo is gray or toned, not in colour."""
@@ -104,8 +108,8 @@ def estimate(pixels: np.ndarray, model: ToneModel, faces: Sequence[Face] = ()) -
     A photo of one tint, gray or sepia, keeps it: all channels get one curve. Skin is no paper, so the tones
     of `faces` are left out, as far as others are left.
     """
-    values, wanted = _looked_at(pixels, faces)
-    toned = _is_monochrome(values[wanted])
+    shown, wanted = _looked_at(pixels, faces)
+    values, toned = shown, _is_monochrome(shown[wanted])
     if toned:
         values = values.mean(axis=2, keepdims=True).repeat(3, axis=2)
     small = cv2.resize(values, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
@@ -115,7 +119,8 @@ def estimate(pixels: np.ndarray, model: ToneModel, faces: Sequence[Face] = ()) -
         levels = levels.mean(axis=1, keepdims=True).repeat(3, axis=1)
     black, white, gamma = (tuple(row.tolist()) for row in levels)
     seen = _trusted(Tone(black, white, gamma, model), small.reshape(-1, 3), TOLD)
-    return seen.then(_by_ends(seen.curves(values[wanted])))
+    tone = seen.then(_by_ends(seen.curves(values[wanted])))
+    return _keeping_paper(tone, shown[wanted]) if toned and tone.changes else tone
 
 
 def _trusted(tone: Tone, values: np.ndarray, told: tuple[float, float]) -> Tone:
@@ -141,13 +146,24 @@ def _by_ends(values: np.ndarray) -> Tone:
     veil = light.min()
     paper = 1 / (1 + (veil / LIGHTEST) ** 4)
     base = paper * (0.8 * _over(light - veil, STAIN) + 0.7 * _over(veil, FOG))
-    base = np.minimum(base, MOST_BASE)
+    exposure = np.interp(veil, UNDER, (0, 1)) * min(0.9 * veil, MOST_EXPOSURE)
+    base = np.maximum(np.minimum(base, MOST_BASE), exposure)
     reach = np.maximum(dark - base, 0.1)
     most = min(reach.max(), BLACK)
     gain = 0.7 * (_over(np.log10(most / np.minimum(reach, most)), FADED) + np.log10(BLACK / most))
     gain = np.minimum(np.power(10, gain), MOST_GAIN)
     white = tuple(np.power(10, -base).tolist())
     return _trusted(Tone(white=white, gamma=tuple(gain.tolist())), values, CHANGED)
+
+
+def _keeping_paper(tone: Tone, values: np.ndarray) -> Tone:
+    """An estimate with one curve for the whole of a photo of one tint, (N, 3), so that its lightest tone gets
+    no darker and keeps its colour: a steeper curve alone would make yellowed paper yellower."""
+    paper = np.median(values[np.argsort(-values.mean(axis=1))[: max(1, round(END * len(values)))]], axis=0)
+    lighter = max(1.0, float(tone.curves(paper.mean()[None, None]).mean() / paper.mean()))
+    wanted = np.minimum(paper * lighter, 1)
+    white = tone.black + np.maximum(paper - tone.black, 0.05) / np.power(wanted, 1 / np.array(tone.gamma))
+    return replace(tone, white=tuple(white.tolist()))
 
 
 def _looked_at(pixels: np.ndarray, faces: Sequence[Face]) -> tuple[np.ndarray, np.ndarray]:
