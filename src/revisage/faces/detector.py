@@ -30,7 +30,7 @@ _PORTRAIT = 0.4  # share of the shorter side that a face fills which is believed
 _LYING_PORTRAIT = 0.74  # ... from this mean score on
 _SLANTED = 0.86  # mean score of the finds of a slanted picture, in which dogs have up to 0.84
 _GLANCE = 640  # long side of the first search of a turned picture, ...
-_BRIEFLY = 360  # ... where somebody stands for sure, ...
+_BRIEFLY = 360  # ... where somebody stands for sure and of a slanted one, ...
 _STRIP = 4  # ... unless it is so many times as long as high
 _OVERLAP = 0.3  # of two boxes, from which IoU on they are one face
 _POINTED = (1.6, 2.2, 3.2)  # how many times its longer side the looks at a given box show
@@ -68,16 +68,18 @@ class Detector:
         if min(image.shape[:2]) < _SMALLEST_SIDE:
             return []
         levels = pyramid(image)
-        found = self._seen(image, levels, 0)
+        found = self._seen(image, levels, 0, np.zeros((0, 15), np.float32))
         # More ways to look are more chances for likenesses, which rarely score high, never together, and are
         # small: one that fills a picture in which nobody stands is a portrait.
         least = (_SURE, _SURE) if len(found) else (_LYING, _LYING_PORTRAIT)
         strip = max(image.shape) > _STRIP * min(image.shape[:2])
-        sure = (found[:, SCORE] >= _SURE).any()
-        glance = _BRIEFLY if sure else max(image.shape) if strip else _GLANCE
-        found = np.concatenate([found, *self._turned(image, levels, (90, 180, 270), glance, least)])
+        known = found if (found[:, SCORE] >= _SURE).any() else found[:0]
+        side = _BRIEFLY if len(known) else max(image.shape) if strip else _GLANCE
+        turned = self._turned(image, (_up_to(side, levels, image), levels), (90, 180, 270), least, known)
+        found = np.concatenate([found, *turned])
         if not (found[:, SCORE] >= _SURE).any() and not strip:
-            slanted = self._turned(image, levels, (45, 135, 225, 315), _GLANCE, (_SLANTED, _SLANTED))
+            brief = _up_to(_BRIEFLY, levels, image)
+            slanted = self._turned(image, (brief, brief), (45, 135, 225, 315), (_SLANTED, _SLANTED), known)
             found = np.concatenate([found, *slanted])
         found = suppress(found, _OVERLAP)
         order = np.argsort(-found[:, 2] * found[:, 3], kind="stable")
@@ -103,35 +105,39 @@ class Detector:
     def _turned(
         self,
         image: np.ndarray,
-        levels: list[Level],
+        levels: tuple[list[Level], list[Level]],
         turns: tuple[int, ...],
-        side: int,
         least: tuple[float, float],
+        known: np.ndarray,
     ) -> Iterator[np.ndarray]:
-        """(n, 15) faces of the picture turned clockwise by each of `turns`, where their mean score is the
-        `least` of small ones, or the one of a face that fills the picture.
+        """(n, 15) faces beside the `known` (m, 15) of the picture turned clockwise by each of `turns`, where
+        their mean score is the `least` of small ones, or the one of a face that fills the picture.
 
-        A glance at it with a long side of `side` first, which nearly always suffices.
+        Of both `levels` the second, the search itself, is only taken where the first, a glance, sees any.
         """
-        fits = [level for level in levels if level.scale * max(image.shape) <= side]
-        glance = fits or levels
         for turn in turns:
-            rows = self._seen(image, glance, turn)
-            if len(glance) < len(levels) and turn % 90 == 0 and (rows[:, SCORE] >= min(least)).any():
-                rows = self._seen(image, levels, turn)
+            rows = self._seen(image, levels[0], turn, known)
+            if (rows[:, SCORE] >= min(least)).any() and len(levels[0]) < len(levels[1]):
+                rows = self._seen(image, levels[1], turn, known)
             if len(rows):
                 large = rows[:, 2:4].max() >= _PORTRAIT * min(image.shape[:2])
                 if rows[:, SCORE].mean() >= least[int(large)]:
                     yield rows
 
-    def _seen(self, image: np.ndarray, levels: list[Level], turn: int) -> np.ndarray:
-        """(n, 15) faces of the picture as it stands when turned clockwise by `turn`, in its own places."""
-        looks, threshold = Looks(self._network, image, turn), self._score_threshold
+    def _seen(self, image: np.ndarray, levels: list[Level], turn: int, known: np.ndarray) -> np.ndarray:
+        """(n, 15) faces of the picture as it stands when turned clockwise by `turn`, in its own places.
+
+        Beside `known` ones they must be sure, and are not looked for in the same places, nor where a reduced
+        picture hints at small ones.
+        """
+        looks = Looks(self._network, image, turn)
+        threshold = max(self._score_threshold, _SURE if len(known) else 0)
         candidate = _CANDIDATE * threshold
         rows = [self._search(image, level, turn) for level in levels]
-        if levels[-1].scale < 1 and turn % 90 == 0:
+        if levels[-1].scale < 1 and turn % 90 == 0 and not len(known):
             rows.append(looks.closely(rows[-1], levels[-1].scale, candidate))
         found = np.concatenate(rows)
+        found = found[[not (iou(row, known) > _OVERLAP).any() for row in found]]
         found = suppress(found[found[:, SCORE] >= _BOWED * threshold], _OVERLAP)[:_MOST_LOOKS]
         cut = beyond(found, image) > _CUT  # before the looks, which take the mirror image for a part of it
         may_nod = (found[:, 2] >= _LEAST_BOWED) & (found[:, SCORE] < threshold) & ~cut & (turn == 0)
@@ -158,6 +164,11 @@ class Detector:
             rows.append(mapped(seen[window.own(seen)], window.to_picture))
         found = np.concatenate(rows)
         return found[beyond(found, image) < _BEYOND]
+
+
+def _up_to(side: int, levels: list[Level], image: np.ndarray) -> list[Level]:
+    """The levels of a picture with a long side of at most `side`; all where it has none."""
+    return [level for level in levels if level.scale * max(image.shape) <= side] or levels
 
 
 def _checked(pixels: np.ndarray) -> np.ndarray:
