@@ -436,6 +436,22 @@ def test_red_eyes_become_dark_and_keep_their_catchlight(depth: int) -> None:
     assert untouched.red_eyes == 0
 
 
+def test_the_command_line_says_how_many_eyes_are_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "Restorer", lambda *settings, **changes: restorer(faces=[FACE]))
+    both = with_eyes((200, 30, 40))
+    x, y = np.rint(FACE.landmarks[0]).astype(int)
+    one = both.copy()
+    one[y - 20 : y + 20, x - 20 : x + 20] = both[0, 0]
+    told = {"none": "", "one": "red eyes mended: 1\n", "both": "red eyes mended: 2\n"}
+    for name, picture in {"none": with_eyes((20, 20, 20)), "one": one, "both": both}.items():
+        source = tmp_path / f"{name}.png"
+        source.write_bytes(png(picture))
+        assert main(["restore", str(source), "--scale", "1", "--red-eyes"]) == 0
+        assert capsys.readouterr().err == (told[name] and f"{source}: {told[name]}")
+
+
 def test_red_eyes_of_a_film_need_no_face_model() -> None:
     frames = [Frame(str(number), from_array(with_eyes((200, 30, 40)))) for number in range(3)]
     written: list[Result] = []
