@@ -259,6 +259,24 @@ def test_the_mask_of_a_turned_photo_may_be_given_back(angle: int) -> None:
     assert np.array_equal(again.pixels, first.pixels)
 
 
+def test_a_mask_may_be_an_array_or_a_picture() -> None:
+    options = RestoreOptions(mask=mask_png(marks()))
+    white = marks().astype(np.uint8) * 255
+    lying = Image.fromarray(np.rot90(white))
+    lying.getexif()[274] = 6  # to be shown turned clockwise
+    layer = Image.new("RGBA", (WIDTH, HEIGHT), "white")
+    layer.putalpha(Image.fromarray(white))
+    for mask in (
+        marks(), white, np.dstack([white] * 3), np.dstack([marks()] * 3), white[::-1][::-1],
+        Image.fromarray(marks()), Image.fromarray(white), Image.fromarray(white).convert("P"), lying, layer,
+    ):  # fmt: skip
+        given = RestoreOptions(mask=mask)
+        assert np.array_equal(drawn(given.mask, DecodeLimits()), white)
+        assert isinstance(hash(replace(given, strength=0.5)), int)
+    result = restorer().restore(marked(), scale=1, mask=marks())
+    assert np.array_equal(result.pixels, restorer().restore(marked(), options, scale=1).pixels)
+
+
 def test_masks_that_cannot_be_used(tmp_path: Path) -> None:
     def refused(mask: object) -> str:
         with pytest.raises(UsageError) as told:
@@ -270,9 +288,18 @@ def test_masks_that_cannot_be_used(tmp_path: Path) -> None:
     assert "cannot be read" in refused(b"no picture")
     assert "cannot be opened" in refused(tmp_path / "none.png")
     assert "another shape" in refused(mask_png(np.zeros((100, 100), bool)))
+    assert "another shape" in refused(np.zeros((100, 100), bool))
+    assert "another shape" in refused(Image.new("1", (100, 100)))
     assert "marks 100% of the photo" in refused(mask_png(np.ones((HEIGHT, WIDTH), bool)))
     assert "damage is white, and what is intact black" in refused(mask_png(~marks()))
     assert "neither black nor white" in refused(png(marked()))  # a photograph, painted on
+    assert "neither black nor white" in refused(marked())
+    assert "marks 100% of the photo" in refused(np.ones((HEIGHT, WIDTH), bool))
+    for wrong in (np.zeros((4, 4)), np.zeros((4, 4), int), np.zeros((0, 4), bool), np.uint8(1), np.zeros(())):
+        assert "the mask is not (H, W) or (H, W, 3) of uint8 or bool" in refused(wrong)
+    for shape in ((4, 4, 5), (2, 4, 4, 3)):
+        assert "the mask is not (H, W) or (H, W, 3) of uint8 or bool" in refused(np.zeros(shape, np.uint8))
+    assert "cannot write mode F" in refused(Image.new("F", (WIDTH, HEIGHT)))
 
 
 def test_a_mask_of_any_size_and_of_painted_layers() -> None:
@@ -434,6 +461,22 @@ def test_red_eyes_become_dark_and_keep_their_catchlight(depth: int) -> None:
     untouched = restorer(faces=[FACE]).restore(photo, scale=1)
     assert np.array_equal(untouched.pixels, photo)
     assert untouched.red_eyes == 0
+
+
+def test_the_command_line_says_how_many_eyes_are_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "Restorer", lambda *settings, **changes: restorer(faces=[FACE]))
+    both = with_eyes((200, 30, 40))
+    x, y = np.rint(FACE.landmarks[0]).astype(int)
+    one = both.copy()
+    one[y - 20 : y + 20, x - 20 : x + 20] = both[0, 0]
+    told = {"none": "", "one": "red eyes mended: 1\n", "both": "red eyes mended: 2\n"}
+    for name, picture in {"none": with_eyes((20, 20, 20)), "one": one, "both": both}.items():
+        source = tmp_path / f"{name}.png"
+        source.write_bytes(png(picture))
+        assert main(["restore", str(source), "--scale", "1", "--red-eyes"]) == 0
+        assert capsys.readouterr().err == (told[name] and f"{source}: {told[name]}")
 
 
 def test_red_eyes_of_a_film_need_no_face_model() -> None:

@@ -11,7 +11,9 @@ import skimage.data
 from restore_stubs import StubModels, face_at, same, twice
 
 from revisage import Restorer
-from revisage.image import decode, eight_bits
+from revisage.cli import main
+from revisage.cli import restore as command
+from revisage.image import decode, eight_bits, encode, from_array
 from revisage.label import read
 from revisage.options import Settings
 from revisage.restore import InstalledModels
@@ -144,6 +146,19 @@ def test_strength_0_and_what_has_not_faded_stay_to_the_bit_in_16_bits() -> None:
         )
         assert np.array_equal(result.pixels, photo)
         assert result.changed_by == ()
+
+
+def test_the_command_line_says_that_tones_were_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "a.png"
+    source.write_bytes(encode(from_array(scene() // 2 + 40), format="PNG"))
+    some = Restorer(models=levels((0.1,) * 3, (0.7,) * 3, (1,) * 3))
+    monkeypatch.setattr(command, "Restorer", lambda *settings, **changes: some)
+    line = [str(source), "-o", str(tmp_path / "b.png"), "--colour"]
+    for colour, told in (("keep", False), ("revive", True)):
+        assert main([*line, colour]) == 0
+        assert ("its tones are changed by an estimate" in capsys.readouterr().err) == told
 
 
 def test_the_tones_of_faces_say_nothing() -> None:

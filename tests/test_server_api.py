@@ -21,6 +21,7 @@ from revisage.label import read
 from revisage.options import mask_text
 from revisage.server.client import Client, ServerError
 from revisage.server.options import JobOptions
+from revisage.server.schemas import OptionsQuery
 
 KIB = 1024
 
@@ -112,6 +113,20 @@ def test_options_do_what_they_do_on_the_command_line(server: Running) -> None:
     first, second = (120, 120), (320, 120)  # the centres of the faces, doubled
     assert whole.getpixel(first) == one.getpixel(first) != none.getpixel(first)
     assert whole.getpixel(second) != one.getpixel(second) == none.getpixel(second)
+
+
+def test_color_is_colour_as_on_the_command_line(server: Running) -> None:
+    def sent(query: str) -> requests.Response:
+        return requests.post(f"{server.url}/v1/restore?{query}", photo(), timeout=30)
+
+    keep, enhance, other = (
+        sent(query).content for query in ("color=keep", "color=enhance", "colour=enhance")
+    )
+    assert keep != enhance == other
+    assert OptionsQuery(color="revive").options() == JobOptions(colour="revive")
+    assert problem(sent("color=sepia")) == (422, "bad-option")
+    for twice in ("color=keep&color=enhance", "color=keep&colour=enhance"):
+        assert sent(twice).json()["detail"] == "colour: give it once"
 
 
 def test_other_options_need_no_upload(server: Running) -> None:

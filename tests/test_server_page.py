@@ -28,6 +28,7 @@ from revisage.image import decode
 from revisage.restore import Restorer
 from revisage.restore.faces import Outcome, identity_guard, place_face
 from revisage.restore.repair import Repair
+from revisage.restore.tone import Tone
 from revisage.server import app, problems
 
 if TYPE_CHECKING:
@@ -984,7 +985,9 @@ def test_what_is_noted_of_a_photo_is_told_in_the_pages_words() -> None:
     lid = np.zeros((600, 800, 3), np.uint8)
     scan = lid.copy()
     scan[100:500, 150:650] = 255
+    mended = Restorer(models=StubModels()).restore(lid)
     told = [
+        *replace(mended, red_eyes=2, tone=Tone(gamma=(1.0, 1.0, 1.2))).notes,
         *Restorer(models=StubModels()).restore(stream.getvalue(), clean=1.0, revive=0.2).notes,
         *(
             note

@@ -5,6 +5,7 @@ option is added here, used where the work is done, and is then everywhere.
 """
 
 import base64
+import io
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -127,13 +128,26 @@ def mask_text(source: os.PathLike[str] | Buffer) -> str:
     return base64.b64encode(data).decode()
 
 
+def _png(picture: Any) -> bytes:
+    """A mask that is an array or a Pillow picture, as a file. Raises UsageError."""
+    from PIL import Image, ImageOps
+
+    try:
+        if hasattr(picture, "dtype"):
+            picture = Image.fromarray(picture.astype("uint8") * 255 if picture.dtype == bool else picture)
+        ImageOps.exif_transpose(picture).save(data := io.BytesIO(), "PNG")
+    except Exception as error:
+        raise UsageError(f"the mask is not (H, W) or (H, W, 3) of uint8 or bool: {error}") from error
+    return data.getvalue()
+
+
 def mask_bytes(text: str) -> bytes:
     """The picture's file that `mask_text`, or others for an address, made a text of. Raises UsageError."""
     try:
         text = text.translate(str.maketrans("-_", "+/")) + "=" * (-len(text) % 4)
         return base64.b64decode(text, validate=True)
     except (AttributeError, TypeError, ValueError):
-        raise UsageError("the mask is no base64; in Python give a Path, or the bytes of a picture") from None
+        raise UsageError("the mask is no base64; in Python give a Path, or a picture") from None
 
 
 def _joined(value: Any) -> str:
@@ -187,8 +201,8 @@ class RestoreOptions(Checked):
     (light), or also stains, creases and torn places (full)."""
     mask: Annotated[str | None, Arg(metavar="FILE")] = None
     """A picture that is white where the photo, turned by hand, straightened and cropped, is damaged, of its
-    shape and any size: that is repaired, and nothing else; of many pages the first. In Python the path or
-    bytes of such a file, by HTTP its bytes as base64."""
+    shape and any size: that is repaired, and nothing else; of many pages the first. In Python a path, the
+    bytes, a Pillow picture or an array, (H, W) or (H, W, 3) of uint8 or bool; by HTTP the bytes as base64."""
     colour: Annotated[Literal["keep", "enhance", "revive"], Arg(aliases=("--color",))] = "keep"
     """keep the photo's tone and colours (sepia stays sepia); let the model enhance them; or revive what has
     faded, as far as the photo itself tells it: an estimate."""
@@ -224,8 +238,9 @@ class RestoreOptions(Checked):
             if isinstance(value := getattr(self, name), Integral):
                 object.__setattr__(self, name, str(value))
         object.__setattr__(self, "crop", _joined(self.crop))
-        if isinstance(self.mask, os.PathLike | Buffer):
-            object.__setattr__(self, "mask", mask_text(self.mask))
+        mask = _png(self.mask) if hasattr(type(self.mask), "__array_interface__") else self.mask
+        if isinstance(mask, os.PathLike | Buffer):
+            object.__setattr__(self, "mask", mask_text(mask))
         several = isinstance(self.face, Iterable) and not isinstance(self.face, str)
         given = list(self.face) if several else [self.face]  # an iterator can be read once
         boxes = [given] if several and any(isinstance(one, Real) for one in given) else given

@@ -231,12 +231,14 @@ class Result:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the photo's file held and the result does not, and how it lies, in words, a line each."""
+        """What the file held and the result does not, how it lies, what is mended, in words, a line each."""
         pages = f"{self.photo.pages} {'pages' if self.photo.format == 'TIFF' else 'pictures'}"
         left = f"{self.pages_left} of its {pages} are left out: --pages all restores each into a TIFF"
         lies = f"turned by {self.turn_offered} degrees its faces would stand upright: --turn auto"
         told = [*([left] if self.pages_left else []), *([lies] if self.turn_offered else [])]
         told += [self.repair.note] if self.repair else []
+        told += [f"red eyes mended: {self.red_eyes}"] if self.red_eyes else []
+        told += ["its tones are changed by an estimate"] if self.tone and self.tone.changes else []
         return (*self.photo.notes, *told, *self.left_out)
 
     def report(self) -> dict[str, Any]:

@@ -106,7 +106,8 @@ def known_parameters(request: Request) -> None:
     unknown = next((name for name in request.query_params if name not in known), None)
     if unknown is not None and request.method != "POST":  # there pydantic tells it
         raise ProblemError(422, "bad-option", f"{unknown}: there is no such parameter; /docs lists them")
-    names = [name for name, _ in request.query_params.multi_items() if name not in SEVERAL]
+    given = [name for name, _ in request.query_params.multi_items() if name not in SEVERAL]
+    names = ["colour" if name == "color" else name for name in given]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ProblemError(422, "bad-option", f"{twice}: give it once")
 

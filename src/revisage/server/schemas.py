@@ -3,7 +3,7 @@
 from dataclasses import fields
 from typing import Annotated, Any, Self, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from revisage.options import explained, only_in_python
 from revisage.server.options import JobOptions
@@ -25,10 +25,11 @@ class OptionsQuery(_Parameters):  # type: ignore[misc]  # its fields are those o
         """Raises UsageError for a value that makes no sense."""
         return JobOptions(**self.model_dump(exclude={"name"}))
 
-    @field_validator("format", mode="before", check_fields=False)
+    @model_validator(mode="before")
     @classmethod
-    def _any_case(cls, value: object) -> object:
-        return value.lower() if isinstance(value, str) else value
+    def _as_on_the_command_line(cls, values: dict[str, Any]) -> dict[str, Any]:
+        values = {"colour" if name == "color" else name: value for name, value in values.items()}
+        return values | {"format": str(values.get("format", "auto")).lower()}
 
 
 class PhotoQuery(OptionsQuery):

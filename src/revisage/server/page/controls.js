@@ -169,7 +169,7 @@ function Face({ session, photo, face, n }) {
 }
 
 const REASONS = { small: /^smaller than (\d+)/, outside: /^mostly outside/, drift: /^it would drift by (\d+)/, illegible: /make it out/ };
-const NOTES = { pages: /^(\d+) of its (\d+) /, there: /^damaged: about (\d+)%/, repaired: /^(.+)% of it was damaged/, undamaged: /^nothing of it looks/, much: /^(\d+)% of it looks/, cropped: /^crop keeps/, uncropped: /^crop changes/, clean: /^clean changes/, revive: /^revive changes/, beside: /map.* left out$|^the film/ };
+const NOTES = { pages: /^(\d+) of its (\d+) /, there: /^damaged: about (\d+)%/, repaired: /^(.+)% of it was damaged/, undamaged: /^nothing of it looks/, much: /^(\d+)% of it looks/, eyes: /^red eyes mended: (\d+)/, tones: /^its tones/, cropped: /^crop keeps/, uncropped: /^crop changes/, clean: /^clean changes/, revive: /^revive changes/, beside: /map.* left out$|^the film/ };
 
 /** A line of the report in words of the page where it has some. */
 function told(text, patterns, group) {
