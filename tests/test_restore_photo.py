@@ -160,7 +160,8 @@ def test_the_face_of_a_dithered_scan_is_made_out(astronaut: np.ndarray) -> None:
     with Restorer() as restorer:
         result = restorer.restore(small.convert("1").convert("L"), scale=1)
     (x, y, w, h), truth = (round(v) for v in result.faces[0].box), np.asarray(small, np.float32)
-    face = slice(y + h // 5, y + h - h // 8), slice(x + w // 5, x + w - w // 5)  # without hair: no scene model
+    # Without hair, where the scene model counts.
+    face = slice(y + h // 5, y + h - h // 8), slice(x + w // 5, x + w - w // 5)
     kept = np.corrcoef(truth[face].ravel(), np.asarray(result.image.convert("L"), np.float32)[face].ravel())
     assert result.faces[0].outcome == "restored"
     assert kept[0, 1] > 0.93  # 0.955; without: mush; as it went in: 0.35

@@ -21,7 +21,8 @@ from server_stub import SLOW, STUCK, Running, photo, problem, running
 from revisage import Restorer
 from revisage.errors import RevisageError
 from revisage.image import decode, from_array
-from revisage.options import DecodeLimits, mask_bytes
+from revisage.masks import mask_bytes
+from revisage.options import DecodeLimits
 from revisage.server.client import Client, ServerError
 from revisage.server.problems import failure_of
 

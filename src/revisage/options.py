@@ -4,10 +4,7 @@ The command line shows these fields as options, the HTTP API as query parameters
 option is added here, used where the work is done, and is then everywhere.
 """
 
-import base64
-import io
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,6 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from annotated_types import Interval
 
 from revisage.errors import UsageError
+from revisage.masks import is_mask, mask_text
 
 AUTO_SCALE_BELOW = 1600  #: long side in pixels under which `scale="auto"` doubles a photo
 
@@ -36,7 +34,6 @@ PATIENCE = 3  #: how many times its processor time a decoding may take by the cl
 
 Device = Literal["auto", "cpu", "gpu"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-Buffer = bytes | bytearray | memoryview
 
 
 @dataclass(frozen=True)
@@ -117,37 +114,6 @@ def _within(value: Any, interval: Interval) -> bool:
     return (
         (over is None or value > over) and (low is None or value >= low) and (high is None or value <= high)
     )
-
-
-def mask_text(source: os.PathLike[str] | Buffer) -> str:
-    """A picture's file, or its bytes, as base64. Raises UsageError."""
-    try:
-        data = source if isinstance(source, Buffer) else Path(os.fsdecode(source)).read_bytes()
-    except OSError as error:
-        raise UsageError(f"the mask {source!s} cannot be opened ({error.strerror or error})") from error
-    return base64.b64encode(data).decode()
-
-
-def _png(picture: Any) -> bytes:
-    """A mask that is an array or a Pillow picture, as a file. Raises UsageError."""
-    from PIL import Image, ImageOps
-
-    try:
-        if hasattr(picture, "dtype"):
-            picture = Image.fromarray(picture.astype("uint8") * 255 if picture.dtype == bool else picture)
-        ImageOps.exif_transpose(picture).save(data := io.BytesIO(), "PNG")
-    except Exception as error:
-        raise UsageError(f"the mask is not (H, W) or (H, W, 3) of uint8 or bool: {error}") from error
-    return data.getvalue()
-
-
-def mask_bytes(text: str) -> bytes:
-    """The picture's file that `mask_text`, or others for an address, made a text of. Raises UsageError."""
-    try:
-        text = text.translate(str.maketrans("-_", "+/")) + "=" * (-len(text) % 4)
-        return base64.b64decode(text, validate=True)
-    except (AttributeError, TypeError, ValueError):
-        raise UsageError("the mask is no base64; in Python give a Path, or a picture") from None
 
 
 def _joined(value: Any) -> str:
@@ -238,9 +204,8 @@ class RestoreOptions(Checked):
             if isinstance(value := getattr(self, name), Integral):
                 object.__setattr__(self, name, str(value))
         object.__setattr__(self, "crop", _joined(self.crop))
-        mask = _png(self.mask) if hasattr(type(self.mask), "__array_interface__") else self.mask
-        if isinstance(mask, os.PathLike | Buffer):
-            object.__setattr__(self, "mask", mask_text(mask))
+        if is_mask(self.mask):
+            object.__setattr__(self, "mask", mask_text(self.mask))
         several = isinstance(self.face, Iterable) and not isinstance(self.face, str)
         given = list(self.face) if several else [self.face]  # an iterator can be read once
         boxes = [given] if several and any(isinstance(one, Real) for one in given) else given

@@ -29,7 +29,8 @@ from revisage.errors import SaveError, UsageError
 from revisage.files import sweep, typed
 from revisage.image import can_encode, format_of
 from revisage.label import can_sign, check, results
-from revisage.options import Arg, Credentials, RestoreOptions, SaveOptions, Settings, mask_text
+from revisage.masks import mask_text
+from revisage.options import Arg, Credentials, RestoreOptions, SaveOptions, Settings
 from revisage.restore import Restorer
 from revisage.restore.repair import drawn
 

@@ -10,7 +10,8 @@ import numpy as np
 from revisage.errors import PhotoError, UsageError
 from revisage.image import Photo, decode, eight_bits, encode, from_array
 from revisage.image.prints import disc, reduced
-from revisage.options import DecodeLimits, RestoreOptions, mask_bytes
+from revisage.masks import mask_bytes
+from revisage.options import DecodeLimits, RestoreOptions
 from revisage.restore import tiles
 from revisage.restore.background import is_thin
 from revisage.restore.inpaint import inpaint

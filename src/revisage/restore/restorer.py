@@ -15,7 +15,8 @@ from revisage.faces import Face, template
 from revisage.files import absent, out_of_reach, typed
 from revisage.image import Photo, decode, eight_bits, from_array, from_pillow, with_sidecar
 from revisage.image.prints import framed
-from revisage.options import Buffer, RestoreOptions, Settings
+from revisage.masks import Buffer
+from revisage.options import RestoreOptions, Settings
 from revisage.restore import colour, faces, tiles
 from revisage.restore.background import Background, enlarge, resample, square
 from revisage.restore.job import Job, Sketch, with_changes

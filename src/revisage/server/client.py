@@ -18,7 +18,7 @@ from typing import Any, Literal
 import requests
 
 from revisage.errors import RevisageError
-from revisage.options import mask_bytes
+from revisage.masks import mask_bytes
 from revisage.server.options import JobOptions
 
 CONNECT_SECONDS = 10.0

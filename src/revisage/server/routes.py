@@ -10,7 +10,8 @@ from fastapi.responses import StreamingResponse
 
 from revisage.errors import UsageError
 from revisage.image.formats import EXTENSION, sniff
-from revisage.options import mask_bytes, mask_text, refusal
+from revisage.masks import mask_bytes, mask_text
+from revisage.options import refusal
 from revisage.restore.models import selectable
 from revisage.server import answers, archive
 from revisage.server.files import Preview, result_key
