@@ -74,6 +74,28 @@ def test_faded_prints_are_found_where_nothing_else_is(lid: int) -> None:
     assert [overlap(one, true) > 0.95 for one, true in zip(found, THREE, strict=True)] == [True] * 3
 
 
+def test_a_print_that_is_nearly_as_dark_as_the_lid_in_parts_is_found_whole() -> None:
+    lid = 20.0
+    canvas = scan(THREE, 20, 0).astype(np.float32)
+    # A night sky around a bright middle, and a shadow across the lower part of another.
+    sky = np.zeros(canvas.shape[:2], np.uint8)
+    cv2.fillPoly(sky, [np.rint(THREE[0].corners).astype(np.int32)], 1)
+    cv2.ellipse(sky, (280, 240), (150, 110), 0, 0, 360, 0, cv2.FILLED)
+    canvas[sky > 0] = 0
+    canvas[760:800, 170:630] = lid + 24
+    canvas[752:760, 170:630] = 0
+    canvas += np.random.default_rng(0).normal(0, 2, canvas.shape)
+    found = find_prints(np.clip(np.rint(canvas), 0, 255).astype(np.uint8))
+    assert [round(overlap(one, true), 1) for one, true in zip(found, THREE, strict=True)] == [1.0] * 3
+
+
+def test_a_shadow_on_the_lid_is_no_print() -> None:
+    canvas = scan(THREE, 200, 0).astype(np.float32)
+    canvas[500:850, 760:1150] -= 22
+    canvas += np.random.default_rng(0).normal(0, 2, canvas.shape)
+    assert len(find_prints(np.clip(np.rint(canvas), 0, 255).astype(np.uint8))) == 3
+
+
 def test_prints_that_touch_are_taken_apart() -> None:
     touching = [
         Print((330.0, 300.0), (440.0, 320.0), 2.0),

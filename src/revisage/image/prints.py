@@ -22,8 +22,10 @@ CORE = 60  #: pixels of what is left of a print, seen small, when the prints fal
 STRAIGHT = 0.05  #: degrees under which a print is cut out as it lies
 TIGHTER = 0.97  #: share of one rectangle around all that those around each may take together
 STANDS_OUT = (12.0, 6.0)
-"""Distance in Lab from the lid's colour above which a pixel is no lid, more on a noisy one; and where nothing
-is found so, as of faded prints."""
+"""Distance in Lab from the lid's colour above which a pixel is no lid, more on a noisy one; and of faded
+prints and those of which a part is as dark as the lid."""
+CLEAR = 0.1  #: share of a print's pixels that stand out clearly where others do
+PART = 0.95  #: share of a print's rectangle up to which it was found in part
 
 
 @dataclass(frozen=True)
@@ -62,13 +64,16 @@ def find_prints(pixels: np.ndarray) -> list[Print]:
     """
     height, width = pixels.shape[:2]
     small = cv2.medianBlur(reduced(pixels, SIDE / max(height, width)), 5)
-    for least in STANDS_OUT:
-        mask = _no_lid(small, least)
-        parts = [] if mask is None else _parts(mask)
-        if found := [rectangle for part in parts for rectangle in _taken_apart(part)]:
-            across, down = width / small.shape[1], height / small.shape[0]
-            return _in_reading_order([_print(one, across, down) for one in found])
-    return []
+    masks = [mask for least in STANDS_OUT if (mask := _no_lid(small, least)) is not None]
+    found: list[cv2.typing.RotatedRect] = []
+    for mask in masks:
+        parts = _parts(mask)
+        if found:  # beside these a shadow on the lid is none
+            parts = [part for part in parts if np.mean(masks[0][part > 0] > 0) > CLEAR]
+        rectangles = [rectangle for part in parts for rectangle in _taken_apart(part)]
+        found = _completed(found, rectangles) if found else rectangles
+    across, down = width / small.shape[1], height / small.shape[0]
+    return _in_reading_order([_print(one, across, down) for one in found])
 
 
 def cut(photo: Photo, print: Print) -> Photo:
@@ -192,6 +197,24 @@ def _taken_apart(part: np.ndarray) -> list[cv2.typing.RotatedRect]:
                 return [rectangle for piece in pieces for rectangle in _taken_apart(piece)]
     hull = cv2.contourArea(cv2.convexHull(cv2.findNonZero(part)))
     return [whole] if hull >= SQUARE * prod(whole[1]) else []
+
+
+def _completed(
+    found: list[cv2.typing.RotatedRect], fainter: list[cv2.typing.RotatedRect]
+) -> list[cv2.typing.RotatedRect]:
+    """The rectangles found, and of the `fainter` those of prints that were not, or only in part: the rest of
+    these is as dark or as pale as the lid."""
+    for whole in fainter:
+        within = [one for one in found if _shared(one, whole) > 0.9 * prod(one[1])]
+        others = sum(_shared(one, whole) for one in found if one not in within)
+        if len(within) < 2 and not others and sum(prod(one[1]) for one in within) < PART * prod(whole[1]):
+            found = [*(one for one in found if one not in within), whole]
+    return found
+
+
+def _shared(one: cv2.typing.RotatedRect, other: cv2.typing.RotatedRect) -> float:
+    kind, points = cv2.rotatedRectangleIntersection(one, other)
+    return 0.0 if kind == cv2.INTERSECT_NONE else cv2.contourArea(cv2.convexHull(points))
 
 
 def _print(rectangle: cv2.typing.RotatedRect, across: float, down: float) -> Print:
