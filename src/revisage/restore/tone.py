@@ -105,8 +105,8 @@ class Tone:
 def estimate(pixels: np.ndarray, model: ToneModel, faces: Sequence[Face] = ()) -> Tone:
     """How the photo, (H, W, 3) uint8 or uint16, has faded, its plain border left out.
 
-    A photo of one tint, gray or sepia, keeps it: all channels get one curve. Skin is no paper, so the tones
-    of `faces` are left out, as far as others are left.
+    A photo of one tint, gray or sepia, keeps it: all channels get one curve, to the colour of the paper. Skin
+    is no paper, so the tones of `faces` are left out, as far as others are left.
     """
     shown, wanted = _looked_at(pixels, faces)
     values, toned = shown, _is_monochrome(shown[wanted])
