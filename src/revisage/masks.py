@@ -34,7 +34,7 @@ def mask_bytes(text: str) -> bytes:
         text = text.translate(str.maketrans("-_", "+/")) + "=" * (-len(text) % 4)
         return base64.b64decode(text, validate=True)
     except (AttributeError, TypeError, ValueError):
-        raise UsageError("the mask is no base64; in Python give a Path, or a picture") from None
+        raise UsageError("the mask is no base64; in Python give a Path, or the bytes of a picture") from None
 
 
 def _png(picture: Any) -> bytes:

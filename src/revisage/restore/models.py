@@ -94,9 +94,7 @@ class SceneModel:
 
     def session_for(self, depth: np.dtype) -> Session:
         """The session that keeps the gradations of pixels of this type, uint8 or uint16."""
-        if depth == np.uint8 or self.exact is None or self.session.info.precision == "fp32":
-            return self.session
-        return self.exact()
+        return self.session if depth == np.uint8 or self.exact is None else self.exact()
 
 
 class AtStrength:
@@ -246,7 +244,7 @@ class InstalledModels:
         else:
             session, files = self._session(model.path), (model.path,)
         exact = same_size = None
-        if precision == "auto":
+        if precision == "auto" and (small is not None or session.info.precision != "fp32"):
             # A mixture is read again: its weights are not kept for the few photos of 16 bits.
             exact = _once(lambda: self._session(mixed.read() if mixed else model.path, "fp32"))
         if (sibling := spec.same_size) is not None:
