@@ -152,5 +152,7 @@ def test_only_16_bits_and_no_named_precision_ask_for_the_exact_network(scene: Sc
     model = SceneModel(half, "stub", 2, 8, lambda: exact)
     assert model.session_for(np.dtype(np.uint8)) is half
     assert model.session_for(np.dtype(np.uint16)) is exact
+    half.info.precision = "fp32"  # of all but what an 8-bit file computes in 8 bits
+    assert model.session_for(np.dtype(np.uint16)) is exact
     # Any named one: a machine without bf16 refuses it by name.
     assert InstalledModels(Settings(precision="fp32")).scene().exact is None
