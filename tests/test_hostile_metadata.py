@@ -1,4 +1,4 @@
-"""Metadata made to cost time: every such file is read, encoded and labelled in little time."""
+"""Metadata made to cost time: every such file is read, encoded and labelled in under a second."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from revisage.image.metadata import EXIF_PREFIX, clean_exif, exif_for
 from revisage.image.xmp import clean_xmp
 from revisage.label import Label, add
 
-SECONDS = 4.0
+SECONDS = 1.0
 
-"""Of processor time, of which a usual machine needs less than one: what takes more grows as its square."""
+"""Of processor time: the tests run on busy machines."""
 
 BLOB = 1 << 19
 HEAD = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
 TAIL = "</rdf:Description></rdf:RDF></x:xmpmeta>"
 
 
-def is_quick(work: Callable[[], object]) -> bool:
-    """Whether it takes less than `SECONDS` in one of three runs, without what earlier tests left behind."""
+def takes_less_than_a_second(work: Callable[[], object]) -> bool:
+    """Of the processor, in one of three runs, without what earlier tests left for the garbage collector."""
+    gc.collect()
     gc.freeze()
 
     def seconds() -> float:
@@ -72,7 +73,7 @@ def hostile_exif(order: str, where: str, tag: int, count: int, length: int) -> b
     length=st.sampled_from([0, 5, 1_000, 130_000, BLOB, 0xFFFF_FFFF]),
     format=st.sampled_from(["PNG", "TIFF", "WEBP", "JPEG"]),
 )
-def test_no_exif_block_costs_seconds(
+def test_no_exif_block_costs_a_second(
     *, order: str, where: str, tag: int, count: int, length: int, format: str
 ) -> None:
     block = hostile_exif(order, where, tag, count, length)
@@ -84,21 +85,22 @@ def test_no_exif_block_costs_seconds(
             exif_for(cleaned, (8, 8), keep_gps=False)
         encode(photo, format=format)
 
-    assert is_quick(work)
+    assert takes_less_than_a_second(work)
 
 
 @pytest.mark.parametrize(("tag", "count"), [(GPS_IFD, 5_400), (GPS_IFD, 65_535), (0x0112, 65_535)])
-def test_a_file_of_duplicate_tags_is_read_and_written_soon(tag: int, count: int) -> None:
+def test_a_file_of_duplicate_tags_is_read_and_written_in_a_second(tag: int, count: int) -> None:
     block = hostile_exif("<", "first", tag, count, 130_000).removeprefix(EXIF_PREFIX)
     plain = encode(from_array(np.full((8, 8, 3), 9, np.uint8)), format="PNG")
-    decode(plain)  # a decoding process is ready
     from revisage.image.containers.png import chunk
 
     data = plain[:33] + chunk(b"eXIf", block) + plain[33:]
-    start = time.perf_counter()
     photo = decode(data)
-    encode(photo)
-    assert time.perf_counter() - start < 5 * SECONDS, "by the clock: the photo is read in another process"
+
+    def work() -> None:
+        encode(decode(data, isolate=False))  # in this process: its time counts
+
+    assert takes_less_than_a_second(work)
     assert photo.pixels.mean() == 9
     assert photo.exif is None  # a directory that long is no camera's
 
@@ -138,7 +140,7 @@ PACKETS = {
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(kind=st.sampled_from(sorted(PACKETS)), count=st.sampled_from([100, 4_900, 9_900, 19_000, 500_000]))
-def test_no_xmp_packet_costs_seconds(kind: str, count: int) -> None:
+def test_no_xmp_packet_costs_a_second(kind: str, count: int) -> None:
     packet = PACKETS[kind](count).encode()
     photo = dataclasses.replace(from_array(np.zeros((8, 8, 3), np.uint8)), xmp=packet)
 
@@ -146,7 +148,7 @@ def test_no_xmp_packet_costs_seconds(kind: str, count: int) -> None:
         clean_xmp(packet, keep_gps=False)
         add(encode(photo, format="PNG"), "PNG", Label("revisage 0", ()))
 
-    assert is_quick(work)
+    assert takes_less_than_a_second(work)
 
 
 def test_a_packet_of_usual_size_is_kept() -> None:

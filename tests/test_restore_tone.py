@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import islice
 from pathlib import Path
 
@@ -236,3 +237,10 @@ def test_two_estimates_are_one_curve() -> None:
     other = Tone(white=(0.7, 1.0, 0.9), gamma=(1.0, 1.7, 2.0))
     values = np.linspace(0, 1, 101)[:, None]
     np.testing.assert_allclose(first.then(other).curves(values), other.curves(first.curves(values)))
+
+
+def test_twelve_megapixels_take_less_than_a_second() -> None:
+    canvas = np.random.default_rng(0).integers(60, 200, (3000, 4000, 3), np.uint8)
+    start = time.process_time()
+    estimate(canvas, MODEL).apply(canvas)
+    assert time.process_time() - start < 1

@@ -94,10 +94,8 @@ def test_a_second_signal_ends_at_once_and_the_report_has_what_was_done_before(
     assert process.stderr is not None
     assert "again stops at once" in process.stderr.readline()
     time.sleep(0.3)
-    begun = time.monotonic()
     process.send_signal(number)
-    process.communicate(timeout=50)
-    assert time.monotonic() - begun < 30, "without the photo under way"
+    process.communicate(timeout=30)  # not after the photo under way
     assert process.returncode == -number
     assert [Path(e["input"]).name for e in json.loads((tmp_path / "r.json").read_text())["photos"]] == [
         "0.png"
