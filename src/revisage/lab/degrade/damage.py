@@ -64,7 +64,8 @@ class Scratches(Drawn):
 
     width: mean, reference pixels. opacity: of the strongest. light: share of light ones. vertical: share that
     runs near upright, as scratches from transport through a camera or projector do. bend: radians of turning.
-    halo: opacity of what was pushed aside, in the other tone along the scratch.
+    halo: opacity of what was pushed aside, in the other tone along the scratch. even: share that is straight,
+    of one width and strength from end to end.
     """
 
     count: int = drawn(lambda rng, strength: 2 + int(rng.exponential(5.0) * strength))
@@ -76,6 +77,7 @@ class Scratches(Drawn):
     broken: float = within(0.0, 0.5)
     seed: int = seed()
     halo: float = 0.0
+    even: float = 0.0
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         rng, scale = np.random.default_rng(self.seed), unit(image)
@@ -104,6 +106,9 @@ class Scratches(Drawn):
         heading = rng.normal(math.pi / 2, 0.08) if upright else rng.uniform(0, 2 * math.pi)
         length = min(rng.exponential(0.35) + 0.08, 1.5) * REFERENCE * scale
         bend = self.bend * (0.2 if upright else 1.0)
+        even = self.even > 0 and rng.random() < self.even
+        if even:
+            length, bend = length * rng.choice([1, 6]), 0.0  # most of the long ones cross the picture
         # The start lies half a length back, so that long lines do not all begin inside the picture.
         start = rng.uniform(0, 1, 2) * size - length / 2 * np.array([math.cos(heading), math.sin(heading)])
         line = wander(rng, start, heading, length, bend=bend, steps=steps)
@@ -113,10 +118,11 @@ class Scratches(Drawn):
             pressure = np.interp(np.linspace(0, 6, steps), np.arange(7), rng.uniform(0.3, 1.0, 7))
             ends = np.minimum(np.linspace(0.02, 1, steps), np.linspace(1, 0.02, steps))
             kept = np.repeat(rng.random(steps // 3) >= self.broken, 3)
+            shape = np.ones(steps) if even else pressure * kept * np.minimum(1, 5 * ends)
             level = self.opacity * rng.uniform(0.4, 1.0)
-            thickness = self.width * scale * min(rng.lognormal(0, 0.4), 1.8)
+            thickness = self.width * scale * (1.0 if even else min(rng.lognormal(0, 0.4), 1.8))
             aside = n * rng.uniform(2.0, 6.0) * scale
-            yield line + aside * sideways, level * pressure * kept * np.minimum(1, 5 * ends), thickness
+            yield line + aside * sideways, level * shape, thickness
 
 
 @dataclass(frozen=True)

@@ -190,9 +190,10 @@ def sample(rng: np.random.Generator) -> Chain:
 
 
 def _plain(step: Any, rng: np.random.Generator) -> Step:
-    """More of them, and plainer to see; at times what a scratch pushed aside lies along it."""
+    """More of them, and plainer to see; at times what a scratch pushed aside lies along it; some are even."""
     count = math.ceil(step.count * rng.uniform(1, 5))
     changes = {"count": count, "opacity": (1 + step.opacity) / 2}
-    if isinstance(step, Scratches) and chance(rng, 0.3):
-        changes["halo"] = between(rng, 0.1, 0.5)
+    if isinstance(step, Scratches):
+        changes["halo"] = between(rng, 0.1, 0.5) if chance(rng, 0.3) else 0.0
+        changes["even"] = between(rng, 0.2, 1.0) if chance(rng, 0.35) else 0.0
     return replace(step, **changes)
