@@ -195,5 +195,6 @@ def _plain(step: Any, rng: np.random.Generator) -> Step:
     changes = {"count": count, "opacity": (1 + step.opacity) / 2}
     if isinstance(step, Scratches):
         changes["halo"] = between(rng, 0.1, 0.5) if chance(rng, 0.3) else 0.0
-        changes["even"] = between(rng, 0.2, 1.0) if chance(rng, 0.35) else 0.0
+        if chance(rng, 0.35):
+            changes |= {"even": between(rng, 0.2, 1.0), "count": step.count}  # they are long
     return replace(step, **changes)
