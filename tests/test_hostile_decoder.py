@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -227,7 +228,8 @@ def test_it_does_not_outlive_the_process_that_forked_it(hijack: Hijack) -> None:
     hijack("time.sleep(60)")
     worker = pool_module._pool.take()
     data = picture(1)
-    worker.send(io.BytesIO(data), len(data), DecodeLimits(seconds=60))
+    request = {**asdict(DecodeLimits(seconds=60)), "page": 0, "damaged": None}
+    worker.send(io.BytesIO(data), len(data), request)
     deadline = time.monotonic() + 20
     process = psutil.Process(worker.process.pid)
     while not process.children() and time.monotonic() < deadline:

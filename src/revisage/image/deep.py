@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from revisage.image.photo import in_bands
 from revisage.image.planes import Planes, planes_of, scale_wide
 
 
@@ -85,12 +86,9 @@ def jpeg2000_bits(data: bytes) -> int:
 
 
 def _full_range(array: np.ndarray, bits: int) -> np.ndarray:
-    """Samples of so many bits to uint16 over the full range, in bands."""
-    out = np.empty(array.shape, np.uint16)
+    """Samples of so many bits to uint16 over the full range."""
     top = (1 << bits) - 1
-    for row in range(0, len(array), 256):
-        out[row : row + 256] = (array[row : row + 256].astype(np.uint32) * 65535 + top // 2) // top
-    return out
+    return in_bands(lambda band: (band.astype(np.uint32) * 65535 + top // 2) // top, np.uint16, array)
 
 
 BITS: dict[str, Callable[[bytes], int]] = {

@@ -16,7 +16,7 @@ from revisage.image.containers import boxes, jpeg, png, tiff, webp
 from revisage.image.formats import EXTENSION, format_for, format_named
 from revisage.image.iptc import clean_iptc
 from revisage.image.metadata import exif_for, valid_icc
-from revisage.image.photo import Photo, eight_bits
+from revisage.image.photo import Photo, eight_bits, in_bands
 from revisage.image.xmp import clean_xmp
 from revisage.options import QUALITY
 
@@ -163,11 +163,8 @@ def _jpeg(photo: Photo, quality: int) -> bytes:
     import imagecodecs
 
     # The same libjpeg as Pillow's and the same file, without Pillow's copy of four bytes a pixel.
-    data = imagecodecs.jpeg8_encode(
-        eight_bits(_interleaved(_flattened(photo))),
-        level=quality,
-        subsampling="444" if quality >= _FULL_CHROMA_QUALITY else "420",
-    )
+    pixels = eight_bits(_interleaved(_flattened(photo)))
+    data = imagecodecs.jpeg8_encode(pixels, level=quality, subsampling=_subsampling(quality))
     return jpeg.with_metadata(bytes(data), photo)
 
 
@@ -190,7 +187,7 @@ def _heif(photo: Photo, quality: int) -> bytes:
         array.tobytes(),
         buffer,
         quality=quality,
-        chroma=_subsampling(quality).replace(":", ""),
+        chroma=_subsampling(quality),
         exif=photo.exif,
         xmp=photo.xmp,
         icc_profile=None if colours else photo.icc,
@@ -201,7 +198,7 @@ def _heif(photo: Photo, quality: int) -> bytes:
 
 def _avif(photo: Photo, quality: int) -> bytes:
     gray = photo.gray and photo.alpha is None  # Pillow's has no LA
-    chroma = "4:0:0" if gray else _subsampling(quality)
+    chroma = "4:0:0" if gray else ":".join(_subsampling(quality))
     said = {"icc_profile": photo.icc or b"", "exif": photo.exif or b"", "xmp": photo.xmp or b""}
     return _by_pillow(replace(photo, gray=gray), "AVIF", quality=quality, subsampling=chroma, **said)
 
@@ -253,7 +250,7 @@ def _by_pillow(photo: Photo, format: str, **how: Any) -> bytes:
 
 
 def _subsampling(quality: int) -> str:
-    return "4:4:4" if quality >= _FULL_CHROMA_QUALITY else "4:2:0"
+    return "444" if quality >= _FULL_CHROMA_QUALITY else "420"
 
 
 def to_pillow(photo: Photo) -> Image.Image:
@@ -268,13 +265,14 @@ def _interleaved(photo: Photo) -> np.ndarray:
 
 
 def _flattened(photo: Photo) -> Photo:
-    """Alpha composited on white, in bands."""
+    """Alpha composited on white."""
     if photo.alpha is None:
         return photo
     top = np.iinfo(photo.pixels.dtype).max
-    out = np.empty_like(photo.pixels)
-    for row in range(0, out.shape[0], 256):
-        alpha = photo.alpha[row : row + 256, :, None].astype(np.uint64)
-        colour = photo.pixels[row : row + 256].astype(np.uint64)
-        out[row : row + 256] = (colour * alpha + top * (top - alpha) + top // 2) // top
-    return replace(photo, pixels=out, alpha=None)
+
+    def on_white(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+        alpha = alpha[..., None].astype(np.uint64)
+        return np.asarray((colour.astype(np.uint64) * alpha + top * (top - alpha) + top // 2) // top)
+
+    pixels = in_bands(on_white, photo.pixels.dtype, photo.pixels, photo.alpha)
+    return replace(photo, pixels=pixels, alpha=None)

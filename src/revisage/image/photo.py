@@ -6,18 +6,31 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import numpy.typing as npt
 
-from revisage.image.xmp import clean_xmp
+from revisage.image.xmp import TURNS, clean_xmp
 
 
 def eight_bits(array: np.ndarray) -> np.ndarray:
     """uint16 over the full range to the nearest uint8; uint8 as it is. Contiguous."""
     if array.dtype == np.uint8:
         return np.ascontiguousarray(array)
-    out = np.empty(array.shape, np.uint8)
-    for row in range(0, array.shape[0], 256):  # in bands, so that nothing wider is held whole
-        out[row : row + 256] = (array[row : row + 256].astype(np.uint32) + 128) // 257  # 65535 = 255 · 257
+    return in_bands(lambda band: (band.astype(np.uint32) + 128) // 257, np.uint8, array)  # 65535 = 255 · 257
+
+
+def in_bands(work: Callable[..., np.ndarray], dtype: npt.DTypeLike, *planes: np.ndarray) -> np.ndarray:
+    """What `work` makes of some rows of each plane at a time, so that nothing wider than the result is held
+    whole. It has the shape of the first plane."""
+    out = np.empty(planes[0].shape, dtype)
+    for row in range(0, len(out), 256):
+        out[row : row + 256] = work(*(plane[row : row + 256] for plane in planes))
     return out
+
+
+def turned_plane(plane: np.ndarray, orientation: int) -> np.ndarray:
+    """(H, W) or (H, W, 3) turned upright by an EXIF orientation, 2 to 8; contiguous."""
+    a, b, _, d, e, _ = map(int, TURNS[orientation])
+    return np.ascontiguousarray((plane if a else plane.swapaxes(0, 1))[:: d + e, :: a + b])
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -66,14 +79,12 @@ class Photo(Metadata):
         if degrees % 360 == 0:
             return self
 
-        def turn(plane: np.ndarray) -> np.ndarray:
-            return np.ascontiguousarray(np.rot90(plane, -degrees // 90))
-
-        alpha = None if self.alpha is None else turn(self.alpha)
+        way = {90: 6, 180: 3, 270: 8}[degrees % 360]
+        pixels = turned_plane(self.pixels, way)
+        alpha = None if self.alpha is None else turned_plane(self.alpha, way)
         dpi = self.dpi if self.dpi is None or degrees % 180 == 0 else self.dpi[::-1]
-        xmp = clean_xmp(self.xmp, orientation={90: 6, 180: 3, 270: 8}[degrees % 360])
-        exif = without_subject(self.exif)
-        return replace(self, pixels=turn(self.pixels), alpha=alpha, dpi=dpi, exif=exif, xmp=xmp)
+        exif, xmp = without_subject(self.exif), clean_xmp(self.xmp, orientation=way)
+        return replace(self, pixels=pixels, alpha=alpha, dpi=dpi, exif=exif, xmp=xmp)
 
     @property
     def colour(self) -> np.ndarray:

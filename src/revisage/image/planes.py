@@ -9,7 +9,7 @@ from PIL import Image, ImageCms
 
 from revisage.errors import PhotoError, PhotoTooLargeError
 from revisage.image.metadata import gray_profile, valid_icc
-from revisage.image.photo import Metadata
+from revisage.image.photo import Metadata, in_bands, turned_plane
 from revisage.image.xmp import TURNS
 
 
@@ -139,11 +139,12 @@ def scale_wide(samples: np.ndarray) -> np.ndarray:
         typical = float(some[int(0.99 * np.isfinite(some).sum())]) if np.isfinite(some).any() else 0.0
         whites = dict.fromkeys((1.0, 255.0, 65535.0), typical / 2)
     white = next((white for white, reached in whites.items() if reached <= white), top)
-    out = np.empty(samples.shape, np.uint16)
-    for row in range(0, samples.shape[0], 256):  # bands, so that the float copy stays small
-        band = np.nan_to_num(samples[row : row + 256].astype(np.float64), nan=0.0, posinf=white, neginf=0.0)
-        out[row : row + 256] = np.rint(np.clip(band / white, 0, 1) * 65535)
-    return out
+
+    def scaled(band: np.ndarray) -> np.ndarray:
+        numbers = np.nan_to_num(band.astype(np.float64), nan=0.0, posinf=white, neginf=0.0)
+        return np.rint(np.clip(numbers / white, 0, 1) * 65535)
+
+    return in_bands(scaled, np.uint16, samples)
 
 
 def share_there(colour: np.ndarray) -> float:
@@ -156,13 +157,8 @@ def oriented(planes: Planes, orientation: int) -> Planes:
     """The planes turned upright by an EXIF orientation; a value other than 2–8 changes nothing."""
     if orientation not in TURNS:
         return planes
-    a, b, _, d, e, _ = map(int, TURNS[orientation])
-
-    def turn(plane: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray((plane if a else plane.swapaxes(0, 1))[:: d + e, :: a + b])
-
-    alpha = None if planes.alpha is None else turn(planes.alpha)
-    return replace(planes, colour=turn(planes.colour), alpha=alpha)
+    alpha = None if planes.alpha is None else turned_plane(planes.alpha, orientation)
+    return replace(planes, colour=turned_plane(planes.colour, orientation), alpha=alpha)
 
 
 def check_pixels(size: tuple[int, int], max_pixels: int) -> None:

@@ -12,6 +12,7 @@ from revisage.image import colour
 from revisage.image.containers import tiff
 from revisage.image.iptc import clean_iptc
 from revisage.image.metadata import clean_exif, valid_dpi
+from revisage.image.photo import in_bands
 from revisage.image.planes import (
     Planes,
     check_page,
@@ -172,13 +173,12 @@ def _deep_planes(data: bytes, directory: _Directory, icc: bytes | None) -> Plane
 
 def _straight(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Undo premultiplication (TIFF ExtraSamples 1): colour / alpha, black where alpha is 0."""
-    out = np.empty_like(colour)
-    for row in range(0, colour.shape[0], 256):
-        a = np.maximum(alpha[row : row + 256, :, None].astype(np.uint32), 1)
-        out[row : row + 256] = np.minimum(
-            (colour[row : row + 256].astype(np.uint32) * 65535 + a // 2) // a, 65535
-        )
-    return out
+
+    def divided(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+        alpha = np.maximum(alpha[..., None].astype(np.uint32), 1)
+        return np.asarray(np.minimum((colour.astype(np.uint32) * 65535 + alpha // 2) // alpha, 65535))
+
+    return in_bands(divided, np.uint16, colour, alpha)
 
 
 def _dpi(tags: Any) -> tuple[float, float] | None:

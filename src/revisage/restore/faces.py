@@ -44,21 +44,17 @@ def infer(model: FaceModel, crops: Sequence[Crop]) -> list[np.ndarray | FaceErro
     Where the batch fails, its faces are tried one by one.
     """
     try:
-        outputs = _infer(model, crops)
+        batch = np.ascontiguousarray(np.stack([crop.source for crop in crops]).transpose(0, 3, 1, 2))
+        output = np.asarray(model.session.run(batch), np.float32)
+        if output.shape != (*batch.shape[:2], model.side, model.side):
+            raise FaceError(f"it gave {output.shape} for {batch.shape}")
+        faces = np.ascontiguousarray(output.transpose(0, 2, 3, 1))
     except Exception as error:
         if len(crops) == 1:
             return [FaceError(f"the face model failed: {one_line(error)}")]
         return [infer(model, [crop])[0] for crop in crops]
     invalid = FaceError("the face model gave invalid numbers")
-    return [output if np.isfinite(output).all() else invalid for output in outputs]
-
-
-def _infer(model: FaceModel, crops: Sequence[Crop]) -> np.ndarray:
-    batch = np.ascontiguousarray(np.stack([crop.source for crop in crops]).transpose(0, 3, 1, 2))
-    output = np.asarray(model.session.run(batch), np.float32)
-    if output.shape != (*batch.shape[:2], model.side, model.side):
-        raise FaceError(f"it gave {output.shape} for {batch.shape}")
-    return np.ascontiguousarray(output.transpose(0, 2, 3, 1))
+    return [face if np.isfinite(face).all() else invalid for face in faces]
 
 
 def agreement(face: np.ndarray, other: np.ndarray) -> float:

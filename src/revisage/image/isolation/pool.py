@@ -50,8 +50,6 @@ class _Worker:
             )
         except OSError as error:
             raise PhotoError(f"the decoding process could not start ({error})") from error
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
         self._stdin: BinaryIO = self.process.stdin  # type: ignore[assignment]
         self._stdout: io.BufferedReader = self.process.stdout  # type: ignore[assignment]
         _widen(self._stdout)
@@ -86,18 +84,9 @@ class _Worker:
             timer.cancel()
             timer.join()  # so that it cannot fire once the worker serves somebody else
 
-    def send(
-        self,
-        source: BinaryIO,
-        length: int,
-        limits: DecodeLimits,
-        *,
-        page: int = 0,
-        damaged: bool | None = None,
-    ) -> None:
+    def send(self, source: BinaryIO, length: int, request: dict[str, Any]) -> None:
         """Hand over one file; what the source lacks of `length` (cut while reading) is an error."""
-        head = {**asdict(limits), "page": page, "damaged": damaged}
-        isolation_worker.write_head(self._stdin, head, [length])
+        isolation_worker.write_head(self._stdin, request, [length])
         while length:
             chunk = source.read(min(length, 1 << 20))
             if not chunk:
@@ -223,11 +212,12 @@ def decode_isolated(
     """Decode `length` bytes of a stream in a child process. Safe from several threads at once. Raises
     PhotoError and its kinds, also when the child crashes or is killed; PhotoTooLargeError when it runs out of
     time or memory. The next call works whatever happened to this one."""
+    request = {**asdict(limits), "page": page, "damaged": damaged}
     worker, keep = _pool.take(), False
     try:
         with worker.deadline(limits.seconds * PATIENCE) as late:
             try:
-                worker.send(source, length, limits, page=page, damaged=damaged)
+                worker.send(source, length, request)
                 found = worker.receive(limits)
                 keep = True
             except PhotoError:

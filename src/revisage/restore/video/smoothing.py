@@ -39,12 +39,10 @@ def link_tracks(frames: Sequence[Sequence[Face]]) -> list[Track]:
             for t, track in enumerate(open_)
             for f, overlap in enumerate(iou(np.array(track[max(track)].box), boxes).tolist())
         ]
-        taken: set[int] = set()
         given: set[int] = set()
         for score, t, f in sorted(pairs, reverse=True):
-            if score >= OVERLAP and t not in taken and f not in given:
+            if score >= OVERLAP and number not in open_[t] and f not in given:
                 open_[t][number] = faces[f]
-                taken.add(t)
                 given.add(f)
         tracks += [{number: face} for f, face in enumerate(faces) if f not in given]
     if len(frames) < 3 * SHORTEST:
