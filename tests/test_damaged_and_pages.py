@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import struct
 from pathlib import Path
 
@@ -62,6 +63,40 @@ def test_a_cut_file_tells_how_much_is_there_and_gives_it(format: str, share: flo
     rows = int(found.there * 160) - 24  # JPEG smooths colour across its blocks
     np.testing.assert_array_equal(found.pixels[:rows], decode(whole, isolate=False).pixels[:rows])
     assert (found.pixels[-1] == found.pixels[-1, 0]).all()
+
+
+def broken(data: bytes, how: str) -> bytes:
+    half = len(data) // 2
+    return {
+        "a bit": data[:half] + bytes([data[half] ^ 1]) + data[half + 1 :],
+        "a hole": data[:half] + bytes(1000) + data[half + 1000 :],
+        "a gap": data[:half] + data[half + 512 :],
+        "the lower half": data[:half] + bytes(len(data) - half - 100) + data[-100:],
+    }[how]
+
+
+@pytest.mark.parametrize("how", ["a bit", "a hole", "a gap", "the lower half"])
+def test_a_png_with_broken_pixels_is_damaged(how: str) -> None:
+    data = broken(saved(picture(), "PNG"), how)
+    with pytest.raises(DamagedError, match="is there"):
+        decode(data)
+    assert any("damaged: " in note for note in decode(data, damaged=True).notes)
+
+
+def test_a_png_with_a_broken_end_is_whole() -> None:
+    whole = saved(picture(), "PNG")
+    found = decode(whole[:-12] + b"\0\0\xff\xfftEXtA\0b")
+    np.testing.assert_array_equal(found.pixels, decode(whole).pixels)
+    assert found.there == 1
+
+
+def test_a_jpeg_whose_lower_half_could_not_be_read_is_told() -> None:
+    whole = saved(picture(), "JPEG")
+    assert decode(whole).notes == ()
+    (note,) = decode(whole[: len(whole) // 2] + whole[-2:]).notes
+    assert re.fullmatch(r"its lowest (4|5)\d% are plain gray, as where a damaged file breaks off", note)
+    gray = saved(Image.new("RGB", (64, 64), (128, 128, 128)), "JPEG")
+    assert decode(gray).notes == ()
 
 
 @pytest.mark.parametrize("orientation", [1, 6])

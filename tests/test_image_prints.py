@@ -96,6 +96,19 @@ def test_a_shadow_on_the_lid_is_no_print() -> None:
     assert len(find_prints(np.clip(np.rint(canvas), 0, 255).astype(np.uint8))) == 3
 
 
+def test_what_lies_beside_the_prints_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    two, disc = tmp_path / "two.png", tmp_path / "disc.png"
+    canvas = scan([THREE[0], THREE[2]])
+    save(from_array(canvas), two)
+    cv2.circle(canvas, (900, 300), 90, (30, 90, 160), -1)
+    save(from_array(canvas), disc)
+    assert main(["split", str(two), str(disc), "-o", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr()
+    assert said.out.count("2 prints") == 2
+    assert said.err.count("something else lies on it") == 1
+    assert f"{disc}: something" in said.err
+
+
 def test_prints_that_touch_are_taken_apart() -> None:
     touching = [
         Print((330.0, 300.0), (440.0, 320.0), 2.0),

@@ -284,6 +284,7 @@ def test_masks_that_cannot_be_used(tmp_path: Path) -> None:
         return str(told.value)
 
     assert "base64" in refused("mask.png")
+    assert "the mask mask.png cannot be opened: there is no such file" in refused("mask.png")
     assert "base64" in refused("maské.png")
     assert "cannot be read" in refused(b"no picture")
     assert "cannot be opened" in refused(tmp_path / "none.png")
@@ -343,6 +344,11 @@ def test_on_the_command_line_a_mask_goes_out_and_in(tmp_path: Path, monkeypatch:
     assert main([*line, "--mask", str(beside)]) == 0
     assert np.array_equal(np.asarray(Image.open(out)), first)
     assert main([*line, "--mask", str(tmp_path / "none.png")]) == 2
+    drawn = beside.read_bytes()
+    for place, also in ((beside, []), (out, ["--save-mask"])):
+        over = [str(source), "-o", str(place), "--mask", str(beside), "--overwrite", *also]
+        assert main(over) == 2, "the mask is no place for a result"
+    assert beside.read_bytes() == drawn
     beside.write_bytes(png(np.zeros((4, 4), np.uint8)))  # another's
     assert main([*line, "--repair", "light", "--save-mask"]) == 0
     assert Image.open(beside).size == (4, 4)

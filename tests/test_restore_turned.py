@@ -42,6 +42,9 @@ def test_faces_are_restored_however_the_photo_lies(astronaut: np.ndarray) -> Non
         assert np.abs(turned.pixels.astype(int) - upright.pixels).mean() < 1
         assert (turned.turned, turned.turn_offered) == (360 - turn, 0)
         assert turned.entry()["turned"] == 360 - turn
+        assert f"turned by {360 - turn} degrees its faces would stand upright: --turn auto" in kept.notes
+        lies = restorer.restore(astronaut, scale=1, turn=str(turn)).notes
+        assert f"turned by another {360 - turn} degrees its faces would stand upright: --turn keep" in lies
         (face,) = turned.faces
         np.testing.assert_allclose(face.landmarks, upright.faces[0].landmarks, atol=0.1)
         assert centre(turned).tolist() == [255, 0, 0]

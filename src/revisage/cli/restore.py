@@ -17,7 +17,7 @@ from revisage.batch.engines.processes import Work
 from revisage.batch.engines.ray import connected
 from revisage.batch.frames import FolderSink
 from revisage.batch.photo import PHOTO_SECONDS, check_target
-from revisage.batch.storage import STANDARD, is_stream
+from revisage.batch.storage import STANDARD, is_stream, same
 from revisage.cli._parse import parse
 from revisage.cli._report import Report
 from revisage.cli._report import check as check_report
@@ -28,6 +28,7 @@ from revisage.cli._video import restore as restore_film
 from revisage.errors import SaveError, UsageError
 from revisage.files import sweep, typed
 from revisage.image import can_encode, format_of
+from revisage.image.names import MASK, shortened
 from revisage.label import can_sign, check, results
 from revisage.masks import mask_text
 from revisage.options import Arg, Credentials, RestoreOptions, SaveOptions, Settings
@@ -122,6 +123,10 @@ def _prepare(options: Options, opened: contextlib.ExitStack) -> Run:
     jobs = plan(places, out, writable, format, as_folder=(options.out or "").endswith(("/", os.sep)))
     if (options.restoring.face or options.restoring.mask is not None) and len(jobs) > 1:
         raise UsageError("--face and --mask are for one photo: name that photo alone, one in each run")
+    if options.restoring.mask is not None and isinstance(target := jobs[0].target, Path):
+        beside = [target.with_name(shortened(target.name, MASK))] if options.saving.save_mask else []
+        if any(same(typed(options.restoring.mask), one) for one in (target, *beside)):
+            raise UsageError("the mask would be written over: choose another name with -o")
     if options.saving.save_mask and options.restoring.repair == "off" and options.restoring.mask is None:
         raise UsageError("--save-mask writes what was repaired: add --repair full, or a --mask")
     if options.saving.save_mask and any(isinstance(job.target, str) or is_stream(job.target) for job in jobs):

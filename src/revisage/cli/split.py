@@ -14,9 +14,11 @@ from revisage.cli._say import say
 from revisage.errors import PhotoError, RevisageError, SaveError, UsageError
 from revisage.files import copy_date
 from revisage.image import Photo, can_encode, decode, format_of, from_array, save
-from revisage.image.prints import cut, find_prints, outlined
+from revisage.image.prints import cut, find_prints, left_over, outlined
 from revisage.label import results
 from revisage.options import Arg, DecodeLimits
+
+LOOK = "look with --preview, and lay prints apart"
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ def _split(scan: Path, options: Options) -> str:
             suffix = scan.suffix if kept else ".png"
             files = {f"{scan.stem}-{count + n}{suffix}": cut(photo, one) for n, one in enumerate(prints, 1)}
         if prints:
+            if left_over(photo.pixels, prints):
+                say(f"{scan}: something else lies on it that is no print by itself: {LOOK}", error=True)
             _write(files, scan, options)
         else:
             empty.append(str(number + 1))

@@ -39,6 +39,7 @@ PLUGINS = {
 _WHOLE_PREVIEW = 0.9  #: share of a raw picture's long side from which on its preview is taken for it
 _NOTHING = 32  #: bytes of metadata up to which none is missed: headers without content
 _LEAST = 0.01  #: share of a damaged picture below which nothing is restored
+_UNREAD, _UNREAD_ROWS = 128, 16  #: gray of what libjpeg could not read, and the rows that it reads at once
 _ATTACHMENTS = {
     rb"hdrgm:Version|aux:hdrgainmap|urn:iso:std:iso:ts:21496": "its gain map for HDR screens",
     rb"ftyp(?:mp4|isom|iso\d|qt  |avc|3gp|MSNV)": "the film in it (motion photo)",
@@ -66,10 +67,11 @@ def read(data: bytes, max_pixels: int, *, page: int = 0, damaged: bool | None = 
         if part is None:
             raise _damage(error, data, format) from error
         share = f"about {part.there:.0%}" if part.there < 0.995 else "nearly all"
+        wrong = "" if part.there < 0.995 else ", though parts may be wrong"
         if not damaged:
             how = "" if damaged is None else "; `--damaged` takes that"
-            raise DamagedError(f"it is damaged: {share} of the picture is there{how}") from error
-        found = replace(part, notes=(*part.notes, f"damaged: {share} of it is there"))
+            raise DamagedError(f"it is damaged: {share} of the picture is there{wrong}{how}") from error
+        found = replace(part, notes=(*part.notes, f"damaged: {share} of it is there{wrong}"))
     left = (f"{name} is left out" for mark, name in _ATTACHMENTS.items() if re.search(mark, data))
     return replace(found, notes=(*found.notes, *left))
 
@@ -148,7 +150,7 @@ def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly
         bits = deep.BITS[format](data) if format in deep.BITS else int(image.info.get("bit_depth", 8))
         wide = not partly and (jxl or not page) and bits > 8
         if not wide or (format == "PNG" and png.has_trailing_metadata(data)):
-            _load(image)  # before the metadata: a PNG may have some behind its pixels
+            _load(image, data)  # before the metadata: a PNG may have some behind its pixels
         exif, orientation = exif_and_orientation(image, format)
         dpi = dpi_of(image)
         raw_xmp, raw_iptc, texts = _words(image, data, format)
@@ -174,6 +176,10 @@ def _read_pillow(data: bytes, format: str, max_pixels: int, page: int, *, partly
             there = share_there(planes.colour[::-1] if format == "BMP" else planes.colour)  # from below
             if format == "PNG" and bits > 8 and planes.colour.dtype == np.uint8:
                 notes.append("read in 8 of its 16 bits")
+        elif format == "JPEG" and (planes.colour[-1, -1] == _UNREAD).all():
+            end = 1 - share_there(planes.colour)
+            told = f"its lowest {end:.0%} are plain gray, as where a damaged file breaks off"
+            notes += [told] if _UNREAD_ROWS <= end * len(planes.colour) < len(planes.colour) else []
         stated = _stated(image, data, format)
     planes = replace(
         planes,
@@ -219,8 +225,11 @@ def _words(
             iptc, comments = jpeg.read_words(data)
             return jpeg.read_xmp(data), iptc, tuple(("Comment", comment) for comment in comments)
     if format == "PNG":
-        iptc, texts = png.read_words(image.text)  # type: ignore[attr-defined]
-        return xmp, iptc, tuple(texts)
+        texts: dict[str, str] = {}
+        with contextlib.suppress(AssertionError):  # Pillow's, where a chunk behind the pixels is broken
+            texts = image.text  # type: ignore[attr-defined]
+        iptc, words = png.read_words(texts)
+        return xmp, iptc, tuple(words)
     comment = image.info.get("comment")
     return xmp, None, (("Comment", jpeg.words(comment)),) if isinstance(comment, bytes) and comment else ()
 
@@ -289,19 +298,14 @@ def _is_whole_gif(data: bytes) -> bool:
         return False
 
 
-def _load(image: Image.Image) -> None:
+def _load(image: Image.Image, data: bytes) -> None:
     try:
         image.load()
-    except Exception as error:
-        if image.format != "PNG":
+    except Exception:
+        # Pillow reads a PNG's last chunks after the pixels. When only those are broken the picture is whole.
+        if image.format != "PNG" or not png.has_whole_pixels(data):
             raise
-        # Pillow reads a PNG's last chunks after the pixels. When only those are broken the picture is whole,
-        # and loading again is a matter of nothing; when pixels are missing it fails again, in words of
-        # Pillow's own state.
-        try:
-            image.load()
-        except Exception:
-            raise error from None
+        image.load()
 
 
 def exif_and_orientation(image: Image.Image, format: str) -> tuple[bytes | None, int]:

@@ -76,6 +76,18 @@ def find_prints(pixels: np.ndarray) -> list[Print]:
     return _in_reading_order([_print(one, across, down) for one in found])
 
 
+def left_over(pixels: np.ndarray, prints: list[Print]) -> bool:
+    """Whether beside these prints something else lies on a scan, (H, W, 3), as large as a small one."""
+    factor = min(1.0, SIDE / max(pixels.shape[:2]))
+    mask = _no_lid(cv2.medianBlur(reduced(pixels, factor), 5), STANDS_OUT[0])
+    if mask is None:
+        return False
+    for print in prints:
+        cv2.fillConvexPoly(mask, np.rint(print.corners * factor).astype(np.int32), 0)
+    rest = cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc(SIDE // 100))
+    return bool(_parts(rest, SMALLEST / 4))
+
+
 def cut(photo: Photo, print: Print) -> Photo:
     """The print alone, upright: (H', W', 3) as large as it is on the scan; metadata stay, regions with it."""
     width, height = (max(1, round(length)) for length in print.size)
@@ -168,11 +180,11 @@ def _no_lid(small: np.ndarray, least: float) -> np.ndarray | None:
     return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc(2)))
 
 
-def _parts(mask: np.ndarray) -> list[np.ndarray]:
+def _parts(mask: np.ndarray, smallest: float = SMALLEST) -> list[np.ndarray]:
     """The connected parts that are large enough for a print, each a mask without holes."""
     joined = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, disc(max(2, min(mask.shape) // 200)))
     contours, _ = cv2.findContours(joined, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    large = [contour for contour in contours if cv2.contourArea(contour) > SMALLEST * mask.size]
+    large = [contour for contour in contours if cv2.contourArea(contour) > smallest * mask.size]
     return [cv2.drawContours(np.zeros_like(mask), [contour], -1, 255, cv2.FILLED) for contour in large]
 
 

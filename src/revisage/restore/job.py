@@ -35,6 +35,8 @@ def with_changes(options: Options | None, kind: type[Options], changes: dict[str
         raise OptionError(f"there is no option {unknown!r}{did_you_mean(unknown, known)}")
     if isinstance(mask := changes.get("mask"), str) and os.path.isfile(mask):
         changes = changes | {"mask": Path(mask)}
+    elif isinstance(mask, str) and "." in mask:
+        raise UsageError(f"the mask {mask} cannot be opened: there is no such file, and it is no base64")
     return replace(options, **changes)  # type: ignore[type-var]
 
 

@@ -234,7 +234,9 @@ class Result:
         """What the file held and the result does not, how it lies, what is mended, in words, a line each."""
         pages = f"{self.photo.pages} {'pages' if self.photo.format == 'TIFF' else 'pictures'}"
         left = f"{self.pages_left} of its {pages} are left out: --pages all restores each into a TIFF"
-        lies = f"turned by {self.turn_offered} degrees its faces would stand upright: --turn auto"
+        way = ((self.turned + self.turn_offered) % 360 or "keep") if self.turned else "auto"
+        by = f"{'another ' if self.turned else ''}{self.turn_offered} degrees"
+        lies = f"turned by {by} its faces would stand upright: --turn {way}"
         told = [*([left] if self.pages_left else []), *([lies] if self.turn_offered else [])]
         told += [self.repair.note] if self.repair else []
         told += [f"red eyes mended: {self.red_eyes}"] if self.red_eyes else []

@@ -64,9 +64,10 @@ def stream(files: Files, jobs: Sequence[Job]) -> Iterator[bytes]:
 def _row(name: str, photo: str, report: dict[str, Any]) -> Sequence[object]:
     faces = report["faces"]
     angles = [face["identity_degrees"] for face in faces if face["identity_degrees"] is not None]
-    notes = [f"face {face['number']}: {face['reason']}" for face in faces if face["reason"]]
+    notes = [*report["notes"], *(f"face {f['number']}: {f['reason']}" for f in faces if f["reason"])]
     restored = sum(face["outcome"] == "restored" for face in faces)
-    models = [model for task in ("face", "scene") if (model := report["models"][task])]
+    used = [*(["face"] if restored else []), "scene", "damage", "tone"]
+    models = [model for task in used if (model := report["models"][task])]
     most = max(angles, default="")
     return name, photo, *report["size_out"], len(faces), restored, most, " ".join(models), "; ".join(notes)
 

@@ -36,6 +36,18 @@ def has_trailing_metadata(data: bytes) -> bool:
     return False
 
 
+def has_whole_pixels(data: bytes) -> bool:
+    """Whether all that codes pixels is there and as it was written, by its checksum."""
+    stream = zlib.decompressobj()
+    with contextlib.suppress(ValueError, zlib.error):
+        for kind, start, end in _chunks(data):
+            coded = data[start + 8 : end - 4] if kind == b"IDAT" else b""
+            while coded:
+                stream.decompress(coded, _MAX_INFLATED)
+                coded = stream.unconsumed_tail
+    return stream.eof
+
+
 def with_metadata(png: bytes, meta: Metadata) -> bytes:
     """The file with cICP, iCCP, pHYs, eXIf, XMP, IPTC and text chunks right behind its header."""
     chunks = []
