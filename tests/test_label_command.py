@@ -183,15 +183,15 @@ def test_what_changes_during_a_run_is_told_and_tried_again(
 ) -> None:
     credentials = authority.issue("gone")
     job, restorer = Job(album / "0.jpg", tmp_path / "out.jpg"), Restorer(models=StubModels(scene=twice))
-    found = photo.read(job, restorer.settings.limits, SaveOptions())
-    result = photo.restore(found, restorer, RestoreOptions(), None, seconds=60)
+    picture, marks = photo.read(job, restorer.settings.limits, SaveOptions())
+    result = photo.restore(picture, restorer, RestoreOptions(), None, seconds=60)
     if change == "key":
         Path(credentials.key).unlink()
     else:
         shutil.copy(album / "1.png", album / "0.jpg")
     with pytest.raises(Exception, match=r"cannot be read|was changed while") as told:
-        photo.write(job, found.marks, result, SaveOptions(sign=credentials))
-    assert photo.failed(job, told.value, found.marks).reason == "unsigned"
+        photo.write(job, marks, result, SaveOptions(sign=credentials))
+    assert photo.failed(job, told.value, marks).reason == "unsigned"
     assert not (tmp_path / "out.jpg").exists()
 
 

@@ -42,15 +42,9 @@ class Marks:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Read:
-    """A photo in memory, and the marks of its file."""
-
-    photo: Photo
-    marks: Marks
-
-
-def read(job: Job, limits: DecodeLimits, saving: SaveOptions, *, damaged: bool = False) -> Read:
+def read(
+    job: Job, limits: DecodeLimits, saving: SaveOptions, *, damaged: bool = False
+) -> tuple[Photo, Marks]:
     """Decode the photo, with its further pages where the result can hold them. Raises PhotoError, OSError."""
     start = time.perf_counter()
     stamp = storage.stamp(job.source)  # first: a file that changes meanwhile has another one at the next run
@@ -60,13 +54,12 @@ def read(job: Job, limits: DecodeLimits, saving: SaveOptions, *, damaged: bool =
     if _format(job, photo.format, saving) != "TIFF":
         photo = replace(photo, page=None)
     seconds = time.perf_counter() - start
-    return Read(
-        photo, Marks(stamp, storage.digest(data) if isinstance(data, Path) else sha256(data), seconds)
-    )
+    digest = storage.digest(data) if isinstance(data, Path) else sha256(data)
+    return photo, Marks(stamp, digest, seconds)
 
 
 def restore(
-    found: Read, restorer: Restorer, options: RestoreOptions, progress: Progress | None, *, seconds: float
+    photo: Photo, restorer: Restorer, options: RestoreOptions, progress: Progress | None, *, seconds: float
 ) -> Result:
     """Restore the photo. Raises as `Restorer.restore`; PhotoTooLargeError when it takes more `seconds`."""
     until = time.monotonic() + seconds
@@ -78,9 +71,7 @@ def restore(
         if progress is not None:
             progress(stage)
 
-    result = restorer.restore(found.photo, options, progress=watch)
-    result.seconds["decode"] = round(found.marks.seconds, 4)
-    return result
+    return restorer.restore(photo, options, progress=watch)
 
 
 def write(job: Job, marks: Marks, result: Result, saving: SaveOptions) -> Outcome:
@@ -88,6 +79,7 @@ def write(job: Job, marks: Marks, result: Result, saving: SaveOptions) -> Outcom
     format = _format(job, result.photo.format, saving)
     assert format, job.target  # as it was planned
     check_target(job, saving)
+    result.seconds["decode"] = round(marks.seconds, 4)
     original = None if saving.sign is None else _original(job, marks, result.photo.format)
     data = result.encode(format, saving, original=original)
     start = time.perf_counter()

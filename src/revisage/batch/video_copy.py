@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from fractions import Fraction
 from functools import partial
 from io import BytesIO
@@ -43,7 +43,6 @@ class Copies:
         self._planned: dict[int, bool] = {}  # index in the film: whether it is encoded anew
         self._words: list[str] = []
         self._outs: dict[int, Stream] = {}
-        self._open = contextlib.ExitStack()
         self._next: tuple[Fraction, Packet[Any]] | None = None
         with opened(film.path) as source, av.open(BytesIO(), "w", format=format) as trial:
             self.tags = _tags(source.metadata, keep_gps=keep_gps)
@@ -75,9 +74,10 @@ class Copies:
                 other = f" (try {path.stem}.mkv)" if trial.format.name != "matroska" else ""
                 self.left_out.append(words + (other if stream.type in ("subtitle", "attachment") else ""))
 
-    def add_to(self, out: OutputContainer, picture: Stream) -> None:
-        """Make the streams in the new file, tell what is said of each, and begin to read the film."""
-        source = self._open.enter_context(opened(self._film.path))
+    def add_to(self, out: OutputContainer, picture: Stream, opening: ExitStack) -> None:
+        """Make the streams in the new file, tell what is said of each, and begin to read the film, which
+        `opening` closes."""
+        source = opening.enter_context(opened(self._film.path))
         for index, anew in self._planned.items():
             template = source.streams[index]
             make = partial(self._encoded, out) if anew else out.add_stream_from_template
@@ -110,10 +110,6 @@ class Copies:
         while self._next is not None and (time is None or self._next[0] <= time):
             yield self._next[1]
             self._next = next(self._packets, None)
-
-    def close(self) -> None:
-        """Let go of the film."""
-        self._open.close()
 
     def _read(self, source: InputContainer) -> Iterator[tuple[Fraction, Packet[Any]]]:
         """The packets for the new file, each with its time in the film."""

@@ -144,8 +144,7 @@ class VideoSink(contextlib.AbstractContextManager["VideoSink"]):
         context.color_range, context.colorspace = colour.tagged_range, colour.matrix
         context.color_trc, context.color_primaries = colour.transfer, colour.primaries
         self._stream, self._width, self._height = stream, context.width, context.height
-        self._copies.add_to(out, stream)
-        self._closing.callback(self._copies.close)
+        self._copies.add_to(out, stream, self._closing)
         self._label(result)
         out.start_encoding()  # a head that cannot be written is told now, not after hours
 

@@ -9,6 +9,7 @@ from pathlib import PurePath
 from urllib.parse import quote
 
 from starlette.background import BackgroundTask
+from starlette.concurrency import iterate_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -126,12 +127,7 @@ async def with_report(service: Service, job: Job, request: Request) -> Response:
     ]
     media_type = f"multipart/mixed; boundary={boundary}"
     headers = {"content-length": str(sum(map(len, parts))), "content-type": media_type}
-
-    async def chunks() -> AsyncIterator[bytes]:
-        for part in parts:
-            yield part
-
-    return _sent(service, job, request, chunks(), headers)
+    return _sent(service, job, request, iterate_in_threadpool(parts), headers)
 
 
 def file_name(name: str, format: str) -> str:

@@ -91,21 +91,21 @@ class Client:
 
     def restore(self, photo: Photo, options: JobOptions | None = None) -> Restored:
         """Restore a photo and wait for it. Raises ServerError, OSError when the file cannot be read."""
-        answer = self._send("POST", "/v1/restore", photo, options or JobOptions())
+        answer = self._send("/v1/restore", photo, options or JobOptions())
         link = answer.headers.get("Link", "")
         job = link.removeprefix("</v1/jobs/").partition("/")[0]
         return Restored(answer.content, answer.headers["Content-Type"], job)
 
     def submit(self, photo: Photo, options: JobOptions | None = None) -> JobStatus:
         """Hand a photo in; it is safe with the server when this returns. Raises like `restore`."""
-        return _status(self._send("POST", "/v1/jobs", photo, options or JobOptions()).json())
+        return _status(self._send("/v1/jobs", photo, options or JobOptions()).json())
 
     def again(self, id: str, options: JobOptions) -> JobStatus:
         """Restore the photo of a job with other options, as a new job. Raises ServerError, UsageError where
         the mask is no base64."""
         mask = None if options.mask is None else mask_bytes(options.mask)
         rest = replace(options, mask=None)
-        return _status(self._send("POST", f"/v1/jobs/{id}/again", mask, rest).json())
+        return _status(self._send(f"/v1/jobs/{id}/again", mask, rest).json())
 
     def status(self, id: str) -> JobStatus:
         """How far a job is. Raises ServerError."""
@@ -145,7 +145,7 @@ class Client:
         """Stop a job and erase its photo and result. Raises ServerError."""
         self._request("DELETE", f"/v1/jobs/{id}")
 
-    def _send(self, method: str, path: str, photo: Photo | None, options: JobOptions) -> requests.Response:
+    def _send(self, path: str, photo: Photo | None, options: JobOptions) -> requests.Response:
         """A request with options, tried again while the server says so: nothing was accepted then."""
         chosen = {name: value for name, value in asdict(options).items() if value is not None}
         query: Query = {k: str(v).lower() if isinstance(v, bool) else v for k, v in chosen.items()}
@@ -155,7 +155,7 @@ class Client:
         until = time.monotonic() + self._patience
         while True:
             try:
-                return self._request(method, path, query, photo)
+                return self._request("POST", path, query, photo)
             except ServerError as error:
                 pause = error.retry_after
                 if pause is None or time.monotonic() + pause > until:

@@ -75,8 +75,7 @@ class Files:
             raise no_job() from None
         except OSError:  # a file system without hard links
             with self.upload(source).open("rb") as file, self.receive(target) as upload:
-                while chunk := file.read(CHUNK):
-                    upload.write(chunk)
+                shutil.copyfileobj(file, upload, CHUNK)
                 upload.commit()
         sync_folder(copy.parent)
 
@@ -136,7 +135,7 @@ class Files:
 class Upload(contextlib.AbstractContextManager["Upload"]):
     """A file being received. Left without `commit`, it takes its folder with it."""
 
-    def __init__(self, target: Path, quota: Quota | None = None) -> None:
+    def __init__(self, target: Path, quota: Quota | None) -> None:
         self._target = target
         self._quota = quota
         self._taken = 0

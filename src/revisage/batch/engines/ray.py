@@ -187,13 +187,12 @@ class _Reading:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         number, job = pickle.loads(row["state"])
-        found: photo.Read | Outcome
         try:
             photo.check_target(job, self._saving)
-            found = photo.read(job, self._limits, self._saving, damaged=self._damaged)
+            picture, marks = photo.read(job, self._limits, self._saving, damaged=self._damaged)
         except Exception as error:
-            found = photo.failed(job, error)
-        return _row(number, job, found, None)
+            return _row(number, job, photo.failed(job, error), None)
+        return _row(number, job, marks, picture)
 
 
 class _Restoring:
@@ -209,16 +208,16 @@ class _Restoring:
         self._restorer.check(work.options)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        number, job, found, _ = pickle.loads(row["state"])
-        if isinstance(found, Outcome):
-            return _row(number, job, found, None)
+        number, job, marks, picture = pickle.loads(row["state"])
+        if isinstance(marks, Outcome):
+            return row
         if not _ray().get(self._gate.enter.remote(number)):
             return _row(number, job, None, None)
         try:
-            result = photo.restore(found, self._restorer, self._options, None, seconds=self._seconds)
+            result = photo.restore(picture, self._restorer, self._options, None, seconds=self._seconds)
         except Exception as error:
-            return _row(number, job, photo.failed(job, error, found.marks), None)
-        return _row(number, job, found.marks, result)
+            return _row(number, job, photo.failed(job, error, marks), None)
+        return _row(number, job, marks, result)
 
 
 class _Writing:

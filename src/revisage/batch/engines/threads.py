@@ -73,16 +73,15 @@ def restore_one(
     saving: SaveOptions,
     watch: Watch | None = None,
     *,
-    seconds: float = PHOTO_SECONDS,
+    seconds: float,
 ) -> Outcome:
     """One photo from its file to its result's, in this thread. Every error is an outcome."""
     marks = None
     try:
         photo.check_target(job, saving)
-        found = photo.read(job, restorer.settings.limits, saving, damaged=options.damaged)
-        marks = found.marks
+        picture, marks = photo.read(job, restorer.settings.limits, saving, damaged=options.damaged)
         progress = None if watch is None else (lambda stage: watch(job, stage))
-        result = photo.restore(found, restorer, options, progress, seconds=seconds)
+        result = photo.restore(picture, restorer, options, progress, seconds=seconds)
         return photo.write(job, marks, result, saving)
     except Exception as error:
         return photo.failed(job, error, marks)

@@ -4,7 +4,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from revisage.server.options import JobOptions
 from revisage.server.problems import Failure
@@ -12,7 +12,7 @@ from revisage.server.problems import Failure
 State = Literal["queued", "running", "done", "failed", "poisoned"]
 """A job is queued, then running, then ends. "poisoned": each of its attempts has killed its worker."""
 
-STATES: tuple[State, ...] = ("queued", "running", "done", "failed", "poisoned")
+STATES: tuple[State, ...] = get_args(State)
 
 ID = re.compile(r"[0-9a-f]{32}")
 

@@ -46,17 +46,11 @@ class SqliteStore(JobStore):
                     # In WAL, NORMAL loses the last transactions when the machine ends, never consistency.
                     self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
                     self._db.execute("BEGIN IMMEDIATE")
-                try:
+                with self._db:  # commits what has begun, or rolls it back
                     for statement, values in statements:
                         cursor = self._db.execute(statement.format(**self.words), values)
                         rows = cursor.fetchall()
                     count = cursor.rowcount
-                except BaseException:
-                    if writes:
-                        self._db.execute("ROLLBACK")
-                    raise
-                if writes:
-                    self._db.execute("COMMIT")
             except sqlite3.Error as error:
                 raise StoreUnavailableError(f"the queue's file cannot be used ({error})") from error
         return rows, count
