@@ -86,6 +86,10 @@ class Recipe:
         """See `apply`; `params` as `sample` gives them."""
         return apply(image, params)
 
+    def degraded(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """`image` under parameters drawn from `rng`."""
+        return apply(image, self.sample(rng))
+
 
 def apply(image: np.ndarray, params: Step) -> np.ndarray:
     """Check ``image``, apply ``params`` and return a new contiguous (H, W, 3) float32 picture in [0, 1].
