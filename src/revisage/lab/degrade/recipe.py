@@ -25,7 +25,6 @@ class Step(Protocol):
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         """Degrade ``image`` ((H, W, 3) float32 in [0, 1]); same shape, dtype and range come back."""
-        ...
 
 
 @dataclass(frozen=True)

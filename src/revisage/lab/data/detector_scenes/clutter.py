@@ -1,8 +1,8 @@
 """Pictures without a face, (size, size, 3) uint8, that a careless detector takes for one: dense texture,
 lettering, loose parts."""
 
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Iterator
+from itertools import pairwise, product
 
 import cv2
 import numpy as np
@@ -17,13 +17,17 @@ Draw = Callable[[], np.ndarray]
 def patchwork(draw: Draw, rng: Generator, size: int) -> np.ndarray:
     """Pictures from `draw` side by side, shrunk and turned: the fine structure of a large photo."""
     canvas = np.empty((size, size, 3), np.uint8)
-    edges = np.linspace(0, size, int(rng.integers(1, 5)) + 1).astype(int)
-    for top, bottom in pairwise(edges):
-        for left, right in pairwise(edges):
-            picture = np.rot90(draw(), int(rng.integers(4)))
-            window = (int(right - left), int(bottom - top))
-            canvas[top:bottom, left:right] = cv2.resize(picture, window, interpolation=cv2.INTER_AREA)
+    for _, _, window in windows(canvas, int(rng.integers(1, 5))):
+        picture = np.rot90(draw(), int(rng.integers(4)))
+        window[:] = cv2.resize(picture, window.shape[1::-1], interpolation=cv2.INTER_AREA)
     return canvas
+
+
+def windows(canvas: np.ndarray, count: int) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Top, left and a view of each part of a square canvas that is cut into `count` rows and columns."""
+    edges = np.linspace(0, canvas.shape[0], count + 1).astype(int).tolist()
+    for (top, bottom), (left, right) in product(pairwise(edges), repeat=2):
+        yield top, left, canvas[top:bottom, left:right]
 
 
 def jumble(picture: np.ndarray, rng: Generator, size: int) -> np.ndarray:
