@@ -9,6 +9,8 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFont
 
+from revisage.lab.data.pictures import part
+
 LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789   .,&?@"))
 STROKES = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_SCRIPT_COMPLEX)
 Draw = Callable[[], np.ndarray]
@@ -40,13 +42,6 @@ def jumble(picture: np.ndarray, rng: Generator, size: int) -> np.ndarray:
     turned = [np.rot90(pieces[index], int(rng.integers(4))) for index in order]
     rows = [np.hstack(turned[row * count : (row + 1) * count]) for row in range(count)]
     return np.ascontiguousarray(np.vstack(rows)[:size, :size])
-
-
-def part(picture: np.ndarray, rng: Generator, height: int, width: int) -> np.ndarray:
-    """(height, width, 3) of a picture, from a place drawn for it."""
-    top = rng.integers(picture.shape[0] - height + 1)
-    left = rng.integers(picture.shape[1] - width + 1)
-    return picture[top : top + height, left : left + width]
 
 
 def closeup(picture: np.ndarray, rng: Generator, size: int) -> np.ndarray:

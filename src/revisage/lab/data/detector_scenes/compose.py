@@ -10,6 +10,7 @@ from revisage.lab.data.detector_scenes import clutter, heads
 from revisage.lab.data.detector_scenes.paste import TURNED, Scene, fill_with_face, paste_face, tone
 from revisage.lab.data.detector_scenes.source import Source, read
 from revisage.lab.data.landmarks import mirror_landmarks
+from revisage.lab.data.pictures import part
 
 PROFILES = 0.25  # share of whole pictures that show one, where they are known
 
@@ -50,7 +51,7 @@ def _background(source: Source, rng: np.random.Generator, size: int) -> np.ndarr
     picture = _scenery(source, rng)
     height, width = picture.shape[:2]
     side = int(rng.uniform(min(0.35 * size, height, width), min(height, width)))
-    crop = clutter.part(picture, rng, side, side)
+    crop = part(picture, rng, side, side)
     crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
     return tone(np.rot90(crop, int(rng.integers(4))) if rng.random() < 0.2 else crop, rng)
 
@@ -220,7 +221,7 @@ def _random_crop(picture: np.ndarray, rng: np.random.Generator, smallest: float)
     side = min(picture.shape[:2])
     height = int(side * rng.uniform(smallest, 1.0))
     width = min(side, int(height * np.exp(rng.normal(0, 0.1 if rng.random() < 0.75 else 0.3))))
-    return clutter.part(picture, rng, height, width)
+    return part(picture, rng, height, width)
 
 
 def _leaning(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
