@@ -89,9 +89,7 @@ def name_of(network: nn.Module) -> str:
 def task_of(network: nn.Module) -> str | None:
     """What a network's model is for, as in `Contract`; None where it is no model."""
     entry = ARCHITECTURES.get(name_of(network))
-    if entry is None or entry.contract is None:
-        return None
-    return entry.contract(network.config, 2)["task"]
+    return entry.contract(network.config, 2)["task"] if entry and entry.contract else None
 
 
 def describe(network: nn.Module) -> dict[str, Any]:

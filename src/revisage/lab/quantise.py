@@ -16,7 +16,7 @@ import onnx
 from revisage.errors import ModelError, RuntimeUnavailableError, UsageError
 from revisage.files import write_atomically
 from revisage.lab.data.pictures import Pictures, find_pictures
-from revisage.lab.degrade import RECIPES, apply
+from revisage.lab.degrade import RECIPES
 from revisage.runtime.openvino import OpenVinoSession
 from revisage.zoo import read_contract
 from revisage.zoo.contract import PREFIX
@@ -106,7 +106,7 @@ def _sample(photos: Pictures, number: int, channels: int) -> np.ndarray:
     height, width = (min(SIDE, length) // 8 * 8 for length in picture.shape[:2])
     picture = np.ascontiguousarray(picture[:height, :width])
     if number % 3:
-        picture = apply(picture, RECIPES["taught" if number % 3 == 1 else "aged"].sample(rng))
+        picture = RECIPES["taught" if number % 3 == 1 else "aged"].degraded(picture, rng)
     planes = np.full((channels - 3, height, width), rng.random(), np.float32)
     return np.concatenate([picture.transpose(2, 0, 1), planes])[None]
 

@@ -1,7 +1,5 @@
 """Samples by index -> batches, prepared ahead by threads or processes, in the order of the indices."""
 
-from __future__ import annotations
-
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -9,15 +7,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
 
 from revisage.errors import PictureError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Sample = dict[str, np.ndarray]
 _PATIENCE = 600  # seconds that a process may take for a batch
@@ -79,8 +76,6 @@ class Loader:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _by_processes(self) -> Generator[dict[str, Tensor], None, None]:
-        from torch.utils.data import DataLoader
-
         loader: DataLoader[dict[str, Tensor]] = DataLoader(
             self,  # type: ignore[arg-type]  # anything that can be indexed
             batch_sampler=self._indices(),
@@ -98,14 +93,10 @@ class Loader:
         except PictureError as error:  # with the traceback of the process as its text
             raise PictureError(str(error).strip().splitlines()[-1].partition(": ")[2]) from None
         finally:
-            shutdown = getattr(batches, "_shutdown_workers", None)
-            if shutdown is not None:
-                shutdown()
+            batches._shutdown_workers()  # type: ignore[attr-defined]  # there are workers
 
 
 def _stacked(samples: list[Sample]) -> dict[str, Tensor]:
-    import torch
-
     return {key: torch.from_numpy(np.stack([s[key] for s in samples])) for key in samples[0]}
 
 

@@ -89,6 +89,13 @@ def fit(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     return cv2.resize(picture, (width, height), interpolation=way)
 
 
+def part(picture: np.ndarray, rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """(height, width, 3) of a picture, from a place drawn for it."""
+    top = rng.integers(picture.shape[0] - height + 1)
+    left = rng.integers(picture.shape[1] - width + 1)
+    return picture[top : top + height, left : left + width]
+
+
 def sharpen(picture: np.ndarray, amount: float = 0.5, sigma: float = SIGMA) -> np.ndarray:
     """Unsharp masking of (H, W, 3) float32 in [0, 1]: detail, which a Gaussian of `sigma` pixels takes away,
     grows by `amount` where it is stronger than a threshold. Wang et al., *Real-ESRGAN*, ICCVW 2021, §3.3: a

@@ -24,6 +24,11 @@ def scaled(length: int, factor: float) -> int:
     return max(1, round(length * factor))
 
 
+def draw_filter(rng: np.random.Generator) -> str:
+    """One of `FILTERS`."""
+    return tuple(FILTERS)[int(rng.integers(len(FILTERS)))]
+
+
 @dataclass(frozen=True)
 class LowResolution:
     """Downsample by ``factor`` >= 1 and back to the original size."""
@@ -34,7 +39,7 @@ class LowResolution:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, low: float = 1.0, high: float = 4.0) -> Self:
-        factor, down = between(rng, low, high), tuple(FILTERS)[int(rng.integers(3))]
+        factor, down = between(rng, low, high), draw_filter(rng)
         return cls(factor, down, ("bilinear", "bicubic")[int(rng.integers(2))])
 
     def apply(self, image: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
 
 import cv2
 import numpy as np
@@ -11,14 +10,12 @@ from .recipe import Drawn, Step, between, chance, clip, drawn, luminance, within
 
 
 @dataclass(frozen=True)
-class ColourShift:
+class ColourShift(Drawn):
     """A constant added to each channel (published: uniform within 20 / 255)."""
 
-    shift: tuple[float, float, float]
-
-    @classmethod
-    def sample(cls, rng: np.random.Generator, most: float = 20 / 255) -> Self:
-        return cls((between(rng, -most, most), between(rng, -most, most), between(rng, -most, most)))
+    shift: tuple[float, float, float] = drawn(
+        lambda rng, _: tuple(between(rng, -20 / 255, 20 / 255) for _ in range(3))
+    )
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         return clip(image + np.array(self.shift, np.float32))
@@ -44,13 +41,8 @@ class ColourJitter(Drawn):
 
 
 @dataclass(frozen=True)
-class Gray:
-    """The luma in all three channels."""
-
-    @classmethod
-    def sample(cls, rng: np.random.Generator) -> Self:
-        """Nothing to draw; ``rng`` is left as it is."""
-        return cls()
+class Gray(Drawn):
+    """The luma in all three channels. There is nothing to draw."""
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         return np.repeat(luminance(image)[..., None], 3, axis=2)

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from .camera import FILTERS, GaussianNoise, Jpeg, PoissonNoise, resize, scaled
+from .camera import GaussianNoise, Jpeg, PoissonNoise, draw_filter, resize, scaled
 from .kernels import KernelBlur, convolve, sinc
 from .recipe import between, chance, clip
 
@@ -45,10 +45,6 @@ SCENE_SECOND = Ranges(
 # fmt: on
 
 
-def _filter(rng: np.random.Generator) -> str:
-    return tuple(FILTERS)[int(rng.integers(len(FILTERS)))]
-
-
 @dataclass(frozen=True)
 class Order:
     """Blur, resize, noise: one order without its JPEG. ``factor`` is relative to the picture's full size."""
@@ -68,7 +64,7 @@ class Order:
             noise = GaussianNoise.sample(rng, *ranges.noise)
         else:
             noise = PoissonNoise.sample(rng, *ranges.poisson)
-        return cls(blur, factor, _filter(rng), noise)
+        return cls(blur, factor, draw_filter(rng), noise)
 
     def apply(self, image: np.ndarray, height: int, width: int) -> np.ndarray:
         """``height`` and ``width`` are what factor 1 means; the picture comes back at factor times them."""
@@ -88,7 +84,7 @@ class FirstOrder:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, ranges: Ranges = FIRST) -> Self:
-        return cls(Order.sample(rng, ranges), Jpeg.sample(rng, *ranges.quality), _filter(rng))
+        return cls(Order.sample(rng, ranges), Jpeg.sample(rng, *ranges.quality), draw_filter(rng))
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
@@ -130,7 +126,7 @@ class SecondOrder:
             sinc_size,
             between(rng, math.pi / 3, math.pi),
             scales[int(rng.integers(len(scales)))],
-            _filter(rng),
+            draw_filter(rng),
         )
 
     def _settle(self, image: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -49,8 +49,7 @@ def texture_field(name: str, seed: int, height: int, width: int, scale: float) -
     rng = np.random.default_rng(seed)
     tile = np.rot90(_texture(name), int(rng.integers(4)))
     tile = np.roll(tile, tuple(int(n) for n in rng.integers(0, _SIDE, 2)), axis=(0, 1))
-    rows, columns = math.ceil(height / scale), math.ceil(width / scale)
-    repeats = (math.ceil(rows / _SIDE), math.ceil(columns / _SIDE))
-    cut = np.ascontiguousarray(np.tile(tile, repeats)[:rows, :columns])
+    beyond = [(0, max(math.ceil(side / scale) - _SIDE, 0)) for side in (height, width)]
+    cut = np.pad(tile, beyond, mode="wrap")[: math.ceil(height / scale), : math.ceil(width / scale)]
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     return cv2.resize(cut, (width, height), interpolation=how)

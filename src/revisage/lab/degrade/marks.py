@@ -16,6 +16,11 @@ _STRENGTH = 2.0  # every picture is to hold some
 _FOXING = 10  # reference pixels: larger stains change the tone of an area, which is no mark
 
 
+def _centre() -> Any:
+    """A field for a place, x and y as shares of the sides."""
+    return drawn(lambda rng, _: (between(rng, 0, 1), between(rng, 0, 1)))
+
+
 @dataclass(frozen=True)
 class Tear:
     """A side or corner that is torn off along a ragged line (offset, angle: as in `Crease`); the paper's core
@@ -73,29 +78,22 @@ class Flakes(Drawn):
         return image + cover * (np.array([1, 0.98, 0.94], np.float32) * np.float32(self.gray) - image)
 
 
+def _tape_tint(rng: np.random.Generator, strength: float) -> tuple[float, float, float]:
+    depth = between(rng, 0.04, 0.18) * strength
+    return 1 - 0.3 * depth, 1 - 0.7 * depth, 1 - 1.8 * depth
+
+
 @dataclass(frozen=True)
-class Tape:
+class Tape(Drawn):
     """A strip of adhesive tape, yellowed, with dirt along its edges. centre: share of the sides. length,
     width: reference pixels. tint: what white becomes under it, RGB."""
 
-    centre: tuple[float, float]
-    angle: float
-    length: float
-    width: float
-    tint: tuple[float, float, float]
-    dirt: float
-
-    @classmethod
-    def sample(cls, rng: np.random.Generator, strength: float = 1.0) -> Self:
-        depth = between(rng, 0.04, 0.18) * strength
-        return cls(
-            centre=(between(rng, 0, 1), between(rng, 0, 1)),
-            angle=math.pi / 2 * int(rng.integers(2)) + float(rng.normal(0, 0.2)),
-            length=between(rng, 60, 400),
-            width=between(rng, 25, 60),
-            tint=(1 - 0.3 * depth, 1 - 0.7 * depth, 1 - 1.8 * depth),
-            dirt=between(rng, 0.1, 0.5) * strength,
-        )
+    tint: tuple[float, float, float] = drawn(_tape_tint)
+    centre: tuple[float, float] = _centre()
+    angle: float = drawn(lambda rng, _: math.pi / 2 * int(rng.integers(2)) + float(rng.normal(0, 0.2)))
+    length: float = within(60, 400)
+    width: float = within(25, 60)
+    dirt: float = drawn(lambda rng, strength: between(rng, 0.1, 0.5) * strength)
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         (height, width), scale = image.shape[:2], unit(image)
@@ -144,7 +142,7 @@ class Fingerprint(Drawn):
     """Ridges of a finger in grease or dye, incomplete. centre: share of the sides. size: half the print's
     width, pitch: between ridges, reference pixels."""
 
-    centre: tuple[float, float] = drawn(lambda rng, _: (between(rng, 0, 1), between(rng, 0, 1)))
+    centre: tuple[float, float] = _centre()
     size: float = within(25, 50)
     pitch: float = within(2.5, 4.5)
     opacity: float = drawn(lambda rng, strength: between(rng, 0.15, 0.4) * strength)

@@ -25,7 +25,6 @@ class Step(Protocol):
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         """Degrade ``image`` ((H, W, 3) float32 in [0, 1]); same shape, dtype and range come back."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -85,6 +84,10 @@ class Recipe:
     def apply(self, image: np.ndarray, params: Any) -> np.ndarray:
         """See `apply`; `params` as `sample` gives them."""
         return apply(image, params)
+
+    def degraded(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """`image` under parameters drawn from `rng`."""
+        return apply(image, self.sample(rng))
 
 
 def apply(image: np.ndarray, params: Step) -> np.ndarray:

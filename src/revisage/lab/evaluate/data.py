@@ -133,8 +133,7 @@ class Data:
     def _degraded(self, truth: np.ndarray, name: str) -> np.ndarray:
         if self.recipe == NO_RECIPE:
             return truth
-        recipe = RECIPES[self.recipe]
-        low = recipe.apply(truth.astype(np.float32) / 255, recipe.sample(rng_for(self.seed, name)))
+        low = RECIPES[self.recipe].degraded(truth.astype(np.float32) / 255, rng_for(self.seed, name))
         return np.rint(low * 255).astype(np.uint8)
 
     def sha256(self) -> str:

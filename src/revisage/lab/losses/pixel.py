@@ -18,10 +18,8 @@ def l1(fake: Tensor, real: Tensor) -> Tensor:
 def pyramid(pictures: Sequence[Tensor], real: Tensor) -> Tensor:
     """L = sum_s mean |picture_s - real_s| over pictures (N, 3, s, s), where real_s is real (N, 3, S, S)
     averaged to that size: holds the U-Net's RGB output at every scale to the truth (GFP-GAN, §3.2)."""
-    total = torch.zeros((), device=real.device)
-    for picture in pictures:
-        total = total + l1(picture, F.interpolate(real, size=picture.shape[-2:], mode="area"))
-    return total
+    losses = (l1(p, F.interpolate(real, size=p.shape[-2:], mode="area")) for p in pictures)
+    return sum(losses, torch.zeros((), device=real.device))
 
 
 def checkerboard(picture: Tensor, real: Tensor, period: int) -> Tensor:

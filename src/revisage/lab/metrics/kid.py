@@ -60,8 +60,8 @@ def kid(restored: Tensor, truth: Tensor) -> float:
     if max(len(restored), len(truth)) <= SUBSET_SIZE:
         return mmd2(restored, truth)
     rng = np.random.default_rng(_SEED)
-    values = []
-    for _ in range(SUBSETS):
-        x, y = (f[rng.permutation(len(f))[:SUBSET_SIZE]] for f in (restored, truth))
-        values.append(mmd2(x, y))
-    return float(np.mean(values))
+
+    def subset(features: Tensor) -> Tensor:
+        return features[rng.permutation(len(features))[:SUBSET_SIZE]]
+
+    return float(np.mean([mmd2(subset(restored), subset(truth)) for _ in range(SUBSETS)]))

@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,7 +66,5 @@ def _opened(net: Backbone, path: Path) -> Any:
 
 def linear_layers(net: Backbone) -> Path:
     """The file of the published linear layers inside torchmetrics."""
-    import torchmetrics.functional.image.lpips as module
-
-    assert module.__file__ is not None
-    return Path(module.__file__).parent / "lpips_models" / f"{net}.pth"
+    folder = resources.files("torchmetrics.functional.image") / "lpips_models"
+    return Path(str(folder / f"{net}.pth"))

@@ -11,10 +11,7 @@ _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 def scales(side: int) -> int:
     """How many scales a picture has whose shorter side is `side`: as many as the window fits, at most 5."""
-    count = 0
-    while count < len(_WEIGHTS) and side >> count >= WINDOW:
-        count += 1
-    return count
+    return sum(side >> halvings >= WINDOW for halvings in range(len(_WEIGHTS)))
 
 
 def ms_ssim(fake: Tensor, real: Tensor) -> Tensor:

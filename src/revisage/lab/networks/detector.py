@@ -6,10 +6,12 @@ per cell. Wider than YuNet and with residual blocks, because old photos are hard
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.ops import Conv2dNormActivation
 
 from revisage.faces.network import CHANNELS, STRIDES
 
@@ -72,13 +74,11 @@ class DetectorNetwork(nn.Module):
         self.config = config or DetectorConfig()
         w2, w4, w8, w16, w32 = self.config.widths
         d4, d8, d16, d32 = self.config.depths
-        first = nn.Conv2d(3, w2, 3, 2, 1, bias=False)
-        self.stem = nn.Sequential(first, nn.BatchNorm2d(w2), nn.ReLU(), _stage(w2, w4, d4))
+        self.stem = nn.Sequential(*Conv2dNormActivation(3, w2, 3, 2, inplace=False), _stage(w2, w4, d4))
         self.stages = nn.ModuleList([_stage(w4, w8, d8), _stage(w8, w16, d16), _stage(w16, w32, d32, 5)])
         width = self.config.pyramid
-        self.laterals = nn.ModuleList(
-            [nn.Sequential(nn.Conv2d(w, width, 1, bias=False), nn.BatchNorm2d(width)) for w in (w8, w16, w32)]
-        )
+        lateral = partial(Conv2dNormActivation, out_channels=width, kernel_size=1, activation_layer=None)
+        self.laterals = nn.ModuleList(map(lateral, (w8, w16, w32)))
         self.heads = nn.ModuleList([Head(width) for _ in STRIDES])
 
     def raw(self, image: Tensor) -> list[Tensor]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.ops import Conv2dNormActivation
 
 FACE = 256  # side of the aligned face
 CROP = 48  # side of what the convolutions see of it ...
@@ -33,8 +34,9 @@ class Expression(nn.Module):
         layers: list[nn.Module] = []
         before = 1
         for level, width in enumerate(config.features):
-            layers += _layer(before, width, stride=2 if level == 0 else 1, kernel=5 if level == 0 else 3)
-            layers += _layer(width, width)
+            kernel, stride = (3, 1) if level else (5, 2)
+            layers += Conv2dNormActivation(before, width, kernel, stride)
+            layers += Conv2dNormActivation(width, width)
             if level + 1 < len(config.features):
                 layers.append(nn.MaxPool2d(2))
             before = width
@@ -55,8 +57,3 @@ class Expression(nn.Module):
         mean = crops.mean((2, 3), keepdim=True)
         deviation = (crops - mean).square().mean((2, 3), keepdim=True).sqrt()
         return self.classifier(self.descriptor((crops - mean) / (deviation + 0.01)))
-
-
-def _layer(before: int, after: int, stride: int = 1, kernel: int = 3) -> list[nn.Module]:
-    convolution = nn.Conv2d(before, after, kernel, stride, kernel // 2, bias=False)
-    return [convolution, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]

@@ -2,9 +2,11 @@
 model made of it. Layers are named as in the published PyTorch checkpoints."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.ops import Conv2dNormActivation
 
 from revisage.lab.networks.arcface import ArcFaceCrop
 
@@ -48,15 +50,11 @@ class _Bottleneck(nn.Module):
         super().__init__()
         inner = cin * expansion
         self.connect = stride == 1 and cin == cout
+        unit = partial(Conv2dNormActivation, activation_layer=partial(nn.PReLU, inner), inplace=None)
         self.conv = nn.Sequential(
-            nn.Conv2d(cin, inner, 1, bias=False),
-            nn.BatchNorm2d(inner),
-            nn.PReLU(inner),
-            nn.Conv2d(inner, inner, 3, stride, 1, groups=inner, bias=False),
-            nn.BatchNorm2d(inner),
-            nn.PReLU(inner),
-            nn.Conv2d(inner, cout, 1, bias=False),
-            nn.BatchNorm2d(cout),
+            *unit(cin, inner, 1),
+            *unit(inner, inner, 3, stride, groups=inner),
+            *unit(inner, cout, 1, activation_layer=None),
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -71,16 +71,15 @@ class Scene(nn.Module):
         self.down = nn.Conv2d(fine, coarse, 2, 2)
         width, count = config.deep
         if count:
-            last = nn.Conv2d(width, 4 * coarse, 1)
-            last.load_state_dict({k: torch.zeros_like(v) for k, v in last.state_dict().items()})
+            last = _zeroed(nn.Conv2d(width, 4 * coarse, 1))
             between = (Block(width) for _ in range(count))
             self.deep = nn.Sequential(nn.Conv2d(coarse, width, 2, 2), *between, last, nn.PixelShuffle(2))
         self.middle = nn.Sequential(*(Block(coarse) for _ in range(middle)))
         self.up = nn.Conv2d(coarse, 4 * fine, 1)
         self.after = nn.Sequential(*(Block(fine) for _ in range(after)))
         self.tail = nn.Sequential(*(Block(fine) for _ in range(config.tail)))
-        self.head_x1 = _head(fine, 2)
-        self.head_x2 = _head(fine, 4)
+        self.head_x1 = _zeroed(nn.Conv2d(fine, 3 * 2**2, 3, 1, 1))
+        self.head_x2 = _zeroed(nn.Conv2d(fine, 3 * 4**2, 3, 1, 1))
 
     def trunk(self, x: Tensor) -> Tensor:
         """(N, 4, H, W) -> features (N, fine, H / 2, W / 2)."""
@@ -122,8 +121,7 @@ def with_strength(x: Tensor, strength: Tensor) -> Tensor:
     return torch.cat((x, plane), dim=1)
 
 
-def _head(features: int, factor: int) -> nn.Conv2d:
-    head = nn.Conv2d(features, 3 * factor**2, 3, 1, 1)
-    for parameter in head.parameters():
+def _zeroed(layer: nn.Conv2d) -> nn.Conv2d:
+    for parameter in layer.parameters():
         nn.init.zeros_(parameter)
-    return head
+    return layer

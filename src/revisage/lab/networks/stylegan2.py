@@ -54,12 +54,8 @@ class StyleConv(nn.Module):
         self.upsample = upsample
         self.conv = ModulatedConv2d(cin, cout, 3, style_dim)
         self.bias = nn.Parameter(torch.zeros(1, cout, 1, 1))
-        if noise_size is None:
-            self.noise_weight = None
-            self.register_buffer("noise", None)
-        else:
-            self.noise_weight = nn.Parameter(torch.zeros(1))
-            self.register_buffer("noise", torch.randn(1, 1, noise_size, noise_size))
+        self.noise_weight = nn.Parameter(torch.zeros(1)) if noise_size else None
+        self.register_buffer("noise", torch.randn(1, 1, noise_size, noise_size) if noise_size else None)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         if self.upsample:
@@ -104,11 +100,10 @@ class StyleDecoder(nn.Module):
         self.flat = nn.ModuleList()
         self.rgb = nn.ModuleList()
         for level, (before, now) in enumerate(zip((channels[0], *channels), channels, strict=False)):
-            size = 4 * 2**level
             last = level == len(channels) - 1
             self.rgb.append(ToRGB(now, style_dim, 3 * shuffle**2 if last else 3))
             if level:
-                noise_size = size if noise else None
+                noise_size = 4 * 2**level if noise else None
                 self.up.append(StyleConv(before, now, style_dim, upsample=True, noise_size=noise_size))
                 self.flat.append(StyleConv(now, now, style_dim, noise_size=noise_size))
 

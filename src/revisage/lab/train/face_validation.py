@@ -101,8 +101,8 @@ class HeldFaces:
         recipes = ("paper", "paper", "hard", "second-order", "old-photo", "hard")
         rows, device = [], device_of(network)
         for i, name in enumerate(recipes * 2):
-            clean, recipe = self.faces[i % len(self.faces)], RECIPES[name]
-            low = from_unit(recipe.apply(clean, recipe.sample(np.random.default_rng(100 + i))))
+            clean = self.faces[i % len(self.faces)]
+            low = from_unit(RECIPES[name].degraded(clean, np.random.default_rng(100 + i)))
             fake = network(torch.from_numpy(low[None]).to(device))[0][0].float().cpu()
             rows.append((low, fake.numpy(), from_unit(clean)))
         return grid(rows, columns=2)

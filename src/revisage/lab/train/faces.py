@@ -81,9 +81,8 @@ class AlignedFaces:
 
     def landmarks(self, i: int) -> np.ndarray:
         """The five points of picture `i`, (5, 2) float32 in its pixels at this size."""
-        if i not in self._sides:
-            self._sides[i] = self.pictures[i].shape[0]
-        return resize_landmarks(self._points[self.pictures.paths[i].stem], self._sides[i], self.size)
+        side = self._sides.get(i) or self.pictures[i].shape[0]
+        return resize_landmarks(self._points[self.pictures.paths[i].stem], side, self.size)
 
 
 @dataclass(frozen=True)

@@ -35,24 +35,24 @@ def start_from(network: nn.Module, path: Path) -> list[str]:
     stored = checkpoint.averaged(path) if path.is_dir() else _exported(path)
     if stored.architecture not in (None, name_of(network)):
         raise TrainingError(f"{path} is of a {stored.architecture}, the training of a {name_of(network)}")
-    state, absent = network.state_dict(), dict[str, list[str]]()
+    state, there, absent = network.state_dict(), set[str](), dict[str, str]()  # by their layers
     for name, value in state.items():
         layer = name.rpartition(".")[0]
         tensor = _named(stored.tensors, name)
         if tensor is None:
             if value.is_floating_point():  # counters are not exported
-                absent.setdefault(layer, []).append(name)
+                absent.setdefault(layer, name)
             continue
         if tensor.squeeze().shape != value.squeeze().shape:  # the exporter writes slopes as (C, 1, 1)
             ours, theirs = tuple(value.shape), tuple(tensor.shape)
             raise TrainingError(f"{path}: {name} has shape {theirs}, the network wants {ours}")
         state[name] = tensor.to(value.dtype).reshape(value.shape)
-    missing = {name for names in absent.values() for name in names}
-    weights = {name for name, value in state.items() if value.is_floating_point()}
+        if value.is_floating_point():
+            there.add(layer)
     folded = not any(name.endswith(".running_var") for name in stored.tensors)
-    for layer, names in absent.items():
-        if missing == weights or any(n.rpartition(".")[0] == layer for n in weights - missing):
-            raise TrainingError(f"{path} has no tensor {names[0]}: it is of another network")
+    for layer, name in absent.items():
+        if not there or layer in there:
+            raise TrainingError(f"{path} has no tensor {name}: it is of another network")
         if folded and isinstance(network.get_submodule(layer), nn.BatchNorm2d):
             raise TrainingError(
                 f"{path} has its batch norms multiplied into its convolutions, and {companion(path).name} is "

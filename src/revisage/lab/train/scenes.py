@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from revisage.lab.data.loader import Sample
-from revisage.lab.data.pictures import Pictures, photographs, shuffled
+from revisage.lab.data.pictures import Pictures, part, photographs, shuffled
 from revisage.lab.degrade import RECIPES, Chain, apply, tone, zoomed
 from revisage.lab.degrade.camera import GaussianNoise, Jpeg
 from revisage.lab.degrade.kernels import gaussian_blur
@@ -35,8 +35,7 @@ def piece(rng: np.random.Generator, picture: np.ndarray, side: int) -> np.ndarra
         size = (max(side, round(picture.shape[1] * factor)), max(side, round(picture.shape[0] * factor)))
         kernel = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
         picture = cv2.resize(picture, size, interpolation=kernel)
-    top, left = (int(rng.integers(0, length - side + 1)) for length in picture.shape[:2])
-    return picture[top : top + side, left : left + side]
+    return part(picture, rng, side, side)
 
 
 def shrink(picture: np.ndarray, factor: int) -> np.ndarray:

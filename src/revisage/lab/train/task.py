@@ -50,12 +50,9 @@ class Task(Protocol):
 
     def sample(self, index: int) -> Sample:
         """Training sample number `index`, drawn from that number and the seed alone. Thread-safe."""
-        ...
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Figures on held-out data, the same in every run."""
-        ...
 
     def pictures(self, network: nn.Module) -> np.ndarray:
         """(H, W, 3) uint8: held-out inputs, outputs and truths side by side."""
-        ...

@@ -1,13 +1,15 @@
 """Pictures without a face, (size, size, 3) uint8, that a careless detector takes for one: dense texture,
 lettering, loose parts."""
 
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Iterator
+from itertools import pairwise, product
 
 import cv2
 import numpy as np
 from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFont
+
+from revisage.lab.data.pictures import part
 
 LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789   .,&?@"))
 STROKES = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_SCRIPT_COMPLEX)
@@ -17,13 +19,17 @@ Draw = Callable[[], np.ndarray]
 def patchwork(draw: Draw, rng: Generator, size: int) -> np.ndarray:
     """Pictures from `draw` side by side, shrunk and turned: the fine structure of a large photo."""
     canvas = np.empty((size, size, 3), np.uint8)
-    edges = np.linspace(0, size, int(rng.integers(1, 5)) + 1).astype(int)
-    for top, bottom in pairwise(edges):
-        for left, right in pairwise(edges):
-            picture = np.rot90(draw(), int(rng.integers(4)))
-            window = (int(right - left), int(bottom - top))
-            canvas[top:bottom, left:right] = cv2.resize(picture, window, interpolation=cv2.INTER_AREA)
+    for _, _, window in windows(canvas, int(rng.integers(1, 5))):
+        picture = np.rot90(draw(), int(rng.integers(4)))
+        window[:] = cv2.resize(picture, window.shape[1::-1], interpolation=cv2.INTER_AREA)
     return canvas
+
+
+def windows(canvas: np.ndarray, count: int) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Top, left and a view of each part of a square canvas that is cut into `count` rows and columns."""
+    edges = np.linspace(0, canvas.shape[0], count + 1).astype(int).tolist()
+    for (top, bottom), (left, right) in product(pairwise(edges), repeat=2):
+        yield top, left, canvas[top:bottom, left:right]
 
 
 def jumble(picture: np.ndarray, rng: Generator, size: int) -> np.ndarray:
@@ -36,13 +42,6 @@ def jumble(picture: np.ndarray, rng: Generator, size: int) -> np.ndarray:
     turned = [np.rot90(pieces[index], int(rng.integers(4))) for index in order]
     rows = [np.hstack(turned[row * count : (row + 1) * count]) for row in range(count)]
     return np.ascontiguousarray(np.vstack(rows)[:size, :size])
-
-
-def part(picture: np.ndarray, rng: Generator, height: int, width: int) -> np.ndarray:
-    """(height, width, 3) of a picture, from a place drawn for it."""
-    top = rng.integers(picture.shape[0] - height + 1)
-    left = rng.integers(picture.shape[1] - width + 1)
-    return picture[top : top + height, left : left + width]
 
 
 def closeup(picture: np.ndarray, rng: Generator, size: int) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Scenes with known faces for the detector, composed from photographs, aligned crops and whole portraits, so
 that neither a square edge nor a halo gives a face away."""
 
-from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -11,6 +10,7 @@ from revisage.lab.data.detector_scenes import clutter, heads
 from revisage.lab.data.detector_scenes.paste import TURNED, Scene, fill_with_face, paste_face, tone
 from revisage.lab.data.detector_scenes.source import Source, read
 from revisage.lab.data.landmarks import mirror_landmarks
+from revisage.lab.data.pictures import part
 
 PROFILES = 0.25  # share of whole pictures that show one, where they are known
 
@@ -51,7 +51,7 @@ def _background(source: Source, rng: np.random.Generator, size: int) -> np.ndarr
     picture = _scenery(source, rng)
     height, width = picture.shape[:2]
     side = int(rng.uniform(min(0.35 * size, height, width), min(height, width)))
-    crop = clutter.part(picture, rng, side, side)
+    crop = part(picture, rng, side, side)
     crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
     return tone(np.rot90(crop, int(rng.integers(4))) if rng.random() < 0.2 else crop, rng)
 
@@ -159,33 +159,30 @@ def _crowd(scene: Scene, source: Source, rng: np.random.Generator) -> None:
 def _mosaic(scene: Scene, source: Source, rng: np.random.Generator) -> None:
     """Whole pictures side by side, or one enlarged: heads on their own shoulders, whose faces are not listed.
     Photographs without a face stand among them, so that a tile's straight edge tells nothing."""
-    size = scene.pixels.shape[0]
     scene.complete = False
     count = int(rng.choice([1, 2, 3, 4, 5], p=[0.35, 0.25, 0.2, 0.1, 0.1]))
-    edges = np.linspace(0, size, count + 1).astype(int)
-    for top, bottom in pairwise(edges):
-        for left, right in pairwise(edges):
-            kind = rng.random()
-            if count == 1 or kind < 0.6:
-                picture = _whole(source.portraits, source, rng)
-                if rng.random() < TURNED:
-                    picture = heads.turn_head(picture, heads.PORTRAIT_HEAD, heads.draw_turn(rng))
-            elif kind < 0.75:
-                picture = read(source.faces[rng.integers(len(source.faces))])
-            elif kind < 0.85:
-                picture = _scenery(source, rng)
-            elif kind < 0.95 and source.expressions:
-                picture = read(source.expressions[rng.integers(len(source.expressions))])
-                picture = np.pad(picture, (*rng.integers(0, 24, (2, 2)), (0, 0)), "edge")
-            else:
-                continue
-            if rng.random() < 0.2:
-                picture = _leaning(picture, rng)
-                scene.leaning = np.vstack((scene.leaning, (left, top, right - left, bottom - top)))
-            picture = tone(_random_crop(picture, rng, 0.4 if count == 1 else 0.65), rng)
-            window = (int(right - left), int(bottom - top))
-            how = cv2.INTER_AREA if window[0] < picture.shape[1] else cv2.INTER_CUBIC
-            scene.pixels[top:bottom, left:right] = cv2.resize(picture, window, interpolation=how)
+    for top, left, window in clutter.windows(scene.pixels, count):
+        kind = rng.random()
+        if count == 1 or kind < 0.6:
+            picture = _whole(source.portraits, source, rng)
+            if rng.random() < TURNED:
+                picture = heads.turn_head(picture, heads.PORTRAIT_HEAD, heads.draw_turn(rng))
+        elif kind < 0.75:
+            picture = read(source.faces[rng.integers(len(source.faces))])
+        elif kind < 0.85:
+            picture = _scenery(source, rng)
+        elif kind < 0.95 and source.expressions:
+            picture = read(source.expressions[rng.integers(len(source.expressions))])
+            picture = np.pad(picture, (*rng.integers(0, 24, (2, 2)), (0, 0)), "edge")
+        else:
+            continue
+        height, width = window.shape[:2]
+        if rng.random() < 0.2:
+            picture = _leaning(picture, rng)
+            scene.leaning = np.vstack((scene.leaning, (left, top, width, height)))
+        picture = tone(_random_crop(picture, rng, 0.4 if count == 1 else 0.65), rng)
+        how = cv2.INTER_AREA if width < picture.shape[1] else cv2.INTER_CUBIC
+        window[:] = cv2.resize(picture, (width, height), interpolation=how)
 
 
 def _photo(scene: Scene, source: Source, rng: np.random.Generator) -> None:
@@ -224,7 +221,7 @@ def _random_crop(picture: np.ndarray, rng: np.random.Generator, smallest: float)
     side = min(picture.shape[:2])
     height = int(side * rng.uniform(smallest, 1.0))
     width = min(side, int(height * np.exp(rng.normal(0, 0.1 if rng.random() < 0.75 else 0.3))))
-    return clutter.part(picture, rng, height, width)
+    return part(picture, rng, height, width)
 
 
 def _leaning(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -94,11 +94,9 @@ def _is_photo(path: Path) -> bool:
     """By its name, or by its first bytes: photos come without an extension, or with a wrong one."""
     if format_of(path) is not None:
         return True
-    try:
-        with path.open("rb") as file:
-            return sniff(file.read(HEAD_BYTES)) is not None
-    except OSError:
-        return False
+    with suppress(OSError), path.open("rb") as file:
+        return sniff(file.read(HEAD_BYTES)) is not None
+    return False
 
 
 def _claim(source: Path, out: Path, settings: PrepareSettings, detector_name: str) -> None:

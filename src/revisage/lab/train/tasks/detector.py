@@ -178,8 +178,7 @@ def relight(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def degrade_scene(pixels: np.ndarray, rng: np.random.Generator, recipe: str | None = None) -> np.ndarray:
     """`recipe`, or one of `MIXTURE` drawn by weight, on (H, W, 3) RGB uint8."""
     name = recipe or str(rng.choice(list(MIXTURE), p=list(MIXTURE.values())))
-    chosen = RECIPES[name]
-    low = chosen.apply(pixels.astype(np.float32) / 255, chosen.sample(rng))
+    low = RECIPES[name].degraded(pixels.astype(np.float32) / 255, rng)
     return np.rint(low * 255).astype(np.uint8)
 
 

@@ -133,8 +133,7 @@ class Teacher:
     def __call__(self, low: np.ndarray, strength: float) -> np.ndarray:
         """(H, W, 3) float32 in [0, 1] -> (2 H, 2 W, 3), its picture reduced by area averaging."""
         mixed = {name: self.keep[name].lerp(value, strength) for name, value in self.clean.items()}
-        x = torch.from_numpy(np.ascontiguousarray(low.transpose(2, 0, 1)))[None]
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = torch.from_numpy(low.transpose(2, 0, 1))[None].contiguous(memory_format=torch.channels_last)
         with autocast("auto", torch.device("cpu")):
             large = torch.func.functional_call(self.network, mixed, (x,))
         doubled = F.avg_pool2d(large.float().clamp(0, 1), self.scale // 2)

@@ -259,10 +259,8 @@ class FaceTask:
         judged = _judged(batch)
         if not len(judged["clean"]):
             return {"logistic": _nothing(self.networks["components"])}
-        losses = {}
-        for name, critic, ours, truth in self._parts(judged, judged["fake"]):
-            losses[name] = discriminator_logistic(critic(truth)[0], critic(ours)[0])
-        return losses
+        parts = self._parts(judged, judged["fake"])
+        return {name: discriminator_logistic(c(truth)[0], c(ours)[0]) for name, c, ours, truth in parts}
 
 
 def _judged(batch: Batch) -> Batch:

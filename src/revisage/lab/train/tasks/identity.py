@@ -117,8 +117,7 @@ class IdentityTask:
         faces, i = self.training.draw(number, rng)
         image = clean = faces[i]
         if rng.random() >= settings.clean:
-            recipe = RECIPES[settings.recipe]
-            image = recipe.apply(clean, recipe.sample(rng))
+            image = RECIPES[settings.recipe].degraded(clean, rng)
         first = faces is self.training.folders[0]
         key = np.array(i if first else len(self.training.folders[0]) + i)
         return {"image": unit_tensor(image), "clean": unit_tensor(clean), "key": key}
@@ -151,14 +150,10 @@ class IdentityTask:
 
     def _held_out(self, name: str) -> Tensor:
         """Held-out faces by a recipe, or "clean", (N, 3, S, S) in [0, 1]."""
-        pictures = []
-        for i in range(len(self.held)):
-            picture = self.held[i]
-            if name != "clean":
-                recipe = RECIPES[name]
-                picture = recipe.apply(picture, recipe.sample(np.random.default_rng(i)))
-            pictures.append(unit_tensor(picture))
-        return torch.from_numpy(np.stack(pictures))
+        pictures = [self.held[i] for i in range(len(self.held))]
+        if name != "clean":
+            pictures = [RECIPES[name].degraded(p, np.random.default_rng(i)) for i, p in enumerate(pictures)]
+        return torch.from_numpy(np.stack([unit_tensor(picture) for picture in pictures]))
 
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
@@ -168,11 +163,11 @@ class IdentityTask:
         wanted = self._teach(self._held_out("clean"))
         for name in SHOWN:
             faces = self._held_out(name)
-            found = torch.cat([network(part.to(device)).cpu() for part in faces.split(16)])
-            figures[name] = float(nn.functional.cosine_similarity(found, wanted).mean())
+            found = {name: torch.cat([network(part.to(device)).cpu() for part in faces.split(16)])}
             if name != "clean":
-                own = nn.functional.cosine_similarity(self._teach(faces), wanted).mean()
-                figures[f"teacher_{name}"] = float(own)
+                found[f"teacher_{name}"] = self._teach(faces)
+            for key, said in found.items():
+                figures[key] = float(nn.functional.cosine_similarity(said, wanted).mean())
         return figures
 
     def _teach(self, faces: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from revisage.lab.data.loader import Sample
-from revisage.lab.data.pictures import Pictures, find_pictures, fit, photographs
+from revisage.lab.data.pictures import Pictures, find_pictures, fit, part, photographs
 from revisage.lab.degrade import apply, fadings
 from revisage.lab.degrade.colour import Gray
 from revisage.lab.degrade.recipe import clip
@@ -82,8 +82,7 @@ class ToneTask:
         pictures = self.more if self.more and rng.random() < settings.more_share else self.photos
         picture = pictures[int(rng.integers(len(pictures)))]
         height, width = (max(1, int(length * rng.uniform(0.45, 1))) for length in picture.shape[:2])
-        y, x = (int(rng.integers(spare + 1)) for spare in np.subtract(picture.shape[:2], (height, width)))
-        photo = to_unit(_small(picture[y : y + height, x : x + width]))
+        photo = to_unit(_small(part(picture, rng, height, width)))
         if rng.random() < 0.5:
             photo = np.ascontiguousarray(photo[:, ::-1])
         # Few photographs are soon known by their colours, and which of them have faded.
