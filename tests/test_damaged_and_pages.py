@@ -6,6 +6,7 @@ import io
 import json
 import re
 import struct
+import zlib
 from pathlib import Path
 
 import imagecodecs
@@ -20,6 +21,7 @@ from revisage.errors import DamagedError, PhotoError, PhotoTooLargeError, UsageE
 from revisage.faces import Face
 from revisage.image import Photo, decode, encode, from_array
 from revisage.image.containers import tiff
+from revisage.image.containers.png import chunk
 from revisage.label import read
 from revisage.restore import Restorer
 
@@ -83,11 +85,40 @@ def test_a_png_with_broken_pixels_is_damaged(how: str) -> None:
     assert any("damaged: " in note for note in decode(data, damaged=True).notes)
 
 
-def test_a_png_with_a_broken_end_is_whole() -> None:
-    whole = saved(picture(), "PNG")
-    found = decode(whole[:-12] + b"\0\0\xff\xfftEXtA\0b")
-    np.testing.assert_array_equal(found.pixels, decode(whole).pixels)
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("where", ["in front", "behind", "the end"])
+def test_a_png_with_broken_metadata_is_whole(where: str, depth: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 1 << depth, (64, 64, 3)).astype(f"uint{depth}")
+    whole = encode(from_array(pixels), format="PNG")
+    wrong = b"\0\0\0\3tEXtA\0bnone"  # the checksum
+    broken = {
+        "in front": whole[:33] + wrong + whole[33:],
+        "behind": whole[:-12] + wrong + whole[-12:],
+        "the end": whole[:-12] + b"\0\0\xff\xfftEXtA\0b",
+    }[where]
+    found = decode(broken)
+    np.testing.assert_array_equal(found.pixels, pixels)
     assert found.there == 1
+
+
+def test_that_all_of_a_cut_interlaced_png_is_there_is_not_sure() -> None:
+    pixels = np.asarray(picture())
+    passes = (
+        (0, 0, 8, 8),
+        (0, 4, 8, 8),
+        (4, 0, 8, 4),
+        (0, 2, 4, 4),
+        (2, 0, 4, 2),
+        (0, 1, 2, 2),
+        (1, 0, 2, 1),
+    )
+    rows = (row for y, x, down, across in passes for row in pixels[y::down, x::across])
+    coded = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    header = struct.pack(">IIBBBBB", 160, 160, 8, 2, 0, 0, 1)
+    whole = b"\x89PNG\r\n\x1a\n" + b"".join(map(chunk, (b"IHDR", b"IDAT", b"IEND"), (header, coded, b"")))
+    np.testing.assert_array_equal(decode(whole).pixels, pixels)
+    with pytest.raises(DamagedError, match=r"is there, though parts may be wrong$"):
+        decode(whole[: len(whole) // 2])
 
 
 def test_a_jpeg_whose_lower_half_could_not_be_read_is_told() -> None:

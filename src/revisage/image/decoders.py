@@ -63,15 +63,19 @@ def read(data: bytes, max_pixels: int, *, page: int = 0, damaged: bool | None = 
             "it needs more memory to decode than the limit allows: reduce it first"
         ) from error
     except Exception as error:
-        part = _what_is_there(data, format, max_pixels, page)
+        whole = format == "PNG" and png.has_whole_pixels(data)
+        part = _what_is_there(data, format, max_pixels, page, partly=not whole)
         if part is None:
             raise _damage(error, data, format) from error
         share = f"about {part.there:.0%}" if part.there < 0.995 else "nearly all"
-        wrong = "" if part.there < 0.995 else ", though parts may be wrong"
-        if not damaged:
+        coarse = format == "PNG" and bool(data[28])  # interlaced: its first part is of all rows
+        sure = part.there < 0.995 and not coarse
+        wrong = "" if sure else ", though parts may be wrong"
+        if not damaged and not whole:
             how = "" if damaged is None else "; `--damaged` takes that"
             raise DamagedError(f"it is damaged: {share} of the picture is there{wrong}{how}") from error
-        found = replace(part, notes=(*part.notes, f"damaged: {share} of it is there{wrong}"))
+        told = "metadata of it are damaged" if whole else f"damaged: {share} of it is there{wrong}"
+        found = replace(part, notes=(*part.notes, told))
     left = (f"{name} is left out" for mark, name in _ATTACHMENTS.items() if re.search(mark, data))
     return replace(found, notes=(*found.notes, *left))
 
@@ -89,11 +93,11 @@ def _read(data: bytes, format: str, max_pixels: int, page: int, *, partly: bool 
     return _read_pillow(data, format, max_pixels, page, partly=partly)
 
 
-def _what_is_there(data: bytes, format: str, max_pixels: int, page: int) -> Planes | None:
+def _what_is_there(data: bytes, format: str, max_pixels: int, page: int, *, partly: bool) -> Planes | None:
     """The picture of a file that ends early or breaks off, as far as it goes; None for next to nothing."""
     before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
     try:
-        found = _read(data, format, max_pixels, page, partly=True)
+        found = _read(data, format, max_pixels, page, partly=partly)
     except Exception:
         return None
     finally:
