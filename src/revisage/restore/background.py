@@ -1,9 +1,7 @@
 """Everything that is not a face: the scene model in tiles, or plain resampling where there is none."""
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -52,11 +50,10 @@ def enlarge(
 ) -> Background:
     """The photo, (H, W, 3) uint8 or uint16, at `scale` times its size.
 
-    Without a model, or where it `is_thin`, by Lanczos. A model of a smaller scale runs over its own output
-    where that leads to the asked scale; else its output is reduced by area or enlarged by Lanczos, tile by
-    tile. Tiles take at most `budget` bytes, and `on_tile` is told (done, total). `keep` keeps the photo's
-    tone, and with it the channels of a `neutral` one equal. At the photo's own size one that needs little is
-    spared (`spare`).
+    Without a model, or where it `is_thin`, by Lanczos. A model whose scale is not the asked one runs as often
+    as needed, then its output is reduced by area or enlarged by Lanczos, tile by tile; these take at most
+    `budget` bytes, and `on_tile` is told (done, total). `keep` keeps the photo's tone, and with it the
+    channels of a `neutral` one equal. At the photo's own size one that needs little is spared (`spare`).
     """
     thin = is_thin(*pixels.shape[:2])
     if model is None or thin:
@@ -64,46 +61,37 @@ def enlarge(
         on_tile(1, 1)
         method = "unchanged" if scale == 1 else "lanczos"
         return Background(canvas, f"{method}: {TOO_THIN}" if model is not None else method)
-    if 1 < model.scale < scale and scale % model.scale == 0:
-        # One pass after the other over the whole: a tile of both would be mostly context.
-        area = model.scale**2
-        passed = partial(enlarge, model=model, keep=keep, neutral=neutral, budget=budget)
-        once = passed(
-            pixels,
-            scale=model.scale,
-            on_tile=lambda done, total: on_tile(done, (1 + area) * total),
-        )
-        rest = passed(
-            once.canvas,
-            scale=scale // model.scale,
-            on_tile=lambda done, total: on_tile(total + area * done, (1 + area) * total),
-        )
-        return replace(rest, method=f"{once.method}, {round(math.log(scale, model.scale))} times")
+    produced, count = model.scale, 1  # how often it runs over its own output
+    while 1 < produced < scale:
+        produced, count = produced * model.scale, count + 1
     session = model.session_for(pixels.dtype)
 
     def operation(sources: np.ndarray) -> np.ndarray:
-        batch = session.run(np.ascontiguousarray(sources.transpose(0, 3, 1, 2)))
+        batch = np.ascontiguousarray(sources.transpose(0, 3, 1, 2))
+        for _ in range(count):
+            batch = session.run(batch)
         return np.stack([finished(*pair) for pair in zip(batch, sources, strict=True)])
 
     def finished(output: np.ndarray, source: np.ndarray) -> np.ndarray:
         output = np.ascontiguousarray(output.transpose(1, 2, 0), np.float32)
-        if model.scale != scale:
-            way = cv2.INTER_AREA if model.scale > scale else cv2.INTER_LANCZOS4
+        if produced != scale:
+            way = cv2.INTER_AREA if produced > scale else cv2.INTER_LANCZOS4
             size = (source.shape[1] * scale, source.shape[0] * scale)
             output = cv2.resize(output, size, interpolation=way)
         if keep and neutral:
             return colour.gray(output)
         return colour.keep_scene(output, source, scale) if keep else output
 
-    # What the model and the filters after it read.
-    halo = model.receptive_field + max(LANCZOS_RADIUS, colour.SCENE_RADIUS)
-    core, batch = memory.layout(
-        budget, scale=max(scale, model.scale), halo=halo, gpu=session.info.device == "gpu"
-    )
+    # What all passes and the filters after them read.
+    passed = sum(model.receptive_field / model.scale**k for k in range(count))
+    halo = int(np.ceil(passed)) + max(LANCZOS_RADIUS, colour.SCENE_RADIUS)
+    if model.control and count > 1:  # of the context of both passes, small tiles would be next to nothing
+        budget *= memory.COMPACT
+    core, batch = memory.layout(budget, scale=produced, halo=halo, gpu=session.info.device == "gpu")
     canvas = tiles.run(pixels, operation, scale=scale, core=core, halo=halo, batch=batch, on_tile=on_tile)
-    method = f"model x{model.scale}"
-    if model.scale != scale:
-        method += f", then {'area' if model.scale > scale else 'lanczos'} to x{scale}"
+    method = f"model x{model.scale}" + (f", {count} times" if count > 1 else "")
+    if produced != scale:
+        method += f", then {'area' if produced > scale else 'lanczos'} to x{scale}"
     elif scale == 1 and model.clean is not None:
         share = spare(canvas, pixels, model.clean)
         method += f", {share:.0%} of what it would change" if share < 1 else ""

@@ -11,7 +11,9 @@ same tiles and so the same picture; larger ones save little work."""
 
 BYTES = 640
 """Bytes that a scene model needs per pixel of its output: 2.5 layers of 64 features in fp32, as the published
-RRDB networks do. Compact ones take a sixth."""
+RRDB networks do."""
+
+COMPACT = 6  #: how many times as little embedded models take
 
 SHARE = 4  #: without a budget given, tiles take one part in so many of the free memory
 MOST = 1 << 30  #: and at most so many bytes
