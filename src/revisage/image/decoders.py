@@ -63,7 +63,7 @@ def read(data: bytes, max_pixels: int, *, page: int = 0, damaged: bool | None = 
             "it needs more memory to decode than the limit allows: reduce it first"
         ) from error
     except Exception as error:
-        whole = format == "PNG" and png.has_whole_pixels(data)
+        whole = format == "PNG" and not page and png.has_whole_pixels(data)
         part = _what_is_there(data, format, max_pixels, page, partly=not whole)
         if part is None:
             raise _damage(error, data, format) from error
@@ -307,7 +307,7 @@ def _load(image: Image.Image, data: bytes) -> None:
         image.load()
     except Exception:
         # Pillow reads a PNG's last chunks after the pixels. When only those are broken the picture is whole.
-        if image.format != "PNG" or not png.has_whole_pixels(data):
+        if image.format != "PNG" or image.tell() or not png.has_whole_pixels(data):
             raise
         image.load()
 
